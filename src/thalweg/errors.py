@@ -1,0 +1,32 @@
+"""What Thalweg raises: one sentence saying what was got, what was expected, what to write instead."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ThalwegError(Exception):
+    """Base of every error Thalweg raises on purpose."""
+
+
+class UsageError(ThalwegError, ValueError):
+    """An argument, name or recipe that cannot be meant; the command line exits with 2."""
+
+
+class DataError(ThalwegError, ValueError):
+    """Examples that cannot be trained or measured on (non-finite values, mismatched lengths)."""
+
+
+class ModelError(ThalwegError, ValueError):
+    """A model or loss that breaks a rule the computation needs (shapes, a loss that is not a mean)."""
+
+
+class StorageError(ThalwegError, OSError):
+    """A file, checkpoint or store that is missing, damaged, foreign or cannot be written."""
+
+
+def unknown_name(kind: str, got: str, known: Iterable[str]) -> UsageError:
+    """The error for a misspelt name: what was got, the nearest known name, and the whole list."""
+    known = sorted(known)
+    near = difflib.get_close_matches(got, known, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return UsageError(f"There is no {kind} {got!r}.{hint} Known: {', '.join(known)}.")

@@ -1,0 +1,69 @@
+"""Seed streams: every random draw is a function of (seed, purpose, counter) and of nothing else.
+
+A member's randomness therefore never depends on who else is in the population, on the order of
+execution, or on how often training was stopped and resumed.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+
+def stream_key(seed: int, purpose: str, counter: int = 0) -> int:
+    """The 63-bit key of one stream: a hash of (seed, purpose, counter), so streams never overlap by design."""
+    text = f"{int(seed)}|{purpose}|{int(counter)}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+
+
+def generator(seed: int, purpose: str, counter: int = 0) -> torch.Generator:
+    """A fresh CPU generator at the start of the stream (seed, purpose, counter).
+
+    Draws are always made on the CPU and moved, so that a seed means the same on every device.
+    """
+    return torch.Generator().manual_seed(stream_key(seed, purpose, counter))
+
+
+@contextlib.contextmanager
+def global_stream(seed: int, purpose: str, counter: int = 0) -> Iterator[None]:
+    """Run code that draws from torch's global generators as if it owned the stream; restore them after."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(stream_key(seed, purpose, counter))
+        yield
+
+
+class BatchOrder:
+    """Which examples batch k holds: a function of (seed, k), by epochs without replacement.
+
+    Each epoch is one permutation of the examples from the stream (seed, "order", epoch); an
+    incomplete last batch of an epoch is dropped, as most training code does. Members with the
+    same seed see the same batches, which pairs the arms of a comparison.
+
+    Args:
+        seeds: one per member.
+        examples: size of the training set.
+        batch_size: examples per batch, at most `examples`.
+    """
+
+    def __init__(self, seeds: list[int], examples: int, batch_size: int) -> None:
+        self.seeds = list(seeds)
+        self.examples = examples
+        self.batch_size = batch_size
+        self.batches_per_epoch = examples // batch_size
+        self._unique = sorted(set(self.seeds))
+        self._which = torch.tensor([self._unique.index(seed) for seed in self.seeds])
+        self._epoch = -1
+        self._orders = torch.empty(0)
+
+    def indices(self, step: int) -> Tensor:
+        """Indices of the batch of `step` (counted from 0) for every member: (members, batch), int64."""
+        epoch, k = divmod(step, self.batches_per_epoch)
+        if epoch != self._epoch:
+            self._orders = torch.stack(
+                [torch.randperm(self.examples, generator=generator(seed, "order", epoch)) for seed in self._unique]
+            )
+            self._epoch = epoch
+        batch = self._orders[:, k * self.batch_size : (k + 1) * self.batch_size]
+        return batch if len(self._unique) == len(self.seeds) else batch[self._which]
