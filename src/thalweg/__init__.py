@@ -1,0 +1,71 @@
+"""Thalweg: a laboratory for the science of deep-learning optimization.
+
+A population of networks is one matrix, theta (members, parameters); everything here is arithmetic on
+its rows. The names below are the whole public vocabulary. Each is imported when first used, so that
+`import thalweg` costs next to nothing and loads neither torch nor a plotting library.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thalweg import data, nets, optim, results, schedules, studies, sweep
+    from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError
+    from thalweg.population import Layout, Population, Problem
+    from thalweg.results import Figure, Reading, Store
+    from thalweg.training import Recipe, Run, train
+
+    __version__: str
+
+__all__ = [
+    "DataError",
+    "Figure",
+    "Layout",
+    "ModelError",
+    "Population",
+    "Problem",
+    "Reading",
+    "Recipe",
+    "Run",
+    "StorageError",
+    "Store",
+    "ThalwegError",
+    "UsageError",
+    "__version__",
+    "data",
+    "nets",
+    "optim",
+    "results",
+    "schedules",
+    "studies",
+    "sweep",
+    "train",
+]
+
+_ROOMS = ("data", "nets", "optim", "results", "schedules", "studies", "sweep")
+_HOMES = {
+    "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
+    "thalweg.population": ("Layout", "Population", "Problem"),
+    "thalweg.results": ("Figure", "Reading", "Store"),
+    "thalweg.training": ("Recipe", "Run", "train"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from where it lives, the first time it is asked for."""
+    if name in _ROOMS:
+        return importlib.import_module(f"thalweg.{name}")
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+    elif name == "__version__":
+        value = importlib.import_module("importlib.metadata").version("thalweg")
+    else:
+        msg = f"module 'thalweg' has no attribute {name!r}"
+        raise AttributeError(msg)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,84 @@
+"""What `import thalweg` promises: one vocabulary, and nothing heavy before it is used."""
+
+import importlib
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import thalweg
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ["torch", "numpy", "scipy", "sklearn", "plotly", "matplotlib", "rich", "tyro", "importlib.metadata"]
+
+
+def _loaded_after(code: str) -> set[str]:
+    """Modules a fresh interpreter holds after running the code."""
+    script = f"{code}\nimport json, sys; print(json.dumps(list(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_import_loads_nothing_heavy() -> None:
+    before = _loaded_after("")
+    assert not {name for name in HEAVY if name in _loaded_after("import thalweg; dir(thalweg)") - before}
+
+
+def test_errors_and_version_need_no_torch() -> None:
+    assert "torch" not in _loaded_after("import thalweg; thalweg.ThalwegError; thalweg.__version__")
+
+
+@pytest.mark.parametrize("name", thalweg.__all__)
+def test_every_advertised_name_resolves(name: str) -> None:
+    value = getattr(thalweg, name)
+    assert value is getattr(thalweg, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert value.__name__ == name
+        assert value.__module__.startswith("thalweg.")
+    elif inspect.ismodule(value):
+        assert value is importlib.import_module(f"thalweg.{name}")
+
+
+def test_dir_is_the_vocabulary_and_star_import_works() -> None:
+    assert dir(thalweg) == sorted(thalweg.__all__)
+    namespace: dict[str, object] = {}
+    exec("from thalweg import *", namespace)
+    assert set(thalweg.__all__) <= set(namespace)
+
+
+def test_unknown_name_is_an_attribute_error_with_the_nearest_name() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import thalweg; thalweg.Populaton"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "has no attribute 'Populaton'" in done.stderr
+    assert "Did you mean: 'Population'" in done.stderr
+
+
+def test_version_is_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert thalweg.__version__ == project["version"]
+
+
+def test_every_requirement_is_pinned() -> None:
+    """An unpinned one would change under the tests' feet."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pins = dict(
+        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
+    )
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    assert not {re.split(r"[<>=~!\[; ]", requirement)[0] for requirement in wanted} - set(pins)
+
+
+def test_the_readme_example_runs() -> None:
+    """The README's Python is executed as it stands there."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert blocks
+    exec("\n".join(blocks), {})
