@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/pip --disable-pip-version-check install --quiet -c constraints.txt
+PIP := $(BIN)/pip --disable-pip-version-check install -c constraints.txt
 
 .PHONY: help install tour test lint bench
 
