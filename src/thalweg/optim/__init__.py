@@ -1,0 +1,18 @@
+"""Update rules: short formulas over theta (members, parameters)."""
+
+from thalweg.optim.adam import Adam, AdamW
+from thalweg.optim.momentum import Momentum, Nesterov
+from thalweg.optim.rmsprop import RMSprop
+from thalweg.optim.rule import Rule, Updater, Values
+from thalweg.optim.sgd import SGD
+
+RULES: dict[str, type[Rule]] = {
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamw": AdamW,
+}
+
+__all__ = ["RULES", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "RMSprop", "Rule", "Updater", "Values"]

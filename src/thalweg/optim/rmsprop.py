@@ -1,0 +1,36 @@
+"""RMSprop."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.rule import Rule, State, Swept, Values, axpy
+
+
+@dataclass(frozen=True)
+class RMSprop(Rule):
+    """v <- alpha v + (1 - alpha) g^2, theta <- theta - lr g / (sqrt(v) + eps) (Tieleman & Hinton, 2012).
+
+    With eps_inside the denominator is sqrt(v + eps), whose floor is sqrt(eps). v starts at zero without
+    bias correction, so the first step is lr / sqrt(1 - alpha). Equals torch.optim.RMSprop(lr, alpha, eps).
+    """
+
+    lr: Swept
+    alpha: Swept = 0.99
+    eps: Swept = 1e-8
+    weight_decay: Swept = 0.0
+    decay: str = "l2"
+    eps_inside: bool = False
+    slots: ClassVar[tuple[str, ...]] = ("second_moment",)
+
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+        """One step in place."""
+        v = state["second_moment"]
+        axpy(v.mul_(h.alpha), 1 - h.alpha, torch.mul(gradient, gradient, out=scratch))
+        if self.eps_inside:
+            denominator = torch.add(v, h.eps, out=scratch).sqrt_()
+        else:
+            denominator = torch.sqrt(v, out=scratch).add_(h.eps)
+        axpy(theta, -h.lr, gradient.div_(denominator))

@@ -1,0 +1,166 @@
+"""What an update rule is, and how it is applied to a population.
+
+A rule is elementwise over theta (members, parameters): its formula never mixes members or parameters.
+It can therefore be applied block by block, which keeps every intermediate result in the cache and
+needs no memory of theta's size.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.errors import UsageError
+from thalweg.sweep import Sweep
+
+Swept = float | Sweep
+Hyper = Any  # a float, or a column (members, 1)
+State = Mapping[str, Tensor]
+
+DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
+_BLOCK = 2**18  # elements of theta a block holds
+
+
+@dataclass(frozen=True)
+class Values:
+    """The hyper-parameters of one step, by name: floats, or columns (members, 1).
+
+    `lr` is the scheduled rate; `schedule` the multiplier in it; `step` counts from 1.
+    """
+
+    numbers: dict[str, Hyper]
+    step: int
+
+    def __getattr__(self, name: str) -> Hyper:
+        try:
+            return self.numbers[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def rows(self, rows: slice) -> "Values":
+        """The values of these members."""
+        chosen = {name: value[rows] if isinstance(value, Tensor) else value for name, value in self.numbers.items()}
+        return Values(chosen, self.step)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An update rule: its hyper-parameters as fields, its formula as `update`.
+
+    Every rule knows weight decay, by one of four conventions that differ by factors of thousands:
+
+    - "l2": the gradient becomes g + weight_decay theta, before anything else sees it;
+    - "lr_coupled" (torch, optax): theta shrinks by 1 - lr_t weight_decay before the step;
+    - "schedule_coupled" (the paper's): by 1 - s_t weight_decay, s_t being the schedule's multiplier;
+    - "constant" (the lecture's): by 1 - weight_decay, at every step.
+    """
+
+    lr: Swept
+    slots: ClassVar[tuple[str, ...]] = ()
+    looks_ahead: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        decay = getattr(self, "decay", "l2")
+        if decay not in DECAYS:
+            msg = f"{type(self).__name__} decay is one of {', '.join(DECAYS)}; got {decay!r}."
+            raise UsageError(msg)
+        for name in ("lr", "weight_decay", "eps"):
+            self._within(name, 0, float("inf"))
+        for name in ("beta", "beta1", "beta2", "alpha"):
+            self._within(name, 0, 1)
+
+    def _within(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name, None)
+        points = value.points if isinstance(value, Sweep) else [] if value is None else np.atleast_1d(value)
+        for point in points:
+            if not low <= point < high:
+                bound = "not be negative" if high == float("inf") else f"lie in [{low}, {high})"
+                msg = f"{type(self).__name__} {name} must {bound}; got {point:g}."
+                raise UsageError(msg)
+
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+        """One step in place: theta and the state's tensors are (members, parameters), scratch is free to use."""
+        raise NotImplementedError
+
+    def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
+        """Where the gradient is taken, written to `out`; only rules with `looks_ahead` have such a point."""
+        raise NotImplementedError
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """The numeric fields by name: what may be swept."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if not isinstance(value, str | bool)}
+
+
+def axpy(y: Tensor, a: Hyper, x: Tensor) -> Tensor:
+    """y <- y + a x for a number or a column a."""
+    return y.addcmul_(x, a) if isinstance(a, Tensor) else y.add_(x, alpha=a)
+
+
+class Updater:
+    """Applies a rule to a population's theta in place, block by block.
+
+    Args:
+        rule: the rule, with numbers or sweeps as fields.
+        theta: the population's parameters, changed by `step`.
+        state: the rule's matrices, by slot; zeros by default.
+
+    Memory: one matrix of theta's size a slot, and one scratch block.
+    """
+
+    def __init__(
+        self, rule: Rule, theta: Float[Tensor, "members parameters"], state: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.rule = rule
+        self.theta = theta
+        self.state = dict(state) if state is not None else {slot: torch.zeros_like(theta) for slot in rule.slots}
+        self.scratch = torch.empty(min(theta.numel(), max(_BLOCK, len(theta))), dtype=theta.dtype, device=theta.device)
+        self.blocks = list(_blocks(*theta.shape))
+
+    def look_ahead(self, h: Values, out: Float[Tensor, "members parameters"]) -> None:
+        """Write the point at which the coming step wants its gradient."""
+        for rows, columns in self.blocks:
+            state = {slot: matrix[rows, columns] for slot, matrix in self.state.items()}
+            self.rule.look_ahead(self.theta[rows, columns], state, h.rows(rows), out[rows, columns])
+
+    def step(self, gradient: Float[Tensor, "members parameters"], h: Values, alive: Tensor | None = None) -> None:
+        """One update; `gradient` is consumed. Members outside `alive` (members,) keep theta and state."""
+        for rows, columns in self.blocks:
+            self._block(gradient[rows, columns], rows, columns, h.rows(rows), alive)
+
+    def _block(self, gradient: Tensor, rows: slice, columns: slice, h: Values, alive: Tensor | None) -> None:
+        theta = self.theta[rows, columns]
+        state = {slot: matrix[rows, columns] for slot, matrix in self.state.items()}
+        kept = None
+        if alive is not None and not bool(alive[rows].all()):
+            kept = [(tensor, tensor[~alive[rows]].clone()) for tensor in (theta, *state.values())]
+        decayed(getattr(self.rule, "decay", "l2"), theta, gradient, h)
+        self.rule.update(theta, gradient, state, h, self.scratch[: theta.numel()].view(theta.shape))
+        if kept is not None:
+            for tensor, rows_before in kept:
+                tensor[~alive[rows]] = rows_before
+
+
+def decayed(convention: str, theta: Tensor, gradient: Tensor, h: Values) -> None:
+    """Weight decay by the given convention (see `Rule`), from theta before the step."""
+    weight_decay = h.numbers.get("weight_decay", 0.0)
+    if not isinstance(weight_decay, Tensor) and weight_decay == 0:
+        return
+    if convention == "l2":
+        axpy(gradient, weight_decay, theta)
+    else:
+        rate = {"lr_coupled": h.lr, "schedule_coupled": h.schedule, "constant": 1.0}[convention]
+        theta.mul_(1 - rate * weight_decay)
+
+
+def _blocks(members: int, parameters: int) -> Iterator[tuple[slice, slice]]:
+    """Whole rows while they fit a block, else pieces of single rows."""
+    rows = max(1, _BLOCK // parameters)
+    width = parameters if parameters <= _BLOCK else _BLOCK
+    for top in range(0, members, rows):
+        for left in range(0, parameters, width):
+            yield slice(top, min(top + rows, members)), slice(left, min(left + width, parameters))

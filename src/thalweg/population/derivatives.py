@@ -1,0 +1,137 @@
+"""Derivatives of every member's loss and outputs, row by row.
+
+All functions take the model in evaluation mode (running statistics frozen, no dropout) and return one
+row a member. A row's derivative depends on that row alone, so members never mix.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vjp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._pytree import tree_map
+
+from thalweg.errors import UsageError
+from thalweg.population.allocator import keep_freed_memory
+from thalweg.population.batch import Batch
+from thalweg.population.looped import activation_bytes
+from thalweg.population.population import Population
+from thalweg.population.problem import Problem, call
+
+Vectors = Float[Tensor, "members parameters"]
+Row = Callable[..., Any]
+_TANGENTS = 4  # copies of the activations that a second derivative keeps, against a first one
+
+
+def losses(problem: Problem, population: Population, batch: Batch) -> Float[Tensor, "members batch"]:
+    """The loss of every example under every member."""
+    functions = _Functions(problem, population)
+
+    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
+        return problem.loss.examples(functions.outputs(theta, buffers, inputs), targets)
+
+    return _map(problem, population, batch, row)
+
+
+def gradient(problem: Problem, population: Population, batch: Batch) -> Vectors:
+    """The gradient of every member's mean loss. Cost: one forward and one backward pass a member."""
+    functions = _Functions(problem, population)
+    return _map(problem, population, batch, grad(functions.loss))
+
+
+def jacobian_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Any:
+    """J v: how the outputs (members, batch, ...) change along each member's vector. Cost: one forward-mode pass."""
+    functions = _Functions(problem, population)
+
+    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Any:
+        return jvp(lambda point: functions.outputs(point, buffers, inputs), (theta,), (vector,))[1]
+
+    return _map(problem, population, batch, row, _checked(vectors, population))
+
+
+def transposed_jacobian_product(problem: Problem, population: Population, cotangents: Any, batch: Batch) -> Vectors:
+    """J^T u for u of the outputs' shape, members in front. Cost: one forward and one backward pass a member."""
+    functions = _Functions(problem, population)
+
+    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, cotangent: Any) -> Tensor:
+        return vjp(lambda point: functions.outputs(point, buffers, inputs), theta)[1](cotangent)[0]
+
+    return _map(problem, population, batch, row, cotangents)
+
+
+def hessian_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Vectors:
+    """H v of every member's mean loss, forward over reverse (Pearlmutter, 1994, doi:10.1162/neco.1994.6.1.147).
+
+    Cost: about two gradients a member.
+    """
+    functions = _Functions(problem, population)
+
+    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
+        slope = lambda point: grad(functions.loss)(point, buffers, inputs, targets)  # noqa: E731
+        return jvp(slope, (theta,), (vector,))[1]
+
+    return _map(problem, population, batch, row, _checked(vectors, population))
+
+
+def gauss_newton_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Vectors:
+    """G v with G = J^T (d^2 loss / d outputs^2) J, the curvature without that of the model (Schraudolph, 2002,
+    doi:10.1162/08997660260028683).
+
+    Cost: about one forward-mode pass and one gradient a member.
+    """
+    functions = _Functions(problem, population)
+
+    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
+        model = lambda point: functions.outputs(point, buffers, inputs)  # noqa: E731
+        outputs, change = jvp(model, (theta,), (vector,))
+        slope = grad(lambda values: problem.loss.mean(values, targets))
+        bent = jvp(slope, (outputs,), (change,))[1]
+        return vjp(model, theta)[1](bent)[0]
+
+    return _map(problem, population, batch, row, _checked(vectors, population))
+
+
+class _Functions:
+    """Outputs and mean loss as functions of one row."""
+
+    def __init__(self, problem: Problem, population: Population) -> None:
+        self.problem = problem
+        self.layout = population.layout
+        self.module: nn.Module = copy.deepcopy(population.template).eval()
+
+    def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:
+        tensors = {**self.layout.views(theta), **buffers}
+        return call(lambda *args, **names: functional_call(self.module, tensors, args, names), inputs)
+
+    def loss(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
+        return self.problem.loss.mean(self.outputs(theta, buffers, inputs), targets)
+
+
+def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extra: Any) -> Any:
+    """The row function over all members, vmapped in chunks that fit the memory budget."""
+    keep_freed_memory()
+    size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch)))
+    shared = None if batch.shared else 0
+    mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
+    parts = []
+    with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
+        for start in range(0, len(population), size):
+            rows = slice(start, min(start + size, len(population)))
+            members, seen = population[rows], batch.rows(rows)
+            chosen = [tree_map(lambda tensor, rows=rows: tensor[rows], tree) for tree in extra]
+            parts.append(mapped(members.theta, dict(members.buffers), seen.inputs, seen.targets, *chosen))
+    return tree_map(lambda *leaves: torch.cat(leaves), *parts)
+
+
+def _checked(vectors: Tensor, population: Population) -> Tensor:
+    if vectors.shape != population.theta.shape:
+        msg = (
+            f"Vectors must have theta's shape {tuple(population.theta.shape)} (one a member), "
+            f"got {tuple(vectors.shape)}."
+        )
+        raise UsageError(msg)
+    return vectors

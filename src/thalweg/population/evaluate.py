@@ -1,0 +1,63 @@
+"""Loss and metrics of every member on a set of examples, in evaluation mode."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from thalweg.data import Examples, Streamed
+from thalweg.population.batch import Batch
+from thalweg.population.execution import Execution, Plan
+from thalweg.population.population import Population
+from thalweg.population.problem import Problem
+
+_EXAMPLES_AT_ONCE = 512
+
+
+class Evaluator:
+    """Evaluates one population in place, again and again, always on the same examples.
+
+    Args:
+        population: read at every call, so it may be trained between calls.
+        examples: what to evaluate on, in order, all of them at every call (common random numbers).
+        limit: only the first so many examples; None is all.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        population: Population,
+        examples: Examples | Streamed,
+        *,
+        limit: int | None = None,
+        plan: Plan | str = "auto",
+    ) -> None:
+        self.problem = problem
+        self.examples = examples
+        self.count = len(examples) if limit is None else min(limit, len(examples))
+        self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
+        first = Batch.range(examples, 0, min(_EXAMPLES_AT_ONCE, self.count))
+        self.execution = Execution(problem, population, first, plan=plan, training=False)
+
+    def __call__(self) -> dict[str, Tensor]:
+        """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64."""
+        sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
+        for batch in self._batches():
+            for rows, outputs in self.execution.outputs(batch):
+                targets = batch.rows(rows).targets
+                for name, function in self.functions.items():
+                    sums[name][rows] += function.examples(outputs, targets, 2).double().sum(1).cpu()
+        return {name: total / self.count for name, total in sums.items()}
+
+    def _batches(self) -> Iterator[Batch]:
+        for start in range(0, self.count, _EXAMPLES_AT_ONCE):
+            yield Batch.range(self.examples, start, min(start + _EXAMPLES_AT_ONCE, self.count))
+
+
+def evaluate(
+    problem: Problem, population: Population, examples: Examples | Streamed | None = None, *, plan: Plan | str = "auto"
+) -> dict[str, Tensor]:
+    """Mean loss and metrics (members,) of a population; by default on the test set, or the training set without one."""
+    if examples is None:
+        examples = problem.data.test if problem.data.test is not None else problem.data.train
+    return Evaluator(problem, population, examples, plan=plan)()

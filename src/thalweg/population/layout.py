@@ -1,0 +1,170 @@
+"""The map between the columns of theta and a model's named tensors."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+from thalweg.errors import ModelError, UsageError, unknown_name
+
+KINDS = ("embedding", "hidden", "output", "bias", "norm", "other")
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+_MATRICES = (nn.Linear, _ConvNd, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trained tensor: columns start:stop of theta, read as `shape`.
+
+    Args:
+        name: its first name in the model; `ties` are further names of the same tensor.
+        kind: embedding, hidden (weights of linear, convolution and attention layers), output (the last
+            of those), bias, norm (scale and shift of normalization layers) or other.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    start: int
+    kind: str
+    ties: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        return math.prod(self.shape)
+
+    @property
+    def columns(self) -> slice:
+        """The columns of theta that hold this tensor."""
+        return slice(self.start, self.start + self.size)
+
+    @property
+    def filters(self) -> int | None:
+        """How many filters (rows of the tensor, each making one output unit) it has; None below two dimensions."""
+        return self.shape[0] if len(self.shape) > 1 else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns of theta (members, parameters) are which entries of which tensor.
+
+    Only parameters that require a gradient are columns; a tensor with several names (tied weights) is
+    there once.
+    """
+
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> "Layout":
+        """The layout of a module's trained parameters, in the order of `named_parameters()`.
+
+        Raises:
+            ModelError: there is nothing to train, or a parameter is complex, lazy or of its own dtype.
+        """
+        names: dict[Tensor, list[str]] = {}
+        for name, parameter in module.named_parameters(remove_duplicate=False):
+            if parameter.requires_grad:
+                names.setdefault(parameter, []).append(name)
+        _check(names)
+        kinds = _kinds(module, names)
+        entries, start = [], 0
+        for parameter, (first, *ties) in names.items():
+            entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties)))
+            start += parameter.numel()
+        return cls(tuple(entries))
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of columns of theta."""
+        return sum(entry.size for entry in self.entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries)
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry of that name, also under a tied one."""
+        for entry in self.entries:
+            if name == entry.name or name in entry.ties:
+                return entry
+        raise unknown_name("parameter", name, [entry.name for entry in self.entries])
+
+    def views(self, theta: Shaped[Tensor, "*rows parameters"]) -> dict[str, Tensor]:
+        """Every tensor as a view into theta, with theta's leading dimensions in front; nothing is copied."""
+        rows = theta.shape[:-1]
+        return {entry.name: theta[..., entry.columns].view(*rows, *entry.shape) for entry in self.entries}
+
+    def pack(self, tensors: Mapping[str, Tensor]) -> Shaped[Tensor, "*rows parameters"]:
+        """The inverse of `views`: named tensors with equal leading dimensions, as columns of one matrix."""
+        columns = []
+        for entry in self.entries:
+            tensor = tensors[entry.name]
+            columns.append(tensor.reshape(*tensor.shape[: tensor.ndim - len(entry.shape)], entry.size))
+        return torch.cat(columns, dim=-1)
+
+    def where(self, *kinds: str) -> Bool[Tensor, " parameters"]:
+        """A mask over the columns that belong to one of these kinds (see `Entry`)."""
+        for kind in kinds:
+            if kind not in KINDS:
+                raise unknown_name("kind of parameter", kind, KINDS)
+        return self.mark(entry for entry in self.entries if entry.kind in kinds)
+
+    def mark(self, entries: Iterable[Entry]) -> Bool[Tensor, " parameters"]:
+        """A mask over the columns of the given entries."""
+        mask = torch.zeros(self.parameters, dtype=torch.bool)
+        for entry in entries:
+            mask[entry.columns] = True
+        return mask
+
+
+def _check(names: Mapping[Tensor, list[str]]) -> None:
+    if not names:
+        msg = "The model has no parameter that requires a gradient; call requires_grad_(True) on what to train."
+        raise ModelError(msg)
+    lazy = [first for parameter, (first, *_) in names.items() if isinstance(parameter, nn.UninitializedParameter)]
+    if lazy:
+        msg = f"Parameter {lazy[0]!r} is lazy and has no shape yet; run the model once on an example first."
+        raise ModelError(msg)
+    dtypes = {parameter.dtype: first for parameter, (first, *_) in names.items()}
+    if len(dtypes) > 1:
+        listed = ", ".join(f"{first!r} is {dtype}" for dtype, first in dtypes.items())
+        msg = f"A population holds one dtype, but {listed}; convert the model with .float() or .double()."
+        raise ModelError(msg)
+    if not next(iter(dtypes)).is_floating_point:
+        msg = f"Parameters are {next(iter(dtypes))}; a population holds real floating-point numbers."
+        raise ModelError(msg)
+
+
+def _kinds(module: nn.Module, names: Mapping[Tensor, list[str]]) -> dict[str, str]:
+    kinds = {}
+    for parameter, (first, *_) in names.items():
+        path, _, leaf = first.rpartition(".")
+        owner = module.get_submodule(path)
+        if isinstance(owner, _NORMS):
+            kinds[first] = "norm"
+        elif isinstance(owner, nn.Embedding | nn.EmbeddingBag):
+            kinds[first] = "embedding"
+        elif "bias" in leaf:
+            kinds[first] = "bias"
+        else:
+            kinds[first] = "hidden" if isinstance(owner, _MATRICES) and parameter.ndim > 1 else "other"
+    matrices = [name for name, kind in kinds.items() if kind == "hidden"]
+    if matrices:
+        kinds[matrices[-1]] = "output"
+    return kinds
+
+
+def same_layout(first: Layout, second: Layout) -> None:
+    """Raise UsageError naming the first difference when two layouts are not the same."""
+    for a, b in zip(first.entries, second.entries, strict=False):
+        if (a.name, a.shape) != (b.name, b.shape):
+            msg = f"The two layouts differ: {a.name!r} {a.shape} against {b.name!r} {b.shape}."
+            raise UsageError(msg)
+    if len(first.entries) != len(second.entries):
+        msg = f"The two layouts differ: {len(first.entries)} tensors against {len(second.entries)}."
+        raise UsageError(msg)

@@ -1,0 +1,165 @@
+"""Losses and metrics: functions of outputs and targets, example by example."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._pytree import tree_map
+
+from thalweg.errors import ModelError, unknown_name
+
+Lead = int  # leading dimensions of outputs: 1 is (batch, ...), 2 is (members, batch, ...)
+
+
+@dataclass(frozen=True)
+class PerExample:
+    """A function of outputs and targets with one value an example.
+
+    Args:
+        name: for tables and figures.
+        function: maps outputs (lead..., ...) and targets to values (lead...), for lead = (batch,) and
+            (members, batch) alike.
+        unit: of its values.
+    """
+
+    name: str
+    function: Callable[[Any, Any, Lead], Tensor]
+    unit: str = ""
+
+    def examples(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
+        """One value an example: (batch,) or (members, batch)."""
+        return self.function(outputs, targets, lead)
+
+    def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
+        """The mean over the batch: a scalar or (members,)."""
+        return self.function(outputs, targets, lead).mean(-1)
+
+
+@dataclass(frozen=True)
+class UserLoss:
+    """A loss of the user's own: `function(output, target)`, either a mean over the batch or one value an example."""
+
+    name: str
+    function: Callable[[Any, Any], Tensor]
+    unit: str = ""
+
+    def examples(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
+        """One value an example; a loss that returns a mean is called on batches of one."""
+        if lead == 2:
+            return torch.vmap(self.examples, randomness="different")(outputs, targets)
+        values = self.function(outputs, targets)
+        if values.ndim:
+            return values.flatten(1).mean(1) if values.ndim > 1 else values
+        single = lambda tree: tree_map(lambda tensor: tensor.unsqueeze(1), tree)  # noqa: E731
+        return torch.vmap(self.function, randomness="different")(single(outputs), single(targets))
+
+    def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
+        """The mean over the batch: a scalar or (members,)."""
+        if lead == 2:
+            return torch.vmap(self.mean, randomness="different")(outputs, targets)
+        return self.function(outputs, targets).mean()
+
+    def check_mean(self, outputs: Any, targets: Any) -> None:
+        """Raise ModelError when the loss adds up over the batch instead of averaging.
+
+        A mean does not change when the batch is repeated; a sum doubles.
+        """
+        once = self.function(outputs, targets)
+        if not isinstance(once, Tensor):
+            msg = f"The loss {self.name!r} returned {type(once).__name__}; it must return a tensor."
+            raise ModelError(msg)
+        if once.ndim:
+            return
+        double = lambda tree: tree_map(lambda tensor: torch.cat([tensor, tensor]), tree)  # noqa: E731
+        twice = self.function(double(outputs), double(targets))
+        if not torch.allclose(once, twice, rtol=1e-3, atol=1e-6):
+            msg = (
+                f"The loss {self.name!r} is not a mean over the batch: {once.item():.6g} on a batch, "
+                f"{twice.item():.6g} on the same batch twice. Divide by the batch size, or return one value an example."
+            )
+            raise ModelError(msg)
+
+
+Loss = PerExample | UserLoss
+
+
+def _rest(values: Tensor, lead: Lead) -> Tensor:
+    """Mean over what follows the leading dimensions (positions of a sequence, pixels)."""
+    return values.flatten(lead).mean(-1) if values.ndim > lead else values
+
+
+def _shared(targets: Tensor, outputs: Tensor, lead: Lead, trailing: int) -> Tensor:
+    """Targets shared by all members, given the members' dimension that the outputs have."""
+    if lead == 2 and targets.ndim == outputs.ndim - trailing - 1:
+        return targets.expand(outputs.shape[0], *targets.shape)
+    return targets
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
+    targets = _shared(targets, outputs, lead, trailing=1)
+    values = F.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1), reduction="none")
+    return _rest(values.view(targets.shape), lead)
+
+
+def _squared_error(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
+    targets = _shared(targets, outputs, lead, trailing=0)
+    return _rest((outputs - targets) ** 2, lead)
+
+
+def _logistic(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
+    targets = _shared(targets, outputs, lead, trailing=0)
+    return _rest(F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none"), lead)
+
+
+def _accuracy(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
+    if outputs.ndim - targets.ndim in (0, -1) or (lead == 2 and outputs.shape[1:] == targets.shape):
+        targets = _shared(targets, outputs, lead, trailing=0)
+        return _rest(((outputs > 0) == (targets > 0.5)).to(outputs.dtype), lead)
+    targets = _shared(targets, outputs, lead, trailing=1)
+    return _rest((outputs.argmax(-1) == targets).to(outputs.dtype), lead)
+
+
+LOSSES = {
+    "cross_entropy": PerExample("cross_entropy", _cross_entropy, "nats"),
+    "squared_error": PerExample("squared_error", _squared_error),
+    "logistic": PerExample("logistic", _logistic, "nats"),
+}
+METRICS = {"accuracy": PerExample("accuracy", _accuracy, "fraction")}
+
+
+def loss_named(loss: str | Callable[[Any, Any], Tensor]) -> Loss:
+    """The loss of that name, or the user's own function as one."""
+    if callable(loss):
+        return UserLoss(getattr(loss, "__name__", type(loss).__name__), loss)
+    if loss not in LOSSES:
+        raise unknown_name("loss", loss, LOSSES)
+    return LOSSES[loss]
+
+
+def check_shapes(loss: Loss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError with both shapes when a named loss cannot take these outputs and targets."""
+    if not isinstance(loss, PerExample):
+        return
+    if not isinstance(outputs, Tensor):
+        msg = (
+            f"The loss {loss.name!r} takes one tensor, but the model returned {type(outputs).__name__}; "
+            "pass loss=lambda output, target: ... that picks what it needs."
+        )
+        raise ModelError(msg)
+    got, wanted = tuple(outputs.shape), tuple(targets.shape)
+    if loss.name == "cross_entropy":
+        if got[:-1] != wanted or targets.is_floating_point():
+            msg = (
+                f"cross_entropy takes outputs (batch, ..., classes) and integer targets (batch, ...); "
+                f"the model returned {got} for targets {wanted} of {targets.dtype}."
+            )
+            raise ModelError(msg)
+        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < got[-1]:
+            msg = f"Targets run from {int(targets.min())} to {int(targets.max())}, but the model returned {got[-1]} classes."
+            raise ModelError(msg)
+    elif got != wanted:
+        msg = f"{loss.name} takes outputs and targets of one shape; the model returned {got} for targets {wanted}."
+        raise ModelError(msg)

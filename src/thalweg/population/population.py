@@ -1,0 +1,176 @@
+"""Members as rows."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from thalweg.errors import StorageError, UsageError
+from thalweg.population.layout import Layout
+from thalweg.randomness import global_stream
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Networks of one architecture, one row each; an immutable value (functions return new ones).
+
+    Args:
+        theta: the trained parameters.
+        buffers: what else the model keeps, by name, members in front: running statistics of
+            normalization layers, frozen parameters.
+        layout: which columns are which tensors.
+        template: a private copy of the model that `module` builds on; its own numbers are never used.
+        mask: True where a parameter lives; elsewhere it is zero and stays zero. None: everywhere.
+    """
+
+    theta: Float[Tensor, "members parameters"]
+    buffers: Mapping[str, Tensor]
+    layout: Layout
+    template: nn.Module = field(repr=False)
+    mask: Bool[Tensor, "members parameters"] | None = None
+
+    @classmethod
+    def of(cls, modules: Sequence[nn.Module]) -> "Population":
+        """The given modules as members; they are read, never kept or changed."""
+        if not modules:
+            msg = "A population needs at least one module; got an empty list."
+            raise UsageError(msg)
+        template = copy.deepcopy(modules[0])
+        layout = Layout.of(template)
+        theta = torch.stack([_row(module, layout) for module in modules])
+        states = [dict(_others(module, layout)) for module in modules]
+        buffers = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        return cls(theta, buffers, layout, template)
+
+    @classmethod
+    def initialize(cls, model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Population":
+        """One freshly built module a seed, each drawn from the stream (seed, "initialization").
+
+        Cost: one call of `model` a member; torch's initializers read the fan-in of a single module,
+        which is why members are not initialized as one stacked tensor.
+        """
+        modules = []
+        for seed in seeds:
+            with global_stream(seed, "initialization"):
+                modules.append(model())
+        return cls.of(modules)
+
+    def __len__(self) -> int:
+        return self.theta.shape[0]
+
+    def __getitem__(self, which: int | slice | Sequence[int] | Tensor) -> "Population":
+        """The chosen members, always as a population (an integer gives a population of one)."""
+        if isinstance(which, int):
+            if not -len(self) <= which < len(self):
+                msg = f"There is no member {which}; the population has {len(self)} (0 to {len(self) - 1})."
+                raise UsageError(msg)
+            which = [which]
+        index = which if isinstance(which, slice) else torch.as_tensor(which, device=self.theta.device)
+        return replace(
+            self,
+            theta=self.theta[index],
+            buffers={name: buffer[index] for name, buffer in self.buffers.items()},
+            mask=None if self.mask is None else self.mask[index],
+        )
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Population":
+        """The same population on another device or in another floating dtype."""
+        return replace(
+            self,
+            theta=self.theta.to(device, dtype),
+            buffers={
+                name: buffer.to(device, dtype if buffer.is_floating_point() else None)
+                for name, buffer in self.buffers.items()
+            },
+            template=copy.deepcopy(self.template).to(device, dtype),
+            mask=None if self.mask is None else self.mask.to(device),
+        )
+
+    def copy(self) -> "Population":
+        """A population that shares no memory with this one."""
+        buffers = {name: buffer.clone() for name, buffer in self.buffers.items()}
+        return replace(self, theta=self.theta.clone(), buffers=buffers)
+
+    def with_theta(self, theta: Float[Tensor, "members parameters"]) -> "Population":
+        """The same architecture at other points; buffers are repeated when this is a population of one."""
+        if theta.ndim != 2 or theta.shape[1] != self.layout.parameters:
+            msg = f"theta must be (members, {self.layout.parameters}), got {tuple(theta.shape)}."
+            raise UsageError(msg)
+        buffers, mask = self.buffers, self.mask
+        if len(theta) != len(self):
+            if len(self) != 1:
+                msg = f"{len(theta)} rows of theta for a population of {len(self)}; select one member first."
+                raise UsageError(msg)
+            buffers = {name: buffer.expand(len(theta), *buffer.shape[1:]) for name, buffer in buffers.items()}
+            mask = None if mask is None else mask.expand(len(theta), -1)
+        return replace(self, theta=theta, buffers=buffers, mask=mask)
+
+    def with_mask(self, mask: Bool[Tensor, "*members parameters"]) -> "Population":
+        """The members restricted to a mask: parameters outside it become zero and stay zero in training."""
+        if mask.dtype != torch.bool or mask.shape[-1] != self.layout.parameters:
+            msg = (
+                f"A mask is boolean with {self.layout.parameters} columns (or one row a member), "
+                f"got {mask.dtype} {tuple(mask.shape)}."
+            )
+            raise UsageError(msg)
+        mask = mask.to(self.theta.device).expand_as(self.theta)
+        return replace(self, theta=self.theta * mask, mask=mask)
+
+    def module(self, member: int) -> nn.Module:
+        """Member `member` as an ordinary module of its own, sharing no memory with the population."""
+        module = copy.deepcopy(self.template)
+        row = self[member]
+        tensors = {**self.layout.views(row.theta), **row.buffers}
+        with torch.no_grad():
+            for name, tensor in _named(module):
+                if name in tensors:
+                    tensor.copy_(tensors[name][0])
+        return module
+
+    def state_dict(self, member: int) -> dict[str, Tensor]:
+        """Member `member` as a state dict, as torch's `load_state_dict` takes it."""
+        return self.module(member).state_dict()
+
+    def load(self, states: Sequence[Mapping[str, Tensor]]) -> "Population":
+        """State dicts as members of this population's architecture.
+
+        Raises:
+            StorageError: keys are missing, unexpected or of another shape; every one of them is listed.
+        """
+        modules = []
+        for number, state in enumerate(states):
+            module = copy.deepcopy(self.template)
+            _check_state(module.state_dict(), state, number)
+            module.load_state_dict(state)
+            modules.append(module)
+        return Population.of(modules)
+
+
+def _named(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _row(module: nn.Module, layout: Layout) -> Float[Tensor, " parameters"]:
+    return layout.pack({name: parameter.detach() for name, parameter in module.named_parameters()})
+
+
+def _others(module: nn.Module, layout: Layout) -> list[tuple[str, Tensor]]:
+    """Buffers and frozen parameters, detached."""
+    trained = {entry.name for entry in layout}
+    return [(name, tensor.detach()) for name, tensor in _named(module) if name not in trained]
+
+
+def _check_state(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], number: int) -> None:
+    faults = [f"missing {name!r}" for name in expected if name not in got]
+    faults += [f"unexpected {name!r}" for name in got if name not in expected]
+    faults += [
+        f"{name!r} is {tuple(got[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in got and got[name].shape != expected[name].shape
+    ]
+    if faults:
+        msg = f"State dict {number} does not fit the model: {'; '.join(faults)}."
+        raise StorageError(msg)

@@ -1,0 +1,167 @@
+"""Model x loss x data."""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.data import Data, own
+from thalweg.errors import ModelError, UsageError
+from thalweg.population.layout import Layout
+from thalweg.population.loss import LOSSES, METRICS, PerExample, UserLoss, check_shapes, loss_named
+from thalweg.population.population import Population
+from thalweg.randomness import global_stream
+
+_PROBE = 8  # examples the preflight looks at
+
+
+class Problem:
+    """What is minimized: a model, a loss and data. Everything Thalweg does starts from one.
+
+    Args:
+        model: a function that returns a fresh `nn.Module` (each member is one call), or a module,
+            whose present weights are then where every member starts. It is copied, never changed.
+        data: a `Data`, or whatever `thalweg.data.own` takes: (x, y), a Dataset, a DataLoader, arrays.
+        loss: "cross_entropy", "squared_error", "logistic", or a function (output, target) that
+            returns a mean over the batch or one value an example.
+        metrics: further functions (output, target) with one value an example, by name. None:
+            accuracy, where the targets are classes.
+        device, dtype: where and in what to compute; None is the model's own dtype.
+        memory_budget: bytes that activations of one evaluation may take.
+
+    Raises:
+        ModelError: the model cannot be called on the data, its output does not fit the loss, or the
+            loss is not a mean over examples.
+        DataError: the data holds non-finite numbers or lengths that do not match.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[], nn.Module] | nn.Module,
+        data: Any,
+        loss: str | Callable[[Any, Any], Tensor] = "cross_entropy",
+        *,
+        metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None = None,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | None = None,
+        memory_budget: int = 2**30,
+    ) -> None:
+        self.model = _builder(model)
+        self.loss = loss_named(loss)
+        self.device = _device(device)
+        self.memory_budget = memory_budget
+        with global_stream(0, "template"):
+            template = self.model().to(dtype)
+        self.template = template.to(self.device)
+        self.layout = Layout.of(self.template)
+        self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
+        self.data: Data = own(data).to(self.device, self.dtype)
+        self.metrics = self._metrics(metrics)
+        self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
+        self._preflight()
+
+    def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
+        """Fresh members, one a seed (an integer n means seeds 0 to n - 1)."""
+        seeds = range(seeds) if isinstance(seeds, int) else seeds
+        return Population.initialize(self.model, seeds).to(self.device, self.dtype)
+
+    def population(self, modules: nn.Module | Sequence[nn.Module]) -> Population:
+        """Existing modules of this architecture as members; they are read, never changed."""
+        modules = [modules] if isinstance(modules, nn.Module) else modules
+        return Population.of(modules).to(self.device, self.dtype)
+
+    def load(self, states: Sequence[Mapping[str, Tensor]]) -> Population:
+        """State dicts of this architecture as members (see `Population.load`)."""
+        return Population.of([self.template]).load(states).to(self.device, self.dtype)
+
+    @cached_property
+    def stochastic(self) -> bool:
+        """Whether the model draws random numbers in training mode (dropout): found by watching torch's generator."""
+        module = copy.deepcopy(self.template).train()
+        with global_stream(0, "preflight"), torch.no_grad():
+            before = torch.get_rng_state()
+            call(module, self._probe()[0])
+            return not torch.equal(before, torch.get_rng_state()) or self.device.type == "cuda" and _has_dropout(module)
+
+    def _probe(self) -> tuple[Any, Any]:
+        count = min(_PROBE, len(self.data.train))
+        return self.data.train.take(torch.arange(count))
+
+    def _metrics(self, metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None) -> tuple[PerExample | UserLoss, ...]:
+        if metrics is not None:
+            return tuple(UserLoss(name, function) for name, function in metrics.items())
+        return (METRICS["accuracy"],) if self.loss in (LOSSES["cross_entropy"], LOSSES["logistic"]) else ()
+
+    def _preflight(self) -> None:
+        """Find what would make a number wrong before any work is done."""
+        module = copy.deepcopy(self.template).eval()
+        inputs, targets = self._probe()
+        with global_stream(0, "preflight"), torch.no_grad():
+            try:
+                outputs = call(module, inputs)
+            except Exception as error:
+                msg = f"The model cannot be called on the training inputs {_shapes(inputs)}: {error}"
+                raise ModelError(msg) from error
+            check_shapes(self.loss, outputs, targets)
+            if isinstance(self.loss, UserLoss):
+                try:
+                    self.loss.check_mean(outputs, targets)
+                except ModelError:
+                    raise
+                except Exception as error:
+                    msg = (
+                        f"The loss {self.loss.name!r} cannot take outputs {_shapes(outputs)} "
+                        f"and targets {_shapes(targets)}: {error}"
+                    )
+                    raise ModelError(msg) from error
+
+
+def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
+    """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name."""
+    if isinstance(inputs, Mapping):
+        return module(**inputs)
+    if isinstance(inputs, tuple | list):
+        return module(*inputs)
+    return module(inputs)
+
+
+def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Module]:
+    if isinstance(model, nn.Module):
+        return lambda: copy.deepcopy(model)
+    if not callable(model):
+        msg = f"model must be a function that returns an nn.Module, or an nn.Module; got {type(model).__name__}."
+        raise UsageError(msg)
+
+    def build() -> nn.Module:
+        module = model()
+        if not isinstance(module, nn.Module):
+            msg = f"model() returned {type(module).__name__}; it must return a fresh nn.Module."
+            raise UsageError(msg)
+        return module
+
+    return build
+
+
+def _device(device: str | torch.device) -> torch.device:
+    device = torch.device(device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        msg = f"device={str(device)!r}, but torch sees no CUDA device here; write device='cpu'."
+        raise UsageError(msg)
+    return device
+
+
+def _has_dropout(module: nn.Module) -> bool:
+    return any(isinstance(child, nn.modules.dropout._DropoutNd) for child in module.modules())
+
+
+def _shapes(tree: Any) -> str:
+    if isinstance(tree, Tensor):
+        return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape)}"
+    if isinstance(tree, Mapping):
+        return "{" + ", ".join(f"{key}: {_shapes(value)}" for key, value in tree.items()) + "}"
+    if isinstance(tree, tuple | list):
+        return "(" + ", ".join(_shapes(value) for value in tree) + ")"
+    return type(tree).__name__

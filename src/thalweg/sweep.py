@@ -1,0 +1,60 @@
+"""Values to compare: a sweep in place of a number makes one member a value.
+
+Sweeps of different axes are crossed; sweeps that share an axis go together, value by value.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from thalweg.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The values of one hyper-parameter over members.
+
+    Args:
+        points: the values.
+        axis: the name of the axis they lie on; None is the name of the hyper-parameter they are given to.
+    """
+
+    points: tuple[float, ...]
+    axis: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.points:
+            msg = "A sweep needs at least one value; got none."
+            raise UsageError(msg)
+        if not np.isfinite(self.points).all():
+            msg = f"A sweep needs finite values; got {list(self.points)}."
+            raise UsageError(msg)
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:
+    """The given values."""
+    return Sweep(tuple(float(point) for point in points), axis)
+
+
+def log(low: float, high: float, count: int, *, axis: str | None = None) -> Sweep:
+    """`count` values from low to high at equal ratios; both must be positive."""
+    if not 0 < low <= high:
+        msg = f"sweep.log needs 0 < low <= high; got low={low}, high={high}."
+        raise UsageError(msg)
+    return values(np.geomspace(low, high, _counted(count)).tolist(), axis=axis)
+
+
+def linear(low: float, high: float, count: int, *, axis: str | None = None) -> Sweep:
+    """`count` values from low to high at equal differences."""
+    return values(np.linspace(low, high, _counted(count)).tolist(), axis=axis)
+
+
+def _counted(count: int) -> int:
+    if count < 1:
+        msg = f"A sweep needs count >= 1; got {count}."
+        raise UsageError(msg)
+    return count

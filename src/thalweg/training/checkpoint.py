@@ -1,0 +1,75 @@
+"""Checkpoints in a store: written between steps, read back bit for bit."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from thalweg.errors import StorageError
+from thalweg.population import Plan
+from thalweg.results import Store
+from thalweg.training.state import State
+
+
+class Checkpoints:
+    """The checkpoint and the finished run of one training in a store; does nothing without one.
+
+    Args:
+        store: where to write.
+        key: the run's name there.
+        identity: what determines the run; a record under `key` with another identity is refused.
+        every: seconds between checkpoints.
+    """
+
+    def __init__(self, store: Store | None, key: str, identity: Mapping[str, Any], every: float) -> None:
+        self.store, self.key, self.identity, self.every = store, key, dict(identity), every
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether so much time has passed that the next step should be followed by a checkpoint."""
+        return self.store is not None and time.monotonic() - self.last >= self.every
+
+    def write(self, state: State, plans: Mapping[str, Plan | str], kind: str = "checkpoint") -> None:
+        """Replace the record by the state as it is."""
+        if self.store is None:
+            return
+        document = {
+            "identity": self.identity,
+            "step": state.step,
+            "plans": {name: dataclasses.asdict(plan) for name, plan in plans.items() if isinstance(plan, Plan)},
+        }
+        self.store.put(kind, self.key, document, {"state": state.tensors()})
+        self.last = time.monotonic()
+
+    def finish(self, state: State, plans: Mapping[str, Plan | str]) -> None:
+        """Keep the finished run, and drop its checkpoint."""
+        if self.store is None:
+            return
+        self.write(state, plans, kind="run")
+        if self._record("checkpoint") is not None:
+            self.store.delete("checkpoint", self.key)
+
+    def restore(self, state: State) -> dict[str, Plan]:
+        """Bring `state` to what the store holds for this run, and return its plans; {} when it holds nothing.
+
+        Raises:
+            StorageError: the record belongs to another run, or its arrays are damaged or do not fit.
+        """
+        record = self._record("run") or self._record("checkpoint")
+        if record is None:
+            return {}
+        if record.document["identity"] != self.identity:
+            mine, theirs = self.identity, record.document["identity"]
+            different = ", ".join(sorted(name for name in mine if mine[name] != theirs.get(name)))
+            msg = (
+                f"The store has another {record.kind} named {self.key!r} (different: {different}); "
+                "pass another name, or delete that one."
+            )
+            raise StorageError(msg)
+        state.load(self.store.arrays(record.objects["state"]), record.document["step"])
+        return {name: Plan(**plan) for name, plan in record.document["plans"].items()}
+
+    def _record(self, kind: str) -> Any:
+        if self.store is None:
+            return None
+        return next((record for record in self.store.list(kind) if record.key == self.key), None)

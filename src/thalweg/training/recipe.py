@@ -1,0 +1,215 @@
+"""How to train: the frozen description of a run, and its unfolding over members."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thalweg.errors import UsageError
+from thalweg.optim import Rule, Values
+from thalweg.schedules import Constant, Schedule
+from thalweg.sweep import Sweep
+
+SPACINGS = ("linear", "log")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every member is trained. Any number of the optimizer or schedule, and clip_norm, may be swept.
+
+    Args:
+        optimizer: an update rule such as `optim.AdamW(lr=sweep.log(1e-4, 1e-1, 7))`.
+        steps: number of updates.
+        batch_size: examples a step; None is the whole training set.
+        schedule: multiplier of the rate over the steps.
+        clip_norm: longest gradient allowed, in Euclidean norm of a member's whole gradient; None: no clipping.
+        evaluate: at how many steps (or which) loss and metrics are measured on training and test examples;
+            the first and the last step are always among them.
+        snapshot: at how many steps (or which) theta is kept.
+        spacing: how counted steps lie, "linear" or "log".
+        evaluate_train_on: examples of the training set used in evaluations; None is all.
+
+    Raises:
+        UsageError: a recipe that cannot be meant, naming the argument.
+    """
+
+    optimizer: Rule
+    steps: int
+    batch_size: int | None = None
+    schedule: Schedule = dataclasses.field(default_factory=Constant)
+    clip_norm: float | Sweep | None = None
+    evaluate: int | tuple[int, ...] = 20
+    snapshot: int | tuple[int, ...] = 0
+    spacing: str = "linear"
+    evaluate_train_on: int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.optimizer, Rule):
+            msg = f"Recipe optimizer must be a rule such as optim.AdamW(lr=1e-3); got {self.optimizer!r}."
+            raise UsageError(msg)
+        if not isinstance(self.steps, int) or self.steps < 1:
+            msg = f"Recipe steps must be an integer of at least 1; got {self.steps!r}."
+            raise UsageError(msg)
+        if self.batch_size is not None and self.batch_size < 1:
+            msg = f"Recipe batch_size must be at least 1, or None for the whole training set; got {self.batch_size}."
+            raise UsageError(msg)
+        if self.spacing not in SPACINGS:
+            msg = f"Recipe spacing is one of {', '.join(SPACINGS)}; got {self.spacing!r}."
+            raise UsageError(msg)
+        for name in ("evaluate", "snapshot"):
+            wanted = getattr(self, name)
+            if isinstance(wanted, Sequence):
+                object.__setattr__(self, name, tuple(int(step) for step in wanted))
+            outside = [s for s in getattr(self, name) if not 0 <= s <= self.steps] if isinstance(wanted, Sequence) else []
+            if outside or (isinstance(wanted, int) and wanted < 0):
+                msg = f"Recipe {name} must be a count, or steps from 0 to {self.steps}; got {outside or wanted}."
+                raise UsageError(msg)
+        clip = self.clip_norm.points if isinstance(self.clip_norm, Sweep) else [self.clip_norm]
+        if any(norm is not None and norm <= 0 for norm in clip):
+            msg = f"Recipe clip_norm must be positive, or None for no clipping; got {self.clip_norm}."
+            raise UsageError(msg)
+
+    @cached_property
+    def evaluation_steps(self) -> list[int]:
+        """The steps after which the run is evaluated, 0 being before the first."""
+        return sorted({0, self.steps, *self._spread(self.evaluate)})
+
+    @cached_property
+    def snapshot_steps(self) -> list[int]:
+        """The steps after which theta is kept."""
+        return sorted(set(self._spread(self.snapshot)))
+
+    def _spread(self, wanted: int | tuple[int, ...]) -> Sequence[int]:
+        if isinstance(wanted, tuple):
+            return wanted
+        if wanted == 0:
+            return ()
+        if self.spacing == "log":
+            return np.unique(np.geomspace(1, self.steps, wanted).round().astype(int)).tolist()
+        return np.linspace(0, self.steps, wanted + 1).round().astype(int).tolist()
+
+    def describe(self) -> dict[str, Any]:
+        """The recipe as JSON-able data, complete enough to write it again."""
+        return _plain(self)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the recipe: equal for equal recipes, on every machine."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"is": type(value).__name__} | {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return list(value) if isinstance(value, tuple) else value
+
+
+class Unfolded:
+    """A recipe over members: sweeps crossed with seeds, seeds varying fastest.
+
+    Args:
+        recipe: with sweeps.
+        seeds: one or several.
+
+    Attributes:
+        axes: for every swept axis and "seed", the value of each member: (members,).
+
+    Raises:
+        UsageError: sweeps on one axis whose lengths do not match, or an axis named "seed".
+    """
+
+    def __init__(self, recipe: Recipe, seeds: Sequence[int]) -> None:
+        self.recipe = recipe
+        lengths: dict[str, tuple[int, str]] = {}
+        sweeps = dict(_sweeps(recipe))
+        for path, sweep in sweeps.items():
+            axis = sweep.axis or path
+            length, first = lengths.setdefault(axis, (len(sweep), path))
+            if length != len(sweep):
+                msg = (
+                    f"Sweeps on the axis {axis!r} go together and must have one length: {first} has {length} values, "
+                    f"{path} has {len(sweep)}. Give them different axes to cross them."
+                )
+                raise UsageError(msg)
+        if "seed" in lengths:
+            msg = 'A sweep may not use the axis "seed"; pass seeds=... to train instead.'
+            raise UsageError(msg)
+        grid = list(itertools.product(*(range(length) for length, _ in lengths.values()), seeds))
+        where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}
+        self.members = len(grid)
+        self.values: dict[str, NDArray[np.float64]] = {
+            path: np.asarray(sweep.points)[where[sweep.axis or path]] for path, sweep in sweeps.items()
+        }
+        self.seeds = [int(cell[-1]) for cell in grid]
+        self.axes: dict[str, NDArray[Any]] = dict(self.values)
+        self.axes |= {axis: index for axis, index in where.items() if axis not in self.values}
+        self.axes["seed"] = np.array(self.seeds)
+        numbers = recipe.optimizer.hyper_parameters()
+        self._numbers = {name: self.values.get(name, value) for name, value in numbers.items()}
+        self._schedule = _with_values(recipe.schedule, "schedule", self.values)
+        self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
+
+    def at(self, step: int, like: Tensor) -> Values:
+        """The hyper-parameters of a step (counted from 1), as floats or columns (members, 1) of `like`'s dtype."""
+        multiplier = self._schedule(step, self.recipe.steps)
+        numbers = dict(self._numbers)
+        numbers["lr"] = numbers["lr"] * multiplier
+        numbers["schedule"] = multiplier
+        return Values({name: as_hyper(value, like) for name, value in numbers.items()}, step)
+
+
+def as_hyper(value: Any, like: Tensor) -> Any:
+    """A float where all members agree, else a column (members, 1) beside `like`."""
+    if np.ndim(value) == 0:
+        return float(value)
+    if (value == value[0]).all():
+        return float(value[0])
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).unsqueeze(1)
+
+
+def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
+    """Every swept number of the recipe, by the name its axis takes."""
+    for name, value in recipe.optimizer.hyper_parameters().items():
+        if isinstance(value, Sweep):
+            yield name, value
+    for field in dataclasses.fields(recipe.schedule):
+        value = getattr(recipe.schedule, field.name)
+        if isinstance(value, Sweep):
+            yield f"schedule.{field.name}", value
+    if isinstance(recipe.clip_norm, Sweep):
+        yield "clip_norm", recipe.clip_norm
+
+
+def _with_values(schedule: Schedule, prefix: str, values: dict[str, NDArray[np.float64]]) -> Schedule:
+    changed = {
+        field.name: values[f"{prefix}.{field.name}"]
+        for field in dataclasses.fields(schedule)
+        if f"{prefix}.{field.name}" in values
+    }
+    return dataclasses.replace(schedule, **changed) if changed else schedule
+
+
+def batch_size_of(recipe: Recipe, examples: int) -> int:
+    """Examples a step; raises UsageError when the batch is larger than the data."""
+    if recipe.batch_size is not None and recipe.batch_size > examples:
+        msg = (
+            f"batch_size={recipe.batch_size} is larger than the training set of {examples} examples; "
+            f"write batch_size={examples} or None for full batches."
+        )
+        raise UsageError(msg)
+    return recipe.batch_size or examples
+
+
+def steps_per_epoch(recipe: Recipe, examples: int) -> int:
+    """Batches in one pass over the training set."""
+    return math.floor(examples / batch_size_of(recipe, examples))

@@ -1,0 +1,67 @@
+"""What training returns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from thalweg.errors import UsageError
+from thalweg.population import Plan, Population
+from thalweg.training.history import History
+from thalweg.training.recipe import Recipe
+from thalweg.training.state import State
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trained population and how it came there.
+
+    Args:
+        recipe: as given.
+        axes: for every swept axis and "seed", the value of each member (members,).
+        final: the members after the last step.
+        history: loss and metrics over the steps.
+        diverged_at: the step at which a member stopped being finite and was frozen, -1 where it did not: (members,).
+        plans: how gradients and outputs were evaluated ("gradient", "outputs"), for `train(plan=...)`.
+        seconds: wall-clock time of training.
+        state: all arrays of the run, for going on.
+    """
+
+    recipe: Recipe
+    axes: Mapping[str, NDArray[Any]]
+    final: Population
+    history: History
+    diverged_at: NDArray[Any]
+    plans: Mapping[str, Plan]
+    seconds: float
+    state: State = field(repr=False)
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self.state.step
+
+    @property
+    def plan(self) -> Plan:
+        """How gradients were evaluated."""
+        return self.plans["gradient"]
+
+    @property
+    def snapshots(self) -> dict[int, Population]:
+        """The population at each snapshot step reached; buffers are those of the final one."""
+        steps = [step for step in self.recipe.snapshot_steps if step <= self.step]
+        return {step: replace(self.final, theta=self.state.snapshots[i]) for i, step in enumerate(steps)}
+
+    def select(self, **where: float) -> list[int]:
+        """The members whose axes have these values, such as run.select(lr=0.1, seed=0)."""
+        for name in where:
+            if name not in self.axes:
+                msg = f"The run has no axis {name!r}; it has {', '.join(self.axes)}."
+                raise UsageError(msg)
+        chosen = torch.ones(len(self.final), dtype=torch.bool)
+        for name, value in where.items():
+            values = torch.as_tensor(self.axes[name], dtype=torch.float64)
+            chosen &= torch.isclose(values, torch.tensor(float(value), dtype=torch.float64))
+        return chosen.nonzero().flatten().tolist()

@@ -1,0 +1,80 @@
+"""What a run is at a step: arrays and one integer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from thalweg.errors import StorageError
+from thalweg.population import Population
+
+
+@dataclass
+class State:
+    """Everything that continuing a run needs, besides the recipe and the problem.
+
+    Args:
+        step: updates done.
+        theta: (members, parameters).
+        buffers: the population's other tensors by name, members in front.
+        slots: the rule's matrices by name, of theta's shape.
+        diverged_at: the step whose loss or gradient was not finite, -1 while there was none.
+        metrics: by name (evaluations, members); NaN where not evaluated yet.
+        batch_loss: the loss of every step's batch before its update: (steps, members).
+        snapshots: theta at the snapshot steps: (snapshots, members, parameters).
+    """
+
+    step: int
+    theta: Float[Tensor, "members parameters"]
+    buffers: dict[str, Tensor]
+    slots: dict[str, Float[Tensor, "members parameters"]]
+    diverged_at: Int64[Tensor, " members"]
+    metrics: dict[str, Float[Tensor, "evaluations members"]] = field(default_factory=dict)
+    batch_loss: Float[Tensor, "steps members"] = field(default_factory=lambda: torch.empty(0))
+    snapshots: Float[Tensor, "snapshots members parameters"] = field(default_factory=lambda: torch.empty(0))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All arrays under flat names, for a file."""
+        flat = {"theta": self.theta, "diverged_at": self.diverged_at, "batch_loss": self.batch_loss}
+        flat["snapshots"] = self.snapshots
+        for group in _GROUPS:
+            flat |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
+        return flat
+
+    def load(self, tensors: Mapping[str, Tensor], step: int) -> "State":
+        """The state of a file, laid out as this one.
+
+        Raises:
+            StorageError: tensors are missing, unexpected or of another shape; all are listed.
+        """
+        expected = self.tensors()
+        faults = [f"missing {name!r}" for name in expected if name not in tensors]
+        faults += [f"unexpected {name!r}" for name in tensors if name not in expected]
+        faults += [
+            f"{name!r} is {tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
+            for name in expected
+            if name in tensors and tensors[name].shape != expected[name].shape
+        ]
+        if faults:
+            msg = f"The checkpoint does not fit this run: {'; '.join(faults)}."
+            raise StorageError(msg)
+        for name, tensor in expected.items():
+            tensor.copy_(tensors[name])
+        self.step = step
+        return self
+
+
+_GROUPS = ("buffers", "slots", "metrics")
+
+
+def beginning(population: Population, slots: tuple[str, ...]) -> State:
+    """The state before the first step. The population's own tensors are used, not copied."""
+    return State(
+        step=0,
+        theta=population.theta,
+        buffers=dict(population.buffers),
+        slots={slot: torch.zeros_like(population.theta) for slot in slots},
+        diverged_at=torch.full((len(population),), -1),
+    )

@@ -1,0 +1,135 @@
+"""The verb `train`."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from thalweg.errors import UsageError
+from thalweg.population import Plan, Population, Problem
+from thalweg.progress import Watcher, ignore
+from thalweg.results import Store
+from thalweg.training.checkpoint import Checkpoints
+from thalweg.training.history import History
+from thalweg.training.loop import Loop, starting
+from thalweg.training.recipe import Recipe, Unfolded
+from thalweg.training.run import Run
+
+
+def train(
+    problem: Problem,
+    recipe: Recipe,
+    seeds: int | Sequence[int] = 1,
+    *,
+    start: Population | None = None,
+    mask: Bool[Tensor, "*members parameters"] | None = None,
+    resume: Run | None = None,
+    until: int | None = None,
+    plan: Plan | str | Mapping[str, Plan] = "auto",
+    watch: Watcher = ignore,
+    store: Store | str | Path | None = None,
+    name: str | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> Run:
+    """Train one member for every combination of the recipe's sweeps and seeds, all as one program.
+
+    A member is initialized, and its batches are drawn, from streams of its own seed, so it does not depend
+    on who else is trained. A member whose loss or gradient stops being finite is frozen and reported with
+    its step; the others go on with the same bits.
+
+    Args:
+        problem: what is minimized.
+        recipe: how.
+        seeds: one a member of each combination; an integer n means 0 to n - 1.
+        start: where to begin: one member for all, or one for each; None initializes by seed.
+        mask: True where a parameter lives (a lottery ticket): (parameters,) or (members, parameters).
+        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit.
+        until: stop after this many steps; None is all of the recipe.
+        plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
+        watch: called with progress after every step.
+        store: where checkpoints and the finished run go (a Store or its folder). A run that is there
+            already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
+        name: the run's key in the store; None is a hash of all that determines the run.
+        checkpoint_seconds: the most work, in seconds, that a kill can lose.
+
+    Returns:
+        The run; `run.final` has the members, `run.axes` says which is which, `run.history` how they went.
+
+    Raises:
+        UsageError: a recipe that does not fit the problem.
+        StorageError: a store that cannot be used, or whose run of that name is another.
+        KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
+
+    Memory: theta, the rule's state, one gradient (and a point ahead, for rules that look there), and
+    activations within the problem's memory budget.
+    """
+    seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    if not seeds or len(set(seeds)) < len(seeds):
+        msg = f"train needs at least one seed, each once; got {seeds}."
+        raise UsageError(msg)
+    unfolded = Unfolded(recipe, seeds)
+    population = starting(problem, unfolded, start, mask)
+    loop = Loop(problem, recipe, unfolded, population)
+    loop.plans = dict(plan) if isinstance(plan, Mapping) else {"gradient": plan, "outputs": plan}
+    identity = _identity(problem, recipe, seeds, population)
+    store = Store(store) if isinstance(store, str | Path) else store
+    checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
+    if resume is not None:
+        _check_same(recipe, unfolded, resume)
+        loop.state.load(resume.state.tensors(), resume.step)
+        loop.plans = dict(resume.plans)
+    else:
+        loop.plans |= checkpoints.restore(loop.state)
+    last = recipe.steps if until is None else min(until, recipe.steps)
+    if loop.state.step < last:
+        loop.advance(last, checkpoints, watch)
+        if last == recipe.steps:
+            checkpoints.finish(loop.state, loop.plans)
+        else:
+            checkpoints.write(loop.state, loop.plans)
+    return _run(loop)
+
+
+def _run(loop: Loop) -> Run:
+    state, template = loop.state, loop.population
+    diverged_at = state.diverged_at.cpu().numpy()
+    return Run(
+        recipe=loop.recipe,
+        axes=loop.unfolded.axes,
+        final=Population(state.theta, state.buffers, template.layout, template.template, template.mask),
+        history=History.of(loop.recipe, loop.unfolded.axes, state),
+        diverged_at=diverged_at,
+        plans={name: plan for name, plan in loop.plans.items() if isinstance(plan, Plan)},
+        seconds=loop.seconds,
+        state=state,
+    )
+
+
+def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Population) -> dict[str, Any]:
+    """All that determines a run, in a form that fits in a document."""
+    theta = population.theta.detach().cpu().contiguous()
+    mask = population.mask
+    return {
+        "recipe": recipe.describe(),
+        "seeds": seeds,
+        "data": problem.data.name,
+        "examples": len(problem.data.train),
+        "loss": problem.loss.name,
+        "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
+        "start": hashlib.sha256(theta.numpy().tobytes()).hexdigest(),
+        "mask": None if mask is None else hashlib.sha256(mask.cpu().numpy().tobytes()).hexdigest(),
+    }
+
+
+def _digest(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check_same(recipe: Recipe, unfolded: Unfolded, resume: Run) -> None:
+    if resume.recipe != recipe or unfolded.axes["seed"].tolist() != resume.axes["seed"].tolist():
+        msg = "resume must be a run of the same recipe and seeds; start=run.final begins a new run from its members."
+        raise UsageError(msg)
