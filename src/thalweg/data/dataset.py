@@ -1,0 +1,139 @@
+"""A training set, a held-out set, and what is known about them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from thalweg.data.examples import Examples
+from thalweg.data.streamed import Streamed
+from thalweg.data.trees import described, moved
+from thalweg.errors import UsageError
+from thalweg.randomness import generator
+
+Rows = Examples | Streamed
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """What a problem is trained and tested on.
+
+    Args:
+        train: the training examples.
+        test: held-out examples, or None.
+        name: for titles and file names.
+        classes: number of classes (or of tokens) where targets are integers; None otherwise.
+        notes: what was done to the data, one sentence each.
+        facts: tensors known to be true of the data, by name: the coefficients of a linear teacher, the
+            vocabulary of a text.
+        flipped: which training labels are wrong on purpose, (examples,); None: none.
+    """
+
+    train: Rows
+    test: Rows | None = None
+    name: str = "own"
+    classes: int | None = None
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    flipped: Bool[Tensor, " examples"] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for role, rows in (("train", self.train), ("test", self.test)):
+            if not isinstance(rows, Examples | Streamed) and (rows is not None or role == "train"):
+                msg = f"{role} is {type(rows).__name__}, not Examples; write thalweg.data.own(train, test)."
+                raise UsageError(msg)
+
+    def with_label_noise(self, fraction: float, seed: int) -> "Data":
+        """Exactly round(fraction * n) training labels replaced by a uniformly drawn *other* class.
+
+        Which and what they become is drawn from the stream (seed, "label noise"); under one seed the
+        labels flipped at a smaller fraction are among those flipped, to the same classes, at a larger
+        one. The test set stays as it is. `flipped` marks the changed labels.
+
+        Raises:
+            UsageError: targets are not classes, the fraction is outside 0..1, or labels are already noisy.
+        """
+        if not 0 <= fraction <= 1:
+            msg = f"Label noise is a fraction of the training labels between 0 and 1; got {fraction}."
+            raise UsageError(msg)
+        if self.flipped is not None:
+            msg = f"The labels of {self.name!r} are noisy already; start from the clean data."
+            raise UsageError(msg)
+        rows, clean = self._classified()
+        classes = int(self.classes or 0)
+        draw = generator(seed, "label noise")
+        chosen = torch.randperm(len(clean), generator=draw)[: round(fraction * len(clean))]
+        shift = torch.randint(1, classes, (len(clean),), generator=draw)[: len(chosen)]
+        chosen, shift = chosen.to(clean.device), shift.to(clean.device)
+        noisy, flipped = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
+        noisy[chosen] = (clean[chosen] + shift) % classes
+        flipped[chosen] = True
+        note = f"label noise: {len(chosen):,} of {len(clean):,} training labels flipped (seed {seed})"
+        return replace(self, train=Examples(rows.inputs, noisy), notes=(*self.notes, note), flipped=flipped)
+
+    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> "Data":
+        """That many training and held-out examples, drawn without replacement; None keeps all.
+
+        A smaller subset is the beginning of a larger one of the same seed.
+        """
+        chosen = _drawn(len(self.train), train, seed, "train")
+        flipped = self.flipped
+        if flipped is not None and chosen is not None:
+            flipped = flipped[chosen.to(flipped.device)]
+        held_out = self.test
+        if test is not None:
+            if held_out is None:
+                msg = f"{self.name!r} has no held-out examples, so test={test} cannot be drawn from them."
+                raise UsageError(msg)
+            held_out = _chosen(held_out, _drawn(len(held_out), test, seed, "test"))
+        return replace(
+            self,
+            train=_chosen(self.train, chosen),
+            test=held_out,
+            notes=(*self.notes, f"subset: train {train or 'all'}, test {test or 'all'} (seed {seed})"),
+            flipped=flipped,
+        )
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Data":
+        """The same data on another device; floating tensors are cast, integer ones stay."""
+        return replace(
+            self,
+            train=self.train.to(device, dtype),
+            test=None if self.test is None else self.test.to(device, dtype),
+            facts={name: moved(tensor, device, dtype) for name, tensor in self.facts.items()},
+            flipped=None if self.flipped is None else self.flipped.to(device),
+        )
+
+    def _classified(self) -> tuple[Examples, Tensor]:
+        """The training examples and their targets, where these are one class an example."""
+        if isinstance(self.train, Streamed):
+            msg = f"The labels of {self.name!r} are not in memory; pass a larger memory_budget to own()."
+            raise UsageError(msg)
+        targets = self.train.targets
+        if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.is_floating_point():
+            got = described(targets)
+            msg = f"Label noise needs one integer class an example; a target of {self.name!r} is {got}."
+            raise UsageError(msg)
+        low, high = int(targets.min()), int(targets.max())
+        if self.classes is None or self.classes < 2 or low < 0 or high >= self.classes:
+            msg = (
+                f"Label noise needs labels 0 to classes - 1 and at least two classes; {self.name!r} has "
+                f"labels {low} to {high} and classes={self.classes}. Pass classes= to own()."
+            )
+            raise UsageError(msg)
+        return self.train, targets
+
+
+def _drawn(available: int, wanted: int | None, seed: int, role: str) -> Tensor | None:
+    if wanted is None:
+        return None
+    if not 1 <= wanted <= available:
+        msg = f"A subset of {wanted} {role} examples was asked for; there are {available:,}."
+        raise UsageError(msg)
+    return torch.randperm(available, generator=generator(seed, f"subset {role}"))[:wanted]
+
+
+def _chosen(rows: Rows, indices: Tensor | None) -> Rows:
+    return rows if indices is None else rows.select(indices)

@@ -1,0 +1,115 @@
+"""Gaussian inputs and a known teacher: data whose truth can be written down."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from thalweg.data.dataset import Data
+from thalweg.data.examples import Examples
+from thalweg.errors import UsageError
+from thalweg.randomness import generator
+
+
+def gaussian_linear(
+    n: int,
+    d: int,
+    *,
+    noise: float = 0.1,
+    seed: int = 0,
+    test: int = 1_000,
+    signal: float = 1.0,
+    variances: Sequence[float] | None = None,
+) -> Data:
+    """y = x . w + noise * e with x ~ N(0, diag(variances)) and e ~ N(0, 1).
+
+    Args:
+        n, d: training examples and features; inputs (n, d), targets (n, 1), float64.
+        noise: standard deviation of the noise, in training and held-out targets alike.
+        seed: of the streams (seed, "gaussian ...").
+        test: held-out examples; 0 for none.
+        signal: length of w, whose direction is uniform on the sphere.
+        variances: of each feature; None: all 1. They are the eigenvalues of the expected Hessian of
+            half the squared error.
+
+    `facts["coefficients"]` is w, (d, 1).
+    """
+    _check(n, d, test, noise)
+    w = torch.randn(d, 1, generator=generator(seed, "gaussian coefficients"), dtype=torch.float64)
+    w *= signal / w.norm()
+    scale = torch.ones(d, dtype=torch.float64)
+    if variances is not None:
+        scale = torch.as_tensor(variances, dtype=torch.float64).sqrt()
+        if scale.shape != (d,) or not bool((scale >= 0).all()):
+            msg = f"variances needs {d} numbers, none negative; got {list(variances)}."
+            raise UsageError(msg)
+
+    def examples(role: str, count: int) -> Examples:
+        x = _normal(count, d, seed, role, "inputs") * scale
+        return Examples(x, x @ w + noise * _normal(count, 1, seed, role, "noise"))
+
+    return Data(
+        examples("train", n),
+        examples("test", test) if test else None,
+        name="gaussian_linear",
+        notes=(f"linear teacher of length {signal:g} in {d:,} dimensions, noise {noise:g} (seed {seed})",),
+        facts={"coefficients": w},
+    )
+
+
+def gaussian_teacher(
+    n: int,
+    d: int,
+    *,
+    width: int = 4,
+    noise: float = 0.0,
+    seed: int = 0,
+    test: int = 1_000,
+) -> Data:
+    """y = a . relu(W x) / sqrt(width) + noise * e: a random two-layer teacher on x ~ N(0, I).
+
+    Args:
+        n, d: training examples and features; inputs (n, d), targets (n, 1), float64.
+        width: hidden units of the teacher. W has entries N(0, 1/d) and a has N(0, 1), so that E[y^2]
+            is 1/2 on average over noiseless teachers.
+        noise: standard deviation of the noise.
+        seed: of the streams (seed, "gaussian ...").
+        test: held-out examples; 0 for none.
+
+    `facts["hidden"]` is W, (width, d); `facts["output"]` is a / sqrt(width), (1, width).
+    """
+    _check(n, d, test, noise)
+    if width < 1:
+        msg = f"The teacher needs a width of at least 1, got {width}."
+        raise UsageError(msg)
+    draw = generator(seed, "gaussian teacher")
+    hidden = torch.randn(width, d, generator=draw, dtype=torch.float64) / d**0.5
+    output = torch.randn(1, width, generator=draw, dtype=torch.float64) / width**0.5
+
+    def examples(role: str, count: int) -> Examples:
+        x = _normal(count, d, seed, role, "inputs")
+        y = (x @ hidden.T).relu() @ output.T
+        return Examples(x, y + noise * _normal(count, 1, seed, role, "noise"))
+
+    return Data(
+        examples("train", n),
+        examples("test", test) if test else None,
+        name="gaussian_teacher",
+        notes=(f"relu teacher of width {width} in {d:,} dimensions, noise {noise:g} (seed {seed})",),
+        facts={"hidden": hidden, "output": output},
+    )
+
+
+def _normal(rows: int, columns: int, seed: int, role: str, purpose: str) -> Tensor:
+    return torch.randn(
+        rows, columns, generator=generator(seed, f"gaussian {role} {purpose}"), dtype=torch.float64
+    )
+
+
+def _check(n: int, d: int, test: int, noise: float) -> None:
+    if n < 1 or d < 1 or test < 0 or noise < 0:
+        msg = (
+            "Gaussian data needs n and d of at least 1, and test and noise not negative; "
+            f"got n={n}, d={d}, test={test}, noise={noise}."
+        )
+        raise UsageError(msg)

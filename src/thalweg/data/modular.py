@@ -1,0 +1,80 @@
+"""Modular arithmetic: the whole table of an operation, part of it held out."""
+
+import torch
+import torch.nn.functional as F
+
+from thalweg.data.dataset import Data
+from thalweg.data.examples import Examples
+from thalweg.errors import UsageError, unknown_name
+from thalweg.randomness import generator
+
+_OPERATIONS = ("+", "-", "*", "/")
+_ENCODINGS = ("one_hot", "tokens")
+
+
+def modular(
+    p: int = 59,
+    operation: str = "+",
+    *,
+    train_fraction: float = 0.5,
+    seed: int = 0,
+    encoding: str = "one_hot",
+) -> Data:
+    """All pairs (a, b) with the class c = a o b mod p; a random fraction is trained on, the rest held out.
+
+    Args:
+        p: the modulus, at least 2.
+        operation: "+", "-", "*", or "/" (a = b c mod p; p prime, b not 0, so p(p - 1) pairs instead of p^2).
+        train_fraction: exactly round(train_fraction * pairs) pairs are trained on; at 1 nothing is held out.
+        seed: of the split, the stream (seed, "modular split"). A smaller fraction's training pairs are
+            among those of a larger one.
+        encoding: "one_hot" for float32 inputs (n, 2p), the one-hot codes of a and b side by side;
+            "tokens" for int64 inputs (n, 3), the tokens a, b and "=" (which is p): a vocabulary of p + 1.
+
+    Raises:
+        UsageError: p, operation, encoding or fraction that cannot be meant.
+
+    Source: Power et al., Grokking, arXiv:2201.02177.
+    """
+    if operation not in _OPERATIONS:
+        raise unknown_name("operation", operation, _OPERATIONS)
+    if encoding not in _ENCODINGS:
+        raise unknown_name("encoding", encoding, _ENCODINGS)
+    if p < 2:
+        msg = f"The modulus p must be at least 2, got {p}."
+        raise UsageError(msg)
+    a, b = torch.cartesian_prod(torch.arange(p), torch.arange(p)).unbind(1)
+    if operation == "/":
+        if any(p % divisor == 0 for divisor in range(2, p)):
+            msg = f"Division modulo p needs a prime p; {p} is not one."
+            raise UsageError(msg)
+        a, b = a[b > 0], b[b > 0]
+    targets = _table(a, b, operation, p)
+    if encoding == "tokens":
+        inputs = torch.stack([a, b, torch.full_like(a, p)], dim=1)
+    else:
+        inputs = torch.cat([F.one_hot(a, p), F.one_hot(b, p)], dim=1).float()
+    trained = round(train_fraction * len(a))
+    if not 0 < train_fraction <= 1 or trained < 1:
+        msg = f"train_fraction must leave 1 to {len(a):,} pairs to train on; got {train_fraction}."
+        raise UsageError(msg)
+    order = torch.randperm(len(a), generator=generator(seed, "modular split"))
+    train, test = order[:trained], order[trained:]
+    return Data(
+        Examples(inputs[train], targets[train]),
+        Examples(inputs[test], targets[test]) if len(test) else None,
+        name="modular",
+        classes=p,
+        notes=(f"a {operation} b mod {p}, {trained:,} of {len(a):,} pairs trained on (seed {seed})",),
+    )
+
+
+def _table(a: torch.Tensor, b: torch.Tensor, operation: str, p: int) -> torch.Tensor:
+    if operation == "+":
+        return (a + b) % p
+    if operation == "-":
+        return (a - b) % p
+    if operation == "*":
+        return (a * b) % p
+    inverse = torch.tensor([0] + [pow(value, -1, p) for value in range(1, p)])
+    return (a * inverse[b]) % p

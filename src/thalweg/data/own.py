@@ -1,0 +1,192 @@
+"""The user's own data, in whatever form it comes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+)
+
+from thalweg.data.dataset import Data, Rows
+from thalweg.data.examples import Examples
+from thalweg.data.isolation import isolated
+from thalweg.data.streamed import Streamed, collated, pair, tuples
+from thalweg.data.trees import Tree, joined, size_in_bytes
+from thalweg.errors import DataError, UsageError
+
+_READ_AT_ONCE = 256  # items of a dataset collated together while it is read into memory
+
+
+def own(
+    train: Any,
+    test: Any = None,
+    *,
+    memory_budget: int = 2**30,
+    name: str = "own",
+    classes: int | None = None,
+) -> Data:
+    """The user's own data as `Data`.
+
+    Args:
+        train: one of
+            (x, y): tensors, numpy arrays, data frames or lists of rows; x may be a tuple or dict of them;
+            {"inputs": x, "targets": y};
+            a map-style `Dataset`, or a list, of items (x, y);
+            a `DataLoader`: its dataset and collate_fn are used, without shuffling or dropping a last batch;
+            an `IterableDataset`: read once, to its end;
+            `Examples`, or `Data` (returned as it is).
+        test: held-out data in any of these forms.
+        memory_budget: bytes that each of train and test may take in memory; a larger map-style dataset
+            (estimated by its first item) is read item by item as needed.
+        name: for titles and file names.
+        classes: number of classes; None: the largest integer target plus one.
+
+    Integer targets become int64, and (n, 1) becomes (n,). Floating numbers keep their dtype; `Problem`
+    casts them to the model's. Examples that are drawn anew at each reading (augmentation) stay as first read.
+
+    Raises:
+        DataError: a non-finite value, lengths that do not match, or a form that is none of these.
+    """
+    if isinstance(train, Data):
+        if test is not None:
+            msg = "The data has its own held-out examples; write own(data.train, test) to test on others."
+            raise UsageError(msg)
+        return train
+    notes: list[str] = []
+    examples = _rows(train, memory_budget, "train", notes)
+    held_out = None if test is None else _rows(test, memory_budget, "test", notes)
+    return Data(examples, held_out, name, classes or _classes(examples, held_out), tuple(notes))
+
+
+def _rows(source: Any, memory_budget: int, role: str, notes: list[str]) -> Rows:
+    if isinstance(source, Data):
+        msg = f"{role} is a whole Data; pass its examples, for example data.test."
+        raise UsageError(msg)
+    if isinstance(source, Examples | Streamed):
+        return source
+    try:
+        if isinstance(source, DataLoader):
+            return _loader(source, memory_budget, role, notes)
+        if isinstance(source, IterableDataset):
+            return _iterated((collated([item], default_collate) for item in source), memory_budget)
+        if type(source) is TensorDataset:
+            return Examples(*pair(source.tensors))
+        if isinstance(source, tuple | Mapping):
+            return _arrays(source, role, notes)
+        if (
+            hasattr(source, "__getitem__")
+            and hasattr(source, "__len__")
+            and not isinstance(source, str | bytes | Tensor)
+        ):
+            return _read(Streamed(source), memory_budget, role, notes)
+    except DataError as error:
+        msg = f"{role}: {error}"
+        raise DataError(msg) from error
+    msg = (
+        f"{role} is {type(source).__name__}; expected (x, y) of tensors or arrays, "
+        "{'inputs': x, 'targets': y}, a Dataset or a DataLoader of (x, y) items."
+    )
+    raise DataError(msg)
+
+
+def _arrays(source: tuple[Any, ...] | Mapping[str, Any], role: str, notes: list[str]) -> Examples:
+    if isinstance(source, tuple) and any(isinstance(part, Dataset | DataLoader) for part in source):
+        msg = "Got a tuple of datasets; write own(train, test)."
+        raise DataError(msg)
+    inputs, targets = pair(dict(source) if isinstance(source, Mapping) else source)
+    given = source["targets"] if isinstance(source, Mapping) else source[1]
+    if isinstance(targets, Tensor) and targets.shape != getattr(given, "shape", targets.shape):
+        notes.append(f"{role}: targets of shape {tuple(given.shape)} are read as {tuple(targets.shape)}")
+    return Examples(inputs, targets)
+
+
+def _loader(loader: DataLoader[Any], memory_budget: int, role: str, notes: list[str]) -> Rows:
+    if isinstance(loader.dataset, IterableDataset):
+        return _iterated(loader, memory_budget)
+    dataset: Any = loader.dataset
+    indices, note = _indices(loader)
+    if note:
+        notes.append(f"{role}: {note}")
+    if loader.batch_sampler is None:  # batch_size=None: every item of the dataset is a batch already
+        visited = range(len(dataset)) if indices is None else indices.tolist()
+        return _iterated((loader.collate_fn(dataset[index]) for index in visited), memory_budget)
+    rows = Streamed(dataset, collate=loader.collate_fn, indices=indices)
+    return _read(rows, memory_budget, role, notes)
+
+
+def _indices(loader: DataLoader[Any]) -> tuple[Tensor | None, str]:
+    """Which items a loader visits in one epoch, in the dataset's order (None: all); and a note about it."""
+    usual = loader.batch_sampler is None or type(loader.batch_sampler) is BatchSampler
+    sampler: Any = loader.sampler if usual else loader.batch_sampler
+    shuffles = type(sampler) is RandomSampler and not sampler.replacement
+    if type(sampler) is SequentialSampler or (shuffles and sampler.num_samples == len(sampler.data_source)):
+        return None, ""
+    if type(sampler) is SubsetRandomSampler:
+        return torch.as_tensor(sampler.indices).sort().values, ""
+    with isolated("read"):
+        visited = list(sampler) if usual else [index for batch in sampler for index in batch]
+    indices = torch.as_tensor(visited).unique()
+    note = f"{type(sampler).__name__} visits {len(indices):,} examples in an epoch; each is taken once"
+    return indices, note
+
+
+def _read(rows: Streamed, memory_budget: int, role: str, notes: list[str]) -> Rows:
+    """All rows in memory where they fit, else as they are."""
+    if rows.draws:
+        notes.append(
+            f"{role}: reading an example draws random numbers (augmentation?); each stays as first read"
+        )
+    size = len(rows) * sum(size_in_bytes(tree) for tree in rows.first)
+    if size > memory_budget:
+        notes.append(
+            f"{role}: about {size / 2**20:,.0f} MiB exceed the memory budget; examples are read as needed"
+        )
+        return rows
+    starts = range(0, len(rows), _READ_AT_ONCE)
+    return _concatenated([rows.slice(start, start + _READ_AT_ONCE) for start in starts])
+
+
+def _iterated(batches: Iterable[Any], memory_budget: int) -> Examples:
+    parts: list[tuple[Tree, Tree]] = []
+    size = 0
+    with isolated("read"):
+        for batch in batches:
+            parts.append(pair(tuples(batch)))
+            size += sum(size_in_bytes(tree) for tree in parts[-1])
+            if size > memory_budget:
+                msg = (
+                    f"The data exceeds the memory budget of {memory_budget / 2**20:,.0f} MiB and cannot be "
+                    "read at random positions; pass a larger memory_budget, or a map-style Dataset."
+                )
+                raise DataError(msg)
+    if not parts:
+        msg = "There are no examples: the iterable dataset is empty."
+        raise DataError(msg)
+    return _concatenated(parts)
+
+
+def _concatenated(parts: list[tuple[Tree, Tree]]) -> Examples:
+    return Examples(joined([x for x, _ in parts], "inputs"), joined([y for _, y in parts], "targets"))
+
+
+def _classes(train: Rows, test: Rows | None) -> int | None:
+    """The largest integer target plus one, over all examples in memory; None where targets are no classes."""
+    largest = -1
+    for rows in (train, test):
+        if rows is None:
+            continue
+        targets = rows.targets if isinstance(rows, Examples) else None
+        if not isinstance(targets, Tensor) or targets.is_floating_point() or int(targets.min()) < 0:
+            return None
+        largest = max(largest, int(targets.max()))
+    return largest + 1
