@@ -1,0 +1,19 @@
+"""Small reference networks: plain modules that torch.func can differentiate, stack and map over."""
+
+from thalweg.nets.convnet import convnet, convnet1d
+from thalweg.nets.mlp import mlp
+from thalweg.nets.modular_transformer import ModularTransformer, modular_transformer
+from thalweg.nets.resnet import ResNet, resnet
+from thalweg.nets.transformer import Transformer, transformer
+
+__all__ = [
+    "ModularTransformer",
+    "ResNet",
+    "Transformer",
+    "convnet",
+    "convnet1d",
+    "mlp",
+    "modular_transformer",
+    "resnet",
+    "transformer",
+]

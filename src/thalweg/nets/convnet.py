@@ -1,0 +1,77 @@
+"""Small convolutional networks, for images and for signals."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+from thalweg.errors import UsageError
+from thalweg.nets.activations import activation_named
+from thalweg.nets.sizes import check_sizes
+
+
+def convnet(
+    channels: Sequence[int] = (16, 32),
+    classes: int = 10,
+    image: tuple[int, int, int] = (1, 8, 8),
+    *,
+    activation: str = "relu",
+) -> nn.Sequential:
+    """Stages of 3x3 convolution, activation and 2x2 average pooling, then one linear layer.
+
+    (batch, *image) -> (batch, classes). Average rather than maximum pooling: it is linear, so the net is as
+    smooth as its activation and has a known infinite-width limit. Starts as torch starts its layers.
+
+    Args:
+        channels: of every stage; each halves the image.
+        classes: outputs.
+        image: channels, height and width of the inputs.
+        activation: as in `mlp`.
+
+    Raises:
+        UsageError: the image is too small for that many stages.
+    """
+    depth, height, width = image
+    check_sizes("convnet", {f"channels[{i}]": c for i, c in enumerate(channels)} | {"classes": classes})
+    check_sizes("convnet", {f"image[{i}]": size for i, size in enumerate(image)})
+    shrink = 2 ** len(channels)
+    if not channels or min(height, width) < shrink:
+        msg = (
+            f"convnet has at least one stage and each halves the image; got channels={tuple(channels)}, "
+            f"and {height}x{width} can be halved {min(height, width).bit_length() - 1} times."
+        )
+        raise UsageError(msg)
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, (fan_in, fan_out) in enumerate(pairwise((depth, *channels)), start=1):
+        layers[f"convolution{number}"] = nn.Conv2d(fan_in, fan_out, 3, padding=1)
+        layers[f"activation{number}"] = activation_named(activation)
+        layers[f"pool{number}"] = nn.AvgPool2d(2)
+    layers["flatten"] = nn.Flatten()
+    layers["output"] = nn.Linear(channels[-1] * (height // shrink) * (width // shrink), classes)
+    return nn.Sequential(layers)
+
+
+def convnet1d(
+    channels: int = 25, classes: int = 10, length: int = 40, *, activation: str = "relu"
+) -> nn.Sequential:
+    """The convolutional baseline of MNIST-1D: (batch, length) -> (batch, classes).
+
+    Three convolutions of stride 2 (kernels 5, 3, 3, padding 1), then one linear layer; 5,210 parameters as it
+    stands (Greydanus and Kobak, arXiv:2011.14439).
+
+    Raises:
+        UsageError: a length below 3.
+    """
+    check_sizes("convnet1d", {"channels": channels, "classes": classes, "length": length})
+    if length < 3:
+        msg = f"convnet1d needs signals of at least 3 points for its first kernel; got length={length}."
+        raise UsageError(msg)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(unflatten=nn.Unflatten(1, (1, length)))
+    for number, (fan_in, kernel) in enumerate(((1, 5), (channels, 3), (channels, 3)), start=1):
+        layers[f"convolution{number}"] = nn.Conv1d(fan_in, channels, kernel, stride=2, padding=1)
+        layers[f"activation{number}"] = activation_named(activation)
+        length = (length + 2 - kernel) // 2 + 1
+    layers["flatten"] = nn.Flatten()
+    layers["output"] = nn.Linear(channels * length, classes)
+    return nn.Sequential(layers)
