@@ -8,6 +8,7 @@ compilation, as a user pays it once a shape; Thalweg's includes choosing the pla
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -103,7 +104,7 @@ def matrix_peak() -> float:
 
 def floor_seconds(members: int, widths: tuple[int, ...], steps: int, peak: float) -> float:
     """Time of the matrix products alone at the machine's peak: no implementation can be faster."""
-    products = sum(i * o for i, o in zip(widths[:-1], widths[1:], strict=True))
+    products = sum(i * o for i, o in itertools.pairwise(widths))
     flops = 2 * BATCH * (3 * products - widths[0] * widths[1])  # no gradient for the inputs
     return members * steps * flops / peak / 1e9
 
@@ -139,8 +140,10 @@ def main() -> None:
         for name, value in median.items():
             spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
             print(f"  {name:12s} {value:7.2f} s ({spread}), {value / median['thalweg']:5.1f}x thalweg's time")
-        print(f"  arithmetic alone at peak: {least:.2f} s, so the torch loop can be beaten at most "
-              f"{median['torch fused'] / least:.1f}x here")
+        print(
+            f"  arithmetic alone at peak: {least:.2f} s, so the torch loop can be beaten at most "
+            f"{median['torch fused'] / least:.1f}x here"
+        )
 
 
 if __name__ == "__main__":

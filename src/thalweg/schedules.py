@@ -5,15 +5,15 @@ no state, so a run resumes exactly at any step. Fields may be numbers or one val
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
-from thalweg.sweep import Sweep
 
 Number = float | NDArray[np.float64]
-Swept = float | Sweep
+Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member when the recipe is unfolded
 
 
 def warmup_factor(step: int, warmup: Number, start: Number = 0.0) -> Number:
@@ -68,9 +68,7 @@ class Cosine:
         """The multiplier at `step` of `steps`."""
         origin = self.warmup if self.progress == "after_warmup" else 0
         progress = np.clip((step - origin) / np.maximum(steps - origin, 1e-9), 0, 1)
-        return warmup_factor(step, self.warmup) * (
-            self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * progress))
-        )
+        return warmup_factor(step, self.warmup) * (self.final + (1 - self.final) * 0.5 * (1 + np.cos(np.pi * progress)))
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,10 @@ class Updater:
     """
 
     def __init__(
-        self, rule: Rule, theta: Float[Tensor, "members parameters"], state: Mapping[str, Tensor] | None = None
+        self,
+        rule: Rule,
+        theta: Float[Tensor, "members parameters"],
+        state: Mapping[str, Tensor] | None = None,
     ) -> None:
         self.rule = rule
         self.theta = theta
@@ -135,14 +138,12 @@ class Updater:
     def _block(self, gradient: Tensor, rows: slice, columns: slice, h: Values, alive: Tensor | None) -> None:
         theta = self.theta[rows, columns]
         state = {slot: matrix[rows, columns] for slot, matrix in self.state.items()}
-        kept = None
-        if alive is not None and not bool(alive[rows].all()):
-            kept = [(tensor, tensor[~alive[rows]].clone()) for tensor in (theta, *state.values())]
+        dead = None if alive is None else ~alive[rows]
+        kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in (theta, *state.values())]
         decayed(getattr(self.rule, "decay", "l2"), theta, gradient, h)
         self.rule.update(theta, gradient, state, h, self.scratch[: theta.numel()].view(theta.shape))
-        if kept is not None:
-            for tensor, rows_before in kept:
-                tensor[~alive[rows]] = rows_before
+        for matrix, before in kept:
+            matrix[dead] = before
 
 
 def decayed(convention: str, theta: Tensor, gradient: Tensor, h: Values) -> None:

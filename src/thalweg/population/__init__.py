@@ -7,4 +7,15 @@ from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 
-__all__ = ["Batch", "Entry", "Evaluator", "Execution", "Layout", "Plan", "Population", "Problem", "choose", "evaluate"]
+__all__ = [
+    "Batch",
+    "Entry",
+    "Evaluator",
+    "Execution",
+    "Layout",
+    "Plan",
+    "Population",
+    "Problem",
+    "choose",
+    "evaluate",
+]

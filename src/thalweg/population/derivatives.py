@@ -5,7 +5,7 @@ row a member. A row's derivative depends on that row alone, so members never mix
 """
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -78,16 +78,15 @@ def hessian_product(problem: Problem, population: Population, vectors: Vectors, 
 
 
 def gauss_newton_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Vectors:
-    """G v with G = J^T (d^2 loss / d outputs^2) J, the curvature without that of the model (Schraudolph, 2002,
-    doi:10.1162/08997660260028683).
+    """G v with G = J^T (d^2 loss / d outputs^2) J: the curvature without that of the model.
 
-    Cost: about one forward-mode pass and one gradient a member.
+    Schraudolph (2002), doi:10.1162/08997660260028683. Cost: about one forward-mode pass and one gradient a member.
     """
     functions = _Functions(problem, population)
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
         model = lambda point: functions.outputs(point, buffers, inputs)  # noqa: E731
-        outputs, change = jvp(model, (theta,), (vector,))
+        outputs, change = jvp(model, (theta,), (vector,))[:2]
         slope = grad(lambda values: problem.loss.mean(values, targets))
         bent = jvp(slope, (outputs,), (change,))[1]
         return vjp(model, theta)[1](bent)[0]
@@ -112,19 +111,39 @@ class _Functions:
 
 
 def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extra: Any) -> Any:
-    """The row function over all members, vmapped in chunks that fit the memory budget."""
+    """The row function over all members: vmapped in chunks that fit the memory budget, or looped where vmap fails."""
     keep_freed_memory()
-    size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch)))
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
-    parts = []
+    size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch)))
     with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
-        for start in range(0, len(population), size):
-            rows = slice(start, min(start + size, len(population)))
-            members, seen = population[rows], batch.rows(rows)
-            chosen = [tree_map(lambda tensor, rows=rows: tensor[rows], tree) for tree in extra]
-            parts.append(mapped(members.theta, dict(members.buffers), seen.inputs, seen.targets, *chosen))
+        try:
+            parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
+        except (RuntimeError, ValueError) as error:
+            if "vmap" not in str(error):
+                raise
+            rows = _arguments(population, batch, extra, 1)
+            parts = [_in_front(row(*_single(arguments, shared=batch.shared))) for arguments in rows]
     return tree_map(lambda *leaves: torch.cat(leaves), *parts)
+
+
+def _arguments(population: Population, batch: Batch, extra: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:
+    """What the mapped function takes, `size` members at a time."""
+    for start in range(0, len(population), size):
+        rows = slice(start, min(start + size, len(population)))
+        members, seen = population[rows], batch.rows(rows)
+        chosen = [tree_map(lambda tensor, rows=rows: tensor[rows], tree) for tree in extra]
+        yield members.theta, dict(members.buffers), seen.inputs, seen.targets, *chosen
+
+
+def _single(arguments: tuple[Any, ...], *, shared: bool) -> list[Any]:
+    """The arguments of a single row: without the members' dimension."""
+    first = lambda tree: tree_map(lambda tensor: tensor[0], tree)  # noqa: E731
+    return [tree if shared and place in (2, 3) else first(tree) for place, tree in enumerate(arguments)]
+
+
+def _in_front(tree: Any) -> Any:
+    return tree_map(lambda tensor: tensor.unsqueeze(0), tree)
 
 
 def _checked(vectors: Tensor, population: Population) -> Tensor:

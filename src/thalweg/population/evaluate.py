@@ -55,7 +55,11 @@ class Evaluator:
 
 
 def evaluate(
-    problem: Problem, population: Population, examples: Examples | Streamed | None = None, *, plan: Plan | str = "auto"
+    problem: Problem,
+    population: Population,
+    examples: Examples | Streamed | None = None,
+    *,
+    plan: Plan | str = "auto",
 ) -> dict[str, Tensor]:
     """Mean loss and metrics (members,) of a population; by default on the test set, or the training set without one."""
     if examples is None:

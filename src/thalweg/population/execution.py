@@ -6,7 +6,7 @@ they agree, and keeps the faster; the plan is part of every result and can be fo
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -181,7 +181,8 @@ class Trial:
         return all(_close(*_common(one, other), tolerance) for one, other in pairs)
 
     def _time(self, name: str, kind: type[Stacked] | type[Looped], rows: slice) -> float:
-        population = self.population[rows].copy()
+        population = self.population[rows]
+        population = replace(population, buffers={name: b.clone() for name, b in population.buffers.items()})
         batch = self.batch.rows(rows)
         work = kind(self.problem, population, training=self.training)
         everything = slice(0, len(population))
@@ -203,7 +204,8 @@ class Trial:
     def _keep(self, name: str, result: Any, out: Tensor, population: Population) -> None:
         tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         tensors += [out] if self.training else []
-        self.results[name] = tuple(tensor.clone() for tensor in [*tensors, *population.buffers.values()])
+        tensors += population.buffers.values()
+        self.results[name] = tuple(tensor[:_TIMED_ROWS].clone() for tensor in tensors)
 
     def _synchronize(self) -> None:
         if self.problem.device.type == "cuda":

@@ -92,7 +92,8 @@ class Layout:
         for entry in self.entries:
             if name == entry.name or name in entry.ties:
                 return entry
-        raise unknown_name("parameter", name, [entry.name for entry in self.entries])
+        known = [entry.name for entry in self.entries]
+        raise unknown_name("parameter", name, known)
 
     def views(self, theta: Shaped[Tensor, "*rows parameters"]) -> dict[str, Tensor]:
         """Every tensor as a view into theta, with theta's leading dimensions in front; nothing is copied."""
@@ -111,7 +112,7 @@ class Layout:
         """A mask over the columns that belong to one of these kinds (see `Entry`)."""
         for kind in kinds:
             if kind not in KINDS:
-                raise unknown_name("kind of parameter", kind, KINDS)
+                raise unknown_name("kind", kind, KINDS)
         return self.mark(entry for entry in self.entries if entry.kind in kinds)
 
     def mark(self, entries: Iterable[Entry]) -> Bool[Tensor, " parameters"]:

@@ -158,7 +158,8 @@ def check_shapes(loss: Loss, outputs: Any, targets: Any) -> None:
             )
             raise ModelError(msg)
         if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < got[-1]:
-            msg = f"Targets run from {int(targets.min())} to {int(targets.max())}, but the model returned {got[-1]} classes."
+            low, high = int(targets.min()), int(targets.max())
+            msg = f"Targets run from {low} to {high}, but the model returned {got[-1]} classes."
             raise ModelError(msg)
     elif got != wanted:
         msg = f"{loss.name} takes outputs and targets of one shape; the model returned {got} for targets {wanted}."

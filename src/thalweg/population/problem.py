@@ -84,7 +84,8 @@ class Problem:
         with global_stream(0, "preflight"), torch.no_grad():
             before = torch.get_rng_state()
             call(module, self._probe()[0])
-            return not torch.equal(before, torch.get_rng_state()) or self.device.type == "cuda" and _has_dropout(module)
+            drew = not torch.equal(before, torch.get_rng_state())
+        return drew or (self.device.type == "cuda" and _has_dropout(module))
 
     def _probe(self) -> tuple[Any, Any]:
         count = min(_PROBE, len(self.data.train))

@@ -56,7 +56,7 @@ class Checkpoints:
             StorageError: the record belongs to another run, or its arrays are damaged or do not fit.
         """
         record = self._record("run") or self._record("checkpoint")
-        if record is None:
+        if self.store is None or record is None:
             return {}
         if record.document["identity"] != self.identity:
             mine, theirs = self.identity, record.document["identity"]

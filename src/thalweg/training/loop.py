@@ -60,15 +60,13 @@ class Loop:
         """Choose the plans on the first batch, and make room for the gradient."""
         state, rule = self.state, self.recipe.optimizer
         batch = self._batch(state.step)
-        self.gradient = torch.empty_like(state.theta)
         self.point = torch.empty_like(state.theta) if rule.looks_ahead else state.theta
         here = Population(self.point, state.buffers, self.population.layout, self.population.template)
         if rule.looks_ahead:
             self.point.copy_(state.theta)
-        self.execution = Execution(
-            self.problem, here, batch, plan=self.plans["gradient"], seeds=self.unfolded.seeds
-        )
+        self.execution = Execution(self.problem, here, batch, plan=self.plans["gradient"], seeds=self.unfolded.seeds)
         self.plans["gradient"] = self.execution.plan
+        self.gradient = torch.empty_like(state.theta)
         members = Population(state.theta, state.buffers, self.population.layout, self.population.template)
         self.evaluators = {}
         for split, examples in self.evaluated.items():

@@ -70,7 +70,9 @@ class Recipe:
             wanted = getattr(self, name)
             if isinstance(wanted, Sequence):
                 object.__setattr__(self, name, tuple(int(step) for step in wanted))
-            outside = [s for s in getattr(self, name) if not 0 <= s <= self.steps] if isinstance(wanted, Sequence) else []
+            outside = (
+                [s for s in getattr(self, name) if not 0 <= s <= self.steps] if isinstance(wanted, Sequence) else []
+            )
             if outside or (isinstance(wanted, int) and wanted < 0):
                 msg = f"Recipe {name} must be a count, or steps from 0 to {self.steps}; got {outside or wanted}."
                 raise UsageError(msg)
@@ -110,7 +112,9 @@ class Recipe:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {"is": type(value).__name__} | {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"is": type(value).__name__} | {
+            f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+        }
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -191,7 +195,7 @@ def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
 
 
 def _with_values(schedule: Schedule, prefix: str, values: dict[str, NDArray[np.float64]]) -> Schedule:
-    changed = {
+    changed: dict[str, Any] = {
         field.name: values[f"{prefix}.{field.name}"]
         for field in dataclasses.fields(schedule)
         if f"{prefix}.{field.name}" in values
