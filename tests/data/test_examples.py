@@ -40,9 +40,7 @@ class Augmented(Items):
         return x + torch.randn(x.shape) + float(np.random.randn()) + random.random(), y  # noqa: NPY002
 
 
-@pytest.mark.parametrize(
-    "make", [lambda: Examples(X, Y), lambda: Streamed(Items())], ids=["memory", "streamed"]
-)
+@pytest.mark.parametrize("make", [lambda: Examples(X, Y), lambda: Streamed(Items())], ids=["memory", "streamed"])
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 3, 4)], ids=str)
 def test_take_is_indexing_for_indices_of_any_shape(make: Callable, shape: tuple[int, ...]) -> None:
     indices = torch.randint(0, 20, shape)
@@ -90,9 +88,7 @@ def test_non_finite_values_are_counted_and_the_first_is_named(bad: set[int], val
     x = X.clone()
     x[sorted(bad), 1, 0] = value
     count, first = len(bad), min(bad)
-    message = (
-        f"inputs['image'] is not finite in {count} of 20 examples; the first is example {first} ({value})"
-    )
+    message = f"inputs['image'] is not finite in {count} of 20 examples; the first is example {first} ({value})"
     with pytest.raises(DataError) as caught:
         Examples({"other": X, "image": x}, Y)
     assert message in str(caught.value)
@@ -138,9 +134,7 @@ def test_streamed_checks_what_it_reads_and_names_the_item_of_the_dataset() -> No
     x[7] = float("nan")
     rows = Streamed(Items(x)).select(torch.arange(5, 20))
     rows.take(torch.tensor([0, 1]))
-    with pytest.raises(
-        DataError, match=r"inputs is not finite in 1 of 3 examples; the first is example 7 \(nan\)"
-    ):
+    with pytest.raises(DataError, match=r"inputs is not finite in 1 of 3 examples; the first is example 7 \(nan\)"):
         rows.take(torch.tensor([0, 2, 9]))
 
 
@@ -172,17 +166,27 @@ def test_streamed_augmentation_leaves_the_global_generators_alone() -> None:
     assert np.array_equal(np.random.get_state()[1], before[2])  # noqa: NPY002
 
 
+def test_a_collate_function_that_draws_is_isolated_too() -> None:
+    def jittered(items: list) -> tuple[Tensor, Tensor]:
+        x, y = torch.utils.data.default_collate(items)
+        return x + torch.randn(x.shape), y
+
+    rows = Streamed(Items(), collate=jittered)
+    before = torch.get_rng_state()
+    first = rows.take(torch.tensor([4, 6]))[0]
+    assert rows.draws
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    assert torch.equal(rows.take(torch.tensor([4, 6]))[0], first)
+
+
 def labelled(n: int = 200, classes: int = 4) -> Data:
     y = torch.randint(0, classes, (n,), generator=torch.Generator().manual_seed(1))
-    return Data(
-        Examples(torch.zeros(n, 1), y), Examples(torch.zeros(5, 1), y[:5]), name="toy", classes=classes
-    )
+    return Data(Examples(torch.zeros(n, 1), y), Examples(torch.zeros(5, 1), y[:5]), name="toy", classes=classes)
 
 
 @given(st.integers(5, 300), st.integers(2, 12), st.floats(0, 1), st.integers(0, 10**6))
-def test_label_noise_flips_exactly_that_many_to_another_class(
-    n: int, k: int, fraction: float, seed: int
-) -> None:
+def test_label_noise_flips_exactly_that_many_to_another_class(n: int, k: int, fraction: float, seed: int) -> None:
     clean = labelled(n, k)
     noisy = clean.with_label_noise(fraction, seed)
     changed = noisy.train.targets != clean.train.targets

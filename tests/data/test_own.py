@@ -166,9 +166,7 @@ def test_larger_than_the_budget_stays_streamed_with_the_same_rows() -> None:
     assert torch.equal(loaded.train.take(indices)[0], 2 * X[indices])
 
 
-@pytest.mark.parametrize(
-    "make", [Endless, lambda: DataLoader(Endless(), batch_size=8)], ids=["plain", "loader"]
-)
+@pytest.mark.parametrize("make", [Endless, lambda: DataLoader(Endless(), batch_size=8)], ids=["plain", "loader"])
 def test_endless_streams_end_at_the_budget(make: Callable) -> None:
     with pytest.raises(DataError, match="train: The data exceeds the memory budget"):
         own(make(), memory_budget=10_000)

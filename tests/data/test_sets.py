@@ -285,9 +285,7 @@ def test_teacher_output_has_the_variance_of_the_arc_cosine_kernel() -> None:
     kernel = norms.outer(norms) * (angle.sin() + (math.pi - angle) * angle.cos()) / (2 * math.pi)
     expected = (output @ kernel @ output.T).item()
     assert abs(z_score(data.train.targets.pow(2).flatten().tolist(), expected)) < 4
-    mean_squares = [
-        gaussian_teacher(50, 10, width=5, seed=s, test=0).train.targets.pow(2).mean() for s in range(400)
-    ]
+    mean_squares = [gaussian_teacher(50, 10, width=5, seed=s, test=0).train.targets.pow(2).mean() for s in range(400)]
     assert abs(z_score([float(m) for m in mean_squares], 0.5)) < 4
 
 
