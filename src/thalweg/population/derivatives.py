@@ -5,6 +5,7 @@ row a member. A row's derivative depends on that row alone, so members never mix
 """
 
 import copy
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -116,7 +117,8 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
     size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch)))
-    with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no second derivative
+    # The fused attention kernels have no second derivative; torch warns of a part of itself that jvp still uses.
+    with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         try:
             parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
         except (RuntimeError, ValueError) as error:

@@ -29,25 +29,20 @@ class Checkpoints:
         """Whether so much time has passed that the next step should be followed by a checkpoint."""
         return self.store is not None and time.monotonic() - self.last >= self.every
 
-    def write(self, state: State, plans: Mapping[str, Plan | str], kind: str = "checkpoint") -> None:
-        """Replace the record by the state as it is."""
+    def write(self, state: State, plans: Mapping[str, Plan]) -> None:
+        """Replace the record by the state as it is; at its last step the checkpoint becomes the finished run."""
         if self.store is None:
             return
+        finished = state.step == len(state.batch_loss)
         document = {
             "identity": self.identity,
             "step": state.step,
-            "plans": {name: dataclasses.asdict(plan) for name, plan in plans.items() if isinstance(plan, Plan)},
+            "plans": {name: dataclasses.asdict(plan) for name, plan in plans.items()},
         }
-        self.store.put(kind, self.key, document, {"state": state.tensors()})
-        self.last = time.monotonic()
-
-    def finish(self, state: State, plans: Mapping[str, Plan | str]) -> None:
-        """Keep the finished run, and drop its checkpoint."""
-        if self.store is None:
-            return
-        self.write(state, plans, kind="run")
-        if self._record("checkpoint") is not None:
+        self.store.put("run" if finished else "checkpoint", self.key, document, {"state": state.tensors()})
+        if finished and self._record("checkpoint") is not None:
             self.store.delete("checkpoint", self.key)
+        self.last = time.monotonic()
 
     def restore(self, state: State) -> dict[str, Plan]:
         """Bring `state` to what the store holds for this run, and return its plans; {} when it holds nothing.

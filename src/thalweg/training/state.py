@@ -1,14 +1,15 @@
 """What a run is at a step: arrays and one integer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.errors import StorageError
-from thalweg.population import Population
+from thalweg.population import Population, Problem
+from thalweg.training.recipe import Recipe
 
 
 @dataclass
@@ -31,9 +32,9 @@ class State:
     buffers: dict[str, Tensor]
     slots: dict[str, Float[Tensor, "members parameters"]]
     diverged_at: Int64[Tensor, " members"]
-    metrics: dict[str, Float[Tensor, "evaluations members"]] = field(default_factory=dict)
-    batch_loss: Float[Tensor, "steps members"] = field(default_factory=lambda: torch.empty(0))
-    snapshots: Float[Tensor, "snapshots members parameters"] = field(default_factory=lambda: torch.empty(0))
+    metrics: dict[str, Float[Tensor, "evaluations members"]]
+    batch_loss: Float[Tensor, "steps members"]
+    snapshots: Float[Tensor, "snapshots members parameters"]
 
     def tensors(self) -> dict[str, Tensor]:
         """All arrays under flat names, for a file."""
@@ -69,12 +70,27 @@ class State:
 _GROUPS = ("buffers", "slots", "metrics")
 
 
-def beginning(population: Population, slots: tuple[str, ...]) -> State:
-    """The state before the first step. The population's own tensors are used, not copied."""
+def beginning(problem: Problem, recipe: Recipe, population: Population) -> State:
+    """The state before the first step, with room for all that will be recorded.
+
+    The population's own tensors are used, not copied. The room makes every checkpoint of a run hold the
+    same arrays.
+    """
+    theta, members = population.theta, len(population)
+    names = ["loss", *(metric.name for metric in problem.metrics)]
+    splits = ["train"] if problem.data.test is None else ["train", "test"]
+    evaluations = (len(recipe.evaluation_steps), members)
     return State(
         step=0,
-        theta=population.theta,
+        theta=theta,
         buffers=dict(population.buffers),
-        slots={slot: torch.zeros_like(population.theta) for slot in slots},
-        diverged_at=torch.full((len(population),), -1),
+        slots={slot: torch.zeros_like(theta) for slot in recipe.optimizer.slots},
+        diverged_at=torch.full((members,), -1, device=theta.device),
+        metrics={
+            f"{split}_{name}": torch.full(evaluations, torch.nan, dtype=torch.float64)
+            for split in splits
+            for name in names
+        },
+        batch_loss=theta.new_full((recipe.steps, members), torch.nan),
+        snapshots=theta.new_full((len(recipe.snapshot_steps), *theta.shape), torch.nan),
     )

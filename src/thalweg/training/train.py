@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from thalweg.training.history import History
 from thalweg.training.loop import Loop, starting
 from thalweg.training.recipe import Recipe, Unfolded
 from thalweg.training.run import Run
+from thalweg.training.state import beginning
 
 
 def train(
@@ -73,38 +76,35 @@ def train(
         raise UsageError(msg)
     unfolded = Unfolded(recipe, seeds)
     population = starting(problem, unfolded, start, mask)
-    loop = Loop(problem, recipe, unfolded, population)
-    loop.plans = dict(plan) if isinstance(plan, Mapping) else {"gradient": plan, "outputs": plan}
+    state = beginning(problem, recipe, population)
+    plans: dict[str, Plan | str] = {"gradient": plan, "outputs": plan} if isinstance(plan, Plan | str) else dict(plan)
     identity = _identity(problem, recipe, seeds, population)
     store = Store(store) if isinstance(store, str | Path) else store
     checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
     if resume is not None:
         _check_same(recipe, unfolded, resume)
-        loop.state.load(resume.state.tensors(), resume.step)
-        loop.plans = dict(resume.plans)
+        state.load(resume.state.tensors(), resume.step)
+        plans |= resume.plans
     else:
-        loop.plans |= checkpoints.restore(loop.state)
+        plans |= checkpoints.restore(state)
     last = recipe.steps if until is None else min(until, recipe.steps)
-    if loop.state.step < last:
+    if last < 1:
+        msg = f"train until must be at least 1; got {until}."
+        raise UsageError(msg)
+    began = time.perf_counter()
+    if state.step < last:
+        loop = Loop(problem, recipe, unfolded, population, state, plans)
         loop.advance(last, checkpoints, watch)
-        if last == recipe.steps:
-            checkpoints.finish(loop.state, loop.plans)
-        else:
-            checkpoints.write(loop.state, loop.plans)
-    return _run(loop)
-
-
-def _run(loop: Loop) -> Run:
-    state, template = loop.state, loop.population
-    diverged_at = state.diverged_at.cpu().numpy()
+        plans |= loop.plans
+        checkpoints.write(state, loop.plans)
     return Run(
-        recipe=loop.recipe,
-        axes=loop.unfolded.axes,
-        final=Population(state.theta, state.buffers, template.layout, template.template, template.mask),
-        history=History.of(loop.recipe, loop.unfolded.axes, state),
-        diverged_at=diverged_at,
-        plans={name: plan for name, plan in loop.plans.items() if isinstance(plan, Plan)},
-        seconds=loop.seconds,
+        recipe=recipe,
+        axes=unfolded.axes,
+        final=replace(population, theta=state.theta, buffers=state.buffers),
+        history=History.of(recipe, unfolded.axes, state),
+        diverged_at=state.diverged_at.cpu().numpy(),
+        plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
+        seconds=time.perf_counter() - began,
         state=state,
     )
 
