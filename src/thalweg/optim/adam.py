@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.optim.rule import Rule, State, Swept, Values, axpy
+from thalweg.optim.rule import Rule, State, Swept, Values, add_quotient
 
 EPS = ("outside", "inside", "uncorrected")
 
@@ -50,12 +50,13 @@ class Adam(Rule):
         v.lerp_(torch.mul(gradient, gradient, out=scratch), 1 - h.beta2)
         correction1 = 1 - h.beta1**t if self.bias_correction else 1.0
         correction2 = 1 - h.beta2**t if self.bias_correction else 1.0
+        # With c = correction2: m_hat / (sqrt(v / c) + eps) = sqrt(c) m_hat / (sqrt(v) + sqrt(c) eps), a pass less.
         if self.eps_place == "inside":
-            denominator = torch.div(v, correction2, out=scratch).add_(h.eps).sqrt_()
+            root = torch.add(v, correction2 * h.eps, out=scratch).sqrt_()
         else:
-            eps = h.eps if self.eps_place == "outside" else h.eps / correction2**0.5
-            denominator = torch.sqrt(v, out=scratch).mul_(correction2**-0.5).add_(eps)
-        axpy(theta, -h.lr / correction1, torch.div(m, denominator, out=scratch))
+            eps = h.eps if self.eps_place == "uncorrected" else correction2**0.5 * h.eps
+            root = torch.sqrt(v, out=scratch).add_(eps)
+        add_quotient(theta, -h.lr * correction2**0.5 / correction1, m, root)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.rule import Rule, State, Swept, Values, axpy
+from thalweg.optim.rule import Rule, State, Swept, Values, add_quotient, axpy
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,5 @@ class RMSprop(Rule):
         """One step in place."""
         v = state["second_moment"]
         axpy(v.mul_(h.alpha), 1 - h.alpha, torch.mul(gradient, gradient, out=scratch))
-        if self.eps_inside:
-            denominator = torch.add(v, h.eps, out=scratch).sqrt_()
-        else:
-            denominator = torch.sqrt(v, out=scratch).add_(h.eps)
-        axpy(theta, -h.lr, gradient.div_(denominator))
+        root = torch.add(v, h.eps, out=scratch).sqrt_() if self.eps_inside else torch.sqrt(v, out=scratch).add_(h.eps)
+        add_quotient(theta, -h.lr, gradient, root)

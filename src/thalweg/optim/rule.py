@@ -5,6 +5,7 @@ It can therefore be applied block by block, which keeps every intermediate resul
 needs no memory of theta's size.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -43,6 +44,8 @@ class Values:
 
     def rows(self, rows: slice) -> "Values":
         """The values of these members."""
+        if not any(isinstance(value, Tensor) for value in self.numbers.values()):
+            return self
         chosen = {name: value[rows] if isinstance(value, Tensor) else value for name, value in self.numbers.items()}
         return Values(chosen, self.step)
 
@@ -101,6 +104,22 @@ def axpy(y: Tensor, a: Hyper, x: Tensor) -> Tensor:
     return y.addcmul_(x, a) if isinstance(a, Tensor) else y.add_(x, alpha=a)
 
 
+def add_quotient(y: Tensor, a: Hyper, x: Tensor, z: Tensor) -> Tensor:
+    """y <- y + a x / z for a number or a column a; z is overwritten."""
+    return axpy(y, a, torch.div(x, z, out=z)) if isinstance(a, Tensor) else y.addcdiv_(x, z, value=a)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of theta small enough for the cache, with the same piece of the rule's state."""
+
+    rows: slice
+    columns: slice
+    theta: Tensor
+    state: State
+    scratch: Tensor
+
+
 class Updater:
     """Applies a rule to a population's theta in place, block by block.
 
@@ -113,37 +132,41 @@ class Updater:
     """
 
     def __init__(
-        self,
-        rule: Rule,
-        theta: Float[Tensor, "members parameters"],
-        state: Mapping[str, Tensor] | None = None,
+        self, rule: Rule, theta: Float[Tensor, "members parameters"], state: Mapping[str, Tensor] | None = None
     ) -> None:
         self.rule = rule
         self.theta = theta
         self.state = dict(state) if state is not None else {slot: torch.zeros_like(theta) for slot in rule.slots}
-        self.scratch = torch.empty(min(theta.numel(), max(_BLOCK, len(theta))), dtype=theta.dtype, device=theta.device)
-        self.blocks = list(_blocks(*theta.shape))
+        scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
+        self.blocks = [
+            Block(
+                rows,
+                columns,
+                theta[rows, columns],
+                {slot: matrix[rows, columns] for slot, matrix in self.state.items()},
+                scratch[: theta[rows, columns].numel()].view_as(theta[rows, columns]),
+            )
+            for rows, columns in _blocks(*theta.shape)
+        ]
 
     def look_ahead(self, h: Values, out: Float[Tensor, "members parameters"]) -> None:
         """Write the point at which the coming step wants its gradient."""
-        for rows, columns in self.blocks:
-            state = {slot: matrix[rows, columns] for slot, matrix in self.state.items()}
-            self.rule.look_ahead(self.theta[rows, columns], state, h.rows(rows), out[rows, columns])
+        for block in self.blocks:
+            self.rule.look_ahead(block.theta, block.state, h.rows(block.rows), out[block.rows, block.columns])
 
     def step(self, gradient: Float[Tensor, "members parameters"], h: Values, alive: Tensor | None = None) -> None:
         """One update; `gradient` is consumed. Members outside `alive` (members,) keep theta and state."""
-        for rows, columns in self.blocks:
-            self._block(gradient[rows, columns], rows, columns, h.rows(rows), alive)
+        for block in self.blocks:
+            dead = None if alive is None else ~alive[block.rows]
+            matrices = (block.theta, *block.state.values())
+            kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in matrices]
+            self._apply(block, gradient[block.rows, block.columns], h.rows(block.rows))
+            for matrix, before in kept:
+                matrix[dead] = before
 
-    def _block(self, gradient: Tensor, rows: slice, columns: slice, h: Values, alive: Tensor | None) -> None:
-        theta = self.theta[rows, columns]
-        state = {slot: matrix[rows, columns] for slot, matrix in self.state.items()}
-        dead = None if alive is None else ~alive[rows]
-        kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in (theta, *state.values())]
-        decayed(getattr(self.rule, "decay", "l2"), theta, gradient, h)
-        self.rule.update(theta, gradient, state, h, self.scratch[: theta.numel()].view(theta.shape))
-        for matrix, before in kept:
-            matrix[dead] = before
+    def _apply(self, block: Block, gradient: Tensor, h: Values) -> None:
+        decayed(getattr(self.rule, "decay", "l2"), block.theta, gradient, h)
+        self.rule.update(block.theta, gradient, block.state, h, block.scratch)
 
 
 def decayed(convention: str, theta: Tensor, gradient: Tensor, h: Values) -> None:
@@ -159,9 +182,9 @@ def decayed(convention: str, theta: Tensor, gradient: Tensor, h: Values) -> None
 
 
 def _blocks(members: int, parameters: int) -> Iterator[tuple[slice, slice]]:
-    """Whole rows while they fit a block, else pieces of single rows."""
+    """Whole rows while they fit a block, else equal pieces of single rows."""
     rows = max(1, _BLOCK // parameters)
-    width = parameters if parameters <= _BLOCK else _BLOCK
+    width = math.ceil(parameters / math.ceil(parameters / _BLOCK))
     for top in range(0, members, rows):
         for left in range(0, parameters, width):
             yield slice(top, min(top + rows, members)), slice(left, min(left + width, parameters))

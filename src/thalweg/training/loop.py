@@ -1,5 +1,6 @@
 """The training loop: whole populations, one step at a time."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -58,6 +59,7 @@ class Loop:
         self.updater = Updater(recipe.optimizer, state.theta, state.slots)
         self.gradient = torch.empty_like(state.theta)
         self.alive = state.diverged_at < 0
+        self.any_dead = not bool(self.alive.all())
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
 
     def advance(self, until: int, checkpoints: Checkpoints, watch: Watcher) -> None:
@@ -92,15 +94,18 @@ class Loop:
             self.gradient.mul_(self.mask)
         if self.unfolded.clip_norm is not None:
             self.gradient.mul_(_clipping(self.gradient, self.unfolded.clip_norm))
-        self.updater.step(self.gradient, h, None if self.alive.all() else self.alive)
-        state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan)
+        self.updater.step(self.gradient, h, self.alive if self.any_dead else None)
+        state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan) if self.any_dead else losses
         state.step += 1
 
     def _watch_divergence(self, losses: Tensor) -> None:
         """Mark members whose loss or gradient is not finite; they will not be updated again."""
+        if math.isfinite(float(losses.sum() + self.gradient.sum())):
+            return
         finite = torch.isfinite(losses) & torch.isfinite(self.gradient.sum(1))
         self.state.diverged_at[self.alive & ~finite] = self.state.step + 1
         self.alive &= finite
+        self.any_dead = not bool(self.alive.all())
 
     def _batch(self, step: int) -> Batch:
         return Batch.of(self.problem.data.train, self.order.indices(step))
