@@ -1,0 +1,5 @@
+"""One self-contained page from the results of studies."""
+
+from thalweg.report.page import page, write
+
+__all__ = ["page", "write"]

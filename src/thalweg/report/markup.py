@@ -1,0 +1,42 @@
+"""HTML as text: everything that comes from elsewhere is escaped here, and nowhere else is HTML pieced together."""
+
+import html
+import json
+import math
+from typing import Any
+
+
+def element(tag: str, *children: str, **attributes: str | bool) -> str:
+    """<tag attribute="...">children</tag>; children are HTML already, attribute values are text.
+
+    An attribute that is a Python word ends in an underscore (class_), and inner underscores stand for hyphens.
+    """
+    written = "".join(_attribute(name, value) for name, value in attributes.items())
+    return f"<{tag}{written}>{''.join(children)}</{tag}>"
+
+
+def text(value: object) -> str:
+    """Text as HTML."""
+    return html.escape(str(value))
+
+
+def embedded(value: Any) -> str:
+    """JSON that may stand inside a <script>: no sequence of it can end the element or begin a comment."""
+    written = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def number(value: Any) -> str:
+    """A number for a reader: four significant digits, and words for what is not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "∞" if value > 0 else "-∞"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def _attribute(name: str, value: str | bool) -> str:
+    if value is False:
+        return ""
+    name = name.rstrip("_").replace("_", "-")
+    return f" {name}" if value is True else f' {name}="{html.escape(value)}"'

@@ -1,0 +1,215 @@
+"""The page: verdicts first, then every claim with its figures; one file that asks the network for nothing."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from thalweg.report.figures import Drawing, drawing
+from thalweg.report.markup import element, embedded, number, text
+from thalweg.report.verdicts import SYMBOLS, badge, bar, spoken, table
+from thalweg.results import Provenance, Reading, plotly
+from thalweg.results.atomic import explaining, replacing
+from thalweg.results.style import GRID, INK, MUTED, SERIES
+from thalweg.studies import Finding, StudyResult
+
+TITLE = "Thalweg: what the experiments say"
+
+
+def write(results: Sequence[StudyResult], path: Path) -> Path:
+    """Write the page, whole or not at all.
+
+    Raises:
+        StorageError: the file cannot be written; what was there is as before.
+    """
+    content = page(results)
+    with explaining(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return path
+
+
+def page(results: Sequence[StudyResult]) -> str:
+    """The results as one HTML page."""
+    shown: list[Drawing] = []
+    sections = [_study(result, shown) for result in results]
+    plots = _plotly_script() if shown else ""
+    script = _asset("page.js")
+    scripts = [plots, script] if shown else []
+    body = "\n".join(
+        [
+            element("a", "Skip to the verdicts", href="#verdicts", class_="skip"),
+            _header(results),
+            _contents(results),
+            element("main", _verdicts(results), *sections),
+            element("script", embedded(_settings()), type="application/json", id="settings") if shown else "",
+            *(one.data for one in shown),
+            *(f"<script>{code}</script>" for code in scripts),
+        ]
+    )
+    head = "\n".join(
+        [
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_policy(scripts)}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            '<meta name="color-scheme" content="light dark">',
+            element("title", text(TITLE)),
+            f"<style>{_asset('style.css')}</style>",
+        ]
+    )
+    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Nothing is fetched, and no script runs but these: a string that slipped through would not be one of them."""
+    digests = (hashlib.sha256(code.encode()).digest() for code in scripts)
+    allowed = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
+    # Plotly adds its own style elements as it draws, and makes pictures to download as blobs.
+    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'"
+
+
+def _header(results: Sequence[StudyResult]) -> str:
+    outcomes = [finding.verdict.outcome for result in results for finding in result.findings]
+    counts = [f"{outcomes.count(outcome)} {outcome}" for outcome in SYMBOLS if outcome in outcomes]
+    tested = f"{len(outcomes)} claim{'s' * (len(outcomes) != 1)} tested" + (
+        f": {', '.join(counts)}." if counts else "."
+    )
+    lead = (
+        "Each verdict is computed from an interval and a rule fixed beforehand: a claim holds when its whole 95 % "
+        "interval is on the stated side, fails when the interval rules it out, and is undecided in between."
+    )
+    return element("header", element("h1", text(TITLE)), element("p", text(tested), class_="lead"), element("p", lead))
+
+
+def _contents(results: Sequence[StudyResult]) -> str:
+    entries = []
+    for result in results:
+        claims = [
+            element(
+                "li",
+                element(
+                    "a",
+                    text(f"{finding.verdict.claim.id} "),
+                    badge(finding.verdict),
+                    href=f"#{finding.verdict.claim.id}",
+                ),
+            )
+            for finding in result.findings
+        ]
+        link = element("a", text(result.title or result.study), href=f"#study-{result.study}")
+        entries.append(element("li", link, element("ul", *claims)))
+    verdicts = element("li", element("a", "All verdicts", href="#verdicts"))
+    return element("nav", element("h2", "Contents"), element("ul", verdicts, *entries), aria_label="Contents")
+
+
+def _verdicts(results: Sequence[StudyResult]) -> str:
+    rows = element("div", table(results), class_="scroll", tabindex="0", role="region", aria_label="Table of verdicts")
+    return element("section", element("h2", "Verdicts"), rows, id="verdicts")
+
+
+def _study(result: StudyResult, shown: list[Drawing]) -> str:
+    claims = [_claim(finding, shown) for finding in result.findings]
+    parts = [element("h2", text(result.title or result.study))]
+    command = result.provenance.command or f"thalweg study {result.study} --scale {result.scale} --seed {result.seed}"
+    parts.append(
+        element("p", "Made by ", element("code", text(command)), f" in {result.seconds:.0f} s.", class_="command")
+    )
+    if not result.complete:
+        done = {finding.verdict.claim.id for finding in result.findings}
+        missing = ", ".join(claim for claim in result.planned if claim not in done)
+        parts.append(element("p", text(f"Stopped before it was done; without a verdict: {missing}."), class_="notice"))
+    if result.scale == "quick" and any(finding.verdict.outcome == "undecided" for finding in result.findings):
+        fuller = element("code", text(command.replace("--scale quick", "--scale full")))
+        parts.append(element("p", "Quick scale leaves some claims undecided; more seeds: ", fuller, class_="notice"))
+    parts += [*claims, _provenance(result.provenance)]
+    return element("section", *parts, id=f"study-{result.study}", class_="study")
+
+
+def _claim(finding: Finding, shown: list[Drawing]) -> str:
+    verdict, claim = finding.verdict, finding.verdict.claim
+    facts = [("The lecture", claim.lecture)]
+    facts += [("Corrected", claim.corrected)] if claim.corrected else []
+    facts += [("Rule", claim.rule.text), ("Method", f"{verdict.interval.method}; n = {verdict.interval.n}")]
+    listed = element("dl", *(element("dt", text(name)) + element("dd", text(value)) for name, value in facts))
+    estimate = element("p", element("strong", text(spoken(verdict.interval))), " ", text(claim.unit))
+    result = element("div", badge(verdict), bar(verdict), estimate, class_="result")
+    sentences = [element("p", text(sentence)) for sentence in finding.sentences]
+    drawn = [drawing(figure, f"{claim.id}-figure-{i}") for i, figure in enumerate(finding.figures, start=1)]
+    shown += drawn
+    return element(
+        "article",
+        element("h3", element("a", text(claim.id), href=f"#{claim.id}"), " ", text(claim.statement)),
+        result,
+        *sentences,
+        listed,
+        *(one.html for one in drawn),
+        _numbers(finding),
+        *(_reading(reading) for reading in finding.readings),
+        id=claim.id,
+    )
+
+
+def _numbers(finding: Finding) -> str:
+    numbers = finding.verdict.numbers
+    if not numbers:
+        return ""
+    rows = [
+        element("tr", element("th", text(name), scope="row"), element("td", text(_value(value)), class_="numeric"))
+        for name, value in numbers.items()
+    ]
+    table = element("div", element("table", element("tbody", *rows)), class_="scroll")
+    return element("details", element("summary", "Numbers"), table)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {_value(item)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_value, value))
+    return number(value)
+
+
+def _reading(reading: Reading) -> str:
+    cost = reading.cost
+    counts = {"forward": cost.forwards, "backward": cost.backwards, "Hessian-vector": cost.hvps}
+    passes = ", ".join(f"{count:,} {name} passes" for name, count in counts.items() if count)
+    sample = f"sample of {reading.sample_size:,}" if reading.sample_size is not None else ""
+    seconds = f"{number(cost.seconds)} s" if cost.seconds else ""
+    made = "; ".join(filter(None, [sample, seconds, passes, *reading.notes]))
+    title = element("summary", "Reading: ", text(reading.name))
+    return element(
+        "details",
+        title,
+        element("p", text(made or "No cost or sample recorded.")),
+        element("pre", text(reading.table())),
+    )
+
+
+def _provenance(provenance: Provenance) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+    facts = [
+        ("Versions", versions),
+        ("Machine", f"{provenance.cpu}; {provenance.threads} threads; {provenance.device}"),
+        ("Seed", provenance.seed),
+        ("Begun", provenance.time),
+    ]
+    listed = element("dl", *(element("dt", name) + element("dd", text(value)) for name, value in facts))
+    return element("details", element("summary", "Where this was made"), listed)
+
+
+def _settings() -> dict[str, object]:
+    """For the script: Plotly's configuration, and what the darkest colors become on a dark page."""
+    night = [[INK, "#e6e6e6"], [MUTED, "#a6adb5"], [GRID, "#3b424a"], [SERIES[0].color, "#4aa3df"]]
+    return {"config": plotly.CONFIG, "night": night}
+
+
+def _asset(name: str) -> str:
+    return resources.files("thalweg.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _plotly_script() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()

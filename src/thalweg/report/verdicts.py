@@ -1,0 +1,103 @@
+"""Verdicts to look at: a badge, an interval drawn against the rule's landmarks, the table of all of them."""
+
+import math
+from collections.abc import Iterable
+
+from thalweg.report.markup import element, number, text
+from thalweg.studies import Finding, Interval, StudyResult, Verdict
+from thalweg.studies.claim import Greater, Rule, Within
+
+SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+
+_WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
+
+
+def badge(verdict: Verdict) -> str:
+    """The verdict as a word, a sign and a color."""
+    sign = element("span", SYMBOLS[verdict.outcome], aria_hidden="true")
+    return element("span", sign, " ", text(verdict.outcome), class_=f"badge {verdict.outcome}")
+
+
+def spoken(interval: Interval) -> str:
+    """The interval in words."""
+    return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
+
+
+def bar(verdict: Verdict) -> str:
+    """The interval as a bar above a line, with a tick at each value where the verdict would change.
+
+    The side on which the claim holds is thick. An end at infinity is an arrow. "" when there is nothing to draw.
+    """
+    interval, rule = verdict.interval, verdict.claim.rule
+    if math.isnan(interval.estimate) or math.isnan(interval.low) or math.isnan(interval.high):
+        return ""
+    finite = [end for end in (interval.low, interval.estimate, interval.high, *rule.landmarks) if math.isfinite(end)]
+    low, high = min(finite), max(finite)
+    span = (high - low) or max(abs(high), 1.0)
+    low, high = low - 0.12 * span, high + 0.12 * span
+
+    def at(value: float) -> float:
+        share = (min(max(value, low), high) - low) / (high - low)
+        return round(_MARGIN + share * (_WIDTH - 2 * _MARGIN), 1)
+
+    parts = [_line(at(low), at(high), "axis"), _line(*map(at, _holding(rule, low, high)), "holding")]
+    marks = sorted((at(landmark), number(landmark)) for landmark in rule.landmarks)
+    for (x, label), anchor in zip(marks, _anchors([x for x, _ in marks]), strict=True):
+        parts.append(f'<line class="landmark" x1="{x}" x2="{x}" y1="6" y2="30"/>')
+        parts.append(f'<text x="{x}" y="41" text-anchor="{anchor}">{text(label)}</text>')
+    left, right = at(interval.low), at(interval.high)
+    parts.append(f'<line class="interval" x1="{left}" x2="{right}" y1="14" y2="14"/>')
+    parts += [_end(left, -1, math.isfinite(interval.low)), _end(right, 1, math.isfinite(interval.high))]
+    parts.append(f'<circle class="estimate" cx="{at(interval.estimate)}" cy="14" r="4"/>')
+    words = f"Estimate and 95 % interval {spoken(interval)}; the claim {rule.text}."
+    return (
+        f'<svg class="bar {verdict.outcome}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
+        f'aria-label="{text(words)}">{"".join(parts)}</svg>'
+    )
+
+
+def table(results: Iterable[StudyResult]) -> str:
+    """One row a claim, of all studies."""
+    names = ("Claim", "Statement", "Verdict", "Estimate [95 % interval]", "Unit", "n")
+    head = element("tr", *(element("th", name, scope="col") for name in names))
+    rows = [_row(finding) for result in results for finding in result.findings]
+    caption = element("caption", "Every claim, and what its experiment says")
+    return element("table", caption, element("thead", head), element("tbody", *rows))
+
+
+def _row(finding: Finding) -> str:
+    verdict = finding.verdict
+    claim = verdict.claim
+    link = element("a", text(claim.id), href=f"#{claim.id}")
+    return element(
+        "tr",
+        element("th", link, scope="row"),
+        element("td", text(claim.statement)),
+        element("td", badge(verdict)),
+        element("td", text(spoken(verdict.interval)), class_="numeric"),
+        element("td", text(claim.unit)),
+        element("td", text(verdict.interval.n), class_="numeric"),
+    )
+
+
+def _holding(rule: Rule, low: float, high: float) -> tuple[float, float]:
+    if isinstance(rule, Within):
+        return rule.low, rule.high
+    return (rule.threshold, high) if isinstance(rule, Greater) else (low, rule.threshold)
+
+
+def _line(start: float, stop: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{start}" x2="{stop}" y1="24" y2="24"/>'
+
+
+def _end(x: float, side: int, bounded: bool) -> str:
+    if bounded:
+        return f'<line class="interval" x1="{x}" x2="{x}" y1="9" y2="19"/>'
+    return f'<path class="interval" d="M{x - 5 * side} 9 L{x} 14 L{x - 5 * side} 19"/>'
+
+
+def _anchors(places: list[float]) -> list[str]:
+    """How labels stand to their ticks: apart from each other, and within the picture."""
+    if len(places) == 2 and places[1] - places[0] < 60:
+        return ["end", "start"]
+    return ["start" if x < 40 else "end" if x > _WIDTH - 40 else "middle" for x in places]
