@@ -4,8 +4,9 @@ Both plans compute the same numbers to rounding. `choose` times them on the work
 they agree, and keeps the faster; the plan is part of every result and can be forced.
 """
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -23,8 +24,8 @@ from thalweg.population.problem import Problem
 from thalweg.population.stacked import Stacked
 
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
-_TIMED_ROWS = 4  # rows that a looped timing runs, and that the two plans are compared on
-_REPEATS = 3
+_COMPARED = 4  # rows that a looped trial runs, and that the plans are compared on
+_ROUNDS = ((2, 1.5), (3, 1.15), (5, 1.0))  # how often all, then only those within this factor of the best, are timed
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Plan:
     mode: Literal["stacked", "looped"]
     chunk: int = 0
     reason: str = "forced"
-    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     def __str__(self) -> str:
         return self.mode if self.mode == "looped" else f"stacked, {self.chunk} at once"
@@ -128,30 +129,43 @@ def _measure(problem: Problem, population: Population, batch: Batch, plan: str, 
     chunks = _chunk_candidates(problem, population, batch)
     if plan == "stacked":
         return Plan("stacked", chunks[0])
-    trial = Trial(problem, population, batch, training=training)
-    looped = trial.looped()
-    seconds, failure = {}, ""
+    looped = Trial(problem, population, batch, Looped, min(_COMPARED, len(population)), training=training)
+    looped.run()
+    trials = {Plan("looped", 1): looped}
     for chunk in chunks:
+        trial = Trial(problem, population, batch, Stacked, chunk, training=training)
         try:
-            seconds[chunk] = trial.stacked(chunk)
-        except Exception as error:  # any failure of vmap means: this model cannot be stacked
-            failure = f"the model cannot be stacked ({str(error).splitlines()[0]})"
-            break
-        if not trial.agree():
-            failure = "stacked and looped results differ, so the model is not a function of its parameters and buffers"
-            break
-    names = {"looped": looped} | {f"stacked, {chunk} at once": second for chunk, second in seconds.items()}
-    if failure:
-        return Plan("looped", 1, failure, names)
-    best = min(seconds, key=seconds.__getitem__)
-    if seconds[best] <= looped:
-        return Plan("stacked", best, f"measured {looped / seconds[best]:.1f}x faster than looped", names)
-    return Plan("looped", 1, f"measured {seconds[best] / looped:.1f}x faster than stacked", names)
+            trial.run()
+        except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
+            reason = f"the model cannot be stacked ({str(error).splitlines()[0]})"
+            return Plan("looped", 1, reason)
+        if not trial.agrees(looped):
+            return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
+        trials[Plan("stacked", chunk)] = trial
+    return _fastest(trials)
+
+
+def _fastest(trials: dict[Plan, "Trial"]) -> Plan:
+    """The plan with the smallest time, close ones being run more often; all take turns, as noise comes and goes."""
+    close = list(trials)
+    for rounds, margin in _ROUNDS:
+        for _ in range(rounds):
+            for plan in close:
+                trials[plan].run()
+        least = min(trial.seconds for trial in trials.values())
+        close = [plan for plan in close if trials[plan].seconds <= margin * least]
+    best = close[0]
+    seconds = {str(plan): trial.seconds for plan, trial in trials.items()}
+    other = min(trial.seconds for plan, trial in trials.items() if plan.mode != best.mode)
+    name = "looped" if best.mode == "stacked" else "stacked"
+    reason = f"measured {other / trials[best].seconds:.1f}x faster than {name}"
+    return replace(best, reason=reason, seconds=seconds)
 
 
 def _chunk_candidates(problem: Problem, population: Population, batch: Batch) -> list[int]:
     """As many rows as the memory budget allows, as fit the cache, and one size between."""
-    bytes_each = activation_bytes(problem, population, batch)
+    row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
+    bytes_each = row + activation_bytes(problem, population, batch)
     largest = max(1, min(len(population), problem.memory_budget // bytes_each))
     cached = max(1, min(largest, _CACHE // bytes_each))
     between = round((largest * cached) ** 0.5)
@@ -159,53 +173,53 @@ def _chunk_candidates(problem: Problem, population: Population, batch: Batch) ->
 
 
 class Trial:
-    """Both plans on copies of the first rows, timed and compared."""
+    """One plan on the first rows of a population: timed, its first results kept for comparison.
 
-    def __init__(self, problem: Problem, population: Population, batch: Batch, *, training: bool) -> None:
-        self.problem, self.population, self.batch, self.training = problem, population, batch, training
-        self.compared = slice(0, min(_TIMED_ROWS, len(population)))
-        self.results: dict[str, tuple[Tensor, ...]] = {}
+    theta is only read, and buffers are copied, so trials leave no trace.
+    """
 
-    def looped(self) -> float:
-        """Seconds a step, from a few rows."""
-        return self._time("looped", Looped, self.compared)
+    def __init__(
+        self,
+        problem: Problem,
+        population: Population,
+        batch: Batch,
+        kind: type[Stacked] | type[Looped],
+        rows: int,
+        *,
+        training: bool,
+    ) -> None:
+        self.problem, self.training = problem, training
+        self.rows, self.scale = slice(0, rows), len(population) / rows
+        chosen = population[self.rows]
+        self.buffers = {name: buffer.clone() for name, buffer in chosen.buffers.items()}
+        self.work = kind(problem, replace(chosen, buffers=self.buffers), training=training)
+        self.batch = batch.rows(self.rows)
+        self.out = torch.empty_like(chosen.theta) if training else chosen.theta
+        self.seconds = math.inf
+        self.results: tuple[Tensor, ...] = ()
 
-    def stacked(self, chunk: int) -> float:
-        """Seconds a step, from one chunk."""
-        return self._time("stacked", Stacked, slice(0, chunk))
+    def run(self) -> None:
+        """Run once; `seconds` is the least so far, for all members."""
+        self._synchronize()
+        started = time.perf_counter()
+        if self.training:
+            result = self.work.gradient(self.rows, self.batch, self.out)
+        else:
+            result = self.work.outputs(self.rows, self.batch)
+        self._synchronize()
+        elapsed = time.perf_counter() - started
+        if self.results:  # the first run warms up
+            self.seconds = min(self.seconds, self.scale * elapsed)
+            return
+        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        tensors += [self.out, *self.buffers.values()]
+        self.results = tuple(tensor[:_COMPARED].clone() for tensor in tensors)
 
-    def agree(self) -> bool:
+    def agrees(self, other: "Trial") -> bool:
         """Whether both computed the same results, gradients and buffers on the rows both ran."""
         tolerance = 1e-3 if self.problem.dtype != torch.float64 else 1e-8
-        pairs = zip(self.results["looped"], self.results["stacked"], strict=True)
-        return all(_close(*_common(one, other), tolerance) for one, other in pairs)
-
-    def _time(self, name: str, kind: type[Stacked] | type[Looped], rows: slice) -> float:
-        population = self.population[rows]
-        population = replace(population, buffers={name: b.clone() for name, b in population.buffers.items()})
-        batch = self.batch.rows(rows)
-        work = kind(self.problem, population, training=self.training)
-        everything = slice(0, len(population))
-        out = torch.empty_like(population.theta)
-        best = float("inf")
-        for repeat in range(_REPEATS):
-            self._synchronize()
-            start = time.perf_counter()
-            result = work.gradient(everything, batch, out) if self.training else work.outputs(everything, batch)
-            self._synchronize()
-            elapsed = time.perf_counter() - start
-            best = min(best, elapsed)
-            if repeat == 0:
-                self._keep(name, result, out, population)
-            elif elapsed > 2 * best:
-                break
-        return best * len(self.population) / len(population)
-
-    def _keep(self, name: str, result: Any, out: Tensor, population: Population) -> None:
-        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        tensors += [out] if self.training else []
-        tensors += population.buffers.values()
-        self.results[name] = tuple(tensor[:_TIMED_ROWS].clone() for tensor in tensors)
+        pairs = zip(self.results, other.results, strict=True)
+        return all(_close(*_common(one, another), tolerance) for one, another in pairs)
 
     def _synchronize(self) -> None:
         if self.problem.device.type == "cuda":

@@ -40,7 +40,8 @@ class Stacked:
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
         losses = self.problem.loss.mean(self._call(leaves, rows, batch), batch.rows(rows).targets, 2)
         parts = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        torch.cat([part.reshape(len(losses), -1) for part in parts], dim=1, out=out[rows])
+        for view, part in zip(self.layout.views(out[rows]).values(), parts, strict=True):
+            view.copy_(part)  # parts come transposed from batched products: one strided copy, nothing in between
         return losses.detach()
 
     def _call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:

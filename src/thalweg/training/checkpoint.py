@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.errors import StorageError
 from thalweg.population import Plan
-from thalweg.results import Store
+from thalweg.results import Record, Store
 from thalweg.training.state import State
 
 
@@ -40,7 +40,7 @@ class Checkpoints:
             "plans": {name: dataclasses.asdict(plan) for name, plan in plans.items()},
         }
         self.store.put("run" if finished else "checkpoint", self.key, document, {"state": state.tensors()})
-        if finished and self._record("checkpoint") is not None:
+        if finished and ("checkpoint", self.key) in self.store:
             self.store.delete("checkpoint", self.key)
         self.last = time.monotonic()
 
@@ -50,7 +50,7 @@ class Checkpoints:
         Raises:
             StorageError: the record belongs to another run, or its arrays are damaged or do not fit.
         """
-        record = self._record("run") or self._record("checkpoint")
+        record = self._record()
         if self.store is None or record is None:
             return {}
         if record.document["identity"] != self.identity:
@@ -64,7 +64,10 @@ class Checkpoints:
         state.load(self.store.arrays(record.objects["state"]), record.document["step"])
         return {name: Plan(**plan) for name, plan in record.document["plans"].items()}
 
-    def _record(self, kind: str) -> Any:
+    def _record(self) -> Record | None:
         if self.store is None:
             return None
-        return next((record for record in self.store.list(kind) if record.key == self.key), None)
+        for kind in ("run", "checkpoint"):
+            if (kind, self.key) in self.store:
+                return self.store.get(kind, self.key)
+        return None

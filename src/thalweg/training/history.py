@@ -84,7 +84,7 @@ class History:
         for label, chosen in groups:
             curve = values[:, chosen]
             mean, low, high = curve.mean(1), curve.min(1), curve.max(1)
-            lines.append(Line(self.steps, mean, low=low, high=high, label=label))
+            lines.append(Line(self.steps.astype(float), mean, low=low, high=high, label=label))
         unit = "nats" if metric.endswith("loss") else "fraction"
         return Figure(
             title=metric.replace("_", " ").capitalize(),

@@ -126,8 +126,10 @@ class Loop:
 def starting(problem: Problem, unfolded: Unfolded, start: Population | None, mask: Tensor | None) -> Population:
     """The members before the first step, in memory of their own."""
     if start is None:
-        distinct = sorted(set(unfolded.seeds))
-        population = problem.initialize(distinct)[[distinct.index(seed) for seed in unfolded.seeds]]
+        distinct = list(dict.fromkeys(unfolded.seeds))
+        population = problem.initialize(distinct)
+        if len(distinct) < unfolded.members:
+            population = population[[distinct.index(seed) for seed in unfolded.seeds]]
     elif len(start) not in (1, unfolded.members):
         msg = f"start has {len(start)} members; expected 1, or one for each of the {unfolded.members} trained."
         raise UsageError(msg)

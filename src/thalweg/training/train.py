@@ -111,8 +111,6 @@ def train(
 
 def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Population) -> dict[str, Any]:
     """All that determines a run, in a form that fits in a document."""
-    theta = population.theta.detach().cpu().contiguous()
-    mask = population.mask
     return {
         "recipe": recipe.describe(),
         "seeds": seeds,
@@ -120,9 +118,13 @@ def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Po
         "examples": len(problem.data.train),
         "loss": problem.loss.name,
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
-        "start": hashlib.sha256(theta.numpy().tobytes()).hexdigest(),
-        "mask": None if mask is None else hashlib.sha256(mask.cpu().numpy().tobytes()).hexdigest(),
+        "start": _hash(population.theta),
+        "mask": None if population.mask is None else _hash(population.mask),
     }
+
+
+def _hash(matrix: Tensor) -> str:
+    return hashlib.sha256(matrix.detach().cpu().contiguous().numpy().data).hexdigest()
 
 
 def _digest(identity: dict[str, Any]) -> str:
