@@ -1,0 +1,127 @@
+"""`thalweg doctor`: what Thalweg runs on, and what is missing."""
+
+import os
+import platform
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thalweg.cli import output
+from thalweg.cli.output import JsonTarget
+
+_ROOM = 2**30  # bytes free below which a store may not hold a tour
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Say which versions, processor, memory and disk Thalweg finds, and what is missing."""
+
+    store: Path = Path("thalweg-report/store")
+    """The store to look at."""
+    json: JsonTarget = None
+    """Write the findings as JSON to a file, or to stdout for -."""
+
+    def __call__(self) -> int:
+        """Run the verb and return its exit code."""
+        problems: list[str] = []
+        facts = {
+            "versions": _versions(problems),
+            "machine": _machine(),
+            "torch": _torch(problems),
+            "store": _store(self.store, problems),
+        }
+        if self.json is not None:
+            output.write_json(self.json, output.as_json(facts | {"problems": problems}))
+        if self.json != "-":
+            rows = [(room, name, str(value)) for room, entries in facts.items() for name, value in entries.items()]
+            output.table(("about", "what", "found"), rows)
+            output.say("\n".join(f"Problem: {problem}" for problem in problems) or "Nothing is missing.")
+        return 1 if problems else 0
+
+
+def _versions(problems: list[str]) -> dict[str, str]:
+    """Python's, Thalweg's, and those of all it needs."""
+    from importlib import metadata
+
+    found = {"python": platform.python_version()}
+    try:
+        needed = [line for line in metadata.requires("thalweg") or [] if "extra ==" not in line]
+        found["thalweg"] = metadata.version("thalweg")
+    except metadata.PackageNotFoundError:
+        problems.append("Thalweg itself is not installed, only found; run `pip install -e .`.")
+        return found
+    for line in needed:
+        name = _name(line)
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            problems.append(f"{name} is not installed; run `pip install {line}`.")
+    return found
+
+
+def _name(requirement: str) -> str:
+    """The name at the beginning of a requirement such as "torch>=2.10"."""
+    end = next((i for i, letter in enumerate(requirement) if not (letter.isalnum() or letter in "-_.")), None)
+    return requirement[:end]
+
+
+def _machine() -> dict[str, Any]:
+    from thalweg.results import Provenance
+
+    facts: dict[str, Any] = {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": Provenance.here().cpu,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" in names and "SC_AVPHYS_PAGES" in names:
+        page = os.sysconf("SC_PAGE_SIZE")
+        facts["memory"] = _gigabytes(os.sysconf("SC_PHYS_PAGES") * page)
+        facts["memory free"] = _gigabytes(os.sysconf("SC_AVPHYS_PAGES") * page)
+    return facts
+
+
+def _torch(problems: list[str]) -> dict[str, Any]:
+    try:
+        import torch
+    except ImportError as error:
+        problems.append(f"torch cannot be loaded: {error}.")
+        return {}
+    return {
+        "threads": torch.get_num_threads(),
+        "linear algebra": "MKL" if torch.backends.mkl.is_available() else "not MKL",
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+    }
+
+
+def _store(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Whether the store, or the folder it would be made in, can be written and has room."""
+    from thalweg.errors import StorageError
+    from thalweg.results import Store
+
+    folder = next(place for place in (path.absolute(), *path.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(folder).free
+    facts: dict[str, Any] = {
+        "folder": str(path),
+        "there": (path / "thalweg.db").is_file(),
+        "permissions": stat.filemode(folder.stat().st_mode),
+        "disk free": _gigabytes(free),
+    }
+    if not os.access(folder, os.W_OK):
+        problems.append(f"{folder} cannot be written; choose another --store or --out.")
+    if free < _ROOM:
+        problems.append(f"Less than 1 GB is free where {path} is; free space, or choose another place.")
+    if facts["there"]:
+        try:
+            problems += Store(path, create=False).check()
+        except StorageError as error:
+            problems.append(str(error))
+    return facts
+
+
+def _gigabytes(count: int) -> str:
+    """Bytes as a person says them."""
+    return f"{count / 2**30:.1f} GB"

@@ -1,0 +1,39 @@
+"""`thalweg errata`: corrections of the lecture."""
+
+import dataclasses
+import textwrap
+from dataclasses import dataclass
+
+from thalweg.cli import output
+from thalweg.cli.output import JsonTarget
+
+
+@dataclass(frozen=True)
+class Errata:
+    """List where the lecture is imprecise or wrong, and what is right."""
+
+    json: JsonTarget = None
+    """Write the list as JSON to a file, or to stdout for -."""
+
+    def __call__(self) -> int:
+        """Run the verb and return its exit code."""
+        from thalweg.studies.errata import CORRECTIONS
+
+        if self.json is not None:
+            output.write_json(self.json, output.as_json([dataclasses.asdict(one) for one in CORRECTIONS]))
+        if self.json != "-":
+            for one in CORRECTIONS:
+                output.say(f"{one.section} ({one.id})")
+                tested = ", ".join(one.claims)
+                facts = {
+                    "lecture": one.lecture,
+                    "right": one.right,
+                    "why": one.why,
+                    "source": one.source,
+                    "tested": tested,
+                }
+                for name, fact in facts.items():
+                    if fact:
+                        output.say(textwrap.fill(fact, 100, initial_indent=f"  {name:8}", subsequent_indent=" " * 10))
+                output.say()
+        return 0

@@ -1,0 +1,119 @@
+"""What goes to the user: results to stdout, everything else to stderr; a reader that went away is no error."""
+
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from thalweg.studies import Finding
+
+JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
+StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
+
+_STYLES = {"holds": "bold blue", "fails": "bold red", "undecided": "bold"}
+_SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+_WIDE = 150  # columns of a table that no terminal limits
+
+
+def say(text: str = "") -> None:
+    """A result, to stdout."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        reader_left()
+    except UnicodeEncodeError:
+        print(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding), flush=True)
+
+
+def note(text: str) -> None:
+    """Anything else, to stderr."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def reader_left() -> None:
+    """Nobody reads stdout any more (`| head`): go on, and drop what would be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_json(target: str, text: str) -> None:
+    """JSON to a file, whole or not at all, or to stdout for "-".
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    if target == "-":
+        say(text)
+        return
+    from thalweg.results.atomic import explaining, replacing
+
+    path = Path(target)
+    with explaining(path), replacing(path) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
+
+
+def as_json(document: Any) -> str:
+    """A document as strict JSON text."""
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+
+
+def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int | None = None) -> None:
+    """Rows as a table on stdout, as wide as the terminal.
+
+    Args:
+        names: of the columns.
+        rows: cells, as text.
+        verdict: the column whose cells are verdicts, shown by word, sign and color.
+    """
+    from rich.box import SIMPLE
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=SIMPLE, pad_edge=False, header_style="bold")
+    for name in names:
+        drawn.add_column(name, overflow="fold")
+    for row in rows:
+        cells = [Text(cell) for cell in row]
+        if verdict is not None:
+            word = row[verdict]
+            cells[verdict] = Text(f"{_SYMBOLS[word]} {word}", style=_STYLES[word], no_wrap=True)
+        drawn.add_row(*cells)
+    say(_rendered(drawn))
+
+
+def verdicts(findings: Iterable["Finding"]) -> None:
+    """The table of verdicts."""
+    rows = [
+        (
+            finding.verdict.claim.id,
+            finding.verdict.claim.statement,
+            finding.verdict.outcome,
+            str(finding.verdict.interval),
+            finding.verdict.claim.unit,
+            str(finding.verdict.interval.n),
+        )
+        for finding in findings
+    ]
+    table(("claim", "statement", "verdict", "estimate [95 % interval]", "unit", "n"), rows, verdict=2)
+
+
+def _rendered(drawn: "Table") -> str:
+    """A table as text, with colors only where a terminal shows them."""
+    from rich.console import Console
+
+    terminal = sys.stdout.isatty()
+    width = None if terminal else _WIDE
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width or Console().width)
+    console.print(drawn)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in lines).strip("\n")

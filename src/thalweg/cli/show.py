@@ -1,0 +1,58 @@
+"""`thalweg show`: what is in a store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from thalweg.cli import output
+from thalweg.errors import UsageError
+
+KINDS = ("study", "run", "checkpoint", "reading")
+
+
+@dataclass(frozen=True)
+class Show:
+    """Show what is in a store, or one of its records."""
+
+    record: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="KIND/KEY")] = None
+    """Which record, such as study/optimizers/quick/0; all of them are listed when not given."""
+    store: Path = Path("thalweg-report/store")
+    """The store's folder."""
+    csv: bool = False
+    """Write a reading's table as comma-separated values."""
+
+    def __call__(self) -> int:
+        """Run the verb and return its exit code."""
+        from thalweg.results import Store
+
+        store = Store(self.store, create=False)
+        if self.record is None:
+            rows = [(f"{kind}/{one.key}", one.created) for kind in KINDS for one in store.list(kind)]
+            if rows:
+                output.table(("record", "written (UTC)"), rows)
+            else:
+                output.say("The store is empty.")
+            return 0
+        kind, slash, key = self.record.partition("/")
+        if kind not in KINDS or not slash:
+            msg = f"A record is written KIND/KEY with a kind of {', '.join(KINDS)}; got {self.record!r}."
+            raise UsageError(msg)
+        if kind == "reading":
+            from thalweg.results import Reading
+
+            table = Reading.from_document(store.get(kind, key).document).table()
+            output.say(table.csv().rstrip("\n") if self.csv else str(table))
+        elif kind == "study":
+            from thalweg.studies import StudyResult
+
+            result = StudyResult.load(store, key)
+            output.verdicts(result.findings)
+            for finding in result.findings:
+                for sentence in finding.sentences:
+                    output.say(f"{finding.verdict.claim.id}: {sentence}")
+        else:
+            record = store.get(kind, key)
+            output.say(output.as_json({"document": record.document, "objects": dict(record.objects)}))
+        return 0

@@ -1,0 +1,46 @@
+"""`thalweg studies`: what there is to study."""
+
+from dataclasses import dataclass
+
+from thalweg.cli import output
+from thalweg.cli.output import JsonTarget
+
+
+@dataclass(frozen=True)
+class Studies:
+    """List every study and its claims."""
+
+    json: JsonTarget = None
+    """Write the list as JSON to a file, or to stdout for -."""
+
+    def __call__(self) -> int:
+        """Run the verb and return its exit code."""
+        from thalweg.studies import catalog
+
+        studies = catalog.studies()
+        if self.json is not None:
+            documents = [
+                {
+                    "study": study.name,
+                    "title": study.title,
+                    "claims": [
+                        {
+                            "id": claim.id,
+                            "statement": claim.statement,
+                            "lecture": claim.lecture,
+                            "corrected": claim.corrected,
+                            "rule": claim.rule.text,
+                            "unit": claim.unit,
+                        }
+                        for claim in study.claims
+                    ],
+                }
+                for study in studies
+            ]
+            output.write_json(self.json, output.as_json(documents))
+        if self.json != "-":
+            for study in studies:
+                output.say(f"{study.name}: {study.title}")
+                rows = [(claim.id, claim.statement, claim.rule.text, claim.unit) for claim in study.claims]
+                output.table(("claim", "statement", "rule", "unit"), rows)
+        return 0

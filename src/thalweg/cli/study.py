@@ -1,0 +1,80 @@
+"""`thalweg study`: one study."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from thalweg.cli import output
+from thalweg.cli.output import JsonTarget, StoreFolder
+from thalweg.cli.progress import Display, display
+from thalweg.errors import unknown_name
+
+if TYPE_CHECKING:
+    from thalweg.studies import Finding
+
+
+@dataclass(frozen=True)
+class Study:
+    """Test the claims of one study."""
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
+    """Which study; `thalweg studies` lists them."""
+    scale: Literal["quick", "full"] = "quick"
+    """Quick may leave claims undecided; full has more seeds."""
+    seed: int = 0
+    """From which every random draw derives."""
+    json: JsonTarget = None
+    """Write the result as JSON to a file, or to stdout for -."""
+    store: StoreFolder = None
+    """A folder to keep runs and findings in, so that an interruption loses none."""
+    device: str = "cpu"
+    """Where tensors live, such as cuda."""
+
+    def __call__(self) -> int:
+        """Run the verb and return its exit code."""
+        from thalweg.studies import catalog, run
+
+        if self.name not in catalog.MODULES:
+            raise unknown_name("study", self.name, catalog.MODULES)
+        from thalweg.results import Store
+
+        store = None if self.store is None else Store(self.store)
+        findings: list[Finding] = []
+        try:
+            with display() as screen:
+
+                def found(finding: "Finding") -> None:
+                    findings.append(finding)
+                    announce(screen, finding)
+
+                result = run(
+                    self.name,
+                    scale=self.scale,
+                    seed=self.seed,
+                    watch=screen.watch,
+                    found=found,
+                    store=store,
+                    device=self.device,
+                )
+        except KeyboardInterrupt:
+            self._interrupted(findings)
+            raise
+        if self.json is not None:
+            output.write_json(self.json, result.to_json())
+        if self.json != "-":
+            output.verdicts(result.findings)
+        return 0
+
+    def _interrupted(self, findings: "list[Finding]") -> None:
+        """Show what was found before; a JSON document of half a study is not written."""
+        if findings and self.json != "-":
+            output.verdicts(findings)
+        kept = "--store DIR would have kept them" if self.store is None else f"they are in {self.store}"
+        output.note(f"Claims decided before the interruption: {len(findings)}" + (f"; {kept}." if findings else "."))
+
+
+def announce(screen: Display, finding: "Finding") -> None:
+    """One line for a finding, as soon as it is there."""
+    verdict = finding.verdict
+    screen.note(f"{verdict.claim.id} {verdict.outcome}: {verdict.claim.statement} {verdict.interval}")

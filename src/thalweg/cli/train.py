@@ -1,0 +1,170 @@
+"""`thalweg train`: a population on one of the data sets that come with Thalweg."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+
+from thalweg.cli import output
+from thalweg.cli.output import JsonTarget, StoreFolder
+from thalweg.cli.progress import display, duration
+from thalweg.errors import UsageError
+
+if TYPE_CHECKING:
+    from thalweg.optim import Rule
+    from thalweg.population import Problem
+    from thalweg.schedules import Schedule
+    from thalweg.training import Run
+
+Optional = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
+
+NETS = {
+    "digits": ("mlp", "convnet", "resnet"),
+    "mnist1d": ("mlp", "convnet"),
+    "modular": ("mlp", "transformer"),
+    "text": ("transformer",),
+}
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a population: every learning rate with every seed, as one program."""
+
+    data: Literal["digits", "mnist1d", "modular", "text"] = "digits"
+    """What to learn."""
+    net: Literal["mlp", "convnet", "resnet", "transformer"] = "mlp"
+    """Which network."""
+    hidden: tuple[int, ...] = (128, 128)
+    """Widths of the hidden layers of an mlp."""
+    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"] = "adamw"
+    """The update rule."""
+    lr: tuple[float, ...] = (1e-3,)
+    """One or more learning rates."""
+    decay: Optional = None
+    """Weight decay; the rule's own when not given."""
+    schedule: Literal["constant", "warmup", "cosine", "inverse-sqrt"] = "constant"
+    """How the rate changes over the steps."""
+    warmup: int = 0
+    """Steps over which the rate rises at first."""
+    batch_size: int = 128
+    """Examples a step."""
+    clip_norm: Optional = None
+    """Longest gradient allowed."""
+    steps: int = 1000
+    """Updates."""
+    seeds: int = 5
+    """Members for each learning rate."""
+    store: StoreFolder = None
+    """A folder for checkpoints and the run; the same command goes on where it stopped."""
+    name: Annotated[str | None, tyro.conf.arg(metavar="KEY")] = None
+    """The run's key in the store."""
+    json: JsonTarget = None
+    """Write the history as JSON to a file, or to stdout for -."""
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "cpu"
+    """Where tensors live, such as cuda."""
+
+    def __call__(self) -> int:
+        """Run the verb and return its exit code."""
+        if self.net not in NETS[self.data]:
+            known = ", ".join(NETS[self.data])
+            msg = f"The data set {self.data!r} goes with --net {known}; got {self.net!r}."
+            raise UsageError(msg)
+        from thalweg.training import Recipe, train
+
+        recipe = Recipe(
+            self._rule(),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            schedule=self._schedule(),
+            clip_norm=self.clip_norm,
+        )
+        problem = self._problem()
+        try:
+            with display() as screen:
+                run = train(problem, recipe, self.seeds, watch=screen.watch, store=self.store, name=self.name)
+        except KeyboardInterrupt:
+            if self.store is not None:
+                output.note(f"A checkpoint is in {self.store}; the same command goes on from there.")
+            raise
+        if self.json is not None:
+            table = run.history.table()
+            rows = [dict(zip(table.columns, map(_plain, row), strict=True)) for row in table.rows]
+            output.write_json(self.json, output.as_json({"recipe": recipe.describe(), "history": rows}))
+        if self.json != "-":
+            _summary(run)
+        return 0
+
+    def _rule(self) -> "Rule":
+        from thalweg import sweep
+        from thalweg.optim import RULES
+
+        rate: Any = self.lr[0] if len(self.lr) == 1 else sweep.values(self.lr)
+        decay = {} if self.decay is None else {"weight_decay": self.decay}
+        return RULES[self.optimizer](lr=rate, **decay)
+
+    def _schedule(self) -> "Schedule":
+        from thalweg import schedules
+
+        made: dict[str, Callable[[], Schedule]] = {
+            "constant": schedules.Constant,
+            "warmup": lambda: schedules.Warmup(self.warmup),
+            "cosine": lambda: schedules.Cosine(self.warmup),
+            "inverse-sqrt": lambda: schedules.InverseSquareRoot(max(self.warmup, 1)),
+        }
+        if self.warmup and self.schedule == "constant":
+            msg = "A constant schedule has no warmup; write --schedule warmup, cosine or inverse-sqrt."
+            raise UsageError(msg)
+        if self.schedule == "warmup" and self.warmup < 1:
+            msg = f"--schedule warmup needs --warmup of at least 1 step; got {self.warmup}."
+            raise UsageError(msg)
+        return made[self.schedule]()
+
+    def _problem(self) -> "Problem":
+        from thalweg import data, nets
+        from thalweg.population import Problem
+
+        def mlp(inputs: int, outputs: int) -> Callable[[], Any]:
+            return lambda: nets.mlp(inputs, *self.hidden, outputs)
+
+        if self.data == "digits":
+            models = {"mlp": mlp(64, 10), "convnet": nets.convnet, "resnet": nets.resnet}
+            examples = data.digits(image=self.net != "mlp")
+        elif self.data == "mnist1d":
+            models = {"mlp": mlp(40, 10), "convnet": nets.convnet1d}
+            examples = data.mnist1d()
+        elif self.data == "modular":
+            p = 59
+            models = {"mlp": mlp(2 * p, p), "transformer": lambda: nets.modular_transformer(p)}
+            examples = data.modular(p, encoding="one_hot" if self.net == "mlp" else "tokens")
+        else:
+            examples = data.text()
+            models = {"transformer": lambda: nets.transformer(examples.classes or 256, 64)}
+        return Problem(models[self.net], examples, device=self.device)
+
+
+def _summary(run: "Run") -> None:
+    """One row a learning rate: final metrics over seeds, and how many diverged."""
+    import numpy as np
+
+    from thalweg.studies import interval
+
+    metrics = list(run.history.metrics)
+    rates = run.axes.get("lr")
+    rows = []
+    for rate in [None] if rates is None else np.unique(rates):
+        chosen = np.ones(len(run.axes["seed"]), bool) if rate is None else rates == rate
+        alive = chosen & (run.diverged_at < 0)
+        values = [interval.mean(run.history.final(name)[alive]) if alive.any() else "-" for name in metrics]
+        gone = int(chosen.sum() - alive.sum())
+        rows.append(
+            [f"{rate:g}" if rate is not None else "as given", str(int(alive.sum())), str(gone), *map(str, values)]
+        )
+    names = [f"{name.replace('_', ' ')} [95 %]" for name in metrics]
+    output.table(("lr", "seeds", "diverged", *names), rows)
+    output.note(f"{len(run.final)} members, {run.step:,} steps, {duration(run.seconds)}.")
+
+
+def _plain(value: Any) -> Any:
+    """A cell as strict JSON: null where it is not a number."""
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,255 @@
+import dataclasses
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from thalweg.cli.main import VERBS, main
+from thalweg.cli.progress import Lines, duration
+from thalweg.errors import StorageError
+from thalweg.progress import Progress
+from thalweg.results import Store
+
+# A catalog with one study of one claim, for processes of their own.
+PREPARE = textwrap.dedent(
+    """
+    import signal, sys
+    from types import SimpleNamespace
+    from thalweg.cli.main import main
+    from thalweg.studies import Claim, Finding, Interval, Study, catalog, greater
+
+    claims = tuple(Claim(name, f"Statement {name}.", "It is.", greater(0), "units") for name in ("FK1", "FK2"))
+
+    def run(context):
+        for claim in claims:
+            yield Finding(claim.judge(Interval(1.0, 0.5, 1.5, 5, "made up")))
+            if INTERRUPT:
+                signal.raise_signal(signal.SIGINT)
+
+    sys.modules["fake"] = SimpleNamespace(STUDY=Study("fake", "A study", claims, run))
+    catalog.MODULES = {"fake": "fake"}
+    sys.exit(main(sys.argv[1:]))
+    """
+)
+
+
+def process(*arguments, interrupt=False, **options):
+    code = f"INTERRUPT = {interrupt}\n{PREPARE}"
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, stderr=subprocess.PIPE, **options)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], [], ["tuor"], *([verb, "--help"] for verb in VERBS)])
+def test_help_and_mistakes_do_not_load_torch(arguments):
+    code = f"import sys; from thalweg.cli.main import main; main({arguments!r}); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_the_first_line_of_the_tour_comes_before_torch():
+    code = textwrap.dedent(
+        """
+        import os, sys
+        from thalweg.cli import main, output
+        output.note = lambda text: os._exit(3 if "torch" in sys.modules or "numpy" in sys.modules else 0)
+        main.main(["tour"])
+        """
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "nearest"),
+    [
+        (["tuor"], "'tour'"),
+        (["study", "fke"], "'fake'"),
+        (["study", "fake", "--sede", "1"], "--seed"),
+        (["study", "fake", "--scale", "fast"], "quick"),
+        (["tour", "--outt", "x"], "--out"),
+        (["show", "studdy/x"], "study"),
+        (["train", "--data", "digit"], "digits"),
+    ],
+)
+def test_wrong_use_is_2_and_names_the_nearest(arguments, nearest, catalog_of_one, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Store(tmp_path / "thalweg-report" / "store")
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert nearest in captured.err
+
+
+def test_no_verb_is_wrong_use_and_help_is_not(capsys):
+    assert main([]) == 2
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+    assert main(["--version"]) == 0
+
+
+def test_a_study_prints_its_table_and_writes_its_json(catalog_of_one, capsys, tmp_path):
+    target = tmp_path / "result.json"
+    assert main(["study", "fake", "--json", str(target), "--seed", "4"]) == 0
+    captured = capsys.readouterr()
+    for part in ("FK1", "Momentum is faster.", "✓ holds", "✗ fails", "? undecided", "2 [1.5, inf]", "ratio of steps"):
+        assert part in captured.out
+    assert "FK1 holds: Momentum is faster." in captured.err
+    assert json.loads(target.read_text())["seed"] == 4
+
+
+def test_json_on_stdout_is_all_there_is_on_stdout(catalog_of_one, capsys):
+    assert main(["study", "fake", "--json", "-"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [claim["verdict"] for claim in document["claims"]] == ["holds", "fails", "undecided"]
+
+
+def test_the_tour_leaves_a_report_and_a_store(catalog_of_one, capsys, tmp_path):
+    out = tmp_path / "a tour"
+    assert main(["tour", "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert str(out / "report.html") in captured.out
+    assert (out / "report.html").as_uri() in captured.out
+    assert "FK3" in (out / "report.html").read_text()
+    assert main(["show", "--store", str(out / "store")]) == 0
+    assert "study/fake/quick/0" in capsys.readouterr().out
+    assert main(["show", "study/fake/quick/0", "--store", str(out / "store")]) == 0
+    assert "Momentum needs half the steps" in capsys.readouterr().out
+    assert main(["show", "reading/fake/quick/0/FK1/steps", "--store", str(out / "store"), "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["rule,seed,quantity,value,unit", "sgd,0,steps,3.0,steps"]
+
+
+def test_a_tour_goes_on_after_a_study_that_fails(catalog_of_one, fake_study, capsys, tmp_path):
+    def failing(context):
+        yield next(fake_study.run(context))
+        msg = "The disk is full."
+        raise StorageError(msg)
+
+    catalog_of_one(dataclasses.replace(fake_study, run=failing))
+    assert main(["tour", "--out", str(tmp_path)]) == 1
+    captured = capsys.readouterr()
+    assert "The study fake failed: The disk is full." in captured.err
+    assert "Traceback" not in captured.err
+    assert "without a verdict: FK2, FK3" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("debug", ["flag", "variable"])
+def test_a_fault_is_one_sentence_unless_asked_for_more(debug, catalog_of_one, fake_study, capsys, monkeypatch):
+    catalog_of_one(dataclasses.replace(fake_study, run=lambda context: iter([1 / 0])))
+    assert main(["study", "fake"]) == 1
+    captured = capsys.readouterr().err
+    assert "unexpected ZeroDivisionError: division by zero" in captured
+    assert "Traceback" not in captured
+    if debug == "variable":
+        monkeypatch.setenv("THALWEG_DEBUG", "1")
+    assert main(["study", "fake", *(["--debug"] if debug == "flag" else [])]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupted_tour_is_130_with_all_that_was_done(tmp_path):
+    running = process("tour", "--out", str(tmp_path / "out"), interrupt=True, stdout=subprocess.PIPE)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err
+    assert "Traceback" not in err
+    assert "Interrupted" in err
+    assert "FK1" in out
+    assert "Stopped before it was done; without a verdict: FK2." in (tmp_path / "out" / "report.html").read_text()
+    found = Store(tmp_path / "out" / "store").get("study", "fake/quick/0/unfinished").document
+    assert [claim["id"] for claim in found["claims"]] == ["FK1"]
+
+
+def test_an_interrupted_study_writes_no_half_json(tmp_path):
+    target = tmp_path / "result.json"
+    running = process("study", "fake", "--json", str(target), interrupt=True, stdout=subprocess.PIPE)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert "before the interruption: 1; --store DIR would have kept them" in err
+    assert "FK1" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["studies"], ["errata"], ["--help"], ["study", "fake", "--json", "-"], ["tour"]])
+def test_a_reader_that_leaves_does_no_harm(arguments, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    running = process(*arguments, stdout=writing, cwd=tmp_path)
+    os.close(writing)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert "Broken pipe" not in err
+    assert "Exception" not in err
+    if arguments == ["tour"]:
+        assert (tmp_path / "thalweg-report" / "report.html").is_file()
+
+
+def test_an_unwritable_target_is_one_sentence(catalog_of_one, capsys, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert main(["tour", "--out", str(tmp_path / "file")]) == 1
+    assert main(["studies", "--json", str(tmp_path / "file" / "x.json")]) == 1
+    assert main(["show", "--store", str(tmp_path / "none")]) == 1
+    err = capsys.readouterr().err
+    assert err.count("thalweg: ") == 3
+    assert "Traceback" not in err
+    assert (tmp_path / "file").read_text() == "mine"
+    assert not (tmp_path / "none").exists()
+
+
+def test_lists_are_strict_json(catalog_of_one, capsys):
+    assert main(["studies", "--json", "-"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [claim["id"] for claim in listed[0]["claims"]] == ["FK1", "FK2", "FK3"]
+    assert main(["errata", "--json", "-"]) == 0
+    assert {"id", "lecture", "right", "why", "source"} <= set(json.loads(capsys.readouterr().out)[0])
+
+
+def test_tables_are_for_people(catalog_of_one, capsys):
+    assert main(["studies"]) == 0
+    assert "holds if > 1; fails if wholly below 1.1" in capsys.readouterr().out
+    assert main(["errata"]) == 0
+    assert "nesterov-look-ahead" in capsys.readouterr().out
+
+
+def test_lines_come_seldom_and_say_what_is_left(capsys):
+    now = [0.0]
+    lines = Lines(clock=lambda: now[0])
+    for step in range(1, 101):
+        now[0] = step / 5
+        lines.watch(Progress("training", step, 1000, float(step)))
+    assert capsys.readouterr().err.splitlines() == [
+        "  training: 25 of 1,000, 16 min 15 s left",
+        "  training: 50 of 1,000, 15 min 50 s left",
+        "  training: 75 of 1,000, 15 min 25 s left",
+        "  training: 100 of 1,000, 15 min 00 s left",
+    ]
+
+
+def test_durations_are_readable():
+    assert [duration(seconds) for seconds in (0.4, 59, 60, 3_599, 3_660)] == [
+        "0 s",
+        "59 s",
+        "1 min 00 s",
+        "59 min 59 s",
+        "1 h 01 min",
+    ]
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_on_a_terminal_there_are_bars_that_leave_nothing_behind(monkeypatch):
+    from thalweg.cli import progress
+
+    monkeypatch.setenv("TERM", "xterm")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress.display() as bars:
+        assert isinstance(bars, progress.Bars)
+        bars.watch(Progress("training", 1, 2, 1.0))
+        bars.note("FK1 [holds]")
+        bars.watch(Progress("training", 2, 2, 2.0))
+        assert bars._task == {}
+    assert "training" in screen.getvalue()
+    assert "FK1 [holds]" in screen.getvalue()

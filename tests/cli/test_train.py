@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+from thalweg.cli.main import main
+from thalweg.cli.train import NETS, Train
+from thalweg.optim import RULES
+from thalweg.results import Store
+
+SMALL = ["train", "--hidden", "4", "--steps", "3", "--seeds", "2", "--batch-size", "16"]
+
+
+def test_every_rate_is_trained_with_every_seed(capsys):
+    assert main([*SMALL, "--lr", "0.01", "0.1"]) == 0
+    captured = capsys.readouterr()
+    rows = [line.split() for line in captured.out.splitlines() if line.strip().startswith("0.")]
+    assert [row[:3] for row in rows] == [["0.01", "2", "0"], ["0.1", "2", "0"]]
+    assert "4 members, 3 steps" in captured.err
+
+
+def test_the_history_is_strict_json(capsys):
+    assert main([*SMALL, "--json", "-", "--optimizer", "sgd", "--lr", "1e38"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert document["recipe"]["steps"] == 3
+    assert {row["metric"] for row in document["history"]} >= {"train_loss", "test_loss"}
+    assert any(row["value"] is None for row in document["history"])  # it diverged
+
+
+def test_a_run_is_kept_and_shown(capsys, tmp_path):
+    store = str(tmp_path / "store")
+    assert main([*SMALL, "--store", store, "--name", "mine"]) == 0
+    assert ("run", "mine") in Store(store)
+    capsys.readouterr()
+    assert main(["show", "run/mine", "--store", store]) == 0
+    assert json.loads(capsys.readouterr().out)["document"]["step"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data", "text", "--net", "mlp"], "goes with --net transformer"),
+        (["--warmup", "10"], "--schedule warmup"),
+        (["--schedule", "warmup"], "--warmup of at least 1"),
+        (["--steps", "0"], "steps"),
+        (["--seeds", "0"], "seed"),
+        (["--batch-size", "100000"], "batch"),
+        (["--lr", "-1"], "lr"),
+    ],
+)
+def test_an_impossible_recipe_is_wrong_use(arguments, words, capsys):
+    assert main([*SMALL, *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_options_are_those_there_are():
+    import typing
+
+    hints = typing.get_type_hints(Train)
+    assert set(typing.get_args(hints["optimizer"])) == set(RULES)
+    assert set(typing.get_args(hints["data"])) == set(NETS)
+
+
+@pytest.mark.parametrize(("data", "net"), [(data, net) for data, nets in NETS.items() for net in nets])
+def test_every_pair_of_data_and_net_fits(data, net):
+    problem = Train(data=data, net=net, hidden=(4,))._problem()
+    assert len(problem.initialize(1)) == 1

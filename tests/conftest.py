@@ -1,0 +1,74 @@
+"""A study that is made up, for the tests of what runs, reports and prints studies."""
+
+import math
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+NASTY = "</script><script>alert('x')</script> & <b>bold</b>"
+
+
+@pytest.fixture
+def nasty():
+    """Text that would run, if it were not escaped."""
+    return NASTY
+
+
+@pytest.fixture
+def fake_study():
+    """Three claims: one holds, one fails, one has an interval without a number; figures of two and three dimensions."""
+    from thalweg.results import Axis, Bars, Cost, Figure, Line, Provenance, Reading, Surface
+    from thalweg.studies import Claim, Finding, Interval, Study, greater, less, within
+
+    claims = (
+        Claim("FK1", "Momentum is faster.", "Momentum accelerates.", greater(1, worth=1.1), "ratio of steps"),
+        Claim("FK2", f"Fractions are fractions {NASTY}.", "Not always.", within(0.5, 1), "fraction", f"It is {NASTY}."),
+        Claim("FK3", "Nothing is known.", "All is known.", less(0), "units"),
+    )
+
+    def run(context):
+        x = np.linspace(0, 1, 5)
+        line = Figure(
+            "A line", (Line(x, x**2, low=x**2 - 0.1, high=x**2 + 0.1, label="loss"),), Axis("t"), Axis("loss")
+        )
+        bars = Figure("Bars", (Bars(("a", "b"), [1.0, 2.0]),), Axis("rule"), Axis("steps"), caption=NASTY)
+        row = Figure.row([line, bars], title="Two panels")
+        bowl = Figure("A bowl", (Surface(x, x, np.add.outer(x, x)),), Axis("a"), Axis("b"), z=Axis("loss"))
+        reading = Reading(
+            "steps",
+            {"steps": np.array([[3.0, 4.0], [1.0, 2.0]])},
+            {"steps": ("rule", "seed")},
+            coordinates={"rule": ["sgd", "momentum"]},
+            units={"steps": "steps"},
+            sample_size=2,
+            cost=Cost(1.5, 10, 10),
+            provenance=Provenance.here(context.seed),
+        )
+        numbers = {"steps": np.array([3.5, 1.5]), "seeds": 2, "note": NASTY, "nothing": math.nan}
+        yield Finding(
+            claims[0].judge(Interval(2.0, 1.5, math.inf, 5, "made up"), numbers=numbers),
+            figures=(row,),
+            readings=(reading,),
+            sentences=(f"Momentum needs half the steps {NASTY}.",),
+        )
+        yield Finding(claims[1].judge(Interval(0.2, 0.1, 0.3, 8, "made up")), figures=(bowl,))
+        yield Finding(claims[2].judge(Interval(math.nan, math.nan, math.nan, 1, "made up")))
+
+    return Study("fake", f"A study {NASTY}", claims, run)
+
+
+@pytest.fixture
+def catalog_of_one(fake_study, monkeypatch):
+    """The catalog with the made-up study alone; calling it puts another in its place."""
+    from thalweg.studies import catalog
+
+    module = SimpleNamespace(STUDY=fake_study)
+    monkeypatch.setitem(sys.modules, "fake_study_module", module)
+    monkeypatch.setattr(catalog, "MODULES", {"fake": "fake_study_module"})
+
+    def replace(study):
+        module.STUDY = study
+
+    return replace

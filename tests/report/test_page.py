@@ -1,0 +1,182 @@
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+
+from thalweg import report
+from thalweg.errors import StorageError
+from thalweg.report.verdicts import bar
+from thalweg.studies import Claim, Interval, greater, less, run, within
+
+VOID = {"meta", "img", "br", "line", "path", "circle"}
+
+
+class Page(HTMLParser):
+    """Every element with its attributes, the text of each script, and a check that tags are balanced."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.scripts, self._open, self.words = [], [], [], []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self._open.append(tag)
+        if tag == "script":
+            self.scripts.append((dict(attributes), ""))
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open and self._open[-1] == "script":
+            attributes, text = self.scripts[-1]
+            self.scripts[-1] = (attributes, text + data)
+        elif self._open and self._open[-1] != "style":
+            self.words.append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def text(fake_study):
+    return report.page([run(fake_study)])
+
+
+@pytest.fixture
+def page(text):
+    return Page(text)
+
+
+def test_nothing_is_fetched(page):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster", "xlink:href"):
+            value = attributes.get(name) or ""
+            assert value == "" or value.startswith(("#", "data:image/png;base64,")), (tag, name, value[:80])
+    style = re.search(r"<style>(.*?)</style>", report.page([]), re.S)[1]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_the_policy_allows_these_scripts_and_nothing_else(page):
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    run_by_browser = [text for attributes, text in page.scripts if attributes.get("type") != "application/json"]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in run_by_browser]
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"].split() == [f"'sha256-{digest}'" for digest in digests]
+    assert "unsafe-eval" not in policy
+    assert len(run_by_browser) == 2
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_text_from_elsewhere_is_only_text(page, nasty):
+    # Title, table, heading, correction, sentence, caption and numbers, each read back letter by letter.
+    assert "".join(page.words).count(nasty) >= 7
+    assert page.all("b") == []
+    # The scripts are the two of the page and one of data for each figure: none began inside a text.
+    assert len(page.scripts) == 2 + 1 + 3
+    assert all(json.loads(script) for a, script in page.scripts if a.get("type") == "application/json")
+
+
+def test_every_claim_has_its_place_and_can_be_reached(page):
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    links = {attributes["href"][1:] for attributes in page.all("a")}
+    assert links <= {*ids}
+    assert {"FK1", "FK2", "FK3", "verdicts", "study-fake"} <= links
+    assert len(page.all("article")) == 3
+    words = " ".join(page.words)
+    for part in ("Momentum accelerates.", "holds if > 1; fails if wholly below 1.1", "made up; n = 5", "2 [1.5, ∞]"):
+        assert part in words
+    assert "thalweg study fake --scale quick --seed 0" in words
+    assert "--scale full" in words
+
+
+def test_badges_say_it_in_words_and_signs(page):
+    words = [word.strip() for word in page.words]
+    for sign, outcome in (("✓", "holds"), ("✗", "fails"), ("?", "undecided")):
+        assert outcome in words[words.index(sign) + 1 : words.index(sign) + 2]
+
+
+def test_every_figure_has_a_picture_a_description_and_its_data(page):
+    figures = [a for a in page.all("figure") if "data-plot" in a]
+    assert [a["id"] for a in figures] == ["FK1-figure-1", "FK2-figure-1-flat", "FK2-figure-1"]
+    assert [("data-spatial" in a) for a in figures] == [False, False, True]
+    pictures = page.all("img")
+    assert all(a["alt"] for a in pictures)
+    for picture in pictures:
+        assert base64.b64decode(picture["src"].partition(",")[2])[:4] == b"\x89PNG"
+    data = {a["id"]: json.loads(script) for a, script in page.scripts if a.get("id", "").endswith("-data")}
+    assert set(data) == {a["data-plot"] for a in figures}
+    assert {trace["type"] for trace in data["FK2-figure-1-flat-data"]["data"]} >= {"heatmap"}
+    assert {trace["type"] for trace in data["FK2-figure-1-data"]["data"]} == {"surface"}
+    assert "narrow" in data["FK1-figure-1-data"]
+
+
+def test_a_page_without_figures_runs_no_script(fake_study):
+    result = run(fake_study)
+    bare = dataclasses.replace(result, findings=result.findings[2:])
+    text = report.page([bare])
+    assert "<script" not in text
+    assert "script-src 'none'" in text
+    assert "Stopped before it was done; without a verdict: FK1, FK2." in text
+
+
+def test_an_unwritable_place_is_one_sentence_and_leaves_what_was_there(fake_study, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageError):
+        report.write([run(fake_study)], tmp_path / "file" / "report.html")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def drawn(rule, low, estimate, high):
+    return bar(Claim("X", "", "", rule, "").judge(Interval(estimate, low, high, 5, "")))
+
+
+@pytest.mark.parametrize("rule", [greater(1), less(4), within(0, 3)])
+def test_the_bar_is_to_scale(rule):
+    shapes = [a for _, a in Page(drawn(rule, 1.5, 2.0, 2.5)).elements]
+    whole = max((a for a in shapes if a.get("class") == "interval"), key=lambda a: float(a["x2"]) - float(a["x1"]))
+    left, right = float(whole["x1"]), float(whole["x2"])
+    estimate = next(float(a["cx"]) for a in shapes if a.get("class") == "estimate")
+    landmark = next(float(a["x1"]) for a in shapes if a.get("class") == "landmark")
+    assert estimate == pytest.approx((left + right) / 2, abs=0.11)
+    assert landmark == pytest.approx(estimate + (rule.landmarks[0] - 2.0) * (right - left), abs=0.25)
+
+
+def test_a_bar_without_numbers_is_not_drawn_and_an_endless_one_is_an_arrow():
+    nan = float("nan")
+    assert bar(Claim("X", "", "", greater(0), "").judge(Interval(nan, nan, nan, 1, ""))) == ""
+    picture = drawn(greater(0), 1.0, 2.0, float("inf"))
+    assert picture.count("<path") == 1
+    assert "2 [1, ∞]" in picture
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def test_chromium_draws_every_figure_without_a_complaint(fake_study, tmp_path):
+    path = report.write([run(fake_study)], tmp_path / "report.html")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0"]
+    command += ["--window-size=1100,6000", "--virtual-time-budget=20000", "--dump-dom", path.as_uri()]
+    for _ in range(3):  # on a busy machine it may end before it has laid the page out
+        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+        if done.stdout.count('class="drawn"') == 3:
+            break
+    complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "ReadPixels" not in line]
+    complaints = [line for line in complaints if "willReadFrequently" not in line]
+    assert complaints == []
+    assert done.stdout.count('class="drawn"') == 3
+    assert "main-svg" in done.stdout

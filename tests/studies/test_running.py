@@ -1,0 +1,148 @@
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from thalweg.errors import StorageError, UsageError
+from thalweg.results import Store
+from thalweg.studies import Claim, Context, Finding, Interval, Study, StudyResult, catalog, errata, greater, run
+
+DESIGN_STUDY = {"study", "scale", "seed", "seconds", "version", "claims"}
+DESIGN_CLAIM = {"id", "statement", "verdict", "estimate", "low", "high", "unit", "n", "rule", "numbers"}
+
+
+def test_the_json_is_that_of_the_design(fake_study):
+    document = json.loads(run(fake_study, seed=3).to_json(), parse_constant=pytest.fail)
+    assert set(document) == DESIGN_STUDY
+    assert (document["study"], document["scale"], document["seed"]) == ("fake", "quick", 3)
+    assert all(set(claim) >= DESIGN_CLAIM for claim in document["claims"])
+    assert [claim["verdict"] for claim in document["claims"]] == ["holds", "fails", "undecided"]
+    first = document["claims"][0]
+    assert (first["estimate"], first["low"], first["high"], first["n"]) == (2.0, 1.5, "Infinity", 5)
+    assert first["numbers"]["steps"] == [3.5, 1.5]
+    assert first["numbers"]["nothing"] == "NaN"
+
+
+def test_a_saved_result_loads_as_it_was(fake_study, tmp_path):
+    store = Store(tmp_path)
+    made = run(fake_study, store=store)
+    loaded = StudyResult.load(store, made.key)
+    assert loaded.to_document() == made.to_document()
+    for old, new in zip(made.findings, loaded.findings, strict=True):
+        assert new.verdict.outcome == old.verdict.outcome
+        assert new.verdict.claim == old.verdict.claim
+        assert new.sentences == old.sentences
+        assert [figure.to_json() for figure in new.figures] == [figure.to_json() for figure in old.figures]
+        assert [reading.to_json() for reading in new.readings] == [reading.to_json() for reading in old.readings]
+    assert store.get("reading", "fake/quick/0/FK1/steps").document["sample_size"] == 2
+
+
+def test_a_verdict_written_into_the_store_by_hand_is_not_believed(fake_study, tmp_path):
+    store = Store(tmp_path)
+    key = run(fake_study, store=store).key
+    document = store.get("study", key).document
+    document["claims"][1]["verdict"] = "holds"
+    store.put("study", key, document)
+    assert StudyResult.load(store, key).findings[1].verdict.outcome == "fails"
+
+
+def stopping_after(study, count, error):
+    def interrupted(context):
+        for number, finding in enumerate(study.run(context)):
+            if number == count:
+                raise error
+            yield finding
+
+    return dataclasses.replace(study, run=interrupted)
+
+
+def test_an_interruption_keeps_what_was_found_and_what_there_was(fake_study, tmp_path):
+    store = Store(tmp_path)
+    whole = run(fake_study, store=store)
+    with pytest.raises(KeyboardInterrupt):
+        run(stopping_after(fake_study, 2, KeyboardInterrupt), store=store)
+    part = StudyResult.load(store, "fake/quick/0/unfinished")
+    assert [finding.verdict.claim.id for finding in part.findings] == ["FK1", "FK2"]
+    assert not part.complete
+    assert len(StudyResult.load(store, whole.key).findings) == 3
+    run(fake_study, store=store)
+    assert ("study", "fake/quick/0/unfinished") not in store
+
+
+def test_findings_and_progress_are_reported_as_they_come(fake_study):
+    events = []
+    run(
+        fake_study,
+        found=lambda finding: events.append(finding.verdict.claim.id),
+        watch=lambda progress: events.append((progress.label, progress.done, progress.total)),
+    )
+    assert events == ["FK1", ("fake", 1, 3), "FK2", ("fake", 2, 3), "FK3", ("fake", 3, 3)]
+
+
+@pytest.mark.parametrize(("ids", "words"), [("A", "without a finding on B"), ("AA", "once"), ("AC", "once")])
+def test_a_study_decides_each_of_its_claims_once(ids, words):
+    claims = {name: Claim(name, "", "", greater(0), "") for name in "ABC"}
+
+    def findings(context):
+        for name in ids:
+            yield Finding(claims[name].judge(Interval(1, 1, 1, 1, "")))
+
+    with pytest.raises(UsageError, match=words):
+        run(Study("odd", "", (claims["A"], claims["B"]), findings))
+
+
+def test_a_study_is_told_scale_seed_and_device(fake_study):
+    seen = []
+    study = dataclasses.replace(fake_study, run=lambda context: (seen.append(context), fake_study.run(context))[1])
+    result = run(study, scale="full", seed=7, device="meta")
+    assert (seen[0].scale, seen[0].seed, seen[0].device) == ("full", 7, "meta")
+    assert seen[0].pick(quick=1, full=2) == 2
+    assert result.provenance.command == "thalweg study fake --scale full --seed 7 --device meta"
+
+
+def test_wrong_names_are_answered_with_the_nearest(fake_study):
+    with pytest.raises(UsageError, match="Did you mean 'optimizers'"):
+        run("optimisers")
+    with pytest.raises(UsageError, match="Did you mean 'quick'"):
+        Context(scale="quik")
+
+
+def test_numbers_that_are_not_numbers_are_refused():
+    claim = Claim("A", "", "", greater(0), "")
+
+    def findings(context):
+        yield Finding(claim.judge(Interval(1, 1, 1, 1, ""), numbers={"model": object()}))
+
+    with pytest.raises(UsageError, match="got object"):
+        run(Study("odd", "", (claim,), findings)).to_json()
+
+
+def test_a_record_of_another_form_is_one_sentence(tmp_path):
+    store = Store(tmp_path)
+    store.put("study", "old", {"claims": []})
+    with pytest.raises(StorageError, match="run the study again"):
+        StudyResult.load(store, "old")
+
+
+def test_every_study_of_the_catalog_is_well_formed():
+    studies = catalog.studies()
+    ids = [claim.id for study in studies for claim in study.claims]
+    assert [study.name for study in studies] == list(catalog.MODULES)
+    assert len(set(ids)) == len(ids)
+    assert all(claim.statement and claim.lecture and claim.unit for study in studies for claim in study.claims)
+
+
+def test_corrections_are_whole_and_their_arithmetic_is_right():
+    assert len({one.id for one in errata.CORRECTIONS}) == len(errata.CORRECTIONS)
+    why = {one.id: f"{one.right} {one.why}" for one in errata.CORRECTIONS}
+    assert all(one.lecture and one.right and one.why and one.source for one in errata.CORRECTIONS)
+    assert f"{2 * 1.9 / 3:.3f}" in why["nesterov-look-ahead"]
+    assert f"{2 * 1.9 / 2.8:.3f}" in why["nesterov-look-ahead"]
+    assert f"{(1 - 0.9) / math.sqrt(1 - 0.999):.2f}" in why["adam-hats"]
+    assert f"{math.ceil(math.log(0.5) / math.log(0.99))} steps" in why["adamw-rate"]
+    assert f"{math.ceil(math.log(0.5) / math.log(1 - 1e-5)):,}" in why["adamw-rate"]
+    jumps = 1 - (1 + np.cos(np.pi * np.array([0.1, 0.3]))) / 2
+    assert all(f"{jump:.1%}".replace("%", " %") in why["cosine-counts-warmup"] for jump in jumps)
+    assert f"{math.sqrt(4000):.0f} times" in why["inverse-square-root-exponents"]
