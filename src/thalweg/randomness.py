@@ -58,7 +58,7 @@ class BatchOrder:
         self._orders = torch.empty(0)
 
     def indices(self, step: int) -> Tensor:
-        """Indices of the batch of `step` (counted from 0) for every member: (members, batch), int64."""
+        """Indices of the batch of `step` (counted from 0): (members, batch) int64, or (1, batch) where all share it."""
         epoch, k = divmod(step, self.batches_per_epoch)
         if epoch != self._epoch:
             self._orders = torch.stack(
@@ -66,4 +66,4 @@ class BatchOrder:
             )
             self._epoch = epoch
         batch = self._orders[:, k * self.batch_size : (k + 1) * self.batch_size]
-        return batch if len(self._unique) == len(self.seeds) else batch[self._which]
+        return batch if len(self._unique) == 1 else batch[self._which]
