@@ -78,7 +78,7 @@ def test_findings_and_progress_are_reported_as_they_come(fake_study):
         found=lambda finding: events.append(finding.verdict.claim.id),
         watch=lambda progress: events.append((progress.label, progress.done, progress.total)),
     )
-    assert events == ["FK1", ("fake", 1, 3), "FK2", ("fake", 2, 3), "FK3", ("fake", 3, 3)]
+    assert events == [("fake", 0, 3), "FK1", ("fake", 1, 3), "FK2", ("fake", 2, 3), "FK3", ("fake", 3, 3)]
 
 
 @pytest.mark.parametrize(("ids", "words"), [("A", "without a finding on B"), ("AA", "once"), ("AC", "once")])

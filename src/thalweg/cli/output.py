@@ -113,7 +113,8 @@ def _rendered(drawn: "Table") -> str:
 
     terminal = sys.stdout.isatty()
     width = None if terminal else _WIDE
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=width or Console().width)
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=terminal, width=width or Console().width)
     console.print(drawn)
-    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    lines = written.getvalue().splitlines()
     return "\n".join(line.rstrip() for line in lines).strip("\n")

@@ -4,10 +4,13 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from thalweg.cli import output
 from thalweg.progress import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 _EVERY = 5.0  # seconds between lines where there is no terminal
 _REFRESH = 0.1  # seconds between updates of a bar
@@ -79,7 +82,7 @@ class Bars:
             redirect_stdout=sys.stdout.isatty(),
             redirect_stderr=False,
         )
-        self._task: dict[str, int] = {}
+        self._task: dict[str, TaskID] = {}
         self._last: dict[str, float] = {}
 
     def __enter__(self) -> "Bars":
@@ -100,7 +103,7 @@ class Bars:
         task = self._task[progress.label]
         self._rich.update(task, completed=progress.done, total=progress.total)
         if finished:
-            self._rich.remove_task(task)  # type: ignore[arg-type]
+            self._rich.remove_task(task)
             del self._task[progress.label]
 
     def note(self, text: str) -> None:

@@ -177,7 +177,7 @@ def _reading(reading: Reading) -> str:
     passes = ", ".join(f"{count:,} {name} passes" for name, count in counts.items() if count)
     sample = f"sample of {reading.sample_size:,}" if reading.sample_size is not None else ""
     seconds = f"{number(cost.seconds)} s" if cost.seconds else ""
-    made = "; ".join(filter(None, [sample, seconds, passes, *reading.notes]))
+    made = "; ".join(part for part in (sample, seconds, passes, *reading.notes) if part)
     title = element("summary", "Reading: ", text(reading.name))
     return element(
         "details",

@@ -40,7 +40,8 @@ def bar(verdict: Verdict) -> str:
         share = (min(max(value, low), high) - low) / (high - low)
         return round(_MARGIN + share * (_WIDTH - 2 * _MARGIN), 1)
 
-    parts = [_line(at(low), at(high), "axis"), _line(*map(at, _holding(rule, low, high)), "holding")]
+    start, stop = _holding(rule, low, high)
+    parts = [_line(at(low), at(high), "axis"), _line(at(start), at(stop), "holding")]
     marks = sorted((at(landmark), number(landmark)) for landmark in rule.landmarks)
     for (x, label), anchor in zip(marks, _anchors([x for x, _ in marks]), strict=True):
         parts.append(f'<line class="landmark" x1="{x}" x2="{x}" y1="6" y2="30"/>')

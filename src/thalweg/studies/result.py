@@ -153,8 +153,14 @@ def _finding(store: Store, document: Mapping[str, Any]) -> Finding:
         unit=document["unit"],
         corrected=document["corrected"],
     )
-    ends = (decode_number(document[name]) for name in ("estimate", "low", "high"))
-    verdict = Verdict(claim, Interval(*ends, document["n"], document["method"]), document["numbers"])
+    interval = Interval(
+        estimate=decode_number(document["estimate"]),
+        low=decode_number(document["low"]),
+        high=decode_number(document["high"]),
+        n=document["n"],
+        method=document["method"],
+    )
+    verdict = Verdict(claim, interval, document["numbers"])
     return Finding(
         verdict,
         figures=tuple(Figure.from_document(figure) for figure in document["figures"]),

@@ -28,7 +28,7 @@ def run(
         study: its name, or the study itself.
         scale: "quick" or "full".
         seed: from which every random draw derives.
-        watch: called with the progress inside each experiment, and after each claim.
+        watch: called with the progress inside each experiment, at the start and after each claim.
         found: called with each finding as soon as there is one.
         store: where the result is saved after each claim, so that an interruption loses none of them.
         device: where tensors live.
@@ -55,6 +55,7 @@ def run(
         planned=tuple(claim.id for claim in chosen.claims),
         provenance=provenance,
     )
+    watch(Progress(chosen.name, 0, len(chosen.claims), 0.0))
     for finding in _checked(chosen, Context(scale, seed, watch, store, device)):
         seconds = time.perf_counter() - start
         result = replace(result, findings=(*result.findings, finding), seconds=seconds)
