@@ -16,13 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.sweep import Sweep
+from thalweg.sweep import Sweep, values
 
 Swept = float | Sweep
 Hyper = Any  # a float, or a column (members, 1)
 State = Mapping[str, Tensor]
 
 DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
+_LISTED = "configuration"  # the axis on which lists of values lie
 _BLOCK = 2**18  # elements of theta a block holds
 
 
@@ -60,6 +61,8 @@ class Rule:
     - "lr_coupled" (torch, optax): theta shrinks by 1 - lr_t weight_decay before the step;
     - "schedule_coupled" (the paper's): by 1 - s_t weight_decay, s_t being the schedule's multiplier;
     - "constant" (the lecture's): by 1 - weight_decay, at every step.
+
+    A list in place of a number means one value a configuration: all lists of a rule go together.
     """
 
     lr: Swept
@@ -67,6 +70,10 @@ class Rule:
     looks_ahead: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list | tuple | np.ndarray | Tensor) and np.ndim(value) == 1:
+                object.__setattr__(self, field.name, values([float(point) for point in value], axis=_LISTED))
         decay = getattr(self, "decay", "l2")
         if decay not in DECAYS:
             msg = f"{type(self).__name__} decay is one of {', '.join(DECAYS)}; got {decay!r}."
@@ -95,8 +102,8 @@ class Rule:
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name: what may be swept."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if not isinstance(value, str | bool)}
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if not isinstance(value, str | bool)}
 
 
 def axpy(y: Tensor, a: Hyper, x: Tensor) -> Tensor:

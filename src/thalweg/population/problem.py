@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from thalweg.population.layout import Layout
 from thalweg.population.loss import LOSSES, METRICS, PerExample, UserLoss, check_shapes, loss_named
 from thalweg.population.population import Population
 from thalweg.randomness import global_stream
+from thalweg.results import load_state_file
 
 _PROBE = 8  # examples the preflight looks at
 
@@ -73,9 +75,14 @@ class Problem:
         modules = [modules] if isinstance(modules, nn.Module) else modules
         return Population.of(modules).to(self.device, self.dtype)
 
-    def load(self, states: Sequence[Mapping[str, Tensor]]) -> Population:
-        """State dicts of this architecture as members (see `Population.load`)."""
-        return Population.of([self.template]).load(states).to(self.device, self.dtype)
+    def load(self, states: Sequence[Mapping[str, Tensor] | str | Path]) -> Population:
+        """State dicts of this architecture, or files of them (.safetensors, .pt), as members.
+
+        Raises:
+            StorageError: a file that cannot be read, or keys that do not fit (see `Population.load`).
+        """
+        read = [load_state_file(state) if isinstance(state, str | Path) else state for state in states]
+        return Population.of([self.template]).load(read).to(self.device, self.dtype)
 
     @cached_property
     def stochastic(self) -> bool:

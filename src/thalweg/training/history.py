@@ -79,7 +79,7 @@ class History:
         values = self[metric]
         groups = [("all members", np.ones(values.shape[1], dtype=bool))]
         if by is not None:
-            groups = [(f"{by} = {point:g}", self.axes[by] == point) for point in np.unique(self.axes[by])]
+            groups = [(f"{by} = {point:.3g}", self.axes[by] == point) for point in np.unique(self.axes[by])]
         lines = []
         for label, chosen in groups:
             curve = values[:, chosen]

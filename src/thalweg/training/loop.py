@@ -3,11 +3,12 @@
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError
 from thalweg.optim import Updater
 from thalweg.population import Batch, Evaluator, Execution, Plan, Population, Problem
@@ -15,8 +16,22 @@ from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.interrupt import deferred
-from thalweg.training.recipe import Recipe, Unfolded, batch_size_of
+from thalweg.training.recipe import Recipe, Unfolded
 from thalweg.training.state import State
+
+
+@dataclass(frozen=True)
+class Group:
+    """Members that have one batch size: neighboring rows."""
+
+    rows: slice
+    examples: Examples | Streamed
+    order: BatchOrder
+    execution: Execution
+
+    def gradient(self, step: int, out: Tensor) -> Tensor:
+        """The losses (rows,) of this step's batches; their gradients are written to `out`."""
+        return self.execution.gradient(Batch.of(self.examples, self.order.indices(step)), out=out, step=step)
 
 
 class Loop:
@@ -38,24 +53,16 @@ class Loop:
         plans: Mapping[str, Plan | str],
     ) -> None:
         self.problem, self.recipe, self.unfolded, self.state = problem, recipe, unfolded, state
-        examples = len(problem.data.train)
-        self.order = BatchOrder(unfolded.seeds, examples, batch_size_of(recipe, examples))
         members = replace(population, theta=state.theta, buffers=state.buffers)
         # Rules that look ahead take their gradient at a point of its own, all others at theta itself.
         self.point = state.theta.clone() if recipe.optimizer.looks_ahead else state.theta
-        self.execution = Execution(
-            problem,
-            replace(members, theta=self.point),
-            self._batch(state.step),
-            plan=plans["gradient"],
-            seeds=unfolded.seeds,
-        )
+        self.groups = _groups(problem, unfolded, replace(members, theta=self.point), plans["gradient"])
         train, limit = problem.data.train, recipe.evaluate_train_on
         self.evaluators = {"train": Evaluator(problem, members, train, limit=limit, plan=plans["outputs"])}
         outputs = self.evaluators["train"].execution.plan
         if problem.data.test is not None:
             self.evaluators["test"] = Evaluator(problem, members, problem.data.test, plan=outputs)
-        self.plans: dict[str, Plan] = {"gradient": self.execution.plan, "outputs": outputs}
+        self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
         self.updater = Updater(recipe.optimizer, state.theta, state.slots)
         self.gradient = torch.empty_like(state.theta)
         self.alive = state.diverged_at < 0
@@ -88,7 +95,7 @@ class Loop:
         h = self.unfolded.at(state.step + 1, state.theta)
         if self.recipe.optimizer.looks_ahead:
             self.updater.look_ahead(h, out=self.point)
-        losses = self.execution.gradient(self._batch(state.step), out=self.gradient, step=state.step)
+        losses = torch.cat([group.gradient(state.step, self.gradient[group.rows]) for group in self.groups])
         self._watch_divergence(losses)
         if self.mask is not None:
             self.gradient.mul_(self.mask)
@@ -107,9 +114,6 @@ class Loop:
         self.alive &= finite
         self.any_dead = not bool(self.alive.all())
 
-    def _batch(self, step: int) -> Batch:
-        return Batch.of(self.problem.data.train, self.order.indices(step))
-
     def _record(self) -> None:
         """Evaluate and keep a snapshot where the recipe wants it."""
         recipe, state = self.recipe, self.state
@@ -121,6 +125,18 @@ class Loop:
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(dead, torch.nan)
+
+
+def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Plan | str) -> list[Group]:
+    """The members by batch size; the plan is measured on the first group and used for all."""
+    train, groups = problem.data.train, []
+    for rows, batch_size in unfolded.groups(len(train)):
+        order = BatchOrder(unfolded.seeds[rows], len(train), batch_size)
+        batch = Batch.of(train, order.indices(0))
+        execution = Execution(problem, members[rows], batch, plan=plan, seeds=unfolded.seeds[rows])
+        plan = execution.plan
+        groups.append(Group(rows, train, order, execution))
+    return groups
 
 
 def starting(problem: Problem, unfolded: Unfolded, start: Population | None, mask: Tensor | None) -> Population:

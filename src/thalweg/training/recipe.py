@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +24,7 @@ SPACINGS = ("linear", "log")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How every member is trained. Any number of the optimizer or schedule, and clip_norm, may be swept.
+    """How every member is trained. Any number of the optimizer or schedule, batch_size and clip_norm may be swept.
 
     Args:
         optimizer: an update rule such as `optim.AdamW(lr=sweep.log(1e-4, 1e-1, 7))`.
@@ -45,7 +44,7 @@ class Recipe:
 
     optimizer: Rule
     steps: int
-    batch_size: int | None = None
+    batch_size: int | Sweep | None = None
     schedule: Schedule = dataclasses.field(default_factory=Constant)
     clip_norm: float | Sweep | None = None
     evaluate: int | tuple[int, ...] = 20
@@ -60,8 +59,9 @@ class Recipe:
         if not isinstance(self.steps, int) or self.steps < 1:
             msg = f"Recipe steps must be an integer of at least 1; got {self.steps!r}."
             raise UsageError(msg)
-        if self.batch_size is not None and self.batch_size < 1:
-            msg = f"Recipe batch_size must be at least 1, or None for the whole training set; got {self.batch_size}."
+        sizes = self.batch_size.points if isinstance(self.batch_size, Sweep) else [self.batch_size]
+        if any(size is not None and (size < 1 or size != int(size)) for size in sizes):
+            msg = f"Recipe batch_size must be a whole number of at least 1, or None for all; got {self.batch_size}."
             raise UsageError(msg)
         if self.spacing not in SPACINGS:
             msg = f"Recipe spacing is one of {', '.join(SPACINGS)}; got {self.spacing!r}."
@@ -162,6 +162,24 @@ class Unfolded:
         self._numbers = {name: self.values.get(name, value) for name, value in numbers.items()}
         self._schedule = _with_values(recipe.schedule, "schedule", self.values)
         self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
+        self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)
+
+    def groups(self, examples: int) -> list[tuple[slice, int]]:
+        """Rows that have one batch size, and that size; they are neighbors, batch_size being the slowest axis.
+
+        Raises:
+            UsageError: a batch larger than the training set of `examples`.
+        """
+        largest = int(self.batch_sizes.max())
+        if largest > examples:
+            msg = (
+                f"batch_size={largest} is larger than the training set of {examples} examples; "
+                f"write batch_size={examples} or None for full batches."
+            )
+            raise UsageError(msg)
+        ends = [*(np.flatnonzero(np.diff(self.batch_sizes)) + 1).tolist(), self.members]
+        starts = [0, *ends[:-1]]
+        return [(slice(a, b), int(self.batch_sizes[a]) or examples) for a, b in zip(starts, ends, strict=True)]
 
     def at(self, step: int, like: Tensor) -> Values:
         """The hyper-parameters of a step (counted from 1), as floats or columns (members, 1) of `like`'s dtype."""
@@ -182,7 +200,11 @@ def as_hyper(value: Any, like: Tensor) -> Any:
 
 
 def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
-    """Every swept number of the recipe, by the name its axis takes."""
+    """Every swept number of the recipe, by the name its axis takes, the slowest axis first."""
+    for name in ("batch_size", "clip_norm"):
+        value = getattr(recipe, name)
+        if isinstance(value, Sweep):
+            yield name, value
     for name, value in recipe.optimizer.hyper_parameters().items():
         if isinstance(value, Sweep):
             yield name, value
@@ -190,8 +212,6 @@ def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
         value = getattr(recipe.schedule, field.name)
         if isinstance(value, Sweep):
             yield f"schedule.{field.name}", value
-    if isinstance(recipe.clip_norm, Sweep):
-        yield "clip_norm", recipe.clip_norm
 
 
 def _with_values(schedule: Schedule, prefix: str, values: dict[str, NDArray[np.float64]]) -> Schedule:
@@ -201,19 +221,3 @@ def _with_values(schedule: Schedule, prefix: str, values: dict[str, NDArray[np.f
         if f"{prefix}.{field.name}" in values
     }
     return dataclasses.replace(schedule, **changed) if changed else schedule
-
-
-def batch_size_of(recipe: Recipe, examples: int) -> int:
-    """Examples a step; raises UsageError when the batch is larger than the data."""
-    if recipe.batch_size is not None and recipe.batch_size > examples:
-        msg = (
-            f"batch_size={recipe.batch_size} is larger than the training set of {examples} examples; "
-            f"write batch_size={examples} or None for full batches."
-        )
-        raise UsageError(msg)
-    return recipe.batch_size or examples
-
-
-def steps_per_epoch(recipe: Recipe, examples: int) -> int:
-    """Batches in one pass over the training set."""
-    return math.floor(examples / batch_size_of(recipe, examples))
