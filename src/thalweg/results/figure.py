@@ -131,7 +131,7 @@ class Figure:
         """Open it: in the notebook, else in the browser."""
         from thalweg.results import plotly
 
-        plotly.render(self).show(config=plotly.CONFIG)
+        plotly.render(self).show(config=dict(plotly.CONFIG))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it: `.pdf`, `.svg` or `.png` for print, `.html` interactive and self-contained, `.json` as data.

@@ -254,10 +254,13 @@ def _space(canvas: Canvas, index: int, count: int, panel: Figure) -> None:
             _exponent(values, axis)
             for values, axis in zip((mark.x, mark.y, drawable(mark.z, scales[2])), scales, strict=True)
         )
+        shown = z[np.isfinite(z)]
+        if not len(shown):
+            continue
         grid_x, grid_y = np.meshgrid(x, y)
         drawn = axes.plot_surface(
             grid_x, grid_y, z, cmap=GRID_MAP, rcount=z.shape[0], ccount=z.shape[1], linewidth=0, antialiased=False,
-            rasterized=True, vmin=np.nanmin(z), vmax=np.nanmax(z),
+            rasterized=True, vmin=shown.min(), vmax=shown.max(),
         )  # fmt: skip
         if mark is panel.marks[0]:
             powers = _POWERS if scales[2].scale == "log" else None

@@ -27,7 +27,8 @@ from thalweg.results.style import (
     styles,
 )
 
-# For Plotly.newPlot, .show() and .to_html(). Plotly's default has a button that uploads the chart: nothing here does.
+# For Plotly.newPlot, .show() and .to_html() (a copy: they change it). Plotly's default has a button that uploads
+# the chart; nothing here does.
 CONFIG: dict[str, Any] = {
     "responsive": True,
     "displaylogo": False,
@@ -77,7 +78,7 @@ def render(figure: Figure, *, columns: int | None = None) -> go.Figure:
 
 def page(figure: Figure) -> str:
     """A self-contained HTML page with the figure and its caption."""
-    drawing = render(figure).to_html(include_plotlyjs=True, full_html=False, config=CONFIG)
+    drawing = render(figure).to_html(include_plotlyjs=True, full_html=False, config=dict(CONFIG))
     title = html.escape(figure.title or "Figure")
     caption = f"<figcaption>{html.escape(figure.caption)}</figcaption>" if figure.caption else ""
     return (

@@ -106,7 +106,9 @@ def _independent(tensors: Mapping[str, Any]) -> dict[str, "Tensor"]:
     storages: set[int] = set()
     for name, value in tensors.items():
         try:
-            tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+            # A copy of an array, as torch wants it writable and in the machine's own byte order.
+            array = isinstance(value, np.ndarray)
+            tensor = torch.as_tensor(value.astype(value.dtype.newbyteorder("="), order="C") if array else value)
             tensor = tensor.detach().cpu().contiguous()
         except (TypeError, ValueError, RuntimeError) as error:
             msg = f"The entry {name!r} is a {type(value).__name__}, not a dense tensor or numeric array: {error}"

@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from thalweg.errors import StorageError, UsageError
+from thalweg.results import (
+    Axis,
+    Bars,
+    Contour,
+    Density,
+    Figure,
+    HeatMap,
+    Histogram,
+    Line,
+    Rule,
+    Scatter,
+    Surface,
+)
+
+GRID = np.arange(6.0).reshape(2, 3)
+MARKS = {
+    "line": Line([1, 2, 3], [1, np.nan, 3], low=[0, 0, np.inf], high=[2, 2, 4], label="SGD"),
+    "scatter": Scatter([1, 2], [3, 4], error=[0.1, np.nan], size=4, color=[1, 2], label="Adam"),
+    "heat map": HeatMap([0, 1, 2], [0, 1], GRID, label="loss"),
+    "contour": Contour([0, 1, 2], [0, 1], GRID, levels=[4, 1, 1]),
+    "surface": Surface([0, 1, 2], [0, 1], GRID),
+    "histogram": Histogram([1.0, 2, 2, np.nan], bins=[0, 1.5, 3], label="weights"),
+    "histogram with a number of bins": Histogram([1.0, 2, 2], bins=5, density=True),
+    "density": Density([0, 1, 2], [0, 1, 0], label="all"),
+    "bars": Bars(["a", "b"], [1, 2], low=[0, 1], high=[2, 3], label="90 %"),
+    "rule": Rule(0.5, "vertical", label="limit"),
+}
+
+
+@pytest.mark.parametrize("mark", MARKS.values(), ids=MARKS)
+def test_json_gives_back_every_mark(mark: object) -> None:
+    figure = Figure("t", [mark], Axis("lr", "1", "log", (1e-3, 1)), Axis("loss"), Axis("z"), caption="c", alt="a")
+    text = figure.to_json()
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    back = Figure.from_json(text)
+    assert back.to_document() == figure.to_document()
+    assert (back.x, back.y, back.z) == (figure.x, figure.y, figure.z)
+    for name, value in vars(mark).items():
+        np.testing.assert_array_equal(getattr(back.marks[0], name), value)
+
+
+def test_json_gives_back_panels() -> None:
+    row = Figure.row([Figure("a", [MARKS["line"]], caption="One."), Figure("b", [MARKS["bars"]], caption="Two.")])
+    back = Figure.from_json(row.to_json())
+    assert back.to_document() == row.to_document()
+    assert [panel.title for panel in back.parts] == ["a", "b"]
+    assert row.caption == "One. Two."
+
+
+@pytest.mark.parametrize(
+    ("marks", "fault"),
+    [
+        ([], "either marks or panels"),
+        ([MARKS["surface"], MARKS["line"]], "Surface cannot share"),
+        ([MARKS["bars"], MARKS["line"]], "Bars stand on categories"),
+        (["line"], "and not str"),
+    ],
+)
+def test_marks_that_cannot_share_axes(marks: list, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        Figure("t", marks)
+
+
+def test_panels_hold_no_panels() -> None:
+    row = Figure.row([Figure("a", [MARKS["line"]])])
+    with pytest.raises(UsageError, match="panels have panels"):
+        Figure.row([row])
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: Line([1, 2], [1]), "one length"),
+        (lambda: Line([1], [1], low=[0]), "both low and high"),
+        (lambda: Line(["a"], [1]), "needs numbers"),
+        (lambda: Scatter([[1]], [[1]]), "one-dimensional"),
+        (lambda: HeatMap([0, 1], [0, 1, 2], GRID), r"z of shape \(len\(y\), len\(x\)\)"),
+        (lambda: HeatMap([], [], np.ones((0, 0))), "not empty"),
+        (lambda: Bars(["a", "a"], [1, 2]), "different label"),
+        (lambda: Rule(np.nan), "finite"),
+        (lambda: Rule(1, "diagonal"), "diagonal"),
+        (lambda: Density.estimate([1.0, 1.0, np.nan]), "two different"),
+        (lambda: Axis("x", scale="logarithmic"), "linear or log"),
+        (lambda: Axis("x", scale="log", limits=(0, 1)), "from above 0"),
+        (lambda: Axis("x", limits=(1, 1)), "ascend"),
+    ],
+)
+def test_marks_and_axes_that_cannot_be_meant(make: object, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        make()
+
+
+def test_histogram_counts_the_finite_values() -> None:
+    values = np.array([0.1, 0.2, 0.7, np.nan, np.inf, 5])
+    counted = Histogram(values, bins=[0, 0.5, 1])
+    assert counted.heights.tolist() == [2, 1]
+    area = Histogram(values, bins=[0, 0.5, 1, 6], density=True)
+    assert np.sum(area.heights * np.diff(area.edges)) == pytest.approx(1)
+
+
+def test_estimated_density_is_the_density() -> None:
+    # At the quantiles of a normal sample: their kernel estimate is the normal density smoothed by the bandwidth.
+    sample = norm.ppf((np.arange(2000) + 0.5) / 2000)
+    density = Density.estimate(np.append(sample, np.nan))
+    bandwidth = 2000 ** (-1 / 5)  # Scott's
+    np.testing.assert_allclose(density.y, norm.pdf(density.x, scale=np.hypot(1, bandwidth)), atol=2e-3)
+    assert np.trapezoid(density.y, density.x) == pytest.approx(1, abs=1e-3)
+
+
+def test_description_is_made_when_there_is_no_alt() -> None:
+    figure = Figure("Loss", [MARKS["line"], Rule(1, label="target")], Axis("step"), Axis("loss", "nats"))
+    assert figure.description == "Loss: loss (nats) against step (line SGD, horizontal rule at 1: target)."
+    assert Figure("Loss", [MARKS["line"]], alt="One curve falls.").description == "One curve falls."
+    assert Figure.row([figure], title="All").description == f"All. {figure.description}"
+
+
+@pytest.mark.parametrize("ending", ["pdf", "svg", "png", "html", "json"])
+def test_saving_writes_the_named_format(tmp_path: Path, ending: str) -> None:
+    path = Figure("t", [MARKS["line"]], Axis("x"), Axis("y")).save(tmp_path / f"figure.{ending}")
+    start = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG", "html": b"<!doctype html>", "json": b"{"}[ending]
+    assert path.read_bytes().startswith(start)
+    assert [file.name for file in tmp_path.iterdir()] == [f"figure.{ending}"]
+
+
+@pytest.mark.parametrize("ending", ["pdf", "svg", "png"])
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    figure = Figure("t", [MARKS["heat map"], MARKS["contour"]], z=Axis("loss"))
+    first, second = (figure.save(tmp_path / f"{name}.{ending}").read_bytes() for name in "ab")
+    assert first == second
+
+
+def test_saving_what_or_where_it_cannot(tmp_path: Path) -> None:
+    figure = Figure("t", [MARKS["line"]])
+    with pytest.raises(UsageError, match=r"\.pdf, \.svg"):
+        figure.save(tmp_path / "figure.jpg")
+    with pytest.raises(StorageError, match="does not exist"):
+        figure.save(tmp_path / "nowhere" / "figure.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="a file is in the way"):
+        figure.save(tmp_path / "file" / "figure.json")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"title": 1}'])
+def test_json_of_something_else_is_refused(text: str) -> None:
+    with pytest.raises(StorageError, match=r"not JSON|not a figure"):
+        Figure.from_json(text)

@@ -1,0 +1,289 @@
+"""Both renderers draw the same: data, gaps, colors, axes. Warnings are errors here, so drawing must be clean."""
+
+import html
+import re
+
+import matplotlib as mpl
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from matplotlib.colors import to_hex
+
+from thalweg.errors import UsageError
+from thalweg.results import (
+    Axis,
+    Bars,
+    Contour,
+    Density,
+    Figure,
+    HeatMap,
+    Histogram,
+    Line,
+    Rule,
+    Scatter,
+    Surface,
+    matplotlib,
+    plotly,
+    style,
+)
+
+X = np.linspace(0.1, 3, 40)
+WAVE = np.where((X > 1) & (X < 1.5), np.nan, np.sin(X) + 1.5)
+SIDE = np.linspace(-1, 1, 9)
+BOWL = SIDE[:, None] ** 2 + 3 * SIDE**2 + 0.1
+HOLED = np.where(BOWL > 3.5, np.nan, BOWL)
+
+FIGURES = {
+    "lines": Figure(
+        "Loss $5$ & <b>",
+        [
+            Line(X, WAVE, low=WAVE - 2, high=WAVE + 1, label="SGD"),
+            Line(X, WAVE + 1, label="Adam"),
+            Rule(2, label="limit"),
+        ],
+        Axis("step"),
+        Axis("loss", "nats"),
+    ),
+    "log lines": Figure(
+        "t",
+        [Line(X, WAVE - 1, low=WAVE - 3, high=WAVE, label="SGD"), Rule(1, "vertical", label="here"), Rule(-1)],
+        Axis("lr", scale="log"),
+        Axis("loss", scale="log"),
+    ),
+    "short line": Figure("t", [Line([1, 2, 3], [1, np.inf, 2], label="a")], Axis("x", limits=(0, 4)), Axis("y")),
+    "scatter": Figure("t", [Scatter(X, WAVE, error=0.1 * X, label="a"), Scatter(X, WAVE, color=X)], z=Axis("c", "s")),
+    "log scatter": Figure("t", [Scatter(X, WAVE, color=np.append(X[:-1], -1))], z=Axis("c", scale="log")),
+    "heat map": Figure("t", [HeatMap(SIDE, SIDE, HOLED), Contour(SIDE, SIDE, HOLED), Line(SIDE, SIDE, label="path")]),
+    "log heat map": Figure("t", [HeatMap(SIDE, SIDE, HOLED), Contour(SIDE, SIDE, HOLED)], z=Axis("z", scale="log")),
+    "contour": Figure("t", [Contour(SIDE, SIDE, HOLED, levels=[1, 1.5, 3])]),
+    "log contour": Figure("t", [Contour(SIDE, SIDE, HOLED)], z=Axis("z", scale="log")),
+    "surface": Figure("t", [Surface(SIDE, SIDE, HOLED)], z=Axis("loss", "nats")),
+    "log surface": Figure("t", [Surface(SIDE, SIDE, HOLED)], z=Axis("loss", scale="log")),
+    "histogram": Figure("t", [Histogram(WAVE, label="a"), Histogram(X, bins=7, label="b"), Rule(1, "vertical")]),
+    "log histogram": Figure("t", [Histogram(WAVE, bins=50)], y=Axis("count", scale="log")),
+    "density": Figure("t", [Density(X, WAVE, label="a"), Density.estimate(X, label="b")]),
+    "log density": Figure("t", [Density(X, WAVE, label="a")], y=Axis("density", scale="log")),
+    "bars": Figure(
+        "t", [Bars("ab", [1, np.nan], low=[0, 1], high=[3, 2], label="m"), Bars("bc", [2, 3], label="n"), Rule(2)]
+    ),
+    "nothing but NaN": Figure("t", [Line(X, X * np.nan, low=X * np.nan, high=X, label="a"), Scatter(X, X * np.nan)]),
+    "grid of NaN": Figure("t", [HeatMap(SIDE, SIDE, BOWL * np.nan), Contour(SIDE, SIDE, BOWL * np.nan)]),
+    "flat grid": Figure("t", [HeatMap(SIDE, SIDE, BOWL * 0 + 1), Contour(SIDE, SIDE, BOWL * 0 + 1)]),
+    "log grid of nothing": Figure("t", [HeatMap(SIDE, SIDE, -BOWL)], z=Axis("z", scale="log")),
+    "surface of NaN": Figure("t", [Surface(SIDE, SIDE, BOWL * np.nan)]),
+    "one cell": Figure("t", [HeatMap([0], [0], [[1.0]])]),
+    "no value": Figure("t", [Histogram([]), Histogram([np.nan], density=True)]),
+}
+FIGURES["row"] = Figure.row([FIGURES["lines"], FIGURES["heat map"], FIGURES["surface"], FIGURES["bars"]], title="All")
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+def test_matplotlib_draws_without_a_warning(figure: Figure) -> None:
+    canvas = matplotlib.render(figure)
+    canvas.savefig("/dev/null", format="png", dpi=40)
+    panels = [axes for axes in canvas.axes if axes.get_label() != "<colorbar>"]
+    assert len(panels) == len(figure.parts)
+
+
+@pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
+@pytest.mark.parametrize("columns", [None, 1])
+def test_plotly_takes_every_figure(figure: Figure, columns: int | None) -> None:
+    drawn = plotly.render(figure, columns=columns)
+    text = drawn.to_json()
+    assert "Infinity" not in text
+    assert "NaN" not in text
+    assert drawn.layout.autosize
+    assert drawn.layout.width is None
+    assert drawn.layout.paper_bgcolor == drawn.layout.plot_bgcolor == "rgba(0,0,0,0)"
+
+
+def traces(figure: Figure, name: str) -> list[go.Scatter]:
+    return [trace for trace in plotly.render(figure).data if trace.name == name]
+
+
+def test_a_gap_stays_a_gap() -> None:
+    figure = FIGURES["lines"]
+    (line,) = (trace for trace in traces(figure, "SGD") if trace.showlegend)
+    np.testing.assert_array_equal(line.y, WAVE)
+    assert not line.connectgaps
+    drawn = matplotlib.render(figure).axes[0].lines[0]
+    np.testing.assert_array_equal(drawn.get_ydata(), WAVE)
+
+
+def test_the_band_is_broken_where_the_line_is() -> None:
+    figure = FIGURES["lines"]
+    (outline,) = (trace for trace in traces(figure, "SGD") if trace.fill == "toself")
+    hole = np.isnan(WAVE)
+    before, after = np.flatnonzero(hole)[[0, -1]]
+    first, second = 2 * before, 2 * (len(X) - after - 1)
+    assert len(outline.x) == first + 1 + second
+    assert np.isnan(outline.y[first])
+    # Each piece runs along the upper end and back along the lower one.
+    np.testing.assert_allclose(outline.y[: first // 2], WAVE[:before] + 1)
+    np.testing.assert_allclose(outline.y[first // 2 : first][::-1], WAVE[:before] - 2)
+    np.testing.assert_allclose(outline.x[first + 1 :][: second // 2], X[after + 1 :])
+    polygons = matplotlib.render(figure).axes[0].collections[0].get_paths()
+    assert sum(len(path.to_polygons()) for path in polygons) == 2
+
+
+def test_a_log_axis_shows_only_what_is_positive() -> None:
+    figure = FIGURES["log lines"]
+    (line,) = (trace for trace in traces(figure, "SGD") if trace.showlegend)
+    expected = np.where(WAVE - 1 > 0, WAVE - 1, np.nan)
+    np.testing.assert_array_equal(line.y, expected)
+    np.testing.assert_array_equal(matplotlib.render(figure).axes[0].lines[0].get_ydata(), expected)
+    (outline,) = (trace for trace in traces(figure, "SGD") if trace.fill == "toself")
+    assert np.nanmin(outline.y) == np.nanmin(np.concatenate([expected, WAVE[WAVE > 0]]))  # cut, not dropped
+    layout = plotly.render(figure).layout
+    assert (layout.xaxis.type, layout.yaxis.type) == ("log", "log")
+    assert len(layout.shapes) == 1  # a rule at -1 has no place on it
+
+
+def test_both_renderers_give_a_series_the_same_color_and_dash() -> None:
+    lines = [Line(X, X * k, label=str(k)) for k in range(1, 10)]
+    figure = Figure("t", lines)
+    drawn = matplotlib.render(figure).axes[0].lines
+    interactive = plotly.render(figure).data
+    looks = set()
+    for line, trace in zip(drawn, interactive, strict=True):
+        assert to_hex(line.get_color()).upper() == trace.line.color
+        assert (line.get_linestyle() == "-") == (trace.line.dash == "solid")
+        looks.add((trace.line.color, trace.line.dash))
+    assert len(looks) == 9  # past the seven colors, the dash tells lines apart
+
+
+def test_series_can_be_told_apart_in_grey() -> None:
+    assert len({look.dash for look in style.SERIES}) == len(style.SERIES)
+    assert len({look.marker for look in style.SERIES}) == len(style.SERIES)
+    assert len({look.hatch for look in style.SERIES}) == len(style.SERIES)
+    assert {look.marker for look in style.SERIES} == set(style.MARKERS)
+
+
+def test_a_label_looks_the_same_in_every_panel_and_is_listed_once() -> None:
+    first = Figure("a", [Line(X, X, label="SGD"), Line(X, X, label="Adam")])
+    second = Figure("b", [Line(X, X), Line(X, X, label="Adam"), Line(X, X, label="SGD")])
+    row = Figure.row([first, second])
+    left, right = style.styles(row)
+    assert (right[1], right[2]) == (left[1], left[0])
+    assert right[0] not in left
+    listed = [trace.name for trace in plotly.render(row).data if trace.showlegend]
+    assert listed == ["SGD", "Adam"]
+    (legend,) = matplotlib.render(row).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["SGD", "Adam"]
+
+
+def test_marks_on_a_grid_avoid_its_blue() -> None:
+    assert style.styles(FIGURES["heat map"])[0][2].color != style.SERIES[0].color
+
+
+def test_a_rule_is_within_the_axis() -> None:
+    figure = Figure("t", [Line([1, 2], [1, 2]), Rule(10), Rule(-5, "vertical", label="there")])
+    drawn = plotly.render(figure)
+    assert {(shape.y0, shape.y1) for shape in drawn.layout.shapes} == {(10, 10), (0, 1)}
+    unseen = [trace for trace in drawn.data if trace.marker.opacity == 0]
+    assert [(trace.x[0], trace.y[0]) for trace in unseen] == [(1, 10), (-5, 1)]
+    axes = matplotlib.render(figure).axes[0]
+    assert axes.get_ylim()[1] > 10
+    assert axes.get_xlim()[0] < -5
+
+
+def test_logarithms_of_limits_and_annotations() -> None:
+    limits = Figure(
+        "t",
+        [Line([1, 2], [1, 2]), Rule(100, label="l")],
+        Axis("x", scale="log", limits=(0.1, 10)),
+        Axis("y", scale="log"),
+    )
+    layout = plotly.render(limits).layout
+    assert layout.xaxis.range == (-1, 1)
+    assert layout.annotations[0].y == 2  # Plotly wants the exponent here,
+    assert layout.shapes[0].y0 == 100  # and the value there.
+    assert matplotlib.render(limits).axes[0].get_xlim() == (0.1, 10)
+
+
+def test_levels_are_round_and_inside() -> None:
+    contour = FIGURES["heat map"].marks[1]
+    chosen = style.levels(contour, Axis())
+    assert 5 <= len(chosen) <= 12
+    assert np.nanmin(HOLED) < chosen.min() < chosen.max() < np.nanmax(HOLED)
+    np.testing.assert_allclose(chosen, np.round(chosen, 1))
+    wide = Contour(SIDE, SIDE, 10.0 ** (4 * BOWL))
+    np.testing.assert_allclose(np.log10(style.levels(wide, Axis(scale="log"))) % 0.5, 0, atol=1e-9)
+    # Both renderers draw these.
+    drawn = matplotlib.render(FIGURES["heat map"]).axes[0].collections[1]
+    np.testing.assert_allclose(drawn.levels, chosen)
+    contours = plotly.render(FIGURES["heat map"]).data[1].contours
+    np.testing.assert_allclose(np.arange(contours.start, contours.end, contours.size), chosen)
+
+
+def test_uneven_levels_are_drawn_one_by_one() -> None:
+    drawn = plotly.render(FIGURES["contour"]).data
+    assert [(trace.contours.start, trace.contours.end) for trace in drawn] == [(1, 1), (1.5, 1.5), (3, 3)]
+
+
+def test_a_log_color_bar_is_labelled_with_values() -> None:
+    axis = plotly.render(FIGURES["log heat map"]).layout.coloraxis
+    assert axis.cmin == pytest.approx(np.log10(np.nanmin(HOLED)))
+    assert axis.cmax == pytest.approx(np.log10(np.nanmax(HOLED)))
+    shown = dict(zip(axis.colorbar.ticktext, axis.colorbar.tickvals, strict=True))
+    assert shown["1"] == 0
+    assert style.decades(1e-9, 1e9).tolist() == pytest.approx([1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e9])
+    assert style.decades(1.5, 30).tolist() == [2, 5, 10, 20]
+    assert style.power(1e-5, "^", "") == "10^\N{MINUS SIGN}5"
+
+
+@pytest.mark.parametrize("kind", ["heat map", "surface"])
+def test_colors_span_the_values_and_the_map_is_perceptual(kind: str) -> None:
+    drawn = plotly.render(FIGURES[kind])
+    axis = drawn.layout.coloraxis
+    assert (axis.cmin, axis.cmax) == (np.nanmin(HOLED), np.nanmax(HOLED))
+    np.testing.assert_array_equal(drawn.data[0].z, HOLED)
+    # Plotly's viridis and Matplotlib's are the same map.
+    first, last = axis.colorscale[0][1], axis.colorscale[-1][1]
+    assert first == to_hex(mpl.colormaps[style.GRID_MAP](0.0))
+    assert last == to_hex(mpl.colormaps[style.GRID_MAP](1.0))
+
+
+def test_bars_stand_at_their_category() -> None:
+    figure = FIGURES["bars"]
+    axes = matplotlib.render(figure).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
+    centers = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+    assert [round(center) for center in centers] == [0, 1, 1, 2]
+    assert list(plotly.render(figure).layout.xaxis.categoryarray) == ["a", "b", "c"]
+    error = plotly.render(figure).data[0].error_y
+    assert (error.array[0], error.arrayminus[0]) == (2, 1)
+
+
+def test_text_is_text_in_both() -> None:
+    figure = FIGURES["lines"]
+    assert plotly.render(figure).layout.title.text == "Loss $5$ &amp; &lt;b&gt;"
+    canvas = matplotlib.render(figure)
+    title = canvas.axes[0].get_title(loc="left")
+    assert title == r"Loss \$5\$ & <b>"
+
+
+def test_nothing_is_fetched_or_sent() -> None:
+    page = plotly.page(FIGURES["row"])
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert "http" not in markup
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)
+    assert '"showSendToCloud": false' in page
+    assert plotly.CONFIG["plotlyServerURL"] == ""  # rendering leaves the shared settings alone
+    assert html.escape(FIGURES["row"].description) in page
+
+
+def test_users_own_matplotlib_settings_are_left_alone() -> None:
+    before = dict(mpl.rcParams)
+    matplotlib.render(FIGURES["lines"])
+    assert dict(mpl.rcParams) == before
+
+
+def test_panels_stack_on_a_narrow_page() -> None:
+    wide, narrow = plotly.render(FIGURES["row"]).layout, plotly.render(FIGURES["row"], columns=1).layout
+    assert wide.xaxis2.domain[0] > wide.xaxis.domain[1]
+    assert narrow.xaxis2.domain == narrow.xaxis.domain
+    assert narrow.yaxis2.domain[1] < narrow.yaxis.domain[0]
+    assert narrow.height > 3 * wide.height
+    with pytest.raises(UsageError, match="at least one column"):
+        plotly.render(FIGURES["row"], columns=0)
