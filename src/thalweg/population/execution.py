@@ -4,6 +4,7 @@ Both plans compute the same numbers to rounding. `choose` times them on the work
 they agree, and keeps the faster; the plan is part of every result and can be forced.
 """
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ from thalweg.population.stacked import Stacked
 
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 _COMPARED = 4  # rows that a looped trial runs, and that the plans are compared on
-_ROUNDS = ((2, 1.5), (3, 1.15), (5, 1.0))  # how often all, then only those within this factor of the best, are timed
+_TRIAL_SECONDS = 0.3  # after which no further round of timing begins
 
 
 @dataclass(frozen=True)
@@ -139,22 +140,23 @@ def _measure(problem: Problem, population: Population, batch: Batch, plan: str, 
         except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
             reason = f"the model cannot be stacked ({str(error).splitlines()[0]})"
             return Plan("looped", 1, reason)
+        trials[Plan("stacked", chunk)] = trial
         if not trial.agrees(looped):
             return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
-        trials[Plan("stacked", chunk)] = trial
     return _fastest(trials)
 
 
 def _fastest(trials: dict[Plan, "Trial"]) -> Plan:
-    """The plan with the smallest time, close ones being run more often; all take turns, as noise comes and goes."""
-    close = list(trials)
-    for rounds, margin in _ROUNDS:
-        for _ in range(rounds):
-            for plan in close:
-                trials[plan].run()
+    """The plan with the smallest time; close ones are run more often, in turns, as noise comes and goes."""
+    close, deadline = list(trials), time.perf_counter() + _TRIAL_SECONDS
+    for rounds in itertools.count(1):
+        for plan in close:
+            trials[plan].run()
         least = min(trial.seconds for trial in trials.values())
-        close = [plan for plan in close if trials[plan].seconds <= margin * least]
-    best = close[0]
+        close = [plan for plan in close if trials[plan].seconds <= (1 + 0.5 / rounds) * least]
+        if len(close) == 1 or time.perf_counter() > deadline:
+            break
+    best = min(close, key=lambda plan: trials[plan].seconds)
     seconds = {str(plan): trial.seconds for plan, trial in trials.items()}
     other = min(trial.seconds for plan, trial in trials.items() if plan.mode != best.mode)
     name = "looped" if best.mode == "stacked" else "stacked"
@@ -207,9 +209,8 @@ class Trial:
         else:
             result = self.work.outputs(self.rows, self.batch)
         self._synchronize()
-        elapsed = time.perf_counter() - started
-        if self.results:  # the first run warms up
-            self.seconds = min(self.seconds, self.scale * elapsed)
+        self.seconds = min(self.seconds, self.scale * (time.perf_counter() - started))
+        if self.results:
             return
         tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         tensors += [self.out, *self.buffers.values()]
