@@ -70,9 +70,7 @@ def test_version_is_the_projects() -> None:
 def test_every_requirement_is_pinned() -> None:
     """An unpinned one would change under the tests' feet."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pins = dict(
-        line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line
-    )
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     assert not {re.split(r"[<>=~!\[; ]", requirement)[0] for requirement in wanted} - set(pins)
 

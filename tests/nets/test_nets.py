@@ -108,12 +108,9 @@ def test_stacked_hessian_vector_products_equal_double_backward_one_by_one(name: 
 
     states = [named_copies(member) for member in members]
     parameters, buffers = (
-        {key: torch.stack([state[part][key] for state in states]) for key in states[0][part]}
-        for part in (0, 1)
+        {key: torch.stack([state[part][key] for state in states]) for key in states[0][part]} for part in (0, 1)
     )
-    vectors = {
-        key: torch.randn(p.shape, generator=draw, dtype=torch.float64) for key, p in parameters.items()
-    }
+    vectors = {key: torch.randn(p.shape, generator=draw, dtype=torch.float64) for key, p in parameters.items()}
     with sdpa_kernel(SDPBackend.MATH):
         stacked = vmap(product)(parameters, buffers, vectors)
         for number, member in enumerate(members):
@@ -212,8 +209,6 @@ def test_cross_entropy_at_the_start_is_near_chance() -> None:
     """A start far above log(vocabulary) would be a wrong scale somewhere."""
     torch.manual_seed(0)
     tokens = torch.randint(0, 100, (16, 32))
-    for net in (
-        nets.transformer(100, 32, tied=tied, norm=n) for tied in (True, False) for n in ("pre", "post")
-    ):
+    for net in (nets.transformer(100, 32, tied=tied, norm=n) for tied in (True, False) for n in ("pre", "post")):
         loss = F.cross_entropy(net(tokens).flatten(0, 1), torch.randint(0, 100, (512,)))
         assert loss.item() < math.log(100) + 1

@@ -16,9 +16,7 @@ def count(net: nn.Module) -> int:
 @pytest.mark.parametrize("tied", [True, False])
 def test_parameters_by_the_formula_of_the_docstring(norm: str, tied: bool) -> None:
     v, c, w, depth = 11, 9, 12, 3
-    expected = (
-        (v + c) * w + depth * (12 * w * w + 13 * w) + (0 if tied else v * w) + (2 * w if norm == "pre" else 0)
-    )
+    expected = (v + c) * w + depth * (12 * w * w + 13 * w) + (0 if tied else v * w) + (2 * w if norm == "pre" else 0)
     assert count(nets.transformer(v, c, w, 3, depth, norm=norm, tied=tied)) == expected
 
 
@@ -109,9 +107,7 @@ def test_post_norm_streams_are_normalized_and_pre_norm_streams_grow() -> None:
         net = nets.transformer(50, 16, 64, 4, 6, norm=norm)
         seen: list[float] = []
         for block in net.blocks:
-            block.register_forward_hook(
-                lambda module, args, out, seen=seen: seen.append(out.pow(2).mean().item())
-            )
+            block.register_forward_hook(lambda module, args, out, seen=seen: seen.append(out.pow(2).mean().item()))
         net(tokens)
         sizes[norm] = seen
     assert all(abs(size - 1) < 1e-3 for size in sizes["post"])
@@ -144,6 +140,4 @@ def test_modular_answers_from_the_last_position() -> None:
 
 def test_parameters_read_well() -> None:
     names = dict(nets.transformer(5, 4, 8, 2, 1).named_parameters())
-    assert {"embedding.weight", "position.weight", "blocks.0.attention.query.weight", "output.weight"} <= set(
-        names
-    )
+    assert {"embedding.weight", "position.weight", "blocks.0.attention.query.weight", "output.weight"} <= set(names)

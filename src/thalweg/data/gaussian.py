@@ -101,9 +101,7 @@ def gaussian_teacher(
 
 
 def _normal(rows: int, columns: int, seed: int, role: str, purpose: str) -> Tensor:
-    return torch.randn(
-        rows, columns, generator=generator(seed, f"gaussian {role} {purpose}"), dtype=torch.float64
-    )
+    return torch.randn(rows, columns, generator=generator(seed, f"gaussian {role} {purpose}"), dtype=torch.float64)
 
 
 def _check(n: int, d: int, test: int, noise: float) -> None:

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,9 +36,7 @@ def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: 
     """
     total = train + test
     if train < 1 or test < 1 or total % 10:
-        msg = (
-            f"MNIST-1D has train and test of at least 1, together a multiple of ten; got {train} and {test}."
-        )
+        msg = f"MNIST-1D has train and test of at least 1, together a multiple of ten; got {train} and {test}."
         raise UsageError(msg)
     inputs, targets = (tensor.clone() for tensor in _examples(total, seed, shuffled, _cache_folder()))
     order = ", positions shuffled" if shuffled else ""
@@ -66,10 +65,9 @@ def _generate(total: int, seed: int, shuffled: bool) -> tuple[Tensor, Tensor]:
     with isolated("mnist1d"):
         from mnist1d.data import get_dataset_args, make_dataset
 
-        arguments = get_dataset_args()
-        arguments.num_samples, arguments.train_split = total, 1.0
-        arguments.seed, arguments.shuffle_seq = seed, shuffled
-        made = make_dataset(arguments)
+        defaults = dict(get_dataset_args(as_dict=True))
+        chosen = {"num_samples": total, "train_split": 1.0, "seed": seed, "shuffle_seq": shuffled}
+        made = make_dataset(SimpleNamespace(**defaults | chosen))
     return torch.from_numpy(made["x"]).float().contiguous(), torch.from_numpy(made["y"]).long()
 
 
@@ -104,9 +102,7 @@ def _write(path: Path, inputs: Tensor, targets: Tensor) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        save_file(
-            {"inputs": inputs, "targets": targets}, temporary, metadata={"sha256": _digest(inputs, targets)}
-        )
+        save_file({"inputs": inputs, "targets": targets}, temporary, metadata={"sha256": _digest(inputs, targets)})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -143,14 +143,10 @@ def _indices(loader: DataLoader[Any]) -> tuple[Tensor | None, str]:
 def _read(rows: Streamed, memory_budget: int, role: str, notes: list[str]) -> Rows:
     """All rows in memory where they fit, else as they are."""
     if rows.draws:
-        notes.append(
-            f"{role}: reading an example draws random numbers (augmentation?); each stays as first read"
-        )
+        notes.append(f"{role}: reading an example draws random numbers (augmentation?); each stays as first read")
     size = len(rows) * sum(size_in_bytes(tree) for tree in rows.first)
     if size > memory_budget:
-        notes.append(
-            f"{role}: about {size / 2**20:,.0f} MiB exceed the memory budget; examples are read as needed"
-        )
+        notes.append(f"{role}: about {size / 2**20:,.0f} MiB exceed the memory budget; examples are read as needed")
         return rows
     starts = range(0, len(rows), _READ_AT_ONCE)
     return _concatenated([rows.slice(start, start + _READ_AT_ONCE) for start in starts])

@@ -142,11 +142,7 @@ def pair(batch: Any) -> tuple[Tree, Tree]:
     if isinstance(batch, dict) and set(batch) == {"inputs", "targets"}:
         batch = batch["inputs"], batch["targets"]
     if not isinstance(batch, tuple | list) or len(batch) != 2:
-        got = (
-            f"{type(batch).__name__} of {len(batch)}"
-            if isinstance(batch, tuple | list)
-            else type(batch).__name__
-        )
+        got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
         keys = f" with keys {', '.join(map(repr, batch))}" if isinstance(batch, dict) else ""
         msg = (
             f"An item or batch of the data is {got}{keys}; expected (inputs, targets). Several inputs go "

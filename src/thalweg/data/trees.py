@@ -107,9 +107,7 @@ def tensors(value: Any, name: str) -> Tree:
 
 def _from_numpy(value: Any, name: str) -> Tensor:
     if isinstance(value, np.ma.MaskedArray):
-        msg = (
-            f"{name} is a masked array; fill or drop its masked entries first, for example {name}.filled(0)."
-        )
+        msg = f"{name} is a masked array; fill or drop its masked entries first, for example {name}.filled(0)."
         raise DataError(msg)
     try:
         array = np.asarray(value)
@@ -147,9 +145,7 @@ def labels(targets: Tree, inputs: Tree) -> Tree:
     def label(tensor: Tensor) -> Tensor:
         if tensor.is_floating_point() or tensor.is_complex():
             return tensor
-        sequence = (
-            isinstance(inputs, Tensor) and not inputs.is_floating_point() and inputs.shape == tensor.shape
-        )
+        sequence = isinstance(inputs, Tensor) and not inputs.is_floating_point() and inputs.shape == tensor.shape
         if tensor.ndim == 2 and tensor.shape[1] == 1 and not sequence:
             tensor = tensor.squeeze(1)
         return tensor.to(torch.int64)

@@ -52,9 +52,7 @@ def convnet(
     return nn.Sequential(layers)
 
 
-def convnet1d(
-    channels: int = 25, classes: int = 10, length: int = 40, *, activation: str = "relu"
-) -> nn.Sequential:
+def convnet1d(channels: int = 25, classes: int = 10, length: int = 40, *, activation: str = "relu") -> nn.Sequential:
     """The convolutional baseline of MNIST-1D: (batch, length) -> (batch, classes).
 
     Three convolutions of stride 2 (kernels 5, 3, 3, padding 1), then one linear layer; 5,210 parameters as it

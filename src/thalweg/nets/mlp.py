@@ -24,9 +24,7 @@ def mlp(*widths: int, activation: str = "relu", bias: bool = True) -> nn.Sequent
     Parameters: the sum over layers of fan_in * fan_out (+ fan_out).
     """
     if len(widths) < 2:
-        msg = (
-            f"mlp needs the width of its input and of its output, for example mlp(64, 128, 10); got {widths}."
-        )
+        msg = f"mlp needs the width of its input and of its output, for example mlp(64, 128, 10); got {widths}."
         raise UsageError(msg)
     check_sizes("mlp", {f"widths[{i}]": width for i, width in enumerate(widths)})
     layers: OrderedDict[str, nn.Module] = OrderedDict()

@@ -42,16 +42,12 @@ class ResNet(nn.Module):
 
     def __init__(self, width: int, blocks: int, classes: int, channels: int, norm: str) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1, bias=False), normalization(norm, width)
-        )
+        self.stem = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), normalization(norm, width))
         stages, fan_in = [], width
         for stage in range(_STAGES):
             fan_out = width * 2**stage
             first = ResidualBlock(fan_in, fan_out, 1 if stage == 0 else 2, norm)
-            stages.append(
-                nn.Sequential(first, *(ResidualBlock(fan_out, fan_out, 1, norm) for _ in range(blocks - 1)))
-            )
+            stages.append(nn.Sequential(first, *(ResidualBlock(fan_out, fan_out, 1, norm) for _ in range(blocks - 1))))
             fan_in = fan_out
         self.stages = nn.Sequential(*stages)
         self.output = nn.Linear(fan_in, classes)
