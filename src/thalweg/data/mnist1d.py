@@ -65,7 +65,7 @@ def _generate(total: int, seed: int, shuffled: bool) -> tuple[Tensor, Tensor]:
     with isolated("mnist1d"):
         from mnist1d.data import get_dataset_args, make_dataset
 
-        defaults = dict(get_dataset_args(as_dict=True))
+        defaults = vars(get_dataset_args())
         chosen = {"num_samples": total, "train_split": 1.0, "seed": seed, "shuffle_seq": shuffled}
         made = make_dataset(SimpleNamespace(**defaults | chosen))
     return torch.from_numpy(made["x"]).float().contiguous(), torch.from_numpy(made["y"]).long()
