@@ -49,6 +49,12 @@ class Batch:
         one = lambda tree: tree_map(lambda tensor: tensor[member], tree)  # noqa: E731
         return one(self.inputs), one(self.targets)
 
+    def targets_of(self, rows: slice, members: int) -> Any:
+        """The targets of these rows, `members` of them: (members, batch, ...), also where all share them."""
+        if self.shared:
+            return tree_map(lambda tensor: tensor.expand(members, *tensor.shape), self.targets)
+        return self.rows(rows).targets
+
     @property
     def size(self) -> int:
         """Examples a member sees."""

@@ -116,7 +116,7 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
     keep_freed_memory()
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
-    size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch)))
+    size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch, training=False)))
     # The fused attention kernels have no second derivative; torch warns of a part of itself that jvp still uses.
     with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         try:

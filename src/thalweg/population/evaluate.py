@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, Streamed
 from thalweg.population.batch import Batch
@@ -44,7 +45,7 @@ class Evaluator:
         sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
         for batch in self._batches():
             for rows, outputs in self.execution.outputs(batch):
-                targets = batch.rows(rows).targets
+                targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
                 for name, function in self.functions.items():
                     sums[name][rows] += function.examples(outputs, targets, 2).double().sum(1).cpu()
         return {name: total / self.count for name, total in sums.items()}

@@ -127,7 +127,7 @@ def choose(
 
 
 def _measure(problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool) -> Plan:
-    chunks = _chunk_candidates(problem, population, batch)
+    chunks = _chunk_candidates(problem, population, batch, training=training)
     if plan == "stacked":
         return Plan("stacked", chunks[0])
     looped = Trial(problem, population, batch, Looped, min(_COMPARED, len(population)), training=training)
@@ -164,10 +164,10 @@ def _fastest(trials: dict[Plan, "Trial"]) -> Plan:
     return replace(best, reason=reason, seconds=seconds)
 
 
-def _chunk_candidates(problem: Problem, population: Population, batch: Batch) -> list[int]:
+def _chunk_candidates(problem: Problem, population: Population, batch: Batch, *, training: bool) -> list[int]:
     """As many rows as the memory budget allows, as fit the cache, and one size between."""
     row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
-    bytes_each = row + activation_bytes(problem, population, batch)
+    bytes_each = row + activation_bytes(problem, population, batch, training=training)
     largest = max(1, min(len(population), problem.memory_budget // bytes_each))
     cached = max(1, min(largest, _CACHE // bytes_each))
     between = round((largest * cached) ** 0.5)

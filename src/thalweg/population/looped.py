@@ -38,11 +38,7 @@ class Looped:
         self._parameter_slots = [
             (entry.name, self._slots(entry.name, *entry.ties, table="_parameters")) for entry in self.layout
         ]
-        frozen = dict(self.module.named_parameters(remove_duplicate=False))
-        self._buffer_slots = [
-            (name, self._slots(name, table="_parameters" if name in frozen else "_buffers"))
-            for name in population.buffers
-        ]
+        self._buffer_slots = [(name, self._other_slots(name)) for name in population.buffers]
         self._parameters = [self._parameters_of(member) for member in range(len(population))]
         self._buffers = [
             {name: buffer[member] for name, buffer in population.buffers.items()} for member in range(len(population))
@@ -54,6 +50,7 @@ class Looped:
         with torch.no_grad():
             return _stack([self._forward(member, batch.member(member)[0], step) for member in self._members(rows)])
 
+    @torch.enable_grad()
     def gradient(
         self, rows: slice, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " rows"]:
@@ -101,6 +98,15 @@ class Looped:
     def _parameters_of(self, member: int) -> list[nn.Parameter]:
         return [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]
 
+    def _other_slots(self, name: str) -> list[tuple[dict[str, Any], str]]:
+        """The same for a frozen parameter or a buffer, which may be tied too."""
+        for table, named in (("_parameters", "named_parameters"), ("_buffers", "named_buffers")):
+            tensors = dict(getattr(self.module, named)(remove_duplicate=False))
+            if name in tensors:
+                return self._slots(*(n for n, tensor in tensors.items() if tensor is tensors[name]), table=table)
+        msg = f"the model has no parameter or buffer {name!r}"
+        raise KeyError(msg)
+
     def _slots(self, *names: str, table: str) -> list[tuple[dict[str, Any], str]]:
         """Where a tensor is kept: (the owning module's dictionary, its key there), for each of its names."""
         slots = []
@@ -114,9 +120,10 @@ def _stack(trees: list[Any]) -> Any:
     return tree_map(lambda *leaves: torch.stack(leaves), *trees)
 
 
-def activation_bytes(problem: Problem, population: Population, batch: Batch) -> int:
+@torch.enable_grad()
+def activation_bytes(problem: Problem, population: Population, batch: Batch, *, training: bool) -> int:
     """Bytes that the backward pass of one member keeps alive, measured on its first member."""
-    member = Looped(problem, population[0].copy(), training=True)
+    member = Looped(problem, population[0].copy(), training=training)
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:

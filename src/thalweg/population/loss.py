@@ -91,34 +91,22 @@ def _rest(values: Tensor, lead: Lead) -> Tensor:
     return values.flatten(lead).mean(-1) if values.ndim > lead else values
 
 
-def _shared(targets: Tensor, outputs: Tensor, lead: Lead, trailing: int) -> Tensor:
-    """Targets shared by all members, given the members' dimension that the outputs have."""
-    if lead == 2 and targets.ndim == outputs.ndim - trailing - 1:
-        return targets.expand(outputs.shape[0], *targets.shape)
-    return targets
-
-
 def _cross_entropy(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
-    targets = _shared(targets, outputs, lead, trailing=1)
     values = F.cross_entropy(outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1), reduction="none")
     return _rest(values.view(targets.shape), lead)
 
 
 def _squared_error(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
-    targets = _shared(targets, outputs, lead, trailing=0)
     return _rest((outputs - targets) ** 2, lead)
 
 
 def _logistic(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
-    targets = _shared(targets, outputs, lead, trailing=0)
     return _rest(F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none"), lead)
 
 
 def _accuracy(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
-    if outputs.ndim - targets.ndim in (0, -1) or (lead == 2 and outputs.shape[1:] == targets.shape):
-        targets = _shared(targets, outputs, lead, trailing=0)
+    if outputs.ndim == targets.ndim:  # one logit an answer, else one an answer and class
         return _rest(((outputs > 0) == (targets > 0.5)).to(outputs.dtype), lead)
-    targets = _shared(targets, outputs, lead, trailing=1)
     return _rest((outputs.argmax(-1) == targets).to(outputs.dtype), lead)
 
 

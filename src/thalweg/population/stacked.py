@@ -32,13 +32,15 @@ class Stacked:
         with torch.no_grad():
             return self._call(self.layout.views(self.theta[rows]), rows, batch)
 
+    @torch.enable_grad()
     def gradient(
         self, rows: slice, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " rows"]:
         """Mean losses of the rows on the batch; their gradients are written to out[rows]."""
         views = self.layout.views(self.theta[rows])
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        losses = self.problem.loss.mean(self._call(leaves, rows, batch), batch.rows(rows).targets, 2)
+        members = len(next(iter(leaves.values())))
+        losses = self.problem.loss.mean(self._call(leaves, rows, batch), batch.targets_of(rows, members), 2)
         parts = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
         for view, part in zip(self.layout.views(out[rows]).values(), parts, strict=True):
             view.copy_(part)  # parts come transposed from batched products: one strided copy, nothing in between
