@@ -69,7 +69,7 @@ class Momentum(Rule):
 class Nesterov(Rule):
     """v <- beta v + g(theta - lr beta v), theta <- theta - lr v (Nesterov, 1983; Sutskever et al., 2013).
 
-    The gradient is really taken at the point ahead. `look_ahead` chooses which one:
+    The gradient is really taken at the point ahead. `look` chooses which one:
 
     - "beta": theta - lr beta v, where theta would be without the new gradient (Nesterov's);
     - "full": theta - lr v, as the lecture writes it, 1/beta too far; stable in a smaller region;

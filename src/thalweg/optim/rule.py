@@ -88,7 +88,7 @@ class Rule:
         points = value.points if isinstance(value, Sweep) else [] if value is None else np.atleast_1d(value)
         for point in points:
             if not low <= point < high:
-                bound = "not be negative" if high == float("inf") else f"lie in [{low}, {high})"
+                bound = "be finite and not negative" if high == float("inf") else f"lie in [{low}, {high})"
                 msg = f"{type(self).__name__} {name} must {bound}; got {point:g}."
                 raise UsageError(msg)
 

@@ -13,15 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_map
 
 from thalweg.errors import UsageError
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
+from thalweg.population.layout import same_layout
 from thalweg.population.looped import activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem, call
+from thalweg.population.stacked import plain_attention
 
 Vectors = Float[Tensor, "members parameters"]
 Row = Callable[..., Any]
@@ -101,6 +102,7 @@ class _Functions:
     def __init__(self, problem: Problem, population: Population) -> None:
         self.problem = problem
         self.layout = population.layout
+        same_layout(problem.layout, self.layout)
         self.module: nn.Module = copy.deepcopy(population.template).eval()
 
     def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:
@@ -117,8 +119,8 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
     size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch, training=False)))
-    # The fused attention kernels have no second derivative; torch warns of a part of itself that jvp still uses.
-    with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    # torch warns of a part of itself that jvp still uses.
+    with plain_attention(), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
         try:
             parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
         except (RuntimeError, ValueError) as error:

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from thalweg.errors import UsageError, unknown_name
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
+from thalweg.population.layout import same_layout
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
@@ -73,6 +74,9 @@ class Execution:
     ) -> None:
         keep_freed_memory()
         self.members = len(population)
+        same_layout(problem.layout, population.layout)
+        if isinstance(plan, Plan):
+            _check_mode(problem, plan.mode, training=training)
         self.plan = plan if isinstance(plan, Plan) else choose(problem, population, batch, plan, training=training)
         if self.plan.mode == "stacked":
             self.rows: Stacked | Looped = Stacked(problem, population, training=training)
@@ -107,23 +111,26 @@ def choose(
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
             numbers (members could not each have their own stream).
     """
-    if plan not in ("auto", "stacked", "looped"):
-        raise unknown_name("plan", plan, ("auto", "stacked", "looped"))
-    stochastic = training and problem.stochastic
-    if plan == "stacked" and stochastic:
-        msg = (
-            "The model draws random numbers in training mode, and stacked members cannot each have their "
-            'own stream; write plan="looped" or leave plan="auto".'
-        )
-        raise UsageError(msg)
+    _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
-    if stochastic:
+    if training and problem.stochastic:
         return Plan("looped", 1, "each member draws its own random numbers")
     key = (plan, training, len(population), batch.shared, batch.size)
     if key not in problem.plans:
         problem.plans[key] = _measure(problem, population, batch, plan, training=training)
     return problem.plans[key]
+
+
+def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
+    if mode not in ("auto", "stacked", "looped"):
+        raise unknown_name("plan", mode, ("auto", "stacked", "looped"))
+    if mode == "stacked" and training and problem.stochastic:
+        msg = (
+            "The model draws random numbers in training mode, and stacked members cannot each have their "
+            'own stream; write plan="looped" or leave plan="auto".'
+        )
+        raise UsageError(msg)
 
 
 def _measure(problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool) -> Plan:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from thalweg.errors import StorageError, UsageError
-from thalweg.population.layout import Layout
+from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
 
 
@@ -40,6 +40,8 @@ class Population:
             raise UsageError(msg)
         template = copy.deepcopy(modules[0])
         layout = Layout.of(template)
+        for module in modules[1:]:
+            same_layout(layout, Layout.of(module))
         theta = torch.stack([_row(module, layout) for module in modules])
         states = [dict(_others(module, layout)) for module in modules]
         buffers = {name: torch.stack([state[name] for state in states]) for name in states[0]}
@@ -110,10 +112,11 @@ class Population:
 
     def with_mask(self, mask: Bool[Tensor, "*members parameters"]) -> "Population":
         """The members restricted to a mask: parameters outside it become zero and stay zero in training."""
-        if mask.dtype != torch.bool or mask.shape[-1] != self.layout.parameters:
+        fitting = [(self.layout.parameters,), (1, self.layout.parameters), tuple(self.theta.shape)]
+        if mask.dtype != torch.bool or tuple(mask.shape) not in fitting:
             msg = (
-                f"A mask is boolean with {self.layout.parameters} columns (or one row a member), "
-                f"got {mask.dtype} {tuple(mask.shape)}."
+                f"A mask is boolean of shape ({self.layout.parameters},) or {tuple(self.theta.shape)} (one row a "
+                f"member), got {str(mask.dtype).removeprefix('torch.')} {tuple(mask.shape)}."
             )
             raise UsageError(msg)
         mask = mask.to(self.theta.device).expand_as(self.theta)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.data import Data, own
 from thalweg.errors import ModelError, UsageError
-from thalweg.population.layout import Layout
+from thalweg.population.layout import Layout, same_layout
 from thalweg.population.loss import LOSSES, METRICS, PerExample, UserLoss, check_shapes, loss_named
 from thalweg.population.population import Population
 from thalweg.randomness import global_stream
@@ -56,7 +56,7 @@ class Problem:
         self.device = _device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
-            template = self.model().to(dtype)
+            template = copy.deepcopy(self.model()).to(dtype)  # model() may return a module it keeps
         self.template = template.to(self.device)
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
@@ -71,9 +71,15 @@ class Problem:
         return Population.initialize(self.model, seeds).to(self.device, self.dtype)
 
     def population(self, modules: nn.Module | Sequence[nn.Module]) -> Population:
-        """Existing modules of this architecture as members; they are read, never changed."""
+        """Existing modules of this architecture as members; they are read, never changed.
+
+        Raises:
+            UsageError: a module of another architecture.
+        """
         modules = [modules] if isinstance(modules, nn.Module) else modules
-        return Population.of(modules).to(self.device, self.dtype)
+        population = Population.of(modules).to(self.device, self.dtype)
+        same_layout(self.layout, population.layout)
+        return population
 
     def load(self, states: Sequence[Mapping[str, Tensor] | str | Path]) -> Population:
         """State dicts of this architecture, or files of them (.safetensors, .pt), as members.

@@ -1,6 +1,8 @@
 """Rows evaluated together: one vmapped call of the model for all of them."""
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,6 +13,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from thalweg.population.batch import Batch
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem, call
+
+
+@contextlib.contextmanager
+def plain_attention() -> Iterator[None]:
+    """Attention by its formula: the fused kernels have neither batching rules on the CPU nor second derivatives."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 class Stacked:
@@ -48,7 +62,7 @@ class Stacked:
 
     def _call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:
         buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no batching rule on the CPU
+        with plain_attention():
             mapped = torch.vmap(self._one, in_dims=(0, 0, None if batch.shared else 0))
             return mapped(leaves, buffers, batch.rows(rows).inputs)
 

@@ -76,6 +76,9 @@ class Recipe:
             if outside or (isinstance(wanted, int) and wanted < 0):
                 msg = f"Recipe {name} must be a count, or steps from 0 to {self.steps}; got {outside or wanted}."
                 raise UsageError(msg)
+        if self.evaluate_train_on is not None and self.evaluate_train_on < 1:
+            msg = f"Recipe evaluate_train_on must be at least 1, or None for all; got {self.evaluate_train_on}."
+            raise UsageError(msg)
         clip = self.clip_norm.points if isinstance(self.clip_norm, Sweep) else [self.clip_norm]
         if any(norm is not None and norm <= 0 for norm in clip):
             msg = f"Recipe clip_norm must be positive, or None for no clipping; got {self.clip_norm}."

@@ -63,5 +63,5 @@ class Run:
         chosen = torch.ones(len(self.final), dtype=torch.bool)
         for name, value in where.items():
             values = torch.as_tensor(self.axes[name], dtype=torch.float64)
-            chosen &= torch.isclose(values, torch.tensor(float(value), dtype=torch.float64))
+            chosen &= torch.isclose(values, torch.tensor(float(value), dtype=torch.float64), atol=0)
         return chosen.nonzero().flatten().tolist()

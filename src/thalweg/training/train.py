@@ -75,14 +75,17 @@ def train(
         msg = f"train needs at least one seed, each once; got {seeds}."
         raise UsageError(msg)
     unfolded = Unfolded(recipe, seeds)
+    if resume is not None:
+        _check_same(recipe, unfolded, resume)
+        start, mask = resume.final, resume.final.mask
     population = starting(problem, unfolded, start, mask)
     state = beginning(problem, recipe, population)
-    plans: dict[str, Plan | str] = {"gradient": plan, "outputs": plan} if isinstance(plan, Plan | str) else dict(plan)
+    plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
+    plans |= dict.fromkeys(plans, plan) if isinstance(plan, Plan | str) else plan
     identity = _identity(problem, recipe, seeds, population)
     store = Store(store) if isinstance(store, str | Path) else store
     checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
     if resume is not None:
-        _check_same(recipe, unfolded, resume)
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
     else:
