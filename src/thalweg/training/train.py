@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from jaxtyping import Bool
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
+from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
@@ -50,7 +54,7 @@ def train(
         seeds: one a member of each combination; an integer n means 0 to n - 1.
         start: where to begin: one member for all, or one for each; None initializes by seed.
         mask: True where a parameter lives (a lottery ticket): (parameters,) or (members, parameters).
-        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit.
+        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
         until: stop after this many steps; None is all of the recipe.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         watch: called with progress after every step.
@@ -82,8 +86,8 @@ def train(
     state = beginning(problem, recipe, population)
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
     plans |= dict.fromkeys(plans, plan) if isinstance(plan, Plan | str) else plan
-    identity = _identity(problem, recipe, seeds, population)
     store = Store(store) if isinstance(store, str | Path) else store
+    identity = {} if store is None else _identity(problem, recipe, seeds, population)
     checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
     if resume is not None:
         state.load(resume.state.tensors(), resume.step)
@@ -117,17 +121,26 @@ def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Po
     return {
         "recipe": recipe.describe(),
         "seeds": seeds,
-        "data": problem.data.name,
-        "examples": len(problem.data.train),
+        "data": [problem.data.name, *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows)],
         "loss": problem.loss.name,
+        "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
-        "start": _hash(population.theta),
+        "start": _hash((population.theta, dict(population.buffers))),
         "mask": None if population.mask is None else _hash(population.mask),
     }
 
 
-def _hash(matrix: Tensor) -> str:
-    return hashlib.sha256(matrix.detach().cpu().contiguous().numpy().data).hexdigest()
+def _shown(rows: Examples | Streamed) -> Any:
+    """The examples themselves; of streamed ones the first, and how many there are."""
+    return (rows.inputs, rows.targets) if isinstance(rows, Examples) else (rows.first, torch.tensor([len(rows)]))
+
+
+def _hash(tree: Any) -> str:
+    digest = hashlib.sha256()
+    for tensor in tree_leaves(tree):
+        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _digest(identity: dict[str, Any]) -> str:
