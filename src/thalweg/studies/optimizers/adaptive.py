@@ -1,0 +1,104 @@
+"""OPT4: which parameters get a small rate from Adam, in a byte-level language model."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from thalweg.data import text
+from thalweg.nets import transformer
+from thalweg.optim import Adam
+from thalweg.population import Batch, Layout, Problem
+from thalweg.population.derivatives import gradient
+from thalweg.randomness import generator
+from thalweg.results import Axis, Figure, Scatter
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, less
+from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.study import Context, Finding
+from thalweg.training import Recipe, Run, train
+
+CLAIM = Claim(
+    id="OPT4",
+    statement="In a language model Adam gives tensors with a larger mean squared gradient a smaller rate.",
+    lecture="Parameters need different rates, embeddings having large and the output layer small gradients; Adam "
+    "divides by the root of the variance.",
+    rule=less(0, worth=-0.5),
+    unit="rank correlation of effective rate and mean squared gradient over tensors",
+    corrected="Adam divides by the root of the uncentred second moment E[g^2], not the variance, and adds eps outside "
+    "the root.",
+)
+CONTEXT, BATCH = 32, 32
+LR, BETA2, EPS = 1e-3, 0.999, 1e-8
+
+
+def effective_rates(run: Run) -> torch.Tensor:
+    """lr / (sqrt(v_hat) + eps) of every parameter: (members, parameters)."""
+    v_hat = run.state.slots["second_moment"] / (1 - BETA2**run.step)
+    return LR / (v_hat.sqrt() + EPS)
+
+
+def mean_squared_gradient(problem: Problem, run: Run, batches: int, seed: int) -> torch.Tensor:
+    """E[g^2] of every parameter over fresh batches: (members, parameters)."""
+    stream = generator(seed, "fresh batches")
+    total = torch.zeros_like(run.final.theta)
+    for _ in range(batches):
+        rows = torch.randint(len(problem.data.train), (1, BATCH), generator=stream)
+        total += gradient(problem, run.final, Batch.of(problem.data.train, rows)) ** 2
+    return total / batches
+
+
+def by_tensor(layout: Layout, values: torch.Tensor, *, median: bool) -> NDArray[np.float64]:
+    """The median or mean over each tensor's parameters: (members, tensors)."""
+    parts = [values[:, entry.columns] for entry in layout]
+    return torch.stack([part.median(1).values if median else part.mean(1) for part in parts], dim=1).double().numpy()
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on OPT4."""
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=12))
+    steps, batches = context.pick(quick=80, full=600), context.pick(quick=10, full=50)
+    data = text(context=CONTEXT)
+    data = data.subset(test=64, seed=0)
+    vocabulary = len(data.facts["vocabulary"])
+    problem = Problem(lambda: transformer(vocabulary, CONTEXT, 32, 2, 1), data, device=context.device)
+    recipe = Recipe(Adam(LR, beta2=BETA2, eps=EPS), steps, BATCH, evaluate=0, evaluate_train_on=64)
+    run = train(problem, recipe, seeds, watch=labelled(context, "OPT4, language model"))
+    layout = problem.layout
+    squared = by_tensor(layout, mean_squared_gradient(problem, run, batches, context.seed), median=False)
+    rates = by_tensor(layout, effective_rates(run), median=True)
+    correlations = np.array([stats.spearmanr(*pair).statistic for pair in zip(squared, rates, strict=True)])
+    kinds = sorted({entry.kind for entry in layout})
+    of_kind = {kind: np.array([entry.kind == kind for entry in layout]) for kind in kinds}
+    typical = {kind: float(np.median(squared[:, chosen])) for kind, chosen in of_kind.items()}
+    verdict = CLAIM.judge(
+        interval.mean(correlations),
+        numbers={"median over tensors of the mean squared gradient": typical, "final training loss": final_loss(run)},
+    )
+    figure = Figure(
+        "Adam's rate against the gradient, tensor by tensor",
+        tuple(
+            Scatter(squared[:, chosen].ravel(), rates[:, chosen].ravel(), label=kind)
+            for kind, chosen in of_kind.items()
+        ),
+        x=Axis("mean squared gradient on fresh batches", scale="log"),
+        y=Axis("median effective rate", scale="log"),
+        caption=f"Byte-level transformer, {len(layout.entries)} tensors, {len(seeds)} seeds, after {steps} steps.",
+    )
+    larger = "larger" if typical["embedding"] > typical["output"] else "smaller"
+    yield Finding(
+        verdict,
+        figures=(figure,),
+        sentences=(
+            f"The rank correlation over tensors is {correlations.mean():.3f}.",
+            f"Embeddings had {larger} gradients than the output layer here: a median mean square of "
+            f"{typical['embedding']:.2g} against {typical['output']:.2g}.",
+        ),
+    )
+
+
+def final_loss(run: Run) -> float:
+    """Mean over members of the last training loss."""
+    return float(run.history.final("train_loss").mean())

@@ -1,0 +1,87 @@
+"""OPT5: Adam's first steps without bias correction."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thalweg.optim import Adam, Updater, Values
+from thalweg.population import Batch, Problem
+from thalweg.population.derivatives import gradient
+from thalweg.randomness import BatchOrder
+from thalweg.results import Axis, Figure, Line
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, within
+from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.study import Context, Finding
+from thalweg.training import Recipe, train
+
+PREDICTED = (1 - 0.9) / (1 - 0.999) ** 0.5
+CLAIM = Claim(
+    id="OPT5",
+    statement="Without bias correction Adam's first step is (1 - beta1) / sqrt(1 - beta2) = 3.16 times too long.",
+    lecture="Adam uses bias-corrected moments.",
+    rule=within(3.13, 3.20),
+    unit="first step without / with correction",
+)
+LR, BATCH = 1e-3, 128
+NEGLIGIBLE = 1e-4  # gradients so small that eps = 1e-8 could matter are left out
+
+
+def first_step_ratios(problem: Problem, seeds: list[int]) -> NDArray[np.float64]:
+    """Median over parameters of the first step's length without / with correction: (seeds,)."""
+    start = problem.initialize(seeds)
+    order = BatchOrder(seeds, len(problem.data.train), BATCH)
+    slope = gradient(problem, start, Batch.of(problem.data.train, order.indices(0)))
+    moved = {}
+    for corrected in (True, False):
+        rule = Adam(LR, bias_correction=corrected)
+        theta = start.theta.clone()
+        Updater(rule, theta).step(slope.clone(), Values(rule.hyper_parameters() | {"schedule": 1.0}, 1))
+        moved[corrected] = (theta - start.theta).abs()
+    ratio = torch.where(slope.abs() > NEGLIGIBLE, moved[False] / moved[True], torch.nan)
+    return ratio.nanmedian(dim=1).values.double().numpy()
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on OPT5."""
+    problem = digits_mlp(context)
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=20))
+    ratios = first_step_ratios(problem, seeds)
+    steps = 60
+    losses = {
+        name: train(
+            problem,
+            Recipe(Adam(LR, bias_correction=corrected), steps, BATCH, evaluate=0),
+            seeds,
+            watch=labelled(context, f"OPT5, {name}"),
+        ).history.batch_loss
+        for name, corrected in (("with correction", True), ("without correction", False))
+    }
+    early = {name: float(values[10:50].mean()) for name, values in losses.items()}
+    verdict = CLAIM.judge(
+        interval.mean(ratios), numbers={f"loss over steps 11 to 50, {k}": v for k, v in early.items()}
+    )
+    at = np.arange(1.0, steps + 1)
+    figure = Figure(
+        "The first steps of Adam",
+        tuple(
+            Line(at, values.mean(1), low=values.min(1), high=values.max(1), label=name)
+            for name, values in losses.items()
+        ),
+        x=Axis("step"),
+        y=Axis("training loss of the batch", "nats"),
+        caption=f"Digits, MLP 64-32-10, lr {LR:g}, {len(seeds)} seeds; bands run from the smallest to the largest.",
+    )
+    better = min(early, key=early.__getitem__)
+    yield Finding(
+        verdict,
+        figures=(figure,),
+        sentences=(
+            f"The first step was {ratios.mean():.4f} times as long without correction; {PREDICTED:.4f} is predicted.",
+            f"Over steps 11 to 50 the loss was lower {better}: {early['with correction']:.3f} with, "
+            f"{early['without correction']:.3f} without.",
+        ),
+    )

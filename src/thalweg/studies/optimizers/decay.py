@@ -1,0 +1,95 @@
+"""OPT6: what weight decay does to a parameter, against the scale of its gradient.
+
+Every parameter gets gradient noise of its own scale s and nothing else, with and without decay on the same
+noise. Adam divides whatever enters its moments by the gradient's scale, so L2 decay shrinks a parameter at a rate
+proportional to 1 / s; decoupled decay shrinks all alike.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thalweg.optim import Adam, AdamW, Rule, Updater, Values
+from thalweg.randomness import generator
+from thalweg.results import Axis, Figure, Line
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, less
+from thalweg.studies.optimizers.seeds import tuning_and_scored
+from thalweg.studies.study import Context, Finding
+
+CLAIM = Claim(
+    id="OPT6",
+    statement="L2 decay inside Adam shrinks a parameter in inverse proportion to its gradient's scale; decoupled "
+    "decay (AdamW) shrinks all alike.",
+    lecture="Adam + L2 couples the decay with the adaptive rate, which is wrong; AdamW applies it after the step.",
+    rule=less(0.1),
+    unit="largest deviation of a log-log slope from its prediction",
+    corrected="The lecture's formula labelled 'decoupled', theta - alpha (gradient + lambda theta), is the coupled "
+    "one; and its AdamW line has no rate in front of lambda: libraries use lr x lambda, a thousand times weaker.",
+)
+LR, L2, DECOUPLED = 1e-3, 1e-3, 0.1
+SCALES = np.logspace(-2, 4, 25)  # all well above L2 x theta, where the prediction is made
+COPIES = 16  # parameters of each scale, whose median is taken
+
+
+def shrink_rates(rule: Rule, steps: int, seeds: list[int]) -> NDArray[np.float64]:
+    """The part of theta lost to decay at each step: (seeds, scales).
+
+    It is the difference between a parameter with and without decay under the same noise.
+    """
+    columns = len(SCALES) * COPIES
+    theta = torch.ones(2 * len(seeds), columns, dtype=torch.float64)
+    decays = torch.tensor([[0.0], [float(rule.hyper_parameters()["weight_decay"])]], dtype=torch.float64)
+    numbers = {**rule.hyper_parameters(), "weight_decay": decays.repeat(len(seeds), 1), "schedule": 1.0}
+    updater = Updater(rule, theta)
+    scale = torch.as_tensor(SCALES).repeat_interleave(COPIES)
+    streams = [generator(seed, "gradient noise") for seed in seeds]
+    for step in range(1, steps + 1):
+        noise = torch.stack([torch.randn(columns, generator=stream, dtype=torch.float64) for stream in streams])
+        updater.step((scale * noise).repeat_interleave(2, dim=0), Values(numbers, step))
+    without, with_decay = theta[0::2], theta[1::2]
+    lost = ((without - with_decay) / without.abs().clamp_min(0.1)).view(len(seeds), len(SCALES), COPIES)
+    return lost.median(dim=2).values.numpy() / steps
+
+
+def slopes(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slope of log rate against log scale: (seeds,)."""
+    return np.polyfit(np.log10(SCALES), np.log10(np.abs(rates)).T, 1)[0]
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on OPT6."""
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=12))
+    steps = context.pick(quick=200, full=1000)
+    rules: dict[str, Rule] = {
+        "Adam + L2": Adam(LR, weight_decay=L2),
+        "AdamW, lr-coupled": AdamW(LR, weight_decay=DECOUPLED),
+        "AdamW, constant": AdamW(LR, weight_decay=DECOUPLED * LR, decay="constant"),
+    }
+    rates = {name: shrink_rates(rule, steps, seeds) for name, rule in rules.items()}
+    coupled, decoupled = slopes(rates["Adam + L2"]), slopes(rates["AdamW, lr-coupled"])
+    deviation = np.maximum(np.abs(coupled + 1), np.abs(decoupled))
+    verdict = CLAIM.judge(
+        interval.mean(deviation),
+        numbers={"slope, Adam + L2": float(coupled.mean()), "slope, AdamW": float(decoupled.mean())},
+    )
+    lines = [Line(SCALES, rate.mean(0), low=rate.min(0), high=rate.max(0), label=name) for name, rate in rates.items()]
+    lines.append(Line(SCALES, LR * L2 / SCALES, label="predicted, L2: lr lambda / s"))
+    lines.append(Line(SCALES, np.full(len(SCALES), LR * DECOUPLED), label="predicted, decoupled: lr lambda"))
+    figure = Figure(
+        "How fast weight decay shrinks a parameter",
+        tuple(lines),
+        x=Axis("scale of the parameter's gradient", scale="log"),
+        y=Axis("part of the parameter lost a step", scale="log"),
+        caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bands run from the smallest to the largest.",
+    )
+    yield Finding(
+        verdict,
+        figures=(figure,),
+        sentences=(
+            f"Log shrink rate against log gradient scale has slope {coupled.mean():.3f} for Adam + L2 "
+            f"(predicted -1) and {decoupled.mean():.3f} for AdamW (predicted 0).",
+        ),
+    )

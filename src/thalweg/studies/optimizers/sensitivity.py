@@ -1,0 +1,107 @@
+"""OPT1: how much a wrong learning rate costs, rule by rule (Wortsman et al., 2023, arXiv:2309.14322)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg import sweep
+from thalweg.optim import SGD, Adam, AdamW, Momentum, RMSprop, Rule
+from thalweg.population import Problem
+from thalweg.results import Axis, Bars, Figure, Line
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, greater
+from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.study import Context, Finding
+from thalweg.training import Recipe, train
+
+CLAIM = Claim(
+    id="OPT1",
+    statement="SGD is more sensitive to its learning rate than Adam, over three decades around each one's best rate.",
+    lecture="SGD is simple but sensitive to the learning rate.",
+    rule=greater(0, worth=0.02),
+    unit="nats of training loss lost by a rate drawn from the range, SGD minus Adam",
+)
+RATES = np.logspace(-5, 2, 15)  # half decades
+WINDOW = 3  # half decades on each side of the best rate
+RULES: dict[str, type[Rule]] = {
+    "SGD": SGD,
+    "momentum": Momentum,
+    "RMSprop": RMSprop,
+    "Adam": Adam,
+    "AdamW": AdamW,
+}
+
+
+def final_losses(
+    context: Context, problem: Problem, rule: type[Rule], steps: int, seeds: list[int], label: str
+) -> NDArray[np.float64]:
+    """Training loss after `steps`, at most what it was before the first: (rates, seeds); diverged counts as that."""
+    recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, 128, evaluate=0)
+    history = train(problem, recipe, seeds, watch=labelled(context, label)).history
+    before, after = history["train_loss"][0], history["train_loss"][-1]
+    return np.fmin(after, before).reshape(len(RATES), len(seeds))
+
+
+def sensitivity(losses: NDArray[np.float64], centre: int) -> NDArray[np.float64]:
+    """Mean over the window of rates around `centre`, minus the best in it: (seeds,)."""
+    first = min(max(centre - WINDOW, 0), len(losses) - 2 * WINDOW - 1)
+    window = losses[first : first + 2 * WINDOW + 1]
+    return window.mean(0) - window.min(0)
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on OPT1."""
+    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=4), context.pick(quick=8, full=16))
+    steps = context.pick(quick=150, full=600)
+    problem = digits_mlp(context)
+    found: dict[str, NDArray[np.float64]] = {}
+    best: dict[str, float] = {}
+    lines = []
+    for name, rule in RULES.items():
+        losses = final_losses(context, problem, rule, steps, tuning + scored, f"OPT1, {name}")
+        centre = int(losses[:, : len(tuning)].mean(1).argmin())
+        held_out = losses[:, len(tuning) :]
+        found[name], best[name] = sensitivity(held_out, centre), float(RATES[centre])
+        lines.append(Line(RATES, held_out.mean(1), low=held_out.min(1), high=held_out.max(1), label=name))
+    verdict = CLAIM.judge(
+        interval.difference(found["SGD"], found["Adam"]),
+        numbers={
+            "sensitivity": {name: float(values.mean()) for name, values in found.items()},
+            "best rate": best,
+            "steps": steps,
+        },
+    )
+    curves = Figure(
+        "Final training loss against the learning rate",
+        tuple(lines),
+        x=Axis("learning rate", scale="log"),
+        y=Axis("training loss", "nats"),
+        caption=f"Digits, MLP 64-32-10, batch 128, {steps} steps, {len(scored)} seeds; diverged runs count as the loss "
+        "before training. Bands run from the smallest to the largest.",
+    )
+    intervals = [interval.mean(values) for values in found.values()]
+    bars = Figure(
+        "Sensitivity to the learning rate",
+        (
+            Bars(
+                list(found),
+                np.array([each.estimate for each in intervals]),
+                low=np.array([each.low for each in intervals]),
+                high=np.array([each.high for each in intervals]),
+            ),
+        ),
+        x=Axis("update rule"),
+        y=Axis("loss lost by a rate drawn from three decades", "nats"),
+        caption="Three decades centred on each rule's best rate on other seeds; 95 % intervals over seeds.",
+    )
+    sgd, adam = found["SGD"].mean(), found["Adam"].mean()
+    yield Finding(
+        verdict,
+        figures=(curves, bars),
+        sentences=(
+            f"A rate drawn from the three decades around the best one ({best['SGD']:.2g} for SGD, {best['Adam']:.2g} "
+            f"for Adam) costs SGD {sgd:.3f} nats and Adam {adam:.3f}.",
+        ),
+    )
