@@ -119,8 +119,10 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
     size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch, training=False)))
-    # torch warns of a part of itself that jvp still uses.
-    with plain_attention(), warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    with plain_attention(), warnings.catch_warnings():
+        # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "There is a performance drop")
         try:
             parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
         except (RuntimeError, ValueError) as error:

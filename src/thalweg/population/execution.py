@@ -7,6 +7,7 @@ they agree, and keeps the faster; the plan is part of every result and can be fo
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -143,7 +144,9 @@ def _measure(problem: Problem, population: Population, batch: Batch, plan: str, 
     for chunk in chunks:
         trial = Trial(problem, population, batch, Stacked, chunk, training=training)
         try:
-            trial.run()
+            with warnings.catch_warnings():  # an operation that vmap loops over will show in the time
+                warnings.filterwarnings("ignore", "There is a performance drop")
+                trial.run()
         except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
             reason = f"the model cannot be stacked ({str(error).splitlines()[0]})"
             return Plan("looped", 1, reason)

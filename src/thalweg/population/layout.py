@@ -131,7 +131,9 @@ def _check(names: Mapping[Tensor, list[str]]) -> None:
     if lazy:
         msg = f"Parameter {lazy[0]!r} is lazy and has no shape yet; run the model once on an example first."
         raise ModelError(msg)
-    dtypes = {parameter.dtype: first for parameter, (first, *_) in names.items()}
+    dtypes: dict[torch.dtype, str] = {}
+    for parameter, (first, *_) in names.items():
+        dtypes.setdefault(parameter.dtype, first)
     if len(dtypes) > 1:
         listed = ", ".join(f"{first!r} is {dtype}" for dtype, first in dtypes.items())
         msg = f"A population holds one dtype, but {listed}; convert the model with .float() or .double()."

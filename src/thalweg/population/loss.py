@@ -145,10 +145,14 @@ def check_shapes(loss: Loss, outputs: Any, targets: Any) -> None:
                 f"the model returned {got} for targets {wanted} of {targets.dtype}."
             )
             raise ModelError(msg)
-        if targets.numel() and not 0 <= int(targets.min()) <= int(targets.max()) < got[-1]:
-            low, high = int(targets.min()), int(targets.max())
-            msg = f"Targets run from {low} to {high}, but the model returned {got[-1]} classes."
-            raise ModelError(msg)
     elif got != wanted:
         msg = f"{loss.name} takes outputs and targets of one shape; the model returned {got} for targets {wanted}."
+        raise ModelError(msg)
+
+
+def check_classes(targets: Tensor, classes: int) -> None:
+    """Raise ModelError when a target is none of the classes 0 to classes - 1."""
+    low, high = int(targets.min()), int(targets.max())
+    if not 0 <= low <= high < classes:
+        msg = f"Targets run from {low} to {high}, but the model returned {classes} classes."
         raise ModelError(msg)

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.data import Data, own
+from thalweg.data import Data, Examples, own
 from thalweg.errors import ModelError, UsageError
 from thalweg.population.layout import Layout, same_layout
-from thalweg.population.loss import LOSSES, METRICS, PerExample, UserLoss, check_shapes, loss_named
+from thalweg.population.loss import LOSSES, METRICS, PerExample, UserLoss, check_classes, check_shapes, loss_named
 from thalweg.population.population import Population
 from thalweg.randomness import global_stream
 from thalweg.results import load_state_file
@@ -120,6 +120,9 @@ class Problem:
                 msg = f"The model cannot be called on the training inputs {_shapes(inputs)}: {error}"
                 raise ModelError(msg) from error
             check_shapes(self.loss, outputs, targets)
+            for rows in (self.data.train, self.data.test):
+                if self.loss is LOSSES["cross_entropy"] and isinstance(rows, Examples):
+                    check_classes(rows.targets, outputs.shape[-1])
             if isinstance(self.loss, UserLoss):
                 try:
                     self.loss.check_mean(outputs, targets)
@@ -160,7 +163,11 @@ def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Modu
 
 
 def _device(device: str | torch.device) -> torch.device:
-    device = torch.device(device)
+    try:
+        device = torch.device(device)
+    except RuntimeError as error:
+        msg = f"There is no device {device!r}; write device='cpu' or device='cuda'."
+        raise UsageError(msg) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         msg = f"device={str(device)!r}, but torch sees no CUDA device here; write device='cpu'."
         raise UsageError(msg)

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from cases import CASE, CASES, Case, every
+from torch import nn
+
+from thalweg.errors import ModelError, UsageError
+from thalweg.population import Layout
+from thalweg.population.layout import same_layout
+
+
+@every(CASES)
+def test_columns_are_the_trained_parameters_in_order(case: Case) -> None:
+    module = case.model()
+    trained = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    layout = Layout.of(module)
+    assert [(entry.name, entry.shape) for entry in layout] == [(name, tuple(p.shape)) for name, p in trained]
+    assert layout.parameters == sum(p.numel() for _, p in trained)
+    theta = torch.nn.utils.parameters_to_vector([p for _, p in trained])
+    for (name, p), entry in zip(trained, layout, strict=True):
+        assert torch.equal(theta[entry.columns], p.flatten()), name
+
+
+@every(CASES)
+def test_views_and_pack_are_inverse_under_any_leading_dimensions(case: Case) -> None:
+    layout = Layout.of(case.model())
+    for lead in ((), (3,), (2, 3)):
+        theta = torch.randn(*lead, layout.parameters)
+        assert torch.equal(layout.pack(layout.views(theta)), theta)
+
+
+def test_views_share_memory_with_theta_also_in_a_part_of_its_rows() -> None:
+    layout = Layout.of(CASE["mlp"].model())
+    theta = torch.zeros(4, layout.parameters)
+    layout.views(theta[1:3])["2.bias"][1] = torch.tensor([1.0, 2.0, 3.0])
+    assert theta.nonzero()[:, 0].tolist() == [2, 2, 2]
+    assert theta[2, layout["2.bias"].columns].tolist() == [1, 2, 3]
+
+
+def test_tied_tensors_are_one_entry_under_all_their_names() -> None:
+    layout = Layout.of(CASE["tied"].model())
+    assert layout["embed.weight"].ties == ("out.weight",)
+    assert layout["out.weight"] is layout["embed.weight"]
+    assert layout.parameters == 5 * 4 + 4 * 4 + 4
+
+
+def test_frozen_parameters_are_no_columns() -> None:
+    assert [entry.name for entry in Layout.of(CASE["frozen"].model())] == ["head.weight", "head.bias"]
+
+
+def test_kinds() -> None:
+    kinds = {entry.name: entry.kind for entry in Layout.of(CASE["attention"].model())}
+    assert kinds == {
+        "embed.weight": "embedding",
+        "norm.weight": "norm",
+        "norm.bias": "norm",
+        "attend.in_proj_weight": "hidden",
+        "attend.in_proj_bias": "bias",
+        "attend.out_proj.weight": "hidden",
+        "attend.out_proj.bias": "bias",
+        "out.weight": "output",
+        "out.bias": "bias",
+    }
+    convolutional = Layout.of(CASE["batchnorm"].model())
+    assert [entry.kind for entry in convolutional] == ["hidden", "bias", "norm", "norm", "output", "bias"]
+    assert [entry.filters for entry in convolutional] == [3, None, None, None, 3, None]
+
+
+def test_a_scale_of_ones_own_is_other_and_may_have_no_dimension() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.tensor(2.0))
+
+    layout = Layout.of(Scaled())
+    assert (layout["scale"].kind, layout["scale"].size) == ("other", 1)
+    assert layout.views(torch.ones(3, 1))["scale"].shape == (3,)
+
+
+def test_marks_by_kind_cover_every_column_once() -> None:
+    layout = Layout.of(CASE["attention"].model())
+    marks = [layout.where(kind) for kind in ("embedding", "hidden", "output", "bias", "norm", "other")]
+    assert torch.equal(torch.stack(marks).sum(0), torch.ones(layout.parameters, dtype=torch.int64))
+    assert torch.equal(layout.where("bias", "norm"), marks[3] | marks[4])
+
+
+def test_a_misspelt_parameter_or_kind_is_named_with_the_nearest() -> None:
+    layout = Layout.of(CASE["mlp"].model())
+    with pytest.raises(UsageError, match=r"no parameter '0.weigth'. Did you mean '0.weight'\? Known: 0.bias"):
+        layout["0.weigth"]
+    with pytest.raises(UsageError, match=r"no kind 'biases'. Did you mean 'bias'"):
+        layout.where("biases")
+
+
+def _half_double() -> nn.Module:
+    module = CASE["mlp"].model()
+    module[2].double()
+    return module
+
+
+@pytest.mark.parametrize(
+    ("module", "sentence"),
+    [
+        (nn.Tanh(), "no parameter that requires a gradient; call requires_grad_"),
+        (nn.Linear(2, 2).requires_grad_(False), "no parameter that requires a gradient"),
+        (_half_double(), r"one dtype, but '0.weight' is torch.float32, '2.weight' is torch.float64"),
+        (nn.LazyLinear(3), "'weight' is lazy and has no shape yet; run the model once"),
+        (nn.Linear(2, 2, dtype=torch.complex64), "torch.complex64; a population holds real"),
+    ],
+)
+def test_models_without_a_layout_say_why(module: nn.Module, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        Layout.of(module)
+
+
+def test_different_layouts_name_the_first_difference() -> None:
+    small, large = Layout.of(nn.Linear(2, 3)), Layout.of(nn.Linear(4, 3))
+    same_layout(small, Layout.of(nn.Linear(2, 3)))
+    with pytest.raises(UsageError, match=r"'weight' \(3, 2\) against 'weight' \(3, 4\)"):
+        same_layout(small, large)
+    with pytest.raises(UsageError, match="1 tensors against 2"):
+        same_layout(Layout.of(nn.Linear(2, 3, bias=False)), small)
