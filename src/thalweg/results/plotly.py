@@ -38,6 +38,7 @@ CONFIG: dict[str, Any] = {
 }
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+_LABELED_DECADES = 8  # powers of ten that each get a label on a log axis; of more, every second, third, ...
 _ROW = 400  # pixels of height per row of panels
 
 
@@ -149,7 +150,7 @@ def _frame(figure: Figure, *, rows: int) -> dict[str, Any]:
 
 def _axes(panel: Figure, place: tuple[float, float, float, float], names: _Names) -> dict[str, Any]:
     left, right, bottom, top = place
-    x, y = _axis(panel.x), _axis(panel.y)
+    x, y = _axis(panel.x, _decades(panel, "x")), _axis(panel.y, _decades(panel, "y"))
     x |= {"domain": [left, right], "anchor": names.y}
     y |= {"domain": [bottom, top], "anchor": names.x}
     if categories(panel):
@@ -159,7 +160,15 @@ def _axes(panel: Figure, place: tuple[float, float, float, float], names: _Names
     return {names.xaxis: x, names.yaxis: y}
 
 
-def _axis(axis: Axis) -> dict[str, Any]:
+def _decades(panel: Figure, name: str) -> float:
+    """How many powers of ten the panel's marks span along an axis."""
+    parts = [np.ravel(getattr(mark, name)) for mark in panel.marks if hasattr(mark, name)]
+    values = np.concatenate([part for part in parts if part.dtype.kind in "iuf"] or [np.ones(1)])
+    shown = values[np.isfinite(values) & (values > 0)]
+    return float(np.log10(shown.max() / shown.min())) if len(shown) else 0.0
+
+
+def _axis(axis: Axis, decades: float) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "title": {"text": escaped(axis.text), "standoff": 8},
         "type": axis.scale,
@@ -173,8 +182,9 @@ def _axis(axis: Axis) -> dict[str, Any]:
         "exponentformat": "power",
     }
     if axis.scale == "log":
-        settings |= {"dtick": 1} if axis.limits is None else {}
-        settings |= {"minor": {"ticks": "outside", "ticklen": 3, "tickcolor": MUTED}}
+        settings |= {"dtick": max(1, round(decades / _LABELED_DECADES))} if axis.limits is None else {}
+        if decades <= _LABELED_DECADES:
+            settings |= {"minor": {"ticks": "outside", "ticklen": 3, "tickcolor": MUTED}}
     if axis.limits is not None:
         settings["range"] = [float(np.log10(end)) for end in axis.limits] if axis.scale == "log" else [*axis.limits]
     return settings

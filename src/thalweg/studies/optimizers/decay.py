@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from thalweg.optim import Adam, AdamW, Rule, Updater, Values
 from thalweg.randomness import generator
-from thalweg.results import Axis, Figure, Line
+from thalweg.results import Axis, Figure, Line, Scatter
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, less
 from thalweg.studies.optimizers.seeds import tuning_and_scored
@@ -75,15 +75,17 @@ def decide(context: Context) -> Iterator[Finding]:
         interval.mean(deviation),
         numbers={"slope, Adam + L2": float(coupled.mean()), "slope, AdamW": float(decoupled.mean())},
     )
-    lines = [Line(SCALES, rate.mean(0), low=rate.min(0), high=rate.max(0), label=name) for name, rate in rates.items()]
-    lines.append(Line(SCALES, LR * L2 / SCALES, label="predicted, L2: lr lambda / s"))
-    lines.append(Line(SCALES, np.full(len(SCALES), LR * DECOUPLED), label="predicted, decoupled: lr lambda"))
+    measured = [Scatter(SCALES, rate.mean(0), error=rate.std(0), label=name) for name, rate in rates.items()]
+    predicted = (
+        Line(SCALES, LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),
+        Line(SCALES, np.full(len(SCALES), LR * DECOUPLED), label="predicted, decoupled: lr lambda"),
+    )
     figure = Figure(
         "How fast weight decay shrinks a parameter",
-        tuple(lines),
+        (*predicted, *measured),
         x=Axis("scale of the parameter's gradient", scale="log"),
         y=Axis("part of the parameter lost a step", scale="log"),
-        caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bands run from the smallest to the largest.",
+        caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bars are standard deviations.",
     )
     yield Finding(
         verdict,

@@ -98,7 +98,7 @@ def decide(context: Context) -> Iterator[Finding]:
         losses[name] = values[:, pick, k:]
     censored = {name: int(np.isinf(values).sum()) for name, values in needed.items()}
     capped = {name: np.minimum(values, steps) for name, values in needed.items()}
-    exact = quadratic(200)
+    exact = quadratic(100)
     verdict = CLAIM.judge(
         interval.ratio(capped["SGD"], capped["momentum"]),
         numbers={
@@ -146,7 +146,7 @@ def quadratic(steps: int) -> dict[str, Any]:
         "momentum": Momentum(4 / (large**0.5 + small**0.5) ** 2, ((root - 1) / (root + 1)) ** 2),
     }
     rates = {"SGD": (CONDITION - 1) / (CONDITION + 1), "momentum": (root - 1) / (root + 1)}
-    far = {name: quadratic_losses(rule, eigenvalues, 10 * steps) for name, rule in rules.items()}
+    far = {name: quadratic_losses(rule, eigenvalues, 20 * steps) for name, rule in rules.items()}
     needed = {name: int((values <= 1e-6).argmax()) for name, values in far.items()}
     at = np.arange(steps, dtype=float)
     lines = [Line(at, values[:steps], label=name) for name, values in far.items()]
