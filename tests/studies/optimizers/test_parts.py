@@ -1,0 +1,155 @@
+"""The computations behind the verdicts, on planted cases with known answers."""
+
+import numpy as np
+import pytest
+import torch
+
+from thalweg.optim import SGD, Adam, AdamW, Momentum
+from thalweg.population import Batch
+from thalweg.studies import interval
+from thalweg.studies.optimizers import (
+    STUDY,
+    adaptive,
+    bias_correction,
+    decay,
+    generalization,
+    momentum,
+    nesterov,
+    sensitivity,
+)
+from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.seeds import tuning_and_scored
+from thalweg.studies.study import Context
+
+
+def test_tuning_and_scored_seeds_never_overlap_also_not_between_context_seeds():
+    sets = [tuning_and_scored(Context(seed=seed), 5, 20) for seed in (0, 1, 2)]
+    every = [seed for tuning, scored in sets for seed in (*tuning, *scored)]
+    assert len(set(every)) == len(every) == 75
+
+
+def test_decoupled_decay_shrinks_every_scale_by_lr_times_decay():
+    rates = decay.shrink_rates(AdamW(1e-3, weight_decay=0.1), 30, [0, 1])
+    # The noise of theta does not decay with it: (1 - lr d)^t of the starting 1 is lost, up to theta's own walk.
+    np.testing.assert_allclose(rates, 1e-4, rtol=0.05)
+
+
+def test_l2_decay_is_inverse_to_the_scale_and_the_slope_says_so():
+    rates = decay.shrink_rates(Adam(1e-3, weight_decay=1e-3), 200, [0, 1, 2])
+    np.testing.assert_allclose(decay.slopes(rates), -1, atol=0.05)
+
+
+def test_slopes_of_planted_power_laws():
+    planted = np.stack([decay.SCALES**-1.0, decay.SCALES**0.25])
+    np.testing.assert_allclose(decay.slopes(planted), [-1, 0.25], atol=1e-12)
+
+
+def test_opt6_fails_when_the_slopes_are_not_as_predicted():
+    verdict = decay.CLAIM.judge(interval.mean([0.5, 0.52, 0.48, 0.51, 0.5]))
+    assert verdict.outcome == "fails"
+
+
+def test_first_step_ratio_is_the_predicted_one():
+    ratios = bias_correction.first_step_ratios(digits_mlp(Context()), [0, 1])
+    np.testing.assert_allclose(ratios, 0.1 / 0.001**0.5, rtol=1e-3)
+
+
+def test_sensitivity_is_mean_minus_least_of_the_window():
+    losses = np.full((15, 2), 2.0)
+    losses[5:8] = 1.0  # within the window around 6, which is 3 to 9
+    losses[12] = 0.0  # outside of it
+    np.testing.assert_allclose(sensitivity.sensitivity(losses, 6), (4 * 2 + 3 * 1) / 7 - 1)
+    assert sensitivity.sensitivity(losses, 14).shape == (2,)  # a window at the edge is shifted inside
+    np.testing.assert_allclose(sensitivity.sensitivity(losses, 14), 6 * 2 / 7)
+
+
+def test_opt1_fails_when_adam_is_the_more_sensitive_one():
+    verdict = sensitivity.CLAIM.judge(interval.difference([0.1, 0.2, 0.15, 0.12, 0.18], [0.9, 1.0, 0.95, 1.1, 0.9]))
+    assert verdict.outcome == "fails"
+
+
+def test_steps_to_target_is_exact_for_an_exponential():
+    at = np.arange(0, 101, 5)
+    rate = np.array([0.1, 0.05, 0.01])
+    losses = np.exp(-rate * at[:, None])
+    needed = momentum.steps_to(np.exp(-2.0), at, losses)
+    np.testing.assert_allclose(needed, [20, 40, np.inf])
+
+
+def test_quadratic_losses_against_the_closed_form_of_gradient_descent():
+    eigenvalues = torch.tensor([0.1, 1.0], dtype=torch.float64)
+    losses = momentum.quadratic_losses(SGD(0.5), eigenvalues, 20)
+    steps = np.arange(20)
+    expected = (0.1 * 0.95 ** (2 * steps) + 0.5 ** (2 * steps)) / 1.1
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)
+
+
+def test_the_optimal_constants_give_the_predicted_contraction():
+    eigenvalues = torch.logspace(-2, 0, 100, dtype=torch.float64)
+    heavy = momentum.quadratic_losses(Momentum(4 / 1.1**2, (9 / 11) ** 2), eigenvalues, 400)
+    plain = momentum.quadratic_losses(SGD(2 / 1.01), eigenvalues, 400)
+    assert (heavy[300] / heavy[200]) ** (1 / 200) == pytest.approx(9 / 11, rel=0.01)
+    assert (plain[399] / plain[299]) ** (1 / 200) == pytest.approx(99 / 101, rel=1e-3)
+
+
+def test_wins_compare_each_rule_at_its_own_best_rate_on_scored_seeds_only():
+    losses = np.full((2, 3, 4), 9.0)  # rules, rates, seeds: two tuning seeds, then two scored
+    losses[0, 1] = [1, 1, 5, 5]  # momentum's best rate on the tuning seeds
+    losses[0, 2] = [2, 2, 0, 0]  # lower on the scored seeds, but not chosen
+    losses[1, 0] = [1, 1, 4, 6]  # Nesterov's best
+    np.testing.assert_array_equal(nesterov.won(losses, 2), [1, 0])
+
+
+def test_noisy_quadratics_reach_the_stationary_loss_of_heavy_ball():
+    # E[h theta^2] / 2 with Var = lr s^2 (1 + beta) / (h (1 - beta) (2 (1 + beta) - lr h)), summed over 50 eigenvalues.
+    seeds = list(range(400))
+    losses = nesterov.descended(2.0, 400, seeds)[0, 4]  # momentum at lr 0.1
+    lr, beta = nesterov.RATES[4], 0.9
+    grid = 2.0 ** -np.linspace(0, 1, 10_001)
+    each = lr * nesterov.NOISE**2 * (1 + beta) / ((1 - beta) * (2 * (1 + beta) - lr * grid)) / 2
+    expected, error = 50 * each.mean(), losses.std(ddof=1) / len(seeds) ** 0.5
+    assert abs(losses.mean() - expected) < 4 * error
+
+
+def test_mean_squared_gradient_is_that_of_the_same_batches_one_by_one():
+    problem = digits_mlp(Context())
+    run = adaptive.train(problem, adaptive.Recipe(Adam(1e-3), 2, 16, evaluate=0), 2)
+    squared = adaptive.mean_squared_gradient(problem, run, 3, seed=5)
+    stream = adaptive.generator(5, "fresh batches")
+    expected = torch.zeros_like(squared)
+    for _ in range(3):
+        rows = torch.randint(len(problem.data.train), (1, adaptive.BATCH), generator=stream)
+        batch = Batch.of(problem.data.train, rows)
+        for member in range(2):
+            module = run.final.module(member)
+            loss = torch.nn.functional.cross_entropy(module(batch.inputs), batch.targets)
+            parts = torch.autograd.grad(loss, list(module.parameters()))
+            expected[member] += torch.cat([part.flatten() for part in parts]) ** 2 / 3
+    torch.testing.assert_close(squared, expected, rtol=1e-4, atol=1e-10)
+
+
+def test_effective_rates_are_those_of_the_bias_corrected_second_moment():
+    problem = digits_mlp(Context())
+    run = adaptive.train(problem, adaptive.Recipe(Adam(1e-3), 1, 16, evaluate=0), 1)
+    slope = run.state.slots["first_moment"] / (1 - 0.9)  # after one step both moments are those of one gradient
+    expected = 1e-3 / (slope.abs() + 1e-8)
+    large = slope.abs() > 1e-4
+    torch.testing.assert_close(adaptive.effective_rates(run)[large], expected[large], rtol=1e-3, atol=0)
+
+
+def test_by_tensor_takes_each_tensor_by_itself():
+    layout = digits_mlp(Context()).layout
+    values = torch.cat([torch.full((entry.size,), float(i)) for i, entry in enumerate(layout)])[None]
+    for median in (True, False):
+        np.testing.assert_allclose(adaptive.by_tensor(layout, values, median=median), [range(len(layout.entries))])
+
+
+def test_the_test_set_is_cut_in_two_halves_that_do_not_overlap():
+    validation, held_out = generalization.halves(Context())
+    first, second = validation.data.test.inputs, held_out.data.test.inputs
+    assert len(first) == len(second) == 500
+    assert not (first[:, None] == second[None]).all(2).any()
+
+
+def test_every_claim_has_its_part():
+    assert sorted(claim.id for claim in STUDY.claims) == [f"OPT{i}" for i in range(1, 8)]
