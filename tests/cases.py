@@ -1,6 +1,6 @@
 """Small foreign models with data, as users bring them: what every part of the core must be able to hold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ class Case:
     targets: Any
     loss: Any = "cross_entropy"
     stochastic: bool = False
+    stackable: bool = True
 
     def problem(self, **changes: Any) -> Problem:
         options = {"model": self.model, "data": (self.inputs, self.targets), "loss": self.loss} | changes
@@ -171,6 +172,10 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, CLASSES))
 
 
+def regressor() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2))
+
+
 def dropout() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, CLASSES))
 
@@ -187,9 +192,7 @@ X, Y, TOKENS = _normal(4), _whole(CLASSES), _whole(5, 3)
 
 CASES = [
     Case("mlp", mlp, X, Y),
-    Case(
-        "regression", lambda: nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 2)), X, X[:, :2], "squared_error"
-    ),
+    Case("regression", regressor, X, X[:, 2:], "squared_error"),
     Case("logits", lambda: nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), X, (Y > 0).float(), "logistic"),
     Case("batchnorm", Convolutional, _normal(1, 4, 4), Y),
     Case("tied", Tied, TOKENS, TOKENS.roll(-1, 1)),
@@ -201,7 +204,7 @@ CASES = [
     Case("fused attention", Fused, TOKENS, Y),
     Case("encoder", Encoder, TOKENS, Y),
     Case("frozen", Frozen, X, Y),
-    Case("recurrent", Recurrent, X, Y),
+    Case("recurrent", Recurrent, X, Y, stackable=False),
     Case("dropout", dropout, X, Y, stochastic=True),
 ]
 CASE = {case.name: case for case in CASES}
@@ -211,6 +214,17 @@ DETERMINISTIC = [case for case in CASES if not case.stochastic]
 def every(cases: list[Case]) -> pytest.MarkDecorator:
     """Parametrize a test over cases."""
     return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+
+
+def every_with(cases: list[Case], plans: Mapping[str, Any]) -> pytest.MarkDecorator:
+    """Parametrize a test over cases and the plans (by name) that they allow."""
+    pairs = [
+        pytest.param(case, plan, id=f"{case.name}-{name}")
+        for case in cases
+        for name, plan in plans.items()
+        if case.stackable or name in ("looped", "auto")
+    ]
+    return pytest.mark.parametrize(("case", "plan"), pairs)
 
 
 def mean_loss(case: Case, outputs: Any, targets: Any) -> Tensor:

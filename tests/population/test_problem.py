@@ -1,6 +1,6 @@
 import pytest
 import torch
-from cases import CASE, CASES, X, Y, Case, every, fingerprint, mlp
+from cases import CASE, CASES, Case, X, Y, every, fingerprint, mlp
 from torch import Tensor, nn
 
 import thalweg as tw
@@ -153,7 +153,7 @@ def test_losses_that_cannot_be_called_say_with_what() -> None:
 
 
 def test_models_that_are_none() -> None:
-    with pytest.raises(UsageError, match="must be a function that returns an nn.Module, or an nn.Module; got str"):
+    with pytest.raises(UsageError, match=r"must be a function that returns an nn.Module, or an nn.Module; got str"):
         Problem("mlp", (X, Y))
     with pytest.raises(UsageError, match=r"model\(\) returned Tensor; it must return a fresh nn.Module"):
         Problem(lambda: X, (X, Y))

@@ -126,7 +126,7 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
         try:
             parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
         except (RuntimeError, ValueError) as error:
-            if "vmap" not in str(error):
+            if "vmap" not in str(error) and "atching rule" not in str(error):
                 raise
             rows = _arguments(population, batch, extra, 1)
             parts = [_in_front(row(*_single(arguments, shared=batch.shared))) for arguments in rows]

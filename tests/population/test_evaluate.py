@@ -1,0 +1,105 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from cases import CASE, CASES, CLASSES, Case, X, Y, every_with, mean_loss, mlp, plain_call
+from torch import Tensor, nn
+
+from thalweg.data import Examples, own
+from thalweg.population import Evaluator, Problem, evaluate
+
+PLANS = ("stacked", "looped", "auto")
+over_plans = pytest.mark.parametrize("plan", PLANS)
+
+
+@every_with(CASES, {plan: plan for plan in PLANS})
+def test_losses_are_those_of_separate_modules_in_evaluation_mode(case: Case, plan: str) -> None:
+    problem = case.problem(dtype=torch.float64)
+    population = problem.initialize(3)
+    got = evaluate(problem, population, plan=plan)["loss"]
+    train = problem.data.train
+    for member in range(3):
+        with torch.no_grad():
+            wanted = mean_loss(case, plain_call(population.module(member).eval(), train.inputs), train.targets)
+        torch.testing.assert_close(got[member], wanted, rtol=1e-12, atol=0)
+
+
+def _large(count: int) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn(count, 4, generator=draw, dtype=torch.float64)
+    return x, torch.randint(CLASSES, (count,), generator=draw)
+
+
+@pytest.mark.parametrize("count", [1, 511, 512, 513, 1300])
+@over_plans
+def test_means_are_over_examples_however_they_are_cut(count: int, plan: str) -> None:
+    x, y = _large(count)
+    problem = Problem(mlp, (x, y), dtype=torch.float64)
+    population = problem.initialize(2)
+    got = evaluate(problem, population, plan=plan)
+    for member in range(2):
+        outputs = population.module(member)(x)
+        torch.testing.assert_close(got["loss"][member], F.cross_entropy(outputs, y).detach(), rtol=1e-12, atol=0)
+        assert float(got["accuracy"][member]) == pytest.approx((outputs.argmax(1) == y).double().mean().item())
+
+
+def test_a_limit_takes_the_first_examples() -> None:
+    x, y = _large(700)
+    problem = Problem(mlp, (x, y), dtype=torch.float64)
+    population = problem.initialize(2)
+    first = evaluate(problem, population, Examples(x[:600], y[:600]))
+    limited = Evaluator(problem, population, problem.data.train, limit=600)()
+    assert torch.equal(first["loss"], limited["loss"])
+    assert Evaluator(problem, population, problem.data.train, limit=9_999).count == 700
+
+
+def test_held_out_examples_are_the_default() -> None:
+    x, y = _large(50)
+    problem = Problem(mlp, own((x, y), (x[:10], y[:10])), dtype=torch.float64)
+    population = problem.initialize(2)
+    held_out = evaluate(problem, population, Examples(x[:10], y[:10]))
+    assert torch.equal(evaluate(problem, population)["loss"], held_out["loss"])
+
+
+def test_accuracy_of_one_logit_and_of_sequences() -> None:
+    logits = CASE["logits"].problem(dtype=torch.float64)
+    population = logits.initialize(3)
+    outputs = torch.stack([population.module(i)(logits.data.train.inputs) for i in range(3)])
+    wanted = ((outputs > 0) == (logits.data.train.targets > 0)).double().mean(1)
+    torch.testing.assert_close(evaluate(logits, population)["accuracy"], wanted)
+    tied = CASE["tied"].problem(dtype=torch.float64)
+    members = tied.initialize(3)
+    outputs = torch.stack([members.module(i)(tied.data.train.inputs) for i in range(3)])
+    wanted = (outputs.argmax(-1) == tied.data.train.targets).double().mean((1, 2))
+    torch.testing.assert_close(evaluate(tied, members)["accuracy"], wanted)
+
+
+@pytest.mark.parametrize("plan", ["stacked", "looped"])
+def test_as_many_members_as_examples_and_classes_are_not_mixed_up(plan: str) -> None:
+    problem = Problem(mlp, (X[:3], Y[:3]), dtype=torch.float64, loss=lambda out, y: F.cross_entropy(out, y))
+    named = Problem(mlp, (X[:3], Y[:3]), dtype=torch.float64)
+    population = problem.initialize(3)
+    wanted = [F.cross_entropy(population.module(i)(X[:3].double()), Y[:3]).item() for i in range(3)]
+    assert evaluate(problem, population, plan=plan)["loss"].tolist() == pytest.approx(wanted, rel=1e-12)
+    assert evaluate(named, population, plan=plan)["loss"].tolist() == pytest.approx(wanted, rel=1e-12)
+    right = [(population.module(i)(X[:3].double()).argmax(1) == Y[:3]).double().mean().item() for i in range(3)]
+    assert evaluate(named, population, plan=plan)["accuracy"].tolist() == pytest.approx(right)
+
+
+@over_plans
+def test_metrics_of_ones_own(plan: str) -> None:
+    margin = lambda out, y: out.gather(-1, y[:, None]).squeeze(-1) - out.amax(-1)  # noqa: E731
+    problem = Problem(mlp, (X, Y), metrics={"margin": margin}, dtype=torch.float64)
+    population = problem.initialize(3)
+    got = evaluate(problem, population, plan=plan)
+    assert set(got) == {"loss", "margin"}
+    wanted = torch.stack([margin(population.module(i)(X.double()), Y).mean().detach() for i in range(3)])
+    torch.testing.assert_close(got["margin"], wanted)
+
+
+def test_a_single_example_and_batch_normalization() -> None:
+    model = lambda: nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.Linear(5, 3))  # noqa: E731
+    problem = Problem(model, (X, Y), dtype=torch.float64)
+    population = problem.initialize(2)
+    got = evaluate(problem, population, Examples(X[:1].double(), Y[:1]))["loss"]
+    wanted = [F.cross_entropy(population.module(i).eval()(X[:1].double()), Y[:1]).item() for i in range(2)]
+    assert got.tolist() == pytest.approx(wanted, rel=1e-12)
