@@ -1,0 +1,243 @@
+"""Every convention against formulas in NumPy, and what no convention may depend on."""
+
+import functools
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from optim.reference import RULES as REFERENCES
+from torch import Tensor
+
+from thalweg import optim, sweep
+from thalweg.errors import UsageError
+from thalweg.optim import Rule, Updater, Values
+from thalweg.optim import rule as rule_module
+
+MEMBERS, PARAMETERS, STEPS = 5, 7, 50
+DECAYED = {"weight_decay": np.array([0.0, 0.01, 0.1, 0.03, 0.2])}
+BASE: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": np.array([0.02, 0.05, 0.1, 0.2, 0.3])},
+    "Momentum": {"lr": np.array([0.02, 0.05, 0.1, 0.2, 0.3]), "beta": np.array([0.0, 0.5, 0.9, 0.95, 0.8])},
+    "Nesterov": {"lr": np.array([0.02, 0.05, 0.1, 0.2, 0.03]), "beta": np.array([0.0, 0.5, 0.9, 0.7, 0.8])},
+    "RMSprop": {
+        "lr": np.array([0.01, 0.02, 0.03, 0.1, 0.2]),
+        "alpha": np.array([0.0, 0.9, 0.99, 0.5, 0.95]),
+        "eps": np.array([1e-8, 1e-2, 1e-4, 1e-6, 1e-1]),
+    },
+    "Adam": {
+        "lr": np.array([0.01, 0.02, 0.03, 0.1, 0.2]),
+        "beta1": np.array([0.0, 0.9, 0.5, 0.95, 0.8]),
+        "beta2": np.array([0.0, 0.999, 0.9, 0.99, 0.95]),
+        "eps": np.array([1e-8, 1e-2, 1e-4, 1e-6, 1e-1]),
+    },
+}
+BASE["AdamW"] = BASE["Adam"]
+DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
+
+
+def _conventions() -> list[tuple[str, dict[str, Any]]]:
+    cases: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in BASE]
+    cases += [(name, {"decay": decay, **DECAYED}) for name in BASE for decay in DECAYS]
+    cases += [("Momentum", {"form": f, "start": s}) for f in ("ema", "lr_inside") for s in ("zero", "first_gradient")]
+    cases += [("Nesterov", {"look": k, "form": f}) for k in ("beta", "full") for f in ("sum", "ema", "lr_inside")]
+    cases += [("Nesterov", {"look": "reformulated"}), ("RMSprop", {"eps_inside": True})]
+    cases += [
+        ("Adam", {"eps_place": place, "bias_correction": corrected})
+        for place in ("outside", "inside", "uncorrected")
+        for corrected in (True, False)
+    ]
+    return cases
+
+
+def _name(value: Any) -> str:
+    return (
+        value if isinstance(value, str) else "-".join(str(v) for v in value.values() if not isinstance(v, np.ndarray))
+    )
+
+
+conventions = pytest.mark.parametrize(("name", "options"), _conventions(), ids=_name)
+SLOPES = np.random.default_rng(1).uniform(0.1, 1.5, (MEMBERS, PARAMETERS))
+START = np.random.default_rng(2).normal(size=(MEMBERS, PARAMETERS))
+
+
+@functools.cache
+def _noise(t: int) -> np.ndarray:
+    return np.random.default_rng(1000 + t).normal(size=(MEMBERS, PARAMETERS))
+
+
+def _gradient(theta: np.ndarray, t: int) -> np.ndarray:
+    """A nonlinear landscape with noise, of each entry on its own."""
+    return SLOPES * theta + 0.3 * np.sin(3 * theta) + 0.5 * _noise(t)
+
+
+def _multiplier(t: int) -> float:
+    return 0.2 + 0.8 * abs(np.cos(t / 7))
+
+
+def _rule(name: str, numbers: dict[str, Any], options: dict[str, Any]) -> Rule:
+    chosen = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
+    return getattr(optim, name)(**{k: 0.1 for k in numbers if k == "lr"}, **chosen)
+
+
+def _values(numbers: dict[str, Any], t: int, dtype: torch.dtype, rows: Any = slice(None)) -> Values:
+    """The step's values; numbers of length 1 become floats, as in training."""
+    chosen = {name: np.atleast_1d(value)[rows] for name, value in numbers.items()}
+    chosen["lr"] = chosen["lr"] * _multiplier(t)
+    columns = {k: torch.tensor(v, dtype=dtype)[:, None] if len(v) > 1 else float(v[0]) for k, v in chosen.items()}
+    return Values(columns | {"schedule": _multiplier(t)}, t)
+
+
+def _path(
+    name: str,
+    options: dict[str, Any],
+    dtype: torch.dtype = torch.float64,
+    rows: Any = slice(None),
+    columns: Any = slice(None),
+    poison: int | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """theta after all steps, for some members and columns only where asked."""
+    numbers = BASE[name] | {k: v for k, v in options.items() if isinstance(v, np.ndarray)}
+    rule = _rule(name, numbers, options)
+    theta = torch.tensor(START[rows][:, columns], dtype=dtype)
+    updater = Updater(rule, theta)
+    point = theta.clone()
+    for t in range(1, STEPS + 1):
+        h = _values(numbers, t, dtype, rows)
+        if rule.looks_ahead:
+            updater.look_ahead(h, out=point)
+        else:
+            point.copy_(theta)
+        full = np.zeros((MEMBERS, PARAMETERS))
+        selected = np.arange(MEMBERS)[rows][:, None], np.arange(PARAMETERS)[columns]
+        full[selected] = point.double().numpy()
+        gradient = torch.tensor(_gradient(full, t)[selected], dtype=dtype)
+        if poison is not None and t >= 10:
+            gradient[poison] = torch.nan
+        updater.step(gradient, h)
+    return theta, updater.state
+
+
+@conventions
+def test_fifty_steps_equal_the_formulas(name: str, options: dict[str, Any]) -> None:
+    got, _ = _path(name, options)
+    for member in range(MEMBERS):
+        numbers = {k: float(v[member]) for k, v in (BASE[name] | options).items() if isinstance(v, np.ndarray)}
+        flags = {k: v for k, v in options.items() if not isinstance(v, np.ndarray)}
+        if name == "AdamW":
+            flags = {"decay": "lr_coupled"} | flags
+
+        def gradient(theta: np.ndarray, t: int, member: int = member) -> np.ndarray:
+            return SLOPES[member] * theta + 0.3 * np.sin(3 * theta) + 0.5 * _noise(t)[member]
+
+        if name == "AdamW" and "weight_decay" not in options:
+            numbers["weight_decay"] = 0.0
+        path = REFERENCES[name](START[member].copy(), gradient, _multiplier, numbers | flags)
+        wanted = next(islice(path, STEPS - 1, None))
+        np.testing.assert_allclose(got[member].numpy(), wanted, rtol=1e-12, atol=1e-13)
+
+
+@conventions
+def test_float32_follows_to_rounding(name: str, options: dict[str, Any]) -> None:
+    exact, _ = _path(name, options)
+    got, _ = _path(name, options, torch.float32)
+    torch.testing.assert_close(got.double(), exact, rtol=1e-4, atol=1e-4)
+
+
+@conventions
+def test_a_member_alone_goes_the_same_way(name: str, options: dict[str, Any]) -> None:
+    together, _ = _path(name, options)
+    for member in (1, 4):
+        alone, _ = _path(name, options, rows=[member])
+        torch.testing.assert_close(alone[0], together[member], rtol=1e-13, atol=1e-14)
+
+
+@conventions
+def test_order_of_members_and_parameters_and_splitting_change_no_bit(name: str, options: dict[str, Any]) -> None:
+    together, _ = _path(name, options)
+    rows, columns = [3, 1, 4, 0, 2], [6, 2, 0, 5, 1, 3, 4]
+    assert torch.equal(_path(name, options, rows=rows)[0], together[rows])
+    assert torch.equal(_path(name, options, columns=columns)[0], together[:, columns])
+    parts = [_path(name, options, columns=part)[0] for part in (slice(0, 3), slice(3, 7))]
+    torch.testing.assert_close(torch.cat(parts, 1), together, rtol=1e-14, atol=1e-15)
+
+
+@conventions
+@pytest.mark.parametrize("size", [3, 16])
+def test_blocks_change_nothing(name: str, options: dict[str, Any], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, state = _path(name, options)
+    monkeypatch.setattr(rule_module, "_BLOCK", size)
+    blocked, blocked_state = _path(name, options)
+    torch.testing.assert_close(blocked, whole, rtol=1e-14, atol=1e-15)
+    for slot, matrix in state.items():
+        torch.testing.assert_close(blocked_state[slot], matrix, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize(("members", "parameters", "size"), [(5, 7, 1), (5, 7, 6), (5, 7, 20), (3, 100, 33), (1, 1, 9)])
+def test_blocks_cover_theta_once(members: int, parameters: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rule_module, "_BLOCK", size)
+    theta = torch.zeros(members, parameters)
+    blocks = Updater(optim.SGD(0.1), theta).blocks
+    for block in blocks:
+        assert block.theta.numel() <= max(size, 1)
+        block.theta.add_(1)
+    assert torch.equal(theta, torch.ones_like(theta))
+
+
+@conventions
+def test_a_member_that_is_not_finite_changes_no_other_bit(name: str, options: dict[str, Any]) -> None:
+    healthy, _ = _path(name, options)
+    sick, _ = _path(name, options, poison=2)
+    others = [0, 1, 3, 4]
+    assert torch.equal(sick[others], healthy[others])
+    assert sick[2].isnan().all()
+
+
+def test_members_that_are_not_alive_keep_theta_and_state() -> None:
+    theta = torch.tensor(START)
+    updater = Updater(optim.AdamW(0.1), theta)
+    h = Values({"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 1.0}, 1)
+    alive = torch.tensor([True, False, True, True, False])
+    gradient = torch.ones_like(theta)
+    gradient[1] = torch.inf
+    updater.step(gradient, h, alive)
+    assert torch.equal(theta[~alive], torch.tensor(START)[~alive])
+    assert all(torch.equal(matrix[~alive], torch.zeros(2, PARAMETERS).double()) for matrix in updater.state.values())
+    assert (theta[alive] != torch.tensor(START)[alive]).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: optim.SGD(-0.1), "SGD lr must be finite and not negative; got -0.1"),
+        (lambda: optim.SGD(float("nan")), "SGD lr must be finite and not negative; got nan"),
+        (lambda: optim.SGD(sweep.values([0.1, -1])), "SGD lr must be finite and not negative; got -1"),
+        (lambda: optim.AdamW([0.1, -2]), "AdamW lr must be finite and not negative; got -2"),
+        (lambda: optim.Adam(0.1, beta2=1.0), r"Adam beta2 must lie in \[0, 1\); got 1"),
+        (lambda: optim.Momentum(0.1, beta=-0.1), r"Momentum beta must lie in \[0, 1\); got -0.1"),
+        (lambda: optim.RMSprop(0.1, alpha=1.5), r"RMSprop alpha must lie in \[0, 1\); got 1.5"),
+        (lambda: optim.SGD(0.1, weight_decay=-1), "SGD weight_decay must be finite and not negative; got -1"),
+        (lambda: optim.Adam(0.1, eps=-1e-8), "Adam eps must be finite and not negative; got -1e-08"),
+        (
+            lambda: optim.SGD(0.1, decay="L2"),
+            "decay is one of l2, lr_coupled, schedule_coupled, constant; got 'L2'",
+        ),
+        (lambda: optim.Momentum(0.1, form="mean"), "Momentum form is one of sum, ema, lr_inside; got 'mean'"),
+        (lambda: optim.Momentum(0.1, start="one"), "Momentum start is one of zero, first_gradient; got 'one'"),
+        (lambda: optim.Nesterov(0.1, look="far"), "Nesterov look is one of beta, full, reformulated; got 'far'"),
+        (lambda: optim.Nesterov(0.1, form="Sum"), "Nesterov form is one of sum, ema, lr_inside; got 'Sum'"),
+        (lambda: optim.Nesterov(0.1, look="reformulated", form="ema"), "is defined for form=\"sum\"; got form='ema'"),
+        (
+            lambda: optim.Adam(0.1, eps_place="under"),
+            "eps_place is one of outside, inside, uncorrected; got 'under'",
+        ),
+    ],
+)
+def test_hyper_parameters_that_cannot_be_meant(build: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        build()
+
+
+def test_every_rule_is_listed_under_its_name() -> None:
+    assert {rule.__name__.lower(): rule for rule in optim.RULES.values()} == optim.RULES
