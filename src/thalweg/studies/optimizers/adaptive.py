@@ -58,8 +58,8 @@ def by_tensor(layout: Layout, values: torch.Tensor, *, median: bool) -> NDArray[
 
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT4."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=12))
-    steps, batches = context.pick(quick=80, full=600), context.pick(quick=10, full=50)
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=10))
+    steps, batches = context.pick(quick=80, full=400), context.pick(quick=10, full=40)
     data = text(context=CONTEXT)
     data = data.subset(test=64, seed=0)
     vocabulary = len(data.facts["vocabulary"])

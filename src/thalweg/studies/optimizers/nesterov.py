@@ -34,7 +34,7 @@ RATES = np.logspace(-3, 0, 7)  # half decades
 NOISE = 0.1
 
 
-def trained(context: Context, problem: Problem, steps: int, batch: int | None, seeds: list[int], label: str) -> Array:
+def trained(context: Context, problem: Problem, steps: int, batch: int, seeds: list[int], label: str) -> Array:
     """Final training loss: (rules, rates, seeds); infinite where it diverged."""
     losses = []
     for rule in RULES.values():
@@ -82,7 +82,7 @@ def decide(context: Context) -> Iterator[Finding]:
     problems = {"digits MLP": (digits_mlp, 128), "MNIST-1D MLP": (mnist1d_mlp, 128), "teacher": (teacher_mlp, 128)}
     if context.scale == "full":
         problems |= {
-            "digits MLP, full batch": (digits_mlp, None),
+            "digits MLP, batch 512": (digits_mlp, 512),
             "modular addition": (modular_mlp, 128),
             "digits convnet": (digits_convnet, 64),
         }
