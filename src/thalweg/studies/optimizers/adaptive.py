@@ -31,6 +31,7 @@ CLAIM = Claim(
     "the root.",
 )
 CONTEXT, BATCH = 32, 32
+NO_GRADIENT = 1e-15  # mean squares below it are rounding
 LR, BETA2, EPS = 1e-3, 0.999, 1e-8
 
 
@@ -68,10 +69,13 @@ def decide(context: Context) -> Iterator[Finding]:
     run = train(problem, recipe, seeds, watch=labelled(context, "OPT4, language model"))
     layout = problem.layout
     squared = by_tensor(layout, mean_squared_gradient(problem, run, batches, context.seed), median=False)
-    rates = by_tensor(layout, effective_rates(run), median=True)
+    # The keys' bias has no gradient at all: it adds the same to every score of a query, and softmax does not see it.
+    used = squared.min(0) > NO_GRADIENT
+    squared, rates = squared[:, used], by_tensor(layout, effective_rates(run), median=True)[:, used]
+    entries = [entry for entry, kept in zip(layout, used, strict=True) if kept]
     correlations = np.array([stats.spearmanr(*pair).statistic for pair in zip(squared, rates, strict=True)])
-    kinds = sorted({entry.kind for entry in layout})
-    of_kind = {kind: np.array([entry.kind == kind for entry in layout]) for kind in kinds}
+    kinds = sorted({entry.kind for entry in entries})
+    of_kind = {kind: np.array([entry.kind == kind for entry in entries]) for kind in kinds}
     typical = {kind: float(np.median(squared[:, chosen])) for kind, chosen in of_kind.items()}
     verdict = CLAIM.judge(
         interval.mean(correlations),
@@ -85,7 +89,7 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         x=Axis("mean squared gradient on fresh batches", scale="log"),
         y=Axis("median effective rate", scale="log"),
-        caption=f"Byte-level transformer, {len(layout.entries)} tensors, {len(seeds)} seeds, after {steps} steps.",
+        caption=f"Byte-level transformer, {len(entries)} tensors, {len(seeds)} seeds, after {steps} steps.",
     )
     larger = "larger" if typical["embedding"] > typical["output"] else "smaller"
     yield Finding(
