@@ -121,7 +121,8 @@ class Problem:
                 raise ModelError(msg) from error
             check_shapes(self.loss, outputs, targets)
             for rows in (self.data.train, self.data.test):
-                if self.loss is LOSSES["cross_entropy"] and isinstance(rows, Examples):
+                named = self.loss is LOSSES["cross_entropy"] and isinstance(outputs, Tensor)
+                if named and isinstance(rows, Examples) and isinstance(rows.targets, Tensor):
                     check_classes(rows.targets, outputs.shape[-1])
             if isinstance(self.loss, UserLoss):
                 try:
