@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import thalweg as tw
@@ -98,28 +97,38 @@ def _multiplier(t: int) -> float:
 
 
 @functools.cache
-def _stream(seed: int) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
-    """A seed's first weights and its batches."""
+def _stream(seed: int) -> tuple[Tensor, list[tuple[np.ndarray, np.ndarray]]]:
+    """A seed's first weights, and its batches: inputs and one-hot targets."""
     start = tw.Problem(_model, (X, Y), dtype=torch.float64).initialize([seed]).theta[0]
     batches = []
     for t in range(STEPS):
         epoch, k = divmod(t, EXAMPLES // BATCH)
         order = torch.randperm(EXAMPLES, generator=generator(seed, "order", epoch))
         chosen = order[k * BATCH : (k + 1) * BATCH]
-        batches.append((X[chosen], Y[chosen]))
+        batches.append((X[chosen].numpy(), np.eye(3)[Y[chosen]]))
     return start, batches
+
+
+def _gradient(theta: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of the mean cross-entropy of softmax(W tanh(V x)), by hand: half the time of autograd on so small a net."""
+    v, w = theta[:20].reshape(5, 4), theta[20:].reshape(3, 5)
+    hidden = np.tanh(x @ v.T)
+    odds = np.exp(hidden @ w.T)
+    fault = (odds / odds.sum(1, keepdims=True) - y) / len(x)
+    return np.concatenate([((fault @ w * (1 - hidden**2)).T @ x).ravel(), (fault.T @ hidden).ravel()])
 
 
 def _torch_run(peer: Peer, member: int) -> Tensor:
     """One plain training loop: theta after all steps."""
-    numbers, mask = {k: v[member // 4] for k, v in peer.numbers.items()}, MASKS[member]
+    numbers, mask = {k: v[member // 4] for k, v in peer.numbers.items()}, MASKS[member].numpy()
     start, batches = _stream(SEEDS[member % 4])
-    theta = (start * mask).requires_grad_()
+    theta = nn.Parameter(start * MASKS[member])
+    theta.grad = torch.zeros_like(theta)
+    seen, slope = theta.detach().numpy(), theta.grad.numpy()  # the same memory
     optimizer = peer.torchs([theta], **numbers)
     for t, (x, y) in enumerate(batches, 1):
         optimizer.param_groups[0]["lr"] = numbers["lr"] * _multiplier(t)
-        loss = F.cross_entropy((x @ theta[:20].view(5, 4).T).tanh() @ theta[20:].view(3, 5).T, y)
-        theta.grad = torch.autograd.grad(loss, theta)[0] * mask
+        slope[:] = mask * _gradient(seen, x, y)
         optimizer.step()
     return theta.detach()
 
