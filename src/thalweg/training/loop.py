@@ -109,8 +109,10 @@ class Loop:
         """Mark members whose loss or gradient is not finite; they will not be updated again."""
         if math.isfinite(float(losses.sum() + self.gradient.sum())):
             return
-        finite = torch.isfinite(losses) & torch.isfinite(self.gradient.sum(1))
-        self.state.diverged_at[self.alive & ~finite] = self.state.step + 1
+        self._freeze(torch.isfinite(losses) & torch.isfinite(self.gradient.sum(1)), self.state.step + 1)
+
+    def _freeze(self, finite: Tensor, step: int) -> None:
+        self.state.diverged_at[self.alive & ~finite] = step
         self.alive &= finite
         self.any_dead = not bool(self.alive.all())
 
@@ -121,6 +123,8 @@ class Loop:
             state.snapshots[recipe.snapshot_steps.index(state.step)] = state.theta
         if state.step in recipe.evaluation_steps:
             row = recipe.evaluation_steps.index(state.step)
+            # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.
+            self._freeze(torch.isfinite(state.theta.sum(1)), state.step)
             dead = ~self.alive.cpu()
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():

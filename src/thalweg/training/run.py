@@ -23,7 +23,8 @@ class Run:
         axes: for every swept axis and "seed", the value of each member (members,).
         final: the members after the last step.
         history: loss and metrics over the steps.
-        diverged_at: the step at which a member stopped being finite and was frozen, -1 where it did not: (members,).
+        diverged_at: the step at which a member stopped being finite and was frozen (0: it did not start
+            finite), -1 where it did not: (members,).
         plans: how gradients and outputs were evaluated ("gradient", "outputs"), for `train(plan=...)`.
         seconds: wall-clock time of training.
         state: all arrays of the run, for going on.

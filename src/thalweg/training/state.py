@@ -21,7 +21,7 @@ class State:
         theta: (members, parameters).
         buffers: the population's other tensors by name, members in front.
         slots: the rule's matrices by name, of theta's shape.
-        diverged_at: the step whose loss or gradient was not finite, -1 while there was none.
+        diverged_at: the step whose loss, gradient or result was not finite, -1 while there was none.
         metrics: by name (evaluations, members); NaN where not evaluated yet.
         batch_loss: the loss of every step's batch before its update: (steps, members).
         snapshots: theta at the snapshot steps: (snapshots, members, parameters).

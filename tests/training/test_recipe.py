@@ -1,0 +1,139 @@
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from thalweg import optim, sweep
+from thalweg.errors import UsageError
+from thalweg.schedules import Constant, Cosine, Warmup
+from thalweg.training import Recipe, Unfolded
+
+SGD = optim.SGD(0.1)
+LIKE = torch.zeros(1, 1, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("build", "sentence"),
+    [
+        (lambda: Recipe(SGD, 0), "Recipe steps must be an integer of at least 1; got 0"),
+        (lambda: Recipe(SGD, -3), "Recipe steps must be an integer of at least 1; got -3"),
+        (lambda: Recipe(SGD, 1.5), "Recipe steps must be an integer of at least 1; got 1.5"),
+        (lambda: Recipe(0.1, 5), r"Recipe optimizer must be a rule such as optim.AdamW\(lr=1e-3\); got 0.1"),
+        (lambda: Recipe(SGD, 5, batch_size=0), "batch_size must be a whole number of at least 1, or None.*; got 0"),
+        (lambda: Recipe(SGD, 5, batch_size=2.5), "batch_size must be a whole number of at least 1.*; got 2.5"),
+        (lambda: Recipe(SGD, 5, batch_size=sweep.values([4, 0])), "batch_size must be a whole number"),
+        (lambda: Recipe(SGD, 5, spacing="cubic"), "Recipe spacing is one of linear, log; got 'cubic'"),
+        (lambda: Recipe(SGD, 5, evaluate=-1), "Recipe evaluate must be a count, or steps from 0 to 5; got -1"),
+        (lambda: Recipe(SGD, 5, evaluate=(1, 6)), r"Recipe evaluate must be .* from 0 to 5; got \[6\]"),
+        (lambda: Recipe(SGD, 5, snapshot=[-1]), r"Recipe snapshot must be .* from 0 to 5; got \[-1\]"),
+        (lambda: Recipe(SGD, 5, clip_norm=0), "Recipe clip_norm must be positive, or None for no clipping; got 0"),
+        (lambda: Recipe(SGD, 5, clip_norm=sweep.values([1, -1])), "Recipe clip_norm must be positive"),
+        (lambda: Recipe(SGD, 5, evaluate_train_on=0), "evaluate_train_on must be at least 1, or None for all; got 0"),
+    ],
+)
+def test_recipes_that_cannot_be_meant(build: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        build()
+
+
+def test_counted_steps_lie_evenly_with_both_ends() -> None:
+    assert Recipe(SGD, 100, evaluate=4).evaluation_steps == [0, 25, 50, 75, 100]
+    assert Recipe(SGD, 10, evaluate=0).evaluation_steps == [0, 10]
+    assert Recipe(SGD, 3, evaluate=50).evaluation_steps == [0, 1, 2, 3]
+    assert Recipe(SGD, 1000, evaluate=4, spacing="log").evaluation_steps == [0, 1, 10, 100, 1000]
+    assert Recipe(SGD, 10, evaluate=(3, 3, 1)).evaluation_steps == [0, 1, 3, 10]
+    assert Recipe(SGD, 10).snapshot_steps == []
+    assert Recipe(SGD, 10, snapshot=2).snapshot_steps == [0, 5, 10]
+    assert Recipe(SGD, 10, snapshot=[7, 0]).snapshot_steps == [0, 7]
+
+
+def test_sweeps_are_crossed_with_each_other_and_with_seeds_which_vary_fastest() -> None:
+    recipe = Recipe(
+        optim.AdamW(lr=sweep.values([1, 2]), weight_decay=sweep.values([0.5, 0.6, 0.7])),
+        5,
+        batch_size=sweep.values([8, 4]),
+    )
+    unfolded = Unfolded(recipe, [9, 3])
+    assert unfolded.members == 24
+    cells = list(zip(*(unfolded.axes[name].tolist() for name in unfolded.axes), strict=True))
+    assert list(unfolded.axes) == ["batch_size", "lr", "weight_decay", "seed"]
+    wanted = [(b, lr, w, s) for b in (8, 4) for lr in (1, 2) for w in (0.5, 0.6, 0.7) for s in (9, 3)]
+    assert cells == wanted
+    assert unfolded.seeds == [9, 3] * 12
+    assert unfolded.groups(10) == [(slice(0, 12), 8), (slice(12, 24), 4)]
+
+
+def test_sweeps_on_one_axis_go_together() -> None:
+    pairs = {"lr": sweep.values([0.1, 0.2], axis="pair"), "beta": sweep.values([0.5, 0.9], axis="pair")}
+    unfolded = Unfolded(Recipe(optim.Momentum(**pairs), 5), [0, 1])
+    assert unfolded.axes["lr"].tolist() == [0.1, 0.1, 0.2, 0.2]
+    assert unfolded.axes["beta"].tolist() == [0.5, 0.5, 0.9, 0.9]
+    assert unfolded.axes["pair"].tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("points", [[0.1, 0.2], (0.1, 0.2), np.array([0.1, 0.2]), torch.DoubleTensor([0.1, 0.2])])
+def test_lists_go_together(points: Any) -> None:
+    unfolded = Unfolded(Recipe(optim.Momentum(lr=points, beta=[0.5, 0.9]), 5), [0])
+    assert unfolded.axes["lr"].tolist() == [0.1, 0.2]
+    assert unfolded.axes["beta"].tolist() == [0.5, 0.9]
+
+
+def test_lengths_that_do_not_match_name_both() -> None:
+    with pytest.raises(UsageError, match=r"axis 'configuration' .* one length: lr has 2 values, beta has 3"):
+        Unfolded(Recipe(optim.Momentum(lr=[0.1, 0.2], beta=[0.5, 0.6, 0.7]), 5), [0])
+    clash = Recipe(SGD, 5, clip_norm=sweep.values([1, 2], axis="a"), schedule=Warmup(sweep.values([1, 2, 3], axis="a")))
+    with pytest.raises(UsageError, match=r"axis 'a' .*: clip_norm has 2 values, schedule.warmup has 3"):
+        Unfolded(clash, [0])
+    with pytest.raises(UsageError, match='A sweep may not use the axis "seed"'):
+        Unfolded(Recipe(optim.SGD(sweep.values([0.1, 0.2], axis="seed")), 5), [0])
+
+
+def test_a_batch_larger_than_the_data() -> None:
+    unfolded = Unfolded(Recipe(SGD, 5, batch_size=sweep.values([8, 65])), [0])
+    with pytest.raises(UsageError, match=r"batch_size=65 is larger than the training set of 64 examples; write"):
+        unfolded.groups(64)
+    assert unfolded.groups(65) == [(slice(0, 1), 8), (slice(1, 2), 65)]
+    assert Unfolded(Recipe(SGD, 5), [0, 1]).groups(64) == [(slice(0, 2), 64)]
+
+
+def test_values_of_a_step_are_numbers_or_columns() -> None:
+    recipe = Recipe(
+        optim.AdamW(lr=sweep.values([0.1, 0.2]), beta1=0.8, weight_decay=sweep.values([0.3, 0.3], axis="w")),
+        10,
+        schedule=Cosine(warmup=sweep.values([2, 4], axis="lr")),
+    )
+    h = Unfolded(recipe, [0]).at(3, LIKE)
+    multipliers = [0.5 * (1 + math.cos(math.pi / 8)), 3 / 4]
+    wanted = [0.1 * multipliers[0], 0.1 * multipliers[0], 0.2 * multipliers[1], 0.2 * multipliers[1]]
+    assert h.lr.shape == (4, 1)
+    np.testing.assert_allclose(h.lr.flatten().numpy(), wanted, rtol=1e-14)
+    np.testing.assert_allclose(h.schedule.flatten().numpy(), np.repeat(multipliers, 2), rtol=1e-14)
+    assert (h.beta1, h.weight_decay, h.step) == (0.8, 0.3, 3)
+
+
+def test_a_schedule_alone_may_be_swept() -> None:
+    unfolded = Unfolded(Recipe(optim.SGD(0.5), 10, schedule=Cosine(final=sweep.values([0.0, 1.0]))), [0, 1])
+    assert unfolded.axes["schedule.final"].tolist() == [0, 0, 1, 1]
+    assert unfolded.at(10, LIKE).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
+
+
+def test_a_fingerprint_tells_recipes_apart_and_not_their_making() -> None:
+    def recipe(**changes: Any) -> Recipe:
+        return Recipe(optim.AdamW(lr=sweep.log(1e-3, 1e-1, 3)), 10, **changes)
+
+    assert recipe().fingerprint == recipe(schedule=Constant()).fingerprint
+    json.dumps(recipe().describe(), allow_nan=False)
+    others = [
+        recipe(batch_size=4),
+        recipe(schedule=Warmup(3)),
+        recipe(clip_norm=1.0),
+        recipe(evaluate=3),
+        dataclasses.replace(recipe(), steps=11),
+        dataclasses.replace(recipe(), optimizer=optim.Adam(lr=sweep.log(1e-3, 1e-1, 3))),
+        dataclasses.replace(recipe(), optimizer=optim.AdamW(lr=sweep.log(1e-3, 1e-1, 3), eps_place="inside")),
+    ]
+    assert len({other.fingerprint for other in [recipe(), *others]}) == 1 + len(others)
