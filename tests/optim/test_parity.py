@@ -162,7 +162,7 @@ def test_stacked_members_equal_separate_runs_of_torch(name: str) -> None:
 
 @over_peers
 def test_looped_members_equal_separate_runs_of_torch(name: str) -> None:
-    part = slice(None) if name == "adamw" else slice(0, 16, 4)
+    part = slice(None) if name == "adamw" else slice(0, 16, 8)  # gradients know nothing of the rule
     rows = np.arange(len(MASKS)).reshape(CONFIGURATIONS, -1)[part].ravel()
     assert _relative(_population(name, "looped", part), _torch_runs(name)[rows]) < 1e-10
 

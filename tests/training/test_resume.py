@@ -32,11 +32,9 @@ def same_bits(one: tw.Run, other: tw.Run) -> None:
 
 
 RULES = {
-    "sgd": optim.SGD(0.05),
     "momentum": optim.Momentum(0.05, form="ema", start="first_gradient"),
     "nesterov": optim.Nesterov(sweep.values([0.05, 0.1]), weight_decay=0.01),
     "rmsprop": optim.RMSprop(0.005),
-    "adam": optim.Adam(0.01, weight_decay=0.1),
     "adamw": optim.AdamW(sweep.values([0.01, 0.02])),
 }
 
