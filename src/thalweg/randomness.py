@@ -59,6 +59,8 @@ class BatchOrder:
 
     def indices(self, step: int) -> Tensor:
         """Indices of the batch of `step` (counted from 0): (members, batch) int64, or (1, batch) where all share it."""
+        if self.batch_size == self.examples:  # all of them, in whatever order: nothing to draw
+            return torch.arange(self.examples).unsqueeze(0)
         epoch, k = divmod(step, self.batches_per_epoch)
         if epoch != self._epoch:
             self._orders = torch.stack(

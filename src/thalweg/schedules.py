@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from thalweg.errors import UsageError
 
 Number = float | NDArray[np.float64]
+
 Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member when the recipe is unfolded
 
 
@@ -20,6 +21,15 @@ def warmup_factor(step: int, warmup: Number, start: Number = 0.0) -> Number:
     """min(1, start + (1 - start) t / warmup): linear from `start` (at t = 0) to 1 at t = warmup."""
     ramp = step / np.maximum(warmup, 1e-9)
     return np.minimum(1.0, start + (1 - start) * ramp)
+
+
+def _at_least(least: float, **fields: Any) -> None:
+    """Raise UsageError for a field below `least`, naming it."""
+    for name, value in fields.items():
+        for point in np.atleast_1d(getattr(value, "points", value)):
+            if not point >= least:
+                msg = f"A schedule's {name} must be at least {least:g}; got {point:g}."
+                raise UsageError(msg)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,9 @@ class Warmup:
 
     warmup: Swept
     start: Swept = 0.0
+
+    def __post_init__(self) -> None:
+        _at_least(0, warmup=self.warmup, start=self.start)
 
     def __call__(self, step: int, steps: int) -> Number:
         """The multiplier at `step` of `steps`."""
@@ -63,6 +76,7 @@ class Cosine:
         if self.progress not in ("after_warmup", "global"):
             msg = f'Cosine progress is "after_warmup" or "global"; got {self.progress!r}.'
             raise UsageError(msg)
+        _at_least(0, warmup=self.warmup, final=self.final)
 
     def __call__(self, step: int, steps: int) -> Number:
         """The multiplier at `step` of `steps`."""
@@ -79,6 +93,9 @@ class InverseSquareRoot:
     """
 
     warmup: Swept = 1
+
+    def __post_init__(self) -> None:
+        _at_least(1, warmup=self.warmup)
 
     def __call__(self, step: int, steps: int) -> Number:
         """The multiplier at `step` of `steps`."""

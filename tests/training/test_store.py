@@ -177,9 +177,9 @@ def test_a_name_that_belongs_to_another_run_is_refused_and_left_alone(tmp_path: 
     flipped = Problem(mlp, (X, (Y + 1) % 3))
     for problem, recipe, seeds, different in (
         (MLP.problem(), tw.Recipe(optim.SGD(0.1), 20), [0, 1], "recipe"),
-        (MLP.problem(), RECIPE, [0, 2], "seeds, start"),
-        (flipped, RECIPE, [0, 1], "data"),
-        (Problem(_tanh_or_relu(nn.ReLU), (X, Y)), RECIPE, [0, 1], "model"),
+        (MLP.problem(), RECIPE, [0, 2], "probe, seeds, start"),
+        (flipped, RECIPE, [0, 1], "data, probe"),
+        (Problem(_tanh_or_relu(nn.ReLU), (X, Y)), RECIPE, [0, 1], "model, probe"),
     ):
         with pytest.raises(StorageError, match=rf"another checkpoint named 'mine' \(different: {different}\); pass"):
             tw.train(problem, recipe, seeds, store=tmp_path, name="mine")

@@ -76,6 +76,7 @@ class Nesterov(Rule):
     - "reformulated": g at theta itself and a step by g + beta v (torch, optax). At constant rates this is
       the first one seen from the point ahead: its theta is that rule's theta - lr beta v.
 
+    With decay = "l2" the decay is that of theta, not of the point ahead.
     "reformulated" equals torch.optim.SGD(lr, momentum=beta, nesterov=True).
     """
 

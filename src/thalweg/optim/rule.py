@@ -74,6 +74,8 @@ class Rule:
             value = getattr(self, field.name)
             if isinstance(value, list | tuple | np.ndarray | Tensor) and np.ndim(value) == 1:
                 object.__setattr__(self, field.name, values([float(point) for point in value], axis=_LISTED))
+            elif isinstance(value, np.generic | Tensor) and np.ndim(value) == 0:
+                object.__setattr__(self, field.name, value.item())
         decay = getattr(self, "decay", "l2")
         if decay not in DECAYS:
             msg = f"{type(self).__name__} decay is one of {', '.join(DECAYS)}; got {decay!r}."

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError, unknown_name
 
@@ -52,7 +52,7 @@ class UserLoss:
             return torch.vmap(self.examples, randomness="different")(outputs, targets)
         values = self.function(outputs, targets)
         if values.ndim:
-            return values.flatten(1).mean(1) if values.ndim > 1 else values
+            return values.flatten(1).double().mean(1) if values.ndim > 1 else values
         single = lambda tree: tree_map(lambda tensor: tensor.unsqueeze(1), tree)  # noqa: E731
         return torch.vmap(self.function, randomness="different")(single(outputs), single(targets))
 
@@ -71,6 +71,14 @@ class UserLoss:
         if not isinstance(once, Tensor):
             msg = f"The loss {self.name!r} returned {type(once).__name__}; it must return a tensor."
             raise ModelError(msg)
+        count = len(tree_leaves(targets)[0])
+        if once.ndim and len(once) != count:
+            msg = (
+                f"The loss {self.name!r} returned shape {tuple(once.shape)} for {count} examples; return a mean over "
+                f"the batch (a scalar), or one value an example: shape ({count}, ...)."
+            )
+            raise ModelError(msg)
+        self._check_singles(outputs, targets, once.mean())
         if once.ndim:
             return
         double = lambda tree: tree_map(lambda tensor: torch.cat([tensor, tensor]), tree)  # noqa: E731
@@ -81,6 +89,26 @@ class UserLoss:
                 f"{twice.item():.6g} on the same batch twice. Divide by the batch size, or return one value an example."
             )
             raise ModelError(msg)
+
+    def _check_singles(self, outputs: Any, targets: Any, whole: Tensor) -> None:
+        """Raise ModelError when the loss of the batch is not the mean of the losses of its examples."""
+        one = lambda tree, i: tree_map(lambda tensor: tensor[i : i + 1], tree)  # noqa: E731
+        count = len(tree_leaves(targets)[0])
+        singles = torch.stack([self.function(one(outputs, i), one(targets, i)).mean() for i in range(count)])
+        if not torch.allclose(singles.mean(), whole, rtol=1e-3, atol=1e-6) and not _doubles(
+            singles.mean(), whole, count
+        ):
+            msg = (
+                f"The loss {self.name!r} of a batch is not the mean of the losses of its examples: {whole.item():.6g} "
+                f"against {singles.mean().item():.6g}. Either outputs and targets broadcast against each other (give "
+                "them one shape), or examples are weighted (class weights, ignore_index: return one value an example)."
+            )
+            raise ModelError(msg)
+
+
+def _doubles(mean: Tensor, whole: Tensor, count: int) -> bool:
+    """Whether the whole is the sum of the examples, which has a message of its own."""
+    return torch.allclose(mean * count, whole, rtol=1e-3, atol=1e-6)
 
 
 Loss = PerExample | UserLoss

@@ -1,9 +1,10 @@
 """Members as rows."""
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -63,8 +64,13 @@ class Population:
     def __len__(self) -> int:
         return self.theta.shape[0]
 
+    def __iter__(self) -> Iterator["Population"]:
+        return (self[member] for member in range(len(self)))
+
     def __getitem__(self, which: int | slice | Sequence[int] | Tensor) -> "Population":
         """The chosen members, always as a population (an integer gives a population of one)."""
+        if isinstance(which, np.integer) or (isinstance(which, Tensor) and which.ndim == 0):
+            which = int(which)
         if isinstance(which, int):
             if not -len(self) <= which < len(self):
                 msg = f"There is no member {which}; the population has {len(self)} (0 to {len(self) - 1})."

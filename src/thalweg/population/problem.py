@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Data, Examples, own
 from thalweg.errors import ModelError, UsageError
@@ -106,6 +107,9 @@ class Problem:
 
     def _metrics(self, metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None) -> tuple[PerExample | UserLoss, ...]:
         if metrics is not None:
+            if "loss" in metrics:
+                msg = "A metric may not be named 'loss', which is the loss's own name; give it another."
+                raise UsageError(msg)
             return tuple(UserLoss(name, function) for name, function in metrics.items())
         return (METRICS["accuracy"],) if self.loss in (LOSSES["cross_entropy"], LOSSES["logistic"]) else ()
 
@@ -124,6 +128,8 @@ class Problem:
                 named = self.loss is LOSSES["cross_entropy"] and isinstance(outputs, Tensor)
                 if named and isinstance(rows, Examples) and isinstance(rows.targets, Tensor):
                     check_classes(rows.targets, outputs.shape[-1])
+            for metric in self.metrics:
+                _check_metric(metric, outputs, targets)
             if isinstance(self.loss, UserLoss):
                 try:
                     self.loss.check_mean(outputs, targets)
@@ -135,6 +141,23 @@ class Problem:
                         f"and targets {_shapes(targets)}: {error}"
                     )
                     raise ModelError(msg) from error
+
+
+def _check_metric(metric: PerExample | UserLoss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError unless the metric has one value an example."""
+    count = len(tree_leaves(targets)[0])
+    try:
+        values = metric.examples(outputs, targets)
+    except Exception as error:
+        msg = (
+            f"The metric {metric.name!r} cannot take outputs {_shapes(outputs)} and targets {_shapes(targets)}: {error}"
+        )
+        raise ModelError(msg) from error
+    if values.shape != (count,):
+        msg = (
+            f"The metric {metric.name!r} gave shape {tuple(values.shape)} for {count} examples; return one value each."
+        )
+        raise ModelError(msg)
 
 
 def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:

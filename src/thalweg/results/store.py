@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+_HASH = re.compile("[0-9a-f]{64}")
 _ABANDONED = 3600.0  # seconds since the last write after which an unfinished file belongs to nobody
 _PATIENCE = 60.0  # seconds to wait for another process's transaction, which takes milliseconds
 
@@ -202,7 +203,7 @@ class Store:
             StorageError: the store cannot be written.
         """
         with explaining(self.path), self._transaction() as database:
-            present = {file.stem for file in self._objects.glob("*.safetensors")}
+            present = {file.stem for file in self._objects.glob("*.safetensors") if _HASH.fullmatch(file.stem)}
             removed = self._remove_unreferenced(database, present)
             abandoned = time.time() - _ABANDONED
             for unfinished in self._unfinished.glob("*"):
@@ -235,7 +236,7 @@ class Store:
         return None
 
     def _object(self, sha256: str) -> Path:
-        if not re.fullmatch("[0-9a-f]{64}", sha256):
+        if not _HASH.fullmatch(sha256):
             msg = f"{sha256!r} is not the SHA-256 of an object; take it from a record's objects."
             raise UsageError(msg)
         return self._objects / f"{sha256}.safetensors"

@@ -53,8 +53,8 @@ class Checkpoints:
         record = self._record()
         if self.store is None or record is None:
             return {}
-        if record.document["identity"] != self.identity:
-            mine, theirs = self.identity, record.document["identity"]
+        if record.document.get("identity") != self.identity:
+            mine, theirs = self.identity, record.document.get("identity") or {}
             different = ", ".join(sorted(name for name in mine if mine[name] != theirs.get(name)))
             msg = (
                 f"The store has another {record.kind} named {self.key!r} (different: {different}); "

@@ -1,5 +1,6 @@
 """How a run went: loss and metrics over the steps, tidy and with its axes."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class History:
             steps=np.array(recipe.evaluation_steps)[reached],
             axes=axes,
             metrics={name: values[reached].numpy() for name, values in state.metrics.items()},
-            batch_loss=state.batch_loss[: state.step].cpu().numpy(),
+            batch_loss=state.batch_loss[: state.step].double().cpu().numpy(),
         )
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
@@ -47,7 +48,17 @@ class History:
         return self.metrics[metric]
 
     def final(self, metric: str) -> NDArray[np.float64]:
-        """The metric after the last step: (members,)."""
+        """The metric after the last step: (members,).
+
+        Raises:
+            UsageError: the run was stopped where its recipe does not evaluate.
+        """
+        done = len(self.batch_loss)
+        if self.steps[-1] != done:
+            msg = (
+                f"The run stands at step {done}, but was last evaluated at {self.steps[-1]}; train on, or ask for that."
+            )
+            raise UsageError(msg)
         return self[metric][-1]
 
     def along(self, metric: str, axis: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -79,11 +90,12 @@ class History:
         values = self[metric]
         groups = [("all members", np.ones(values.shape[1], dtype=bool))]
         if by is not None:
-            groups = [(f"{by} = {point:.3g}", self.axes[by] == point) for point in np.unique(self.axes[by])]
+            groups = [(f"{by} = {_shown(point)}", self.axes[by] == point) for point in np.unique(self.axes[by])]
         lines = []
         for label, chosen in groups:
             curve = values[:, chosen]
-            mean, low, high = curve.mean(1), curve.min(1), curve.max(1)
+            with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all members have diverged
+                mean, low, high = np.nanmean(curve, 1), np.nanmin(curve, 1), np.nanmax(curve, 1)
             lines.append(Line(self.steps.astype(float), mean, low=low, high=high, label=label))
         unit = "nats" if metric.endswith("loss") else "fraction"
         return Figure(
@@ -91,5 +103,9 @@ class History:
             marks=tuple(lines),
             x=Axis("step"),
             y=Axis(metric.replace("_", " "), unit, scale="log" if log else "linear"),
-            caption="Lines are means over members, bands run from the smallest to the largest.",
+            caption="Lines are means over members, diverged ones left out; bands run from the smallest to the largest.",
         )
+
+
+def _shown(point: Any) -> str:
+    return str(int(point)) if float(point).is_integer() else f"{point:.3g}"

@@ -53,6 +53,9 @@ class Recipe:
     evaluate_train_on: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            if isinstance(getattr(self, name), np.integer):
+                object.__setattr__(self, name, int(getattr(self, name)))
         if not isinstance(self.optimizer, Rule):
             msg = f"Recipe optimizer must be a rule such as optim.AdamW(lr=1e-3); got {self.optimizer!r}."
             raise UsageError(msg)

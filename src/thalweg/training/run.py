@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
@@ -61,8 +61,8 @@ class Run:
             if name not in self.axes:
                 msg = f"The run has no axis {name!r}; it has {', '.join(self.axes)}."
                 raise UsageError(msg)
-        chosen = torch.ones(len(self.final), dtype=torch.bool)
+        chosen = np.ones(len(self.final), dtype=bool)
         for name, value in where.items():
-            values = torch.as_tensor(self.axes[name], dtype=torch.float64)
-            chosen &= torch.isclose(values, torch.tensor(float(value), dtype=torch.float64), atol=0)
-        return chosen.nonzero().flatten().tolist()
+            values = np.asarray(self.axes[name], dtype=np.float64)
+            chosen &= np.isclose(values, float(value), rtol=1e-12, atol=0)
+        return np.flatnonzero(chosen).tolist()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError
-from thalweg.population import Plan, Population, Problem
+from thalweg.population import Evaluator, Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Store
 from thalweg.training.checkpoint import Checkpoints
@@ -60,7 +61,8 @@ def train(
         watch: called with progress after every step.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
-        name: the run's key in the store; None is a hash of all that determines the run.
+        name: the run's key in the store; None is a hash of recipe, seeds, data, start, and what loss and metrics
+            say of the start. Give one where runs differ in ways that these do not show.
         checkpoint_seconds: the most work, in seconds, that a kill can lose.
 
     Returns:
@@ -74,12 +76,15 @@ def train(
     Memory: theta, the rule's state, one gradient (and a point ahead, for rules that look there), and
     activations within the problem's memory budget.
     """
-    seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+    seeds = list(range(int(seeds))) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
         msg = f"train needs at least one seed, each once; got {seeds}."
         raise UsageError(msg)
     unfolded = Unfolded(recipe, seeds)
     if resume is not None:
+        if start is not None or mask is not None:
+            msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
+            raise UsageError(msg)
         _check_same(recipe, unfolded, resume)
         start, mask = resume.final, resume.final.mask
     population = starting(problem, unfolded, start, mask)
@@ -116,6 +121,9 @@ def train(
     )
 
 
+_STREAMED = 32  # examples of a streamed set that its hash looks at
+
+
 def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Population) -> dict[str, Any]:
     """All that determines a run, in a form that fits in a document."""
     return {
@@ -123,6 +131,7 @@ def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Po
         "seeds": seeds,
         "data": [problem.data.name, *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows)],
         "loss": problem.loss.name,
+        "probe": _probe(problem, population),
         "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
         "start": _hash((population.theta, dict(population.buffers))),
@@ -131,8 +140,20 @@ def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Po
 
 
 def _shown(rows: Examples | Streamed) -> Any:
-    """The examples themselves; of streamed ones the first, and how many there are."""
-    return (rows.inputs, rows.targets) if isinstance(rows, Examples) else (rows.first, torch.tensor([len(rows)]))
+    """The examples themselves; of streamed ones a few throughout, and how many there are."""
+    if isinstance(rows, Examples):
+        return rows.inputs, rows.targets
+    return rows.take(torch.linspace(0, len(rows) - 1, _STREAMED).long()), torch.tensor([len(rows)])
+
+
+def _probe(problem: Problem, population: Population) -> dict[str, list[str]]:
+    """What loss and metrics say of the start on a few examples: tells functions apart that share a name.
+
+    Four digits, so that the same run has the same identity on another machine.
+    """
+    buffers = {name: buffer.clone() for name, buffer in population.buffers.items()}
+    evaluator = Evaluator(problem, replace(population, buffers=buffers), problem.data.train, limit=8, plan="looped")
+    return {name: [f"{value:.4g}" for value in values.tolist()] for name, values in evaluator().items()}
 
 
 def _hash(tree: Any) -> str:

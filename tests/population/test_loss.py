@@ -1,0 +1,64 @@
+"""Losses and metrics of the user's own: what cannot be meant is found before any work."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+import thalweg as tw
+from thalweg.errors import ModelError, UsageError
+from thalweg.randomness import generator
+
+DRAW = generator(0, "test loss")
+X, Y = torch.randn(40, 4, generator=DRAW), torch.randint(3, (40,), generator=DRAW)
+
+
+def problem(loss="cross_entropy", metrics=None):
+    return tw.Problem(lambda: tw.nets.mlp(4, 5, 3), (X, Y), loss, metrics=metrics)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sentence"),
+    [
+        (lambda o, t: F.cross_entropy(o, t, weight=torch.tensor([1.0, 9.0, 1.0])), "not the mean of the losses"),
+        (lambda o, t: F.cross_entropy(o, t).view(1), r"shape \(1,\) for 8 examples"),
+        (lambda o, t: F.cross_entropy(o, t, reduction="sum"), "on the same batch twice"),
+        (lambda o, t: ((o[:, :1] - t) ** 2).mean(), "broadcast"),
+    ],
+)
+def test_a_loss_whose_value_would_not_be_the_objective_is_refused(loss, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        problem(loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [F.cross_entropy, torch.nn.CrossEntropyLoss(), lambda o, t: F.cross_entropy(o, t, reduction="none")],
+)
+def test_means_and_values_an_example_are_evaluated_as_the_named_loss_is(loss):
+    own, named = problem(loss), problem()
+    members = named.initialize(3)
+    expected = tw.population.evaluate(named, members)["loss"]
+    torch.testing.assert_close(tw.population.evaluate(own, members)["loss"], expected, rtol=1e-6, atol=1e-7)
+
+
+def test_metrics_are_tried_before_any_work():
+    with pytest.raises(UsageError, match="may not be named 'loss'"):
+        problem(metrics={"loss": F.cross_entropy})
+    with pytest.raises(ModelError, match=r"shape \(3,\) for 8 examples"):
+        problem(metrics={"wrong": lambda o, t: torch.zeros(3, 3)})
+    with pytest.raises(ModelError, match="cannot take outputs"):
+        problem(metrics={"number": lambda o, t: o.mean().item()})
+
+
+@pytest.mark.parametrize("which", [np.int64(1), torch.tensor(1), -2])
+def test_a_member_may_be_chosen_by_any_integer(which):
+    members = problem().initialize(3)
+    assert members[which].theta.shape == (1, members.layout.parameters)
+    torch.testing.assert_close(members[which].theta[0], members.theta[1], rtol=0, atol=0)
+    torch.testing.assert_close(members.module(which).output.weight, members.module(1).output.weight, rtol=0, atol=0)
+
+
+def test_members_can_be_iterated():
+    members = problem().initialize(3)
+    assert torch.equal(torch.cat([member.theta for member in members]), members.theta)

@@ -1,0 +1,70 @@
+"""Runs in a store that share names but not what they compute; numbers that are not Python's own."""
+
+import numpy as np
+import pytest
+import torch
+
+import thalweg as tw
+from thalweg.errors import UsageError
+from thalweg.randomness import generator
+
+DRAW = generator(0, "test identity")
+X, Y = torch.randn(40, 4, generator=DRAW), torch.randint(3, (40,), generator=DRAW)
+
+
+def problem(loss="cross_entropy"):
+    return tw.Problem(lambda: tw.nets.mlp(4, 5, 3), (X, Y), loss)
+
+
+def recipe(**more):
+    return tw.Recipe(tw.optim.SGD(lr=0.1), 5, 8, **more)
+
+
+def test_losses_of_one_name_and_other_values_are_other_runs(tmp_path):
+    plain, smooth = torch.nn.CrossEntropyLoss(), torch.nn.CrossEntropyLoss(label_smoothing=0.5)
+    first = tw.train(problem(plain), recipe(), 2, store=tmp_path)
+    other = tw.train(problem(smooth), recipe(), 2, store=tmp_path)
+    again = tw.train(problem(plain), recipe(), 2, store=tmp_path)
+    assert not torch.equal(first.final.theta, other.final.theta)
+    assert torch.equal(first.final.theta, again.final.theta)
+    assert len(tw.Store(tmp_path).list("run")) == 2
+
+
+def test_numbers_of_numpy_and_torch_are_numbers(tmp_path):
+    numpys = tw.Recipe(tw.optim.SGD(lr=np.float64(0.1)), np.int64(5), np.int64(8))
+    tensors = tw.Recipe(tw.optim.SGD(lr=torch.tensor(0.1, dtype=torch.float64)), 5, 8)
+    runs = [
+        tw.train(problem(), each, np.int64(2), store=tmp_path, plan="looped") for each in (numpys, tensors, recipe())
+    ]
+    assert all(torch.equal(run.final.theta, runs[0].final.theta) for run in runs)
+    assert len(tw.Store(tmp_path).list("run")) == 1  # all three are the same run
+
+
+def test_resume_takes_no_other_start_or_mask():
+    half = tw.train(problem(), recipe(), 2, until=2)
+    with pytest.raises(UsageError, match="leave out start and mask"):
+        tw.train(problem(), recipe(), 2, resume=half, start=half.final)
+
+
+def test_final_is_never_an_earlier_value():
+    run = tw.train(problem(), recipe(evaluate=(5,)), 2, until=3)
+    with pytest.raises(UsageError, match="stands at step 3, but was last evaluated at 0"):
+        run.history.final("train_loss")
+
+
+def test_seeds_far_from_zero_are_told_apart():
+    run = tw.train(problem(), recipe(), [100_000, 100_001])
+    assert run.select(seed=100_000) == [0]
+
+
+def test_the_figure_leaves_out_diverged_members_only():
+    run = tw.train(problem(), tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 1e30])), 5, 8), 1)
+    curve = run.history.figure("train_loss").marks[0]
+    assert run.diverged_at.max() > 0
+    np.testing.assert_allclose(curve.y[-1], run.history["train_loss"][-1, 0])
+
+
+def test_full_batches_are_shared_by_all_seeds():
+    order = tw.randomness.BatchOrder([0, 1, 2], 40, 40)
+    assert order.indices(7).shape == (1, 40)
+    assert sorted(order.indices(7)[0].tolist()) == list(range(40))
