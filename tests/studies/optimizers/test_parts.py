@@ -18,6 +18,7 @@ from thalweg.studies.optimizers import (
     sensitivity,
 )
 from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.record import edge_warnings
 from thalweg.studies.optimizers.seeds import tuning_and_scored
 from thalweg.studies.study import Context
 
@@ -103,8 +104,8 @@ def test_wins_compare_each_rule_at_its_own_best_rate_on_scored_seeds_only():
 def test_noisy_quadratics_reach_the_stationary_loss_of_heavy_ball():
     # E[h theta^2] / 2 with Var = lr s^2 (1 + beta) / (h (1 - beta) (2 (1 + beta) - lr h)), summed over 50 eigenvalues.
     seeds = list(range(400))
-    losses = nesterov.descended(2.0, 400, seeds)[0, 4]  # momentum at lr 0.1
-    lr, beta = nesterov.RATES[4], 0.9
+    losses = nesterov.descended(2.0, 400, seeds)[0, 5]  # momentum at lr 0.1
+    lr, beta = nesterov.RATES[5], 0.9
     grid = 2.0 ** -np.linspace(0, 1, 10_001)
     each = lr * nesterov.NOISE**2 * (1 + beta) / ((1 - beta) * (2 * (1 + beta) - lr * grid)) / 2
     expected, error = 50 * each.mean(), losses.std(ddof=1) / len(seeds) ** 0.5
@@ -153,3 +154,84 @@ def test_the_test_set_is_cut_in_two_halves_that_do_not_overlap():
 
 def test_every_claim_has_its_part():
     assert sorted(claim.id for claim in STUDY.claims) == [f"OPT{i}" for i in range(1, 8)]
+
+
+def test_a_tenth_of_the_rate_is_a_tenth_of_the_decay_except_for_the_constant_convention():
+    found = {name: decay.shrink_rates(rule, 30, [0, 1], 0.1) for name, rule in decay.RULES.items()}
+    np.testing.assert_allclose(found["AdamW, lr-coupled"], 1e-5, rtol=0.05)
+    np.testing.assert_allclose(found["AdamW, schedule-coupled"], 1e-5, rtol=0.05)
+    np.testing.assert_allclose(found["AdamW, constant"], 1e-4, rtol=0.05)
+
+
+def test_half_is_lost_after_the_steps_that_the_errata_quote():
+    assert decay.halving_steps(0.01) == pytest.approx(68.97, abs=0.01)
+    assert 0.99**69 < 0.5 < 0.99**68
+    assert decay.halving_steps(0.01 * 1e-3) == pytest.approx(69_314.4, abs=0.1)
+
+
+def planted_race(sgd_rate: float, momentum_rate: float) -> momentum.Race:
+    """Losses exp(-rate step), slower on all but the grid's fourth rate, a little different by seed."""
+    at = np.arange(0, 101, 5)
+    seeds = 1 + 0.02 * np.arange(8)
+    slower = np.full(len(momentum.RATES), 0.5)
+    slower[3] = 1.0
+    losses = {
+        name: np.exp(-rate * at[:, None, None] * slower[:, None] * seeds)
+        for name, rate in (("SGD", sgd_rate), ("momentum", momentum_rate))
+    }
+    return momentum.judged(at, losses, 2)
+
+
+def test_the_race_finds_a_planted_acceleration():
+    race = planted_race(0.02, 0.06)
+    assert race.rate == {"SGD": momentum.RATES[3], "momentum": momentum.RATES[3]}
+    assert race.ratio.estimate == pytest.approx(3, rel=0.01)
+    assert momentum.CLAIM.judge(race.ratio).outcome == "holds"
+
+
+def test_opt2_fails_when_momentum_is_planted_to_be_slower():
+    race = planted_race(0.04, 0.03)
+    assert race.ratio.estimate == pytest.approx(0.75, rel=0.03)
+    assert momentum.CLAIM.judge(race.ratio).outcome == "fails"
+
+
+def test_a_target_that_is_never_reached_counts_as_the_whole_budget_and_is_reported():
+    race = planted_race(0.04, 0.01)
+    np.testing.assert_array_equal(race.needed["momentum"], 100)
+    assert race.censored == {"SGD": 0, "momentum": 6}
+
+
+@pytest.mark.parametrize(("share", "outcome"), [(0.0, "fails"), (1.0, "undecided"), (0.7, "holds")])
+def test_opt3_is_judged_on_both_sides(share, outcome):
+    table = np.zeros((20, 10))
+    table[:, : int(10 * share)] = 1
+    assert nesterov.CLAIM.judge(interval.wins(table)).outcome == outcome
+
+
+def test_problems_needed_follow_the_root_law():
+    found = interval.Interval(0.6, 0.4, 0.8, 10, "planted")  # twice too wide
+    assert nesterov.problems_needed(found) == 40
+    assert nesterov.problems_needed(interval.Interval(0.7, 0.6, 0.8, 10, "clear")) is None
+
+
+def test_opt4_fails_when_rates_grow_with_the_gradient():
+    assert adaptive.CLAIM.judge(interval.mean([0.8, 0.7, 0.75, 0.9, 0.85])).outcome == "fails"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"), [(1.5, 3, "as the lecture says"), (0.1, 0.5, "unlike"), (0.5, 1.5, "no clear")]
+)
+def test_the_lectures_ordering_is_worded_from_the_interval(low, high, words):
+    assert words in adaptive.compared(interval.Interval((low + high) / 2, low, high, 5, "planted"))
+
+
+def test_opt7_fails_when_adamw_misses_more():
+    verdict = generalization.CLAIM.judge(interval.difference([30, 31, 29.5, 30.5, 30.2], [32, 33, 31.0, 32.6, 32.1]))
+    assert verdict.outcome == "fails"
+
+
+def test_an_edge_is_warned_of_and_an_inner_point_is_not():
+    grid = np.array([0.1, 1.0, 10.0])
+    warnings = edge_warnings({"SGD": 10.0, "Adam": 1.0}, grid)
+    assert len(warnings) == 1
+    assert "SGD" in warnings[0]

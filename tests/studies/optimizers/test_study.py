@@ -3,7 +3,7 @@
 import json
 
 from thalweg import studies
-from thalweg.results import matplotlib
+from thalweg.results import Reading, matplotlib
 
 
 def test_quick_scale_decides_or_says_that_it_cannot():
@@ -15,6 +15,9 @@ def test_quick_scale_decides_or_says_that_it_cannot():
     assert all(claim["low"] <= claim["estimate"] <= claim["high"] for claim in document["claims"])
     for finding in result.findings:
         assert finding.sentences
+        for reading in finding.readings:
+            assert Reading.from_json(reading.to_json()).to_json() == reading.to_json()
+        assert finding.readings
         for figure in finding.figures:
             assert figure.caption or figure.title
     matplotlib.render(result.findings[0].figures[0])

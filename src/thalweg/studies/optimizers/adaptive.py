@@ -16,6 +16,7 @@ from thalweg.randomness import generator
 from thalweg.results import Axis, Figure, Scatter
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, less
+from thalweg.studies.optimizers.record import reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, Run, train
@@ -57,6 +58,13 @@ def by_tensor(layout: Layout, values: torch.Tensor, *, median: bool) -> NDArray[
     return torch.stack([part.median(1).values if median else part.mean(1) for part in parts], dim=1).double().numpy()
 
 
+def compared(share: interval.Interval) -> str:
+    """What an interval on the ratio of embeddings to output says about the lecture's ordering."""
+    if share.low > 1:
+        return "larger, as the lecture says"
+    return "smaller, unlike what the lecture says" if share.high < 1 else "no clear difference"
+
+
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT4."""
     _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=10))
@@ -77,9 +85,16 @@ def decide(context: Context) -> Iterator[Finding]:
     kinds = sorted({entry.kind for entry in entries})
     of_kind = {kind: np.array([entry.kind == kind for entry in entries]) for kind in kinds}
     typical = {kind: float(np.median(squared[:, chosen])) for kind, chosen in of_kind.items()}
+    each = {kind: np.median(squared[:, chosen], axis=1) for kind, chosen in of_kind.items()}
+    share = interval.ratio(each["embedding"], each["output"])
     verdict = CLAIM.judge(
         interval.mean(correlations),
-        numbers={"median over tensors of the mean squared gradient": typical, "final training loss": final_loss(run)},
+        numbers={
+            "median over tensors of the mean squared gradient": typical,
+            "embedding / output, 95 % interval": [share.low, share.high],
+            "left out, having no gradient": [entry.name for entry in layout if entry not in entries] or "none",
+            "final training loss": final_loss(run),
+        },
     )
     figure = Figure(
         "Adam's rate against the gradient, tensor by tensor",
@@ -91,14 +106,25 @@ def decide(context: Context) -> Iterator[Finding]:
         y=Axis("median effective rate", scale="log"),
         caption=f"Byte-level transformer, {len(entries)} tensors, {len(seeds)} seeds, after {steps} steps.",
     )
-    larger = "larger" if typical["embedding"] > typical["output"] else "smaller"
     yield Finding(
         verdict,
         figures=(figure,),
+        readings=(
+            reading(
+                context,
+                "gradient and rate of each tensor",
+                np.stack([squared, rates]),
+                {
+                    "measure": ["mean squared gradient", "median effective rate"],
+                    "seed": seeds,
+                    "tensor": [entry.name for entry in entries],
+                },
+            ),
+        ),
         sentences=(
             f"The rank correlation over tensors is {correlations.mean():.3f}.",
-            f"Embeddings had {larger} gradients than the output layer here: a median mean square of "
-            f"{typical['embedding']:.2g} against {typical['output']:.2g}.",
+            f"The mean squared gradient of the embeddings is {share} times that of the output layer: "
+            f"{compared(share)}.",
         ),
     )
 

@@ -14,6 +14,7 @@ from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, within
 from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.record import reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
@@ -60,9 +61,16 @@ def decide(context: Context) -> Iterator[Finding]:
         ).history.batch_loss
         for name, corrected in (("with correction", True), ("without correction", False))
     }
-    early = {name: float(values[10:50].mean()) for name, values in losses.items()}
+    each = {name: values[10:50].mean(0) for name, values in losses.items()}
+    early = {name: float(values.mean()) for name, values in each.items()}
+    gap = interval.difference(each["with correction"], each["without correction"])
     verdict = CLAIM.judge(
-        interval.mean(ratios), numbers={f"loss over steps 11 to 50, {k}": v for k, v in early.items()}
+        interval.mean(ratios),
+        numbers={
+            "predicted": PREDICTED,
+            "loss over steps 11 to 50": early,
+            "loss with minus without, 95 % interval": [gap.low, gap.high],
+        },
     )
     at = np.arange(1.0, steps + 1)
     figure = Figure(
@@ -79,6 +87,15 @@ def decide(context: Context) -> Iterator[Finding]:
     yield Finding(
         verdict,
         figures=(figure,),
+        readings=(
+            reading(
+                context,
+                "training loss of the batch",
+                np.stack(list(losses.values())),
+                {"rule": list(losses), "step": at, "seed": seeds},
+                unit="nats",
+            ),
+        ),
         sentences=(
             f"The first step was {ratios.mean():.4f} times as long without correction; {PREDICTED:.4f} is predicted.",
             f"Over steps 11 to 50 the loss was lower {better}: {early['with correction']:.3f} with, "

@@ -5,7 +5,7 @@ noise. Adam divides whatever enters its moments by the gradient's scale, so L2 d
 proportional to 1 / s; decoupled decay shrinks all alike.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from thalweg.randomness import generator
 from thalweg.results import Axis, Figure, Line, Scatter
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, less
+from thalweg.studies.optimizers.record import reading
 from thalweg.studies.optimizers.seeds import tuning_and_scored
 from thalweg.studies.study import Context, Finding
 
@@ -32,17 +33,25 @@ CLAIM = Claim(
 LR, L2, DECOUPLED = 1e-3, 1e-3, 0.1
 SCALES = np.logspace(-2, 4, 25)  # all well above L2 x theta, where the prediction is made
 COPIES = 16  # parameters of each scale, whose median is taken
+LATE = 0.1  # what a schedule has left of the rate
+RULES: dict[str, Rule] = {
+    "Adam + L2": Adam(LR, weight_decay=L2),
+    "AdamW, lr-coupled": AdamW(LR, weight_decay=DECOUPLED),
+    "AdamW, schedule-coupled": AdamW(LR, weight_decay=DECOUPLED * LR, decay="schedule_coupled"),
+    "AdamW, constant": AdamW(LR, weight_decay=DECOUPLED * LR, decay="constant"),
+}
 
 
-def shrink_rates(rule: Rule, steps: int, seeds: list[int]) -> NDArray[np.float64]:
-    """The part of theta lost to decay at each step: (seeds, scales).
+def shrink_rates(rule: Rule, steps: int, seeds: list[int], multiplier: float = 1.0) -> NDArray[np.float64]:
+    """The part of theta lost to decay at each step, while a schedule stands at `multiplier`: (seeds, scales).
 
     It is the difference between a parameter with and without decay under the same noise.
     """
     columns = len(SCALES) * COPIES
     theta = torch.ones(2 * len(seeds), columns, dtype=torch.float64)
     decays = torch.tensor([[0.0], [float(rule.hyper_parameters()["weight_decay"])]], dtype=torch.float64)
-    numbers = {**rule.hyper_parameters(), "weight_decay": decays.repeat(len(seeds), 1), "schedule": 1.0}
+    numbers = {**rule.hyper_parameters(), "weight_decay": decays.repeat(len(seeds), 1), "schedule": multiplier}
+    numbers["lr"] *= multiplier
     updater = Updater(rule, theta)
     scale = torch.as_tensor(SCALES).repeat_interleave(COPIES)
     streams = [generator(seed, "gradient noise") for seed in seeds]
@@ -59,39 +68,68 @@ def slopes(rates: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.polyfit(np.log10(SCALES), np.log10(np.abs(rates)).T, 1)[0]
 
 
+def halving_steps(lost_per_step: float) -> float:
+    """Steps after which half of a parameter is gone."""
+    return float(np.log(0.5) / np.log1p(-lost_per_step))
+
+
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT6."""
     _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=12))
     steps = context.pick(quick=200, full=1000)
-    rules: dict[str, Rule] = {
-        "Adam + L2": Adam(LR, weight_decay=L2),
-        "AdamW, lr-coupled": AdamW(LR, weight_decay=DECOUPLED),
-        "AdamW, constant": AdamW(LR, weight_decay=DECOUPLED * LR, decay="constant"),
-    }
-    rates = {name: shrink_rates(rule, steps, seeds) for name, rule in rules.items()}
+    rates = {name: shrink_rates(rule, steps, seeds) for name, rule in RULES.items()}
+    later = {name: shrink_rates(rule, steps, seeds, LATE) for name, rule in RULES.items()}
     coupled, decoupled = slopes(rates["Adam + L2"]), slopes(rates["AdamW, lr-coupled"])
     deviation = np.maximum(np.abs(coupled + 1), np.abs(decoupled))
+    follows = {name: float(np.median(later[name] / rates[name])) for name in RULES}
+    halving = {"lr-coupled": halving_steps(LR * 0.01), "constant": halving_steps(0.01)}
     verdict = CLAIM.judge(
         interval.mean(deviation),
-        numbers={"slope, Adam + L2": float(coupled.mean()), "slope, AdamW": float(decoupled.mean())},
+        numbers={
+            "slope": {name: float(slopes(rate).mean()) for name, rate in rates.items()},
+            "decay once a schedule has fallen to a tenth, relative to before": follows,
+            "steps to lose half with lambda = 0.01, lr = 0.001": halving,
+        },
     )
-    measured = [Scatter(SCALES, rate.mean(0), error=rate.std(0), label=name) for name, rate in rates.items()]
-    predicted = (
-        Line(SCALES, LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),
-        Line(SCALES, np.full(len(SCALES), LR * DECOUPLED), label="predicted, decoupled: lr lambda"),
-    )
-    figure = Figure(
-        "How fast weight decay shrinks a parameter",
-        (*predicted, *measured),
-        x=Axis("scale of the parameter's gradient", scale="log"),
-        y=Axis("part of the parameter lost a step", scale="log"),
-        caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bars are standard deviations.",
+    figure = Figure.row(
+        [_panel("Rate at its peak", rates, 1.0), _panel("Rate fallen to a tenth", later, LATE)],
+        title="How fast weight decay shrinks a parameter",
+        caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bars are standard deviations. AdamW's three "
+        "conventions are set to be equal at the peak.",
     )
     yield Finding(
         verdict,
         figures=(figure,),
+        readings=(
+            reading(
+                context,
+                "part of the parameter lost a step",
+                np.stack([list(rates.values()), list(later.values())]),
+                {"multiplier of the rate": [1.0, LATE], "rule": list(RULES), "seed": seeds, "scale": SCALES},
+            ),
+        ),
         sentences=(
             f"Log shrink rate against log gradient scale has slope {coupled.mean():.3f} for Adam + L2 "
-            f"(predicted -1) and {decoupled.mean():.3f} for AdamW (predicted 0).",
+            f"(predicted -1) and {abs(decoupled.mean()):.3f} in absolute value for AdamW (predicted 0).",
+            "When a schedule has brought the rate down to a tenth, decay falls with it to "
+            + ", ".join(f"{share:.2g} ({name})" for name, share in follows.items())
+            + " of what it was.",
+            f"With lambda = 0.01 and lr = 0.001 half of a parameter is lost in {halving['lr-coupled']:,.0f} steps "
+            f"where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture writes it.",
         ),
+    )
+
+
+def _panel(title: str, rates: Mapping[str, NDArray[np.float64]], multiplier: float) -> Figure:
+    """Measured decay over its prediction."""
+    flat = np.ones(len(SCALES))
+    return Figure(
+        title,
+        (
+            Line(SCALES, multiplier * LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),
+            Line(SCALES, multiplier * LR * DECOUPLED * flat, label="predicted, decoupled: lr lambda"),
+            *(Scatter(SCALES, rate.mean(0), error=rate.std(0), label=name) for name, rate in rates.items()),
+        ),
+        x=Axis("scale s of the parameter's gradient", scale="log"),
+        y=Axis("part lost a step", scale="log"),
     )

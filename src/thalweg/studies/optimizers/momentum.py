@@ -1,19 +1,21 @@
 """OPT2: what momentum saves, on a quadratic with exact rates and on digits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg import sweep
+from thalweg import results, sweep
 from thalweg.optim import SGD, Momentum, Rule, Updater, Values
 from thalweg.population import Problem
 from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.record import edge_warnings, reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
@@ -62,13 +64,13 @@ def steps_to(target: float, at: NDArray[np.int64], losses: NDArray[np.float64]) 
 
 
 def curves(
-    context: Context, problem: Problem, rule: type[Rule], steps: int, seeds: list[int], label: str
+    context: Context, problem: Problem, rule: type[Rule], batch: int | None, steps: int, seeds: list[int], label: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The evaluated steps, and the training loss there: (evaluations, rates, seeds); infinite once diverged."""
     recipe = Recipe(
         rule(lr=sweep.values(RATES.tolist())),
         steps,
-        128,
+        batch,
         evaluate=tuple(range(0, steps + 1, EVERY)),
         evaluate_train_on=512,
     )
@@ -77,66 +79,147 @@ def curves(
     return history.steps, losses.reshape(len(history.steps), len(RATES), len(seeds))
 
 
+@dataclass(frozen=True)
+class Race:
+    """Each rule at its best rate, to a loss that tuned SGD reaches.
+
+    Args:
+        at: the evaluated steps (evaluations,).
+        losses: by rule, of the scored seeds (evaluations, seeds).
+        rate: by rule, the best on the tuning seeds.
+        target: what the best SGD has after three quarters of the steps, on the tuning seeds.
+        needed: by rule, steps to the target; the budget where it was never reached (seeds,).
+        censored: by rule, how many seeds never reached it.
+    """
+
+    at: NDArray[np.int64]
+    losses: dict[str, NDArray[np.float64]]
+    rate: dict[str, float]
+    target: float
+    needed: dict[str, NDArray[np.float64]]
+    censored: dict[str, int]
+
+    @property
+    def ratio(self) -> interval.Interval:
+        """Steps of SGD for one of momentum."""
+        return interval.ratio(self.needed["SGD"], self.needed["momentum"])
+
+
+def judged(at: NDArray[np.int64], losses: Mapping[str, NDArray[np.float64]], tuning: int) -> Race:
+    """The race that losses (evaluations, rates, seeds) by rule make, the first `tuning` seeds being for the rates."""
+    tuned = losses["SGD"][:, :, :tuning].mean(2)
+    target = float(tuned[int(0.75 * (len(at) - 1))].min())
+    best, rate, needed, censored = {}, {}, {}, {}
+    for name, values in losses.items():
+        times = steps_to(target, at, values.reshape(len(at), -1)).reshape(values.shape[1:])
+        pick = int(np.minimum(times[:, :tuning], 2 * at[-1]).mean(1).argmin())
+        best[name], rate[name] = values[:, pick, tuning:], float(RATES[pick])
+        censored[name] = int(np.isinf(times[pick, tuning:]).sum())
+        needed[name] = np.minimum(times[pick, tuning:], at[-1])
+    return Race(at, best, rate, target, needed, censored)
+
+
+def race(
+    context: Context, problem: Problem, batch: int | None, steps: int, tuning: list[int], scored: list[int]
+) -> Race:
+    """Both rules on the same problem, batches and seeds."""
+    at, losses = np.arange(0), {}
+    for name, rule in (("SGD", SGD), ("momentum", Momentum)):
+        label = f"OPT2, {name}, {'full batch' if batch is None else f'batch {batch}'}"
+        at, losses[name] = curves(context, problem, rule, batch, steps, tuning + scored, label)
+    return judged(at, losses, len(tuning))
+
+
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT2."""
     tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=5), context.pick(quick=6, full=15))
-    steps = context.pick(quick=150, full=600)
     problem = digits_mlp(context)
-    losses: dict[str, NDArray[np.float64]] = {}
-    at = np.arange(0)
-    for name, rule in (("SGD", SGD), ("momentum", Momentum)):
-        at, losses[name] = curves(context, problem, rule, steps, tuning + scored, f"OPT2, {name}")
-    k = len(tuning)
-    tuned = losses["SGD"][:, :, :k].mean(2)
-    target = float(tuned[int(0.75 * (len(at) - 1))].min())  # what the best SGD has after three quarters of the steps
-    needed, chosen = {}, {}
-    for name, values in losses.items():
-        times = steps_to(target, at, values.reshape(len(at), -1)).reshape(values.shape[1:])
-        pick = int(np.minimum(times[:, :k], 2 * steps).mean(1).argmin())
-        chosen[name] = float(RATES[pick])
-        needed[name] = times[pick, k:]
-        losses[name] = values[:, pick, k:]
-    censored = {name: int(np.isinf(values).sum()) for name, values in needed.items()}
-    capped = {name: np.minimum(values, steps) for name, values in needed.items()}
+    ran = race(context, problem, 128, context.pick(quick=150, full=600), tuning, scored)
     exact = quadratic(100)
-    verdict = CLAIM.judge(
-        interval.ratio(capped["SGD"], capped["momentum"]),
-        numbers={
-            "target loss": target,
-            "best rate": chosen,
-            "seeds that never reached the target (counted as the last step)": censored,
-            "quadratic, condition 100, steps to 1e-6 of the loss, SGD / momentum": exact["ratio"],
-        },
-    )
+    numbers: dict[str, Any] = {
+        "target loss": ran.target,
+        "best rate": ran.rate,
+        "seeds that never reached the target (counted as the last step)": ran.censored,
+        "quadratic, condition 100, steps to 1e-6 of the loss, SGD / momentum": exact.ratio,
+        "quadratic, contraction a step, measured": exact.measured,
+        "quadratic, contraction a step, predicted": exact.predicted,
+    }
+    whole = None
+    if context.scale == "full":  # too slow for the quick scale
+        whole = race(context, problem, None, 200, tuning[:2], scored[:6])
+        numbers["full batch, steps of SGD / steps of momentum, 95 % interval"] = [whole.ratio.low, whole.ratio.high]
+        numbers["full batch, seeds that never reached the target"] = whole.censored
+    sgd, heavy = (ran.needed[name].mean() for name in ("SGD", "momentum"))
+    sentences = [
+        f"On digits SGD needed {sgd:.0f} steps and momentum {heavy:.0f} to reach a training loss of {ran.target:.3g}.",
+        f"On a quadratic of condition {CONDITION:.0f}, at the optimal constants, SGD takes {exact.ratio:.1f} times as "
+        f"many steps as momentum to bring the loss to a millionth; a step contracts by {exact.measured['SGD']:.4f} "
+        f"and {exact.measured['momentum']:.4f}, and {exact.predicted['SGD']:.4f} and "
+        f"{exact.predicted['momentum']:.4f} are predicted.",
+    ]
+    if whole is not None:
+        sentences.append(f"With the whole training set as batch SGD takes {whole.ratio} times as many steps on digits.")
     digits = Figure(
         "Training loss at each rule's best rate",
-        tuple(
-            Line(
-                at.astype(float),
-                values.mean(1),
-                low=values.min(1),
-                high=values.max(1),
-                label=f"{name}, lr {chosen[name]:.2g}",
-            )
-            for name, values in losses.items()
+        (
+            *(
+                Line(
+                    ran.at.astype(float),
+                    values.mean(1),
+                    low=values.min(1),
+                    high=values.max(1),
+                    label=f"{name}, lr {ran.rate[name]:.2g}",
+                )
+                for name, values in ran.losses.items()
+            ),
+            results.Rule(ran.target, "horizontal", label="target"),
         ),
         x=Axis("step"),
         y=Axis("training loss", "nats", scale="log"),
-        caption=f"Digits, MLP 64-32-10, batch 128, {len(scored)} seeds. The target is {target:.3g}.",
+        caption=f"Digits, MLP 64-32-10, batch 128, mean of {len(scored)} seeds; bands run from the smallest to the "
+        f"largest. The target is {ran.target:.3g}.",
     )
     yield Finding(
-        verdict,
-        figures=(digits, exact["figure"]),
-        sentences=(
-            f"On digits SGD needed {capped['SGD'].mean():.0f} steps and momentum {capped['momentum'].mean():.0f} "
-            f"to reach a training loss of {target:.3g}.",
-            f"On a quadratic of condition {CONDITION:.0f}, at the optimal constants, SGD takes {exact['ratio']:.1f} "
-            "times as many steps as momentum to bring the loss to a millionth.",
+        CLAIM.judge(ran.ratio, numbers=numbers),
+        figures=(digits, exact.figure),
+        readings=(
+            reading(
+                context,
+                "training loss at the best rate",
+                np.stack(list(ran.losses.values())),
+                {"rule": list(ran.losses), "step": ran.at, "seed": scored},
+                unit="nats",
+            ),
+            reading(
+                context,
+                "steps to the target",
+                np.stack(list(ran.needed.values())),
+                {"rule": list(ran.needed), "seed": scored},
+                unit="steps",
+            ),
         ),
+        sentences=(*sentences, *edge_warnings(ran.rate, RATES)),
     )
 
 
-def quadratic(steps: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Quadratic:
+    """Both rules at their optimal constants: the ratio of steps, contraction a step by rule, and the picture."""
+
+    ratio: float
+    measured: dict[str, float]
+    predicted: dict[str, float]
+    figure: Figure
+
+
+def contraction(losses: NDArray[np.float64]) -> float:
+    """By what the distance to the minimum shrinks a step, over the later half of the steps before underflow."""
+    last = int((losses > 1e-280).sum()) - 1
+    first = last // 2
+    return float((losses[last] / losses[first]) ** (0.5 / (last - first)))
+
+
+def quadratic(steps: int) -> Quadratic:
     """SGD and heavy ball at their optimal constants (Polyak, 1964) on eigenvalues from 1/CONDITION to 1."""
     eigenvalues = torch.logspace(-np.log10(CONDITION), 0, 100, dtype=torch.float64)
     small, large = float(eigenvalues[0]), float(eigenvalues[-1])
@@ -145,17 +228,18 @@ def quadratic(steps: int) -> dict[str, Any]:
         "SGD": SGD(2 / (large + small)),
         "momentum": Momentum(4 / (large**0.5 + small**0.5) ** 2, ((root - 1) / (root + 1)) ** 2),
     }
-    rates = {"SGD": (CONDITION - 1) / (CONDITION + 1), "momentum": (root - 1) / (root + 1)}
+    predicted = {"SGD": (CONDITION - 1) / (CONDITION + 1), "momentum": (root - 1) / (root + 1)}
     far = {name: quadratic_losses(rule, eigenvalues, 20 * steps) for name, rule in rules.items()}
     needed = {name: int((values <= 1e-6).argmax()) for name, values in far.items()}
     at = np.arange(steps, dtype=float)
     lines = [Line(at, values[:steps], label=name) for name, values in far.items()]
-    lines += [Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in rates.items()]
+    lines += [Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in predicted.items()]
     figure = Figure(
         "A quadratic of condition 100 at the optimal constants",
         tuple(lines),
         x=Axis("step"),
         y=Axis("loss / loss at the start", scale="log"),
-        caption="Each mode contracts at the predicted rate; the loss falls with its square.",
+        caption="Each mode contracts at the predicted rate in the long run; the loss falls with its square.",
     )
-    return {"ratio": needed["SGD"] / needed["momentum"], "figure": figure}
+    measured = {name: contraction(values) for name, values in far.items()}
+    return Quadratic(needed["SGD"] / needed["momentum"], measured, predicted, figure)

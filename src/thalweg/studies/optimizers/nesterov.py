@@ -1,6 +1,6 @@
 """OPT3: how often the gradient at the point ahead beats plain momentum."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -13,7 +13,20 @@ from thalweg.randomness import generator
 from thalweg.results import Axis, Bars, Figure
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, within
-from thalweg.studies.optimizers.problems import digits_convnet, digits_mlp, mnist1d_mlp, modular_mlp, teacher_mlp
+from thalweg.studies.optimizers.problems import (
+    deep_linear,
+    digits_convnet,
+    digits_deep,
+    digits_linear,
+    digits_mlp,
+    few_digits_mlp,
+    mnist1d_convnet,
+    mnist1d_mlp,
+    modular_mlp,
+    noisy_digits_mlp,
+    teacher_mlp,
+)
+from thalweg.studies.optimizers.record import reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
@@ -30,11 +43,28 @@ CLAIM = Claim(
     "stability; Nesterov's point is theta - lr beta v.",
 )
 RULES: dict[str, type[Rule]] = {"momentum": Momentum, "Nesterov": Nesterov}
-RATES = np.logspace(-3, 0, 7)  # half decades
+RATES = np.logspace(-3.5, 1.5, 11)  # half decades
 NOISE = 0.1
+CONDITIONS = (10.0, 100.0, 1000.0)
+# What is trained, and the batch size.
+PROBLEMS: dict[str, tuple[Callable[[Context], Problem], int | None]] = {
+    "digits MLP": (digits_mlp, 128),
+    "MNIST-1D MLP": (mnist1d_mlp, 128),
+    "teacher": (teacher_mlp, 128),
+    "digits MLP, batch 512": (digits_mlp, 512),
+    "digits linear": (digits_linear, 128),
+    "digits deep tanh": (digits_deep, 128),
+    "noisy digits": (noisy_digits_mlp, 128),
+    "few digits, full batch": (few_digits_mlp, None),
+    "digits convnet": (digits_convnet, 64),
+    "MNIST-1D convnet": (mnist1d_convnet, 64),
+    "modular addition": (modular_mlp, 128),
+    "deep linear teacher": (deep_linear, 64),
+}
+QUICK = ("digits MLP", "MNIST-1D MLP", "teacher")
 
 
-def trained(context: Context, problem: Problem, steps: int, batch: int, seeds: list[int], label: str) -> Array:
+def trained(context: Context, problem: Problem, steps: int, batch: int | None, seeds: list[int], label: str) -> Array:
     """Final training loss: (rules, rates, seeds); infinite where it diverged."""
     losses = []
     for rule in RULES.values():
@@ -69,29 +99,52 @@ def descended(condition: float, steps: int, seeds: list[int]) -> Array:
     return np.stack(losses)
 
 
-def won(losses: NDArray[np.float64], tuning: int) -> Array:
+def tuned(losses: Array, tuning: int) -> NDArray[np.int64]:
+    """The index of each rule's best rate on the tuning seeds: (rules,)."""
+    with np.errstate(over="ignore"):  # what diverged may be too large to add
+        return losses[:, :, :tuning].mean(2).argmin(1)
+
+
+def won(losses: Array, tuning: int) -> Array:
     """1 where Nesterov ends lower than momentum, each at its best rate on the tuning seeds: (scored seeds,)."""
-    momentum, nesterov = (each[each[:, :tuning].mean(1).argmin(), tuning:] for each in losses)
+    momentum, nesterov = (each[pick, tuning:] for each, pick in zip(losses, tuned(losses, tuning), strict=True))
     return (nesterov < momentum) + 0.5 * (nesterov == momentum)
+
+
+def problems_needed(found: interval.Interval) -> int | None:
+    """About how many problems would clear one half, were the estimate to stay; None where it is clear, or hopeless."""
+    if not found.low <= 0.5 <= found.high or found.estimate == 0.5:
+        return None
+    reach = found.estimate - (found.low if found.estimate > 0.5 else found.high)
+    return int(np.ceil(found.n * (reach / (found.estimate - 0.5)) ** 2))
 
 
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT3."""
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=5), context.pick(quick=5, full=15))
+    # Seeds of one problem say little about other problems, so the full scale spends its time on many problems.
+    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=3), context.pick(quick=5, full=6))
     seeds, steps = tuning + scored, context.pick(quick=100, full=400)
-    problems = {"digits MLP": (digits_mlp, 128), "MNIST-1D MLP": (mnist1d_mlp, 128), "teacher": (teacher_mlp, 128)}
-    if context.scale == "full":
-        problems |= {
-            "digits MLP, batch 512": (digits_mlp, 512),
-            "modular addition": (modular_mlp, 128),
-            "digits convnet": (digits_convnet, 64),
-        }
-    wins = {f"quadratic, {k:.0f}": won(descended(k, 2 * steps, seeds), len(tuning)) for k in (10.0, 100.0, 1000.0)}
-    for name, (make, batch) in problems.items():
-        wins[name] = won(trained(context, make(context), steps, batch, seeds, f"OPT3, {name}"), len(tuning))
+    chosen = {name: entry for name, entry in PROBLEMS.items() if context.scale == "full" or name in QUICK}
+    losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, seeds) for k in CONDITIONS}
+    for name, (make, batch) in chosen.items():
+        losses[name] = trained(context, make(context), steps, batch, seeds, f"OPT3, {name}")
+    wins = {name: won(values, len(tuning)) for name, values in losses.items()}
+    edges = [name for name, values in losses.items() if set(tuned(values, len(tuning))) & {0, len(RATES) - 1}]
     table = np.stack(list(wins.values()))
     fractions = {name: float(row.mean()) for name, row in wins.items()}
-    verdict = CLAIM.judge(interval.wins(table), numbers={"fraction of seeds won": fractions})
+    found = interval.wins(table)
+    needed = problems_needed(found)
+    verdict = CLAIM.judge(
+        found,
+        numbers={
+            "fraction of seeds won": fractions,
+            "best rate": {
+                name: dict(zip(RULES, RATES[tuned(values, len(tuning))].tolist(), strict=True))
+                for name, values in losses.items()
+            },
+            "a best rate on the edge of its grid": edges or "none",
+        },
+    )
     shares = [interval.proportion(int(np.floor(row.sum())), len(row)) for row in wins.values()]
     figure = Figure(
         "How often Nesterov ends lower than plain momentum",
@@ -112,8 +165,23 @@ def decide(context: Context) -> Iterator[Finding]:
     yield Finding(
         verdict,
         figures=(figure,),
+        readings=(
+            reading(
+                context,
+                "final training loss",
+                np.stack(list(losses.values()))[..., len(tuning) :],
+                {"problem": list(losses), "rule": list(RULES), "rate": RATES, "seed": scored},
+                notes=("Infinite where the run diverged.",),
+            ),
+        ),
         sentences=(
             f"Nesterov ended lower in {table.mean():.0%} of {table.size} pairs: most often on {best} "
             f"({fractions[best]:.0%}), least often on {worst} ({fractions[worst]:.0%}).",
+            *(
+                [f"{found.n} problems cannot tell that from half; at this fraction about {needed} would."]
+                if needed
+                else []
+            ),
+            *(f"A best rate lies on the edge of its grid on {name}: one beyond could be better." for name in edges),
         ),
     )
