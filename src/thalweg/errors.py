@@ -30,3 +30,11 @@ def unknown_name(kind: str, got: str, known: Iterable[str]) -> UsageError:
     near = difflib.get_close_matches(got, known, n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UsageError(f"There is no {kind} {got!r}.{hint} Known: {', '.join(known)}.")
+
+
+def check_choice(what: str, got: object, known: Iterable[str]) -> None:
+    """Raise UsageError unless `got` is one of the known words for `what`."""
+    known = tuple(known)
+    if got not in known:
+        msg = f"{what} is one of {', '.join(known)}; got {got!r}."
+        raise UsageError(msg)

@@ -26,6 +26,9 @@ def warmup_factor(step: int, warmup: Number, start: Number = 0.0) -> Number:
 def _at_least(least: float, **fields: Any) -> None:
     """Raise UsageError for a field below `least`, naming it."""
     for name, value in fields.items():
+        if isinstance(value, list | tuple):
+            msg = f"A schedule's {name} is a number or a sweep; write sweep.values({list(value)})."
+            raise UsageError(msg)
         for point in np.atleast_1d(getattr(value, "points", value)):
             if not point >= least:
                 msg = f"A schedule's {name} must be at least {least:g}; got {point:g}."

@@ -5,6 +5,7 @@ Sweeps of different axes are crossed; sweeps that share an axis go together, val
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,18 @@ class Sweep:
 def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:
     """The given values."""
     return Sweep(tuple(float(point) for point in points), axis)
+
+
+def plain(value: Any) -> Any:
+    """What a hyper-parameter was given as: a list of numbers as a sweep, a number of NumPy or torch as Python's.
+
+    All lists lie on one axis, "configuration", so they go together; anything else stays as it is.
+    """
+    if isinstance(value, str | Sweep) or not (isinstance(value, list | tuple) or hasattr(value, "tolist")):
+        return value
+    if np.ndim(value) == 1:
+        return values([float(point) for point in value], axis="configuration")
+    return np.asarray(value).item() if np.ndim(value) == 0 else value
 
 
 def log(low: float, high: float, count: int, *, axis: str | None = None) -> Sweep:

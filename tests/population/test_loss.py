@@ -22,7 +22,7 @@ def problem(loss="cross_entropy", metrics=None):
     [
         (lambda o, t: F.cross_entropy(o, t, weight=torch.tensor([1.0, 9.0, 1.0])), "not the mean of the losses"),
         (lambda o, t: F.cross_entropy(o, t).view(1), r"shape \(1,\) for 8 examples"),
-        (lambda o, t: F.cross_entropy(o, t, reduction="sum"), "on the same batch twice"),
+        (lambda o, t: F.cross_entropy(o, t, reduction="sum"), "not a mean over the batch but a sum"),
         (lambda o, t: ((o[:, :1] - t) ** 2).mean(), "broadcast"),
     ],
 )

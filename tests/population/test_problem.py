@@ -139,7 +139,7 @@ def _sum(output: Tensor, target: Tensor) -> Tensor:
 
 
 def test_a_loss_that_adds_up_is_refused_with_its_remedy() -> None:
-    with pytest.raises(ModelError, match=r"'_sum' is not a mean over the batch: .* Divide by the batch size"):
+    with pytest.raises(ModelError, match=r"'_sum' is not a mean over the batch but a sum: .* Divide by the batch size"):
         Problem(mlp, (X, Y), _sum)
 
 

@@ -212,3 +212,10 @@ def test_importing_results_loads_no_heavy_library() -> None:
 
 def test_costs_add_up() -> None:
     assert Cost(1.0, 2, 3, 4) + Cost(0.5, 1, 1, 1) == Cost(1.5, 3, 4, 5)
+
+
+def test_what_is_done_to_an_array_later_does_not_change_the_reading():
+    given = np.zeros(3)
+    reading = Reading("r", {"a": given}, {"a": ("i",)})
+    given[0] = 9
+    assert reading["a"].tolist() == [0, 0, 0]

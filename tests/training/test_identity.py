@@ -68,3 +68,39 @@ def test_full_batches_are_shared_by_all_seeds():
     order = tw.randomness.BatchOrder([0, 1, 2], 40, 40)
     assert order.indices(7).shape == (1, 40)
     assert sorted(order.indices(7)[0].tolist()) == list(range(40))
+
+
+def test_lists_of_batch_sizes_and_norms_go_with_lists_of_rates():
+    listed = tw.Recipe(tw.optim.SGD(lr=[0.1, 0.2]), 3, [8, 16], clip_norm=[1.0, 2.0])
+    run = tw.train(problem(), listed, 1)
+    assert run.axes["batch_size"].tolist() == [8, 16]
+    assert run.axes["clip_norm"].tolist() == [1, 2]
+    assert run.axes["lr"].tolist() == [0.1, 0.2]
+
+
+@pytest.mark.parametrize("axis", ["member", "step", "metric", "value"])
+def test_a_sweep_may_not_take_the_name_of_a_column(axis):
+    swept = tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 0.2], axis=axis)), 3, 8)
+    with pytest.raises(UsageError, match=f"may not use the axis '{axis}'"):
+        tw.train(problem(), swept)
+
+
+def test_a_list_in_a_schedule_says_what_to_write():
+    with pytest.raises(UsageError, match=r"write sweep.values\(\[5, 10\]\)"):
+        tw.schedules.Warmup([5, 10])
+
+
+def test_units_are_those_of_the_loss_and_of_the_metric():
+    squared = tw.Problem(
+        lambda: tw.nets.mlp(4, 5, 1), (X, X[:, :1]), "squared_error", metrics={"own": lambda o, t: o[:, 0]}
+    )
+    assert tw.train(squared, recipe(), 1).history.units == {"train_loss": "", "train_own": ""}
+    assert tw.train(problem(), recipe(), 1).history.units == {"train_loss": "nats", "train_accuracy": "fraction"}
+
+
+def test_the_chunk_of_swept_batch_sizes_is_that_of_the_largest_batch():
+    wide = tw.Problem(lambda: tw.nets.mlp(4, 64, 3), (X, Y), memory_budget=2**16)
+    sizes = tw.sweep.values([2, 40])
+    swept = tw.train(wide, tw.Recipe(tw.optim.SGD(lr=0.1), 1, sizes), 8, plan="stacked")
+    alone = tw.train(wide, tw.Recipe(tw.optim.SGD(lr=0.1), 1, 40), 8, plan="stacked")
+    assert swept.plan.chunk == alone.plan.chunk < 8

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import check_choice
 from thalweg.optim.rule import Rule, State, Swept, Values, add_quotient
 
 EPS = ("outside", "inside", "uncorrected")
@@ -39,9 +39,7 @@ class Adam(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.eps_place not in EPS:
-            msg = f"{type(self).__name__} eps_place is one of {', '.join(EPS)}; got {self.eps_place!r}."
-            raise UsageError(msg)
+        check_choice(f"{type(self).__name__} eps_place", self.eps_place, EPS)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""

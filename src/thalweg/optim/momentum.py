@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_choice
 from thalweg.optim.rule import Rule, State, Swept, Values, axpy
 
 FORMS = ("sum", "ema", "lr_inside")
@@ -30,12 +30,6 @@ def accumulate(form: str, start: str, velocity: Tensor, gradient: Tensor, h: Val
     axpy(velocity.mul_(h.beta), gain, gradient)
 
 
-def _chosen(kind: str, name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        msg = f"{kind} {name} is one of {', '.join(known)}; got {value!r}."
-        raise UsageError(msg)
-
-
 @dataclass(frozen=True)
 class Momentum(Rule):
     """v <- beta v + g, theta <- theta - lr v (Polyak, 1964, doi:10.1016/0041-5553(64)90137-5).
@@ -55,8 +49,8 @@ class Momentum(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _chosen("Momentum", "form", self.form, FORMS)
-        _chosen("Momentum", "start", self.start, STARTS)
+        check_choice("Momentum form", self.form, FORMS)
+        check_choice("Momentum start", self.start, STARTS)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
@@ -90,8 +84,8 @@ class Nesterov(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _chosen("Nesterov", "form", self.form, FORMS)
-        _chosen("Nesterov", "look", self.look, LOOK_AHEADS)
+        check_choice("Nesterov form", self.form, FORMS)
+        check_choice("Nesterov look", self.look, LOOK_AHEADS)
         if self.look == "reformulated" and self.form != "sum":
             msg = f'Nesterov look="reformulated" is defined for form="sum"; got form={self.form!r}.'
             raise UsageError(msg)

@@ -15,15 +15,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.errors import UsageError
-from thalweg.sweep import Sweep, values
+from thalweg.errors import UsageError, check_choice
+from thalweg.sweep import Sweep, plain
 
 Swept = float | Sweep
 Hyper = Any  # a float, or a column (members, 1)
 State = Mapping[str, Tensor]
 
 DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
-_LISTED = "configuration"  # the axis on which lists of values lie
 _BLOCK = 2**18  # elements of theta a block holds
 
 
@@ -71,15 +70,8 @@ class Rule:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, list | tuple | np.ndarray | Tensor) and np.ndim(value) == 1:
-                object.__setattr__(self, field.name, values([float(point) for point in value], axis=_LISTED))
-            elif isinstance(value, np.generic | Tensor) and np.ndim(value) == 0:
-                object.__setattr__(self, field.name, value.item())
-        decay = getattr(self, "decay", "l2")
-        if decay not in DECAYS:
-            msg = f"{type(self).__name__} decay is one of {', '.join(DECAYS)}; got {decay!r}."
-            raise UsageError(msg)
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        check_choice(f"{type(self).__name__} decay", getattr(self, "decay", "l2"), DECAYS)
         for name in ("lr", "weight_decay", "eps"):
             self._within(name, 0, float("inf"))
         for name in ("beta", "beta1", "beta2", "alpha"):

@@ -35,9 +35,7 @@ class Looped:
         self.module = copy.deepcopy(problem.template).train(training)
         self.stochastic = problem.stochastic
         self.seeds = list(seeds) if seeds is not None else [0] * len(population)
-        self._parameter_slots = [
-            (entry.name, self._slots(entry.name, *entry.ties, table="_parameters")) for entry in self.layout
-        ]
+        self._parameter_slots = [self._slots(entry.name, *entry.ties, table="_parameters") for entry in self.layout]
         self._buffer_slots = [(name, self._other_slots(name)) for name in population.buffers]
         self._parameters = [self._parameters_of(member) for member in range(len(population))]
         self._buffers = [
@@ -78,7 +76,7 @@ class Looped:
     def _bind(self, member: int) -> None:
         if member == self._bound:
             return
-        for (_, slots), parameter in zip(self._parameter_slots, self._parameters[member], strict=True):
+        for slots, parameter in zip(self._parameter_slots, self._parameters[member], strict=True):
             for table, leaf in slots:
                 table[leaf] = parameter
         for name, slots in self._buffer_slots:
@@ -99,7 +97,7 @@ class Looped:
         return [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]
 
     def _other_slots(self, name: str) -> list[tuple[dict[str, Any], str]]:
-        """The same for a frozen parameter or a buffer, which may be tied too."""
+        """Where a frozen parameter or a buffer is kept, which may be tied too (see `_slots`)."""
         for table, named in (("_parameters", "named_parameters"), ("_buffers", "named_buffers")):
             tensors = dict(getattr(self.module, named)(remove_duplicate=False))
             if name in tensors:

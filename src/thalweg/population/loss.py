@@ -1,5 +1,6 @@
 """Losses and metrics: functions of outputs and targets, example by example."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -63,52 +64,38 @@ class UserLoss:
         return self.function(outputs, targets).mean()
 
     def check_mean(self, outputs: Any, targets: Any) -> None:
-        """Raise ModelError when the loss adds up over the batch instead of averaging.
+        """Raise ModelError when the loss of a batch is not the mean of the losses of its examples.
 
-        A mean does not change when the batch is repeated; a sum doubles.
+        Then the value that is evaluated would not be the objective that is trained.
         """
-        once = self.function(outputs, targets)
-        if not isinstance(once, Tensor):
-            msg = f"The loss {self.name!r} returned {type(once).__name__}; it must return a tensor."
+        whole = self.function(outputs, targets)
+        if not isinstance(whole, Tensor):
+            msg = f"The loss {self.name!r} returned {type(whole).__name__}; it must return a tensor."
             raise ModelError(msg)
         count = len(tree_leaves(targets)[0])
-        if once.ndim and len(once) != count:
+        if whole.ndim and len(whole) != count:
             msg = (
-                f"The loss {self.name!r} returned shape {tuple(once.shape)} for {count} examples; return a mean over "
+                f"The loss {self.name!r} returned shape {tuple(whole.shape)} for {count} examples; return a mean over "
                 f"the batch (a scalar), or one value an example: shape ({count}, ...)."
             )
             raise ModelError(msg)
-        self._check_singles(outputs, targets, once.mean())
-        if once.ndim:
-            return
-        double = lambda tree: tree_map(lambda tensor: torch.cat([tensor, tensor]), tree)  # noqa: E731
-        twice = self.function(double(outputs), double(targets))
-        if not torch.allclose(once, twice, rtol=1e-3, atol=1e-6):
-            msg = (
-                f"The loss {self.name!r} is not a mean over the batch: {once.item():.6g} on a batch, "
-                f"{twice.item():.6g} on the same batch twice. Divide by the batch size, or return one value an example."
-            )
-            raise ModelError(msg)
-
-    def _check_singles(self, outputs: Any, targets: Any, whole: Tensor) -> None:
-        """Raise ModelError when the loss of the batch is not the mean of the losses of its examples."""
         one = lambda tree, i: tree_map(lambda tensor: tensor[i : i + 1], tree)  # noqa: E731
-        count = len(tree_leaves(targets)[0])
         singles = torch.stack([self.function(one(outputs, i), one(targets, i)).mean() for i in range(count)])
-        if not torch.allclose(singles.mean(), whole, rtol=1e-3, atol=1e-6) and not _doubles(
-            singles.mean(), whole, count
-        ):
+        got, expected = float(whole.mean()), float(singles.mean())
+        if math.isclose(got, expected, rel_tol=1e-3, abs_tol=1e-6):
+            return
+        if math.isclose(got, count * expected, rel_tol=1e-3, abs_tol=1e-6):
             msg = (
-                f"The loss {self.name!r} of a batch is not the mean of the losses of its examples: {whole.item():.6g} "
-                f"against {singles.mean().item():.6g}. Either outputs and targets broadcast against each other (give "
-                "them one shape), or examples are weighted (class weights, ignore_index: return one value an example)."
+                f"The loss {self.name!r} is not a mean over the batch but a sum: {got:.6g} for {count} examples whose "
+                f"mean is {expected:.6g}. Divide by the batch size, or return one value an example."
             )
             raise ModelError(msg)
-
-
-def _doubles(mean: Tensor, whole: Tensor, count: int) -> bool:
-    """Whether the whole is the sum of the examples, which has a message of its own."""
-    return torch.allclose(mean * count, whole, rtol=1e-3, atol=1e-6)
+        msg = (
+            f"The loss {self.name!r} of a batch is not the mean of the losses of its examples: {got:.6g} against "
+            f"{expected:.6g}. Either outputs and targets broadcast against each other (give them one shape), or "
+            "examples are weighted (class weights, ignore_index: return one value an example)."
+        )
+        raise ModelError(msg)
 
 
 Loss = PerExample | UserLoss

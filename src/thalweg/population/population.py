@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import StorageError, UsageError
 from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
+from thalweg.results.statefile import misfits
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,13 +174,7 @@ def _others(module: nn.Module, layout: Layout) -> list[tuple[str, Tensor]]:
 
 
 def _check_state(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], number: int) -> None:
-    faults = [f"missing {name!r}" for name in expected if name not in got]
-    faults += [f"unexpected {name!r}" for name in got if name not in expected]
-    faults += [
-        f"{name!r} is {tuple(got[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected
-        if name in got and got[name].shape != expected[name].shape
-    ]
+    faults = misfits(expected, got)
     if faults:
         msg = f"State dict {number} does not fit the model: {'; '.join(faults)}."
         raise StorageError(msg)

@@ -1,5 +1,6 @@
 """Arrays as strict JSON and back, bit for bit: what readings and figures are written with."""
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -31,12 +32,11 @@ def frozen_array(name: str, value: ArrayLike) -> NDArray[Any]:
     Raises:
         UsageError: another type of entry, complex numbers included.
     """
-    array = np.asarray(value)
+    array = np.array(value)  # a copy: what was given may change later
     if array.dtype.kind not in "biufU" or array.dtype == np.longdouble:
         advice = "store its real and imaginary parts" if array.dtype.kind == "c" else "convert it first"
         msg = f"{name} has entries of type {array.dtype}, not numbers, booleans or text; {advice}."
         raise UsageError(msg)
-    array = array.view()
     array.flags.writeable = False
     return array
 
@@ -67,4 +67,13 @@ def decode_array(encoded: Mapping[str, Any]) -> NDArray[Any]:
         return np.array(values, dtype=dtype).reshape(encoded["shape"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         msg = f"An array in this JSON cannot be read ({error!r}); it needs dtype, shape and values that fit."
+        raise StorageError(msg) from error
+
+
+def parsed(text: str) -> Any:
+    """What JSON text says; StorageError where it is not JSON."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        msg = f"This text is not JSON: {error}."
         raise StorageError(msg) from error

@@ -13,7 +13,7 @@ import numpy as np
 from thalweg.errors import StorageError, UsageError, unknown_name
 from thalweg.results import marks as kinds
 from thalweg.results.atomic import explaining, replacing
-from thalweg.results.encoding import decode_array, encode_array
+from thalweg.results.encoding import decode_array, encode_array, parsed
 from thalweg.results.marks import Bars, Contour, HeatMap, Mark, Rule, Scatter, Surface
 
 _MARKS = {
@@ -204,12 +204,7 @@ class Figure:
         Raises:
             StorageError: the text is not JSON, or not of a figure.
         """
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            msg = f"This text is not JSON: {error}."
-            raise StorageError(msg) from error
-        return cls.from_document(document)
+        return cls.from_document(parsed(text))
 
 
 def _phrase(mark: Mark) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import StorageError, UsageError, unknown_name
-from thalweg.results.encoding import decode_array, decode_number, encode_array, encode_number, frozen_array
+from thalweg.results.encoding import decode_array, decode_number, encode_array, encode_number, frozen_array, parsed
 from thalweg.results.provenance import Provenance
 from thalweg.results.table import Table
 
@@ -208,12 +208,7 @@ class Reading:
         Raises:
             StorageError: the text is not JSON, or not of a reading.
         """
-        try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            msg = f"This text is not JSON: {error}."
-            raise StorageError(msg) from error
-        return cls.from_document(document)
+        return cls.from_document(parsed(text))
 
     def _sizes(self) -> dict[str, int]:
         """Length of every dimension, in order of appearance."""

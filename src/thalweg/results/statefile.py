@@ -18,6 +18,17 @@ if TYPE_CHECKING:
 _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 
 
+def misfits(expected: Mapping[str, "Tensor"], got: Mapping[str, "Tensor"]) -> list[str]:
+    """Every difference in names and shapes between the tensors that are wanted and those that are there."""
+    faults = [f"missing {name!r}" for name in expected if name not in got]
+    faults += [f"unexpected {name!r}" for name in got if name not in expected]
+    return faults + [
+        f"{name!r} is {tuple(got[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in got and got[name].shape != expected[name].shape
+    ]
+
+
 def load_state_file(path: str | os.PathLike[str], *, entry: str | None = None) -> dict[str, "Tensor"]:
     """Read a checkpoint into {name: tensor} on the CPU, without ever running code from it.
 

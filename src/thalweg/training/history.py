@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, unknown_name
+from thalweg.population import Problem
 from thalweg.results import Axis, Figure, Line, Table
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
@@ -23,22 +24,26 @@ class History:
         axes: for every swept axis and "seed", the value of each member: (members,).
         metrics: by name, such as "test_loss": (evaluations, members); NaN once a member has diverged.
         batch_loss: the loss of every step's batch before its update: (steps, members).
+        units: of the metrics, by name.
     """
 
     steps: NDArray[np.int64]
     axes: Mapping[str, NDArray[Any]]
     metrics: Mapping[str, NDArray[np.float64]]
     batch_loss: NDArray[np.floating]
+    units: Mapping[str, str]
 
     @classmethod
-    def of(cls, recipe: Recipe, axes: Mapping[str, NDArray[Any]], state: State) -> "History":
+    def of(cls, problem: Problem, recipe: Recipe, axes: Mapping[str, NDArray[Any]], state: State) -> "History":
         """The history recorded in a state, as far as it has come."""
+        units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
         reached = [i for i, step in enumerate(recipe.evaluation_steps) if step <= state.step]
         return cls(
             steps=np.array(recipe.evaluation_steps)[reached],
             axes=axes,
             metrics={name: values[reached].numpy() for name, values in state.metrics.items()},
             batch_loss=state.batch_loss[: state.step].double().cpu().numpy(),
+            units={name: units[name.partition("_")[2]] for name in state.metrics},
         )
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
@@ -97,12 +102,11 @@ class History:
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all members have diverged
                 mean, low, high = np.nanmean(curve, 1), np.nanmin(curve, 1), np.nanmax(curve, 1)
             lines.append(Line(self.steps.astype(float), mean, low=low, high=high, label=label))
-        unit = "nats" if metric.endswith("loss") else "fraction"
         return Figure(
             title=metric.replace("_", " ").capitalize(),
             marks=tuple(lines),
             x=Axis("step"),
-            y=Axis(metric.replace("_", " "), unit, scale="log" if log else "linear"),
+            y=Axis(metric.replace("_", " "), self.units[metric], scale="log" if log else "linear"),
             caption="Lines are means over members, diverged ones left out; bands run from the smallest to the largest.",
         )
 

@@ -132,15 +132,15 @@ class Loop:
 
 
 def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Plan | str) -> list[Group]:
-    """The members by batch size; the plan is measured on the first group and used for all."""
+    """The members by batch size; the plan is measured on the largest, so that its chunk fits the memory for all."""
     train, groups = problem.data.train, []
-    for rows, batch_size in unfolded.groups(len(train)):
+    for rows, batch_size in sorted(unfolded.groups(len(train)), key=lambda group: -group[1]):
         order = BatchOrder(unfolded.seeds[rows], len(train), batch_size)
         batch = Batch.of(train, order.indices(0))
         execution = Execution(problem, members[rows], batch, plan=plan, seeds=unfolded.seeds[rows])
         plan = execution.plan
         groups.append(Group(rows, train, order, execution))
-    return groups
+    return sorted(groups, key=lambda group: group.rows.start)
 
 
 def starting(problem: Problem, unfolded: Unfolded, start: Population | None, mask: Tensor | None) -> Population:

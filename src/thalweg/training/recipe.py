@@ -1,9 +1,7 @@
 """How to train: the frozen description of a run, and its unfolding over members."""
 
 import dataclasses
-import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,12 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_choice
 from thalweg.optim import Rule, Values
 from thalweg.schedules import Constant, Schedule
-from thalweg.sweep import Sweep
+from thalweg.sweep import Sweep, plain
 
 SPACINGS = ("linear", "log")
+COLUMNS = ("member", "step", "metric", "value")  # of a history's table, beside the axes
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,8 @@ class Recipe:
     evaluate_train_on: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if isinstance(getattr(self, name), np.integer):
-                object.__setattr__(self, name, int(getattr(self, name)))
+        for name in ("steps", "batch_size", "clip_norm"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
         if not isinstance(self.optimizer, Rule):
             msg = f"Recipe optimizer must be a rule such as optim.AdamW(lr=1e-3); got {self.optimizer!r}."
             raise UsageError(msg)
@@ -66,9 +64,7 @@ class Recipe:
         if any(size is not None and (size < 1 or size != int(size)) for size in sizes):
             msg = f"Recipe batch_size must be a whole number of at least 1, or None for all; got {self.batch_size}."
             raise UsageError(msg)
-        if self.spacing not in SPACINGS:
-            msg = f"Recipe spacing is one of {', '.join(SPACINGS)}; got {self.spacing!r}."
-            raise UsageError(msg)
+        check_choice("Recipe spacing", self.spacing, SPACINGS)
         for name in ("evaluate", "snapshot"):
             wanted = getattr(self, name)
             if isinstance(wanted, Sequence):
@@ -110,11 +106,6 @@ class Recipe:
         """The recipe as JSON-able data, complete enough to write it again."""
         return _plain(self)
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """A hash of the recipe: equal for equal recipes, on every machine."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
-
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -153,6 +144,10 @@ class Unfolded:
                 raise UsageError(msg)
         if "seed" in lengths:
             msg = 'A sweep may not use the axis "seed"; pass seeds=... to train instead.'
+            raise UsageError(msg)
+        taken = [axis for axis in lengths if axis in COLUMNS]
+        if taken:
+            msg = f"A sweep may not use the axis {taken[0]!r}, which is a column of every history; name it otherwise."
             raise UsageError(msg)
         grid = list(itertools.product(*(range(length) for length, _ in lengths.values()), seeds))
         where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}

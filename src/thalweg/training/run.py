@@ -26,7 +26,7 @@ class Run:
         diverged_at: the step at which a member stopped being finite and was frozen (0: it did not start
             finite), -1 where it did not: (members,).
         plans: how gradients and outputs were evaluated ("gradient", "outputs"), for `train(plan=...)`.
-        seconds: wall-clock time of training.
+        seconds: wall-clock time of the call that returned this run; next to none where the store had it finished.
         state: all arrays of the run, for going on.
     """
 

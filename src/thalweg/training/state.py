@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import StorageError
 from thalweg.population import Population, Problem
+from thalweg.results.statefile import misfits
 from thalweg.training.recipe import Recipe
 
 
@@ -51,13 +52,7 @@ class State:
             StorageError: tensors are missing, unexpected or of another shape; all are listed.
         """
         expected = self.tensors()
-        faults = [f"missing {name!r}" for name in expected if name not in tensors]
-        faults += [f"unexpected {name!r}" for name in tensors if name not in expected]
-        faults += [
-            f"{name!r} is {tuple(tensors[name].shape)} instead of {tuple(expected[name].shape)}"
-            for name in expected
-            if name in tensors and tensors[name].shape != expected[name].shape
-        ]
+        faults = misfits(expected, tensors)
         if faults:
             msg = f"The checkpoint does not fit this run: {'; '.join(faults)}."
             raise StorageError(msg)

@@ -74,7 +74,7 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
 
     Memory: theta, the rule's state, one gradient (and a point ahead, for rules that look there), and
-    activations within the problem's memory budget.
+    activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and member.
     """
     seeds = list(range(int(seeds))) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
     if not seeds or len(set(seeds)) < len(seeds):
@@ -113,7 +113,7 @@ def train(
         recipe=recipe,
         axes=unfolded.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(recipe, unfolded.axes, state),
+        history=History.of(problem, recipe, unfolded.axes, state),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - began,

@@ -34,7 +34,7 @@ GRIDS: dict[str, tuple[type[Adam], dict[str, list[float]]]] = {
     "AdamW": (AdamW, {"quick": [0.01, 0.1, 1, 3], "full": [0.01, 0.03, 0.1, 0.3, 1, 3]}),
     "Adam + L2": (Adam, {"quick": [1e-5, 1e-4, 1e-3, 1e-2], "full": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}),
 }
-RATES = {"quick": [3e-3, 1e-2, 3e-2, 1e-1], "full": [3e-3, 1e-2, 3e-2, 1e-1]}
+RATES = [3e-3, 1e-2, 3e-2, 1e-1]
 
 
 def halves(context: Context) -> tuple[Problem, Problem]:
@@ -60,17 +60,16 @@ def decide(context: Context) -> Iterator[Finding]:
     tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=3), context.pick(quick=8, full=40))
     steps = context.pick(quick=250, full=1500)
     validation, held_out = halves(context)
-    rates = RATES[context.scale]
     errors, maps, chosen, edges = {}, {}, {}, []
     for name, (rule, grids) in GRIDS.items():
         decays = grids[context.scale]
-        grid = rule(lr=sweep.values(rates), weight_decay=sweep.values(decays))
+        grid = rule(lr=sweep.values(RATES), weight_decay=sweep.values(decays))
         tuned = accuracy(context, validation, grid, steps, tuning, f"OPT7, tuning {name}").mean(1)
-        tuned = tuned.reshape(len(rates), len(decays))
+        tuned = tuned.reshape(len(RATES), len(decays))
         best = np.unravel_index(tuned.argmax(), tuned.shape)
-        lr, decay = rates[best[0]], decays[best[1]]
+        lr, decay = RATES[best[0]], decays[best[1]]
         chosen[name] = {"lr": lr, "weight_decay": decay, "validation accuracy": float(tuned.max())}
-        if best[0] in (0, len(rates) - 1) or best[1] in (0, len(decays) - 1):
+        if best[0] in (0, len(RATES) - 1) or best[1] in (0, len(decays) - 1):
             edges.append(name)
         final = accuracy(context, held_out, rule(lr=lr, weight_decay=decay), steps, scored, f"OPT7, scoring {name}")
         errors[name] = 100 * (1 - final[0])
@@ -99,7 +98,7 @@ def decide(context: Context) -> Iterator[Finding]:
     panels = [
         Figure(
             name,
-            (HeatMap(np.log10(GRIDS[name][1][context.scale]), np.log10(rates), tuned, label="validation accuracy"),),
+            (HeatMap(np.log10(GRIDS[name][1][context.scale]), np.log10(RATES), tuned, label="validation accuracy"),),
             x=Axis("log10 weight decay"),
             y=Axis("log10 learning rate"),
             z=Axis("validation accuracy", limits=shared),
