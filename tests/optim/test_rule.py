@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg import optim, sweep
 from thalweg.errors import UsageError
 from thalweg.optim import Rule, Updater, Values
-from thalweg.optim import rule as rule_module
+from thalweg.optim import updater as updater_module
 
 MEMBERS, PARAMETERS, STEPS = 5, 7, 50
 DECAYED = {"weight_decay": np.array([0.0, 0.01, 0.1, 0.03, 0.2])}
@@ -85,8 +85,10 @@ def _values(numbers: dict[str, Any], t: int, dtype: torch.dtype, rows: Any = sli
     """The step's values; numbers of length 1 become floats, as in training."""
     chosen = {name: np.atleast_1d(value)[rows] for name, value in numbers.items()}
     chosen["lr"] = chosen["lr"] * _multiplier(t)
-    columns = {k: torch.tensor(v, dtype=dtype)[:, None] if len(v) > 1 else float(v[0]) for k, v in chosen.items()}
-    return Values(columns | {"schedule": _multiplier(t)}, t)
+    columns = {
+        k: torch.tensor(v, dtype=torch.float64)[:, None] if len(v) > 1 else float(v[0]) for k, v in chosen.items()
+    }
+    return Values({"weight_decay": 0.0} | columns | {"schedule": _multiplier(t)}, t)
 
 
 def _path(
@@ -177,16 +179,50 @@ def test_order_of_members_and_parameters_and_splitting_change_no_bit(name: str, 
 @pytest.mark.parametrize("size", [3, 16])
 def test_blocks_change_nothing(name: str, options: dict[str, Any], size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, state = _whole(name, options)
-    monkeypatch.setattr(rule_module, "_BLOCK", size)
+    monkeypatch.setattr(updater_module, "_BLOCK", size)
     blocked, blocked_state = _path(name, options)
     torch.testing.assert_close(blocked, whole, rtol=1e-14, atol=1e-15)
     for slot, matrix in state.items():
         torch.testing.assert_close(blocked_state[slot], matrix, rtol=1e-14, atol=1e-15)
 
 
+@conventions
+def test_fused_kernels_equal_the_formulas(name: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, state = _whole(name, options)
+    monkeypatch.setattr(updater_module, "_WIDE", 1)
+    fused, fused_state = _path(name, options)
+    torch.testing.assert_close(fused, whole, rtol=1e-12, atol=1e-13)
+    for slot, matrix in state.items():
+        torch.testing.assert_close(fused_state[slot], matrix, rtol=1e-12, atol=1e-13)
+
+
+def test_rules_with_torchs_conventions_have_a_kernel() -> None:
+    assert optim.Adam().fused
+    assert optim.AdamW(decay="constant").fused
+    assert not optim.Adam(eps_place="inside").fused
+    assert not optim.AdamW(bias_correction=False).fused
+
+
+@pytest.mark.parametrize("lr", [0.1, 0.0])
+def test_a_shared_step_of_the_kernel_decays_also_at_rate_zero(lr: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    h = Values({"lr": lr, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 0.5}, 3)
+    paths = []
+    for wide in (1, 2**60):
+        monkeypatch.setattr(updater_module, "_WIDE", wide)
+        theta = torch.tensor(START)
+        updater = Updater(optim.AdamW(lr, decay="schedule_coupled"), theta)
+        assert updater.fused == (wide == 1)
+        updater.step(torch.tensor(SLOPES), h, torch.tensor([True, True, False, True, True]))
+        paths.append(theta)
+    torch.testing.assert_close(*paths, rtol=1e-14, atol=1e-15)
+    assert torch.equal(paths[0][2], torch.tensor(START)[2])
+    if lr == 0:
+        torch.testing.assert_close(paths[0][0], torch.tensor(START)[0] * 0.95, rtol=1e-14, atol=0)
+
+
 @pytest.mark.parametrize(("members", "parameters", "size"), [(5, 7, 1), (5, 7, 6), (5, 7, 20), (3, 100, 33), (1, 1, 9)])
 def test_blocks_cover_theta_once(members: int, parameters: int, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rule_module, "_BLOCK", size)
+    monkeypatch.setattr(updater_module, "_BLOCK", size)
     theta = torch.zeros(members, parameters)
     blocks = Updater(optim.SGD(0.1), theta).blocks
     for block in blocks:

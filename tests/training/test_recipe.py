@@ -13,7 +13,6 @@ from thalweg.schedules import Constant, Cosine, Warmup
 from thalweg.training import Recipe, Unfolded
 
 SGD = optim.SGD(0.1)
-LIKE = torch.zeros(1, 1, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_values_of_a_step_are_numbers_or_columns() -> None:
         10,
         schedule=Cosine(warmup=sweep.values([2, 4], axis="lr")),
     )
-    h = Unfolded(recipe, [0]).at(3, LIKE)
+    h = Unfolded(recipe, [0]).at(3)
     multipliers = [0.5 * (1 + math.cos(math.pi / 8)), 3 / 4]
     wanted = [0.1 * multipliers[0], 0.1 * multipliers[0], 0.2 * multipliers[1], 0.2 * multipliers[1]]
     assert h.lr.shape == (4, 1)
@@ -118,7 +117,7 @@ def test_values_of_a_step_are_numbers_or_columns() -> None:
 def test_a_schedule_alone_may_be_swept() -> None:
     unfolded = Unfolded(Recipe(optim.SGD(0.5), 10, schedule=Cosine(final=sweep.values([0.0, 1.0]))), [0, 1])
     assert unfolded.axes["schedule.final"].tolist() == [0, 0, 1, 1]
-    assert unfolded.at(10, LIKE).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
+    assert unfolded.at(10).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
 
 
 def test_a_description_tells_recipes_apart_and_not_their_making() -> None:

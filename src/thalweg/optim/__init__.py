@@ -3,8 +3,9 @@
 from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.rmsprop import RMSprop
-from thalweg.optim.rule import Rule, Updater, Values
+from thalweg.optim.rule import Rule, Values
 from thalweg.optim.sgd import SGD
+from thalweg.optim.updater import Updater
 
 RULES: dict[str, type[Rule]] = {
     "sgd": SGD,

@@ -1,5 +1,6 @@
 """Adam, with L2 regularization or with decoupled weight decay (AdamW)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import check_choice
-from thalweg.optim.rule import Rule, State, Swept, Values, add_quotient
+from thalweg.optim.decay import shrinkage
+from thalweg.optim.passes import add_quotient, blend, shift
+from thalweg.optim.rule import Rule, State, Swept, Values
 
 EPS = ("outside", "inside", "uncorrected")
 
@@ -44,17 +47,37 @@ class Adam(Rule):
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
         m, v, t = state["first_moment"], state["second_moment"], h.step
-        m.lerp_(gradient, 1 - h.beta1)
-        v.lerp_(torch.mul(gradient, gradient, out=scratch), 1 - h.beta2)
+        blend(m, 1 - h.beta1, gradient)
+        blend(v, 1 - h.beta2, torch.mul(gradient, gradient, out=scratch))
         correction1 = 1 - h.beta1**t if self.bias_correction else 1.0
         correction2 = 1 - h.beta2**t if self.bias_correction else 1.0
         # With c = correction2: m_hat / (sqrt(v / c) + eps) = sqrt(c) m_hat / (sqrt(v) + sqrt(c) eps), a pass less.
         if self.eps_place == "inside":
-            root = torch.add(v, correction2 * h.eps, out=scratch).sqrt_()
+            root = shift(scratch.copy_(v), correction2 * h.eps).sqrt_()
         else:
             eps = h.eps if self.eps_place == "uncorrected" else correction2**0.5 * h.eps
-            root = torch.sqrt(v, out=scratch).add_(eps)
+            root = shift(torch.sqrt(v, out=scratch), eps)
         add_quotient(theta, -h.lr * correction2**0.5 / correction1, m, root)
+
+    @property
+    def fused(self) -> bool:  # type: ignore[override]
+        """Whether torch has a kernel for these conventions."""
+        return self.eps_place == "outside" and self.bias_correction
+
+    def update_fused(
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+    ) -> None:
+        """One step in place by torch's kernel, which reads and writes every row once."""
+        kernel, decay = torch._fused_adam_, h.weight_decay
+        if self.decay != "l2":
+            kernel, decay = torch._fused_adamw_, shrinkage(self.decay, h)
+            if h.lr == 0:  # the kernel shrinks theta by lr times its weight decay
+                torch._foreach_mul_(theta, 1 - decay)
+            decay = decay / h.lr if h.lr else 0.0
+        moments = state["first_moment"], state["second_moment"]
+        steps = [torch.tensor(float(h.step), device=theta[0].device)] * len(theta)
+        numbers = {"lr": h.lr, "beta1": h.beta1, "beta2": h.beta2, "eps": h.eps, "weight_decay": decay}
+        kernel(theta, gradient, *moments, [], steps, **numbers, amsgrad=False, maximize=False)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
-from thalweg.optim.rule import Rule, State, Swept, Values, axpy
+from thalweg.optim.passes import axpy, displaced, scale
+from thalweg.optim.rule import Rule, State, Swept, Values
 
 FORMS = ("sum", "ema", "lr_inside")
 STARTS = ("zero", "first_gradient")
@@ -27,7 +27,7 @@ def accumulate(form: str, start: str, velocity: Tensor, gradient: Tensor, h: Val
     gain = {"sum": 1.0, "ema": 1 - h.beta, "lr_inside": h.lr}[form]
     if start == "first_gradient" and h.step == 1 and form == "ema":
         gain = 1.0
-    axpy(velocity.mul_(h.beta), gain, gradient)
+    axpy(scale(velocity, h.beta), gain, gradient)
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,7 @@ class Nesterov(Rule):
     def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
         """theta - lr beta v, or theta - lr v, by `look`."""
         distance = (1.0 if self.form == "lr_inside" else h.lr) * (h.beta if self.look == "beta" else 1.0)
-        if isinstance(distance, Tensor):
-            torch.addcmul(theta, state["velocity"], -distance, out=out)
-        else:
-            torch.add(theta, state["velocity"], alpha=-distance, out=out)
+        displaced(theta, -distance, state["velocity"], out)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""

@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.rule import Rule, State, Swept, Values, add_quotient, axpy
+from thalweg.optim.passes import add_quotient, blend, shift
+from thalweg.optim.rule import Rule, State, Swept, Values
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,6 @@ class RMSprop(Rule):
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
         v = state["second_moment"]
-        axpy(v.mul_(h.alpha), 1 - h.alpha, torch.mul(gradient, gradient, out=scratch))
-        root = torch.add(v, h.eps, out=scratch).sqrt_() if self.eps_inside else torch.sqrt(v, out=scratch).add_(h.eps)
+        blend(v, 1 - h.alpha, torch.mul(gradient, gradient, out=scratch))
+        root = shift(scratch.copy_(v), h.eps).sqrt_() if self.eps_inside else shift(torch.sqrt(v, out=scratch), h.eps)
         add_quotient(theta, -h.lr, gradient, root)

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from thalweg.optim.rule import Rule, State, Swept, Values, axpy
+from thalweg.optim.passes import axpy
+from thalweg.optim.rule import Rule, State, Swept, Values
 
 
 @dataclass(frozen=True)

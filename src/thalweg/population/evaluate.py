@@ -1,5 +1,6 @@
 """Loss and metrics of every member on a set of examples, in evaluation mode."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -22,6 +23,7 @@ class Evaluator:
         population: read at every call, so it may be trained between calls.
         examples: what to evaluate on, in order, all of them at every call (common random numbers).
         limit: only the first so many examples; None is all.
+        times: how often it will be called, roughly.
     """
 
     def __init__(
@@ -32,13 +34,15 @@ class Evaluator:
         *,
         limit: int | None = None,
         plan: Plan | str = "auto",
+        times: int = 1,
     ) -> None:
         self.problem = problem
         self.examples = examples
         self.count = len(examples) if limit is None else min(limit, len(examples))
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
         first = Batch.range(examples, 0, min(_EXAMPLES_AT_ONCE, self.count))
-        self.execution = Execution(problem, population, first, plan=plan, training=False)
+        calls = times * math.ceil(self.count / _EXAMPLES_AT_ONCE)
+        self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
     def __call__(self) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64."""

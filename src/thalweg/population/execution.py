@@ -28,7 +28,11 @@ from thalweg.population.stacked import Stacked
 
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 _COMPARED = 4  # rows that a looped trial runs, and that the plans are compared on
-_TRIAL_SECONDS = 0.3  # after which no further round of timing begins
+_TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
+_TRIAL_SHARE = 0.03  # or after this share of the whole work,
+_HOPELESS = 3  # times the least at the first run, which warms up, and no second one
+_FEW = 16  # calls for which only one size of chunks is tried
+_MORE = 4  # times as many calls as a plan was measured for are worth measuring again
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class Execution:
     Args:
         plan: a `Plan`, "stacked" or "looped" to force one, or "auto" to measure on `batch`.
         batch: a batch of the size that is coming.
+        calls: how many such batches are coming: timing takes a small share of the whole work. Unknown: infinitely many.
         training: whether the model is in training mode, and the work includes gradients.
         seeds: one per member, for models that draw random numbers.
     """
@@ -72,13 +77,16 @@ class Execution:
         plan: Plan | str = "auto",
         training: bool = True,
         seeds: Sequence[int] | None = None,
+        calls: float = math.inf,
     ) -> None:
         keep_freed_memory()
         self.members = len(population)
         same_layout(problem.layout, population.layout)
         if isinstance(plan, Plan):
             _check_mode(problem, plan.mode, training=training)
-        self.plan = plan if isinstance(plan, Plan) else choose(problem, population, batch, plan, training=training)
+        if isinstance(plan, str):
+            plan = choose(problem, population, batch, plan, training=training, calls=calls)
+        self.plan = plan
         if self.plan.mode == "stacked":
             self.rows: Stacked | Looped = Stacked(problem, population, training=training)
         else:
@@ -102,11 +110,17 @@ class Execution:
 
 
 def choose(
-    problem: Problem, population: Population, batch: Batch, plan: str = "auto", *, training: bool = True
+    problem: Problem,
+    population: Population,
+    batch: Batch,
+    plan: str = "auto",
+    *,
+    training: bool = True,
+    calls: float = math.inf,
 ) -> Plan:
     """The plan for this work, measured once a shape of work and then remembered by the problem.
 
-    Cost: a few evaluations of the batch for each candidate, none when there is only one.
+    Cost: one or a few evaluations of the batch for each candidate (see `Execution`), none when there is only one.
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
@@ -118,9 +132,11 @@ def choose(
     if training and problem.stochastic:
         return Plan("looped", 1, "each member draws its own random numbers")
     key = (plan, training, len(population), batch.shared, batch.size)
-    if key not in problem.plans:
-        problem.plans[key] = _measure(problem, population, batch, plan, training=training)
-    return problem.plans[key]
+    known, measured_for = problem.plans.get(key, (None, 0))
+    if known is None or calls > _MORE * measured_for:
+        known = _measure(problem, population, batch, plan, training=training, calls=calls)
+        problem.plans[key] = known, calls
+    return known
 
 
 def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
@@ -134,8 +150,10 @@ def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
         raise UsageError(msg)
 
 
-def _measure(problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool) -> Plan:
-    chunks = _chunk_candidates(problem, population, batch, training=training)
+def _measure(
+    problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float
+) -> Plan:
+    chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
     if plan == "stacked":
         return Plan("stacked", chunks[0])
     looped = Trial(problem, population, batch, Looped, min(_COMPARED, len(population)), training=training)
@@ -153,12 +171,14 @@ def _measure(problem: Problem, population: Population, batch: Batch, plan: str, 
         trials[Plan("stacked", chunk)] = trial
         if not trial.agrees(looped):
             return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
-    return _fastest(trials)
+    return _fastest(trials, calls)
 
 
-def _fastest(trials: dict[Plan, "Trial"]) -> Plan:
+def _fastest(trials: dict[Plan, "Trial"], calls: float) -> Plan:
     """The plan with the smallest time; close ones are run more often, in turns, as noise comes and goes."""
-    close, deadline = list(trials), time.perf_counter() + _TRIAL_SECONDS
+    least = min(trial.seconds for trial in trials.values())
+    deadline = time.perf_counter() + min(_TRIAL_SECONDS, _TRIAL_SHARE * calls * least)
+    close = [plan for plan in trials if trials[plan].seconds <= _HOPELESS * least]
     for rounds in itertools.count(1):
         for plan in close:
             trials[plan].run()

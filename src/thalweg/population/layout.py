@@ -14,7 +14,7 @@ from torch.nn.modules.conv import _ConvNd
 from thalweg.errors import ModelError, UsageError, unknown_name
 
 KINDS = ("embedding", "hidden", "output", "bias", "norm", "other")
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _MATRICES = (nn.Linear, _ConvNd, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
 
 
@@ -148,7 +148,7 @@ def _kinds(module: nn.Module, names: Mapping[Tensor, list[str]]) -> dict[str, st
     for parameter, (first, *_) in names.items():
         path, _, leaf = first.rpartition(".")
         owner = module.get_submodule(path)
-        if isinstance(owner, _NORMS):
+        if isinstance(owner, NORMS):
             kinds[first] = "norm"
         elif isinstance(owner, nn.Embedding | nn.EmbeddingBag):
             kinds[first] = "embedding"

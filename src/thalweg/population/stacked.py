@@ -1,16 +1,19 @@
 """Rows evaluated together: one vmapped call of the model for all of them."""
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from thalweg.population.batch import Batch
+from thalweg.population.binding import Bound
+from thalweg.population.layout import NORMS
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem, call
 
@@ -27,6 +30,25 @@ def plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
+class WeightFirst(TorchFunctionMode):
+    """Linear layers as (W x^T)^T: their batched products then give and take what is contiguous.
+
+    With x W^T in its place the weights' gradients come out transposed, and products with few outputs run
+    at a quarter of the speed: measured, 15 to 18 % of a step of stacked MLPs. Outputs are strided, which
+    normalization layers pay more for than is won, so models with such layers are called as they are.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.linear and args[0].ndim == 2:
+            return _weight_first(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _weight_first(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    outputs = torch.mm(weight, x.mT).mT
+    return outputs if bias is None else outputs + bias
+
+
 class Stacked:
     """The model with tensors that carry the members in front, leaves being views of theta.
 
@@ -39,7 +61,9 @@ class Stacked:
         self.layout = population.layout
         self.theta = population.theta
         self.buffers = dict(population.buffers)
-        self.module = copy.deepcopy(problem.template).train(training)
+        self.bound = Bound(problem.template, population, training=training)
+        normalized = any(isinstance(module, NORMS) for module in self.bound.module.modules())
+        self.linear = contextlib.nullcontext if normalized else WeightFirst
 
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
         """Outputs (rows, batch, ...), without gradients."""
@@ -62,10 +86,10 @@ class Stacked:
 
     def _call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:
         buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
-        with plain_attention():
+        with plain_attention(), self.linear():
             mapped = torch.vmap(self._one, in_dims=(0, 0, None if batch.shared else 0))
-            return mapped(leaves, buffers, batch.rows(rows).inputs)
+            return mapped(list(leaves.values()), buffers, batch.rows(rows).inputs)
 
-    def _one(self, leaves: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Any) -> Any:
-        tensors = {**leaves, **buffers}
-        return call(lambda *args, **names: torch.func.functional_call(self.module, tensors, args, names), inputs)
+    def _one(self, leaves: list[Tensor], buffers: dict[str, Tensor], inputs: Any) -> Any:
+        self.bound.bind(leaves, buffers)
+        return call(self.bound.module, inputs)

@@ -56,10 +56,13 @@ class Loop:
         members = replace(population, theta=state.theta, buffers=state.buffers)
         # Rules that look ahead take their gradient at a point of its own, all others at theta itself.
         self.point = state.theta.clone() if recipe.optimizer.looks_ahead else state.theta
-        self.groups = _groups(problem, unfolded, replace(members, theta=self.point), plans["gradient"])
+        ahead = replace(members, theta=self.point)
+        self.groups = _groups(problem, unfolded, ahead, plans["gradient"], recipe.steps - state.step)
         train, limit = problem.data.train, recipe.evaluate_train_on
-        self.evaluators = {"train": Evaluator(problem, members, train, limit=limit, plan=plans["outputs"])}
-        outputs = self.evaluators["train"].execution.plan
+        times = sum(step >= state.step for step in recipe.evaluation_steps)
+        evaluator = Evaluator(problem, members, train, limit=limit, plan=plans["outputs"], times=times)
+        self.evaluators = {"train": evaluator}
+        outputs = evaluator.execution.plan
         if problem.data.test is not None:
             self.evaluators["test"] = Evaluator(problem, members, problem.data.test, plan=outputs)
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
@@ -92,7 +95,7 @@ class Loop:
     def _step(self) -> None:
         """One update of every living member."""
         state = self.state
-        h = self.unfolded.at(state.step + 1, state.theta)
+        h = self.unfolded.at(state.step + 1)
         if self.recipe.optimizer.looks_ahead:
             self.updater.look_ahead(h, out=self.point)
         losses = torch.cat([group.gradient(state.step, self.gradient[group.rows]) for group in self.groups])
@@ -131,13 +134,13 @@ class Loop:
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(dead, torch.nan)
 
 
-def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Plan | str) -> list[Group]:
+def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Plan | str, steps: int) -> list[Group]:
     """The members by batch size; the plan is measured on the largest, so that its chunk fits the memory for all."""
     train, groups = problem.data.train, []
     for rows, batch_size in sorted(unfolded.groups(len(train)), key=lambda group: -group[1]):
         order = BatchOrder(unfolded.seeds[rows], len(train), batch_size)
         batch = Batch.of(train, order.indices(0))
-        execution = Execution(problem, members[rows], batch, plan=plan, seeds=unfolded.seeds[rows])
+        execution = Execution(problem, members[rows], batch, plan=plan, seeds=unfolded.seeds[rows], calls=steps)
         plan = execution.plan
         groups.append(Group(rows, train, order, execution))
     return sorted(groups, key=lambda group: group.rows.start)

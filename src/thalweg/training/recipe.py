@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
 from thalweg.optim import Rule, Values
@@ -182,22 +181,22 @@ class Unfolded:
         starts = [0, *ends[:-1]]
         return [(slice(a, b), int(self.batch_sizes[a]) or examples) for a, b in zip(starts, ends, strict=True)]
 
-    def at(self, step: int, like: Tensor) -> Values:
-        """The hyper-parameters of a step (counted from 1), as floats or columns (members, 1) of `like`'s dtype."""
+    def at(self, step: int) -> Values:
+        """The hyper-parameters of a step (counted from 1)."""
         multiplier = self._schedule(step, self.recipe.steps)
         numbers = dict(self._numbers)
         numbers["lr"] = numbers["lr"] * multiplier
         numbers["schedule"] = multiplier
-        return Values({name: as_hyper(value, like) for name, value in numbers.items()}, step)
+        return Values({name: as_hyper(value) for name, value in numbers.items()}, step)
 
 
-def as_hyper(value: Any, like: Tensor) -> Any:
-    """A float where all members agree, else a column (members, 1) beside `like`."""
+def as_hyper(value: Any) -> Any:
+    """A float where all members agree, else a column (members, 1)."""
     if np.ndim(value) == 0:
         return float(value)
     if (value == value[0]).all():
         return float(value[0])
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device).unsqueeze(1)
+    return torch.as_tensor(value, dtype=torch.float64).unsqueeze(1)
 
 
 def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
