@@ -4,8 +4,8 @@ from cases import CASE, CASES, DETERMINISTIC, Case, X, Y, every_with, flat_gradi
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from thalweg.errors import UsageError
-from thalweg.population import Batch, Execution, Plan, Population, Problem, choose
+from thalweg.errors import ModelError, UsageError
+from thalweg.population import Batch, Execution, Plan, Population, Problem, choose, execution
 from thalweg.population.looped import Looped
 from thalweg.randomness import generator
 
@@ -185,25 +185,19 @@ class Branching(nn.Linear):
         return out if out.sum().item() > 0 else 2 * out
 
 
-class Counting(nn.Linear):
-    """Remembers its calls outside of parameters and buffers."""
-
-    calls = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return super().forward(x) * self.calls
-
-
-@pytest.mark.parametrize(
-    ("model", "reason"),
-    [(Branching, "the model cannot be stacked (vmap"), (Counting, "stacked results differ: the model is not a func")],
-)
-def test_models_that_cannot_be_stacked_are_looped_and_it_is_said_why(model: type[nn.Module], reason: str) -> None:
-    problem = Problem(lambda: model(4, 3), (X, Y))
+def test_a_model_that_cannot_be_stacked_is_looped_and_it_is_said_why() -> None:
+    problem = Problem(lambda: Branching(4, 3), (X, Y))
     plan = choose(problem, _members(problem), _batch(problem, shared=True))
     assert plan.mode == "looped"
-    assert plan.reason.startswith(reason)
+    assert plan.reason.startswith("the model cannot be stacked (vmap")
+    with pytest.raises(ModelError, match='Plan "stacked" was asked for, but the model cannot be stacked'):
+        choose(problem, _members(problem), _batch(problem, shared=True), "stacked")
+
+
+def test_a_model_whose_stacked_results_differ_is_looped(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = CASE["mlp"].problem()
+    monkeypatch.setattr(execution.Trial, "agrees", lambda self, other: False)
+    assert choose(problem, _members(problem), _batch(problem, shared=True)).reason.startswith("stacked results differ")
 
 
 @pytest.mark.parametrize("case", [CASE["mlp"], CASE["batchnorm"], CASE["attention"]], ids=lambda case: case.name)

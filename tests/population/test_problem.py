@@ -6,7 +6,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.errors import DataError, ModelError, UsageError
 from thalweg.population import Batch, Problem, derivatives, evaluate
-from thalweg.population.problem import call
+from thalweg.population.binding import call
 
 MLP = CASE["mlp"]
 
@@ -50,7 +50,7 @@ def test_the_users_module_is_untouched_by_calls_that_fail() -> None:
     module = _used(Fragile())
     before = fingerprint(module)
     problem = Problem(lambda: module, (X, Y))
-    with pytest.raises(RuntimeError, match="broken on purpose"):
+    with pytest.raises(ModelError, match="broken on purpose"):
         tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=2), start=problem.population(module))
     with pytest.raises(ModelError, match="cannot be called"):
         Problem(lambda: module, (X[:, :3], Y))
@@ -70,7 +70,7 @@ def test_randomness_of_the_process_is_untouched(case: Case) -> None:
 
 @every(CASES)
 def test_models_that_draw_random_numbers_are_found(case: Case) -> None:
-    assert case.problem().stochastic is case.stochastic
+    assert case.problem().draws(training=True) is case.stochastic
 
 
 def test_functional_dropout_is_found_too() -> None:
@@ -78,7 +78,7 @@ def test_functional_dropout_is_found_too() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.dropout(super().forward(x), 0.5, self.training)
 
-    assert Problem(lambda: Functional(4, 3), (X, Y)).stochastic
+    assert Problem(lambda: Functional(4, 3), (X, Y)).draws(training=True)
 
 
 def test_inputs_are_passed_by_their_form() -> None:

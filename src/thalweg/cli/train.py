@@ -1,7 +1,7 @@
 """`thalweg train`: a population on one of the data sets that come with Thalweg."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
@@ -100,8 +100,8 @@ class Train:
         from thalweg.optim import RULES
 
         rate: Any = self.lr[0] if len(self.lr) == 1 else sweep.values(self.lr)
-        decay = {} if self.decay is None else {"weight_decay": self.decay}
-        return RULES[self.optimizer](lr=rate, **decay)
+        rule = RULES[self.optimizer](lr=rate)
+        return rule if self.decay is None else replace(rule, weight_decay=self.decay)
 
     def _schedule(self) -> "Schedule":
         from thalweg import schedules

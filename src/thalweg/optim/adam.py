@@ -1,7 +1,7 @@
 """Adam, with L2 regularization or with decoupled weight decay (AdamW)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -34,8 +34,6 @@ class Adam(Rule):
     beta1: Swept = 0.9
     beta2: Swept = 0.999
     eps: Swept = 1e-8
-    weight_decay: Swept = 0.0
-    decay: str = "l2"
     eps_place: str = "outside"
     bias_correction: bool = True
     slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
@@ -89,5 +87,5 @@ class AdamW(Adam):
     Equals torch.optim.AdamW(lr, (beta1, beta2), eps, weight_decay).
     """
 
-    weight_decay: Swept = 1e-2
-    decay: str = "lr_coupled"
+    weight_decay: Swept = field(default=1e-2, kw_only=True)
+    decay: str = field(default="lr_coupled", kw_only=True)

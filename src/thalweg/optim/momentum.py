@@ -41,8 +41,6 @@ class Momentum(Rule):
 
     lr: Swept
     beta: Swept = 0.9
-    weight_decay: Swept = 0.0
-    decay: str = "l2"
     form: str = "sum"
     start: str = "zero"
     slots: ClassVar[tuple[str, ...]] = ("velocity",)
@@ -76,8 +74,6 @@ class Nesterov(Rule):
 
     lr: Swept
     beta: Swept = 0.9
-    weight_decay: Swept = 0.0
-    decay: str = "l2"
     form: str = "sum"
     look: str = "beta"
     slots: ClassVar[tuple[str, ...]] = ("velocity",)

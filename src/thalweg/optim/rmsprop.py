@@ -21,8 +21,6 @@ class RMSprop(Rule):
     lr: Swept
     alpha: Swept = 0.99
     eps: Swept = 1e-8
-    weight_decay: Swept = 0.0
-    decay: str = "l2"
     eps_inside: bool = False
     slots: ClassVar[tuple[str, ...]] = ("second_moment",)
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,14 +71,16 @@ class Rule:
     """
 
     lr: Swept
+    weight_decay: Swept = field(default=0.0, kw_only=True)
+    decay: str = field(default="l2", kw_only=True)
     slots: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
-        check_choice(f"{type(self).__name__} decay", getattr(self, "decay", "l2"), DECAYS)
+        for one in fields(self):
+            object.__setattr__(self, one.name, plain(getattr(self, one.name)))
+        check_choice(f"{type(self).__name__} decay", self.decay, DECAYS)
         for name in ("lr", "weight_decay", "eps"):
             self._within(name, 0, float("inf"))
         for name in ("beta", "beta1", "beta2", "alpha"):
@@ -112,5 +114,5 @@ class Rule:
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name: what may be swept."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        named = {one.name: getattr(self, one.name) for one in fields(self)}
         return {name: value for name, value in named.items() if not isinstance(value, str | bool)}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from thalweg.optim.passes import axpy
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Values
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,6 @@ class SGD(Rule):
 
     Equals torch.optim.SGD(lr, weight_decay=weight_decay).
     """
-
-    lr: Swept
-    weight_decay: Swept = 0.0
-    decay: str = "l2"
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""

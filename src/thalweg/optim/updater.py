@@ -91,7 +91,7 @@ class Updater:
     def _step_block(self, block: Block, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
         dead = None if alive is None else ~alive[block.rows]
         kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in (block.theta, *block.state.values())]
-        decayed(getattr(self.rule, "decay", "l2"), block.theta, gradient, h)
+        decayed(self.rule.decay, block.theta, gradient, h)
         self.rule.update(block.theta, gradient, block.state, h, block.scratch)
         for matrix, before in kept:
             matrix[dead] = before

@@ -1,7 +1,7 @@
 """A private copy of the model whose tensors are replaced by others, at the cost of a dictionary entry each."""
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -56,3 +56,12 @@ class Bound:
     def _slot(self, name: str, table: str) -> Slot:
         path, _, leaf = name.rpartition(".")
         return getattr(self.module.get_submodule(path), table), leaf
+
+
+def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
+    """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name."""
+    if isinstance(inputs, Mapping):
+        return module(**inputs)
+    if isinstance(inputs, tuple | list):
+        return module(*inputs)
+    return module(inputs)

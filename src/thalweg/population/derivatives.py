@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp
 from torch.utils._pytree import tree_map
 
-from thalweg.errors import UsageError
+from thalweg.errors import ModelError, UsageError
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
-from thalweg.population.layout import same_layout
+from thalweg.population.binding import call
 from thalweg.population.looped import activation_bytes
 from thalweg.population.population import Population
-from thalweg.population.problem import Problem, call
+from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 
 Vectors = Float[Tensor, "members parameters"]
@@ -102,7 +102,13 @@ class _Functions:
     def __init__(self, problem: Problem, population: Population) -> None:
         self.problem = problem
         self.layout = population.layout
-        same_layout(problem.layout, self.layout)
+        problem.check(population)
+        if problem.draws(training=False):
+            msg = (
+                "The model or its loss draws random numbers in evaluation mode, so it has no derivative; "
+                "draw in training mode only (if self.training), or pass the draws as inputs."
+            )
+            raise ModelError(msg)
         self.module: nn.Module = copy.deepcopy(population.template).eval()
 
     def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:

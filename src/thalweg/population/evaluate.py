@@ -12,6 +12,7 @@ from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.randomness import global_stream
 
 _EXAMPLES_AT_ONCE = 512
 
@@ -36,7 +37,7 @@ class Evaluator:
         plan: Plan | str = "auto",
         times: int = 1,
     ) -> None:
-        self.problem = problem
+        self.population = population
         self.examples = examples
         self.count = len(examples) if limit is None else min(limit, len(examples))
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
@@ -45,14 +46,25 @@ class Evaluator:
         self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
     def __call__(self) -> dict[str, Tensor]:
-        """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64."""
+        """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
+
+        Buffers that the model changes are put back; what a loss draws comes from a stream of its own.
+        """
+        kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
+        with global_stream(0, "evaluation"):
+            sums = self._sums()
+        for name, buffer in kept.items():
+            self.population.buffers[name].copy_(buffer)
+        return {name: total / self.count for name, total in sums.items()}
+
+    def _sums(self) -> dict[str, Tensor]:
         sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
         for batch in self._batches():
             for rows, outputs in self.execution.outputs(batch):
                 targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
                 for name, function in self.functions.items():
                     sums[name][rows] += function.examples(outputs, targets, 2).double().sum(1).cpu()
-        return {name: total / self.count for name, total in sums.items()}
+        return sums
 
     def _batches(self) -> Iterator[Batch]:
         for start in range(0, self.count, _EXAMPLES_AT_ONCE):

@@ -4,6 +4,7 @@ Both plans compute the same numbers to rounding. `choose` times them on the work
 they agree, and keeps the faster; the plan is part of every result and can be forced.
 """
 
+import contextlib
 import itertools
 import math
 import time
@@ -17,10 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from thalweg.errors import UsageError, unknown_name
+from thalweg.errors import ModelError, UsageError, unknown_name
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
-from thalweg.population.layout import same_layout
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
@@ -81,7 +81,7 @@ class Execution:
     ) -> None:
         keep_freed_memory()
         self.members = len(population)
-        same_layout(problem.layout, population.layout)
+        problem.check(population)
         if isinstance(plan, Plan):
             _check_mode(problem, plan.mode, training=training)
         if isinstance(plan, str):
@@ -96,12 +96,15 @@ class Execution:
         self, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " members"]:
         """Mean losses of all members on the batch; their gradients are written to `out`."""
-        return torch.cat([self.rows.gradient(rows, batch, out, step) for rows in self.chunks()])
+        with _explained(batch):
+            return torch.cat([self.rows.gradient(rows, batch, out, step) for rows in self.chunks()])
 
     def outputs(self, batch: Batch, step: int = 0) -> Iterator[tuple[slice, Any]]:
         """Outputs (rows, batch, ...) chunk by chunk, without gradients."""
         for rows in self.chunks():
-            yield rows, self.rows.outputs(rows, batch, step)
+            with _explained(batch):
+                outputs = self.rows.outputs(rows, batch, step)
+            yield rows, outputs
 
     def chunks(self) -> Iterator[slice]:
         """The rows of each call."""
@@ -129,23 +132,34 @@ def choose(
     _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
-    if training and problem.stochastic:
+    if problem.draws(training=training):
         return Plan("looped", 1, "each member draws its own random numbers")
     key = (plan, training, len(population), batch.shared, batch.size)
     known, measured_for = problem.plans.get(key, (None, 0))
     if known is None or calls > _MORE * measured_for:
-        known = _measure(problem, population, batch, plan, training=training, calls=calls)
+        with _explained(batch):
+            known = _measure(problem, population, batch, plan, training=training, calls=calls)
         problem.plans[key] = known, calls
     return known
+
+
+@contextlib.contextmanager
+def _explained(batch: Batch) -> Iterator[None]:
+    """Name the batch where the model or the loss fails on it, as normalization does on a single example."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        msg = f"The model or its loss failed on a batch of {batch.size} examples a member: {error}"
+        raise ModelError(msg) from error
 
 
 def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
     if mode not in ("auto", "stacked", "looped"):
         raise unknown_name("plan", mode, ("auto", "stacked", "looped"))
-    if mode == "stacked" and training and problem.stochastic:
+    if mode == "stacked" and problem.draws(training=training):
         msg = (
-            "The model draws random numbers in training mode, and stacked members cannot each have their "
-            'own stream; write plan="looped" or leave plan="auto".'
+            f"The model or its loss draws random numbers in {'training' if training else 'evaluation'} mode, and "
+            'stacked members cannot each have their own stream; write plan="looped" or leave plan="auto".'
         )
         raise UsageError(msg)
 
@@ -154,8 +168,6 @@ def _measure(
     problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float
 ) -> Plan:
     chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
-    if plan == "stacked":
-        return Plan("stacked", chunks[0])
     looped = Trial(problem, population, batch, Looped, min(_COMPARED, len(population)), training=training)
     looped.run()
     trials = {Plan("looped", 1): looped}
@@ -167,7 +179,12 @@ def _measure(
                 trial.run()
         except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
             reason = f"the model cannot be stacked ({str(error).splitlines()[0]})"
+            if plan == "stacked":
+                msg = f'Plan "stacked" was asked for, but {reason}; write plan="looped" or leave plan="auto".'
+                raise ModelError(msg) from error
             return Plan("looped", 1, reason)
+        if plan == "stacked":
+            return Plan("stacked", chunk)
         trials[Plan("stacked", chunk)] = trial
         if not trial.agrees(looped):
             return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")

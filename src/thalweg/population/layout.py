@@ -25,7 +25,7 @@ class Entry:
     Args:
         name: its first name in the model; `ties` are further names of the same tensor.
         kind: embedding, hidden (weights of linear, convolution and attention layers), output (the last
-            of those), bias, norm (scale and shift of normalization layers) or other.
+            of those, unless it is tied to an embedding), bias, norm (scale and shift of normalization layers) or other.
     """
 
     name: str
@@ -155,11 +155,21 @@ def _kinds(module: nn.Module, names: Mapping[Tensor, list[str]]) -> dict[str, st
         elif "bias" in leaf:
             kinds[first] = "bias"
         else:
-            kinds[first] = "hidden" if isinstance(owner, _MATRICES) and parameter.ndim > 1 else "other"
-    matrices = [name for name, kind in kinds.items() if kind == "hidden"]
-    if matrices:
-        kinds[matrices[-1]] = "output"
+            kinds[first] = "hidden" if _is_matrix(module, first, parameter) else "other"
+    matrices = [
+        parameter
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if parameter in names and _is_matrix(module, name, parameter)
+    ]
+    last = names[matrices[-1]][0] if matrices else None
+    if last is not None and kinds[last] == "hidden":  # a matrix tied to an embedding stays one
+        kinds[last] = "output"
     return kinds
+
+
+def _is_matrix(module: nn.Module, name: str, parameter: Tensor) -> bool:
+    owner = module.get_submodule(name.rpartition(".")[0])
+    return isinstance(owner, _MATRICES) and parameter.ndim > 1
 
 
 def same_layout(first: Layout, second: Layout) -> None:

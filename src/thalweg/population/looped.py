@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from thalweg.population.batch import Batch
-from thalweg.population.binding import Bound
+from thalweg.population.binding import Bound, call
 from thalweg.population.population import Population
-from thalweg.population.problem import Problem, call
+from thalweg.population.problem import Problem
 from thalweg.randomness import global_stream
 
 
@@ -20,10 +20,10 @@ class Looped:
     """A private copy of the model whose parameters are replaced by views of one row.
 
     Binding replaces entries of the modules' parameter dictionaries, so a call costs what a plain
-    module costs. Each member draws its dropout from its own stream (seed, "forward", step).
+    module costs. Each member draws its random numbers, the loss's too, from a stream (seed, "forward", step).
 
     Args:
-        seeds: one per member, for models that draw random numbers.
+        seeds: one per member, for models that draw random numbers; 0 for all by default.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Looped:
         self.layout = population.layout
         self.theta = population.theta
         self.bound = Bound(problem.template, population, training=training)
-        self.stochastic = problem.stochastic
+        self.draws = problem.draws(training=training)
         self.seeds = list(seeds) if seeds is not None else [0] * len(population)
         self._parameters = [self._parameters_of(member) for member in range(len(population))]
         self._buffers = [
@@ -43,8 +43,11 @@ class Looped:
 
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
         """Outputs (rows, batch, ...), without gradients."""
-        with torch.no_grad():
-            return _stack([self._forward(member, batch.member(member)[0], step) for member in self._members(rows)])
+        results = []
+        for member in self._members(rows):
+            with torch.no_grad(), self._stream(member, step):
+                results.append(self._forward(member, batch.member(member)[0]))
+        return tree_map(lambda *leaves: torch.stack(leaves), *results)
 
     @torch.enable_grad()
     def gradient(
@@ -54,7 +57,8 @@ class Looped:
         losses = []
         for member in self._members(rows):
             inputs, targets = batch.member(member)
-            loss = self.problem.loss.mean(self._forward(member, inputs, step), targets)
+            with self._stream(member, step):
+                loss = self.problem.loss.mean(self._forward(member, inputs), targets)
             parts = torch.autograd.grad(loss, self._parameters[member], materialize_grads=True)
             torch.cat([part.reshape(-1) for part in parts], out=out[member])
             losses.append(loss.detach())
@@ -63,14 +67,15 @@ class Looped:
     def _members(self, rows: slice) -> range:
         return range(*rows.indices(len(self._parameters)))
 
-    def _forward(self, member: int, inputs: Any, step: int) -> Any:
+    def _stream(self, member: int, step: int) -> contextlib.AbstractContextManager[None]:
+        return global_stream(self.seeds[member], "forward", step) if self.draws else contextlib.nullcontext()
+
+    def _forward(self, member: int, inputs: Any) -> Any:
         buffers = self._buffers[member]
         if member != self._last:
             self.bound.bind(self._parameters[member], buffers)
             self._last = member
-        stream = global_stream(self.seeds[member], "forward", step) if self.stochastic else contextlib.nullcontext()
-        with stream:
-            outputs = call(self.bound.module, inputs)
+        outputs = call(self.bound.module, inputs)
         replaced = self.bound.replaced(buffers)
         if replaced:
             with torch.no_grad():
@@ -81,10 +86,6 @@ class Looped:
 
     def _parameters_of(self, member: int) -> list[nn.Parameter]:
         return [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]
-
-
-def _stack(trees: list[Any]) -> Any:
-    return tree_map(lambda *leaves: torch.stack(leaves), *trees)
 
 
 @torch.enable_grad()
@@ -100,6 +101,6 @@ def activation_bytes(problem: Problem, population: Population, batch: Batch, *, 
 
     inputs, targets = batch.member(0)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        problem.loss.mean(member._forward(0, inputs, 0), targets)
+        problem.loss.mean(member._forward(0, inputs), targets)
     kept.pop(member.theta.untyped_storage().data_ptr(), None)
     return max(1, sum(kept.values()))

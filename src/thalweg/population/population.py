@@ -85,6 +85,12 @@ class Population:
             mask=None if self.mask is None else self.mask[index],
         )
 
+    @property
+    def running(self) -> dict[str, Tensor]:
+        """The buffers that the model may change when it is called: all but frozen parameters."""
+        names = {name for name, _ in self.template.named_buffers()}
+        return {name: buffer for name, buffer in self.buffers.items() if name in names}
+
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Population":
         """The same population on another device or in another floating dtype."""
         return replace(
@@ -118,7 +124,7 @@ class Population:
         return replace(self, theta=theta, buffers=buffers, mask=mask)
 
     def with_mask(self, mask: Bool[Tensor, "*members parameters"]) -> "Population":
-        """The members restricted to a mask: parameters outside it become zero and stay zero in training."""
+        """The members restricted to a mask, within the one they have: outside, parameters are and stay zero."""
         fitting = [(self.layout.parameters,), (1, self.layout.parameters), tuple(self.theta.shape)]
         if mask.dtype != torch.bool or tuple(mask.shape) not in fitting:
             msg = (
@@ -127,6 +133,7 @@ class Population:
             )
             raise UsageError(msg)
         mask = mask.to(self.theta.device).expand_as(self.theta)
+        mask = mask if self.mask is None else mask & self.mask
         return replace(self, theta=self.theta * mask, mask=mask)
 
     def module(self, member: int) -> nn.Module:

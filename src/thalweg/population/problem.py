@@ -2,23 +2,20 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from thalweg.data import Data, Examples, own
-from thalweg.errors import ModelError, UsageError
+from thalweg.data import Data, own
+from thalweg.errors import UsageError
 from thalweg.population.layout import Layout, same_layout
-from thalweg.population.loss import LOSSES, METRICS, PerExample, UserLoss, check_classes, check_shapes, loss_named
+from thalweg.population.loss import LOSSES, METRICS, Loss, UserLoss, loss_named
 from thalweg.population.population import Population
+from thalweg.population.preflight import Preflight
 from thalweg.randomness import global_stream
 from thalweg.results import load_state_file
-
-_PROBE = 8  # examples the preflight looks at
 
 
 class Problem:
@@ -64,7 +61,8 @@ class Problem:
         self.data: Data = own(data).to(self.device, self.dtype)
         self.metrics = self._metrics(metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
-        self._preflight()
+        self.preflight = Preflight(self.template, self.loss, self.metrics, self.data)
+        self._draws: dict[bool, bool] = {}
 
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one a seed (an integer n means seeds 0 to n - 1)."""
@@ -91,82 +89,34 @@ class Problem:
         read = [load_state_file(state) if isinstance(state, str | Path) else state for state in states]
         return Population.of([self.template]).load(read).to(self.device, self.dtype)
 
-    @cached_property
-    def stochastic(self) -> bool:
-        """Whether the model draws random numbers in training mode (dropout): found by watching torch's generator."""
-        module = copy.deepcopy(self.template).train()
-        with global_stream(0, "preflight"), torch.no_grad():
-            before = torch.get_rng_state()
-            call(module, self._probe()[0])
-            drew = not torch.equal(before, torch.get_rng_state())
-        return drew or (self.device.type == "cuda" and _has_dropout(module))
+    def draws(self, *, training: bool) -> bool:
+        """Whether model or loss draw random numbers in training or evaluation mode (dropout, sampling).
 
-    def _probe(self) -> tuple[Any, Any]:
-        count = min(_PROBE, len(self.data.train))
-        return self.data.train.take(torch.arange(count))
+        Raises:
+            ModelError: in that mode the model cannot be called, or gives something else at a second call.
+        """
+        if training not in self._draws:
+            self._draws[training] = self.preflight.draws(training=training)
+        return self._draws[training]
 
-    def _metrics(self, metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None) -> tuple[PerExample | UserLoss, ...]:
+    def check(self, population: Population) -> None:
+        """Raise UsageError unless the population has this problem's architecture, dtype and device."""
+        same_layout(self.layout, population.layout)
+        theta = population.theta
+        if theta.dtype != self.dtype or theta.device.type != self.device.type:
+            msg = (
+                f"The population is {theta.dtype} on {theta.device.type}, the problem {self.dtype} on "
+                f"{self.device.type}; write population.to({str(self.device)!r}, {self.dtype})."
+            )
+            raise UsageError(msg)
+
+    def _metrics(self, metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None) -> tuple[Loss, ...]:
         if metrics is not None:
             if "loss" in metrics:
                 msg = "A metric may not be named 'loss', which is the loss's own name; give it another."
                 raise UsageError(msg)
             return tuple(UserLoss(name, function) for name, function in metrics.items())
         return (METRICS["accuracy"],) if self.loss in (LOSSES["cross_entropy"], LOSSES["logistic"]) else ()
-
-    def _preflight(self) -> None:
-        """Find what would make a number wrong before any work is done."""
-        module = copy.deepcopy(self.template).eval()
-        inputs, targets = self._probe()
-        with global_stream(0, "preflight"), torch.no_grad():
-            try:
-                outputs = call(module, inputs)
-            except Exception as error:
-                msg = f"The model cannot be called on the training inputs {_shapes(inputs)}: {error}"
-                raise ModelError(msg) from error
-            check_shapes(self.loss, outputs, targets)
-            for rows in (self.data.train, self.data.test):
-                named = self.loss is LOSSES["cross_entropy"] and isinstance(outputs, Tensor)
-                if named and isinstance(rows, Examples) and isinstance(rows.targets, Tensor):
-                    check_classes(rows.targets, outputs.shape[-1])
-            for metric in self.metrics:
-                _check_metric(metric, outputs, targets)
-            if isinstance(self.loss, UserLoss):
-                try:
-                    self.loss.check_mean(outputs, targets)
-                except ModelError:
-                    raise
-                except Exception as error:
-                    msg = (
-                        f"The loss {self.loss.name!r} cannot take outputs {_shapes(outputs)} "
-                        f"and targets {_shapes(targets)}: {error}"
-                    )
-                    raise ModelError(msg) from error
-
-
-def _check_metric(metric: PerExample | UserLoss, outputs: Any, targets: Any) -> None:
-    """Raise ModelError unless the metric has one value an example."""
-    count = len(tree_leaves(targets)[0])
-    try:
-        values = metric.examples(outputs, targets)
-    except Exception as error:
-        msg = (
-            f"The metric {metric.name!r} cannot take outputs {_shapes(outputs)} and targets {_shapes(targets)}: {error}"
-        )
-        raise ModelError(msg) from error
-    if values.shape != (count,):
-        msg = (
-            f"The metric {metric.name!r} gave shape {tuple(values.shape)} for {count} examples; return one value each."
-        )
-        raise ModelError(msg)
-
-
-def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
-    """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name."""
-    if isinstance(inputs, Mapping):
-        return module(**inputs)
-    if isinstance(inputs, tuple | list):
-        return module(*inputs)
-    return module(inputs)
 
 
 def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Module]:
@@ -196,17 +146,3 @@ def _device(device: str | torch.device) -> torch.device:
         msg = f"device={str(device)!r}, but torch sees no CUDA device here; write device='cpu'."
         raise UsageError(msg)
     return device
-
-
-def _has_dropout(module: nn.Module) -> bool:
-    return any(isinstance(child, nn.modules.dropout._DropoutNd) for child in module.modules())
-
-
-def _shapes(tree: Any) -> str:
-    if isinstance(tree, Tensor):
-        return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape)}"
-    if isinstance(tree, Mapping):
-        return "{" + ", ".join(f"{key}: {_shapes(value)}" for key, value in tree.items()) + "}"
-    if isinstance(tree, tuple | list):
-        return "(" + ", ".join(_shapes(value) for value in tree) + ")"
-    return type(tree).__name__

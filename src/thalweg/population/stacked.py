@@ -12,10 +12,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from thalweg.population.batch import Batch
-from thalweg.population.binding import Bound
+from thalweg.population.binding import Bound, call
 from thalweg.population.layout import NORMS
 from thalweg.population.population import Population
-from thalweg.population.problem import Problem, call
+from thalweg.population.problem import Problem
 
 
 @contextlib.contextmanager

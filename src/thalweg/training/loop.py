@@ -70,6 +70,7 @@ class Loop:
         self.gradient = torch.empty_like(state.theta)
         self.alive = state.diverged_at < 0
         self.any_dead = not bool(self.alive.all())
+        self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
 
     def advance(self, until: int, checkpoints: Checkpoints, watch: Watcher) -> None:
@@ -98,8 +99,13 @@ class Loop:
         h = self.unfolded.at(state.step + 1)
         if self.recipe.optimizer.looks_ahead:
             self.updater.look_ahead(h, out=self.point)
+        for buffer, before in self.running.values():
+            before.copy_(buffer)
         losses = torch.cat([group.gradient(state.step, self.gradient[group.rows]) for group in self.groups])
         self._watch_divergence(losses)
+        if self.any_dead:
+            for buffer, before in self.running.values():
+                buffer[~self.alive] = before[~self.alive]
         if self.mask is not None:
             self.gradient.mul_(self.mask)
         if self.unfolded.clip_norm is not None:
@@ -123,7 +129,10 @@ class Loop:
         """Evaluate and keep a snapshot where the recipe wants it."""
         recipe, state = self.recipe, self.state
         if state.step in recipe.snapshot_steps:
-            state.snapshots[recipe.snapshot_steps.index(state.step)] = state.theta
+            place = recipe.snapshot_steps.index(state.step)
+            state.snapshots[place] = state.theta
+            for name, kept in state.snapshot_buffers.items():
+                kept[place] = state.buffers[name]
         if state.step in recipe.evaluation_steps:
             row = recipe.evaluation_steps.index(state.step)
             # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.

@@ -51,9 +51,19 @@ class Run:
 
     @property
     def snapshots(self) -> dict[int, Population]:
-        """The population at each snapshot step reached; buffers are those of the final one."""
+        """The population at each snapshot step reached."""
         steps = [step for step in self.recipe.snapshot_steps if step <= self.step]
-        return {step: replace(self.final, theta=self.state.snapshots[i]) for i, step in enumerate(steps)}
+        then = self.state.snapshot_buffers
+        return {
+            step: replace(
+                self.final,
+                theta=self.state.snapshots[i],
+                buffers={
+                    name: then[name][i] if name in then else buffer for name, buffer in self.final.buffers.items()
+                },
+            )
+            for i, step in enumerate(steps)
+        }
 
     def select(self, **where: float) -> list[int]:
         """The members whose axes have these values, such as run.select(lr=0.1, seed=0)."""

@@ -26,6 +26,7 @@ class State:
         metrics: by name (evaluations, members); NaN where not evaluated yet.
         batch_loss: the loss of every step's batch before its update: (steps, members).
         snapshots: theta at the snapshot steps: (snapshots, members, parameters).
+        snapshot_buffers: the running buffers then, by name: (snapshots, members, ...).
     """
 
     step: int
@@ -36,6 +37,7 @@ class State:
     metrics: dict[str, Float[Tensor, "evaluations members"]]
     batch_loss: Float[Tensor, "steps members"]
     snapshots: Float[Tensor, "snapshots members parameters"]
+    snapshot_buffers: dict[str, Tensor]
 
     def tensors(self) -> dict[str, Tensor]:
         """All arrays under flat names, for a file."""
@@ -62,7 +64,7 @@ class State:
         return self
 
 
-_GROUPS = ("buffers", "slots", "metrics")
+_GROUPS = ("buffers", "slots", "metrics", "snapshot_buffers")
 
 
 def beginning(problem: Problem, recipe: Recipe, population: Population) -> State:
@@ -88,4 +90,8 @@ def beginning(problem: Problem, recipe: Recipe, population: Population) -> State
         },
         batch_loss=theta.new_full((recipe.steps, members), torch.nan),
         snapshots=theta.new_full((len(recipe.snapshot_steps), *theta.shape), torch.nan),
+        snapshot_buffers={
+            name: buffer.new_zeros((len(recipe.snapshot_steps), *buffer.shape))
+            for name, buffer in population.running.items()
+        },
     )

@@ -1,0 +1,139 @@
+"""What would make a number wrong, found before any work is done."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from thalweg.data import Data, Examples
+from thalweg.errors import ModelError
+from thalweg.population.binding import call
+from thalweg.population.loss import LOSSES, Loss, UserLoss, check_classes, check_shapes
+from thalweg.randomness import global_stream
+
+_EXAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """A model, a loss and metrics tried out on a few examples, on copies and in a random stream of their own.
+
+    Raises:
+        ModelError: the model cannot be called on the data or does not return tensors; its output does not
+            fit the loss or a metric; the loss is not a mean over examples; or a second call of the model
+            with equal inputs, tensors and random stream gives something else.
+    """
+
+    model: nn.Module
+    loss: Loss
+    metrics: tuple[Loss, ...]
+    data: Data
+
+    def __post_init__(self) -> None:
+        inputs, targets = self._examples()
+        with global_stream(0, "preflight"), torch.no_grad():
+            outputs = self._outputs(copy.deepcopy(self.model).eval(), inputs)
+            check_shapes(self.loss, outputs, targets)
+            for rows in (self.data.train, self.data.test):
+                named = self.loss is LOSSES["cross_entropy"] and isinstance(outputs, Tensor)
+                if named and isinstance(rows, Examples) and isinstance(rows.targets, Tensor):
+                    check_classes(rows.targets, outputs.shape[-1])
+            for metric in self.metrics:
+                _check_metric(metric, outputs, targets)
+            if isinstance(self.loss, UserLoss):
+                _check_loss(self.loss, outputs, targets)
+
+    def draws(self, *, training: bool) -> bool:
+        """Whether model or loss draw random numbers (dropout, sampling), found by watching torch's generators.
+
+        Raises:
+            ModelError: a second call of the model gives something else, or the loss cannot take its outputs.
+        """
+        module = copy.deepcopy(self.model).train(training)
+        buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+        inputs, targets = self._examples()
+        with global_stream(0, "preflight"), torch.no_grad():
+            first = self._outputs(module, inputs)
+            if isinstance(self.loss, UserLoss):
+                _check_loss(self.loss, first, targets)
+            else:
+                check_shapes(self.loss, first, targets)
+            drew = _generators()
+        with global_stream(0, "preflight"), torch.no_grad():
+            untouched = _generators()
+            for name, buffer in module.named_buffers():
+                buffer.copy_(buffers[name])
+            _check_same(first, self._outputs(module, inputs))
+        return any(not torch.equal(a, b) for a, b in zip(drew, untouched, strict=True))
+
+    def _examples(self) -> tuple[Any, Any]:
+        return self.data.train.take(torch.arange(min(_EXAMPLES, len(self.data.train))))
+
+    def _outputs(self, module: nn.Module, inputs: Any) -> Any:
+        try:
+            outputs = call(module, inputs)
+        except Exception as error:
+            mode = " in training mode" if module.training else ""
+            msg = f"The model cannot be called{mode} on the training inputs {_shapes(inputs)}: {error}"
+            raise ModelError(msg) from error
+        if not all(isinstance(leaf, Tensor) for leaf in tree_leaves(outputs)):
+            msg = f"The model must return a tensor, or tuples and dicts of tensors; it returned {_shapes(outputs)}."
+            raise ModelError(msg)
+        return outputs
+
+
+def _generators() -> list[Tensor]:
+    """The states of torch's global generators."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
+
+
+def _check_same(first: Any, second: Any) -> None:
+    pairs = zip(tree_leaves(first), tree_leaves(second), strict=True)
+    if all(a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6, equal_nan=True) for a, b in pairs):
+        return
+    msg = (
+        "The model gives different outputs at a second call with the same inputs, parameters, buffers and random "
+        "stream. Keep what changes between calls in buffers (register_buffer), and draw random numbers with torch."
+    )
+    raise ModelError(msg)
+
+
+def _check_loss(loss: UserLoss, outputs: Any, targets: Any) -> None:
+    try:
+        loss.check_mean(outputs, targets)
+    except ModelError:
+        raise
+    except Exception as error:
+        msg = f"The loss {loss.name!r} cannot take outputs {_shapes(outputs)} and targets {_shapes(targets)}: {error}"
+        raise ModelError(msg) from error
+
+
+def _check_metric(metric: Loss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError unless the metric has one value an example."""
+    count = len(tree_leaves(targets)[0])
+    try:
+        values = metric.examples(outputs, targets)
+    except Exception as error:
+        msg = (
+            f"The metric {metric.name!r} cannot take outputs {_shapes(outputs)} and targets {_shapes(targets)}: {error}"
+        )
+        raise ModelError(msg) from error
+    if values.shape != (count,):
+        msg = (
+            f"The metric {metric.name!r} gave shape {tuple(values.shape)} for {count} examples; return one value each."
+        )
+        raise ModelError(msg)
+
+
+def _shapes(tree: Any) -> str:
+    if isinstance(tree, Tensor):
+        return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape)}"
+    if isinstance(tree, Mapping):
+        return "{" + ", ".join(f"{key}: {_shapes(value)}" for key, value in tree.items()) + "}"
+    if isinstance(tree, tuple | list):
+        return "(" + ", ".join(_shapes(value) for value in tree) + ")"
+    return type(tree).__name__

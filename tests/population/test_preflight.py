@@ -1,0 +1,153 @@
+"""Models and losses that would give wrong numbers, and those that only look as if."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from cases import CASE, CLASSES, X, Y
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg.errors import ModelError, UsageError
+from thalweg.population import Batch, Problem, derivatives, evaluate
+
+RECIPE = tw.Recipe(tw.optim.SGD(lr=0.1), steps=4, batch_size=8)
+
+
+class Counting(nn.Linear):
+    """Remembers its calls outside of parameters and buffers."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) * self.calls
+
+
+class Drawing(nn.Linear):
+    """Draws with NumPy, which no stream of a member reaches."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * float(np.random.rand())  # noqa: NPY002
+
+
+class Buffered(nn.Linear):
+    """Keeps what changes in a buffer, and writes to it in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__(4, CLASSES)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(x) / self.calls
+
+
+class Sampling(nn.Linear):
+    """Draws in both modes, as a variational model does."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return out + torch.randn_like(out)
+
+
+class Auxiliary(nn.Linear):
+    """A second output in training mode only."""
+
+    def forward(self, x: Tensor) -> Any:
+        out = super().forward(x)
+        return (out, out) if self.training else out
+
+
+class Holey(nn.Linear):
+    def forward(self, x: Tensor) -> Any:
+        return super().forward(x), None
+
+
+def noisy_loss(output: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy with a random smoothing that is a mean over the batch all the same."""
+    return F.cross_entropy(output * (1 + 0.5 * torch.rand(())), target, reduction="none")
+
+
+@pytest.mark.parametrize("model", [Counting, Drawing])
+def test_state_outside_of_buffers_is_refused(model: type[nn.Linear]) -> None:
+    problem = Problem(lambda: model(4, CLASSES), (X, Y))
+    with pytest.raises(ModelError, match=r"gives different outputs at a second call.*register_buffer"):
+        tw.train(problem, RECIPE, seeds=2)
+
+
+def test_an_output_that_exists_in_training_only_is_named_before_training() -> None:
+    problem = Problem(lambda: Auxiliary(4, CLASSES), (X, Y))
+    with pytest.raises(ModelError, match="takes one tensor, but the model returned tuple"):
+        tw.train(problem, RECIPE)
+
+
+def test_outputs_must_be_tensors() -> None:
+    with pytest.raises(ModelError, match=r"it returned \(float32 \(8, 3\), NoneType\)"):
+        Problem(lambda: Holey(4, CLASSES), (X, Y), loss=lambda out, y: F.cross_entropy(out[0], y))
+
+
+def test_a_batch_that_the_model_cannot_take_is_named() -> None:
+    problem = Problem(lambda: nn.Sequential(nn.Linear(4, CLASSES), nn.BatchNorm1d(CLASSES)), (X, Y))
+    with pytest.raises(ModelError, match="failed on a batch of 1 examples a member: Expected more than 1 value"):
+        tw.train(problem, tw.Recipe(tw.optim.SGD(lr=0.1), steps=2, batch_size=1))
+
+
+def test_a_start_of_another_dtype_is_named() -> None:
+    problem = CASE["mlp"].problem()
+    start = problem.initialize(1).to(dtype=torch.float64)
+    with pytest.raises(UsageError, match=r"is torch.float64 on cpu, the problem torch.float32.*population.to"):
+        tw.train(problem, RECIPE, start=start)
+
+
+def test_evaluation_leaves_buffers_as_they_are() -> None:
+    problem = Problem(Buffered, (X, Y))
+    members = problem.initialize(2)
+    first = evaluate(problem, members)
+    assert members.buffers["calls"].tolist() == [0, 0]
+    assert torch.equal(first["loss"], evaluate(problem, members)["loss"])
+    run = tw.train(problem, RECIPE, seeds=2)
+    assert run.final.buffers["calls"].tolist() == [4, 4]
+
+
+def test_a_model_that_samples_in_evaluation_is_looped_repeatable_and_has_no_derivative() -> None:
+    problem = Problem(lambda: Sampling(4, CLASSES), (X, Y))
+    assert problem.draws(training=True)
+    assert problem.draws(training=False)
+    before = torch.get_rng_state()
+    members = problem.initialize(2)
+    assert torch.equal(evaluate(problem, members)["loss"], evaluate(problem, members)["loss"])
+    assert torch.equal(before, torch.get_rng_state())
+    with pytest.raises(UsageError, match="draws random numbers in evaluation mode"):
+        evaluate(problem, members, plan="stacked")
+    with pytest.raises(ModelError, match="so it has no derivative"):
+        derivatives.gradient(problem, members, Batch(X, Y, shared=True))
+
+
+def test_a_loss_that_draws_is_part_of_the_members_stream() -> None:
+    problem = Problem(lambda: nn.Linear(4, CLASSES), (X, Y), loss=noisy_loss)
+    assert problem.draws(training=True)
+    before = torch.get_rng_state()
+    together, alone = tw.train(problem, RECIPE, seeds=[0, 1]), tw.train(problem, RECIPE, seeds=[1])
+    assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(together.final.theta[1], alone.final.theta[0])
+    torch.manual_seed(5)
+    assert torch.equal(alone.final.theta, tw.train(problem, RECIPE, seeds=[1]).final.theta)
+
+
+def test_a_frozen_members_running_statistics_stand_still_and_snapshots_carry_their_own() -> None:
+    case = CASE["batchnorm"]
+    problem = case.problem()
+    recipe = tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 1e38])), steps=6, batch_size=8, snapshot=(0, 3, 6))
+    run = tw.train(problem, recipe)
+    died = int(run.diverged_at[1])
+    assert run.diverged_at[0] == -1
+    assert 0 < died < 6
+    counts = next(name for name in run.final.buffers if name.endswith("num_batches_tracked"))
+    assert run.final.buffers[counts].tolist() == [6, died - 1]
+    assert [int(members.buffers[counts][0]) for members in run.snapshots.values()] == [0, 3, 6]
+    short = tw.train(problem, tw.Recipe(tw.optim.SGD(lr=0.1), steps=3, batch_size=8))
+    for name, buffer in short.final.buffers.items():
+        torch.testing.assert_close(run.snapshots[3].buffers[name][0], buffer[0])
