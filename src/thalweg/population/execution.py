@@ -212,13 +212,14 @@ def _fastest(trials: dict[Plan, "Trial"], calls: float) -> Plan:
 
 
 def _chunk_candidates(problem: Problem, population: Population, batch: Batch, *, training: bool) -> list[int]:
-    """As many rows as the memory budget allows, as fit the cache, and one size between."""
+    """As many rows as the memory budget allows, as fit the cache, and one size between; in about equal chunks."""
     row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
     bytes_each = row + activation_bytes(problem, population, batch, training=training)
     largest = max(1, min(len(population), problem.memory_budget // bytes_each))
     cached = max(1, min(largest, _CACHE // bytes_each))
-    between = round((largest * cached) ** 0.5)
-    return sorted({largest, cached, between} - ({1} if largest > 1 else set()), reverse=True)
+    sizes = {largest, cached, round((largest * cached) ** 0.5)} - ({1} if largest > 1 else set())
+    counts = {math.ceil(len(population) / size) for size in sizes}
+    return sorted({math.ceil(len(population) / count) for count in counts}, reverse=True)
 
 
 class Trial:
