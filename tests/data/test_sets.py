@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
-from thalweg.data import decode, digits, gaussian_linear, gaussian_teacher, mnist1d, modular, text
+from thalweg.data import decode, digits, gaussian_linear, gaussian_teacher, mnist1d, modular, table, text
 from thalweg.data.mnist1d import _cache_folder, _examples
 from thalweg.errors import UsageError
 
@@ -307,3 +307,34 @@ def test_gaussian_that_cannot_be_meant() -> None:
         gaussian_linear(5, 3, variances=(1.0, 2.0))
     with pytest.raises(UsageError, match="width of at least 1, got 0"):
         gaussian_teacher(5, 3, width=0)
+
+
+# tables
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "classes"),
+    [("breast_cancer", 569, 30, 2), ("wine", 178, 13, 3), ("diabetes", 442, 10, None)],
+)
+def test_tables_are_whole_standardized_and_split_by_the_seed(name: str, rows: int, columns: int, classes: int) -> None:
+    before = global_states()
+    data = table(name)
+    assert global_states() == before
+    assert (len(data.train) + len(data.test), data.classes) == (rows, classes)
+    assert data.train.inputs.shape[1] == columns
+    assert data.train.inputs.dtype == torch.float32
+    torch.testing.assert_close(data.train.inputs.mean(0), torch.zeros(columns), atol=1e-5, rtol=0)
+    torch.testing.assert_close(data.train.inputs.std(0, correction=0), torch.ones(columns), atol=1e-5, rtol=0)
+    assert abs(len(data.test) / rows - 0.2) < 1 / rows
+    assert not torch.equal(data.train.inputs, table(name, seed=1).train.inputs)
+    if classes is None:
+        assert data.train.targets.shape == (len(data.train), 1)
+        assert float(data.train.targets.std(correction=0)) == pytest.approx(1, abs=1e-5)
+    else:
+        shares = [part.targets.bincount(minlength=classes) / len(part) for part in (data.train, data.test)]
+        torch.testing.assert_close(*shares, atol=0.02, rtol=0)
+
+
+def test_an_unknown_table_is_named() -> None:
+    with pytest.raises(UsageError, match="wine"):
+        table("wines")

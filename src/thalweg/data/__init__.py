@@ -1,4 +1,4 @@
-"""Data to learn from: five small sets that need no network, and the user's own."""
+"""Data to learn from: small sets that need no network, and the user's own."""
 
 from thalweg.data.dataset import Data, Rows
 from thalweg.data.digits import digits
@@ -8,6 +8,7 @@ from thalweg.data.mnist1d import mnist1d
 from thalweg.data.modular import modular
 from thalweg.data.own import own
 from thalweg.data.streamed import Streamed
+from thalweg.data.tables import table
 from thalweg.data.text import decode, text
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "mnist1d",
     "modular",
     "own",
+    "table",
     "text",
 ]

@@ -1,6 +1,7 @@
 """OPT3: how often the gradient at the point ahead beats plain momentum."""
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -13,19 +14,7 @@ from thalweg.randomness import generator
 from thalweg.results import Axis, Bars, Figure
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, within
-from thalweg.studies.optimizers.problems import (
-    deep_linear,
-    digits_convnet,
-    digits_deep,
-    digits_linear,
-    digits_mlp,
-    few_digits_mlp,
-    mnist1d_convnet,
-    mnist1d_mlp,
-    modular_mlp,
-    noisy_digits_mlp,
-    teacher_mlp,
-)
+from thalweg.studies.optimizers.problems import DATA, MODELS, convolutional, grid
 from thalweg.studies.optimizers.record import reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
@@ -46,22 +35,7 @@ RULES: dict[str, type[Rule]] = {"momentum": Momentum, "Nesterov": Nesterov}
 RATES = np.logspace(-3.5, 1.5, 11)  # half decades
 NOISE = 0.1
 CONDITIONS = (10.0, 100.0, 1000.0)
-# What is trained, and the batch size.
-PROBLEMS: dict[str, tuple[Callable[[Context], Problem], int | None]] = {
-    "digits MLP": (digits_mlp, 128),
-    "MNIST-1D MLP": (mnist1d_mlp, 128),
-    "teacher": (teacher_mlp, 128),
-    "digits MLP, batch 512": (digits_mlp, 512),
-    "digits linear": (digits_linear, 128),
-    "digits deep tanh": (digits_deep, 128),
-    "noisy digits": (noisy_digits_mlp, 128),
-    "few digits, full batch": (few_digits_mlp, None),
-    "digits convnet": (digits_convnet, 64),
-    "MNIST-1D convnet": (mnist1d_convnet, 64),
-    "modular addition": (modular_mlp, 128),
-    "deep linear teacher": (deep_linear, 64),
-}
-QUICK = ("digits MLP", "MNIST-1D MLP", "teacher")
+QUICK = [("digits", "shallow"), ("MNIST-1D", "deep tanh"), ("teacher", "shallow")]
 
 
 def trained(context: Context, problem: Problem, steps: int, batch: int | None, seeds: list[int], label: str) -> Array:
@@ -111,6 +85,13 @@ def won(losses: Array, tuning: int) -> Array:
     return (nesterov < momentum) + 0.5 * (nesterov == momentum)
 
 
+def by_data(wins: dict[str, Array]) -> interval.Interval:
+    """The fraction of wins with data sets in the place of problems, for those that share one are not independent."""
+    sources = dict.fromkeys(name.rpartition(", ")[0] for name in wins)
+    rows = [[row for name, row in wins.items() if name.rpartition(", ")[0] == source] for source in sources]
+    return interval.wins(np.stack([np.mean(row, axis=0) for row in rows]))
+
+
 def problems_needed(found: interval.Interval) -> int | None:
     """About how many problems would clear one half, were the estimate to stay; None where it is clear, or hopeless."""
     if not found.low <= 0.5 <= found.high or found.estimate == 0.5:
@@ -119,25 +100,32 @@ def problems_needed(found: interval.Interval) -> int | None:
     return int(np.ceil(found.n * (reach / (found.estimate - 0.5)) ** 2))
 
 
+def posed(context: Context) -> Iterator[tuple[str, Problem, int | None]]:
+    """What is trained: name, problem and batch size."""
+    if context.scale == "full":
+        return itertools.chain(grid(context, list(DATA), list(MODELS)), convolutional(context))
+    return itertools.chain.from_iterable(grid(context, [data], [model]) for data, model in QUICK)
+
+
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT3."""
     # Seeds of one problem say little about other problems, so the full scale spends its time on many problems.
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=3), context.pick(quick=5, full=6))
+    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=2), context.pick(quick=5, full=5))
     seeds, steps = tuning + scored, context.pick(quick=100, full=400)
-    chosen = {name: entry for name, entry in PROBLEMS.items() if context.scale == "full" or name in QUICK}
     losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, seeds) for k in CONDITIONS}
-    for name, (make, batch) in chosen.items():
-        losses[name] = trained(context, make(context), steps, batch, seeds, f"OPT3, {name}")
+    for name, problem, batch in posed(context):
+        losses[name] = trained(context, problem, steps, batch, seeds, f"OPT3, {name}")
     wins = {name: won(values, len(tuning)) for name, values in losses.items()}
     edges = [name for name, values in losses.items() if set(tuned(values, len(tuning))) & {0, len(RATES) - 1}]
     table = np.stack(list(wins.values()))
     fractions = {name: float(row.mean()) for name, row in wins.items()}
     found = interval.wins(table)
-    needed = problems_needed(found)
+    needed, clustered = problems_needed(found), by_data(wins)
     verdict = CLAIM.judge(
         found,
         numbers={
             "fraction of seeds won": fractions,
+            "data sets for problems, fraction and 95 % interval": [clustered.estimate, clustered.low, clustered.high],
             "best rate": {
                 name: dict(zip(RULES, RATES[tuned(values, len(tuning))].tolist(), strict=True))
                 for name, values in losses.items()
