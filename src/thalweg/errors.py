@@ -38,3 +38,12 @@ def check_choice(what: str, got: object, known: Iterable[str]) -> None:
     if got not in known:
         msg = f"{what} is one of {', '.join(known)}; got {got!r}."
         raise UsageError(msg)
+
+
+def check_type(what: str, got: object, kind: type | tuple[type, ...], write: str) -> None:
+    """Raise UsageError unless `got` is of a kind; `write` says what to write instead."""
+    if not isinstance(got, kind) or (
+        isinstance(got, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))
+    ):
+        msg = f"{what} must be {write}; got {got!r}."
+        raise UsageError(msg)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,25 @@ class Sweep:
 
 def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:
     """The given values."""
-    return Sweep(tuple(float(point) for point in points), axis)
+    try:
+        return Sweep(tuple(float(point) for point in points), axis)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        msg = f"A sweep takes a list of numbers; got {points!r}."
+        raise UsageError(msg) from error
+
+
+def points_of(what: str, value: Any) -> tuple[float, ...]:
+    """The values that `what` takes: one, or those of a sweep.
+
+    Raises:
+        UsageError: it is neither a number nor a sweep.
+    """
+    if isinstance(value, Sweep):
+        return value.points
+    check_type(what, None if isinstance(value, bool) else value, (int, float), "a number, a list of numbers or a sweep")
+    return (float(value),)
 
 
 def plain(value: Any) -> Any:
@@ -48,9 +66,9 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, str | Sweep) or not (isinstance(value, list | tuple) or hasattr(value, "tolist")):
         return value
-    if np.ndim(value) == 1:
-        return values([float(point) for point in value], axis="configuration")
-    return np.asarray(value).item() if np.ndim(value) == 0 else value
+    if np.ndim(value) == 0:
+        return np.asarray(value).item()
+    return values(value, axis="configuration")
 
 
 def log(low: float, high: float, count: int, *, axis: str | None = None) -> Sweep:

@@ -287,3 +287,12 @@ def test_panels_stack_on_a_narrow_page() -> None:
     assert narrow.height > 3 * wide.height
     with pytest.raises(UsageError, match="at least one column"):
         plotly.render(FIGURES["row"], columns=0)
+
+
+def test_cells_of_a_heat_map_end_halfway_as_the_axis_measures_it() -> None:
+    rates, widths = [1e-3, 1e-2, 1e-1], [8, 16]
+    figure = Figure("t", [HeatMap(rates, widths, np.ones((2, 3)))], x=Axis("lr", scale="log"), y=Axis("width"))
+    (mesh,) = matplotlib.render(figure).axes[0].collections
+    corners = mesh.get_coordinates()
+    np.testing.assert_allclose(corners[0, :, 0], 10.0 ** np.array([-3.5, -2.5, -1.5, -0.5]))
+    np.testing.assert_allclose(corners[:, 0, 1], [4, 12, 20])

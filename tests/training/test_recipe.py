@@ -26,12 +26,24 @@ SGD = optim.SGD(0.1)
         (lambda: Recipe(SGD, 5, batch_size=2.5), "batch_size must be a whole number of at least 1.*; got 2.5"),
         (lambda: Recipe(SGD, 5, batch_size=sweep.values([4, 0])), "batch_size must be a whole number"),
         (lambda: Recipe(SGD, 5, spacing="cubic"), "Recipe spacing is one of linear, log; got 'cubic'"),
-        (lambda: Recipe(SGD, 5, evaluate=-1), "Recipe evaluate must be a count, or steps from 0 to 5; got -1"),
+        (lambda: Recipe(SGD, 5, evaluate=-1), r"Recipe evaluate must be a count, or steps from 0 to 5; got \[-1\]"),
         (lambda: Recipe(SGD, 5, evaluate=(1, 6)), r"Recipe evaluate must be .* from 0 to 5; got \[6\]"),
         (lambda: Recipe(SGD, 5, snapshot=[-1]), r"Recipe snapshot must be .* from 0 to 5; got \[-1\]"),
         (lambda: Recipe(SGD, 5, clip_norm=0), "Recipe clip_norm must be positive, or None for no clipping; got 0"),
         (lambda: Recipe(SGD, 5, clip_norm=sweep.values([1, -1])), "Recipe clip_norm must be positive"),
-        (lambda: Recipe(SGD, 5, evaluate_train_on=0), "evaluate_train_on must be at least 1, or None for all; got 0"),
+        (lambda: Recipe(SGD, 5, evaluate=None), "Recipe evaluate must be how many steps, or a list of steps; got None"),
+        (
+            lambda: Recipe(SGD, 5, evaluate="all"),
+            "Recipe evaluate must be how many steps, or a list",
+        ),
+        (lambda: Recipe(SGD, 5, snapshot=[0.5]), "Recipe snapshot must be how many steps, or a list of steps"),
+        (lambda: Recipe(SGD, 5, batch_size="8"), "Recipe batch_size must be a number, a list of numbers or a sweep"),
+        (lambda: Recipe(SGD, 5, clip_norm="1"), "Recipe clip_norm must be a number, a list of numbers or a sweep"),
+        (lambda: Recipe(SGD, 5, schedule=Cosine), "Recipe schedule must be a schedule such as schedules.Cosine"),
+        (
+            lambda: Recipe(SGD, 5, evaluate_train_on=0),
+            "evaluate_train_on must be an integer of at least 1, or None",
+        ),
     ],
 )
 def test_recipes_that_cannot_be_meant(build: Any, sentence: str) -> None:

@@ -212,14 +212,20 @@ def test_starts() -> None:
         start.with_theta(theta[:, 1:])
 
 
-@pytest.mark.parametrize("seeds", [[], 0, [1, 1], [0, 2, 0]])
+@pytest.mark.parametrize("seeds", [[], 0, -1, [1, 1], [0, 2, 0], 1.5, [0, 1.5], "3"])
 def test_seeds_are_at_least_one_and_each_once(seeds: Any) -> None:
-    with pytest.raises(UsageError, match=r"train needs at least one seed, each once; got \["):
+    with pytest.raises(UsageError, match="train seeds must be how many, at least 1, or a list of whole numbers"):
         tw.train(MLP.problem(), RECIPE, seeds)
 
 
 def test_arguments_that_cannot_be_meant() -> None:
     problem = MLP.problem()
+    with pytest.raises(UsageError, match="train plan is for is one of gradient, outputs; got 'gradients'"):
+        tw.train(problem, RECIPE, plan={"gradients": "looped"})
+    with pytest.raises(UsageError, match="train start must be a Population"):
+        tw.train(problem, RECIPE, start=problem.template)
+    with pytest.raises(UsageError, match="train problem must be a Problem"):
+        tw.train(RECIPE, problem)
     with pytest.raises(UsageError, match="batch_size=25 is larger than the training set of 24 examples"):
         tw.train(problem, tw.Recipe(optim.SGD(0.1), 1, batch_size=25))
     with pytest.raises(UsageError, match=r"no plan 'stack'. Did you mean 'stacked'"):

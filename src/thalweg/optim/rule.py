@@ -1,19 +1,20 @@
 """What an update rule is: hyper-parameters, and a formula over theta (members, parameters)."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-import numpy as np
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
 from thalweg.optim.passes import Hyper
-from thalweg.sweep import Sweep, plain
+from thalweg.sweep import Sweep, plain, points_of
 
 Swept = float | Sweep
 State = Mapping[str, Tensor]
+_FRACTIONS = ("beta", "beta1", "beta2", "alpha")  # from 0 up to 1, unlike other hyper-parameters
 DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 
 
@@ -81,19 +82,13 @@ class Rule:
         for one in fields(self):
             object.__setattr__(self, one.name, plain(getattr(self, one.name)))
         check_choice(f"{type(self).__name__} decay", self.decay, DECAYS)
-        for name in ("lr", "weight_decay", "eps"):
-            self._within(name, 0, float("inf"))
-        for name in ("beta", "beta1", "beta2", "alpha"):
-            self._within(name, 0, 1)
-
-    def _within(self, name: str, low: float, high: float) -> None:
-        value = getattr(self, name, None)
-        points = value.points if isinstance(value, Sweep) else [] if value is None else np.atleast_1d(value)
-        for point in points:
-            if not low <= point < high:
-                bound = "be finite and not negative" if high == float("inf") else f"lie in [{low}, {high})"
-                msg = f"{type(self).__name__} {name} must {bound}; got {point:g}."
-                raise UsageError(msg)
+        for name in self.hyper_parameters():
+            low, high = (0, 1) if name in _FRACTIONS else (0, math.inf)
+            for point in points_of(f"{type(self).__name__} {name}", getattr(self, name)):
+                if not low <= point < high:
+                    bound = f"lie in [{low}, {high})" if name in _FRACTIONS else "be finite and not negative"
+                    msg = f"{type(self).__name__} {name} must {bound}; got {point:g}."
+                    raise UsageError(msg)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place: theta and the state's tensors are (members, parameters), scratch is free to use."""
@@ -114,5 +109,4 @@ class Rule:
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name: what may be swept."""
-        named = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {name: value for name, value in named.items() if not isinstance(value, str | bool)}
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.type in (Swept, float)}

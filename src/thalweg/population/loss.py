@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from thalweg.errors import ModelError, unknown_name
+from thalweg.errors import ModelError, check_type, unknown_name
 
 Lead = int  # leading dimensions of outputs: 1 is (batch, ...), 2 is (members, batch, ...)
 
@@ -140,6 +140,7 @@ def loss_named(loss: str | Callable[[Any, Any], Tensor]) -> Loss:
     """The loss of that name, or the user's own function as one."""
     if callable(loss):
         return UserLoss(getattr(loss, "__name__", type(loss).__name__), loss)
+    check_type("Problem loss", loss, str, "a name such as 'cross_entropy', or a function (output, target)")
     if loss not in LOSSES:
         raise unknown_name("loss", loss, LOSSES)
     return LOSSES[loss]

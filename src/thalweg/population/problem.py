@@ -3,13 +3,14 @@
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thalweg.data import Data, own
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.loss import LOSSES, METRICS, Loss, UserLoss, loss_named
 from thalweg.population.population import Population
@@ -49,6 +50,10 @@ class Problem:
         dtype: torch.dtype | None = None,
         memory_budget: int = 2**30,
     ) -> None:
+        check_type("Problem dtype", dtype, (torch.dtype, NoneType), "torch.float32 or torch.float64")
+        if dtype is not None and not dtype.is_floating_point:
+            msg = f"Problem dtype must be torch.float32 or torch.float64; got {dtype}."
+            raise UsageError(msg)
         self.model = _builder(model)
         self.loss = loss_named(loss)
         self.device = _device(device)
@@ -67,6 +72,7 @@ class Problem:
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one a seed (an integer n means seeds 0 to n - 1)."""
         seeds = range(seeds) if isinstance(seeds, int) else seeds
+        check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
         return Population.initialize(self.model, seeds).to(self.device, self.dtype)
 
     def population(self, modules: nn.Module | Sequence[nn.Module]) -> Population:

@@ -125,6 +125,16 @@ def _panel(axes: Axes, panel: Figure, looks: list[Style], named: list[bool], han
     axes.set_ylabel(_text(panel.y.text))
 
 
+def _edges(centers: Any, axis: Axis) -> Any:
+    """Where the cells around these centers end: halfway between them, as the axis measures it."""
+    middle = np.log10(centers) if axis.scale == "log" else np.asarray(centers, dtype=float)
+    steps = np.diff(middle) if len(middle) > 1 else np.ones(1)
+    edges = np.concatenate(
+        [middle[:1] - steps[:1] / 2, middle[:-1] + steps[: len(middle) - 1] / 2, middle[-1:] + steps[-1:] / 2]
+    )
+    return 10.0**edges if axis.scale == "log" else edges
+
+
 def _scales(axes: Axes, panel: Figure) -> None:
     names = categories(panel)
     if names:
@@ -163,9 +173,8 @@ def _draw(axes: Axes, mark: Mark, panel: Figure, style: Style, norm: Normalize, 
         return axes.plot(x, y, color=style.color, linestyle=_dash(style), linewidth=_LINE, zorder=zorder)[0]
     if isinstance(mark, HeatMap):
         z = np.ma.masked_invalid(drawable(mark.z, panel.z or Axis()))
-        return axes.pcolormesh(
-            mark.x, mark.y, z, cmap=GRID_MAP, norm=norm, shading="nearest", rasterized=True, zorder=zorder
-        )
+        edges = _edges(mark.x, panel.x), _edges(mark.y, panel.y)
+        return axes.pcolormesh(*edges, z, cmap=GRID_MAP, norm=norm, rasterized=True, zorder=zorder)
     if isinstance(mark, Contour):
         return _contour(axes, mark, panel, zorder)
     return _rule(axes, mark) if isinstance(mark, Rule) else None

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_choice
+from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim import Rule, Values
 from thalweg.schedules import Constant, Schedule
-from thalweg.sweep import Sweep, plain
+from thalweg.sweep import Sweep, plain, points_of
 
 SPACINGS = ("linear", "log")
 COLUMNS = ("member", "step", "metric", "value")  # of a history's table, beside the axes
@@ -53,34 +53,39 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "clip_norm"):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        if not isinstance(self.optimizer, Rule):
-            msg = f"Recipe optimizer must be a rule such as optim.AdamW(lr=1e-3); got {self.optimizer!r}."
-            raise UsageError(msg)
+        check_type("Recipe optimizer", self.optimizer, Rule, "a rule such as optim.AdamW(lr=1e-3)")
+        check_type("Recipe schedule", self.schedule, Schedule, "a schedule such as schedules.Cosine(warmup=100)")
+        check_choice("Recipe spacing", self.spacing, SPACINGS)
         if not isinstance(self.steps, int) or self.steps < 1:
             msg = f"Recipe steps must be an integer of at least 1; got {self.steps!r}."
             raise UsageError(msg)
-        sizes = self.batch_size.points if isinstance(self.batch_size, Sweep) else [self.batch_size]
-        if any(size is not None and (size < 1 or size != int(size)) for size in sizes):
-            msg = f"Recipe batch_size must be a whole number of at least 1, or None for all; got {self.batch_size}."
-            raise UsageError(msg)
-        check_choice("Recipe spacing", self.spacing, SPACINGS)
-        for name in ("evaluate", "snapshot"):
-            wanted = getattr(self, name)
-            if isinstance(wanted, Sequence):
-                object.__setattr__(self, name, tuple(int(step) for step in wanted))
-            outside = (
-                [s for s in getattr(self, name) if not 0 <= s <= self.steps] if isinstance(wanted, Sequence) else []
-            )
-            if outside or (isinstance(wanted, int) and wanted < 0):
-                msg = f"Recipe {name} must be a count, or steps from 0 to {self.steps}; got {outside or wanted}."
+        for size in () if self.batch_size is None else points_of("Recipe batch_size", self.batch_size):
+            if size < 1 or size != int(size):
+                msg = f"Recipe batch_size must be a whole number of at least 1, or None for all; got {self.batch_size}."
                 raise UsageError(msg)
-        if self.evaluate_train_on is not None and self.evaluate_train_on < 1:
-            msg = f"Recipe evaluate_train_on must be at least 1, or None for all; got {self.evaluate_train_on}."
+        for norm in () if self.clip_norm is None else points_of("Recipe clip_norm", self.clip_norm):
+            if norm <= 0:
+                msg = f"Recipe clip_norm must be positive, or None for no clipping; got {self.clip_norm}."
+                raise UsageError(msg)
+        for name in ("evaluate", "snapshot"):
+            object.__setattr__(self, name, self._steps(name, getattr(self, name)))
+        limit = self.evaluate_train_on
+        if limit is not None and (not isinstance(limit, int) or limit < 1):
+            msg = f"Recipe evaluate_train_on must be an integer of at least 1, or None for all; got {limit!r}."
             raise UsageError(msg)
-        clip = self.clip_norm.points if isinstance(self.clip_norm, Sweep) else [self.clip_norm]
-        if any(norm is not None and norm <= 0 for norm in clip):
-            msg = f"Recipe clip_norm must be positive, or None for no clipping; got {self.clip_norm}."
+
+    def _steps(self, name: str, wanted: Any) -> int | tuple[int, ...]:
+        """A count, or the steps themselves, as plain numbers."""
+        wanted = wanted.tolist() if hasattr(wanted, "tolist") else wanted
+        numbers = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
+        if any(isinstance(n, bool) or not isinstance(n, int | float | np.integer) or n != int(n) for n in numbers):
+            msg = f"Recipe {name} must be how many steps, or a list of steps; got {wanted!r}."
             raise UsageError(msg)
+        outside = [n for n in numbers if n < 0 or (numbers is wanted and n > self.steps)]
+        if outside:
+            msg = f"Recipe {name} must be a count, or steps from 0 to {self.steps}; got {outside}."
+            raise UsageError(msg)
+        return tuple(int(n) for n in numbers) if numbers is wanted else int(wanted)
 
     @cached_property
     def evaluation_steps(self) -> list[int]:

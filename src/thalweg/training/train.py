@@ -4,9 +4,10 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, Streamed
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.population import Evaluator, Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Store
+from thalweg.sweep import plain
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
 from thalweg.training.loop import Loop, starting
@@ -76,10 +78,13 @@ def train(
     Memory: theta, the rule's state, one gradient (and a point ahead, for rules that look there), and
     activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and member.
     """
-    seeds = list(range(int(seeds))) if isinstance(seeds, int | np.integer) else [int(seed) for seed in seeds]
-    if not seeds or len(set(seeds)) < len(seeds):
-        msg = f"train needs at least one seed, each once; got {seeds}."
-        raise UsageError(msg)
+    check_type("train problem", problem, Problem, "a Problem")
+    check_type("train recipe", recipe, Recipe, "a Recipe")
+    check_type("train start", start, (Population, NoneType), "a Population such as problem.population(modules)")
+    check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
+    check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
+    check_type("train until", until, (int, NoneType), "a step, or None for all of the recipe")
+    seeds = _seeds(seeds)
     unfolded = Unfolded(recipe, seeds)
     if resume is not None:
         if start is not None or mask is not None:
@@ -90,7 +95,7 @@ def train(
     population = starting(problem, unfolded, start, mask)
     state = beginning(problem, recipe, population)
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
-    plans |= dict.fromkeys(plans, plan) if isinstance(plan, Plan | str) else plan
+    plans |= _plans(plan)
     store = Store(store) if isinstance(store, str | Path) else store
     identity = {} if store is None else _identity(problem, recipe, seeds, population)
     checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
@@ -119,6 +124,25 @@ def train(
         seconds=time.perf_counter() - began,
         state=state,
     )
+
+
+def _seeds(seeds: int | Sequence[int]) -> list[int]:
+    given = range(seeds) if isinstance(seeds, int | np.integer) else seeds
+    given = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    chosen = [plain(seed) for seed in given]
+    if not chosen or len(set(chosen)) < len(chosen) or not all(isinstance(seed, int) for seed in chosen):
+        msg = f"train seeds must be how many, at least 1, or a list of whole numbers, each once; got {seeds!r}."
+        raise UsageError(msg)
+    return chosen
+
+
+def _plans(plan: Plan | str | Mapping[str, Plan]) -> dict[str, Plan | str]:
+    if isinstance(plan, Plan | str):
+        return {"gradient": plan, "outputs": plan}
+    check_type("train plan", plan, Mapping, '"auto", "stacked", "looped", a Plan, or the plans of a run')
+    for name in plan:
+        check_choice("What train plan is for", name, ("gradient", "outputs"))
+    return dict(plan)
 
 
 _STREAMED = 32  # examples of a streamed set that its hash looks at
