@@ -47,9 +47,9 @@ def main() -> None:
     for name, (make, members, batch) in PROBLEMS.items():
         problem = make()
         recipe = tw.Recipe(
-            tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-3, members)), 1, batch, evaluate=0, evaluate_train_on=1
+            tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-3, members)), 1000, batch, evaluate=0, evaluate_train_on=1
         )
-        chosen = tw.train(problem, recipe).plan
+        chosen = tw.train(problem, recipe, until=1).plan
         timed: dict[str, list[float]] = {"chosen": [], "looped": [], "stacked": []}
         plans = {"chosen": chosen, "looped": Plan("looped", 1), "stacked": Plan("stacked", members)}
         for _ in range(REPEATS):

@@ -253,3 +253,11 @@ def test_on_a_terminal_there_are_bars_that_leave_nothing_behind(monkeypatch):
         assert bars._task == {}
     assert "training" in screen.getvalue()
     assert "FK1 [holds]" in screen.getvalue()
+
+
+@pytest.mark.parametrize("verb", [["study", "fake"], ["train", "--steps", "1000000"]])
+def test_a_json_file_that_cannot_be_written_is_found_before_the_work(verb, catalog_of_one, capsys, tmp_path):
+    folder = tmp_path / "missing"
+    assert main([*verb, "--json", str(folder / "result.json")]) == 1
+    assert f"{folder} does not exist; create it" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -62,6 +62,23 @@ def write_json(target: str, text: str) -> None:
         temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
+def check_json(target: str | None) -> None:
+    """Before the work: whether its result can be written there.
+
+    Raises:
+        StorageError: the folder of the file does not exist or cannot be written to.
+    """
+    if target is None or target == "-":
+        return
+    from thalweg.results.atomic import explaining, temporary_beside
+
+    path = Path(target)
+    with explaining(path):
+        temporary = temporary_beside(path)
+        temporary.touch()
+        temporary.unlink()
+
+
 def as_json(document: Any) -> str:
     """A document as strict JSON text."""
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)

@@ -37,6 +37,7 @@ class Study:
 
         if self.name not in catalog.MODULES:
             raise unknown_name("study", self.name, catalog.MODULES)
+        output.check_json(self.json)
         from thalweg.results import Store
 
         store = None if self.store is None else Store(self.store)

@@ -70,6 +70,7 @@ class Train:
             known = ", ".join(NETS[self.data])
             msg = f"The data set {self.data!r} goes with --net {known}; got {self.net!r}."
             raise UsageError(msg)
+        output.check_json(self.json)
         from thalweg.training import Recipe, train
 
         recipe = Recipe(

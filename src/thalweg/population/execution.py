@@ -91,25 +91,23 @@ class Execution:
             self.rows: Stacked | Looped = Stacked(problem, population, training=training)
         else:
             self.rows = Looped(problem, population, training=training, seeds=seeds)
+        size = self.plan.chunk or self.members
+        self._chunks = [slice(start, min(start + size, self.members)) for start in range(0, self.members, size)]
 
     def gradient(
         self, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " members"]:
         """Mean losses of all members on the batch; their gradients are written to `out`."""
         with _explained(batch):
-            return torch.cat([self.rows.gradient(rows, batch, out, step) for rows in self.chunks()])
+            losses = [self.rows.gradient(rows, batch, out, step) for rows in self._chunks]
+        return losses[0] if len(losses) == 1 else torch.cat(losses)
 
     def outputs(self, batch: Batch, step: int = 0) -> Iterator[tuple[slice, Any]]:
         """Outputs (rows, batch, ...) chunk by chunk, without gradients."""
-        for rows in self.chunks():
+        for rows in self._chunks:
             with _explained(batch):
                 outputs = self.rows.outputs(rows, batch, step)
             yield rows, outputs
-
-    def chunks(self) -> Iterator[slice]:
-        """The rows of each call."""
-        size = self.plan.chunk or self.members
-        return (slice(start, min(start + size, self.members)) for start in range(0, self.members, size))
 
 
 def choose(

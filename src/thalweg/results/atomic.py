@@ -72,5 +72,6 @@ def describe(path: Path, error: OSError) -> str:
     if error.errno == errno.EISDIR:
         return f"{path} is a directory, and a file was expected."
     if error.errno == errno.ENOENT:
-        return f"{error.filename or path} does not exist."
+        missing = path if path.parent.is_dir() else path.parent
+        return f"{missing} does not exist; create it, or choose another place."
     return f"{path} cannot be written or read: {error.strerror or error}."

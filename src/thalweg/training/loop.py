@@ -101,7 +101,8 @@ class Loop:
             self.updater.look_ahead(h, out=self.point)
         for buffer, before in self.running.values():
             before.copy_(buffer)
-        losses = torch.cat([group.gradient(state.step, self.gradient[group.rows]) for group in self.groups])
+        parts = [group.gradient(state.step, self.gradient[group.rows]) for group in self.groups]
+        losses = parts[0] if len(parts) == 1 else torch.cat(parts)
         self._watch_divergence(losses)
         if self.any_dead:
             for buffer, before in self.running.values():

@@ -164,7 +164,8 @@ class Unfolded:
         self.axes |= {axis: index for axis, index in where.items() if axis not in self.values}
         self.axes["seed"] = np.array(self.seeds)
         numbers = recipe.optimizer.hyper_parameters()
-        self._numbers = {name: self.values.get(name, value) for name, value in numbers.items()}
+        self._constant = {name: as_hyper(self.values.get(name, value)) for name, value in numbers.items()}
+        self._lr: Any = self.values.get("lr", recipe.optimizer.lr)
         self._schedule = _with_values(recipe.schedule, "schedule", self.values)
         self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
         self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)
@@ -189,10 +190,8 @@ class Unfolded:
     def at(self, step: int) -> Values:
         """The hyper-parameters of a step (counted from 1)."""
         multiplier = self._schedule(step, self.recipe.steps)
-        numbers = dict(self._numbers)
-        numbers["lr"] = numbers["lr"] * multiplier
-        numbers["schedule"] = multiplier
-        return Values({name: as_hyper(value) for name, value in numbers.items()}, step)
+        scheduled = {"lr": as_hyper(self._lr * multiplier), "schedule": as_hyper(multiplier)}
+        return Values(self._constant | scheduled, step)
 
 
 def as_hyper(value: Any) -> Any:
