@@ -11,11 +11,11 @@ from thalweg.nets import convnet, convnet1d, mlp
 from thalweg.population import Problem
 from thalweg.studies.study import Context
 
-# Data of all kinds, and the batch size: real images, a field benchmark, tables, known teachers, algebra.
+# Data of all kinds (real images, a field benchmark, tables, known teachers, algebra) and the batch size, None for all.
 DATA: dict[str, tuple[Callable[[int], Data], int | None]] = {
     "digits": (lambda seed: digits(), 128),
     "noisy digits": (lambda seed: digits().with_label_noise(0.2, seed), 128),
-    "few digits, full batch": (lambda seed: digits().subset(train=256, seed=seed), None),
+    "few digits": (lambda seed: digits().subset(train=256, seed=seed), None),
     "MNIST-1D": (lambda seed: mnist1d(), 128),
     "teacher": (lambda seed: gaussian_teacher(1024, 16, noise=0.1, seed=seed), 128),
     "linear teacher": (lambda seed: gaussian_linear(1024, 16, noise=0.1, seed=seed), 64),
