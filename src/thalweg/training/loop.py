@@ -54,7 +54,8 @@ class Loop:
     ) -> None:
         self.problem, self.recipe, self.unfolded, self.state = problem, recipe, unfolded, state
         members = replace(population, theta=state.theta, buffers=state.buffers)
-        # Rules that look ahead take their gradient at a point of its own, all others at theta itself.
+        # Rules that look ahead take their gradient at a point of its own, all others at theta itself. A member's
+        # point is done with once its gradient is there, which may therefore take its place.
         self.point = state.theta.clone() if recipe.optimizer.looks_ahead else state.theta
         ahead = replace(members, theta=self.point)
         self.groups = _groups(problem, unfolded, ahead, plans["gradient"], recipe.steps - state.step)
@@ -67,7 +68,7 @@ class Loop:
             self.evaluators["test"] = Evaluator(problem, members, problem.data.test, plan=outputs)
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
         self.updater = Updater(recipe.optimizer, state.theta, state.slots)
-        self.gradient = torch.empty_like(state.theta)
+        self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         self.alive = state.diverged_at < 0
         self.any_dead = not bool(self.alive.all())
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
