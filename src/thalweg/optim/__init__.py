@@ -1,6 +1,9 @@
 """Update rules: short formulas over theta (members, parameters)."""
 
 from thalweg.optim.adam import Adam, AdamW
+from thalweg.optim.around import Around
+from thalweg.optim.average import Averaged
+from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, Values
@@ -16,4 +19,20 @@ RULES: dict[str, type[Rule]] = {
     "adamw": AdamW,
 }
 
-__all__ = ["RULES", "SGD", "Adam", "AdamW", "Momentum", "Nesterov", "RMSprop", "Rule", "Updater", "Values"]
+__all__ = [
+    "RULES",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Around",
+    "Averaged",
+    "Centralized",
+    "Grokfast",
+    "Momentum",
+    "Nesterov",
+    "Orthogonal",
+    "RMSprop",
+    "Rule",
+    "Updater",
+    "Values",
+]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
 from thalweg.optim.passes import Hyper
+from thalweg.population.layout import KINDS
 from thalweg.sweep import Sweep, plain, points_of
 
 Swept = float | Sweep
@@ -68,19 +69,28 @@ class Rule:
     - "schedule_coupled" (the paper's): by 1 - s_t weight_decay, s_t being the schedule's multiplier;
     - "constant" (the lecture's): by 1 - weight_decay, at every step.
 
+    `decay_on` names the kinds of tensors that decay (see `Layout`), such as ("embedding", "hidden", "output")
+    to leave biases and normalization layers alone, as is usual for transformers; None: all decay.
+
     A list in place of a number means one value a configuration: all lists of a rule go together.
     """
 
     lr: Swept
     weight_decay: Swept = field(default=0.0, kw_only=True)
     decay: str = field(default="l2", kw_only=True)
+    decay_on: tuple[str, ...] | None = field(default=None, kw_only=True)
     slots: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        for one in fields(self):
-            object.__setattr__(self, one.name, plain(getattr(self, one.name)))
+        if self.decay_on is not None:
+            kinds = (self.decay_on,) if isinstance(self.decay_on, str) else tuple(self.decay_on)
+            object.__setattr__(self, "decay_on", kinds)
+            for kind in kinds:
+                check_choice(f"{type(self).__name__} decay_on", kind, KINDS)
+        for name in self.hyper_parameters():
+            object.__setattr__(self, name, plain(getattr(self, name)))
         check_choice(f"{type(self).__name__} decay", self.decay, DECAYS)
         for name in self.hyper_parameters():
             low, high = (0, 1) if name in _FRACTIONS else (0, math.inf)

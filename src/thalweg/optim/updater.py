@@ -12,8 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.errors import UsageError
+from thalweg.optim.around import Around, unwrapped
 from thalweg.optim.decay import decayed
 from thalweg.optim.rule import Rule, State, Values
+from thalweg.population import Layout
 
 _BLOCK = 2**18  # elements of theta a block holds
 _WIDE = 2**13  # parameters from which a fused kernel for each member beats the formula for all of them
@@ -37,20 +40,27 @@ class Updater:
     so that a member takes the same path, bit for bit, whoever else is in the population.
 
     Args:
-        rule: the rule, with numbers or sweeps as fields.
+        rule: the rule, or what is around it, with numbers or sweeps as fields.
         theta: the population's parameters, changed by `step`.
         state: the rule's matrices, by slot; zeros by default.
+        layout: of theta, for what depends on tensors.
 
     Memory: one matrix of theta's size a slot, and one scratch block.
     """
 
     def __init__(
-        self, rule: Rule, theta: Float[Tensor, "members parameters"], state: Mapping[str, Tensor] | None = None
+        self,
+        rule: Rule | Around,
+        theta: Float[Tensor, "members parameters"],
+        state: Mapping[str, Tensor] | None = None,
+        layout: Layout | None = None,
     ) -> None:
-        self.rule = rule
+        self.around, self.rule = unwrapped(rule)
         self.theta = theta
+        self.layout = layout
         self.state = dict(state) if state is not None else {slot: torch.zeros_like(theta) for slot in rule.slots}
-        self.fused = rule.fused and theta.shape[1] >= _WIDE
+        self.decaying = _decaying(self.rule, layout, theta)
+        self.fused = self.rule.fused and theta.shape[1] >= _WIDE and self.decaying is None
         scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
         self.blocks = [
             Block(
@@ -71,6 +81,18 @@ class Updater:
 
     def step(self, gradient: Float[Tensor, "members parameters"], h: Values, alive: Tensor | None = None) -> None:
         """One update; `gradient` is consumed. Members outside `alive` (members,) keep theta and state."""
+        dead = None if alive is None else ~alive
+        own = [self.state[slot] for layer in self.around for slot in layer.own_slots]
+        kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in own]
+        for layer in self.around:
+            layer.before(self.theta, gradient, self.state, h, self.layout)
+        self._step(gradient, h, alive)
+        for layer in reversed(self.around):
+            layer.after(self.theta, self.state, h)
+        for matrix, before in kept:
+            matrix[dead] = before
+
+    def _step(self, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
         if self.fused:
             living = list(range(len(self.theta))) if alive is None else alive.nonzero().flatten().tolist()
             self._step_rows(living, gradient.unbind(), h)
@@ -91,10 +113,21 @@ class Updater:
     def _step_block(self, block: Block, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
         dead = None if alive is None else ~alive[block.rows]
         kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in (block.theta, *block.state.values())]
-        decayed(self.rule.decay, block.theta, gradient, h)
+        where = None if self.decaying is None else self.decaying[block.columns]
+        decayed(self.rule.decay, block.theta, gradient, h, where)
         self.rule.update(block.theta, gradient, block.state, h, block.scratch)
         for matrix, before in kept:
             matrix[dead] = before
+
+
+def _decaying(rule: Rule, layout: Layout | None, theta: Tensor) -> Tensor | None:
+    """1 for the parameters that decay and 0 for others, (parameters,); None where all do."""
+    if rule.decay_on is None:
+        return None
+    if layout is None:
+        msg = f"{type(rule).__name__} decay_on names kinds of tensors; give its Updater the population's layout."
+        raise UsageError(msg)
+    return layout.where(*rule.decay_on).to(theta)
 
 
 def _blocks(members: int, parameters: int) -> Iterator[tuple[slice, slice]]:

@@ -67,7 +67,7 @@ class Loop:
         if problem.data.test is not None:
             self.evaluators["test"] = Evaluator(problem, members, problem.data.test, plan=outputs)
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
-        self.updater = Updater(recipe.optimizer, state.theta, state.slots)
+        self.updater = Updater(recipe.optimizer, state.theta, state.slots, problem.layout)
         self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         self.alive = state.diverged_at < 0
         self.any_dead = not bool(self.alive.all())

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_choice, check_type
-from thalweg.optim import Rule, Values
+from thalweg.optim import Around, Rule, Values
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import Sweep, plain, points_of
 
@@ -40,7 +40,7 @@ class Recipe:
         UsageError: a recipe that cannot be meant, naming the argument.
     """
 
-    optimizer: Rule
+    optimizer: Rule | Around
     steps: int
     batch_size: int | Sweep | None = None
     schedule: Schedule = dataclasses.field(default_factory=Constant)
@@ -53,7 +53,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "clip_norm"):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        check_type("Recipe optimizer", self.optimizer, Rule, "a rule such as optim.AdamW(lr=1e-3)")
+        check_type("Recipe optimizer", self.optimizer, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
         check_type("Recipe schedule", self.schedule, Schedule, "a schedule such as schedules.Cosine(warmup=100)")
         check_choice("Recipe spacing", self.spacing, SPACINGS)
         if not isinstance(self.steps, int) or self.steps < 1:
@@ -165,7 +165,7 @@ class Unfolded:
         self.axes["seed"] = np.array(self.seeds)
         numbers = recipe.optimizer.hyper_parameters()
         self._constant = {name: as_hyper(self.values.get(name, value)) for name, value in numbers.items()}
-        self._lr: Any = self.values.get("lr", recipe.optimizer.lr)
+        self._lr: Any = self.values.get("lr", numbers["lr"])
         self._schedule = _with_values(recipe.schedule, "schedule", self.values)
         self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
         self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)

@@ -65,6 +65,18 @@ class Run:
             for i, step in enumerate(steps)
         }
 
+    @property
+    def averaged(self) -> Population:
+        """The members at the averages of their weights, with the final buffers.
+
+        Raises:
+            UsageError: no average was kept.
+        """
+        if "average" not in self.state.slots:
+            msg = "The run kept no average; train with optim.Averaged(rule)."
+            raise UsageError(msg)
+        return self.final.with_theta(self.state.slots["average"])
+
     def select(self, **where: float) -> list[int]:
         """The members whose axes have these values, such as run.select(lr=0.1, seed=0)."""
         for name in where:

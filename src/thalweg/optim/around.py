@@ -1,0 +1,71 @@
+"""What can be put around an update rule: changes of its gradient, and averages of where it has been."""
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from thalweg.errors import UsageError, check_type
+from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.population import Layout
+from thalweg.sweep import plain, points_of
+
+
+@dataclass(frozen=True)
+class Around:
+    """A rule, or something around a rule, with one thing done before its step and one after it.
+
+    Several can be put around each other; the outermost sees the gradient first. Hyper-parameters of all of
+    them may be swept, under their own names. Masks and clipping come before all of them.
+
+    Args:
+        rule: what is inside.
+
+    Raises:
+        UsageError: `rule` is none, or two things around one rule have a hyper-parameter or slot of one name.
+    """
+
+    rule: "Rule | Around"
+    own_slots: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        check_type(f"{type(self).__name__} rule", self.rule, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
+        for name in self._own():
+            object.__setattr__(self, name, plain(getattr(self, name)))
+            points_of(f"{type(self).__name__} {name}", getattr(self, name))
+        twice = {*self._own(), *self.own_slots} & {*self.rule.hyper_parameters(), *self.rule.slots}
+        if twice:
+            msg = f"{type(self).__name__} is around a rule that has {', '.join(sorted(twice))} too; put one there only."
+            raise UsageError(msg)
+
+    def before(self, theta: Tensor, gradient: Tensor, state: State, h: Values, layout: Layout | None) -> None:
+        """Change the gradient (members, parameters) in place, ahead of the step."""
+
+    def after(self, theta: Tensor, state: State, h: Values) -> None:
+        """Take note of theta (members, parameters) after the step."""
+
+    def hyper_parameters(self) -> dict[str, Any]:
+        """The numeric fields by name, the inner ones too: what may be swept."""
+        return {name: getattr(self, name) for name in self._own()} | self.rule.hyper_parameters()
+
+    def _own(self) -> list[str]:
+        return [one.name for one in fields(self) if one.type in (Swept, float)]
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The names of the matrices kept, the inner ones too."""
+        return (*self.own_slots, *self.rule.slots)
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether the inner rule takes its gradient away from theta."""
+        return self.rule.looks_ahead
+
+
+def unwrapped(rule: Rule | Around) -> tuple[list[Around], Rule]:
+    """What is around a rule, from the outside in, and the rule itself."""
+    layers = []
+    while isinstance(rule, Around):
+        layers.append(rule)
+        rule = rule.rule
+    return layers, rule
