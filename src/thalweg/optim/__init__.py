@@ -7,6 +7,7 @@ from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, Values
+from thalweg.optim.sam import SAM
 from thalweg.optim.sgd import SGD
 from thalweg.optim.updater import Updater
 
@@ -21,6 +22,7 @@ RULES: dict[str, type[Rule]] = {
 
 __all__ = [
     "RULES",
+    "SAM",
     "SGD",
     "Adam",
     "AdamW",

@@ -27,6 +27,7 @@ class Around:
 
     rule: "Rule | Around"
     own_slots: ClassVar[tuple[str, ...]] = ()
+    ascends: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         check_type(f"{type(self).__name__} rule", self.rule, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
@@ -40,6 +41,10 @@ class Around:
 
     def before(self, theta: Tensor, gradient: Tensor, state: State, h: Values, layout: Layout | None) -> None:
         """Change the gradient (members, parameters) in place, ahead of the step."""
+
+    def ascend(self, theta: Tensor, gradient: Tensor, h: Values, out: Tensor) -> None:
+        """Where the gradient is taken anew, given the one at theta; only what `ascends` has such a point."""
+        raise NotImplementedError
 
     def after(self, theta: Tensor, state: State, h: Values) -> None:
         """Take note of theta (members, parameters) after the step."""

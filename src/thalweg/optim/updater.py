@@ -56,6 +56,7 @@ class Updater:
         layout: Layout | None = None,
     ) -> None:
         self.around, self.rule = unwrapped(rule)
+        self.ascent = next((layer for layer in self.around if layer.ascends), None)
         self.theta = theta
         self.layout = layout
         self.state = dict(state) if state is not None else {slot: torch.zeros_like(theta) for slot in rule.slots}

@@ -45,6 +45,7 @@ class Evaluator:
         calls = times * math.ceil(self.count / _EXAMPLES_AT_ONCE)
         self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
+    @torch.no_grad()
     def __call__(self) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
 

@@ -41,11 +41,12 @@ class Looped:
         ]
         self._last = -1
 
+    @torch.no_grad()
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
         """Outputs (rows, batch, ...), without gradients."""
         results = []
         for member in self._members(rows):
-            with torch.no_grad(), self._stream(member, step):
+            with self._stream(member, step):
                 results.append(self._forward(member, batch.member(member)[0]))
         return tree_map(lambda *leaves: torch.stack(leaves), *results)
 

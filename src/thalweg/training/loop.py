@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError
-from thalweg.optim import Updater
+from thalweg.optim import Around, Updater, Values
 from thalweg.population import Batch, Evaluator, Execution, Plan, Population, Problem
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
@@ -54,9 +54,12 @@ class Loop:
     ) -> None:
         self.problem, self.recipe, self.unfolded, self.state = problem, recipe, unfolded, state
         members = replace(population, theta=state.theta, buffers=state.buffers)
-        # Rules that look ahead take their gradient at a point of its own, all others at theta itself. A member's
-        # point is done with once its gradient is there, which may therefore take its place.
-        self.point = state.theta.clone() if recipe.optimizer.looks_ahead else state.theta
+        # Rules that look ahead or ascend take their gradient at a point of its own, all others at theta itself. A
+        # member's point is done with once its gradient is there, which may take its place if it is the last one.
+        self.updater = Updater(recipe.optimizer, state.theta, state.slots, problem.layout)
+        away = recipe.optimizer.looks_ahead or self.updater.ascent is not None
+        self.point = state.theta.clone() if away else state.theta
+        self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         ahead = replace(members, theta=self.point)
         self.groups = _groups(problem, unfolded, ahead, plans["gradient"], recipe.steps - state.step)
         train, limit = problem.data.train, recipe.evaluate_train_on
@@ -67,8 +70,6 @@ class Loop:
         if problem.data.test is not None:
             self.evaluators["test"] = Evaluator(problem, members, problem.data.test, plan=outputs)
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
-        self.updater = Updater(recipe.optimizer, state.theta, state.slots, problem.layout)
-        self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         self.alive = state.diverged_at < 0
         self.any_dead = not bool(self.alive.all())
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
@@ -98,12 +99,15 @@ class Loop:
         """One update of every living member."""
         state = self.state
         h = self.unfolded.at(state.step + 1)
-        if self.recipe.optimizer.looks_ahead:
-            self.updater.look_ahead(h, out=self.point)
         for buffer, before in self.running.values():
             before.copy_(buffer)
-        parts = [group.gradient(state.step, self.gradient[group.rows]) for group in self.groups]
-        losses = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.recipe.optimizer.looks_ahead:
+            self.updater.look_ahead(h, out=self.point)
+        elif self.point is not state.theta:
+            self.point.copy_(state.theta)
+        losses = self._gradient()
+        if self.updater.ascent is not None:
+            self._ascend(self.updater.ascent, h)
         self._watch_divergence(losses)
         if self.any_dead:
             for buffer, before in self.running.values():
@@ -115,6 +119,21 @@ class Loop:
         self.updater.step(self.gradient, h, self.alive if self.any_dead else None)
         state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan) if self.any_dead else losses
         state.step += 1
+
+    def _gradient(self) -> Tensor:
+        """The losses (members,) of this step's batches at the point; their gradients are in `gradient`."""
+        parts = [group.gradient(self.state.step, self.gradient[group.rows]) for group in self.groups]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _ascend(self, ascent: Around, h: Values) -> None:
+        """Take the gradient anew, uphill from theta; running statistics stay those of theta."""
+        if self.mask is not None:
+            self.gradient.mul_(self.mask)
+        kept = [(buffer, buffer.clone()) for buffer, _ in self.running.values()]
+        ascent.ascend(self.state.theta, self.gradient, h, out=self.point)
+        self._gradient()
+        for buffer, first in kept:
+            buffer.copy_(first)
 
     def _watch_divergence(self, losses: Tensor) -> None:
         """Mark members whose loss or gradient is not finite; they will not be updated again."""
