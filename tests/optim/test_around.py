@@ -146,7 +146,7 @@ def test_members_that_are_not_alive_keep_what_is_around_them() -> None:
         (lambda: optim.Grokfast(optim.Grokfast(optim.SGD(0.1))), "around a rule that has amplification, momentum"),
         (lambda: optim.Orthogonal(optim.SGD(0.1), over="layer"), "Orthogonal over is one of member, tensor"),
         (lambda: optim.SGD(0.1, decay_on=("weights",)), "SGD decay_on is one of embedding, hidden"),
-        (lambda: Updater(optim.SGD(0.1, decay_on="hidden"), torch.zeros(1, 1)), "give its Updater the population's"),
+        (lambda: Updater(optim.SGD(0.1, decay_on="hidden"), torch.zeros(1, 1)), "SGD depends on the kinds of tensors"),
     ],
 )
 def test_what_cannot_be_meant(build: Any, sentence: str) -> None:

@@ -5,6 +5,7 @@ from thalweg.optim.around import Around
 from thalweg.optim.average import Averaged
 from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
 from thalweg.optim.momentum import Momentum, Nesterov
+from thalweg.optim.muon import Muon
 from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, Values
 from thalweg.optim.sam import SAM
@@ -18,6 +19,7 @@ RULES: dict[str, type[Rule]] = {
     "rmsprop": RMSprop,
     "adam": Adam,
     "adamw": AdamW,
+    "muon": Muon,
 }
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Centralized",
     "Grokfast",
     "Momentum",
+    "Muon",
     "Nesterov",
     "Orthogonal",
     "RMSprop",

@@ -50,6 +50,12 @@ class Values:
         rows = zip(*columns.values(), strict=True)
         return (Values(self.numbers | dict(zip(columns, row, strict=True)), self.step) for row in rows)
 
+    def under(self, name: str) -> "Values":
+        """The values of an inner rule, which are here with its name and a point in front."""
+        prefix = f"{name}."
+        inner = {key.removeprefix(prefix): value for key, value in self.numbers.items() if key.startswith(prefix)}
+        return Values(inner | {"schedule": self.numbers["schedule"]}, self.step)
+
     @property
     def shared(self) -> bool:
         """Whether all members have the same values."""
@@ -60,7 +66,8 @@ class Values:
 class Rule:
     """An update rule: its hyper-parameters as fields, its formula as `update`.
 
-    The formula is elementwise: it never mixes members or parameters.
+    The formula never mixes members. It is elementwise, so that it can be applied to any block of theta, but for
+    rules with `matrix_kinds`, which take whole tensors.
 
     Every rule knows weight decay, by one of four conventions that differ by factors of thousands:
 
@@ -82,6 +89,8 @@ class Rule:
     slots: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
+    matrix_kinds: ClassVar[tuple[str, ...]] = ()
+    fallback: ClassVar["Rule | None"] = None
 
     def __post_init__(self) -> None:
         if self.decay_on is not None:
@@ -89,10 +98,9 @@ class Rule:
             object.__setattr__(self, "decay_on", kinds)
             for kind in kinds:
                 check_choice(f"{type(self).__name__} decay_on", kind, KINDS)
-        for name in self.hyper_parameters():
-            object.__setattr__(self, name, plain(getattr(self, name)))
         check_choice(f"{type(self).__name__} decay", self.decay, DECAYS)
-        for name in self.hyper_parameters():
+        for name in self._numeric():
+            object.__setattr__(self, name, plain(getattr(self, name)))
             low, high = (0, 1) if name in _FRACTIONS else (0, math.inf)
             for point in points_of(f"{type(self).__name__} {name}", getattr(self, name)):
                 if not low <= point < high:
@@ -113,10 +121,20 @@ class Rule:
         """
         raise NotImplementedError
 
+    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
+        """One step in place of one tensor: everything is (members, rows, columns), the gradient is consumed.
+
+        Only rules with `matrix_kinds`, for tensors of those kinds; all others follow their `fallback`.
+        """
+        raise NotImplementedError
+
     def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
         """Where the gradient is taken, written to `out`; only rules with `looks_ahead` have such a point."""
         raise NotImplementedError
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name: what may be swept."""
-        return {one.name: getattr(self, one.name) for one in fields(self) if one.type in (Swept, float)}
+        return {name: getattr(self, name) for name in self._numeric()}
+
+    def _numeric(self) -> list[str]:
+        return [one.name for one in fields(self) if one.type in (Swept, float)]

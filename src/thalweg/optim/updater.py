@@ -4,8 +4,9 @@ Rules are elementwise, so theta can be updated block by block, which keeps every
 cache and needs no memory of theta's size; or, where torch has a fused kernel, member by member.
 """
 
+import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from thalweg.optim.around import Around, unwrapped
 from thalweg.optim.decay import decayed
 from thalweg.optim.rule import Rule, State, Values
 from thalweg.population import Layout
+from thalweg.population.layout import Entry
 
 _BLOCK = 2**18  # elements of theta a block holds
 _WIDE = 2**13  # parameters from which a fused kernel for each member beats the formula for all of them
@@ -24,13 +26,27 @@ _WIDE = 2**13  # parameters from which a fused kernel for each member beats the 
 
 @dataclass(frozen=True)
 class Block:
-    """A piece of theta small enough for the cache, with the same piece of the rule's state."""
+    """A piece of theta small enough for the cache, with the same piece of the rule's state.
+
+    `where` is 1 for the columns that decay and 0 for others; None where all do.
+    """
 
     rows: slice
     columns: slice
     theta: Tensor
     state: State
     scratch: Tensor
+    where: Tensor | None
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A tensor that a rule takes whole, (members, rows, columns), as views of theta and of the rule's state."""
+
+    columns: slice
+    theta: Tensor
+    state: State
+    where: Tensor | None
 
 
 class Updater:
@@ -60,20 +76,26 @@ class Updater:
         self.theta = theta
         self.layout = layout
         self.state = dict(state) if state is not None else {slot: torch.zeros_like(theta) for slot in rule.slots}
-        self.decaying = _decaying(self.rule, layout, theta)
-        self.fused = self.rule.fused and theta.shape[1] >= _WIDE and self.decaying is None
-        scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
-        self.blocks = [
-            Block(
-                rows,
-                columns,
-                theta[rows, columns],
-                {slot: matrix[rows, columns] for slot, matrix in self.state.items()},
-                scratch[: theta[rows, columns].numel()].view_as(theta[rows, columns]),
-            )
-            for rows, columns in _blocks(*theta.shape)
-        ]
+        self.elementwise = self.rule.fallback or self.rule
+        self.fused = self.rule.fused and theta.shape[1] >= _WIDE and self.rule.decay_on is None
+        whole, between = _parted(self.rule, layout, theta.shape[1])
+        self.matrices = [self._matrix(entry) for entry in whole]
+        self.scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
+        self.blocks = [self._block(rows, part) for columns in between for rows, part in _blocks(len(theta), columns)]
         self._rows = theta.unbind(), {slot: matrix.unbind() for slot, matrix in self.state.items()}
+
+    def _block(self, rows: slice, columns: slice) -> Block:
+        theta = self.theta[rows, columns]
+        state = {slot: self.state[slot][rows, columns] for slot in self.elementwise.slots}
+        where = _decaying(self.elementwise, self.layout, theta, columns)
+        return Block(rows, columns, theta, state, self.scratch[: theta.numel()].view_as(theta), where)
+
+    def _matrix(self, entry: Entry) -> Matrix:
+        shape = (len(self.theta), entry.shape[0], entry.size // entry.shape[0])
+        own = [slot for slot in self.rule.slots if slot not in self.elementwise.slots]
+        state = {slot: self.state[slot][:, entry.columns].view(shape) for slot in own}
+        where = _decaying(self.rule, self.layout, self.theta, entry.columns)
+        return Matrix(entry.columns, self.theta[:, entry.columns].view(shape), state, where)
 
     def look_ahead(self, h: Values, out: Float[Tensor, "members parameters"]) -> None:
         """Write the point at which the coming step wants its gradient."""
@@ -82,24 +104,24 @@ class Updater:
 
     def step(self, gradient: Float[Tensor, "members parameters"], h: Values, alive: Tensor | None = None) -> None:
         """One update; `gradient` is consumed. Members outside `alive` (members,) keep theta and state."""
-        dead = None if alive is None else ~alive
         own = [self.state[slot] for layer in self.around for slot in layer.own_slots]
-        kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in own]
-        for layer in self.around:
-            layer.before(self.theta, gradient, self.state, h, self.layout)
-        self._step(gradient, h, alive)
-        for layer in reversed(self.around):
-            layer.after(self.theta, self.state, h)
-        for matrix, before in kept:
-            matrix[dead] = before
+        with _keeping(own, None if alive is None else ~alive):
+            for layer in self.around:
+                layer.before(self.theta, gradient, self.state, h, self.layout)
+            self._step(gradient, h, alive)
+            for layer in reversed(self.around):
+                layer.after(self.theta, self.state, h)
 
     def _step(self, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
         if self.fused:
             living = list(range(len(self.theta))) if alive is None else alive.nonzero().flatten().tolist()
             self._step_rows(living, gradient.unbind(), h)
-        else:
-            for block in self.blocks:
-                self._step_block(block, gradient[block.rows, block.columns], h.rows(block.rows), alive)
+            return
+        inner = h if self.rule.fallback is None else h.under("fallback")
+        for block in self.blocks:
+            self._step_block(block, gradient[block.rows, block.columns], inner.rows(block.rows), alive)
+        for matrix in self.matrices:
+            self._step_matrix(matrix, gradient[:, matrix.columns], h, alive)
 
     def _step_rows(self, members: list[int], gradients: tuple[Tensor, ...], h: Values) -> None:
         """One call of the kernel for all of these members, or one each where they have values of their own."""
@@ -112,29 +134,52 @@ class Updater:
                 self.rule.update_fused([thetas[row] for row in rows], slopes, chosen, each[rows[0]])
 
     def _step_block(self, block: Block, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
-        dead = None if alive is None else ~alive[block.rows]
-        kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in (block.theta, *block.state.values())]
-        where = None if self.decaying is None else self.decaying[block.columns]
-        decayed(self.rule.decay, block.theta, gradient, h, where)
-        self.rule.update(block.theta, gradient, block.state, h, block.scratch)
-        for matrix, before in kept:
-            matrix[dead] = before
+        with _keeping((block.theta, *block.state.values()), None if alive is None else ~alive[block.rows]):
+            decayed(self.elementwise.decay, block.theta, gradient, h, block.where)
+            self.elementwise.update(block.theta, gradient, block.state, h, block.scratch)
+
+    def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+        with _keeping((matrix.theta, *matrix.state.values()), None if alive is None else ~alive):
+            decayed(self.rule.decay, self.theta[:, matrix.columns], gradient, h, matrix.where)
+            self.rule.update_matrix(matrix.theta, gradient.view(matrix.theta.shape), matrix.state, h)
 
 
-def _decaying(rule: Rule, layout: Layout | None, theta: Tensor) -> Tensor | None:
-    """1 for the parameters that decay and 0 for others, (parameters,); None where all do."""
-    if rule.decay_on is None:
-        return None
+@contextlib.contextmanager
+def _keeping(matrices: Iterable[Tensor], dead: Tensor | None) -> Iterator[None]:
+    """Undo what is done to the rows that are `dead`."""
+    kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in matrices]
+    yield
+    for matrix, before in kept:
+        matrix[dead] = before
+
+
+def _parted(rule: Rule, layout: Layout | None, parameters: int) -> tuple[list[Entry], list[slice]]:
+    """The tensors that the rule takes whole, and the columns between them."""
+    if rule.fallback is None:
+        return [], [slice(0, parameters)]
+    whole = [entry for entry in _needed(rule, layout) if entry.kind in rule.matrix_kinds and entry.filters is not None]
+    edges = [0, *(edge for entry in whole for edge in (entry.columns.start, entry.columns.stop)), parameters]
+    between = [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
+    return whole, between
+
+
+def _decaying(rule: Rule, layout: Layout | None, theta: Tensor, columns: slice) -> Tensor | None:
+    """1 for those of the columns that decay and 0 for others; None where all do."""
+    return None if rule.decay_on is None else _needed(rule, layout).where(*rule.decay_on)[columns].to(theta)
+
+
+def _needed(rule: Rule, layout: Layout | None) -> Layout:
     if layout is None:
-        msg = f"{type(rule).__name__} decay_on names kinds of tensors; give its Updater the population's layout."
+        msg = f"{type(rule).__name__} depends on the kinds of tensors; give its Updater the population's layout."
         raise UsageError(msg)
-    return layout.where(*rule.decay_on).to(theta)
+    return layout
 
 
-def _blocks(members: int, parameters: int) -> Iterator[tuple[slice, slice]]:
-    """Whole rows while they fit a block, else equal pieces of single rows."""
+def _blocks(members: int, part: slice) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of the blocks of some columns: whole rows while they fit a block, else equal pieces of rows."""
+    parameters = part.stop - part.start
     rows = max(1, _BLOCK // parameters)
     width = math.ceil(parameters / math.ceil(parameters / _BLOCK))
     for top in range(0, members, rows):
-        for left in range(0, parameters, width):
-            yield slice(top, min(top + rows, members)), slice(left, min(left + width, parameters))
+        for left in range(part.start, part.stop, width):
+            yield slice(top, min(top + rows, members)), slice(left, min(left + width, part.stop))

@@ -165,7 +165,9 @@ class Unfolded:
         self.axes["seed"] = np.array(self.seeds)
         numbers = recipe.optimizer.hyper_parameters()
         self._constant = {name: as_hyper(self.values.get(name, value)) for name, value in numbers.items()}
-        self._lr: Any = self.values.get("lr", numbers["lr"])
+        self._rates: dict[str, Any] = {
+            name: self.values.get(name, value) for name, value in numbers.items() if name.split(".")[-1] == "lr"
+        }
         self._schedule = _with_values(recipe.schedule, "schedule", self.values)
         self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
         self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)
@@ -190,8 +192,8 @@ class Unfolded:
     def at(self, step: int) -> Values:
         """The hyper-parameters of a step (counted from 1)."""
         multiplier = self._schedule(step, self.recipe.steps)
-        scheduled = {"lr": as_hyper(self._lr * multiplier), "schedule": as_hyper(multiplier)}
-        return Values(self._constant | scheduled, step)
+        scheduled = {name: as_hyper(rate * multiplier) for name, rate in self._rates.items()}
+        return Values(self._constant | scheduled | {"schedule": as_hyper(multiplier)}, step)
 
 
 def as_hyper(value: Any) -> Any:
