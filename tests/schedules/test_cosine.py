@@ -148,5 +148,5 @@ def test_one_value_a_member_is_each_value_alone(build: Callable[[Any, Any], Any]
 
 
 def test_an_unknown_progress() -> None:
-    with pytest.raises(UsageError, match='Cosine progress is "after_warmup" or "global"; got \'later\''):
+    with pytest.raises(UsageError, match="Cosine progress is one of after_warmup, global, global_jump; got 'later'"):
         Cosine(progress="later")

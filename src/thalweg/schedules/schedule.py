@@ -1,0 +1,170 @@
+"""What a schedule is, and the algebra that makes schedules of schedules."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg.errors import UsageError
+
+Number = float | NDArray[np.float64]
+
+Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member when the recipe is unfolded
+
+TINY = 1e-9  # divides in place of a span of no steps
+
+
+def check_numbers(least: float, most: float = np.inf, **fields: Any) -> None:
+    """Raise UsageError for a field that is no number from `least` to `most`, naming it."""
+    for name, value in fields.items():
+        if isinstance(value, list | tuple):
+            msg = f"A schedule's {name} is a number or a sweep; write sweep.values({list(value)})."
+            raise UsageError(msg)
+        points = getattr(value, "points", value)
+        if isinstance(points, str | bool) or not np.issubdtype(np.asarray(points).dtype, np.number):
+            msg = f"A schedule's {name} is a number or a sweep; got {value!r}."
+            raise UsageError(msg)
+        for point in np.atleast_1d(points):
+            if not least <= point <= most or not np.isfinite(point):
+                bound = f"at least {least:g}" if most == np.inf else f"from {least:g} to {most:g}"
+                msg = f"A schedule's {name} must be {bound}; got {point:g}."
+                raise UsageError(msg)
+
+
+def warmup_factor(step: Number, warmup: Number, start: Number = 0.0) -> Number:
+    """min(1, start + (1 - start) t / warmup): linear from `start` (at t = 0) to 1 at t = warmup."""
+    ramp = np.minimum(1.0, step / np.maximum(warmup, TINY))
+    return np.where(np.asarray(warmup) > 0, start + (1 - start) * ramp, 1.0)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A closed-form function s(t, T) of the step t = 1, 2, ..., T: a multiplier, usually in [0, 1].
+
+    It has no state, so a run resumes exactly at any step. Fields are numbers, or one value a member, or a
+    sweep in a recipe. s(0) is where it starts, which no step of its own uses.
+    """
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        raise NotImplementedError
+
+    def then(self, other: "Schedule", at: Swept) -> "Then":
+        """This schedule over the first `at` steps, then another over those that are left."""
+        return Then(self, other, at)
+
+    def scaled(self, factor: Swept) -> "Scaled":
+        """This schedule times a factor."""
+        return Scaled(self, factor)
+
+    def repeated(self, period: Swept) -> "Repeated":
+        """This schedule over `period` steps, again and again."""
+        return Repeated(self, period)
+
+    def warmed_up(self, steps: Swept, start: Swept = 0.0) -> "WarmedUp":
+        """A linear climb over `steps` steps, then this schedule over those that are left."""
+        return WarmedUp(self, steps, start)
+
+    def from_zero(self) -> "FromZero":
+        """This schedule with steps counted from 0, as torch and optax do."""
+        return FromZero(self)
+
+
+@dataclass(frozen=True)
+class Then(Schedule):
+    """s(t) = first(t, at) for t <= at, and second(t - at, T - at) afterwards.
+
+    Each runs on a clock of its own, so joining is associative. Beyond T it is what `second` is beyond its end.
+    """
+
+    first: Schedule
+    second: Schedule
+    at: Swept
+
+    def __post_init__(self) -> None:
+        check_schedules(first=self.first, second=self.second)
+        check_numbers(0, at=self.at)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        early = self.first(np.minimum(step, self.at), np.maximum(self.at, 1))
+        late = self.second(np.maximum(step - self.at, 0), np.maximum(steps - self.at, 1))
+        return np.where((step <= np.asarray(self.at)) & (np.asarray(self.at) > 0), early, late)
+
+
+@dataclass(frozen=True)
+class Scaled(Schedule):
+    """s(t) = factor of(t, T)."""
+
+    of: Schedule
+    factor: Swept
+
+    def __post_init__(self) -> None:
+        check_schedules(of=self.of)
+        check_numbers(0, factor=self.factor)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        return self.factor * self.of(step, steps)
+
+
+@dataclass(frozen=True)
+class Repeated(Schedule):
+    """s(t) = of(t - i period, period) for i period < t <= (i + 1) period; goes on beyond T."""
+
+    of: Schedule
+    period: Swept
+
+    def __post_init__(self) -> None:
+        check_schedules(of=self.of)
+        check_numbers(1, period=self.period)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        cycle = np.maximum(np.ceil(step / np.asarray(self.period)) - 1, 0)
+        return self.of(step - cycle * self.period, self.period)
+
+
+@dataclass(frozen=True)
+class WarmedUp(Schedule):
+    """s(t) = (start + (1 - start) t / warmup) of(0) for t <= warmup, and of(t - warmup, T - warmup) afterwards.
+
+    It climbs to where the other schedule starts, s(0), which is therefore to be above 0. Beyond T it is what
+    the other is beyond its end. Cosine().warmed_up(w) equals Cosine(warmup=w).
+    """
+
+    of: Schedule
+    warmup: Swept
+    start: Swept = 0.0
+
+    def __post_init__(self) -> None:
+        check_schedules(of=self.of)
+        check_numbers(0, warmup=self.warmup, start=self.start)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        later = self.of(np.maximum(step - self.warmup, 0), np.maximum(steps - self.warmup, 1))
+        return warmup_factor(step, self.warmup, self.start) * later
+
+
+@dataclass(frozen=True)
+class FromZero(Schedule):
+    """s(t) = of(t - 1, T): the first step has the value at 0, the last one the value just before the end."""
+
+    of: Schedule
+
+    def __post_init__(self) -> None:
+        check_schedules(of=self.of)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        return self.of(np.maximum(step - 1, 0), steps)
+
+
+def check_schedules(**fields: object) -> None:
+    """Raise UsageError for a field that is not a schedule, naming it."""
+    for name, value in fields.items():
+        if not isinstance(value, Schedule):
+            msg = f"A schedule's {name} must be a schedule such as schedules.Cosine(warmup=100); got {value!r}."
+            raise UsageError(msg)

@@ -1,0 +1,33 @@
+"""A constant rate, from the first step or after a warmup."""
+
+from dataclasses import dataclass
+
+from thalweg.schedules.schedule import Number, Schedule, Swept, check_numbers, warmup_factor
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """s(t) = 1, also beyond T."""
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """s(t) = min(1, start + (1 - start) t / warmup), then constant, also beyond T.
+
+    t counts from 1, so with start = 0 the first step has rate 1/warmup and no step is wasted at rate 0.
+    Warmup(w, a).from_zero() equals torch.optim.lr_scheduler.LinearLR(start_factor=a, total_iters=w).
+    """
+
+    warmup: Swept
+    start: Swept = 0.0
+
+    def __post_init__(self) -> None:
+        check_numbers(0, warmup=self.warmup, start=self.start)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        return warmup_factor(step, self.warmup, self.start)
