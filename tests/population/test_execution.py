@@ -237,3 +237,27 @@ def test_looped_members_do_not_see_each_other() -> None:
         looped.gradient(rows, batch, again if rows.start else out)
     assert torch.equal(again[[1, 3]], out[[1, 3]])
     assert again[[0, 2, 4]].count_nonzero() == 0
+
+
+class Unusual(nn.Module):
+    """Linear maps by keyword, of a vector of weights, and of inputs with three dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.vector = nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = nn.functional.linear(input=x, weight=self.weight, bias=None)
+        scores = nn.functional.linear(x, self.vector).unsqueeze(1)
+        return rows + scores + nn.functional.linear(x.unsqueeze(1), self.weight).squeeze(1)
+
+
+def test_linear_maps_of_every_form_are_stacked() -> None:
+    problem = Problem(Unusual, (X, Y))
+    members, batch = _members(problem), _batch(problem, shared=True)
+    gradients = []
+    for plan in ("stacked", "looped"):
+        out = torch.empty_like(members.theta)
+        Execution(problem, members, batch, plan=plan).gradient(batch, out)
+        gradients.append(out)
+    torch.testing.assert_close(*gradients)

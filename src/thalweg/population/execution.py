@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from thalweg.errors import ModelError, UsageError, unknown_name
+from thalweg.errors import ModelError, ThalwegError, UsageError, unknown_name
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped, activation_bytes
@@ -30,7 +30,7 @@ _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 _COMPARED = 4  # rows that a looped trial runs, and that the plans are compared on
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
 _TRIAL_SHARE = 0.03  # or after this share of the whole work,
-_HOPELESS = 3  # times the least at the first run, which warms up, and no second one
+_HOPELESS = 10  # times the least at its first run, which warms up, and a plan gets no second one
 _FEW = 16  # calls for which only one size of chunks is tried
 _MORE = 4  # times as many calls as a plan was measured for are worth measuring again
 
@@ -146,6 +146,8 @@ def _explained(batch: Batch) -> Iterator[None]:
     """Name the batch where the model or the loss fails on it, as normalization does on a single example."""
     try:
         yield
+    except ThalwegError:
+        raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         msg = f"The model or its loss failed on a batch of {batch.size} examples a member: {error}"
         raise ModelError(msg) from error

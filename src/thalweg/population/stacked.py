@@ -39,13 +39,13 @@ class WeightFirst(TorchFunctionMode):
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.linear and args[0].ndim == 2:
-            return _weight_first(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
+        return (_weight_first if func is F.linear else func)(*args, **(kwargs or {}))
 
 
-def _weight_first(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    outputs = torch.mm(weight, x.mT).mT
+def _weight_first(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if input.ndim != 2 or weight.ndim != 2:
+        return F.linear(input, weight, bias)
+    outputs = torch.mm(weight, input.mT).mT
     return outputs if bias is None else outputs + bias
 
 

@@ -22,3 +22,23 @@ class InverseSquareRoot(Schedule):
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
         return np.minimum(step / np.asarray(self.warmup), np.sqrt(np.asarray(self.warmup) / np.maximum(step, TINY)))
+
+
+@dataclass(frozen=True)
+class Noam(Schedule):
+    """s(t) = d_model^(-1/2) min(t^(-1/2), t warmup^(-3/2)); goes on falling beyond T.
+
+    As published by Vaswani et al. (2017, arXiv:1706.03762), for a rate of 1: its peak is (d_model warmup)^(-1/2),
+    7.0e-4 for 512 and 4000. It is InverseSquareRoot(warmup) times that peak.
+    """
+
+    d_model: Swept
+    warmup: Swept = 4000
+
+    def __post_init__(self) -> None:
+        check_numbers(1, d_model=self.d_model, warmup=self.warmup)
+
+    def __call__(self, step: Number, steps: Number) -> Number:
+        """The multiplier at `step` of `steps`."""
+        falling, rising = np.maximum(step, TINY) ** -0.5, step * np.asarray(self.warmup, dtype=float) ** -1.5
+        return np.asarray(self.d_model, dtype=float) ** -0.5 * np.minimum(falling, rising)
