@@ -132,6 +132,18 @@ def test_a_schedule_alone_may_be_swept() -> None:
     assert unfolded.at(10).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
 
 
+def test_schedules_within_schedules_may_be_swept() -> None:
+    joined = Warmup(sweep.values([2, 4])).then(Cosine(final=sweep.values([0.0, 0.5])).scaled(0.8), 5)
+    unfolded = Unfolded(Recipe(optim.SGD(0.5), 10, schedule=joined), [0])
+    assert list(unfolded.axes) == ["schedule.first.warmup", "schedule.second.of.final", "seed"]
+    cells = list(zip(unfolded.axes["schedule.first.warmup"], unfolded.axes["schedule.second.of.final"], strict=True))
+    for step in (1, 3, 5, 6, 10):
+        alone = [Warmup(w).then(Cosine(final=f).scaled(0.8), 5) for w, f in cells]
+        wanted = [0.5 * float(one(step, 10)) for one in alone]
+        got = torch.as_tensor(unfolded.at(step).lr, dtype=torch.float64).expand(4, 1).flatten()
+        np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-14, atol=1e-16)
+
+
 def test_a_description_tells_recipes_apart_and_not_their_making() -> None:
     def recipe(**changes: Any) -> Recipe:
         return Recipe(optim.AdamW(lr=sweep.log(1e-3, 1e-1, 3)), 10, **changes)

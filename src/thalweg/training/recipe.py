@@ -214,16 +214,26 @@ def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
     for name, value in recipe.optimizer.hyper_parameters().items():
         if isinstance(value, Sweep):
             yield name, value
-    for field in dataclasses.fields(recipe.schedule):
-        value = getattr(recipe.schedule, field.name)
+    yield from _sweeps_of(recipe.schedule, "schedule")
+
+
+def _sweeps_of(schedule: Schedule, prefix: str) -> Iterator[tuple[str, Sweep]]:
+    """Every swept number of a schedule and of the schedules in it, by names such as schedule.first.warmup."""
+    for field in dataclasses.fields(schedule):
+        value, path = getattr(schedule, field.name), f"{prefix}.{field.name}"
         if isinstance(value, Sweep):
-            yield f"schedule.{field.name}", value
+            yield path, value
+        elif isinstance(value, Schedule):
+            yield from _sweeps_of(value, path)
 
 
 def _with_values(schedule: Schedule, prefix: str, values: dict[str, NDArray[np.float64]]) -> Schedule:
-    changed: dict[str, Any] = {
-        field.name: values[f"{prefix}.{field.name}"]
-        for field in dataclasses.fields(schedule)
-        if f"{prefix}.{field.name}" in values
-    }
+    """The schedule, and those in it, with one value a member in place of each sweep."""
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(schedule):
+        value, path = getattr(schedule, field.name), f"{prefix}.{field.name}"
+        if path in values:
+            changed[field.name] = values[path]
+        elif isinstance(value, Schedule):
+            changed[field.name] = _with_values(value, path, values)
     return dataclasses.replace(schedule, **changed) if changed else schedule

@@ -1,0 +1,115 @@
+"""The algebra of schedules: its laws, joins, torch's sequences, and members."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from schedules.values import T, close, torch_values, values
+from torch.optim import lr_scheduler as torchs
+
+from thalweg import schedules
+from thalweg.errors import UsageError
+from thalweg.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Schedule, Step, Warmup
+
+numbers = st.floats(0.05, 1.0)
+shapes = st.one_of(
+    st.builds(Cosine, final=numbers),
+    st.builds(Linear, start=numbers, final=numbers),
+    st.builds(Polynomial, power=st.floats(0.5, 3.0), final=numbers),
+    st.builds(Exponential, factor=st.floats(0.8, 1.1)),
+    st.builds(Step, every=st.integers(1, 9), factor=numbers),
+    st.builds(Warmup, warmup=st.integers(0, 9), start=numbers),
+)
+counts = st.integers(1, 30)
+
+
+@given(shapes, shapes, shapes, counts, counts)
+def test_joining_is_associative(a: Schedule, b: Schedule, c: Schedule, m: int, n: int) -> None:
+    close(values(a.then(b, m).then(c, m + n), T, 5), values(a.then(b.then(c, n), m), T, 5))
+
+
+@given(shapes, shapes, counts)
+def test_each_part_of_a_join_runs_as_if_alone(a: Schedule, b: Schedule, m: int) -> None:
+    close(values(a.then(b, m)), [*values(a, m), *values(b, T - m)])
+
+
+@given(shapes, shapes, numbers, numbers, counts)
+def test_factors_multiply_and_distribute(a: Schedule, b: Schedule, f: float, g: float, m: int) -> None:
+    close(values(a.scaled(f).scaled(g)), f * g * values(a))
+    close(values(a.then(b, m).scaled(f)), values(a.scaled(f).then(b.scaled(f), m)))
+    close(values(a.scaled(1.0)), values(a))
+
+
+@given(shapes, counts, st.integers(1, 4))
+def test_repetition_is_periodic_and_idempotent(a: Schedule, period: int, times: int) -> None:
+    once = a.repeated(period)
+    close(values(once, T), np.resize(values(a, period), T))
+    close(values(once.repeated(times * period), T), values(once, T))
+
+
+@given(shapes, counts, numbers)
+def test_a_warmup_climbs_to_where_the_schedule_starts(a: Schedule, warmup: int, start: float) -> None:
+    climb = start + (1 - start) * np.arange(1, warmup + 1) / warmup
+    close(values(a.warmed_up(warmup, start)), [*(climb * float(a(0, T - warmup))), *values(a, T - warmup)])
+    close(values(a.warmed_up(0)), values(a))
+
+
+@given(shapes, counts)
+def test_counting_from_zero_is_one_step_late(a: Schedule, steps: int) -> None:
+    close(values(a.from_zero(), steps), [float(a(t, steps)) for t in range(steps)])
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 10])
+def test_warming_up_is_what_warmed_schedules_do(warmup: int) -> None:
+    close(values(Cosine(final=0.1).warmed_up(warmup), beyond=5), values(Cosine(warmup, 0.1), beyond=5))
+    close(values(Constant().warmed_up(warmup, 0.5)), values(Warmup(warmup, 0.5)))
+
+
+def test_torchs_sequence_and_milestones() -> None:
+    def sequence(optimizer: Any) -> Any:
+        parts = [torchs.LinearLR(optimizer, 0.1, total_iters=10), torchs.ExponentialLR(optimizer, 0.9)]
+        return torchs.SequentialLR(optimizer, parts, [10])
+
+    joined = Linear(0.1, 1.0, 10).from_zero().then(Exponential(0.9).from_zero(), 10)
+    close(values(joined), torch_values(sequence, T))
+    stairs = Constant().then(Constant().scaled(0.1), 30).then(Constant().scaled(0.01), 80)
+    close(values(stairs), torch_values(lambda o: torchs.MultiStepLR(o, [30, 80]), T))
+
+
+def _transformers_hard_restarts(step: int, warmup: int, cycles: int) -> float:
+    """The multiplier of get_cosine_with_hard_restarts_schedule_with_warmup, as published."""
+    if step < warmup:
+        return step / max(1, warmup)
+    progress = (step - warmup) / max(1, T - warmup)
+    return 0.0 if progress >= 1 else max(0.0, 0.5 * (1 + np.cos(np.pi * ((cycles * progress) % 1.0))))
+
+
+def test_transformers_hard_restarts() -> None:
+    cosines = Cosine().from_zero().repeated(30)
+    close(values(Warmup(10).from_zero().then(cosines, 10)), [_transformers_hard_restarts(t, 10, 3) for t in range(T)])
+
+
+def test_joins_are_continuous_where_their_parts_meet() -> None:
+    joined = Linear(0.0, 1.0).then(Cosine(final=0.5), 40).then(Linear(0.5, 0.0), 70)
+    assert np.abs(np.diff(values(joined, 100))).max() < 0.03
+
+
+def test_one_value_a_member_is_each_value_alone() -> None:
+    at, warmup, period, factor = np.array([0, 5, 20]), np.array([0, 3, 9]), np.array([4, 10, 50]), np.array([1, 2, 3.0])
+
+    def build(at: Any, warmup: Any, period: Any, factor: Any) -> Schedule:
+        return Warmup(4).then(Cosine().repeated(period).warmed_up(warmup, 0.2), at).scaled(factor).from_zero()
+
+    for step in (1, 2, 5, 6, 20, 21, 40, 99, 120):
+        alone = [float(build(*one)(step, T)) for one in zip(at, warmup, period, factor, strict=True)]
+        close(build(at, warmup, period, factor)(step, T), alone)
+
+
+def test_what_is_not_a_schedule() -> None:
+    with pytest.raises(UsageError, match=r"A schedule's second must be a schedule such as schedules.Cosine"):
+        Constant().then(0.1, 5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="period must be at least 1; got 0"):
+        Constant().repeated(0)
+    assert all(issubclass(getattr(schedules, name), Schedule) for name in schedules.__all__)
