@@ -1,5 +1,6 @@
 """The algebra of schedules: its laws, joins, torch's sequences, and members."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -113,3 +114,20 @@ def test_what_is_not_a_schedule() -> None:
     with pytest.raises(UsageError, match="period must be at least 1; got 0"):
         Constant().repeated(0)
     assert all(issubclass(getattr(schedules, name), Schedule) for name in schedules.__all__)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        schedules.OneCycle(),
+        schedules.OneCycleMomentum(annihilate=True),
+        schedules.Restarts(7, 1.5, 0.8, 0.01),
+        schedules.WSD(20, 10, cooldown="one_minus_sqrt"),
+        Cosine(10, after_end="periodic").repeated(30).warmed_up(5).then(Step(4), 60).from_zero(),
+    ],
+)
+def test_a_resumed_run_goes_on_bit_for_bit(schedule: Schedule) -> None:
+    whole = values(schedule, beyond=20)
+    for stop in (1, 33, 60, 99, 110):
+        again = dataclasses.replace(schedule)
+        assert [float(again(t, T)) for t in range(stop + 1, T + 21)] == whole[stop:].tolist()
