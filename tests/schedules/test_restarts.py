@@ -36,14 +36,13 @@ def test_as_optax_has_them_with_a_warmup_in_every_cycle() -> None:
 
 
 def _timm(step: int, period: int, growth: float, peak: float, low: float) -> float:
-    """The rate of timm's CosineLRScheduler for a base of 1 (cycle_mul, cycle_decay), as published."""
-    if growth == 1:
-        i, length, now = step // period, period, step % period
-    else:
-        i = math.floor(math.log(1 - step / period * (1 - growth), growth))
-        length = growth**i * period
-        now = step - (1 - growth**i) / (1 - growth) * period
-    return low + 0.5 * (peak**i - low) * (1 + math.cos(math.pi * now / length))
+    """The rate of timm's CosineLRScheduler for a base of 1: cycle_mul is growth, cycle_decay is peak."""
+    cycle, begin = 0, 0.0
+    while step >= begin + period * growth**cycle:
+        begin += period * growth**cycle
+        cycle += 1
+    share = (step - begin) / (period * growth**cycle)
+    return low + (peak**cycle - low) * math.cos(math.pi * share / 2) ** 2
 
 
 @pytest.mark.parametrize(("growth", "peak", "low"), [(1, 0.5, 0.01), (2, 0.7, 0.0), (2, 0.5, 0.02)])

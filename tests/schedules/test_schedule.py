@@ -81,10 +81,8 @@ def test_torchs_sequence_and_milestones() -> None:
 
 def _transformers_hard_restarts(step: int, warmup: int, cycles: int) -> float:
     """The multiplier of get_cosine_with_hard_restarts_schedule_with_warmup, as published."""
-    if step < warmup:
-        return step / max(1, warmup)
-    progress = (step - warmup) / max(1, T - warmup)
-    return 0.0 if progress >= 1 else max(0.0, 0.5 * (1 + np.cos(np.pi * ((cycles * progress) % 1.0))))
+    spent = (step - warmup) * cycles / (T - warmup)
+    return step / warmup if spent < 0 else np.cos(np.pi * (spent - np.floor(spent)) / 2) ** 2
 
 
 def test_transformers_hard_restarts() -> None:

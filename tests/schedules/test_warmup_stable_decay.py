@@ -14,9 +14,9 @@ COOLDOWNS = ("linear", "one_minus_sqrt", "cosine", "exponential")
 
 
 def _transformers(step: int, warmup: int, stable: int, decay: int, low: float, kind: str) -> float:
-    """The multiplier of get_wsd_schedule with a warmup from 0, as published there."""
+    """The multiplier of get_wsd_schedule, whose linear warmup starts at its lowest ratio."""
     if step < warmup:
-        return step / warmup
+        return low + (1 - low) * step / warmup
     if step < warmup + stable:
         return 1.0
     if step >= warmup + stable + decay:
@@ -30,7 +30,7 @@ def _transformers(step: int, warmup: int, stable: int, decay: int, low: float, k
 @pytest.mark.parametrize("low", [0.0, 0.1])
 def test_as_transformers_has_it(kind: str, low: float) -> None:
     wanted = [_transformers(t, 10, 60, 20, low, kind) for t in range(1, T + 11)]
-    close(values(WSD(20, 10, 60, low, kind), beyond=10), wanted)
+    close(values(WSD(20, 10, 60, low, kind, start=low), beyond=10), wanted)
 
 
 def test_the_exponential_cooldown_loses_one_factor_a_step() -> None:
