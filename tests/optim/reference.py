@@ -105,4 +105,63 @@ def adam(theta: np.ndarray, gradient: Gradient, s: Multiplier, p: dict[str, Any]
         yield theta
 
 
-RULES = {"SGD": sgd, "Momentum": momentum, "Nesterov": nesterov, "RMSprop": rmsprop, "Adam": adam, "AdamW": adam}
+def amsgrad(theta: np.ndarray, gradient: Gradient, s: Multiplier, p: dict[str, Any]) -> Iterator[np.ndarray]:
+    m, v, largest = np.zeros_like(theta), np.zeros_like(theta), np.zeros_like(theta)
+    for t in count(1):
+        theta, g = _decayed(theta, gradient(theta, t), s(t), p)
+        m = p["beta1"] * m + (1 - p["beta1"]) * g
+        v = p["beta2"] * v + (1 - p["beta2"]) * g**2
+        correction = 1 - p["beta2"] ** t
+        if p.get("largest_of") == "corrected":
+            largest = np.maximum(largest, v / correction)
+            root = np.sqrt(largest)
+        else:
+            largest = np.maximum(largest, v)
+            root = np.sqrt(largest / correction)
+        theta = theta - s(t) * p["lr"] * m / (1 - p["beta1"] ** t) / (root + p["eps"])
+        yield theta
+
+
+def nadam(theta: np.ndarray, gradient: Gradient, s: Multiplier, p: dict[str, Any]) -> Iterator[np.ndarray]:
+    m, v, product = np.zeros_like(theta), np.zeros_like(theta), 1.0
+    mu = lambda t: p["beta1"] * (1 - 0.5 * 0.96 ** (t * p["momentum_decay"]))  # noqa: E731
+    for t in count(1):
+        theta, g = _decayed(theta, gradient(theta, t), s(t), p)
+        m = p["beta1"] * m + (1 - p["beta1"]) * g
+        v = p["beta2"] * v + (1 - p["beta2"]) * g**2
+        product *= mu(t)
+        ahead = (1 - mu(t)) * g / (1 - product) + mu(t + 1) * m / (1 - product * mu(t + 1))
+        theta = theta - s(t) * p["lr"] * ahead / (np.sqrt(v / (1 - p["beta2"] ** t)) + p["eps"])
+        yield theta
+
+
+def adagrad(theta: np.ndarray, gradient: Gradient, s: Multiplier, p: dict[str, Any]) -> Iterator[np.ndarray]:
+    total = np.full_like(theta, p["initial"])
+    for t in count(1):
+        theta, g = _decayed(theta, gradient(theta, t), s(t), p)
+        total = total + g**2
+        theta = theta - s(t) * p["lr"] / (1 + (t - 1) * p["rate_decay"]) * g / (np.sqrt(total) + p["eps"])
+        yield theta
+
+
+def lion(theta: np.ndarray, gradient: Gradient, s: Multiplier, p: dict[str, Any]) -> Iterator[np.ndarray]:
+    m = np.zeros_like(theta)
+    for t in count(1):
+        theta, g = _decayed(theta, gradient(theta, t), s(t), p)
+        theta = theta - s(t) * p["lr"] * np.sign(p["beta1"] * m + (1 - p["beta1"]) * g)
+        m = p["beta2"] * m + (1 - p["beta2"]) * g
+        yield theta
+
+
+RULES = {
+    "SGD": sgd,
+    "Momentum": momentum,
+    "Nesterov": nesterov,
+    "RMSprop": rmsprop,
+    "Adam": adam,
+    "AdamW": adam,
+    "AMSGrad": amsgrad,
+    "NAdam": nadam,
+    "Adagrad": adagrad,
+    "Lion": lion,
+}

@@ -56,6 +56,32 @@ def _torch_adam(
     return (kind or torch.optim.Adam)(parameters, lr, (beta1, beta2), eps, weight_decay)
 
 
+_amsgrad = functools.partial(torch.optim.Adam, amsgrad=True)
+
+
+class _ExactNAdam(torch.optim.NAdam):
+    """torch keeps the product of its momenta in the default dtype, whatever the parameters are."""
+
+    def step(self, closure: Any = None) -> Any:
+        torch.set_default_dtype(torch.float64)
+        try:
+            return super().step(closure)
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def _torch_nadam(
+    parameters: Any, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float, momentum_decay: float
+) -> Any:
+    return _ExactNAdam(parameters, lr, (beta1, beta2), eps, weight_decay, momentum_decay)
+
+
+def _torch_adagrad(
+    parameters: Any, lr: float, rate_decay: float, initial: float, eps: float, weight_decay: float
+) -> Any:
+    return torch.optim.Adagrad(parameters, lr, rate_decay, weight_decay, initial, eps)
+
+
 _rates = functools.partial(_spread, seed=5)
 _adam = {"lr": _rates(1e-3, 5e-2), "beta1": BETA, "beta2": SQUARE, "eps": EPS}
 PEERS = {
@@ -79,6 +105,17 @@ PEERS = {
     "adam": Peer(optim.Adam, _adam, _torch_adam),
     "adam with l2": Peer(optim.Adam, _adam | {"weight_decay": DECAY}, _torch_adam),
     "adamw": Peer(optim.AdamW, _adam | {"weight_decay": DECAY}, functools.partial(_torch_adam, kind=torch.optim.AdamW)),
+    "amsgrad": Peer(optim.AMSGrad, _adam, functools.partial(_torch_adam, kind=_amsgrad)),
+    "nadam": Peer(
+        optim.NAdam,
+        _adam | {"momentum_decay": _spread(1e-3, 1e-1, 6), "weight_decay": DECAY},
+        _torch_nadam,
+    ),
+    "adagrad": Peer(
+        optim.Adagrad,
+        {"lr": _rates(1e-3, 5e-2), "rate_decay": DECAY, "initial": EPS, "eps": EPS, "weight_decay": DECAY},
+        _torch_adagrad,
+    ),
 }
 over_peers = pytest.mark.parametrize("name", PEERS)
 

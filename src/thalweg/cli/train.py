@@ -37,7 +37,9 @@ class Train:
     """Which network."""
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the hidden layers of an mlp."""
-    optimizer: Literal["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "muon"] = "adamw"
+    optimizer: Literal[
+        "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "amsgrad", "nadam", "adagrad", "lion", "muon"
+    ] = "adamw"
     """The update rule."""
     lr: tuple[float, ...] = (1e-3,)
     """One or more learning rates."""

@@ -1,11 +1,15 @@
 """Update rules: short formulas over theta (members, parameters)."""
 
+from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam, AdamW
+from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.around import Around
 from thalweg.optim.average import Averaged
 from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
+from thalweg.optim.lion import Lion
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
+from thalweg.optim.nadam import NAdam
 from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, Values
 from thalweg.optim.sam import SAM
@@ -19,6 +23,10 @@ RULES: dict[str, type[Rule]] = {
     "rmsprop": RMSprop,
     "adam": Adam,
     "adamw": AdamW,
+    "amsgrad": AMSGrad,
+    "nadam": NAdam,
+    "adagrad": Adagrad,
+    "lion": Lion,
     "muon": Muon,
 }
 
@@ -26,14 +34,18 @@ __all__ = [
     "RULES",
     "SAM",
     "SGD",
+    "AMSGrad",
+    "Adagrad",
     "Adam",
     "AdamW",
     "Around",
     "Averaged",
     "Centralized",
     "Grokfast",
+    "Lion",
     "Momentum",
     "Muon",
+    "NAdam",
     "Nesterov",
     "Orthogonal",
     "RMSprop",

@@ -75,7 +75,7 @@ def train(
         StorageError: a store that cannot be used, or whose run of that name is another.
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
 
-    Memory: theta, the rule's state, one gradient (and a point ahead, for rules that look there), and
+    Memory: theta, the rule's state, one gradient (and a point uphill, for SAM), and
     activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and member.
     """
     check_type("train problem", problem, Problem, "a Problem")

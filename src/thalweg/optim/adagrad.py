@@ -1,0 +1,35 @@
+"""Adagrad."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.passes import add_quotient, shift
+from thalweg.optim.rule import Rule, State, Swept, Values
+
+
+@dataclass(frozen=True)
+class Adagrad(Rule):
+    """Adagrad (Duchi, Hazan & Singer, 2011, JMLR 12).
+
+        s <- s + g^2,    theta <- theta - lr / (1 + (t - 1) rate_decay) g / (sqrt(s) + eps)
+
+    s starts at `initial`. Equals torch.optim.Adagrad(lr, rate_decay, weight_decay, initial, eps).
+    """
+
+    lr: Swept = 1e-2
+    rate_decay: Swept = 0.0
+    initial: Swept = 0.0
+    eps: Swept = 1e-10
+    slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
+
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+        """One step in place."""
+        s = state["sum_of_squares"]
+        if h.step == 1:
+            shift(s.zero_(), h.initial)
+        s.addcmul_(gradient, gradient)
+        root = shift(torch.sqrt(s, out=scratch), h.eps)
+        add_quotient(theta, -h.lr / (1 + (h.step - 1) * h.rate_decay), gradient, root)
