@@ -226,6 +226,56 @@ def test_buffers_that_a_module_replaces_are_kept() -> None:
     for _ in range(2):
         execution.gradient(batch, out)
     torch.testing.assert_close(population.buffers["seen"], 2 * batch.inputs.sum((1, 2)))
+    with pytest.raises(ModelError, match="replaces its buffer 'seen' by a new tensor"):
+        Execution(problem, population, batch, plan="stacked")
+    with pytest.raises(ModelError, match="replaces its buffer 'seen' by a new tensor"):
+        Execution(problem, population, batch, plan=Plan("stacked", 2)).gradient(batch, out)
+
+
+def test_a_slow_average_that_is_replaced_moves() -> None:
+    class Slow(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(4, 3)
+            self.register_buffer("scale", torch.ones(()))
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = super().forward(x) * self.scale  # which the backward pass needs, after it was replaced
+            if self.training:
+                self.scale = self.scale + 1e-5
+            return out
+
+    problem = Problem(Slow, (X, Y))
+    population, batch = _members(problem), _batch(problem, shared=True)
+    execution = Execution(problem, population, batch)
+    for _ in range(100):
+        execution.gradient(batch, torch.empty_like(population.theta))
+    torch.testing.assert_close(population.buffers["scale"], torch.full((len(population),), 1.001))
+
+
+class Speechless(nn.Linear):
+    """Fails under vmap without a word."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch._C._functorch.maybe_current_level() is not None:
+            raise NotImplementedError
+        return super().forward(x)
+
+
+def test_a_failure_without_words_is_named_by_its_kind() -> None:
+    problem = Problem(lambda: Speechless(4, 3), (X, Y))
+    plan = choose(problem, _members(problem), _batch(problem, shared=True))
+    assert plan.reason == "the model cannot be stacked (NotImplementedError)"
+
+
+@pytest.mark.parametrize(("budget", "chunk"), [(1, 1), (2**30, None)])
+def test_a_forced_plan_without_a_chunk_keeps_to_the_memory(
+    budget: int, chunk: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = CASE["mlp"].problem(memory_budget=budget)
+    population, batch = _members(problem), _batch(problem, shared=True)
+    for mode, wanted in (("stacked", chunk or len(population)), ("looped", 1)):
+        taken = Execution(problem, population, batch, plan=Plan(mode), training=False)
+        assert next(rows.stop - rows.start for rows, _ in taken.outputs(batch)) == wanted
 
 
 def test_looped_members_do_not_see_each_other() -> None:

@@ -137,6 +137,16 @@ def test_a_loss_that_draws_is_part_of_the_members_stream() -> None:
     assert torch.equal(alone.final.theta, tw.train(problem, RECIPE, seeds=[1]).final.theta)
 
 
+def test_a_loss_that_draws_is_evaluated_with_the_same_draws_for_every_member() -> None:
+    inputs, targets = X.repeat(30, 1), Y.repeat(30)  # more than one batch of an evaluation
+    problem = Problem(lambda: nn.Linear(4, CLASSES), (inputs, targets), loss=noisy_loss)
+    members = problem.initialize([0, 1, 1])
+    values = evaluate(problem, members)["loss"]
+    assert values[1] == values[2]
+    assert values[0] != values[1]
+    assert values[1] == evaluate(problem, members[1])["loss"][0]
+
+
 def test_a_frozen_members_running_statistics_stand_still_and_snapshots_carry_their_own() -> None:
     case = CASE["batchnorm"]
     problem = case.problem()

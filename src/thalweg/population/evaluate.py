@@ -1,5 +1,6 @@
 """Loss and metrics of every member on a set of examples, in evaluation mode."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 
@@ -38,6 +39,7 @@ class Evaluator:
         times: int = 1,
     ) -> None:
         self.population = population
+        self.draws = problem.draws(training=False)
         self.examples = examples
         self.count = len(examples) if limit is None else min(limit, len(examples))
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
@@ -60,12 +62,17 @@ class Evaluator:
 
     def _sums(self) -> dict[str, Tensor]:
         sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
-        for batch in self._batches():
-            for rows, outputs in self.execution.outputs(batch):
+        for number, batch in enumerate(self._batches()):
+            for rows, outputs in self.execution.outputs(batch, number):
                 targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
-                for name, function in self.functions.items():
-                    sums[name][rows] += function.examples(outputs, targets, 2).double().sum(1).cpu()
+                with self._stream(number):
+                    for name, function in self.functions.items():
+                        sums[name][rows] += function.examples(outputs, targets, 2).double().sum(1).cpu()
         return sums
+
+    def _stream(self, number: int) -> contextlib.AbstractContextManager[None]:
+        """What a loss draws is the same for every member; where one draws, members come one by one."""
+        return global_stream(0, "evaluation", number) if self.draws else contextlib.nullcontext()
 
     def _batches(self) -> Iterator[Batch]:
         for start in range(0, self.count, _EXAMPLES_AT_ONCE):

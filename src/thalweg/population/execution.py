@@ -91,7 +91,8 @@ class Execution:
             self.rows: Stacked | Looped = Stacked(problem, population, training=training)
         else:
             self.rows = Looped(problem, population, training=training, seeds=seeds)
-        size = self.plan.chunk or self.members
+        size = 1 if self.plan.mode == "looped" else self.plan.chunk
+        size = size or _chunk_candidates(problem, population, batch, training=training)[0]
         self._chunks = [slice(start, min(start + size, self.members)) for start in range(0, self.members, size)]
 
     def gradient(
@@ -178,7 +179,8 @@ def _measure(
                 warnings.filterwarnings("ignore", "There is a performance drop")
                 trial.run()
         except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
-            reason = f"the model cannot be stacked ({str(error).splitlines()[0]})"
+            said = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = f"the model cannot be stacked ({said})"
             if plan == "stacked":
                 msg = f'Plan "stacked" was asked for, but {reason}; write plan="looped" or leave plan="auto".'
                 raise ModelError(msg) from error

@@ -48,6 +48,7 @@ class Looped:
         for member in self._members(rows):
             with self._stream(member, step):
                 results.append(self._forward(member, batch.member(member)[0]))
+            self._keep_replaced(member)
         return tree_map(lambda *leaves: torch.stack(leaves), *results)
 
     @torch.enable_grad()
@@ -62,6 +63,7 @@ class Looped:
                 loss = self.problem.loss.mean(self._forward(member, inputs), targets)
             parts = torch.autograd.grad(loss, self._parameters[member], materialize_grads=True)
             torch.cat([part.reshape(-1) for part in parts], out=out[member])
+            self._keep_replaced(member)
             losses.append(loss.detach())
         return torch.stack(losses)
 
@@ -76,14 +78,17 @@ class Looped:
         if member != self._last:
             self.bound.bind(self._parameters[member], buffers)
             self._last = member
-        outputs = call(self.bound.module, inputs)
+        return call(self.bound.module, inputs)
+
+    @torch.no_grad()
+    def _keep_replaced(self, member: int) -> None:
+        """Bring buffers that the model replaced into the population, after the backward pass, which may need them."""
+        buffers = self._buffers[member]
         replaced = self.bound.replaced(buffers)
+        for name, tensor in replaced.items():
+            buffers[name].copy_(tensor)
         if replaced:
-            with torch.no_grad():
-                for name, tensor in replaced.items():
-                    buffers[name].copy_(tensor)
             self.bound.bind(self._parameters[member], buffers)
-        return outputs
 
     def _parameters_of(self, member: int) -> list[nn.Parameter]:
         return [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from thalweg.errors import ModelError
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.layout import NORMS
@@ -92,4 +93,8 @@ class Stacked:
 
     def _one(self, leaves: list[Tensor], buffers: dict[str, Tensor], inputs: Any) -> Any:
         self.bound.bind(leaves, buffers)
-        return call(self.bound.module, inputs)
+        outputs = call(self.bound.module, inputs)
+        for name in self.bound.replaced(buffers):
+            msg = f"the model replaces its buffer {name!r} by a new tensor, which is lost when members are stacked"
+            raise ModelError(msg)
+        return outputs

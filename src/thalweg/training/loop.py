@@ -62,13 +62,7 @@ class Loop:
         self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         ahead = replace(members, theta=self.point)
         self.groups = _groups(problem, unfolded, ahead, plans["gradient"], recipe.steps - state.step)
-        train, limit = problem.data.train, recipe.evaluate_train_on
-        times = sum(step >= state.step for step in recipe.evaluation_steps)
-        evaluator = Evaluator(problem, members, train, limit=limit, plan=plans["outputs"], times=times)
-        self.evaluators = {"train": evaluator}
-        outputs = evaluator.execution.plan
-        if problem.data.test is not None:
-            self.evaluators["test"] = Evaluator(problem, members, problem.data.test, plan=outputs)
+        self.evaluators, outputs = _evaluators(problem, recipe, members, state.step, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
         self.alive = state.diverged_at < 0
         self.any_dead = not bool(self.alive.all())
@@ -162,6 +156,23 @@ class Loop:
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(dead, torch.nan)
+
+
+def _evaluators(
+    problem: Problem, recipe: Recipe, members: Population, step: int, plan: Plan | str
+) -> tuple[dict[str, Evaluator], Plan]:
+    """One for each set of examples, and their plan, measured on the larger: its chunk fits the memory for both."""
+    data, times = problem.data, sum(at >= step for at in recipe.evaluation_steps)
+    sets: dict[str, Examples | Streamed] = {"train": data.train}
+    if data.test is not None:
+        sets["test"] = data.test
+    limits = {"train": recipe.evaluate_train_on, "test": None}
+    order = sorted(sets, key=lambda split: -min(len(sets[split]), limits[split] or math.inf))
+    made: dict[str, Evaluator] = {}
+    for split in order:
+        made[split] = Evaluator(problem, members, sets[split], limit=limits[split], plan=plan, times=times)
+        plan = made[split].execution.plan
+    return {split: made[split] for split in sets}, made[order[0]].execution.plan
 
 
 def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Plan | str, steps: int) -> list[Group]:

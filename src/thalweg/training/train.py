@@ -58,7 +58,7 @@ def train(
         start: where to begin: one member for all, or one for each; None initializes by seed.
         mask: True where a parameter lives (a lottery ticket): (parameters,) or (members, parameters).
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
-        until: stop after this many steps; None is all of the recipe.
+        until: stop after this many steps; None is all of the recipe. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         watch: called with progress after every step.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
@@ -102,7 +102,7 @@ def train(
     if resume is not None:
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
-    else:
+    if resume is None or name is None:  # under a name, what goes on takes the place of what it goes on from
         plans |= checkpoints.restore(state)
     last = recipe.steps if until is None else min(until, recipe.steps)
     if last < 1:
