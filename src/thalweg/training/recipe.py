@@ -32,8 +32,9 @@ class Recipe:
         clip_norm: longest gradient allowed, in Euclidean norm of a member's whole gradient; None: no clipping.
         evaluate: at how many steps (or which) loss and metrics are measured on training and test examples;
             the first and the last step are always among them.
-        snapshot: at how many steps (or which) theta is kept.
-        spacing: how counted steps lie, "linear" or "log".
+        snapshot: at how many steps (or which) theta is kept; 0 is never.
+        spacing: how counted steps lie: "linear" at equal distances up to the last step, with step 0 besides, or
+            "log" at equal ratios from step 1 to the last, those that coincide counted once.
         evaluate_train_on: examples of the training set used in evaluations; None is all.
 
     Raises:
