@@ -205,7 +205,7 @@ def test_lists_are_strict_json(catalog_of_one, capsys):
 
 def test_tables_are_for_people(catalog_of_one, capsys):
     assert main(["studies"]) == 0
-    assert "holds if > 1; fails if wholly below 1.1" in capsys.readouterr().out
+    assert "fails if wholly below 1.1, the smallest effect worth having" in capsys.readouterr().out
     assert main(["errata"]) == 0
     assert "nesterov-look-ahead" in capsys.readouterr().out
 

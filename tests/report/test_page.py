@@ -99,7 +99,7 @@ def test_every_claim_has_its_place_and_can_be_reached(page):
     assert {"FK1", "FK2", "FK3", "verdicts", "study-fake"} <= links
     assert len(page.all("article")) == 3
     words = " ".join(page.words)
-    for part in ("Momentum accelerates.", "holds if > 1; fails if wholly below 1.1", "made up; n = 5", "2 [1.5, ∞]"):
+    for part in ("Momentum accelerates.", "fails if wholly below 1.1, the smallest effect worth having", "made up; n = 5", "2 [1.5, ∞]"):
         assert part in words
     assert "thalweg study fake --scale quick --seed 0" in words
     assert "--scale full" in words

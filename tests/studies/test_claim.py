@@ -28,7 +28,10 @@ finite = st.floats(-100, 100)
         (less(0, worth=-1), -0.9, -0.2, "fails"),
         (less(0, worth=-1), 2, 3, "fails"),
         (less(0, worth=-1), -1.5, 0.1, "undecided"),
-        (within(0.5, 1), 0.5, 1.0, "holds"),
+        (within(0.5, 1), 0.51, 0.99, "holds"),
+        (within(0.5, 1), 0.5, 0.9, "undecided"),  # an end is not between
+        (within(0.5, 1), 0.5, 0.5, "undecided"),
+        (within(0.5, 1), 0.6, 1.0, "undecided"),
         (within(0.5, 1), 0.4, 0.8, "undecided"),
         (within(0.5, 1), 0.1, 0.4, "fails"),
         (within(0.5, 1), 1.1, 1.4, "fails"),
@@ -79,14 +82,25 @@ def test_rules_survive_json(rule):
 
 
 def test_rules_read_as_sentences():
-    assert greater(0, worth=0.5).text == "holds if > 0; fails if wholly below 0.5"
-    assert less(1).text == "holds if < 1; fails if wholly above 1"
-    assert within(0.5, 1).text == "holds if within [0.5, 1]; fails if wholly outside"
+    assert greater(0, worth=0.5).text == (
+        "fails if wholly below 0.5, the smallest effect worth having; otherwise holds if wholly above 0"
+    )
+    assert less(0, worth=-1).text == (
+        "fails if wholly above -1, the smallest effect worth having; otherwise holds if wholly below 0"
+    )
+    assert less(1).text == "holds if wholly below 1; fails if wholly above it"
+    assert within(0.5, 1).text == "holds if wholly between 0.5 and 1; fails if wholly outside"
 
 
 @pytest.mark.parametrize(
     "build",
-    [lambda: greater(1, worth=0), lambda: less(1, worth=2), lambda: within(2, 1), lambda: greater(0, worth=math.nan)],
+    [
+        lambda: greater(1, worth=0),
+        lambda: less(1, worth=2),
+        lambda: within(2, 1),
+        lambda: within(1, 1),
+        lambda: greater(0, worth=math.nan),
+    ],
 )
 def test_impossible_rules_are_refused(build):
     with pytest.raises(UsageError, match="got"):

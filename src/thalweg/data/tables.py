@@ -10,7 +10,12 @@ from thalweg.data.examples import Examples
 from thalweg.errors import unknown_name
 from thalweg.randomness import stream_key
 
-_LOADERS = {"breast_cancer": "load_breast_cancer", "diabetes": "load_diabetes", "wine": "load_wine"}
+_LOADERS = {
+    "breast_cancer": "load_breast_cancer",
+    "diabetes": "load_diabetes",
+    "iris": "load_iris",
+    "wine": "load_wine",
+}
 _HELD_OUT = 0.2
 
 
@@ -19,6 +24,7 @@ def table(name: str, *, seed: int = 0) -> Data:
 
     - "breast_cancer": 569 tumors, 30 measurements of cell nuclei, benign or malignant;
     - "diabetes": 442 patients, 10 measurements, progression of the disease after a year (a number);
+    - "iris": 150 irises, 4 lengths and widths, three species;
     - "wine": 178 wines, 13 chemical measurements, three growers.
 
     Every measurement, and a number to predict, has mean 0 and variance 1 over the training examples.
@@ -32,7 +38,8 @@ def table(name: str, *, seed: int = 0) -> Data:
         UsageError: there is no such table.
 
     Sources: Wolberg et al. (doi:10.24432/C5DW2B); Efron et al., Least angle regression, 2004
-    (doi:10.1214/009053604000000067); Aeberhard and Forina (doi:10.24432/C5PC7J).
+    (doi:10.1214/009053604000000067); Fisher, 1936 (doi:10.1111/j.1469-1809.1936.tb02137.x); Aeberhard and Forina
+    (doi:10.24432/C5PC7J).
     """
     if name not in _LOADERS:
         raise unknown_name("table", name, _LOADERS)

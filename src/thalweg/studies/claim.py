@@ -37,7 +37,7 @@ class Greater:
     @property
     def text(self) -> str:
         """The rule in words."""
-        return _one_sided(">", "below", self.threshold, self.worth)
+        return _one_sided("above", self.threshold, self.worth)
 
     @property
     def landmarks(self) -> tuple[float, ...]:
@@ -73,7 +73,7 @@ class Less:
     @property
     def text(self) -> str:
         """The rule in words."""
-        return _one_sided("<", "above", self.threshold, self.worth)
+        return _one_sided("below", self.threshold, self.worth)
 
     @property
     def landmarks(self) -> tuple[float, ...]:
@@ -93,22 +93,22 @@ class Less:
 class Within:
     """The quantity lies between `low` and `high`.
 
-    Holds when the whole interval lies inside (ends included); fails when it lies wholly outside; undecided
-    when it straddles an end.
+    Holds when the whole interval lies inside; fails when it lies wholly outside; undecided when it straddles
+    or touches an end.
     """
 
     low: float
     high: float
 
     def __post_init__(self) -> None:
-        if not self.low <= self.high:
-            msg = f"within needs low <= high; got low={self.low}, high={self.high}."
+        if not self.low < self.high:
+            msg = f"within needs low < high; got low={self.low}, high={self.high}."
             raise UsageError(msg)
 
     @property
     def text(self) -> str:
         """The rule in words."""
-        return f"holds if within [{self.low:g}, {self.high:g}]; fails if wholly outside"
+        return f"holds if wholly between {self.low:g} and {self.high:g}; fails if wholly outside"
 
     @property
     def landmarks(self) -> tuple[float, ...]:
@@ -119,7 +119,7 @@ class Within:
         """The verdict on an interval; an end that is not a number decides nothing."""
         if math.isnan(low) or math.isnan(high):
             return "undecided"
-        if low >= self.low and high <= self.high:
+        if low > self.low and high < self.high:
             return "holds"
         return "fails" if high < self.low or low > self.high else "undecided"
 
@@ -139,7 +139,7 @@ def less(threshold: float, *, worth: float | None = None) -> Less:
 
 
 def within(low: float, high: float) -> Within:
-    """Holds when the interval is inside [low, high]; fails when it is wholly outside."""
+    """Holds when the interval is wholly between low and high; fails when it is wholly outside."""
     return Within(float(low), float(high))
 
 
@@ -202,9 +202,14 @@ def rule_from_json(document: Mapping[str, Any]) -> Rule:
     return _KINDS[document["is"]](**fields)
 
 
-def _one_sided(sign: str, side: str, threshold: float, worth: float | None) -> str:
-    bound = threshold if worth is None else worth
-    return f"holds if {sign} {threshold:g}; fails if wholly {side} {bound:g}"
+def _one_sided(side: str, threshold: float, worth: float | None) -> str:
+    other = {"above": "below", "below": "above"}[side]
+    if worth is None or worth == threshold:
+        return f"holds if wholly {side} {threshold:g}; fails if wholly {other} it"
+    return (
+        f"fails if wholly {other} {worth:g}, the smallest effect worth having; otherwise holds if wholly {side} "
+        f"{threshold:g}"
+    )
 
 
 def _distinct(threshold: float, worth: float | None) -> tuple[float, ...]:

@@ -17,8 +17,8 @@ from thalweg.studies.optimizers import (
     nesterov,
     sensitivity,
 )
-from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.optimizers.record import edge_warnings
+from thalweg.studies.optimizers.problems import TASKS, digits_mlp, friedman, grid, next_byte, parity, photograph
+from thalweg.studies.optimizers.record import edge_warnings, infinite_if_gone
 from thalweg.studies.optimizers.seeds import tuning_and_scored
 from thalweg.studies.study import Context
 
@@ -201,17 +201,49 @@ def test_a_target_that_is_never_reached_counts_as_the_whole_budget_and_is_report
     assert race.censored == {"SGD": 0, "momentum": 6}
 
 
-@pytest.mark.parametrize(("share", "outcome"), [(0.0, "fails"), (1.0, "undecided"), (0.7, "holds")])
+@pytest.mark.parametrize(("share", "outcome"), [(0.0, "fails"), (1.0, "undecided"), (0.5, "undecided"), (0.8, "holds")])
 def test_opt3_is_judged_on_both_sides(share, outcome):
-    table = np.zeros((20, 10))
-    table[:, : int(10 * share)] = 1
-    assert nesterov.CLAIM.judge(interval.wins(table)).outcome == outcome
+    assert nesterov.CLAIM.judge(interval.fraction(np.full(14, share))).outcome == outcome
 
 
-def test_problems_needed_follow_the_root_law():
+def test_a_source_is_one_unit_whatever_is_trained_on_it():
+    fractions = {"digits, linear": 1.0, "digits, convnet": 0.5, "wine, linear": 0.0}
+    sources = {"digits, linear": "digits", "digits, convnet": "digits", "wine, linear": "wine"}
+    assert nesterov.by_source(fractions, sources) == {"digits": [1.0, 0.5], "wine": [0.0]}
+
+
+def test_tasks_of_one_source_are_named_alike():
+    sources = [task.source for task in TASKS.values()]
+    assert len(set(sources)) == 12  # and quadratics are the thirteenth
+    assert TASKS["few digits"].source == TASKS["digits"].source
+
+
+def test_the_problems_of_the_study_are_what_they_say():
+    context = Context("full")
+    codes, following = next_byte(50, 3, seed=0).train.take(torch.arange(50))
+    assert codes.reshape(50, 3, -1).sum(2).eq(1).all()
+    assert following.ndim == 1
+    x, y = parity(200, 12, 3, seed=0).train.take(torch.arange(200))
+    assert torch.equal(y, ((x[:, :3] < 0).sum(1) % 2 == 0).long())
+    x, y = friedman(4000, seed=0).train.take(torch.arange(4000))
+    # The linear terms alone: the slopes of x4 and x5 are as 10 to 5.
+    slopes = torch.linalg.lstsq(x.double(), y.double()).solution.flatten()
+    assert float(slopes[3] / slopes[4]) == pytest.approx(2, rel=0.1)
+    assert slopes[5:].abs().max() < 0.05
+    x, y = photograph(100, seed=0).train.take(torch.arange(100))
+    assert (x.shape, y.shape) == ((100, 2), (100, 3))
+    posed = list(grid(context, ["iris", "diabetes"], ["linear"]))
+    assert [one.problem.initialize(1).theta.shape[1] for one in posed] == [4 * 3 + 3, 10 + 1]
+
+
+def test_sources_needed_follow_the_root_law():
     found = interval.Interval(0.6, 0.4, 0.8, 10, "planted")  # twice too wide
-    assert nesterov.problems_needed(found) == 40
-    assert nesterov.problems_needed(interval.Interval(0.7, 0.6, 0.8, 10, "clear")) is None
+    assert nesterov.sources_needed(found) == 40
+    assert nesterov.sources_needed(interval.Interval(0.7, 0.6, 0.8, 10, "clear")) is None
+
+
+def test_a_loss_that_is_not_finite_is_infinite_and_not_a_large_number():
+    assert infinite_if_gone(np.array([1.0, np.nan, np.inf])).tolist() == [1.0, np.inf, np.inf]
 
 
 def test_opt4_fails_when_rates_grow_with_the_gradient():

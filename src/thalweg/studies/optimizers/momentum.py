@@ -15,7 +15,7 @@ from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.optimizers.record import edge_warnings, reading
+from thalweg.studies.optimizers.record import edge_warnings, infinite_if_gone, reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
@@ -75,7 +75,7 @@ def curves(
         evaluate_train_on=512,
     )
     history = train(problem, recipe, seeds, watch=labelled(context, label)).history
-    losses = np.nan_to_num(history["train_loss"], nan=np.inf)
+    losses = infinite_if_gone(history["train_loss"])
     return history.steps, losses.reshape(len(history.steps), len(RATES), len(seeds))
 
 

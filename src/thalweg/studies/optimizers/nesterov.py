@@ -14,8 +14,8 @@ from thalweg.randomness import generator
 from thalweg.results import Axis, Bars, Figure
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, within
-from thalweg.studies.optimizers.problems import DATA, MODELS, convolutional, grid
-from thalweg.studies.optimizers.record import reading
+from thalweg.studies.optimizers.problems import MODELS, TASKS, Posed, convolutional, grid
+from thalweg.studies.optimizers.record import infinite_if_gone, on_edge, reading
 from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
@@ -24,10 +24,10 @@ Array = NDArray[np.float64]
 CLAIM = Claim(
     id="OPT3",
     statement="With the gradient at the point ahead, Nesterov's momentum ends lower than plain momentum more often "
-    "than not, but not always; each at its best rate.",
+    "than not, but not always, over data of many sources; each at its best rate.",
     lecture="Nesterov momentum takes the gradient at the predicted point; frequently, though not always, better.",
     rule=within(0.5, 0.995),  # 1 would be always; one loss in 200 is the rarest that counts as one
-    unit="fraction of (problem, seed) pairs that Nesterov wins",
+    unit="fraction of (problem, seed) pairs that Nesterov wins, each source of data weighing the same",
     corrected="The lecture looks ahead by the whole of lr m, which is 1 / beta too far and has a smaller region of "
     "stability; Nesterov's point is theta - lr beta v.",
 )
@@ -44,7 +44,7 @@ def trained(context: Context, problem: Problem, steps: int, batch: int | None, s
     for rule in RULES.values():
         recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, batch, evaluate=0)
         run = train(problem, recipe, seeds, watch=labelled(context, label))
-        losses.append(np.nan_to_num(run.history.final("train_loss"), nan=np.inf).reshape(len(RATES), len(seeds)))
+        losses.append(infinite_if_gone(run.history.final("train_loss")).reshape(len(RATES), len(seeds)))
     return np.stack(losses)
 
 
@@ -69,7 +69,7 @@ def descended(condition: float, steps: int, seeds: list[int]) -> Array:
             here = point if chosen.looks_ahead else theta
             updater.step(curvature * here + NOISE * noise[step].repeat(len(RATES), 1), h)
         value = (curvature * theta**2).sum(1) / 2
-        losses.append(np.nan_to_num(value.numpy(), nan=np.inf).reshape(len(RATES), len(seeds)))
+        losses.append(infinite_if_gone(value.numpy()).reshape(len(RATES), len(seeds)))
     return np.stack(losses)
 
 
@@ -85,76 +85,74 @@ def won(losses: Array, tuning: int) -> Array:
     return (nesterov < momentum) + 0.5 * (nesterov == momentum)
 
 
-def by_data(wins: dict[str, Array]) -> dict[str, Array]:
-    """The table of wins (models, seeds) of each data set; names are "data set, model"."""
-    sources = dict.fromkeys(name.rpartition(", ")[0] for name in wins)
-    return {
-        source: np.stack([row for name, row in wins.items() if name.rpartition(", ")[0] == source])
-        for source in sources
-    }
+def by_source(fractions: dict[str, float], sources: dict[str, str]) -> dict[str, list[float]]:
+    """The fractions of the problems that each source of data gave; both arguments by problem."""
+    found: dict[str, list[float]] = {}
+    for name, fraction in fractions.items():
+        found.setdefault(sources[name], []).append(fraction)
+    return found
 
 
-def problems_needed(found: interval.Interval) -> int | None:
-    """About how many problems would clear one half, were the estimate to stay; None where it is clear, or hopeless."""
+def sources_needed(found: interval.Interval) -> int | None:
+    """About how many sources would clear one half, were the estimate to stay; None where it is clear, or hopeless."""
     if not found.low <= 0.5 <= found.high or found.estimate == 0.5:
         return None
     reach = found.estimate - (found.low if found.estimate > 0.5 else found.high)
     return int(np.ceil(found.n * (reach / (found.estimate - 0.5)) ** 2))
 
 
-def posed(context: Context) -> Iterator[tuple[str, Problem, int | None]]:
-    """What is trained: name, problem and batch size."""
+def posed(context: Context) -> Iterator[Posed]:
+    """What is trained."""
     if context.scale == "full":
-        return itertools.chain(grid(context, list(DATA), list(MODELS)), convolutional(context))
-    return itertools.chain.from_iterable(grid(context, [data], [model]) for data, model in QUICK)
+        return itertools.chain(grid(context, list(TASKS), list(MODELS)), convolutional(context))
+    return itertools.chain.from_iterable(grid(context, [task], [model]) for task, model in QUICK)
 
 
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on OPT3."""
-    # Seeds of one problem say little about other problems, so the full scale spends its time on many problems.
+    # Seeds and models of one source say little about other data, so the full scale spends its time on many sources,
+    # and a source is one unit: its examples are all of one kind, whatever is trained on them.
     tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=2), context.pick(quick=5, full=5))
     seeds, steps = tuning + scored, context.pick(quick=100, full=400)
     losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, seeds) for k in CONDITIONS}
-    for name, problem, batch in posed(context):
-        losses[name] = trained(context, problem, steps, batch, seeds, f"OPT3, {name}")
-    wins = {name: won(values, len(tuning)) for name, values in losses.items()}
-    edges = [name for name, values in losses.items() if set(tuned(values, len(tuning))) & {0, len(RATES) - 1}]
-    table = np.stack(list(wins.values()))
-    fractions = {name: float(row.mean()) for name, row in wins.items()}
-    found = interval.wins(table)
-    needed, sources = problems_needed(found), by_data(wins)
-    # Problems that share a data set may not be independent; with data sets for problems the interval is wider.
-    clustered = interval.wins(np.stack([rows.mean(0) for rows in sources.values()]))
+    sources = dict.fromkeys(losses, "quadratic")
+    for one in posed(context):
+        losses[one.name] = trained(context, one.problem, steps, one.batch, seeds, f"OPT3, {one.name}")
+        sources[one.name] = one.source
+    fractions = {name: float(won(values, len(tuning)).mean()) for name, values in losses.items()}
+    best = {name: dict(zip(RULES, RATES[tuned(values, len(tuning))], strict=True)) for name, values in losses.items()}
+    grouped = by_source(fractions, sources)
+    shares = {source: float(np.mean(each)) for source, each in grouped.items()}
+    found = interval.fraction(list(shares.values()))
+    edges = [name for name, rates in best.items() if any(on_edge(rate, RATES) for rate in rates.values())]
     verdict = CLAIM.judge(
         found,
         numbers={
-            "fraction of seeds won": fractions,
-            "data sets for problems, fraction and 95 % interval": [clustered.estimate, clustered.low, clustered.high],
-            "best rate": {
-                name: dict(zip(RULES, RATES[tuned(values, len(tuning))].tolist(), strict=True))
-                for name, values in losses.items()
-            },
+            "fraction won by source": shares,
+            "fraction won by problem": fractions,
+            "best rate": best,
             "a best rate on the edge of its grid": edges or "none",
         },
     )
-    shares = [interval.wins(rows) for rows in sources.values()]
+    order = sorted(shares, key=shares.__getitem__, reverse=True)
     figure = Figure(
         "How often Nesterov ends lower than plain momentum",
         (
             Bars(
-                list(sources),
-                np.array([share.estimate for share in shares]),
-                low=np.array([share.low for share in shares]),
-                high=np.array([share.high for share in shares]),
+                order,
+                np.array([shares[source] for source in order]),
+                low=np.array([min(grouped[source]) for source in order]),
+                high=np.array([max(grouped[source]) for source in order]),
             ),
             results.Rule(0.5, "horizontal", label="as often as not"),
         ),
-        x=Axis("data set"),
+        x=Axis("source of the data"),
         y=Axis("fraction of pairs won"),
-        caption=f"{found.n} problems, {len(scored)} paired seeds each, rates tuned on {len(tuning)} others; 95 % "
-        "intervals over the models of a data set and the seeds.",
+        caption=f"{len(fractions)} problems from {found.n} sources, {len(scored)} paired seeds each, rates tuned on "
+        f"{len(tuning)} others. Lines run from a source's least won problem to its most won.",
     )
-    best, worst = max(fractions, key=fractions.__getitem__), min(fractions, key=fractions.__getitem__)
+    most, least = max(fractions, key=fractions.__getitem__), min(fractions, key=fractions.__getitem__)
+    needed = sources_needed(found)
     yield Finding(
         verdict,
         figures=(figure,),
@@ -168,10 +166,10 @@ def decide(context: Context) -> Iterator[Finding]:
             ),
         ),
         sentences=(
-            f"Nesterov ended lower in {table.mean():.0%} of {table.size} pairs: most often on {best} "
-            f"({fractions[best]:.0%}), least often on {worst} ({fractions[worst]:.0%}).",
+            f"Nesterov ended lower in {found.estimate:.0%} of pairs, each of {found.n} sources of data weighing the "
+            f"same: most often on {most} ({fractions[most]:.0%}), least often on {least} ({fractions[least]:.0%}).",
             *(
-                [f"{found.n} problems cannot tell that from half; at this fraction about {needed} would."]
+                [f"{found.n} sources cannot tell that from half; at this fraction about {needed} would."]
                 if needed
                 else []
             ),

@@ -1,29 +1,63 @@
 """The problems that the study trains on."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
 
-from thalweg.data import Data, digits, gaussian_linear, gaussian_teacher, mnist1d, modular, table
+from thalweg.data import Data, Examples, digits, gaussian_linear, gaussian_teacher, mnist1d, modular, table, text
 from thalweg.nets import convnet, convnet1d, mlp
 from thalweg.population import Problem
+from thalweg.randomness import generator
 from thalweg.studies.study import Context
 
-# Data of all kinds (real images, a field benchmark, tables, known teachers, algebra) and the batch size, None for all.
-DATA: dict[str, tuple[Callable[[int], Data], int | None]] = {
-    "digits": (lambda seed: digits(), 128),
-    "noisy digits": (lambda seed: digits().with_label_noise(0.2, seed), 128),
-    "few digits": (lambda seed: digits().subset(train=256, seed=seed), None),
-    "MNIST-1D": (lambda seed: mnist1d(), 128),
-    "teacher": (lambda seed: gaussian_teacher(1024, 16, noise=0.1, seed=seed), 128),
-    "linear teacher": (lambda seed: gaussian_linear(1024, 16, noise=0.1, seed=seed), 64),
-    "modular addition": (lambda seed: modular(23, train_fraction=0.8, seed=seed), 128),
-    "modular product": (lambda seed: modular(19, "*", train_fraction=0.8, seed=seed), 64),
-    "breast cancer": (lambda seed: table("breast_cancer", seed=seed), 32),
-    "wine": (lambda seed: table("wine", seed=seed), 32),
-    "diabetes": (lambda seed: table("diabetes", seed=seed), 32),
+
+@dataclass(frozen=True)
+class Task:
+    """A data set to train on.
+
+    Args:
+        source: where its examples come from; tasks of one source are no independent evidence.
+        make: from the study's seed.
+        batch: examples a step; None for all.
+    """
+
+    source: str
+    make: Callable[[int], Data]
+    batch: int | None
+
+
+@dataclass(frozen=True)
+class Posed:
+    """A task with a model: what one population is trained on."""
+
+    name: str
+    source: str
+    problem: Problem
+    batch: int | None
+
+
+# Data of all kinds: real images, a field benchmark, tables, text, a photograph, known functions, algebra.
+TASKS: dict[str, Task] = {
+    "digits": Task("digits", lambda seed: digits(), 128),
+    "few digits": Task("digits", lambda seed: digits().subset(train=256, seed=seed), None),
+    "MNIST-1D": Task("MNIST-1D", lambda seed: mnist1d(), 128),
+    "teacher": Task("Gaussian", lambda seed: gaussian_teacher(1024, 16, noise=0.1, seed=seed), 128),
+    "linear teacher": Task("Gaussian", lambda seed: gaussian_linear(1024, 16, noise=0.1, seed=seed), 64),
+    "modular addition": Task("modular", lambda seed: modular(23, train_fraction=0.8, seed=seed), 128),
+    "modular product": Task("modular", lambda seed: modular(19, "*", train_fraction=0.8, seed=seed), 64),
+    "breast cancer": Task("breast cancer", lambda seed: table("breast_cancer", seed=seed), 32),
+    "wine": Task("wine", lambda seed: table("wine", seed=seed), 32),
+    "diabetes": Task("diabetes", lambda seed: table("diabetes", seed=seed), 32),
+    "iris": Task("iris", lambda seed: table("iris", seed=seed), 32),
+    "text": Task("text", lambda seed: next_byte(1024, 3, seed), 64),
+    "photograph": Task("photograph", lambda seed: photograph(1024, seed), 64),
+    "Friedman": Task("Friedman", lambda seed: friedman(1024, seed), 64),
+    "parity": Task("parity", lambda seed: parity(1024, 12, 3, seed), 64),
 }
 # From convex to saturating: inputs and outputs to a model.
 MODELS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -39,23 +73,67 @@ def digits_mlp(context: Context) -> Problem:
     return Problem(lambda: mlp(64, 32, 10), digits(), device=context.device)
 
 
-def grid(context: Context, data: list[str], models: list[str]) -> Iterator[tuple[str, Problem, int | None]]:
-    """Every data set with every model: name, problem and batch size."""
-    for source in data:
-        make, batch = DATA[source]
-        rows = make(context.seed)
+def grid(context: Context, tasks: list[str], models: list[str]) -> Iterator[Posed]:
+    """Every task with every model."""
+    for name in tasks:
+        task = TASKS[name]
+        data = task.make(context.seed)
         for model in models:
-            yield f"{source}, {model}", _problem(context, rows, MODELS[model]), batch
+            yield Posed(f"{name}, {model}", task.source, _problem(context, data, MODELS[model]), task.batch)
 
 
-def convolutional(context: Context) -> Iterator[tuple[str, Problem, int | None]]:
+def convolutional(context: Context) -> Iterator[Posed]:
     """Images and signals with the networks made for them."""
-    yield "digits, convnet", Problem(lambda: convnet((8, 16)), digits(image=True), device=context.device), 64
-    yield "MNIST-1D, convnet", Problem(lambda: convnet1d(8), mnist1d(), device=context.device), 64
+    image = Problem(lambda: convnet((4, 8)), digits(image=True), device=context.device)
+    signal = Problem(lambda: convnet1d(8), mnist1d(), device=context.device)
+    yield Posed("digits, convnet", "digits", image, 64)
+    yield Posed("MNIST-1D, convnet", "MNIST-1D", signal, 64)
+
+
+def next_byte(n: int, before: int, seed: int) -> Data:
+    """The next byte of Python's documentation from the few before it, each as a one-hot code."""
+    windows = text(context=before).subset(train=n, test=64, seed=seed)
+    x, y = _all(windows)
+    classes = len(windows.facts["vocabulary"])
+    return Data(Examples(one_hot(x, classes).flatten(1).float(), y[:, -1].clone()), None, "text", classes)
+
+
+def photograph(n: int, seed: int) -> Data:
+    """The color of a pixel from where it is, in scikit-learn's photograph of a temple; all standardized."""
+    from sklearn.datasets import load_sample_image
+
+    image = torch.from_numpy(np.array(load_sample_image("china.jpg"))).float()
+    rows = torch.randint(image.shape[0], (n,), generator=generator(seed, "pixel rows"))
+    columns = torch.randint(image.shape[1], (n,), generator=generator(seed, "pixel columns"))
+    places = torch.stack([rows, columns], 1).float()
+    return Data(Examples(_standardized(places), _standardized(image[rows, columns])), None, "photograph")
+
+
+def friedman(n: int, seed: int) -> Data:
+    """10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + noise of ten uniform inputs (Friedman, 1991)."""
+    x = torch.rand(n, 10, generator=generator(seed, "Friedman inputs"))
+    noise = torch.randn(n, generator=generator(seed, "Friedman noise"))
+    y = 10 * torch.sin(torch.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4] + noise
+    return Data(Examples(_standardized(x), _standardized(y[:, None])), None, "Friedman")
+
+
+def parity(n: int, bits: int, relevant: int, seed: int) -> Data:
+    """Whether an even number of the first few of some random signs are negative."""
+    signs = 1 - 2 * torch.randint(2, (n, bits), generator=generator(seed, "parity signs"))
+    return Data(Examples(signs.float(), (signs[:, :relevant].prod(1) > 0).long()), None, "parity", 2)
+
+
+def _standardized(values: torch.Tensor) -> torch.Tensor:
+    return (values - values.mean(0)) / values.std(0)
 
 
 def _problem(context: Context, data: Data, model: Callable[[int, int], nn.Module]) -> Problem:
-    first: Any = data.train.take(torch.zeros(1, dtype=torch.long))[0]
-    inputs, outputs = first.shape[1], data.classes or 1
+    x, y = _all(data)
+    outputs = data.classes or y.shape[1]
     loss = "squared_error" if data.classes is None else "cross_entropy"
-    return Problem(lambda: model(inputs, outputs), data, loss, device=context.device, dtype=torch.float32)
+    return Problem(lambda: model(x.shape[1], outputs), data, loss, device=context.device, dtype=torch.float32)
+
+
+def _all(data: Data) -> tuple[Any, Any]:
+    """All training examples of data whose inputs and targets are one tensor each."""
+    return data.train.take(torch.arange(len(data.train)))

@@ -32,10 +32,20 @@ def reading(
     )
 
 
+def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Losses, infinite where a run diverged."""
+    return np.where(np.isfinite(losses), losses, np.inf)
+
+
+def on_edge(value: float, grid: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Whether it is the smallest or the largest that was tried."""
+    return value in (grid[0], grid[-1])
+
+
 def edge_warnings(best: Mapping[str, float], grid: NDArray[np.float64]) -> tuple[str, ...]:
     """A sentence for every rule whose best rate is the smallest or largest that was tried."""
     return tuple(
         f"The best rate of {name}, {rate:.2g}, lies on the edge of its grid: one beyond could be better."
         for name, rate in best.items()
-        if rate in (grid[0], grid[-1])
+        if on_edge(rate, grid)
     )
