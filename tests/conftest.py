@@ -20,7 +20,7 @@ def nasty():
 def fake_study():
     """Three claims: one holds, one fails, one has an interval without a number; figures of two and three dimensions."""
     from thalweg.results import Axis, Bars, Cost, Figure, Line, Provenance, Reading, Surface
-    from thalweg.studies import Claim, Finding, Interval, Study, greater, less, within
+    from thalweg.studies import Claim, Experiment, Finding, Interval, Study, greater, less, within
 
     claims = (
         Claim("FK1", "Momentum is faster.", "Momentum accelerates.", greater(1, worth=1.1), "ratio of steps"),
@@ -56,7 +56,7 @@ def fake_study():
         yield Finding(claims[1].judge(Interval(0.2, 0.1, 0.3, 8, "made up")), figures=(bowl,))
         yield Finding(claims[2].judge(Interval(math.nan, math.nan, math.nan, 1, "made up")))
 
-    return Study("fake", f"A study {NASTY}", claims, run)
+    return Study("fake", f"A study {NASTY}", (Experiment(claims, run),))
 
 
 @pytest.fixture

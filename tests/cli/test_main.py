@@ -10,9 +10,10 @@ import pytest
 
 from thalweg.cli.main import VERBS, main
 from thalweg.cli.progress import Lines, duration
-from thalweg.errors import StorageError
+from thalweg.errors import StorageError, UsageError
 from thalweg.progress import Progress
 from thalweg.results import Store
+from thalweg.studies import Experiment
 
 # A catalog with one study of one claim, for processes of their own.
 PREPARE = textwrap.dedent(
@@ -20,25 +21,25 @@ PREPARE = textwrap.dedent(
     import signal, sys
     from types import SimpleNamespace
     from thalweg.cli.main import main
-    from thalweg.studies import Claim, Finding, Interval, Study, catalog, greater
+    from thalweg.studies import Claim, Experiment, Finding, Interval, Study, catalog, greater
 
     claims = tuple(Claim(name, f"Statement {name}.", "It is.", greater(0), "units") for name in ("FK1", "FK2"))
 
     def run(context):
         for claim in claims:
             yield Finding(claim.judge(Interval(1.0, 0.5, 1.5, 5, "made up")))
-            if INTERRUPT:
+            if claim.id == INTERRUPT:
                 signal.raise_signal(signal.SIGINT)
 
-    sys.modules["fake"] = SimpleNamespace(STUDY=Study("fake", "A study", claims, run))
+    sys.modules["fake"] = SimpleNamespace(STUDY=Study("fake", "A study", (Experiment(claims, run),)))
     catalog.MODULES = {"fake": "fake"}
     sys.exit(main(sys.argv[1:]))
     """
 )
 
 
-def process(*arguments, interrupt=False, **options):
-    code = f"INTERRUPT = {interrupt}\n{PREPARE}"
+def process(*arguments, interrupt=None, **options):
+    code = f"INTERRUPT = {interrupt!r}\n{PREPARE}"
     return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, stderr=subprocess.PIPE, **options)
 
 
@@ -122,11 +123,11 @@ def test_the_tour_leaves_a_report_and_a_store(catalog_of_one, capsys, tmp_path):
 
 def test_a_tour_goes_on_after_a_study_that_fails(catalog_of_one, fake_study, capsys, tmp_path):
     def failing(context):
-        yield next(fake_study.run(context))
+        yield next(fake_study.experiments[0].run(context))
         msg = "The disk is full."
         raise StorageError(msg)
 
-    catalog_of_one(dataclasses.replace(fake_study, run=failing))
+    catalog_of_one(dataclasses.replace(fake_study, experiments=(Experiment(fake_study.claims, failing),)))
     assert main(["tour", "--out", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert "The study fake failed: The disk is full." in captured.err
@@ -136,7 +137,9 @@ def test_a_tour_goes_on_after_a_study_that_fails(catalog_of_one, fake_study, cap
 
 @pytest.mark.parametrize("debug", ["flag", "variable"])
 def test_a_fault_is_one_sentence_unless_asked_for_more(debug, catalog_of_one, fake_study, capsys, monkeypatch):
-    catalog_of_one(dataclasses.replace(fake_study, run=lambda context: iter([1 / 0])))
+    catalog_of_one(
+        dataclasses.replace(fake_study, experiments=(Experiment(fake_study.claims, lambda context: iter([1 / 0])),))
+    )
     assert main(["study", "fake"]) == 1
     captured = capsys.readouterr().err
     assert "unexpected ZeroDivisionError: division by zero" in captured
@@ -148,7 +151,7 @@ def test_a_fault_is_one_sentence_unless_asked_for_more(debug, catalog_of_one, fa
 
 
 def test_an_interrupted_tour_is_130_with_all_that_was_done(tmp_path):
-    running = process("tour", "--out", str(tmp_path / "out"), interrupt=True, stdout=subprocess.PIPE)
+    running = process("tour", "--out", str(tmp_path / "out"), interrupt="FK1", stdout=subprocess.PIPE)
     out, err = running.communicate(timeout=120)
     assert running.returncode == 130, err
     assert "Traceback" not in err
@@ -159,9 +162,28 @@ def test_an_interrupted_tour_is_130_with_all_that_was_done(tmp_path):
     assert [claim["id"] for claim in found["claims"]] == ["FK1"]
 
 
+def test_a_tour_interrupted_after_its_last_claim_still_leaves_its_report(tmp_path):
+    running = process("tour", "--out", str(tmp_path / "out"), interrupt="FK2", stdout=subprocess.PIPE)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err
+    assert "FK2" in out
+    assert "Stopped before" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_wrong_use_of_the_tour_is_2(catalog_of_one, fake_study, capsys, tmp_path):
+    def failing(context):
+        msg = "device 'foo' is none of cpu, cuda."
+        raise UsageError(msg)
+        yield
+
+    catalog_of_one(dataclasses.replace(fake_study, experiments=(Experiment(fake_study.claims, failing),)))
+    assert main(["tour", "--out", str(tmp_path), "--device", "foo"]) == 2
+    assert "The study fake failed: device 'foo'" in capsys.readouterr().err
+
+
 def test_an_interrupted_study_writes_no_half_json(tmp_path):
     target = tmp_path / "result.json"
-    running = process("study", "fake", "--json", str(target), interrupt=True, stdout=subprocess.PIPE)
+    running = process("study", "fake", "--json", str(target), interrupt="FK1", stdout=subprocess.PIPE)
     out, err = running.communicate(timeout=120)
     assert running.returncode == 130
     assert "before the interruption: 1; --store DIR would have kept them" in err
@@ -260,4 +282,6 @@ def test_a_json_file_that_cannot_be_written_is_found_before_the_work(verb, catal
     folder = tmp_path / "missing"
     assert main([*verb, "--json", str(folder / "result.json")]) == 1
     assert f"{folder} does not exist; create it" in capsys.readouterr().err
+    assert main([*verb, "--json", str(tmp_path)]) == 2
+    assert f"name a file in it, such as {tmp_path / 'result.json'}" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -23,7 +23,17 @@ def test_the_history_is_strict_json(capsys):
     document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert document["recipe"]["steps"] == 3
     assert {row["metric"] for row in document["history"]} >= {"train_loss", "test_loss"}
-    assert any(row["value"] is None for row in document["history"])  # it diverged
+    assert any(row["value"] in ("NaN", "Infinity") for row in document["history"])  # it diverged
+
+
+def test_a_loss_that_is_infinite_is_printed_and_written(capsys, tmp_path):
+    # One step at this rate leaves finite weights whose loss is not.
+    target = tmp_path / "run.json"
+    arguments = ["--optimizer", "sgd", "--lr", "1e25", "--steps", "1", "--json", str(target)]
+    assert main([*SMALL, *arguments]) == 0
+    assert "seeds" in capsys.readouterr().out
+    values = [row["value"] for row in json.loads(target.read_text(), parse_constant=pytest.fail)["history"]]
+    assert any(isinstance(value, str) for value in values)
 
 
 def test_a_run_is_kept_and_shown(capsys, tmp_path):

@@ -7,7 +7,20 @@ import pytest
 
 from thalweg.errors import StorageError, UsageError
 from thalweg.results import Store
-from thalweg.studies import Claim, Context, Finding, Interval, Study, StudyResult, catalog, errata, greater, run
+from thalweg.studies import (
+    Claim,
+    Context,
+    Experiment,
+    Finding,
+    Interval,
+    Study,
+    StudyResult,
+    catalog,
+    errata,
+    greater,
+    growing,
+    run,
+)
 
 DESIGN_STUDY = {"study", "scale", "seed", "seconds", "version", "claims"}
 DESIGN_CLAIM = {"id", "statement", "verdict", "estimate", "low", "high", "unit", "n", "rule", "numbers"}
@@ -49,35 +62,86 @@ def test_a_verdict_written_into_the_store_by_hand_is_not_believed(fake_study, tm
 
 
 def stopping_after(study, count, error):
-    def interrupted(context):
-        for number, finding in enumerate(study.run(context)):
-            if number == count:
-                raise error
-            yield finding
+    """The study, cut into one experiment of `count` claims and one that stops."""
+    first, second = study.claims[:count], study.claims[count:]
 
-    return dataclasses.replace(study, run=interrupted)
+    def interrupted(context):
+        raise error
+        yield
+
+    def decide(context):
+        yield from list(study.experiments[0].run(context))[:count]
+
+    return dataclasses.replace(study, experiments=(Experiment(first, decide), Experiment(second, interrupted)))
 
 
 def test_an_interruption_keeps_what_was_found_and_what_there_was(fake_study, tmp_path):
     store = Store(tmp_path)
     whole = run(fake_study, store=store)
+    before = store.get("reading", "fake/quick/0/FK1/steps").created
     with pytest.raises(KeyboardInterrupt):
         run(stopping_after(fake_study, 2, KeyboardInterrupt), store=store)
     part = StudyResult.load(store, "fake/quick/0/unfinished")
     assert [finding.verdict.claim.id for finding in part.findings] == ["FK1", "FK2"]
     assert not part.complete
     assert len(StudyResult.load(store, whole.key).findings) == 3
+    assert store.get("reading", "fake/quick/0/FK1/steps").created == before
     run(fake_study, store=store)
     assert ("study", "fake/quick/0/unfinished") not in store
+    assert [record.key for record in store.list("reading")] == ["fake/quick/0/FK1/steps"]
+
+
+def counted(study, ran, stop=None):
+    """The study with an experiment for each claim, which notes that it ran."""
+
+    def one(index):
+        def decide(context):
+            claim = study.claims[index]
+            if claim.id == stop:
+                raise KeyboardInterrupt
+            ran.append(claim.id)
+            yield list(study.experiments[0].run(context))[index]
+
+        return Experiment((study.claims[index],), decide)
+
+    return dataclasses.replace(study, experiments=tuple(map(one, range(len(study.claims)))))
+
+
+def test_an_interrupted_study_goes_on_where_it_was_and_says_what_it_would_have_said(fake_study, tmp_path):
+    store, ran = Store(tmp_path), []
+    with pytest.raises(KeyboardInterrupt):
+        run(counted(fake_study, ran, stop="FK3"), store=store)
+    with pytest.raises(KeyboardInterrupt):  # a second one loses nothing of the first
+        run(counted(fake_study, ran, stop="FK3"), store=store)
+    assert ran == ["FK1", "FK2"]
+    parts = list(growing(counted(fake_study, ran), store=store))
+    assert ran == ["FK1", "FK2", "FK3"]
+    assert [len(part.findings) for part in parts] == [1, 2, 3]
+    without = run(fake_study).to_document()
+    assert parts[-1].to_document()["claims"] == without["claims"]
+    assert StudyResult.load(store, "fake/quick/0").to_document() == parts[-1].to_document()
+
+
+def test_what_was_made_otherwise_is_not_taken_over(fake_study, tmp_path):
+    store, ran = Store(tmp_path), []
+    with pytest.raises(KeyboardInterrupt):
+        run(counted(fake_study, ran, stop="FK2"), store=store)
+    document = store.get("study", "fake/quick/0/unfinished").document
+    document["provenance"]["versions"]["torch"] = "0.1"
+    store.put("study", "fake/quick/0/unfinished", document)
+    run(counted(fake_study, ran), store=store)
+    assert ran == ["FK1", "FK1", "FK2", "FK3"]
+    store.put("study", "fake/quick/0/unfinished", {"claims": []})  # a damaged record is replaced, too
+    run(counted(fake_study, ran), store=store)
+    assert ran[4:] == ["FK1", "FK2", "FK3"]
 
 
 def test_findings_and_progress_are_reported_as_they_come(fake_study):
     events = []
-    run(
-        fake_study,
-        found=lambda finding: events.append(finding.verdict.claim.id),
-        watch=lambda progress: events.append((progress.label, progress.done, progress.total)),
-    )
+    for part in growing(
+        fake_study, watch=lambda progress: events.append((progress.label, progress.done, progress.total))
+    ):
+        events.append(part.findings[-1].verdict.claim.id)
     assert events == [("fake", 0, 3), "FK1", ("fake", 1, 3), "FK2", ("fake", 2, 3), "FK3", ("fake", 3, 3)]
 
 
@@ -90,12 +154,14 @@ def test_a_study_decides_each_of_its_claims_once(ids, words):
             yield Finding(claims[name].judge(Interval(1, 1, 1, 1, "")))
 
     with pytest.raises(UsageError, match=words):
-        run(Study("odd", "", (claims["A"], claims["B"]), findings))
+        run(Study("odd", "", (Experiment((claims["A"], claims["B"]), findings),)))
 
 
 def test_a_study_is_told_scale_seed_and_device(fake_study):
     seen = []
-    study = dataclasses.replace(fake_study, run=lambda context: (seen.append(context), fake_study.run(context))[1])
+    decide = fake_study.experiments[0].run
+    experiment = Experiment(fake_study.claims, lambda context: (seen.append(context), decide(context))[1])
+    study = dataclasses.replace(fake_study, experiments=(experiment,))
     result = run(study, scale="full", seed=7, device="meta")
     assert (seen[0].scale, seen[0].seed, seen[0].device) == ("full", 7, "meta")
     assert seen[0].pick(quick=1, full=2) == 2
@@ -116,7 +182,7 @@ def test_numbers_that_are_not_numbers_are_refused():
         yield Finding(claim.judge(Interval(1, 1, 1, 1, ""), numbers={"model": object()}))
 
     with pytest.raises(UsageError, match="got object"):
-        run(Study("odd", "", (claim,), findings)).to_json()
+        run(Study("odd", "", (Experiment((claim,), findings),))).to_json()
 
 
 def test_a_record_of_another_form_is_one_sentence(tmp_path):

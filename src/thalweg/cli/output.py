@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
+from thalweg.errors import UsageError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -66,6 +68,7 @@ def check_json(target: str | None) -> None:
     """Before the work: whether its result can be written there.
 
     Raises:
+        UsageError: it is a folder.
         StorageError: the folder of the file does not exist or cannot be written to.
     """
     if target is None or target == "-":
@@ -73,6 +76,9 @@ def check_json(target: str | None) -> None:
     from thalweg.results.atomic import explaining, temporary_beside
 
     path = Path(target)
+    if path.is_dir() or not path.name:
+        msg = f"--json {target} is a folder; name a file in it, such as {path / 'result.json'}."
+        raise UsageError(msg)
     with explaining(path):
         temporary = temporary_beside(path)
         temporary.touch()

@@ -11,7 +11,7 @@ from thalweg.cli.progress import Display, display
 from thalweg.errors import unknown_name
 
 if TYPE_CHECKING:
-    from thalweg.studies import Finding
+    from thalweg.studies import Finding, StudyResult
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Study:
     json: JsonTarget = None
     """Write the result as JSON to a file, or to stdout for -."""
     store: StoreFolder = None
-    """A folder to keep runs and findings in, so that an interruption loses none."""
+    """A folder to keep findings in; after an interruption the same command goes on from there."""
     device: str = "cpu"
     """Where tensors live, such as cuda."""
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
-        from thalweg.studies import catalog, run
+        from thalweg.studies import catalog, growing
 
         if self.name not in catalog.MODULES:
             raise unknown_name("study", self.name, catalog.MODULES)
@@ -41,37 +41,29 @@ class Study:
         from thalweg.results import Store
 
         store = None if self.store is None else Store(self.store)
-        findings: list[Finding] = []
+        result: StudyResult | None = None
         try:
             with display() as screen:
-
-                def found(finding: "Finding") -> None:
-                    findings.append(finding)
-                    announce(screen, finding)
-
-                result = run(
-                    self.name,
-                    scale=self.scale,
-                    seed=self.seed,
-                    watch=screen.watch,
-                    found=found,
-                    store=store,
-                    device=self.device,
-                )
+                for result in growing(
+                    self.name, scale=self.scale, seed=self.seed, watch=screen.watch, store=store, device=self.device
+                ):
+                    announce(screen, result.findings[-1])
         except KeyboardInterrupt:
-            self._interrupted(findings)
+            self._interrupted(result)
             raise
-        if self.json is not None:
-            output.write_json(self.json, result.to_json())
+        assert result is not None
         if self.json != "-":
             output.verdicts(result.findings)
+        if self.json is not None:
+            output.write_json(self.json, result.to_json())
         return 0
 
-    def _interrupted(self, findings: "list[Finding]") -> None:
+    def _interrupted(self, result: "StudyResult | None") -> None:
         """Show what was found before; a JSON document of half a study is not written."""
+        findings = result.findings if result else ()
         if findings and self.json != "-":
             output.verdicts(findings)
-        kept = "--store DIR would have kept them" if self.store is None else f"they are in {self.store}"
+        kept = "the same command goes on from there" if self.store else "--store DIR would have kept them"
         output.note(f"Claims decided before the interruption: {len(findings)}" + (f"; {kept}." if findings else "."))
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from thalweg.cli import output
 from thalweg.cli.progress import display
 from thalweg.cli.study import announce
-from thalweg.errors import ThalwegError
+from thalweg.errors import ThalwegError, UsageError
 
 if TYPE_CHECKING:
     from thalweg.results import Store
-    from thalweg.studies import Finding, StudyResult
+    from thalweg.studies import StudyResult
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Tour:
 
         store = Store(self.out / "store")
         results: list[StudyResult] = []
-        failed: list[tuple[str, Exception]] = []
+        failed: dict[str, Exception] = {}
         try:
             self._studies(store, results, failed)
         except KeyboardInterrupt:
@@ -42,49 +42,29 @@ class Tour:
             raise
         self._report(results)
         if failed:
-            name, error = failed[0]
-            msg = f"The study {name} failed: {error}"
-            raise ThalwegError(msg) from error
+            kind = UsageError if all(isinstance(error, UsageError) for error in failed.values()) else ThalwegError
+            raise kind("\n".join(f"The study {name} failed: {error}" for name, error in failed.items()))
         return 0
 
-    def _studies(self, store: "Store", results: "list[StudyResult]", failed: list[tuple[str, Exception]]) -> None:
+    def _studies(self, store: "Store", results: "list[StudyResult]", failed: dict[str, Exception]) -> None:
         """Run every study; one that fails does not keep the others from running."""
-        from thalweg.studies import catalog, run
+        from thalweg.studies import catalog, growing
 
         with display() as screen:
             for name in catalog.MODULES:
                 screen.note(f"Study {name}")
-                findings: list[Finding] = []
-
-                def found(finding: "Finding", findings: "list[Finding]" = findings) -> None:
-                    findings.append(finding)
-                    announce(screen, finding)
-
+                result: StudyResult | None = None
                 try:
-                    result = run(
-                        name,
-                        scale=self.scale,
-                        seed=self.seed,
-                        watch=screen.watch,
-                        found=found,
-                        store=store,
-                        device=self.device,
-                    )
-                except (Exception, KeyboardInterrupt) as error:
-                    if findings:
-                        results.append(self._unfinished(store, name))
-                    if isinstance(error, KeyboardInterrupt):
-                        raise
-                    failed.append((name, error))
+                    for result in growing(
+                        name, scale=self.scale, seed=self.seed, watch=screen.watch, store=store, device=self.device
+                    ):
+                        announce(screen, result.findings[-1])
+                except Exception as error:
+                    failed[name] = error
                     screen.note(f"The study {name} failed; the tour goes on.")
-                else:
-                    results.append(result)
-
-    def _unfinished(self, store: "Store", name: str) -> "StudyResult":
-        """What a study found before it stopped."""
-        from thalweg.studies import StudyResult
-
-        return StudyResult.load(store, f"{name}/{self.scale}/{self.seed}/unfinished")
+                finally:  # also after Ctrl-C
+                    if result is not None:
+                        results.append(result)
 
     def _report(self, results: "list[StudyResult]") -> None:
         from thalweg import report

@@ -90,12 +90,12 @@ class Train:
             if self.store is not None:
                 output.note(f"A checkpoint is in {self.store}; the same command goes on from there.")
             raise
-        if self.json is not None:
-            table = run.history.table()
-            rows = [dict(zip(table.columns, map(_plain, row), strict=True)) for row in table.rows]
-            output.write_json(self.json, output.as_json({"recipe": recipe.describe(), "history": rows}))
         if self.json != "-":
             _summary(run)
+        if self.json is not None:
+            table = run.history.table()
+            rows = [dict(zip(table.columns, map(_cell, row), strict=True)) for row in table.rows]
+            output.write_json(self.json, output.as_json({"recipe": recipe.describe(), "history": rows}))
         return 0
 
     def _rule(self) -> "Rule":
@@ -168,6 +168,8 @@ def _summary(run: "Run") -> None:
     output.note(f"{len(run.final)} members, {run.step:,} steps, {duration(run.seconds)}.")
 
 
-def _plain(value: Any) -> Any:
-    """A cell as strict JSON: null where it is not a number."""
-    return None if isinstance(value, float) and value != value else value
+def _cell(value: Any) -> Any:
+    """A cell as strict JSON; a number that is not finite is one of the words NaN, Infinity, -Infinity."""
+    from thalweg.results.encoding import encode_number
+
+    return encode_number(value) if isinstance(value, float) else value

@@ -6,12 +6,13 @@ from thalweg.studies.catalog import studies as list
 from thalweg.studies.claim import Claim, Verdict, greater, less, within
 from thalweg.studies.interval import Interval
 from thalweg.studies.result import StudyResult
-from thalweg.studies.running import run
-from thalweg.studies.study import Context, Finding, Study
+from thalweg.studies.running import growing, run
+from thalweg.studies.study import Context, Experiment, Finding, Study
 
 __all__ = [
     "Claim",
     "Context",
+    "Experiment",
     "Finding",
     "Interval",
     "Study",
@@ -19,6 +20,7 @@ __all__ = [
     "Verdict",
     "find",
     "greater",
+    "growing",
     "interval",
     "less",
     "list",

@@ -79,28 +79,27 @@ class StudyResult:
         Raises:
             StorageError: the store cannot be written; the record is then as before.
         """
-        base = f"{self.study}/{self.scale}/{self.seed}"
         document = self.to_document() | {
             "title": self.title,
             "planned": list(self.planned),
             "provenance": self.provenance.to_document(),
         }
         for claim, finding in zip(document["claims"], self.findings, strict=True):
-            keys = {reading.name: f"{base}/{finding.verdict.claim.id}/{reading.name}" for reading in finding.readings}
+            # Under the result's own key: an unfinished run leaves the readings of a finished one alone.
+            place = f"{self.key}/{finding.verdict.claim.id}"
             for reading in finding.readings:
-                store.put("reading", keys[reading.name], reading.to_document())
+                store.put("reading", f"{place}/{reading.name}", reading.to_document())
             claim |= {
                 "lecture": finding.verdict.claim.lecture,
                 "corrected": finding.verdict.claim.corrected,
                 "rule_parts": rule_to_json(finding.verdict.claim.rule),
                 "sentences": list(finding.sentences),
                 "figures": [figure.to_document() for figure in finding.figures],
-                "readings": list(keys.values()),
+                "readings": [f"{place}/{reading.name}" for reading in finding.readings],
             }
         store.put(KIND, self.key, document)
-        unfinished = f"{base}/{UNFINISHED}"
-        if self.complete and (KIND, unfinished) in store:
-            store.delete(KIND, unfinished)
+        if self.complete:
+            _remove(store, f"{self.key}/{UNFINISHED}")
 
     @classmethod
     def load(cls, store: Store, key: str) -> "StudyResult":
@@ -125,6 +124,17 @@ class StudyResult:
         except (KeyError, TypeError) as error:
             msg = f"The study {key!r} in {store.path} has a record of another form ({error!r}); run the study again."
             raise StorageError(msg) from error
+
+
+def _remove(store: Store, key: str) -> None:
+    """Delete a result and its readings, if there is one."""
+    if (KIND, key) not in store:
+        return
+    readings = [name for claim in store.get(KIND, key).document["claims"] for name in claim["readings"]]
+    store.delete(KIND, key)
+    for name in readings:
+        if ("reading", name) in store:
+            store.delete("reading", name)
 
 
 def _claim_document(verdict: Verdict) -> dict[str, Any]:

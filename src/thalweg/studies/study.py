@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from thalweg.errors import UsageError, unknown_name
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Figure, Reading, Store
+from thalweg.results import Figure, Reading
 from thalweg.studies.claim import Claim, Verdict
 
 Scale = Literal["quick", "full"]
@@ -22,14 +22,12 @@ class Context:
         scale: "quick" may leave claims undecided; "full" aims to decide every one.
         seed: from which every random draw of the study derives.
         watch: whom to tell how far it is.
-        store: where runs may be kept, so that they resume; None keeps nothing.
         device: where tensors live.
     """
 
     scale: Scale = "quick"
     seed: int = 0
     watch: Watcher = ignore
-    store: Store | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -65,17 +63,33 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Study:
-    """An experiment, and the claims it decides.
+class Experiment:
+    """What decides one claim, or a few at one go. An interrupted study resumes after its last whole experiment.
 
     Args:
-        name: as on the command line, such as "optimizers".
-        title: for a person.
         claims: in the order in which they are decided.
         run: yields one finding for each claim, as soon as it has it.
     """
 
-    name: str
-    title: str
     claims: tuple[Claim, ...]
     run: Callable[[Context], Iterator[Finding]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Claims, and the experiments that decide them.
+
+    Args:
+        name: as on the command line, such as "optimizers".
+        title: for a person.
+        experiments: in the order in which they are run.
+    """
+
+    name: str
+    title: str
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """In the order in which they are decided."""
+        return tuple(claim for experiment in self.experiments for claim in experiment.claims)
