@@ -103,3 +103,19 @@ def test_a_single_example_and_batch_normalization() -> None:
     got = evaluate(problem, population, Examples(X[:1].double(), Y[:1]))["loss"]
     wanted = [F.cross_entropy(population.module(i).eval()(X[:1].double()), Y[:1]).item() for i in range(2)]
     assert got.tolist() == pytest.approx(wanted, rel=1e-12)
+
+
+@pytest.mark.parametrize("plan", ["stacked", "looped"])
+def test_by_example_is_each_example_alone(plan: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(1_100, 4, generator=generator), torch.randint(3, (1_100,), generator=generator)
+    problem = Problem(lambda: nn.Linear(4, 3), (x, y))
+    population = problem.initialize(3)
+    table = Evaluator(problem, population, problem.data.train, plan=plan).by_example()
+    for member in range(3):
+        outputs = population.module(member)(x)
+        losses = nn.functional.cross_entropy(outputs, y, reduction="none").double()
+        torch.testing.assert_close(table["loss"][member], losses, rtol=1e-5, atol=1e-6)
+        assert torch.equal(table["accuracy"][member].bool(), outputs.argmax(1) == y)
+    means = Evaluator(problem, population, problem.data.train, plan=plan)()
+    torch.testing.assert_close(means["loss"], table["loss"].mean(1), rtol=1e-12, atol=0)

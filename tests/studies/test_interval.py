@@ -145,6 +145,25 @@ def test_fractions_that_vary_less_are_known_better():
     assert narrow.high - narrow.low < 0.7 * (wide.high - wide.low)
 
 
+@pytest.mark.parametrize("spread", [(1, 0, 0.1), (0, 1, 0.1), (1, 1, 1), (0, 0, 1)])
+def test_a_crossed_mean_is_covered_whichever_factor_varies(spread):
+    generator = np.random.default_rng(4)
+    rows, columns, cells = spread
+    covered = []
+    for _ in range(1_000):
+        table = rows * generator.normal(size=(8, 1)) + columns * generator.normal(size=20)
+        found = interval.crossed(table + cells * generator.normal(size=(8, 20)))
+        covered.append(found.low <= 0 <= found.high)
+    assert (np.mean(covered) - 0.95) / math.sqrt(0.95 * 0.05 / 1_000) > stats.norm.ppf(0.001)
+
+
+def test_a_crossed_mean_of_columns_alike_is_students_interval_over_rows():
+    of_row = np.random.default_rng(0).normal(size=6)
+    found = interval.crossed(np.repeat(of_row[:, None], 50, axis=1))
+    low, high = stats.t.interval(0.95, 5, of_row.mean(), stats.sem(of_row))
+    assert (found.low, found.high, found.n) == (pytest.approx(low), pytest.approx(high), 6)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -153,6 +172,7 @@ def test_fractions_that_vary_less_are_known_better():
         (lambda: interval.difference([1, 2], [1, 2, 3]), "2 and 3"),
         (lambda: interval.ratio([1, 2], [0, 1]), "positive"),
         (lambda: interval.fraction([0.5, 1.5]), "0.5 to 1.5"),
+        (lambda: interval.crossed([[1.0, 2.0]]), r"shape \(1, 2\)"),
         (lambda: interval.fraction([0.5, math.nan]), "from 0 to 1"),
         (lambda: Interval(1, 3, 2, 1, ""), "low <= high"),
     ],

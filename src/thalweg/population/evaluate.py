@@ -47,28 +47,40 @@ class Evaluator:
         calls = times * math.ceil(self.count / _EXAMPLES_AT_ONCE)
         self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
-    @torch.no_grad()
     def __call__(self) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
 
         Buffers that the model changes are put back; what a loss draws comes from a stream of its own.
         """
-        kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
-        with global_stream(0, "evaluation"):
-            sums = self._sums()
-        for name, buffer in kept.items():
-            self.population.buffers[name].copy_(buffer)
+        sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
+        for name, rows, _, values in self._values():
+            sums[name][rows] += values.sum(1).cpu()
         return {name: total / self.count for name, total in sums.items()}
 
-    def _sums(self) -> dict[str, Tensor]:
-        sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
-        for number, batch in enumerate(self._batches()):
-            for rows, outputs in self.execution.outputs(batch, number):
-                targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
-                with self._stream(number):
-                    for name, function in self.functions.items():
-                        sums[name][rows] += function.examples(outputs, targets, 2).double().sum(1).cpu()
-        return sums
+    def by_example(self) -> dict[str, Tensor]:
+        """The loss ("loss") and every metric of each example: (members, examples) each, float64."""
+        table = {name: torch.empty(self.execution.members, self.count, dtype=torch.float64) for name in self.functions}
+        for name, rows, examples, values in self._values():
+            table[name][rows, examples] = values.cpu()
+        return table
+
+    @torch.no_grad()
+    def _values(self) -> Iterator[tuple[str, slice, slice, Tensor]]:
+        """Of each function, some members and some examples: the values (members, examples)."""
+        kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
+        try:
+            with global_stream(0, "evaluation"):
+                for number, batch in enumerate(self._batches()):
+                    start = number * _EXAMPLES_AT_ONCE
+                    for rows, outputs in self.execution.outputs(batch, number):
+                        targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
+                        with self._stream(number):
+                            for name, function in self.functions.items():
+                                values = function.examples(outputs, targets, 2).double()
+                                yield name, rows, slice(start, start + values.shape[1]), values
+        finally:
+            for name, buffer in kept.items():
+                self.population.buffers[name].copy_(buffer)
 
     def _stream(self, number: int) -> contextlib.AbstractContextManager[None]:
         """What a loss draws is the same for every member; where one draws, members come one by one."""

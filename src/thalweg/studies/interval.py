@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import special
 
 from thalweg.errors import UsageError
 from thalweg.studies.bootstrap import (
@@ -89,6 +90,38 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
     logs = mean(np.log(a) - np.log(b), resamples=resamples, seed=seed)
     ends = (_exp(logs.estimate), _exp(logs.low), _exp(logs.high))
     return _renamed(Interval(*ends, logs.n, logs.method), "geometric mean of paired ratios")
+
+
+def crossed(table: ArrayLike) -> Interval:
+    """The mean of a table whose rows and columns are both samples, such as seeds and test examples.
+
+    Errors of one row share its seed, and those of one column its example, so the variance of the mean is
+    s_rows^2/R + s_columns^2/C - s_cells^2/(R C), each s^2 that of the means of a row, of a column, and of cells about
+    both; at least the larger of the first two. The ends are Student's with min(R, C) - 1 degrees of freedom.
+
+    Args:
+        table: (rows, columns), both at least 2; a value that is not finite makes everything NaN.
+
+    References:
+        Owen (2007), The pigeonhole bootstrap, arXiv:0712.1111, section 3.
+    """
+    values = np.asarray(table, dtype=np.float64)
+    if values.ndim != 2 or min(values.shape) < 2:
+        msg = f"crossed needs a table of at least 2 rows and 2 columns; got shape {values.shape}."
+        raise UsageError(msg)
+    rows, columns = values.shape
+    n = min(rows, columns)
+    if not np.isfinite(values).all():
+        return Interval(math.nan, math.nan, math.nan, n, "mean of values that are not all finite")
+    mean, of_row, of_column = values.mean(), values.mean(1), values.mean(0)
+    by_row, by_column = of_row.var(ddof=1) / rows, of_column.var(ddof=1) / columns
+    residual = values - of_row[:, None] - of_column + mean
+    by_cell = (residual**2).sum() / ((rows - 1) * (columns - 1)) / (rows * columns)
+    variance = max(by_row + by_column - by_cell, by_row, by_column)
+    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * math.sqrt(variance)
+    return Interval(
+        float(mean), float(mean) - half, float(mean) + half, n, f"mean over {rows} x {columns} crossed, Student's t"
+    )
 
 
 def fraction(values: ArrayLike, *, draws: int = 99_999, seed: int = 0) -> Interval:

@@ -1,5 +1,8 @@
 """The computations behind the verdicts, on planted cases with known answers."""
 
+import dataclasses
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -199,6 +202,18 @@ def test_a_target_that_is_never_reached_counts_as_the_whole_budget_and_is_report
     race = planted_race(0.04, 0.01)
     np.testing.assert_array_equal(race.needed["momentum"], 100)
     assert race.censored == {"SGD": 0, "momentum": 6}
+    assert race.ratio.low == 0.0  # it may take far more steps than were counted
+    assert math.isfinite(race.ratio.high)
+    assert any("6 of 6 runs of momentum" in sentence for sentence in race.late)
+
+
+def test_runs_of_momentum_that_never_arrive_keep_the_claim_from_holding():
+    race = dataclasses.replace(planted_race(0.02, 0.06), censored={"SGD": 0, "momentum": 1})
+    assert race.ratio.estimate > 2
+    assert momentum.CLAIM.judge(race.ratio).outcome == "undecided"
+    other = dataclasses.replace(planted_race(0.02, 0.06), censored={"SGD": 1, "momentum": 0})
+    assert other.ratio.high == math.inf
+    assert momentum.CLAIM.judge(other.ratio).outcome == "holds"
 
 
 @pytest.mark.parametrize(("share", "outcome"), [(0.0, "fails"), (1.0, "undecided"), (0.5, "undecided"), (0.8, "holds")])
@@ -260,6 +275,34 @@ def test_the_lectures_ordering_is_worded_from_the_interval(low, high, words):
 def test_opt7_fails_when_adamw_misses_more():
     verdict = generalization.CLAIM.judge(interval.difference([30, 31, 29.5, 30.5, 30.2], [32, 33, 31.0, 32.6, 32.1]))
     assert verdict.outcome == "fails"
+
+
+def test_an_edge_of_the_decay_grid_is_named_with_its_side():
+    decays = [0.01, 0.1, 1.0]
+    table = np.ones((len(generalization.RATES), 3))
+    inner, least, largest = table.copy(), table.copy(), table.copy()
+    inner[1, 1] = least[1, 0] = largest[-1, -1] = 0
+    found = {"A": generalization.best(inner, decays), "B": generalization.best(largest, decays)}
+    assert list(generalization.warnings(found)) == [
+        "B does best with the largest rate tried, 0.1: one beyond could be better.",
+        "B does best with the largest decay tried, 1: one beyond could be better.",
+    ]
+    both = {"A": generalization.best(least, decays), "B": generalization.best(least, decays)}
+    assert "nearly the same rule" in list(generalization.warnings(both))[-1]
+
+
+def test_missed_examples_are_those_that_the_modules_miss():
+    problem = digits_mlp(Context())
+    missed = generalization.errors(Context(), problem, Adam(1e-2), 5, [0, 1], "test")
+    run = generalization.train(
+        problem,
+        generalization.Recipe(Adam(1e-2), 5, generalization.BATCH, generalization.Cosine(warmup=0), evaluate=0),
+        [0, 1],
+    )
+    test = problem.data.test
+    for member in range(2):
+        wrong = run.final.module(member)(test.inputs).argmax(1) != test.targets
+        np.testing.assert_array_equal(missed[0, member], wrong.numpy())
 
 
 def test_an_edge_is_warned_of_and_an_inner_point_is_not():

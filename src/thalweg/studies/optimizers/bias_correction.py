@@ -28,6 +28,7 @@ CLAIM = Claim(
     unit="first step without / with correction",
 )
 LR, BATCH = 1e-3, 128
+FIRST, LAST = 11, 50  # steps over which the early losses are compared
 NEGLIGIBLE = 1e-4  # gradients so small that eps = 1e-8 could matter are left out
 
 
@@ -68,14 +69,14 @@ def decide(context: Context) -> Iterator[Finding]:
         ).history.batch_loss
         for name, corrected in (("with correction", True), ("without correction", False))
     }
-    each = {name: values[10:50].mean(0) for name, values in losses.items()}
+    each = {name: values[FIRST - 1 : LAST].mean(0) for name, values in losses.items()}
     early = {name: float(values.mean()) for name, values in each.items()}
     gap = interval.difference(each["with correction"], each["without correction"])
     verdict = CLAIM.judge(
         interval.mean(ratios),
         numbers={
             "predicted": PREDICTED,
-            "loss over steps 11 to 50": early,
+            f"loss over steps {FIRST} to {LAST}": early,
             "loss with minus without, 95 % interval": [gap.low, gap.high],
         },
     )
@@ -104,7 +105,7 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         sentences=(
             f"The first step was {ratios.mean():.4f} times as long without correction; {PREDICTED:.4f} is predicted.",
-            f"Over steps 11 to 50 the loss was {early['with correction']:.3f} with and "
+            f"Over steps {FIRST} to {LAST} the loss was {early['with correction']:.3f} with and "
             f"{early['without correction']:.3f} without correction: {compared(gap)}.",
         ),
     )

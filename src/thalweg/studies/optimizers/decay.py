@@ -33,6 +33,7 @@ CLAIM = Claim(
 LR, L2, DECOUPLED = 1e-3, 1e-3, 0.1
 SCALES = np.logspace(-2, 4, 25)  # all well above L2 x theta, where the prediction is made
 COPIES = 16  # parameters of each scale, whose median is taken
+USUAL = 0.01  # a weight decay often seen in recipes
 LATE = 0.1  # what a schedule has left of the rate
 RULES: dict[str, Rule] = {
     "Adam + L2": Adam(LR, weight_decay=L2),
@@ -82,17 +83,17 @@ def decide(context: Context) -> Iterator[Finding]:
     coupled, decoupled = slopes(rates["Adam + L2"]), slopes(rates["AdamW, lr-coupled"])
     deviation = np.maximum(np.abs(coupled + 1), np.abs(decoupled))
     follows = {name: float(np.median(later[name] / rates[name])) for name in RULES}
-    halving = {"lr-coupled": halving_steps(LR * 0.01), "constant": halving_steps(0.01)}
+    halving = {"lr-coupled": halving_steps(LR * USUAL), "constant": halving_steps(USUAL)}
     verdict = CLAIM.judge(
         interval.mean(deviation),
         numbers={
             "slope": {name: float(slopes(rate).mean()) for name, rate in rates.items()},
-            "decay once a schedule has fallen to a tenth, relative to before": follows,
-            "steps to lose half with lambda = 0.01, lr = 0.001": halving,
+            f"decay once a schedule has fallen to {LATE:g}, relative to before": follows,
+            f"steps to lose half with lambda = {USUAL:g}, lr = {LR:g}": halving,
         },
     )
     figure = Figure.row(
-        [_panel("Rate at its peak", rates, 1.0), _panel("Rate fallen to a tenth", later, LATE)],
+        [_panel("Rate at its peak", rates, 1.0), _panel(f"Rate fallen to {LATE:g} of it", later, LATE)],
         title="How fast weight decay shrinks a parameter",
         caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bars are standard deviations. AdamW's three "
         "conventions are set to be equal at the peak.",
@@ -111,11 +112,12 @@ def decide(context: Context) -> Iterator[Finding]:
         sentences=(
             f"Log shrink rate against log gradient scale has slope {coupled.mean():.3f} for Adam + L2 "
             f"(predicted -1) and {abs(decoupled.mean()):.3f} in absolute value for AdamW (predicted 0).",
-            "When a schedule has brought the rate down to a tenth, decay falls with it to "
+            f"When a schedule has brought the rate down to {LATE:g} of its peak, decay falls with it to "
             + ", ".join(f"{share:.2g} ({name})" for name, share in follows.items())
             + " of what it was.",
-            f"With lambda = 0.01 and lr = 0.001 half of a parameter is lost in {halving['lr-coupled']:,.0f} steps "
-            f"where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture writes it.",
+            f"With lambda = {USUAL:g} and lr = {LR:g} half of a parameter is lost in {halving['lr-coupled']:,.0f} "
+            f"steps where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture "
+            "writes it.",
         ),
     )
 
