@@ -70,6 +70,7 @@ def test_the_first_line_of_the_tour_comes_before_torch():
         (["study", "fake", "--scale", "fast"], "quick"),
         (["tour", "--outt", "x"], "--out"),
         (["show", "studdy/x"], "study"),
+        (["show", "study/x", "--csv"], "reading/KEY"),
         (["train", "--data", "digit"], "digits"),
     ],
 )
@@ -229,7 +230,10 @@ def test_tables_are_for_people(catalog_of_one, capsys):
     assert main(["studies"]) == 0
     assert "fails if wholly below 1.1, the smallest effect worth having" in capsys.readouterr().out
     assert main(["errata"]) == 0
-    assert "nesterov-look-ahead" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "nesterov-look-ahead" in out
+    assert "tested" not in out  # the catalog has the made-up study alone
+    assert "planned OPT3" in out
 
 
 def test_lines_come_seldom_and_say_what_is_left(capsys):

@@ -18,6 +18,11 @@ def test_every_rate_is_trained_with_every_seed(capsys):
     assert "4 members, 3 steps" in captured.err
 
 
+def test_a_single_rate_is_shown(capsys):
+    assert main([*SMALL, "--lr", "0.02"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:3] == ["0.02", "2", "0"]
+
+
 def test_the_history_is_strict_json(capsys):
     assert main([*SMALL, "--json", "-", "--optimizer", "sgd", "--lr", "1e38"]) == 0
     document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
@@ -51,6 +56,9 @@ def test_a_run_is_kept_and_shown(capsys, tmp_path):
         (["--data", "text", "--net", "mlp"], "goes with --net transformer"),
         (["--warmup", "10"], "--schedule warmup"),
         (["--schedule", "warmup"], "--warmup of at least 1"),
+        (["--schedule", "cosine", "--warmup", "4"], "longer than --steps 3"),
+        (["--name", "mine"], "--store DIR with --name mine"),
+        (["--net", "convnet"], "--hidden is for --net mlp"),
         (["--steps", "0"], "steps"),
         (["--seeds", "0"], "seed"),
         (["--batch-size", "100000"], "batch"),

@@ -45,26 +45,27 @@ def _versions(problems: list[str]) -> dict[str, str]:
     """Python's, Thalweg's, and those of all it needs."""
     from importlib import metadata
 
+    from packaging.requirements import Requirement
+
     found = {"python": platform.python_version()}
     try:
-        needed = [line for line in metadata.requires("thalweg") or [] if "extra ==" not in line]
         found["thalweg"] = metadata.version("thalweg")
+        needed = [Requirement(line) for line in metadata.requires("thalweg") or []]
     except metadata.PackageNotFoundError:
         problems.append("Thalweg itself is not installed, only found; run `pip install -e .`.")
         return found
-    for line in needed:
-        name = _name(line)
+    for one in needed:
+        if one.marker is not None and not one.marker.evaluate({"extra": ""}):
+            continue
+        wanted = f"{one.name}{one.specifier}"
         try:
-            found[name] = metadata.version(name)
+            found[one.name] = metadata.version(one.name)
         except metadata.PackageNotFoundError:
-            problems.append(f"{name} is not installed; run `pip install {line}`.")
+            problems.append(f"{one.name} is not installed; run `pip install '{wanted}'`.")
+            continue
+        if not one.specifier.contains(found[one.name], prereleases=True):
+            problems.append(f"{wanted} is needed, and {found[one.name]} installed; run `pip install '{wanted}'`.")
     return found
-
-
-def _name(requirement: str) -> str:
-    """The name at the beginning of a requirement such as "torch>=2.10"."""
-    end = next((i for i, letter in enumerate(requirement) if not (letter.isalnum() or letter in "-_.")), None)
-    return requirement[:end]
 
 
 def _machine() -> dict[str, Any]:
@@ -102,6 +103,9 @@ def _store(path: Path, problems: list[str]) -> dict[str, Any]:
     from thalweg.errors import StorageError
     from thalweg.results import Store
 
+    in_the_way = next((place for place in (path.absolute(), *path.absolute().parents) if place.exists()), path)
+    if not in_the_way.is_dir():
+        problems.append(f"{in_the_way} is a file, so {path} cannot be a folder; choose another --store or --out.")
     folder = next(place for place in (path.absolute(), *path.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(folder).free
     facts: dict[str, Any] = {

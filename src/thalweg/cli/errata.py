@@ -17,20 +17,24 @@ class Errata:
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
+        from thalweg.studies import catalog
         from thalweg.studies.errata import CORRECTIONS
 
+        there = {claim.id: study.name for study in catalog.studies() for claim in study.claims}
         if self.json is not None:
             output.write_json(self.json, output.as_json([dataclasses.asdict(one) for one in CORRECTIONS]))
         if self.json != "-":
             for one in CORRECTIONS:
                 output.say(f"{one.section} ({one.id})")
-                tested = ", ".join(one.claims)
+                tested = ", ".join(f"{claim} (study {there[claim]})" for claim in one.claims if claim in there)
+                planned = ", ".join(claim for claim in one.claims if claim not in there)
                 facts = {
                     "lecture": one.lecture,
                     "right": one.right,
                     "why": one.why,
                     "source": one.source,
                     "tested": tested,
+                    "planned": planned,
                 }
                 for name, fact in facts.items():
                     if fact:

@@ -25,6 +25,9 @@ class Show:
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
+        if self.csv and (self.record is None or not self.record.startswith("reading/")):
+            msg = f"--csv writes a reading's table; name one, reading/KEY, instead of {self.record or 'nothing'}."
+            raise UsageError(msg)
         from thalweg.results import Store
 
         store = Store(self.store, create=False)

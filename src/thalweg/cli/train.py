@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Optional = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 
+_HIDDEN = (128, 128)
 NETS = {
     "digits": ("mlp", "convnet", "resnet"),
     "mnist1d": ("mlp", "convnet"),
@@ -35,8 +36,8 @@ class Train:
     """What to learn."""
     net: Literal["mlp", "convnet", "resnet", "transformer"] = "mlp"
     """Which network."""
-    hidden: tuple[int, ...] = (128, 128)
-    """Widths of the hidden layers of an mlp."""
+    hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
+    """Widths of the hidden layers of an mlp; 128 128 when not given."""
     optimizer: Literal[
         "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "amsgrad", "nadam", "adagrad", "lion", "muon"
     ] = "adamw"
@@ -72,6 +73,12 @@ class Train:
             known = ", ".join(NETS[self.data])
             msg = f"The data set {self.data!r} goes with --net {known}; got {self.net!r}."
             raise UsageError(msg)
+        if self.hidden is not None and self.net != "mlp":
+            msg = f"--hidden is for --net mlp; the {self.net} has its own widths."
+            raise UsageError(msg)
+        if self.name is not None and self.store is None:
+            msg = f"--name is the run's key in a store; write --store DIR with --name {self.name}."
+            raise UsageError(msg)
         output.check_json(self.json)
         from thalweg.training import Recipe, train
 
@@ -91,7 +98,7 @@ class Train:
                 output.note(f"A checkpoint is in {self.store}; the same command goes on from there.")
             raise
         if self.json != "-":
-            _summary(run)
+            _summary(run, self.lr)
         if self.json is not None:
             table = run.history.table()
             rows = [dict(zip(table.columns, map(_cell, row), strict=True)) for row in table.rows]
@@ -121,6 +128,9 @@ class Train:
         if self.schedule == "warmup" and self.warmup < 1:
             msg = f"--schedule warmup needs --warmup of at least 1 step; got {self.warmup}."
             raise UsageError(msg)
+        if self.warmup > self.steps:
+            msg = f"--warmup {self.warmup} is longer than --steps {self.steps}: the rate would never reach its peak."
+            raise UsageError(msg)
         return made[self.schedule]()
 
     def _problem(self) -> "Problem":
@@ -128,7 +138,7 @@ class Train:
         from thalweg.population import Problem
 
         def mlp(inputs: int, outputs: int) -> Callable[[], Any]:
-            return lambda: nets.mlp(inputs, *self.hidden, outputs)
+            return lambda: nets.mlp(inputs, *(_HIDDEN if self.hidden is None else self.hidden), outputs)
 
         if self.data == "digits":
             models = {"mlp": mlp(64, 10), "convnet": nets.convnet, "resnet": nets.resnet}
@@ -146,23 +156,21 @@ class Train:
         return Problem(models[self.net], examples, device=self.device)
 
 
-def _summary(run: "Run") -> None:
+def _summary(run: "Run", given: tuple[float, ...]) -> None:
     """One row a learning rate: final metrics over seeds, and how many diverged."""
     import numpy as np
 
     from thalweg.studies import interval
 
     metrics = list(run.history.metrics)
-    rates = run.axes.get("lr")
+    rates = run.axes.get("lr", np.full(len(run.axes["seed"]), given[0]))
     rows = []
-    for rate in [None] if rates is None else np.unique(rates):
-        chosen = np.ones(len(run.axes["seed"]), bool) if rate is None else rates == rate
+    for rate in np.unique(rates):
+        chosen = rates == rate
         alive = chosen & (run.diverged_at < 0)
         values = [interval.mean(run.history.final(name)[alive]) if alive.any() else "-" for name in metrics]
         gone = int(chosen.sum() - alive.sum())
-        rows.append(
-            [f"{rate:g}" if rate is not None else "as given", str(int(alive.sum())), str(gone), *map(str, values)]
-        )
+        rows.append([f"{rate:g}", str(int(alive.sum())), str(gone), *map(str, values)])
     names = [f"{name.replace('_', ' ')} [95 %]" for name in metrics]
     output.table(("lr", "seeds", "diverged", *names), rows)
     output.note(f"{len(run.final)} members, {run.step:,} steps, {duration(run.seconds)}.")

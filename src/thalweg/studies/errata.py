@@ -14,7 +14,7 @@ class Correction:
         right: what is right.
         why: the reason, checkable with pencil and paper where possible.
         source: papers, or the code of the libraries meant.
-        claims: ids of the claims that put it to the test.
+        claims: ids of the claims that put it to the test, of the catalog's studies or of planned ones.
     """
 
     id: str
@@ -51,7 +51,6 @@ CORRECTIONS: tuple[Correction, ...] = (
             "512; every rate quoted in the lecture and in libraries refers to the mean."
         ),
         source="Goyal et al. (2017), arXiv:1706.02677, section 2.1 and remark 3",
-        claims=("OPT3",),
     ),
     Correction(
         id="momentum-two-forms",
@@ -76,7 +75,6 @@ CORRECTIONS: tuple[Correction, ...] = (
             "epsilon are not interchangeable: inside the root, epsilon = 1e-8 bounds the denominator by 1e-4."
         ),
         source="documentation of torch.optim.RMSprop and optax.scale_by_rms (eps_in_sqrt)",
-        claims=("OPT4",),
     ),
     Correction(
         id="adam-hats",
@@ -165,7 +163,6 @@ CORRECTIONS: tuple[Correction, ...] = (
             "theta would also shrink the step, by the factor 1 - alpha lambda: little, but not the same bits."
         ),
         source="Loshchilov & Hutter (2019), arXiv:1711.05101, algorithm 2; torch.optim.AdamW",
-        claims=("OPT6",),
     ),
     Correction(
         id="transformers-always-adamw",
