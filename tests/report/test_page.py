@@ -2,6 +2,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 
 from thalweg import report
 from thalweg.errors import StorageError
+from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import bar
 from thalweg.studies import Claim, Interval, greater, less, run, within
 
@@ -96,13 +98,37 @@ def test_every_claim_has_its_place_and_can_be_reached(page):
     assert len(set(ids)) == len(ids)
     links = {attributes["href"][1:] for attributes in page.all("a")}
     assert links <= {*ids}
-    assert {"FK1", "FK2", "FK3", "verdicts", "study-fake"} <= links
+    assert {"FK1-quick-0", "FK2-quick-0", "FK3-quick-0", "verdicts", "study-fake-quick-0"} <= links
     assert len(page.all("article")) == 3
     words = " ".join(page.words)
-    for part in ("Momentum accelerates.", "fails if wholly below 1.1, the smallest effect worth having", "made up; n = 5", "2 [1.5, ∞]"):
+    rule = "fails if wholly below 1.1, the smallest effect worth having"
+    for part in ("Momentum accelerates.", rule, "made up; n = 5", "2 [1.5, ∞]"):
         assert part in words
     assert "thalweg study fake --scale quick --seed 0" in words
     assert "--scale full" in words
+
+
+def test_two_scales_and_seeds_on_one_page_do_not_share_a_place(fake_study):
+    page = Page(report.page([run(fake_study), run(fake_study, scale="full"), run(fake_study, seed=1)]))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    assert {attributes["href"][1:] for attributes in page.all("a")} <= {*ids}
+    assert "full, 0" in page.words
+
+
+def test_numbers_of_like_mappings_are_a_table_with_columns():
+    best = {"SGD": {"rate": 0.1, "decay": 0.0}, "Adam": {"rate": 0.001, "decay": 0.01}}
+    shown = Page(numbers({"best": best, "steps": {"SGD": 3, "Adam": 2.5}, "ends": [1.0, math.inf]}))
+    words = "|".join(shown.words[1:])
+    assert words == "best|rate|decay|SGD|0.1|0|Adam|0.001|0.01|steps|SGD|3|Adam|2.5|ends|1, ∞"
+    assert numbers({}) == ""
+
+
+def test_what_is_too_small_to_matter_is_drawn_apart():
+    shapes = [a for _, a in Page(drawn(greater(0, worth=1), 0.2, 0.4, 0.6)).elements]
+    ends = {a["class"]: (float(a["x1"]), float(a["x2"])) for a in shapes if a.get("class") in ("holding", "small")}
+    assert ends["small"][1] == ends["holding"][0]
+    assert ends["small"][0] < ends["small"][1] < ends["holding"][1]
 
 
 def test_badges_say_it_in_words_and_signs(page):
@@ -113,7 +139,7 @@ def test_badges_say_it_in_words_and_signs(page):
 
 def test_every_figure_has_a_picture_a_description_and_its_data(page):
     figures = [a for a in page.all("figure") if "data-plot" in a]
-    assert [a["id"] for a in figures] == ["FK1-figure-1", "FK2-figure-1-flat", "FK2-figure-1"]
+    assert [a["id"] for a in figures] == ["FK1-quick-0-figure-1", "FK2-quick-0-figure-1-flat", "FK2-quick-0-figure-1"]
     assert [("data-spatial" in a) for a in figures] == [False, False, True]
     pictures = page.all("img")
     assert all(a["alt"] for a in pictures)
@@ -121,9 +147,9 @@ def test_every_figure_has_a_picture_a_description_and_its_data(page):
         assert base64.b64decode(picture["src"].partition(",")[2])[:4] == b"\x89PNG"
     data = {a["id"]: json.loads(script) for a, script in page.scripts if a.get("id", "").endswith("-data")}
     assert set(data) == {a["data-plot"] for a in figures}
-    assert {trace["type"] for trace in data["FK2-figure-1-flat-data"]["data"]} >= {"heatmap"}
-    assert {trace["type"] for trace in data["FK2-figure-1-data"]["data"]} == {"surface"}
-    assert "narrow" in data["FK1-figure-1-data"]
+    assert {trace["type"] for trace in data["FK2-quick-0-figure-1-flat-data"]["data"]} >= {"heatmap"}
+    assert {trace["type"] for trace in data["FK2-quick-0-figure-1-data"]["data"]} == {"surface"}
+    assert "narrow" in data["FK1-quick-0-figure-1-data"]
 
 
 def test_a_page_without_figures_runs_no_script(fake_study):

@@ -21,7 +21,6 @@ JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 
 _STYLES = {"holds": "bold blue", "fails": "bold red", "undecided": "bold"}
-_SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 _WIDE = 150  # columns of a table that no terminal limits
 
 
@@ -96,7 +95,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
     Args:
         names: of the columns.
         rows: cells, as text.
-        verdict: the column whose cells are verdicts, shown by word, sign and color.
+        verdict: the column whose cells are verdicts, a sign and a word, shown in color.
     """
     from rich.box import SIMPLE
     from rich.table import Table
@@ -108,19 +107,21 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
     for row in rows:
         cells = [Text(cell) for cell in row]
         if verdict is not None:
-            word = row[verdict]
-            cells[verdict] = Text(f"{_SYMBOLS[word]} {word}", style=_STYLES[word], no_wrap=True)
+            word = row[verdict].split()[-1]
+            cells[verdict] = Text(row[verdict], style=_STYLES[word], no_wrap=True)
         drawn.add_row(*cells)
     say(_rendered(drawn))
 
 
 def verdicts(findings: Iterable["Finding"]) -> None:
     """The table of verdicts."""
+    from thalweg.studies.claim import SYMBOLS
+
     rows = [
         (
             finding.verdict.claim.id,
             finding.verdict.claim.statement,
-            finding.verdict.outcome,
+            f"{SYMBOLS[finding.verdict.outcome]} {finding.verdict.outcome}",
             str(finding.verdict.interval),
             finding.verdict.claim.unit,
             str(finding.verdict.interval.n),

@@ -41,7 +41,7 @@ def _drawing(figure: Figure, name: str) -> Drawing:
     picture = element(
         "figure",
         f'<img alt="{text(figure.description)}" src="{_picture(untitled)}">',
-        element("div", class_="plot", role="img", aria_label=figure.description),
+        element("div", class_="plot", role="group", aria_label=figure.description),
         element("button", "Draw in 3-D", type="button", hidden=True) if spatial else "",
         element("figcaption", title, " " if title and figure.caption else "", text(figure.caption)),
         id=name,

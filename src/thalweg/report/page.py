@@ -8,11 +8,13 @@ from pathlib import Path
 
 from thalweg.report.figures import Drawing, drawing
 from thalweg.report.markup import element, embedded, number, text
-from thalweg.report.verdicts import SYMBOLS, badge, bar, spoken, table
+from thalweg.report.numbers import numbers
+from thalweg.report.verdicts import anchor, badge, bar, spoken, table
 from thalweg.results import Provenance, Reading, plotly
 from thalweg.results.atomic import explaining, replacing
 from thalweg.results.style import GRID, INK, MUTED, SERIES
 from thalweg.studies import Finding, StudyResult
+from thalweg.studies.claim import SYMBOLS
 
 TITLE = "Thalweg: what the experiments say"
 
@@ -77,8 +79,9 @@ def _header(results: Sequence[StudyResult]) -> str:
         f": {', '.join(counts)}." if counts else "."
     )
     lead = (
-        "Each verdict is computed from an interval and a rule fixed beforehand: a claim holds when its whole 95 % "
-        "interval is on the stated side, fails when the interval rules it out, and is undecided in between."
+        "Each verdict is computed from a 95 % interval and a rule fixed beforehand: a claim fails when the whole "
+        "interval is on the other side, or short of the smallest effect worth having; it holds when the whole interval "
+        "is on the stated side; and it is undecided in between."
     )
     return element("header", element("h1", text(TITLE)), element("p", text(tested), class_="lead"), element("p", lead))
 
@@ -93,12 +96,12 @@ def _contents(results: Sequence[StudyResult]) -> str:
                     "a",
                     text(f"{finding.verdict.claim.id} "),
                     badge(finding.verdict),
-                    href=f"#{finding.verdict.claim.id}",
+                    href=f"#{anchor(result, finding.verdict.claim)}",
                 ),
             )
             for finding in result.findings
         ]
-        link = element("a", text(result.title or result.study), href=f"#study-{result.study}")
+        link = element("a", text(result.title or result.study), href=f"#{_section(result)}")
         entries.append(element("li", link, element("ul", *claims)))
     verdicts = element("li", element("a", "All verdicts", href="#verdicts"))
     return element("nav", element("h2", "Contents"), element("ul", verdicts, *entries), aria_label="Contents")
@@ -110,7 +113,7 @@ def _verdicts(results: Sequence[StudyResult]) -> str:
 
 
 def _study(result: StudyResult, shown: list[Drawing]) -> str:
-    claims = [_claim(finding, shown) for finding in result.findings]
+    claims = [_claim(finding, anchor(result, finding.verdict.claim), shown) for finding in result.findings]
     parts = [element("h2", text(result.title or result.study))]
     command = result.provenance.command or f"thalweg study {result.study} --scale {result.scale} --seed {result.seed}"
     parts.append(
@@ -124,10 +127,14 @@ def _study(result: StudyResult, shown: list[Drawing]) -> str:
         fuller = element("code", text(command.replace("--scale quick", "--scale full")))
         parts.append(element("p", "Quick scale leaves some claims undecided; more seeds: ", fuller, class_="notice"))
     parts += [*claims, _provenance(result.provenance)]
-    return element("section", *parts, id=f"study-{result.study}", class_="study")
+    return element("section", *parts, id=_section(result), class_="study")
 
 
-def _claim(finding: Finding, shown: list[Drawing]) -> str:
+def _section(result: StudyResult) -> str:
+    return f"study-{result.study}-{result.scale}-{result.seed}"
+
+
+def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
     verdict, claim = finding.verdict, finding.verdict.claim
     facts = [("The lecture", claim.lecture)]
     facts += [("Corrected", claim.corrected)] if claim.corrected else []
@@ -136,39 +143,19 @@ def _claim(finding: Finding, shown: list[Drawing]) -> str:
     estimate = element("p", element("strong", text(spoken(verdict.interval))), " ", text(claim.unit))
     result = element("div", badge(verdict), bar(verdict), estimate, class_="result")
     sentences = [element("p", text(sentence)) for sentence in finding.sentences]
-    drawn = [drawing(figure, f"{claim.id}-figure-{i}") for i, figure in enumerate(finding.figures, start=1)]
+    drawn = [drawing(figure, f"{place}-figure-{i}") for i, figure in enumerate(finding.figures, start=1)]
     shown += drawn
     return element(
         "article",
-        element("h3", element("a", text(claim.id), href=f"#{claim.id}"), " ", text(claim.statement)),
+        element("h3", element("a", text(claim.id), href=f"#{place}"), " ", text(claim.statement)),
         result,
         *sentences,
         listed,
         *(one.html for one in drawn),
-        _numbers(finding),
+        numbers(verdict.numbers),
         *(_reading(reading) for reading in finding.readings),
-        id=claim.id,
+        id=place,
     )
-
-
-def _numbers(finding: Finding) -> str:
-    numbers = finding.verdict.numbers
-    if not numbers:
-        return ""
-    rows = [
-        element("tr", element("th", text(name), scope="row"), element("td", text(_value(value)), class_="numeric"))
-        for name, value in numbers.items()
-    ]
-    table = element("div", element("table", element("tbody", *rows)), class_="scroll")
-    return element("details", element("summary", "Numbers"), table)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        return "; ".join(f"{name}: {_value(item)}" for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_value, value))
-    return number(value)
 
 
 def _reading(reading: Reading) -> str:
@@ -183,7 +170,7 @@ def _reading(reading: Reading) -> str:
         "details",
         title,
         element("p", text(made or "No cost or sample recorded.")),
-        element("pre", text(reading.table())),
+        element("pre", text(reading.table()), tabindex="0", role="region", aria_label=f"Table of {reading.name}"),
     )
 
 

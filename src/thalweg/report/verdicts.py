@@ -5,9 +5,7 @@ from collections.abc import Iterable
 
 from thalweg.report.markup import element, number, text
 from thalweg.studies import Finding, Interval, StudyResult, Verdict
-from thalweg.studies.claim import Greater, Rule, Within
-
-SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+from thalweg.studies.claim import SYMBOLS, Claim, Greater, Rule, Within
 
 _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
 
@@ -26,7 +24,8 @@ def spoken(interval: Interval) -> str:
 def bar(verdict: Verdict) -> str:
     """The interval as a bar above a line, with a tick at each value where the verdict would change.
 
-    The side on which the claim holds is thick. An end at infinity is an arrow. "" when there is nothing to draw.
+    The side on which the claim holds is thick, and broken where the effect is too small to be worth having. An end
+    at infinity is an arrow. "" when there is nothing to draw.
     """
     interval, rule = verdict.interval, verdict.claim.rule
     if math.isnan(interval.estimate) or math.isnan(interval.low) or math.isnan(interval.high):
@@ -40,8 +39,9 @@ def bar(verdict: Verdict) -> str:
         share = (min(max(value, low), high) - low) / (high - low)
         return round(_MARGIN + share * (_WIDTH - 2 * _MARGIN), 1)
 
-    start, stop = _holding(rule, low, high)
-    parts = [_line(at(low), at(high), "axis"), _line(at(start), at(stop), "holding")]
+    holding, small = _holding(rule, low, high)
+    stretches = {"axis": (low, high), "holding": holding, "small": small}
+    parts = [_line(at(start), at(stop), kind) for kind, (start, stop) in stretches.items()]
     marks = sorted((at(landmark), number(landmark)) for landmark in rule.landmarks)
     for (x, label), anchor in zip(marks, _anchors([x for x, _ in marks]), strict=True):
         parts.append(f'<line class="landmark" x1="{x}" x2="{x}" y1="6" y2="30"/>')
@@ -59,17 +59,22 @@ def bar(verdict: Verdict) -> str:
 
 def table(results: Iterable[StudyResult]) -> str:
     """One row a claim, of all studies."""
-    names = ("Claim", "Statement", "Verdict", "Estimate [95 % interval]", "Unit", "n")
+    names = ("Claim", "Statement", "Verdict", "Estimate [95 % interval]", "Unit", "n", "Scale, seed")
     head = element("tr", *(element("th", name, scope="col") for name in names))
-    rows = [_row(finding) for result in results for finding in result.findings]
+    rows = [_row(result, finding) for result in results for finding in result.findings]
     caption = element("caption", "Every claim, and what its experiment says")
     return element("table", caption, element("thead", head), element("tbody", *rows))
 
 
-def _row(finding: Finding) -> str:
+def anchor(result: StudyResult, claim: Claim) -> str:
+    """The id of a claim on the page: another for each scale and seed it was tested at."""
+    return f"{claim.id}-{result.scale}-{result.seed}"
+
+
+def _row(result: StudyResult, finding: Finding) -> str:
     verdict = finding.verdict
     claim = verdict.claim
-    link = element("a", text(claim.id), href=f"#{claim.id}")
+    link = element("a", text(claim.id), href=f"#{anchor(result, claim)}")
     return element(
         "tr",
         element("th", link, scope="row"),
@@ -78,13 +83,17 @@ def _row(finding: Finding) -> str:
         element("td", text(spoken(verdict.interval)), class_="numeric"),
         element("td", text(claim.unit)),
         element("td", text(verdict.interval.n), class_="numeric"),
+        element("td", text(f"{result.scale}, {result.seed}")),
     )
 
 
-def _holding(rule: Rule, low: float, high: float) -> tuple[float, float]:
+def _holding(rule: Rule, low: float, high: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Between which values the claim holds, and between which of them the effect is too small."""
     if isinstance(rule, Within):
-        return rule.low, rule.high
-    return (rule.threshold, high) if isinstance(rule, Greater) else (low, rule.threshold)
+        return (rule.low, rule.high), (rule.low, rule.low)
+    worth = rule.threshold if rule.worth is None else rule.worth
+    holding = (worth, high) if isinstance(rule, Greater) else (low, worth)
+    return holding, (rule.threshold, worth)
 
 
 def _line(start: float, stop: float, kind: str) -> str:

@@ -12,6 +12,7 @@ from thalweg.errors import UsageError
 from thalweg.studies.interval import Interval
 
 Outcome = Literal["holds", "fails", "undecided"]
+SYMBOLS: dict[Outcome, str] = {"holds": "✓", "fails": "✗", "undecided": "?"}
 
 
 @dataclass(frozen=True)
