@@ -1,7 +1,7 @@
 """Verdicts to look at: a badge, an interval drawn against the rule's landmarks, the table of all of them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from thalweg.report.markup import element, number, text
 from thalweg.studies import Finding, Interval, StudyResult, Verdict
@@ -57,13 +57,14 @@ def bar(verdict: Verdict) -> str:
     )
 
 
-def table(results: Iterable[StudyResult]) -> str:
-    """One row a claim, of all studies."""
-    names = ("Claim", "Statement", "Verdict", "Estimate [95 % interval]", "Unit", "n", "Scale, seed")
+def table(results: Sequence[StudyResult]) -> str:
+    """One row a claim, of all studies; with scale and seed where they differ."""
+    several = len({(result.scale, result.seed) for result in results}) > 1
+    names = ("Claim", "Statement", "Verdict", "Estimate [95 % interval]", "Unit", "n", *(["Scale, seed"] * several))
     head = element("tr", *(element("th", name, scope="col") for name in names))
-    rows = [_row(result, finding) for result in results for finding in result.findings]
+    rows = [_row(result, finding, several=several) for result in results for finding in result.findings]
     caption = element("caption", "Every claim, and what its experiment says")
-    return element("table", caption, element("thead", head), element("tbody", *rows))
+    return element("table", caption, element("thead", head), element("tbody", *rows), class_="verdicts")
 
 
 def anchor(result: StudyResult, claim: Claim) -> str:
@@ -71,7 +72,7 @@ def anchor(result: StudyResult, claim: Claim) -> str:
     return f"{claim.id}-{result.scale}-{result.seed}"
 
 
-def _row(result: StudyResult, finding: Finding) -> str:
+def _row(result: StudyResult, finding: Finding, *, several: bool) -> str:
     verdict = finding.verdict
     claim = verdict.claim
     link = element("a", text(claim.id), href=f"#{anchor(result, claim)}")
@@ -83,7 +84,7 @@ def _row(result: StudyResult, finding: Finding) -> str:
         element("td", text(spoken(verdict.interval)), class_="numeric"),
         element("td", text(claim.unit)),
         element("td", text(verdict.interval.n), class_="numeric"),
-        element("td", text(f"{result.scale}, {result.seed}")),
+        element("td", text(f"{result.scale}, {result.seed}")) if several else "",
     )
 
 
