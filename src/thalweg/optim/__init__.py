@@ -11,10 +11,11 @@ from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
 from thalweg.optim.nadam import NAdam
 from thalweg.optim.rmsprop import RMSprop
-from thalweg.optim.rule import Rule, Values
+from thalweg.optim.rule import Rule
 from thalweg.optim.sam import SAM
 from thalweg.optim.sgd import SGD
 from thalweg.optim.updater import Updater
+from thalweg.optim.values import Values
 
 RULES: dict[str, type[Rule]] = {
     "sgd": SGD,

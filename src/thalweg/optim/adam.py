@@ -10,7 +10,8 @@ from torch import Tensor
 from thalweg.errors import check_choice
 from thalweg.optim.decay import shrinkage
 from thalweg.optim.passes import add_quotient, blend, shift
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.values import Values
 
 EPS = ("outside", "inside", "uncorrected")
 

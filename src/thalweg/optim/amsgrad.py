@@ -8,7 +8,8 @@ from torch import Tensor
 
 from thalweg.errors import check_choice
 from thalweg.optim.passes import add_quotient, blend, scale, shift
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.values import Values
 
 LARGEST = ("uncorrected", "corrected")
 

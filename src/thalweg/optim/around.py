@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.values import Values
 from thalweg.population import Layout
 from thalweg.sweep import plain, points_of
 

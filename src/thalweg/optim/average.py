@@ -7,7 +7,8 @@ from torch import Tensor
 
 from thalweg.optim.around import Around
 from thalweg.optim.passes import blend
-from thalweg.optim.rule import State, Swept, Values
+from thalweg.optim.rule import State, Swept
+from thalweg.optim.values import Values
 
 
 @dataclass(frozen=True)

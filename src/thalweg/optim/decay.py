@@ -3,27 +3,25 @@
 from torch import Tensor
 
 from thalweg.optim.passes import Hyper, axpy, scale
-from thalweg.optim.rule import Values
+from thalweg.optim.values import Values
 
 
 def decayed(convention: str, theta: Tensor, gradient: Tensor, h: Values, where: Tensor | None = None) -> None:
-    """Apply the decay to theta, or to the gradient, in place and before the step.
-
-    Args:
-        convention: one of the four.
-        theta, gradient: (members, parameters).
-        h: the step's values.
-        where: 1 for the parameters that decay and 0 for others, (parameters,); None: all do.
-    """
-    weight_decay = h.numbers.get("weight_decay", 0.0)
-    if not isinstance(weight_decay, Tensor) and weight_decay == 0:
+    """Apply the decay to theta, or to the gradient, in place and before the step (see `Rule.decayed`)."""
+    if not decays(h):
         return
     if convention == "l2":
-        axpy(gradient, weight_decay, theta if where is None else theta * where)
+        axpy(gradient, h.weight_decay, theta if where is None else theta * where)
     elif where is None:
         scale(theta, 1 - shrinkage(convention, h))
     else:
         axpy(theta, -shrinkage(convention, h), theta * where)
+
+
+def decays(h: Values) -> bool:
+    """Whether any member has weight decay."""
+    weight_decay = h.numbers.get("weight_decay", 0.0)
+    return isinstance(weight_decay, Tensor) or weight_decay != 0
 
 
 def shrinkage(convention: str, h: Values) -> Hyper:

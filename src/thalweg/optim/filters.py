@@ -8,7 +8,8 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice
 from thalweg.optim.around import Around
 from thalweg.optim.passes import axpy, blend
-from thalweg.optim.rule import State, Swept, Values
+from thalweg.optim.rule import State, Swept
+from thalweg.optim.values import Values
 from thalweg.population import Layout
 
 

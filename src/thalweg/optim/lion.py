@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.passes import axpy, blend
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.values import Values
 
 
 @dataclass(frozen=True)

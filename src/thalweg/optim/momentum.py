@@ -7,7 +7,8 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
 from thalweg.optim.passes import axpy, displaced, scale
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.values import Values
 
 FORMS = ("sum", "ema", "lr_inside")
 STARTS = ("zero", "first_gradient")

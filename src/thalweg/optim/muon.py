@@ -9,7 +9,9 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.adam import AdamW
 from thalweg.optim.passes import axpy, blend
-from thalweg.optim.rule import Rule, State, Swept, Values
+from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.values import Values
+from thalweg.population.layout import Entry
 
 SCALES = ("spectral", "rms")
 QUINTIC = (3.4445, -4.7750, 2.0315)  # maps singular values in [0.01, 1] into [0.68, 1.14] in five steps
@@ -57,7 +59,8 @@ class Muon(Rule):
     fallback: Rule = field(default_factory=lambda: AdamW(3e-4))  # type: ignore[misc]
     weight_decay: Swept = field(default=0.0, kw_only=True)
     decay: str = field(default="lr_coupled", kw_only=True)
-    matrix_kinds: ClassVar[tuple[str, ...]] = ("hidden",)
+    takes_tensors: ClassVar[bool] = True
+    matrix_slots: ClassVar[tuple[str, ...]] = ("matrix_momentum",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,10 +70,14 @@ class Muon(Rule):
             msg = f"Muon fallback must be elementwise with its gradient at theta; got {type(self.fallback).__name__}."
             raise UsageError(msg)
 
+    def take(self, entry: Entry) -> bool:
+        """Whether it is a hidden matrix."""
+        return entry.kind == "hidden" and entry.filters is not None
+
     @property
     def slots(self) -> tuple[str, ...]:  # type: ignore[override]
         """Its own momentum and what the fallback keeps."""
-        return ("matrix_momentum", *self.fallback.slots)
+        return (*self.matrix_slots, *self.fallback.slots)
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name, those of the fallback with its name in front."""

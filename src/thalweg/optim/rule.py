@@ -1,16 +1,16 @@
 """What an update rule is: hyper-parameters, and a formula over theta (members, parameters)."""
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
-from thalweg.optim.passes import Hyper
-from thalweg.population.layout import KINDS
+from thalweg.optim.decay import decayed
+from thalweg.optim.values import Values
+from thalweg.population.layout import KINDS, Entry
 from thalweg.sweep import Sweep, plain, points_of
 
 Swept = float | Sweep
@@ -20,54 +20,12 @@ DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 
 
 @dataclass(frozen=True)
-class Values:
-    """The hyper-parameters of one step, by name: floats, or columns (members, 1) of float64 on the CPU.
-
-    `lr` is the scheduled rate; `schedule` the multiplier in it; `step` counts from 1.
-    """
-
-    numbers: dict[str, Hyper]
-    step: int
-
-    def __getattr__(self, name: str) -> Hyper:
-        try:
-            return self.numbers[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def rows(self, rows: slice) -> "Values":
-        """The values of these members."""
-        if self.shared:
-            return self
-        chosen = {name: value[rows] if isinstance(value, Tensor) else value for name, value in self.numbers.items()}
-        return Values(chosen, self.step)
-
-    def each(self, members: int) -> "Iterator[Values]":
-        """The values of one member after the other, as floats."""
-        if self.shared:
-            return itertools.repeat(self, members)
-        columns = {name: value.flatten().tolist() for name, value in self.numbers.items() if isinstance(value, Tensor)}
-        rows = zip(*columns.values(), strict=True)
-        return (Values(self.numbers | dict(zip(columns, row, strict=True)), self.step) for row in rows)
-
-    def under(self, name: str) -> "Values":
-        """The values of an inner rule, which are here with its name and a point in front."""
-        prefix = f"{name}."
-        inner = {key.removeprefix(prefix): value for key, value in self.numbers.items() if key.startswith(prefix)}
-        return Values(inner | {"schedule": self.numbers["schedule"]}, self.step)
-
-    @property
-    def shared(self) -> bool:
-        """Whether all members have the same values."""
-        return not any(isinstance(value, Tensor) for value in self.numbers.values())
-
-
-@dataclass(frozen=True)
 class Rule:
     """An update rule: its hyper-parameters as fields, its formula as `update`.
 
     The formula never mixes members. It is elementwise, so that it can be applied to any block of theta, but for
-    rules with `matrix_kinds`, which take whole tensors.
+    rules that `take` whole tensors. What a rule remembers are matrices with one row a member: `slots` of theta's
+    shape, `factors` of each whole tensor, and `tallies`, one number each.
 
     Every rule knows weight decay, by one of four conventions that differ by factors of thousands:
 
@@ -87,9 +45,11 @@ class Rule:
     decay: str = field(default="l2", kw_only=True)
     decay_on: tuple[str, ...] | None = field(default=None, kw_only=True)
     slots: ClassVar[tuple[str, ...]] = ()
+    tallies: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
-    matrix_kinds: ClassVar[tuple[str, ...]] = ()
+    takes_tensors: ClassVar[bool] = False
+    matrix_slots: ClassVar[tuple[str, ...]] = ()
     fallback: ClassVar["Rule | None"] = None
 
     def __post_init__(self) -> None:
@@ -121,12 +81,31 @@ class Rule:
         """
         raise NotImplementedError
 
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
-        """One step in place of one tensor: everything is (members, rows, columns), the gradient is consumed.
+    def take(self, entry: Entry) -> bool:
+        """Whether a tensor is updated whole; only asked of rules with `takes_tensors`."""
+        raise NotImplementedError
 
-        Only rules with `matrix_kinds`, for tensors of those kinds; all others follow their `fallback`.
+    def factors(self, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of what is kept, by name, for a tensor (rows, columns) that is updated whole."""
+        return {}
+
+    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
+        """One step in place of one tensor: theta is (members, rows, columns), the gradient is consumed.
+
+        A vector is one row. The state holds its `matrix_slots`, of theta's shape, and its `factors`, members in front.
+        Tensors that the rule does not take follow its `fallback`.
         """
         raise NotImplementedError
+
+    def decayed(self, theta: Tensor, gradient: Tensor, state: State, h: Values, where: Tensor | None) -> None:
+        """Weight decay by the convention `decay`, in place, ahead of the step.
+
+        `where` (parameters,) is 1 for the parameters that decay and 0 for others; None: all do.
+        """
+        decayed(self.decay, theta, gradient, h, where)
+
+    def advance(self, state: State, h: Values) -> None:
+        """Change the tallies, (members, 1) of float64 on the CPU, once a step and after it."""
 
     def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
         """Where the gradient is taken, written to `out`; only rules with `looks_ahead` have such a point."""

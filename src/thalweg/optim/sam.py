@@ -9,7 +9,8 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.optim.around import Around
 from thalweg.optim.passes import displaced
-from thalweg.optim.rule import Swept, Values
+from thalweg.optim.rule import Swept
+from thalweg.optim.values import Values
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from thalweg.optim.passes import axpy
-from thalweg.optim.rule import Rule, State, Values
+from thalweg.optim.rule import Rule, State
+from thalweg.optim.values import Values
 
 
 @dataclass(frozen=True)

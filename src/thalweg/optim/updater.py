@@ -15,8 +15,8 @@ from torch import Tensor
 
 from thalweg.errors import UsageError
 from thalweg.optim.around import Around, unwrapped
-from thalweg.optim.decay import decayed
-from thalweg.optim.rule import Rule, State, Values
+from thalweg.optim.rule import Rule, State
+from thalweg.optim.values import Values
 from thalweg.population import Layout
 from thalweg.population.layout import Entry
 
@@ -58,10 +58,10 @@ class Updater:
     Args:
         rule: the rule, or what is around it, with numbers or sweeps as fields.
         theta: the population's parameters, changed by `step`.
-        state: the rule's matrices, by slot; zeros by default.
+        state: what the rule remembers, by name; zeros by default (see `new_state`).
         layout: of theta, for what depends on tensors.
 
-    Memory: one matrix of theta's size a slot, and one scratch block.
+    Memory: one matrix of theta's size a slot, the rule's factors, and one scratch block.
     """
 
     def __init__(
@@ -75,11 +75,11 @@ class Updater:
         self.ascent = next((layer for layer in self.around if layer.ascends), None)
         self.theta = theta
         self.layout = layout
-        self.state = dict(state) if state is not None else {slot: torch.zeros_like(theta) for slot in rule.slots}
+        self.state = dict(state) if state is not None else new_state(rule, theta, layout)
         self.elementwise = self.rule.fallback or self.rule
         self.fused = self.rule.fused and theta.shape[1] >= _WIDE and self.rule.decay_on is None
         whole, between = _parted(self.rule, layout, theta.shape[1])
-        self.matrices = [self._matrix(entry) for entry in whole]
+        self.matrices = list(self._matrices(whole))
         self.scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
         self.blocks = [self._block(rows, part) for columns in between for rows, part in _blocks(len(theta), columns)]
         self._rows = theta.unbind(), {slot: matrix.unbind() for slot, matrix in self.state.items()}
@@ -87,15 +87,21 @@ class Updater:
     def _block(self, rows: slice, columns: slice) -> Block:
         theta = self.theta[rows, columns]
         state = {slot: self.state[slot][rows, columns] for slot in self.elementwise.slots}
+        state |= {tally: self.state[tally][rows] for tally in self.elementwise.tallies}
         where = _decaying(self.elementwise, self.layout, theta, columns)
         return Block(rows, columns, theta, state, self.scratch[: theta.numel()].view_as(theta), where)
 
-    def _matrix(self, entry: Entry) -> Matrix:
-        shape = (len(self.theta), entry.shape[0], entry.size // entry.shape[0])
-        own = [slot for slot in self.rule.slots if slot not in self.elementwise.slots]
-        state = {slot: self.state[slot][:, entry.columns].view(shape) for slot in own}
-        where = _decaying(self.rule, self.layout, self.theta, entry.columns)
-        return Matrix(entry.columns, self.theta[:, entry.columns].view(shape), state, where)
+    def _matrices(self, whole: list[Entry]) -> Iterator[Matrix]:
+        starts: dict[str, int] = {}
+        for entry in whole:
+            shape = (len(self.theta), *_as_matrix(entry))
+            state = {slot: self.state[slot][:, entry.columns].view(shape) for slot in self.rule.matrix_slots}
+            for name, size in self.rule.factors(*_as_matrix(entry)).items():
+                start = starts.get(name, 0)
+                starts[name] = start + math.prod(size)
+                state[name] = self.state[name][:, start : starts[name]].view(len(self.theta), *size)
+            where = _decaying(self.rule, self.layout, self.theta, entry.columns)
+            yield Matrix(entry.columns, self.theta[:, entry.columns].view(shape), state, where)
 
     def look_ahead(self, h: Values, out: Float[Tensor, "members parameters"]) -> None:
         """Write the point at which the coming step wants its gradient."""
@@ -122,6 +128,10 @@ class Updater:
             self._step_block(block, gradient[block.rows, block.columns], inner.rows(block.rows), alive)
         for matrix in self.matrices:
             self._step_matrix(matrix, gradient[:, matrix.columns], h, alive)
+        if self.elementwise.tallies:
+            tallies = {name: self.state[name] for name in self.elementwise.tallies}
+            with _keeping(tallies.values(), None if alive is None else ~alive.cpu()):
+                self.elementwise.advance(tallies, inner)
 
     def _step_rows(self, members: list[int], gradients: tuple[Tensor, ...], h: Values) -> None:
         """One call of the kernel for all of these members, or one each where they have values of their own."""
@@ -134,13 +144,14 @@ class Updater:
                 self.rule.update_fused([thetas[row] for row in rows], slopes, chosen, each[rows[0]])
 
     def _step_block(self, block: Block, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
-        with _keeping((block.theta, *block.state.values()), None if alive is None else ~alive[block.rows]):
-            decayed(self.elementwise.decay, block.theta, gradient, h, block.where)
+        kept = (block.theta, *(block.state[slot] for slot in self.elementwise.slots))
+        with _keeping(kept, None if alive is None else ~alive[block.rows]):
+            self.elementwise.decayed(block.theta, gradient, block.state, h, block.where)
             self.elementwise.update(block.theta, gradient, block.state, h, block.scratch)
 
     def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
         with _keeping((matrix.theta, *matrix.state.values()), None if alive is None else ~alive):
-            decayed(self.rule.decay, self.theta[:, matrix.columns], gradient, h, matrix.where)
+            self.rule.decayed(self.theta[:, matrix.columns], gradient, matrix.state, h, matrix.where)
             self.rule.update_matrix(matrix.theta, gradient.view(matrix.theta.shape), matrix.state, h)
 
 
@@ -153,11 +164,29 @@ def _keeping(matrices: Iterable[Tensor], dead: Tensor | None) -> Iterator[None]:
         matrix[dead] = before
 
 
+def new_state(rule: Rule | Around, theta: Tensor, layout: Layout | None) -> dict[str, Tensor]:
+    """What a rule and all around it remember before the first step, zeros: one row a member each."""
+    _, inner = unwrapped(rule)
+    state = {slot: torch.zeros_like(theta) for slot in rule.slots}
+    for entry in _parted(inner, layout, theta.shape[1])[0]:
+        for name, size in inner.factors(*_as_matrix(entry)).items():
+            before = state.get(name, theta.new_zeros(len(theta), 0))
+            state[name] = torch.cat([before, theta.new_zeros(len(theta), math.prod(size))], dim=1)
+    tallies = (inner.fallback or inner).tallies
+    return state | {name: torch.zeros(len(theta), 1, dtype=torch.float64) for name in tallies}
+
+
+def _as_matrix(entry: Entry) -> tuple[int, int]:
+    """Rows and columns of a tensor: its filters and all of each; a vector is one row."""
+    rows = entry.filters or 1
+    return rows, entry.size // rows
+
+
 def _parted(rule: Rule, layout: Layout | None, parameters: int) -> tuple[list[Entry], list[slice]]:
     """The tensors that the rule takes whole, and the columns between them."""
-    if rule.fallback is None:
+    if not rule.takes_tensors:
         return [], [slice(0, parameters)]
-    whole = [entry for entry in _needed(rule, layout) if entry.kind in rule.matrix_kinds and entry.filters is not None]
+    whole = [entry for entry in _needed(rule, layout) if rule.take(entry)]
     edges = [0, *(edge for entry in whole for edge in (entry.columns.start, entry.columns.stop)), parameters]
     between = [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
     return whole, between

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.errors import StorageError
+from thalweg.optim.updater import new_state
 from thalweg.population import Population, Problem
 from thalweg.results.statefile import misfits
 from thalweg.training.recipe import Recipe
@@ -21,7 +22,7 @@ class State:
         step: updates done.
         theta: (members, parameters).
         buffers: the population's other tensors by name, members in front.
-        slots: the rule's matrices by name, of theta's shape.
+        slots: what the rule remembers by name, one row a member (see `optim.updater.new_state`).
         diverged_at: the step whose loss, gradient or result was not finite, -1 while there was none.
         metrics: by name (evaluations, members); NaN where not evaluated yet.
         batch_loss: the loss of every step's batch before its update: (steps, members).
@@ -32,7 +33,7 @@ class State:
     step: int
     theta: Float[Tensor, "members parameters"]
     buffers: dict[str, Tensor]
-    slots: dict[str, Float[Tensor, "members parameters"]]
+    slots: dict[str, Float[Tensor, "members _"]]
     diverged_at: Int64[Tensor, " members"]
     metrics: dict[str, Float[Tensor, "evaluations members"]]
     batch_loss: Float[Tensor, "steps members"]
@@ -81,7 +82,7 @@ def beginning(problem: Problem, recipe: Recipe, population: Population) -> State
         step=0,
         theta=theta,
         buffers=dict(population.buffers),
-        slots={slot: torch.zeros_like(theta) for slot in recipe.optimizer.slots},
+        slots=new_state(recipe.optimizer, theta, problem.layout),
         diverged_at=torch.full((members,), -1, device=theta.device),
         metrics={
             f"{split}_{name}": torch.full(evaluations, torch.nan, dtype=torch.float64)

@@ -1,0 +1,52 @@
+"""The hyper-parameters of one step, for all members."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from thalweg.optim.passes import Hyper
+
+
+@dataclass(frozen=True)
+class Values:
+    """The hyper-parameters of one step, by name: floats, or columns (members, 1) of float64 on the CPU.
+
+    `lr` is the scheduled rate; `schedule` the multiplier in it; `step` counts from 1.
+    """
+
+    numbers: dict[str, Hyper]
+    step: int
+
+    def __getattr__(self, name: str) -> Hyper:
+        try:
+            return self.numbers[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def rows(self, rows: slice) -> "Values":
+        """The values of these members."""
+        if self.shared:
+            return self
+        chosen = {name: value[rows] if isinstance(value, Tensor) else value for name, value in self.numbers.items()}
+        return Values(chosen, self.step)
+
+    def each(self, members: int) -> "Iterator[Values]":
+        """The values of one member after the other, as floats."""
+        if self.shared:
+            return itertools.repeat(self, members)
+        columns = {name: value.flatten().tolist() for name, value in self.numbers.items() if isinstance(value, Tensor)}
+        rows = zip(*columns.values(), strict=True)
+        return (Values(self.numbers | dict(zip(columns, row, strict=True)), self.step) for row in rows)
+
+    def under(self, name: str) -> "Values":
+        """The values of an inner rule, which are here with its name and a point in front."""
+        prefix = f"{name}."
+        inner = {key.removeprefix(prefix): value for key, value in self.numbers.items() if key.startswith(prefix)}
+        return Values(inner | {"schedule": self.numbers["schedule"]}, self.step)
+
+    @property
+    def shared(self) -> bool:
+        """Whether all members have the same values."""
+        return not any(isinstance(value, Tensor) for value in self.numbers.values())
