@@ -39,7 +39,21 @@ class Train:
     hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
     """Widths of the hidden layers of an mlp; 128 128 when not given."""
     optimizer: Literal[
-        "sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw", "amsgrad", "nadam", "adagrad", "lion", "muon"
+        "sgd",
+        "momentum",
+        "nesterov",
+        "rmsprop",
+        "adam",
+        "adamw",
+        "amsgrad",
+        "nadam",
+        "adagrad",
+        "lion",
+        "muon",
+        "soap",
+        "adafactor",
+        "schedule-free-sgd",
+        "schedule-free-adamw",
     ] = "adamw"
     """The update rule."""
     lr: tuple[float, ...] = (1e-3,)

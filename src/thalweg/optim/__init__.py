@@ -1,5 +1,6 @@
 """Update rules: short formulas over theta (members, parameters)."""
 
+from thalweg.optim.adafactor import Adafactor
 from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
@@ -13,7 +14,9 @@ from thalweg.optim.nadam import NAdam
 from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule
 from thalweg.optim.sam import SAM
+from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from thalweg.optim.sgd import SGD
+from thalweg.optim.soap import SOAP
 from thalweg.optim.updater import Updater
 from thalweg.optim.values import Values
 
@@ -29,13 +32,19 @@ RULES: dict[str, type[Rule]] = {
     "adagrad": Adagrad,
     "lion": Lion,
     "muon": Muon,
+    "soap": SOAP,
+    "adafactor": Adafactor,
+    "schedule-free-sgd": ScheduleFreeSGD,
+    "schedule-free-adamw": ScheduleFreeAdamW,
 }
 
 __all__ = [
     "RULES",
     "SAM",
     "SGD",
+    "SOAP",
     "AMSGrad",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -51,6 +60,8 @@ __all__ = [
     "Orthogonal",
     "RMSprop",
     "Rule",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
     "Updater",
     "Values",
 ]

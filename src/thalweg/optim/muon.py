@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import check_choice
 from thalweg.optim.adam import AdamW
 from thalweg.optim.passes import axpy, blend
-from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.rule import Rule, State, Swept, check_fallback
 from thalweg.optim.values import Values
 from thalweg.population.layout import Entry
 
@@ -65,10 +65,7 @@ class Muon(Rule):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("Muon scale", self.scale, SCALES)
-        check_type("Muon fallback", self.fallback, Rule, "a rule such as optim.AdamW(lr=3e-4)")
-        if self.fallback.fallback is not None or self.fallback.looks_ahead:
-            msg = f"Muon fallback must be elementwise with its gradient at theta; got {type(self.fallback).__name__}."
-            raise UsageError(msg)
+        check_fallback("Muon", self.fallback)
 
     def take(self, entry: Entry) -> bool:
         """Whether it is a hidden matrix."""
@@ -87,10 +84,8 @@ class Muon(Rule):
     def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
         """One step in place of one tensor, (members, rows, columns)."""
         momentum = state["matrix_momentum"]
-        beta = h.beta.unsqueeze(2) if isinstance(h.beta, Tensor) else h.beta
-        lr = h.lr.unsqueeze(2) if isinstance(h.lr, Tensor) else h.lr
-        blend(momentum, 1 - beta, gradient)
-        direction = blend(gradient, beta, momentum) if self.nesterov else momentum
+        blend(momentum, 1 - h.beta, gradient)
+        direction = blend(gradient, h.beta, momentum) if self.nesterov else momentum
         rows, columns = theta.shape[1:]
         size = max(1.0, rows / columns) ** 0.5 if self.scale == "spectral" else 0.2 * max(rows, columns) ** 0.5
-        axpy(theta, -lr * size, orthogonalized(direction))
+        axpy(theta, -h.lr * size, orthogonalized(direction))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from thalweg.errors import UsageError, check_choice
+from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
 from thalweg.optim.values import Values
 from thalweg.population.layout import KINDS, Entry
@@ -15,7 +15,7 @@ from thalweg.sweep import Sweep, plain, points_of
 
 Swept = float | Sweep
 State = Mapping[str, Tensor]
-_FRACTIONS = ("beta", "beta1", "beta2", "alpha")  # from 0 up to 1, unlike other hyper-parameters
+_FRACTIONS = ("beta", "beta1", "beta2", "beta_shampoo", "alpha")  # from 0 up to 1, unlike other hyper-parameters
 DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 
 
@@ -117,3 +117,11 @@ class Rule:
 
     def _numeric(self) -> list[str]:
         return [one.name for one in fields(self) if one.type in (Swept, float)]
+
+
+def check_fallback(name: str, fallback: Rule) -> None:
+    """Raise UsageError unless a rule can be the fallback of the rule `name`."""
+    check_type(f"{name} fallback", fallback, Rule, "a rule such as optim.AdamW(lr=3e-4)")
+    if fallback.takes_tensors or fallback.looks_ahead:
+        msg = f"{name} fallback must be elementwise with its gradient at theta; got {type(fallback).__name__}."
+        raise UsageError(msg)

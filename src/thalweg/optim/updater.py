@@ -150,9 +150,11 @@ class Updater:
             self.elementwise.update(block.theta, gradient, block.state, h, block.scratch)
 
     def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+        if alive is not None:
+            gradient[~alive] = 0  # eigendecompositions refuse what is not finite
         with _keeping((matrix.theta, *matrix.state.values()), None if alive is None else ~alive):
             self.rule.decayed(self.theta[:, matrix.columns], gradient, matrix.state, h, matrix.where)
-            self.rule.update_matrix(matrix.theta, gradient.view(matrix.theta.shape), matrix.state, h)
+            self.rule.update_matrix(matrix.theta, gradient.view(matrix.theta.shape), matrix.state, h.for_matrices)
 
 
 @contextlib.contextmanager

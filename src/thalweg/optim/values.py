@@ -47,6 +47,14 @@ class Values:
         return Values(inner | {"schedule": self.numbers["schedule"]}, self.step)
 
     @property
+    def for_matrices(self) -> "Values":
+        """The same with columns (members, 1, 1), for tensors (members, rows, columns)."""
+        if self.shared:
+            return self
+        deeper = {n: value.unsqueeze(2) if isinstance(value, Tensor) else value for n, value in self.numbers.items()}
+        return Values(deeper, self.step)
+
+    @property
     def shared(self) -> bool:
         """Whether all members have the same values."""
         return not any(isinstance(value, Tensor) for value in self.numbers.values())
