@@ -40,7 +40,7 @@ class Adafactor(Rule):
 
     def factors(self, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
         """Means of the squared gradient over rows and columns, and the size of theta before it decayed."""
-        kept = {"column_moment": (1, columns), "size": (1, 1)}
+        kept: dict[str, tuple[int, ...]] = {"column_moment": (1, columns), "size": (1, 1)}
         return kept if rows == 1 else kept | {"row_moment": (rows, 1)}
 
     def decayed(self, theta: Tensor, gradient: Tensor, state: State, h: Values, where: Tensor | None) -> None:
