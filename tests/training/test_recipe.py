@@ -9,7 +9,7 @@ import torch
 
 from thalweg import optim, sweep
 from thalweg.errors import UsageError
-from thalweg.schedules import Constant, Cosine, Warmup
+from thalweg.schedules import Constant, Cosine, Linear, OneCycleMomentum, Scheduled, Warmup
 from thalweg.training import Recipe, Unfolded
 
 SGD = optim.SGD(0.1)
@@ -142,6 +142,47 @@ def test_schedules_within_schedules_may_be_swept() -> None:
         wanted = [0.5 * float(one(step, 10)) for one in alone]
         got = torch.as_tensor(unfolded.at(step).lr, dtype=torch.float64).expand(4, 1).flatten()
         np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-14, atol=1e-16)
+
+
+def test_any_number_may_follow_a_schedule_of_its_own() -> None:
+    rates, rises = sweep.values([0.1, 0.2], axis="it"), sweep.values([0.3, 0.5], axis="it")
+    rule = optim.AdamW(rates, Scheduled(0.95, OneCycleMomentum(rises)), weight_decay=Scheduled(0.5, Cosine()))
+    unfolded = Unfolded(Recipe(rule, 100, schedule=Warmup(10)), [0])
+    assert unfolded.axes["beta1.schedule.rise"].tolist() == [0.3, 0.5]
+    for step in (1, 5, 30, 77, 100):
+        h = unfolded.at(step)
+        beta = [0.95 * OneCycleMomentum(rise)(step, 100) for rise in (0.3, 0.5)]
+        np.testing.assert_allclose(np.ravel(h.beta1) * np.ones(2), beta, rtol=1e-12)
+        np.testing.assert_allclose(np.ravel(h.lr), np.array([0.1, 0.2]) * min(1, step / 10), rtol=1e-12)
+        assert h.weight_decay == pytest.approx(0.5 * Cosine()(step, 100))
+        assert (h.beta2, h.eps) == (0.999, 1e-8)
+
+
+def test_a_scheduled_rate_follows_the_recipes_schedule_as_well() -> None:
+    unfolded = Unfolded(Recipe(optim.SGD(Scheduled(0.5, Cosine())), 100, schedule=Warmup(10)), [0])
+    for step in (1, 9, 50):
+        assert unfolded.at(step).lr == pytest.approx(0.5 * Cosine()(step, 100) * min(1, step / 10))
+
+
+def test_around_a_rule_numbers_follow_schedules_too() -> None:
+    rule = optim.SAM(optim.Muon(fallback=optim.AdamW(1e-3, Scheduled(0.9, Linear(1, 0.5)))), Scheduled(0.1, Cosine()))
+    h = Unfolded(Recipe(rule, 10), [0]).at(10)
+    assert h.numbers["rho"] == pytest.approx(0.0)
+    assert h.numbers["fallback.beta1"] == pytest.approx(0.45)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"),
+    [
+        (lambda: optim.Adam(1e-3, Scheduled(0.9, Linear(1, 1.2))), r"beta1 must lie in \[0, 1\).*to 1.0008 at step 56"),
+        (lambda: optim.Adam(1e-3, Scheduled(1.5, Cosine())), "Adam beta1 must lie in"),
+        (lambda: optim.Adam(1e-3, Scheduled("0.9", Cosine())), "Scheduled value must be a number"),
+        (lambda: optim.Adam(1e-3, Scheduled(0.9, 3)), "Scheduled schedule must be a schedule such as"),
+    ],
+)
+def test_a_schedule_that_leads_out_of_range_is_found_before_the_first_step(rule: Any, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Unfolded(Recipe(rule(), 100), [0])
 
 
 def test_a_description_tells_recipes_apart_and_not_their_making() -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.rule import Rule, State, Swept, unscheduled
 from thalweg.optim.values import Values
 from thalweg.population import Layout
 from thalweg.sweep import plain, points_of
@@ -34,7 +34,7 @@ class Around:
         check_type(f"{type(self).__name__} rule", self.rule, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
         for name in self._own():
             object.__setattr__(self, name, plain(getattr(self, name)))
-            points_of(f"{type(self).__name__} {name}", getattr(self, name))
+            points_of(f"{type(self).__name__} {name}", unscheduled(getattr(self, name)))
         twice = {*self._own(), *self.own_slots} & {*self.rule.hyper_parameters(), *self.rule.slots}
         if twice:
             msg = f"{type(self).__name__} is around a rule that has {', '.join(sorted(twice))} too; put one there only."

@@ -11,9 +11,10 @@ from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
 from thalweg.optim.values import Values
 from thalweg.population.layout import KINDS, Entry
+from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, plain, points_of
 
-Swept = float | Sweep
+Swept = float | Sweep | Scheduled
 State = Mapping[str, Tensor]
 _FRACTIONS = ("beta", "beta1", "beta2", "beta_shampoo", "alpha")  # from 0 up to 1, unlike other hyper-parameters
 DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
@@ -37,7 +38,8 @@ class Rule:
     `decay_on` names the kinds of tensors that decay (see `Layout`), such as ("embedding", "hidden", "output")
     to leave biases and normalization layers alone, as is usual for transformers; None: all decay.
 
-    A list in place of a number means one value a configuration: all lists of a rule go together.
+    A list in place of a number means one value a configuration: all lists of a rule go together. A
+    `schedules.Scheduled` number follows a schedule of its own.
     """
 
     lr: Swept
@@ -61,8 +63,8 @@ class Rule:
         check_choice(f"{type(self).__name__} decay", self.decay, DECAYS)
         for name in self._numeric():
             object.__setattr__(self, name, plain(getattr(self, name)))
-            low, high = (0, 1) if name in _FRACTIONS else (0, math.inf)
-            for point in points_of(f"{type(self).__name__} {name}", getattr(self, name)):
+            low, high = bounds(name)
+            for point in points_of(f"{type(self).__name__} {name}", unscheduled(getattr(self, name))):
                 if not low <= point < high:
                     bound = f"lie in [{low}, {high})" if name in _FRACTIONS else "be finite and not negative"
                     msg = f"{type(self).__name__} {name} must {bound}; got {point:g}."
@@ -117,6 +119,16 @@ class Rule:
 
     def _numeric(self) -> list[str]:
         return [one.name for one in fields(self) if one.type in (Swept, float)]
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """From which value up to below which one a hyper-parameter of this name may go."""
+    return (0, 1) if name.split(".")[-1] in _FRACTIONS else (0, math.inf)
+
+
+def unscheduled(value: Any) -> Any:
+    """A hyper-parameter without the schedule it follows, if it follows one."""
+    return value.value if isinstance(value, Scheduled) else value
 
 
 def check_fallback(name: str, fallback: Rule) -> None:

@@ -16,8 +16,9 @@ from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.interrupt import deferred
-from thalweg.training.recipe import Recipe, Unfolded
+from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
+from thalweg.training.unfolded import Unfolded
 
 
 @dataclass(frozen=True)

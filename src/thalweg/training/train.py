@@ -25,9 +25,10 @@ from thalweg.sweep import plain
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
 from thalweg.training.loop import Loop, starting
-from thalweg.training.recipe import Recipe, Unfolded
+from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
 from thalweg.training.state import beginning
+from thalweg.training.unfolded import Unfolded
 
 
 def train(
