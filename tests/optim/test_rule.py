@@ -330,4 +330,4 @@ def test_every_rule_is_listed_under_its_name() -> None:
     assert all(rule.__name__.lower() == name.replace("-", "") for name, rule in optim.RULES.items())
     assert set(optim.RULES.values()) == {
         rule for rule in vars(optim).values() if isinstance(rule, type) and issubclass(rule, optim.Rule)
-    } - {optim.Rule}
+    } - {optim.Rule, optim.Torch}

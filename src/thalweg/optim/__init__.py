@@ -7,6 +7,7 @@ from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.around import Around
 from thalweg.optim.average import Averaged
 from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
+from thalweg.optim.foreign import Torch
 from thalweg.optim.lion import Lion
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
@@ -62,6 +63,7 @@ __all__ = [
     "Rule",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Torch",
     "Updater",
     "Values",
 ]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError
 from thalweg.optim.around import Around, unwrapped
+from thalweg.optim.foreign import Foreign, Torch, kept
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.values import Values
 from thalweg.population import Layout
@@ -78,6 +79,9 @@ class Updater:
         self.state = dict(state) if state is not None else new_state(rule, theta, layout)
         self.elementwise = self.rule.fallback or self.rule
         self.fused = self.rule.fused and theta.shape[1] >= _WIDE and self.rule.decay_on is None
+        self.foreign = (
+            Foreign(self.rule, theta, self.state, _needed(self.rule, layout)) if isinstance(self.rule, Torch) else None
+        )
         whole, between = _parted(self.rule, layout, theta.shape[1])
         self.matrices = list(self._matrices(whole))
         self.scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
@@ -119,9 +123,13 @@ class Updater:
                 layer.after(self.theta, self.state, h)
 
     def _step(self, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+        living = list(range(len(self.theta))) if alive is None else alive.nonzero().flatten().tolist()
         if self.fused:
-            living = list(range(len(self.theta))) if alive is None else alive.nonzero().flatten().tolist()
             self._step_rows(living, gradient.unbind(), h)
+            return
+        if self.foreign is not None:
+            self._decay_rows(gradient, h, alive)
+            self.foreign.step(living, gradient, h)
             return
         inner = h if self.rule.fallback is None else h.under("fallback")
         for block in self.blocks:
@@ -132,6 +140,13 @@ class Updater:
             tallies = {name: self.state[name] for name in self.elementwise.tallies}
             with _keeping(tallies.values(), None if alive is None else ~alive.cpu()):
                 self.elementwise.advance(tallies, inner)
+
+    def _decay_rows(self, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+        """Weight decay of the rule's own, ahead of an optimizer's step."""
+        with _keeping([self.theta], None if alive is None else ~alive):
+            for block in self.blocks:
+                slope = gradient[block.rows, block.columns]
+                self.rule.decayed(block.theta, slope, block.state, h.rows(block.rows), block.where)
 
     def _step_rows(self, members: list[int], gradients: tuple[Tensor, ...], h: Values) -> None:
         """One call of the kernel for all of these members, or one each where they have values of their own."""
@@ -174,6 +189,12 @@ def new_state(rule: Rule | Around, theta: Tensor, layout: Layout | None) -> dict
         for name, size in inner.factors(*_as_matrix(entry)).items():
             before = state.get(name, theta.new_zeros(len(theta), 0))
             state[name] = torch.cat([before, theta.new_zeros(len(theta), math.prod(size))], dim=1)
+    if isinstance(inner, Torch):
+        _, widths = kept(inner, _needed(inner, layout), theta.dtype)
+        state |= {
+            name: torch.zeros(len(theta), width, dtype=dtype, device=theta.device)
+            for name, (width, dtype) in widths.items()
+        }
     tallies = (inner.fallback or inner).tallies
     return state | {name: torch.zeros(len(theta), 1, dtype=torch.float64) for name in tallies}
 

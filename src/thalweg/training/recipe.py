@@ -112,6 +112,6 @@ class Recipe:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {"is": type(value).__name__} | {
-            f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)
+            f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr
         }
     return list(value) if isinstance(value, tuple) else value
