@@ -1,4 +1,5 @@
 import json
+import typing
 
 import pytest
 
@@ -71,11 +72,21 @@ def test_an_impossible_recipe_is_wrong_use(arguments, words, capsys):
 
 
 def test_the_options_are_those_there_are():
-    import typing
-
     hints = typing.get_type_hints(Train)
     assert set(typing.get_args(hints["optimizer"])) == set(RULES)
     assert set(typing.get_args(hints["data"])) == set(NETS)
+
+
+@pytest.mark.parametrize("schedule", typing.get_args(typing.get_type_hints(Train)["schedule"]))
+def test_every_schedule_ends_as_low_as_it_should(schedule):
+    warmup = 0 if schedule in ("constant", "one-cycle") else 10
+    made = Train(schedule=schedule, steps=100, warmup=warmup)._schedule()
+    values = [float(made(step, 100)) for step in range(1, 101)]
+    assert max(values) == pytest.approx(1)
+    falls = schedule in ("cosine", "linear", "wsd", "one-cycle")
+    assert (values[-1] < 0.06) == falls or schedule == "restarts"
+    if warmup:
+        assert values[4] == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize(("data", "net"), [(data, net) for data, nets in NETS.items() for net in nets])

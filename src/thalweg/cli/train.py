@@ -60,8 +60,10 @@ class Train:
     """One or more learning rates."""
     decay: Optional = None
     """Weight decay; the rule's own when not given."""
-    schedule: Literal["constant", "warmup", "cosine", "inverse-sqrt"] = "constant"
-    """How the rate changes over the steps."""
+    schedule: Literal["constant", "warmup", "cosine", "linear", "wsd", "restarts", "one-cycle", "inverse-sqrt"] = (
+        "constant"
+    )
+    """How the rate changes over the steps: wsd falls over the last fifth, restarts are four cosines."""
     warmup: int = 0
     """Steps over which the rate rises at first."""
     batch_size: int = 128
@@ -134,10 +136,15 @@ class Train:
             "constant": schedules.Constant,
             "warmup": lambda: schedules.Warmup(self.warmup),
             "cosine": lambda: schedules.Cosine(self.warmup),
+            "linear": lambda: schedules.Linear().warmed_up(self.warmup),
+            "wsd": lambda: schedules.WSD(max(self.steps // 5, 1), self.warmup),
+            "restarts": lambda: schedules.Restarts(max((self.steps - self.warmup) // 4, 1)).warmed_up(self.warmup),
+            "one-cycle": schedules.OneCycle,
             "inverse-sqrt": lambda: schedules.InverseSquareRoot(max(self.warmup, 1)),
         }
-        if self.warmup and self.schedule == "constant":
-            msg = "A constant schedule has no warmup; write --schedule warmup, cosine or inverse-sqrt."
+        if self.warmup and self.schedule in ("constant", "one-cycle"):
+            has = "has no warmup" if self.schedule == "constant" else "rises by itself"
+            msg = f"The schedule {self.schedule} {has}; write --schedule warmup, cosine, linear, wsd or inverse-sqrt."
             raise UsageError(msg)
         if self.schedule == "warmup" and self.warmup < 1:
             msg = f"--schedule warmup needs --warmup of at least 1 step; got {self.warmup}."
