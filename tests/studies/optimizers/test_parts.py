@@ -21,8 +21,8 @@ from thalweg.studies.optimizers import (
     sensitivity,
 )
 from thalweg.studies.optimizers.problems import TASKS, digits_mlp, friedman, grid, next_byte, parity, photograph
-from thalweg.studies.optimizers.record import edge_warnings, infinite_if_gone
-from thalweg.studies.optimizers.seeds import tuning_and_scored
+from thalweg.studies.record import edge_warnings, infinite_if_gone
+from thalweg.studies.seeds import tuning_and_scored
 from thalweg.studies.study import Context
 
 

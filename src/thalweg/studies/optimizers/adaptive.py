@@ -16,8 +16,8 @@ from thalweg.randomness import generator
 from thalweg.results import Axis, Figure, Scatter
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, less
-from thalweg.studies.optimizers.record import reading
-from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.record import reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, Run, train
 

@@ -17,8 +17,8 @@ from thalweg.results import Axis, Figure, HeatMap, Line, Scatter
 from thalweg.schedules import Cosine
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
-from thalweg.studies.optimizers.record import on_edge, reading
-from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.record import on_edge, reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 

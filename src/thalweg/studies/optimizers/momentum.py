@@ -16,8 +16,8 @@ from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.optimizers.record import edge_warnings, infinite_if_gone, reading
-from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.record import edge_warnings, infinite_if_gone, reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 

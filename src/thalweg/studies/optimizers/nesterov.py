@@ -15,8 +15,8 @@ from thalweg.results import Axis, Bars, Figure
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, within
 from thalweg.studies.optimizers.problems import MODELS, TASKS, Posed, convolutional, grid
-from thalweg.studies.optimizers.record import infinite_if_gone, on_edge, reading
-from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.record import infinite_if_gone, on_edge, reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 

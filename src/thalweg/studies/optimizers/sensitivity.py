@@ -12,8 +12,8 @@ from thalweg.results import Axis, Bars, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.optimizers.record import edge_warnings, reading
-from thalweg.studies.optimizers.seeds import labelled, tuning_and_scored
+from thalweg.studies.record import edge_warnings, reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
