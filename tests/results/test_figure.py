@@ -18,10 +18,12 @@ from thalweg.results import (
     Rule,
     Scatter,
     Surface,
+    Trajectory,
 )
 
 GRID = np.arange(6.0).reshape(2, 3)
 MARKS = {
+    "trajectory": Trajectory([0, 1, np.nan, 2], [1, 2, 3, 1], label="path"),
     "line": Line([1, 2, 3], [1, np.nan, 3], low=[0, 0, np.inf], high=[2, 2, 4], label="SGD"),
     "scatter": Scatter([1, 2], [3, 4], error=[0.1, np.nan], size=4, color=[1, 2], label="Adam"),
     "heat map": HeatMap([0, 1, 2], [0, 1], GRID, label="loss"),

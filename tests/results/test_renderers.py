@@ -22,6 +22,7 @@ from thalweg.results import (
     Rule,
     Scatter,
     Surface,
+    Trajectory,
     matplotlib,
     plotly,
     style,
@@ -53,6 +54,10 @@ FIGURES = {
     "short line": Figure("t", [Line([1, 2, 3], [1, np.inf, 2], label="a")], Axis("x", limits=(0, 4)), Axis("y")),
     "scatter": Figure("t", [Scatter(X, WAVE, error=0.1 * X, label="a"), Scatter(X, WAVE, color=X)], z=Axis("c", "s")),
     "log scatter": Figure("t", [Scatter(X, WAVE, color=np.append(X[:-1], -1))], z=Axis("c", scale="log")),
+    "race": Figure(
+        "t",
+        [Contour(SIDE, SIDE, HOLED), Trajectory(X, WAVE, label="a"), Trajectory([0, 1], [1, 0], label="b")],
+    ),
     "heat map": Figure("t", [HeatMap(SIDE, SIDE, HOLED), Contour(SIDE, SIDE, HOLED), Line(SIDE, SIDE, label="path")]),
     "log heat map": Figure("t", [HeatMap(SIDE, SIDE, HOLED), Contour(SIDE, SIDE, HOLED)], z=Axis("z", scale="log")),
     "contour": Figure("t", [Contour(SIDE, SIDE, HOLED, levels=[1, 1.5, 3])]),
@@ -296,3 +301,24 @@ def test_cells_of_a_heat_map_end_halfway_as_the_axis_measures_it() -> None:
     corners = mesh.get_coordinates()
     np.testing.assert_allclose(corners[0, :, 0], 10.0 ** np.array([-3.5, -2.5, -1.5, -0.5]))
     np.testing.assert_allclose(corners[:, 0, 1], [4, 12, 20])
+
+
+def test_dots_move_along_their_trajectories_and_wait_at_the_end():
+    drawn = plotly.render(FIGURES["race"])
+    heads = [index for index, trace in enumerate(drawn.data) if trace.type == "scatter" and trace.mode == "markers"]
+    assert len(heads) == 2
+    assert all("meta" not in trace.to_plotly_json() for trace in drawn.data)
+    assert len(drawn.frames) == len(X)
+    for number, frame in enumerate(drawn.frames):
+        assert list(frame.traces) == heads
+        np.testing.assert_array_equal(frame.data[0].x, X[number : number + 1])
+        np.testing.assert_array_equal(frame.data[1].x, [0.0] if number == 0 else [1.0])
+    assert [button.label[2:] for button in drawn.layout.updatemenus[0].buttons] == ["Play", "Stop"]
+    assert not plotly.render(FIGURES["lines"]).frames
+
+
+def test_long_trajectories_have_a_bounded_number_of_frames():
+    x = np.linspace(0, 1, 10_001)
+    drawn = plotly.render(Figure("t", [Trajectory(x, x)]))
+    assert len(drawn.frames) == 60
+    assert drawn.frames[-1].data[0].x[0] == 1.0

@@ -63,7 +63,7 @@ def _description(figure: Figure) -> dict[str, Any]:
 
 def _plain(drawn: Any) -> dict[str, Any]:
     described = json.loads(drawn.to_json())
-    return {"data": described["data"], "layout": described["layout"]}
+    return {name: described[name] for name in ("data", "layout", "frames") if name in described}
 
 
 def _picture(figure: Figure) -> str:

@@ -31,8 +31,8 @@
     }
     // The plot needs its place on the page before Plotly measures it.
     figure.classList.add("drawn");
-    const { data, layout } = described(figure);
-    Plotly.newPlot(figure.querySelector(".plot"), data, layout, config).catch(() => erase(figure));
+    const { data, layout, frames = [] } = described(figure);
+    Plotly.newPlot(figure.querySelector(".plot"), { data, layout, frames, config }).catch(() => erase(figure));
   };
 
   const seen = new IntersectionObserver(

@@ -1,7 +1,7 @@
 """What Thalweg hands back, draws and keeps: readings, figures, tables, and the store on disk."""
 
 from thalweg.results.figure import Axis, Figure
-from thalweg.results.marks import Bars, Contour, Density, HeatMap, Histogram, Line, Rule, Scatter, Surface
+from thalweg.results.marks import Bars, Contour, Density, HeatMap, Histogram, Line, Rule, Scatter, Surface, Trajectory
 from thalweg.results.provenance import Provenance
 from thalweg.results.reading import Cost, Reading
 from thalweg.results.statefile import load_state_file, save_state_file
@@ -26,6 +26,7 @@ __all__ = [
     "Store",
     "Surface",
     "Table",
+    "Trajectory",
     "load_state_file",
     "save_state_file",
 ]

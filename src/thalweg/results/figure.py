@@ -19,7 +19,7 @@ from thalweg.results.marks import Bars, Contour, HeatMap, Mark, Rule, Scatter, S
 _MARKS = {
     kind.__name__: kind
     for kind in (
-        kinds.Line, Scatter, HeatMap, Contour, Surface, kinds.Histogram, kinds.Density, Bars, Rule
+        kinds.Line, Scatter, kinds.Trajectory, HeatMap, Contour, Surface, kinds.Histogram, kinds.Density, Bars, Rule
     )
 }  # fmt: skip
 

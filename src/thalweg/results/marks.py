@@ -66,6 +66,25 @@ class Scatter:
 
 
 @dataclass(frozen=True, eq=False)
+class Trajectory:
+    """The way of a point in time, from one place to the next; where it can move, a dot goes along.
+
+    Args:
+        x: (times,).
+        y: (times,).
+        label: its name in the legend.
+    """
+
+    x: Numbers
+    y: Numbers
+    _: KW_ONLY
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        _vectors(self, "x", "y")
+
+
+@dataclass(frozen=True, eq=False)
 class HeatMap:
     """A grid of colored cells.
 
@@ -259,7 +278,7 @@ class Rule:
             raise UsageError(msg)
 
 
-Mark = Line | Scatter | HeatMap | Contour | Surface | Histogram | Density | Bars | Rule
+Mark = Line | Scatter | Trajectory | HeatMap | Contour | Surface | Histogram | Density | Bars | Rule
 
 
 def _numbers(mark: object, name: str) -> Numbers:

@@ -15,7 +15,19 @@ from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from thalweg.results.figure import Axis, Figure
-from thalweg.results.marks import Bars, Contour, Density, HeatMap, Histogram, Line, Mark, Rule, Scatter, Surface
+from thalweg.results.marks import (
+    Bars,
+    Contour,
+    Density,
+    HeatMap,
+    Histogram,
+    Line,
+    Mark,
+    Rule,
+    Scatter,
+    Surface,
+    Trajectory,
+)
 from thalweg.results.style import (
     FEW,
     GRID,
@@ -158,6 +170,8 @@ def _draw(axes: Axes, mark: Mark, panel: Figure, style: Style, norm: Normalize, 
         return _line(axes, mark, panel, style, zorder)
     if isinstance(mark, Scatter):
         return _scatter(axes, mark, panel, style, norm, zorder)
+    if isinstance(mark, Trajectory):
+        return _trajectory(axes, mark, panel, style, zorder)
     if isinstance(mark, Bars):
         return _bars(axes, mark, panel, style, zorder)
     if isinstance(mark, Histogram):
@@ -205,6 +219,15 @@ def _scatter(axes: Axes, mark: Scatter, panel: Figure, style: Style, norm: Norma
     return axes.scatter(
         x, y, s=mark.size**2, marker=MARKERS[style.marker], edgecolors="white", linewidths=0.5, zorder=zorder, **given
     )
+
+
+def _trajectory(axes: Axes, mark: Trajectory, panel: Figure, style: Style, zorder: float) -> Any:
+    """A trajectory, with a dot at its end."""
+    x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
+    return axes.plot(
+        x, y, color=style.color, linestyle=_dash(style), linewidth=_LINE - 0.4, zorder=zorder,
+        marker=MARKERS[style.marker], markevery=[len(x) - 1], markersize=7, markeredgecolor="white",
+    )[0]  # fmt: skip
 
 
 def _bars(axes: Axes, mark: Bars, panel: Figure, style: Style, zorder: float) -> Any:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from thalweg.errors import UsageError
 from thalweg.results.figure import Axis, Figure
 from thalweg.results.marks import Bars, Contour, HeatMap, Histogram, Mark, Rule, Scatter, Surface
-from thalweg.results.plotly_traces import Trace, draw, escaped
+from thalweg.results.plotly_traces import Trace, draw, escaped, frames
 from thalweg.results.style import (
     GRID,
     GRID_MAP,
@@ -74,12 +74,15 @@ def render(figure: Figure, *, columns: int | None = None) -> go.Figure:
             where = {"scene": names.scene} if _is_3d(panel) else {"xaxis": names.x, "yaxis": names.y}
             traces += [trace | where for trace in drawn]
         _color_bar(panel, place, traces, layout, names)
-    return go.Figure(data=traces, layout=layout)
+    moving = frames(traces)
+    if moving:
+        layout |= _player()
+    return go.Figure(data=traces, layout=layout, frames=moving)
 
 
 def page(figure: Figure) -> str:
     """A self-contained HTML page with the figure and its caption."""
-    drawing = render(figure).to_html(include_plotlyjs=True, full_html=False, config=dict(CONFIG))
+    drawing = render(figure).to_html(include_plotlyjs=True, full_html=False, auto_play=False, config=dict(CONFIG))
     title = html.escape(figure.title or "Figure")
     caption = f"<figcaption>{html.escape(figure.caption)}</figcaption>" if figure.caption else ""
     return (
@@ -210,6 +213,19 @@ def _scene(panel: Figure, place: tuple[float, float, float, float], names: _Name
         "camera": {"eye": {"x": 1.4, "y": -1.5, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.12}},
     }
     return {names.scene: scene}
+
+
+def _player() -> dict[str, Any]:
+    """Buttons that set the dots of trajectories going, and stop them."""
+    clock = {"frame": {"duration": 60, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
+    still = {"frame": {"duration": 0}, "transition": {"duration": 0}, "mode": "immediate"}
+    buttons = [
+        {"label": "▶ Play", "method": "animate", "args": [None, clock | {"fromcurrent": False}]},
+        {"label": "■ Stop", "method": "animate", "args": [[None], still]},
+    ]
+    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 4}}
+    look = {"type": "buttons", "direction": "left", "showactive": False, "font": {"size": 12, "color": INK}}
+    return {"updatemenus": [look | place | {"bgcolor": "rgba(255,255,255,0.7)", "buttons": buttons}]}
 
 
 def _heading(title: str, place: tuple[float, float, float, float]) -> dict[str, Any]:

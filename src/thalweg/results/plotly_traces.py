@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.results.figure import Axis, Figure
-from thalweg.results.marks import Bars, Contour, Density, HeatMap, Histogram, Line, Mark, Scatter, Surface
+from thalweg.results.marks import Bars, Contour, Density, HeatMap, Histogram, Line, Mark, Scatter, Surface, Trajectory
 from thalweg.results.style import FEW, INK, MUTED, Style, band, drawable, levels
 
 LINE = 2.2  # pixels
+_FRAMES = 60  # places at which a moving dot is shown
 
 Trace = dict[str, Any]
 
@@ -22,6 +23,8 @@ def draw(mark: Mark, panel: Figure, style: Style, named: bool) -> list[Trace]:
         return _line(mark, panel, style, legend)
     if isinstance(mark, Scatter):
         return [_scatter(mark, panel, style, legend)]
+    if isinstance(mark, Trajectory):
+        return _trajectory(mark, panel, style, legend)
     if isinstance(mark, Bars):
         return [_bars(mark, panel, style, legend)]
     if isinstance(mark, Histogram):
@@ -96,6 +99,35 @@ def _scatter(mark: Scatter, panel: Figure, style: Style, legend: dict[str, Any])
         color = style.color if mark.color is None else MUTED
         trace["error_y"] = {"type": "data", "array": mark.error, "color": color, "thickness": 1.2, "width": 3}
     return trace
+
+
+def _trajectory(mark: Trajectory, panel: Figure, style: Style, legend: dict[str, Any]) -> list[Trace]:
+    """The whole way as a line, and the dot at its end, which `frames` moves along it."""
+    x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
+    way = {"color": style.color, "width": LINE - 0.6, "dash": _dash(style)}
+    dot = {"color": style.color, "symbol": style.marker, "size": 11, "line": {"color": "#ffffff", "width": 1.5}}
+    hover = {"hovertemplate": _hover(panel, mark.label)}
+    return [
+        legend | hover | {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": way, "connectgaps": False},
+        legend
+        | hover
+        | {"type": "scatter", "mode": "markers", "x": x[-1:], "y": y[-1:], "marker": dot, "showlegend": False}
+        | {"meta": {"way": [x.tolist(), y.tolist()]}},
+    ]
+
+
+def frames(traces: list[Trace]) -> list[Trace]:
+    """Where the dots of all trajectories are as time goes by; the `meta` in which they kept it is taken away."""
+    ways = {index: trace.pop("meta")["way"] for index, trace in enumerate(traces) if "meta" in trace}
+    if not ways:
+        return []
+    last = max(len(x) for x, _ in ways.values()) - 1
+    times = np.unique(np.linspace(0, last, min(last + 1, _FRAMES)).round().astype(int)).tolist()
+    drawn = []
+    for time in times:
+        dots = [{"x": [x[min(time, len(x) - 1)]], "y": [y[min(time, len(y) - 1)]]} for x, y in ways.values()]
+        drawn.append({"name": str(time), "data": dots, "traces": list(ways)})
+    return drawn
 
 
 def _bars(mark: Bars, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:

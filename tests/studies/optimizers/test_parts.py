@@ -16,8 +16,10 @@ from thalweg.studies.optimizers import (
     bias_correction,
     decay,
     generalization,
+    modes,
     momentum,
     nesterov,
+    race,
     sensitivity,
 )
 from thalweg.studies.optimizers.problems import TASKS, digits_mlp, friedman, grid, next_byte, parity, photograph
@@ -82,7 +84,7 @@ def test_steps_to_target_is_exact_for_an_exponential():
 
 def test_quadratic_losses_against_the_closed_form_of_gradient_descent():
     eigenvalues = torch.tensor([0.1, 1.0], dtype=torch.float64)
-    losses = momentum.quadratic_losses(SGD(0.5), eigenvalues, 20)
+    losses = modes.losses(modes.modes(SGD(0.5), eigenvalues, 20), eigenvalues)
     steps = np.arange(20)
     expected = (0.1 * 0.95 ** (2 * steps) + 0.5 ** (2 * steps)) / 1.1
     np.testing.assert_allclose(losses, expected, rtol=1e-12)
@@ -90,10 +92,50 @@ def test_quadratic_losses_against_the_closed_form_of_gradient_descent():
 
 def test_the_optimal_constants_give_the_predicted_contraction():
     eigenvalues = torch.logspace(-2, 0, 100, dtype=torch.float64)
-    heavy = momentum.quadratic_losses(Momentum(4 / 1.1**2, (9 / 11) ** 2), eigenvalues, 400)
-    plain = momentum.quadratic_losses(SGD(2 / 1.01), eigenvalues, 400)
+    rules = Momentum(4 / 1.1**2, (9 / 11) ** 2), SGD(2 / 1.01)
+    heavy, plain = (modes.losses(modes.modes(rule, eigenvalues, 400), eigenvalues) for rule in rules)
     assert (heavy[300] / heavy[200]) ** (1 / 200) == pytest.approx(9 / 11, rel=0.01)
     assert (plain[399] / plain[299]) ** (1 / 200) == pytest.approx(99 / 101, rel=1e-3)
+
+
+# Nesterov's is tested with the rules: torch has it reformulated.
+@pytest.mark.parametrize("name", [name for name in race.RULES if name != "Nesterov"])
+def test_the_racers_go_where_torchs_go(name):
+    rates = np.array([1e-3, 1e-2])
+    found = race.paths(race.RULES[name](lr=1.0), rates, 30)
+    makes = {
+        "SGD": lambda p, lr: torch.optim.SGD(p, lr),
+        "momentum": lambda p, lr: torch.optim.SGD(p, lr, momentum=0.9),
+        "RMSprop": lambda p, lr: torch.optim.RMSprop(p, lr),
+        "Adam": lambda p, lr: torch.optim.Adam(p, lr),
+    }
+    for course_name, course in race.COURSES.items():
+        for column, rate in enumerate(rates):
+            at = torch.tensor([course.start], dtype=torch.float64, requires_grad=True)
+            peer = makes[name]([at], float(rate))
+            for _ in range(30):
+                peer.zero_grad()
+                course.function(at).sum().backward()
+                peer.step()
+            np.testing.assert_allclose(found[course_name][-1, column], at.detach()[0].numpy(), rtol=1e-9)
+
+
+def test_the_least_points_of_the_courses_are_least():
+    draw = torch.Generator().manual_seed(0)
+    for course in race.COURSES.values():
+        around = torch.tensor(course.least, dtype=torch.float64)
+        slope = torch.func.grad(lambda t, c=course: c.function(t).sum())(around)
+        torch.testing.assert_close(slope, torch.zeros_like(slope), atol=1e-12, rtol=0)
+        spread = torch.rand(10_000, 2, generator=draw, dtype=torch.float64) * 8 - 4
+        assert race.above(course, spread).min() >= 0
+
+
+def test_the_best_racer_is_the_soonest_that_stays_near():
+    course = race.COURSES["ravine"]
+    soon, late, leaving = np.full((3, 11, 2), 0.0)
+    soon[:3], late[:6], leaving[:1], leaving[9] = -4, -4, -4, -4
+    assert race.best(course, np.stack([late, soon, leaving], axis=1)) == 1
+    assert race.best(course, np.full((11, 2, 2), np.nan)) in (0, 1)
 
 
 def test_wins_compare_each_rule_at_its_own_best_rate_on_scored_seeds_only():

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from thalweg import results, sweep
-from thalweg.optim import SGD, Momentum, Rule, Updater, Values
+from thalweg.optim import SGD, Momentum, Rule
 from thalweg.population import Problem
 from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
+from thalweg.studies.optimizers.modes import CONDITION, FALLEN, quadratic
 from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.race import race as course
 from thalweg.studies.record import edge_warnings, infinite_if_gone, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
@@ -28,22 +29,9 @@ CLAIM = Claim(
     rule=greater(1, worth=1.05),
     unit="steps of SGD / steps of momentum",
 )
-CONDITION = 100.0
-FALLEN = 1e-6  # of the loss at the start
 BATCH = 128
 RATES = np.logspace(-2.5, 1, 8)  # half decades
 EVERY = 5
-
-
-def quadratic_losses(rule: Rule, eigenvalues: torch.Tensor, steps: int) -> NDArray[np.float64]:
-    """Loss sum(h theta^2)/2 of every step from theta = 1, divided by that of the first: (steps,)."""
-    theta = torch.ones(1, len(eigenvalues), dtype=torch.float64)
-    updater = Updater(rule, theta)
-    losses = []
-    for step in range(1, steps + 1):
-        losses.append(float((eigenvalues * theta**2).sum() / 2))
-        updater.step(eigenvalues * theta, Values(rule.hyper_parameters() | {"schedule": 1.0}, step))
-    return np.array(losses) / losses[0]
 
 
 def steps_to(target: float, at: NDArray[np.int64], losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -196,7 +184,7 @@ def decide(context: Context) -> Iterator[Finding]:
     )
     yield Finding(
         CLAIM.judge(ran.ratio, numbers=numbers),
-        figures=(digits, exact.figure),
+        figures=(digits, *exact.figures, course()),
         readings=(
             reading(
                 context,
@@ -215,46 +203,3 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         sentences=(*sentences, *ran.late, *edge_warnings(ran.rate, RATES)),
     )
-
-
-@dataclass(frozen=True)
-class Quadratic:
-    """Both rules at their optimal constants: the ratio of steps, contraction a step by rule, and the picture."""
-
-    ratio: float
-    measured: dict[str, float]
-    predicted: dict[str, float]
-    figure: Figure
-
-
-def contraction(losses: NDArray[np.float64]) -> float:
-    """By what the distance to the minimum shrinks a step, over the later half of the steps before underflow."""
-    last = int((losses > 1e-280).sum()) - 1
-    first = last // 2
-    return float((losses[last] / losses[first]) ** (0.5 / (last - first)))
-
-
-def quadratic(steps: int) -> Quadratic:
-    """SGD and heavy ball at their optimal constants (Polyak, 1964) on eigenvalues from 1/CONDITION to 1."""
-    eigenvalues = torch.logspace(-np.log10(CONDITION), 0, 100, dtype=torch.float64)
-    small, large = float(eigenvalues[0]), float(eigenvalues[-1])
-    root = CONDITION**0.5
-    rules: dict[str, Rule] = {
-        "SGD": SGD(2 / (large + small)),
-        "momentum": Momentum(4 / (large**0.5 + small**0.5) ** 2, ((root - 1) / (root + 1)) ** 2),
-    }
-    predicted = {"SGD": (CONDITION - 1) / (CONDITION + 1), "momentum": (root - 1) / (root + 1)}
-    far = {name: quadratic_losses(rule, eigenvalues, 20 * steps) for name, rule in rules.items()}
-    needed = {name: int((values <= FALLEN).argmax()) for name, values in far.items()}
-    at = np.arange(steps, dtype=float)
-    lines = [Line(at, values[:steps], label=name) for name, values in far.items()]
-    lines += [Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in predicted.items()]
-    figure = Figure(
-        f"A quadratic of condition {CONDITION:g} at the optimal constants",
-        tuple(lines),
-        x=Axis("step"),
-        y=Axis("loss / loss at the start", scale="log"),
-        caption="Each mode contracts at the predicted rate in the long run; the loss falls with its square.",
-    )
-    measured = {name: contraction(values) for name, values in far.items()}
-    return Quadratic(needed["SGD"] / needed["momentum"], measured, predicted, figure)
