@@ -24,10 +24,10 @@ class StorageError(ThalwegError, OSError):
     """A file, checkpoint or store that is missing, damaged, foreign or cannot be written."""
 
 
-def unknown_name(kind: str, got: str, known: Iterable[str]) -> UsageError:
-    """The error for a misspelt name: what was got, the nearest known name, and the whole list."""
+def unknown_name(kind: str, got: object, known: Iterable[str]) -> UsageError:
+    """The error for a misspelt name, or what is no name: what was got, the nearest known one, and the whole list."""
     known = sorted(known)
-    near = difflib.get_close_matches(got, known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(got, known, n=1, cutoff=0.4) if isinstance(got, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return UsageError(f"There is no {kind} {got!r}.{hint} Known: {', '.join(known)}.")
 

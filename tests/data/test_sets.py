@@ -314,7 +314,7 @@ def test_gaussian_that_cannot_be_meant() -> None:
 
 @pytest.mark.parametrize(
     ("name", "rows", "columns", "classes"),
-    [("breast_cancer", 569, 30, 2), ("wine", 178, 13, 3), ("diabetes", 442, 10, None)],
+    [("breast_cancer", 569, 30, 2), ("wine", 178, 13, 3), ("diabetes", 442, 10, None), ("iris", 149, 4, 3)],
 )
 def test_tables_are_whole_standardized_and_split_by_the_seed(name: str, rows: int, columns: int, classes: int) -> None:
     before = global_states()

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from thalweg.data.examples import Examples
 from thalweg.data.streamed import Streamed
-from thalweg.data.trees import described, moved
-from thalweg.errors import UsageError
+from thalweg.data.trees import described, moved, named
+from thalweg.errors import DataError, UsageError
 from thalweg.randomness import generator
 
 Rows = Examples | Streamed
@@ -44,6 +44,13 @@ class Data:
             if not isinstance(rows, Examples | Streamed) and (rows is not None or role == "train"):
                 msg = f"{role} is {type(rows).__name__}, not Examples; write thalweg.data.own(train, test)."
                 raise UsageError(msg)
+        if self.test is not None:
+            mine, theirs = _row_shapes(self.train), _row_shapes(self.test)
+            if mine != theirs:
+                name = next(name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name))
+                here, there = (shapes.get(name, "missing") for shapes in (mine, theirs))
+                msg = f"Held-out examples must be like the training ones; {name} of one is {there}, not {here}."
+                raise DataError(msg)
 
     def with_label_noise(self, fraction: float, seed: int) -> "Data":
         """Exactly round(fraction * n) training labels replaced by a uniformly drawn *other* class.
@@ -68,7 +75,7 @@ class Data:
         shift = torch.randint(1, classes, (len(clean),), generator=draw)[: len(chosen)]
         chosen, shift = chosen.to(clean.device), shift.to(clean.device)
         noisy, flipped = clean.clone(), torch.zeros_like(clean, dtype=torch.bool)
-        noisy[chosen] = (clean[chosen] + shift) % classes
+        noisy[chosen] = ((clean[chosen].long() + shift) % classes).to(clean.dtype)
         flipped[chosen] = True
         note = f"label noise: {len(chosen):,} of {len(clean):,} training labels flipped (seed {seed})"
         return replace(self, train=Examples(rows.inputs, noisy), notes=(*self.notes, note), flipped=flipped)
@@ -124,6 +131,12 @@ class Data:
             )
             raise UsageError(msg)
         return self.train, targets
+
+
+def _row_shapes(rows: Rows) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of one example, by name."""
+    inputs, targets = (rows.inputs, rows.targets) if isinstance(rows, Examples) else rows.first
+    return {name: tuple(t.shape[1:]) for name, t in (*named(inputs, "inputs"), *named(targets, "targets"))}
 
 
 def _drawn(available: int, wanted: int | None, seed: int, role: str) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,8 @@ def isolated(purpose: str, counter: int = 0) -> Iterator[None]:
         np.random.set_state(theirs)  # noqa: NPY002
 
 
-def draws(function: Callable[[], Any]) -> tuple[Any, bool]:
-    """What the function returns, and whether it drew from a global generator on the way; run isolated."""
-    with isolated("draws"):
-        before = _states()
-        result = function()
-        return result, before != _states()
-
-
-def _states() -> tuple[Any, ...]:
+def states() -> tuple[Any, ...]:
+    """Of the global generators, to be compared."""
     arrays: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     numpy_state = (arrays["state"]["key"].tobytes(), arrays["state"]["pos"], arrays["has_gauss"])
     return random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes()

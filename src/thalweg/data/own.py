@@ -21,8 +21,8 @@ from thalweg.data.dataset import Data, Rows
 from thalweg.data.examples import Examples
 from thalweg.data.isolation import isolated
 from thalweg.data.streamed import Streamed, collated, pair, tuples
-from thalweg.data.trees import Tree, joined, size_in_bytes
-from thalweg.errors import DataError, UsageError
+from thalweg.data.trees import Tree, joined, labels, named, size_in_bytes
+from thalweg.errors import DataError, UsageError, check_type
 
 _READ_AT_ONCE = 256  # items of a dataset collated together while it is read into memory
 
@@ -42,7 +42,7 @@ def own(
             (x, y): tensors, numpy arrays, data frames or lists of rows; x may be a tuple or dict of them;
             {"inputs": x, "targets": y};
             a map-style `Dataset`, or a list, of items (x, y);
-            a `DataLoader`: its dataset and collate_fn are used, without shuffling or dropping a last batch;
+            a `DataLoader`: its dataset, sampler and collate_fn are used, without shuffling or dropping a last batch;
             an `IterableDataset`: read once, to its end;
             `Examples`, or `Data` (returned as it is).
         test: held-out data in any of these forms.
@@ -51,11 +51,13 @@ def own(
         name: for titles and file names.
         classes: number of classes; None: the largest integer target plus one.
 
-    Integer targets become int64, and (n, 1) becomes (n,). Floating numbers keep their dtype; `Problem`
-    casts them to the model's. Examples that are drawn anew at each reading (augmentation) stay as first read.
+    Integer and boolean targets become int64, and (n, 1) becomes (n,): they are classes; floating ones stay as they
+    are. Floating numbers keep their dtype; `Problem` casts them to the model's. Examples that are drawn anew at each
+    reading (augmentation) stay as first read, and so do batches whose collate_fn mixes examples.
 
     Raises:
         DataError: a non-finite value, lengths that do not match, or a form that is none of these.
+        UsageError: `classes` that the targets do not fit.
     """
     if isinstance(train, Data):
         if test is not None:
@@ -65,14 +67,24 @@ def own(
     notes: list[str] = []
     examples = _rows(train, memory_budget, "train", notes)
     held_out = None if test is None else _rows(test, memory_budget, "test", notes)
-    return Data(examples, held_out, name, classes or _classes(examples, held_out), tuple(notes))
+    found = _classes(examples, held_out)
+    if classes is not None:
+        check_type("own classes", classes, int, "how many classes there are, or None to find out")
+        if classes < 1 or (found is not None and found > classes):
+            largest = f", and the largest target is {found - 1}" if found is not None else ""
+            msg = f"own classes must be at least 1 and above every target; got {classes}{largest}."
+            raise UsageError(msg)
+        found = classes
+    return Data(examples, held_out, name, found, tuple(notes))
 
 
 def _rows(source: Any, memory_budget: int, role: str, notes: list[str]) -> Rows:
     if isinstance(source, Data):
         msg = f"{role} is a whole Data; pass its examples, for example data.test."
         raise UsageError(msg)
-    if isinstance(source, Examples | Streamed):
+    if isinstance(source, Examples):
+        return Examples(source.inputs, labels(source.targets, source.inputs))
+    if isinstance(source, Streamed):
         return source
     try:
         if isinstance(source, DataLoader):
@@ -112,7 +124,7 @@ def _arrays(source: tuple[Any, ...] | Mapping[str, Any], role: str, notes: list[
 
 def _loader(loader: DataLoader[Any], memory_budget: int, role: str, notes: list[str]) -> Rows:
     if isinstance(loader.dataset, IterableDataset):
-        return _iterated(loader, memory_budget)
+        return _iterated(_undropped(loader), memory_budget)
     dataset: Any = loader.dataset
     indices, note = _indices(loader)
     if note:
@@ -121,35 +133,61 @@ def _loader(loader: DataLoader[Any], memory_budget: int, role: str, notes: list[
         visited = range(len(dataset)) if indices is None else indices.tolist()
         return _iterated((loader.collate_fn(dataset[index]) for index in visited), memory_budget)
     rows = Streamed(dataset, collate=loader.collate_fn, indices=indices)
-    return _read(rows, memory_budget, role, notes)
+    if loader.collate_fn is not default_collate and len(rows) > 1 and _mixes(rows):
+        notes.append(f"{role}: collate_fn lets examples depend on their batch; each stays as in the batch it came in")
+    return _read(rows, memory_budget, role, notes, loader.batch_size or _READ_AT_ONCE)
+
+
+def _undropped(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """The loader, or one alike that does not drop the last batch."""
+    if not loader.drop_last:
+        return loader
+    alike = {"num_workers": loader.num_workers, "worker_init_fn": loader.worker_init_fn}
+    return DataLoader(loader.dataset, loader.batch_size, collate_fn=loader.collate_fn, **alike)
+
+
+def _mixes(rows: Streamed) -> bool:
+    """Whether two examples collated together are others than one by one."""
+    together, apart = rows.slice(0, 2), rows.take(torch.arange(2)[:, None])
+    leaves = [[leaf for part in parts for _, leaf in named(part, "")] for parts in (together, apart)]
+    return not all(torch.equal(a, b.flatten(0, 1)) for a, b in zip(*leaves, strict=True))
 
 
 def _indices(loader: DataLoader[Any]) -> tuple[Tensor | None, str]:
     """Which items a loader visits in one epoch, in the dataset's order (None: all); and a note about it."""
-    usual = loader.batch_sampler is None or type(loader.batch_sampler) is BatchSampler
-    sampler: Any = loader.sampler if usual else loader.batch_sampler
+    batches: Any = loader.batch_sampler
+    usual = batches is None or type(batches) is BatchSampler
+    sampler: Any = batches
+    if usual:
+        sampler = loader.sampler if batches is None else batches.sampler
     shuffles = type(sampler) is RandomSampler and not sampler.replacement
     if type(sampler) is SequentialSampler or (shuffles and sampler.num_samples == len(sampler.data_source)):
-        return None, ""
+        count = len(sampler.data_source)
+        return (None if count == len(loader.dataset) else torch.arange(count)), ""  # type: ignore[arg-type]
     if type(sampler) is SubsetRandomSampler:
-        return torch.as_tensor(sampler.indices).sort().values, ""
+        return torch.as_tensor(sampler.indices).unique(), ""
+    own = getattr(sampler, "generator", None)
+    state = None if own is None else own.get_state()
     with isolated("read"):
         visited = list(sampler) if usual else [index for batch in sampler for index in batch]
+    if own is not None:
+        own.set_state(state)
     indices = torch.as_tensor(visited).unique()
     note = f"{type(sampler).__name__} visits {len(indices):,} examples in an epoch; each is taken once"
     return indices, note
 
 
-def _read(rows: Streamed, memory_budget: int, role: str, notes: list[str]) -> Rows:
+def _read(rows: Streamed, memory_budget: int, role: str, notes: list[str], at_once: int = _READ_AT_ONCE) -> Rows:
     """All rows in memory where they fit, else as they are."""
-    if rows.draws:
-        notes.append(f"{role}: reading an example draws random numbers (augmentation?); each stays as first read")
     size = len(rows) * sum(size_in_bytes(tree) for tree in rows.first)
     if size > memory_budget:
         notes.append(f"{role}: about {size / 2**20:,.0f} MiB exceed the memory budget; examples are read as needed")
-        return rows
-    starts = range(0, len(rows), _READ_AT_ONCE)
-    return _concatenated([rows.slice(start, start + _READ_AT_ONCE) for start in starts])
+        read: Rows = rows
+    else:
+        read = _concatenated([rows.slice(start, start + at_once) for start in range(0, len(rows), at_once)])
+    if rows.draws:
+        notes.append(f"{role}: reading an example draws random numbers (augmentation?); each stays as first read")
+    return read
 
 
 def _iterated(batches: Iterable[Any], memory_budget: int) -> Examples:
@@ -182,7 +220,8 @@ def _classes(train: Rows, test: Rows | None) -> int | None:
         if rows is None:
             continue
         targets = rows.targets if isinstance(rows, Examples) else None
-        if not isinstance(targets, Tensor) or targets.is_floating_point() or int(targets.min()) < 0:
+        numbers = isinstance(targets, Tensor) and (targets.is_floating_point() or targets.is_complex())
+        if not isinstance(targets, Tensor) or numbers or int(targets.min()) < 0:
             return None
         largest = max(largest, int(targets.max()))
     return largest + 1

@@ -1,6 +1,7 @@
 """Inputs and targets as trees: a tensor, or a tuple or dict of trees, one example a row."""
 
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -88,13 +89,19 @@ def tensors(value: Any, name: str) -> Tree:
         DataError: strings, dates, ragged or masked arrays, sparse matrices: with what to write instead.
     """
     if isinstance(value, Tensor):
+        if value.is_nested:
+            msg = f"{name} is a nested tensor; pass {name}.to_padded_tensor(0.0)."
+            raise DataError(msg)
         if value.layout != torch.strided:
             msg = f"{name} is a sparse tensor; pass {name}.to_dense()."
             raise DataError(msg)
         return _computable(value.detach())
     if isinstance(value, Mapping):
+        if len({str(key) for key in value}) < len(value):
+            msg = f"{name} has keys that are one as text, {', '.join(map(repr, value))}; name its parts by strings."
+            raise DataError(msg)
         return {str(key): tensors(branch, f"{name}[{key!r}]") for key, branch in value.items()}
-    if isinstance(value, tuple) and not all(isinstance(item, int | float) for item in value):
+    if isinstance(value, tuple) and not all(isinstance(item, Number) for item in value):
         return tuple(tensors(branch, f"{name}[{position}]") for position, branch in enumerate(value))
     if isinstance(value, list) and value and all(isinstance(row, Tensor) for row in value):
         return _joined([row.detach().unsqueeze(0) for row in value], name)
@@ -132,7 +139,13 @@ def _from_numpy(value: Any, name: str) -> Tensor:
 
 
 def _computable(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.int64) if tensor.dtype in _UNSIGNED else tensor
+    if tensor.dtype not in _UNSIGNED:
+        return tensor
+    signed = tensor.to(torch.int64)
+    if tensor.dtype == torch.uint64 and signed.numel() and int(signed.min()) < 0:
+        msg = "Integers above 2^63 - 1 cannot be computed with; scale them, or pass them as floating numbers."
+        raise DataError(msg)
+    return signed
 
 
 def labels(targets: Tree, inputs: Tree) -> Tree:

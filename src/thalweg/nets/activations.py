@@ -27,6 +27,6 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 def activation_named(name: str) -> nn.Module:
     """A fresh module of that activation."""
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise unknown_name("activation", name, ACTIVATIONS)
     return ACTIVATIONS[name]()

@@ -8,7 +8,7 @@ from torch import nn
 
 from thalweg.errors import UsageError
 from thalweg.nets.activations import activation_named
-from thalweg.nets.sizes import check_sizes
+from thalweg.nets.sizes import check_image, check_sizes
 
 
 def convnet(
@@ -32,9 +32,12 @@ def convnet(
     Raises:
         UsageError: the image is too small for that many stages.
     """
+    check_image("convnet", image)
+    if not isinstance(channels, Sequence):
+        msg = f"convnet needs channels of every stage, for example (16, 32); got {channels!r}."
+        raise UsageError(msg)
     depth, height, width = image
     check_sizes("convnet", {f"channels[{i}]": c for i, c in enumerate(channels)} | {"classes": classes})
-    check_sizes("convnet", {f"image[{i}]": size for i, size in enumerate(image)})
     shrink = 2 ** len(channels)
     if not channels or min(height, width) < shrink:
         msg = (

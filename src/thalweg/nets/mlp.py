@@ -27,6 +27,7 @@ def mlp(*widths: int, activation: str = "relu", bias: bool = True) -> nn.Sequent
         msg = f"mlp needs the width of its input and of its output, for example mlp(64, 128, 10); got {widths}."
         raise UsageError(msg)
     check_sizes("mlp", {f"widths[{i}]": width for i, width in enumerate(widths)})
+    activation_named(activation)  # also where no hidden layer asks for it
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (fan_in, fan_out) in enumerate(pairwise(widths[:-1]), start=1):
         layers[f"hidden{number}"] = nn.Linear(fan_in, fan_out, bias=bias)

@@ -3,6 +3,7 @@
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from thalweg.nets.sizes import check_sizes
 from thalweg.nets.transformer import Transformer
 
 
@@ -38,4 +39,5 @@ def modular_transformer(
     Raises:
         UsageError: heads do not divide the width, or another size that cannot be meant.
     """
+    check_sizes("modular_transformer", {"p": p})
     return ModularTransformer(p + 1, p, 3, width, heads, depth, norm=norm, activation=activation, dropout=0.0)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from thalweg.errors import UsageError, unknown_name
-from thalweg.nets.sizes import check_sizes
+from thalweg.nets.sizes import check_image, check_sizes
 
 _STAGES = 3
 _GROUPS = 8
@@ -90,7 +90,7 @@ def resnet(
     if norm not in _NORMS:
         raise unknown_name("norm", norm, _NORMS)
     check_sizes("resnet", {"width": width, "blocks": blocks, "classes": classes})
-    check_sizes("resnet", {f"image[{i}]": size for i, size in enumerate(image)})
+    check_image("resnet", image)
     if min(image[1:]) < 4:
         msg = f"resnet halves the image twice and needs at least 4x4 pixels; got {image[1]}x{image[2]}."
         raise UsageError(msg)

@@ -166,6 +166,8 @@ def check_shapes(loss: Loss, outputs: Any, targets: Any) -> None:
             raise ModelError(msg)
     elif got != wanted:
         msg = f"{loss.name} takes outputs and targets of one shape; the model returned {got} for targets {wanted}."
+        if got == (*wanted, 1) and not targets.is_floating_point():
+            msg += " Integer targets (n, 1) are read as classes (n,); pass targets.float() to keep them."
         raise ModelError(msg)
 
 
