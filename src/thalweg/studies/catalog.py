@@ -8,6 +8,7 @@ from thalweg.studies.study import Study
 # In the order of the tour: the name, and the module whose STUDY it is.
 MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
+    "schedules": "thalweg.studies.schedules",
 }
 
 
