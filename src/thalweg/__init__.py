@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thalweg import data, nets, optim, results, schedules, studies, sweep
+    from thalweg import data, nets, optim, results, schedules, studies, sweep, tuning
     from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError
     from thalweg.population import Layout, Population, Problem
     from thalweg.results import Figure, Reading, Store
@@ -40,9 +40,10 @@ __all__ = [
     "studies",
     "sweep",
     "train",
+    "tuning",
 ]
 
-_ROOMS = ("data", "nets", "optim", "results", "schedules", "studies", "sweep")
+_ROOMS = ("data", "nets", "optim", "results", "schedules", "studies", "sweep", "tuning")
 _HOMES = {
     "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
     "thalweg.population": ("Layout", "Population", "Problem"),

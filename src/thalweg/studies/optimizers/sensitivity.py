@@ -16,6 +16,7 @@ from thalweg.studies.record import edge_warnings, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
+from thalweg.tuning import sensitivity as of_window
 
 CLAIM = Claim(
     id="OPT1",
@@ -50,8 +51,7 @@ def final_losses(
 def sensitivity(losses: NDArray[np.float64], centre: int) -> NDArray[np.float64]:
     """Mean over the window of rates around `centre`, minus the best in it: (seeds,)."""
     first = min(max(centre - WINDOW, 0), len(losses) - 2 * WINDOW - 1)
-    window = losses[first : first + 2 * WINDOW + 1]
-    return window.mean(0) - window.min(0)
+    return of_window(losses[first : first + 2 * WINDOW + 1])
 
 
 def decide(context: Context) -> Iterator[Finding]:

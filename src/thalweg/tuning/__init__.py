@@ -1,0 +1,24 @@
+"""Learning rates as something to measure, and rules compared at equal expense."""
+
+from thalweg.tuning.compare import Comparison, compare
+from thalweg.tuning.effective_rates import effective_rates
+from thalweg.tuning.profiles import performance_profile, profile_score, time_to_target
+from thalweg.tuning.range_test import classic_range_test, range_test
+from thalweg.tuning.search import Range, grid, halton
+from thalweg.tuning.sensitivity import rate_sensitivity, sensitivity
+
+__all__ = [
+    "Comparison",
+    "Range",
+    "classic_range_test",
+    "compare",
+    "effective_rates",
+    "grid",
+    "halton",
+    "performance_profile",
+    "profile_score",
+    "range_test",
+    "rate_sensitivity",
+    "sensitivity",
+    "time_to_target",
+]
