@@ -11,7 +11,7 @@ import torch
 from thalweg.optim import Adam
 from thalweg.schedules import Constant, Warmup
 from thalweg.studies import interval
-from thalweg.studies.schedules import STUDY, cosine, inverse_square_root, language, trainable, warmup
+from thalweg.studies.schedules import STUDY, cosine, inverse_square_root, language, trainable, warmup, warmup_runs
 from thalweg.studies.study import Context
 from thalweg.training import Recipe, train
 
@@ -84,35 +84,35 @@ def test_frequencies_alone_give_their_entropy():
 @pytest.fixture(scope="module")
 def post_norm():
     """The problem of SCH1."""
-    return warmup.language_model(Context(), warmup.DEPTH, 1, norm="post")
+    return language.language_model(Context(), warmup_runs.DEPTH, 1, norm="post")
 
 
 def test_final_losses_are_those_of_each_arm_rate_and_seed_alone(post_norm):
     rates = np.array([1e-3, 1e-2])
-    losses = warmup.final_losses(Context(), post_norm, rates, 6, [3, 4], "test")
-    assert {arm: each.shape for arm, each in losses.items()} == dict.fromkeys(warmup.ARMS, (2, 2))
-    for arm, schedule in ((warmup.BARE, Constant()), (warmup.WARM, Warmup(warmup.WARMUP))):
-        rule = Adam(1e-2, beta2=warmup.BETA2)
-        recipe = Recipe(rule, 6, warmup.BATCH, schedule, evaluate=0, evaluate_train_on=warmup.MEASURED)
+    losses = warmup_runs.final_losses(Context(), post_norm, rates, 6, [3, 4], "test")
+    assert {arm: each.shape for arm, each in losses.items()} == dict.fromkeys(warmup_runs.ARMS, (2, 2))
+    for arm, schedule in ((warmup_runs.BARE, Constant()), (warmup_runs.WARM, Warmup(warmup_runs.WARMUP))):
+        rule = Adam(1e-2, beta2=warmup_runs.BETA2)
+        recipe = Recipe(rule, 6, warmup_runs.BATCH, schedule, evaluate=0, evaluate_train_on=warmup_runs.MEASURED)
         alone = train(post_norm, recipe, [4]).history.final("train_loss")
         np.testing.assert_allclose(losses[arm][1, 1], alone[0], rtol=1e-4)
 
 
 def test_a_run_that_gets_worse_counts_as_the_loss_before_training(post_norm):
-    losses = warmup.final_losses(Context(), post_norm, np.array([30.0]), 3, [3], "test")
+    losses = warmup_runs.final_losses(Context(), post_norm, np.array([30.0]), 3, [3], "test")
     start = post_norm.initialize([3]).module(0)
-    inputs, targets = post_norm.data.train.take(torch.arange(warmup.MEASURED))
+    inputs, targets = post_norm.data.train.take(torch.arange(warmup_runs.MEASURED))
     before = torch.nn.functional.cross_entropy(start(inputs).flatten(0, 1), targets.flatten())
-    assert losses[warmup.BARE][0, 0] == pytest.approx(before.item(), rel=1e-5)
+    assert losses[warmup_runs.BARE][0, 0] == pytest.approx(before.item(), rel=1e-5)
 
 
 def test_gradient_norms_are_those_of_the_modules(post_norm):
-    at, norms = warmup.gradient_norms(Context(), post_norm, 1e-3, 16, [3, 4], "test")
-    assert at[: warmup.EARLY].tolist() == list(range(warmup.EARLY))
-    assert at[-warmup.LATE :].tolist() == list(range(17 - warmup.LATE, 17))
+    at, norms = warmup_runs.gradient_norms(Context(), post_norm, 1e-3, 16, [3, 4], "test")
+    assert at[: warmup_runs.EARLY].tolist() == list(range(warmup_runs.EARLY))
+    assert at[-warmup_runs.LATE :].tolist() == list(range(17 - warmup_runs.LATE, 17))
     assert norms.shape == (len(at), 2)
     module = post_norm.initialize([3, 4]).module(1)
-    inputs, targets = post_norm.data.train.take(torch.arange(warmup.WINDOWS))
+    inputs, targets = post_norm.data.train.take(torch.arange(warmup_runs.WINDOWS))
     loss = torch.nn.functional.cross_entropy(module(inputs).flatten(0, 1), targets.flatten())
     parts = torch.autograd.grad(loss, list(module.parameters()))
     assert norms[0, 1] == pytest.approx(torch.cat([part.flatten() for part in parts]).norm().item(), rel=1e-4)
@@ -120,18 +120,23 @@ def test_gradient_norms_are_those_of_the_modules(post_norm):
 
 def test_the_fall_of_the_gradient_is_early_over_late():
     norms = np.ones((20, 3))
-    norms[: warmup.EARLY], norms[-warmup.LATE :] = 6.0, 2.0
-    found = warmup.Found({}, {}, np.arange(20), norms)
+    norms[: warmup_runs.EARLY], norms[-warmup_runs.LATE :] = 6.0, 2.0
+    found = warmup_runs.Found({}, {}, np.arange(20), norms)
     assert found.fall.estimate == pytest.approx(3)
 
 
+def said(bare, warm):
+    """The sentences on planted largest rates."""
+    arms = {warmup_runs.BARE: bare, warmup_runs.WARM: warm}
+    found = warmup_runs.Found({}, arms, np.arange(20), np.ones((20, 6)))
+    return list(warmup.sentences("post-norm", found, RATES))
+
+
 def test_the_sentences_of_sch1_warn_where_the_grid_ended():
-    arms = {warmup.BARE: limit(BARE, none=[0, 1]), warmup.WARM: limit(TWICE, beyond=[2])}
-    said = list(warmup.sentences("post-norm", warmup.Found({}, arms, np.arange(20), np.ones((20, 6))), RATES))
-    assert any("without warmup no rate trains for 2 of 6 seeds" in sentence for sentence in said)
-    assert any("the largest rate tried, 8, still trains for 1 of 6 seeds" in sentence for sentence in said)
-    arms = {warmup.BARE: limit(BARE), warmup.WARM: limit(TWICE)}
-    assert len(list(warmup.sentences("post-norm", warmup.Found({}, arms, np.arange(20), np.ones((20, 6))), RATES))) == 2
+    warned = said(limit(BARE, none=[0, 1]), limit(TWICE, beyond=[2]))
+    assert any("without warmup no rate trains for 2 of 6 seeds" in sentence for sentence in warned)
+    assert any("the largest rate tried, 8, still trains for 1 of 6 seeds" in sentence for sentence in warned)
+    assert len(said(limit(BARE), limit(TWICE))) == 2
 
 
 def test_schedules_share_their_warmup_and_end_as_they_say():

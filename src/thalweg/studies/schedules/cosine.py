@@ -6,7 +6,7 @@ from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.record import edge_warnings, reading
-from thalweg.studies.schedules.language import RESTARTS, Comparison
+from thalweg.studies.schedules.language import RESTARTS, Comparison, tuning_figure
 from thalweg.studies.study import Context, Finding
 
 CLAIM = Claim(
@@ -50,7 +50,7 @@ def decide(context: Context, comparison: Comparison) -> Finding:
     yielded = ", ".join(f"{name} {mean[name]:.3f}" for name in others)
     return Finding(
         verdict,
-        figures=(_courses(comparison), _tuning(comparison)),
+        figures=(_courses(comparison), tuning_figure(comparison, NAMES)),
         readings=(
             reading(
                 context,
@@ -107,19 +107,4 @@ def _courses(comparison: Comparison) -> Figure:
         title="Schedules, and the loss they lead to",
         caption=f"{comparison.setting}; peak rates: {rates}, with restarts as the cosine. Mean of "
         f"{len(comparison.scored)} seeds; bands run from the smallest to the largest. Only the ends are compared.",
-    )
-
-
-def _tuning(comparison: Comparison) -> Figure:
-    """The final loss of every schedule against its peak rate."""
-    return Figure(
-        "Final loss against the peak rate",
-        tuple(
-            Line(comparison.rates, losses.mean(1), low=losses.min(1), high=losses.max(1), label=name)
-            for name, losses in comparison.tuned.items()
-        ),
-        x=Axis("peak learning rate", scale="log"),
-        y=Axis("held-out loss", "nats a byte"),
-        caption=f"{comparison.setting}; mean of the {len(comparison.tuning)} tuning seeds, on which the best rates "
-        "were chosen; bands run from the smallest to the largest.",
     )

@@ -7,7 +7,7 @@ from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.record import edge_warnings, reading
-from thalweg.studies.schedules.language import EARLY, Comparison
+from thalweg.studies.schedules.language import EARLY, Comparison, tuning_figure
 from thalweg.studies.study import Context, Finding
 
 NAME, OTHER = "inverse square root", "cosine"
@@ -60,7 +60,7 @@ def decide(context: Context, comparison: Comparison) -> Finding:
     )
     return Finding(
         verdict,
-        figures=(_figure(comparison),),
+        figures=(_lead(comparison), tuning_figure(comparison, (NAME, OTHER))),
         readings=(
             reading(
                 context,
@@ -79,7 +79,7 @@ def decide(context: Context, comparison: Comparison) -> Finding:
     )
 
 
-def _figure(comparison: Comparison) -> Figure:
+def _lead(comparison: Comparison) -> Figure:
     """The lead over the run, seed by seed."""
     steps, ours = comparison.curve(NAME)
     _, theirs = comparison.curve(OTHER)
@@ -92,7 +92,8 @@ def _figure(comparison: Comparison) -> Figure:
             results.Rule(float(comparison.early), "vertical", label="early"),
         ),
         x=Axis("step"),
-        y=Axis("held-out loss, cosine minus inverse square root", "nats a byte"),
-        caption=f"{comparison.setting}; peak rates {comparison.best[NAME]:.2g} and {comparison.best[OTHER]:.2g}, "
-        f"{len(comparison.scored)} paired seeds; the band runs from the smallest to the largest.",
+        y=Axis("lead in held-out loss", "nats a byte"),
+        caption=f"Loss of the cosine minus that of the inverse square root. {comparison.setting}; peak rates "
+        f"{comparison.best[OTHER]:.2g} and {comparison.best[NAME]:.2g}, {len(comparison.scored)} paired seeds; the "
+        "band runs from the smallest to the largest.",
     )

@@ -1,6 +1,6 @@
 """A small language model trained by one schedule and another, each at its best peak rate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from thalweg.data import Examples, text
 from thalweg.nets import transformer
 from thalweg.optim import Adam
 from thalweg.population import Evaluator, Population, Problem
+from thalweg.results import Axis, Figure, Line
 from thalweg.schedules import Schedule
 from thalweg.studies.record import infinite_if_gone
 from thalweg.studies.seeds import labelled, tuning_and_scored
@@ -136,3 +137,18 @@ def by_window(problem: Problem, population: Population) -> Array:
     """Loss of every member on every held-out window, in nats a byte: (members, windows)."""
     assert isinstance(problem.data.test, Examples)
     return Evaluator(problem, population, problem.data.test).by_example()["loss"].numpy()
+
+
+def tuning_figure(comparison: Comparison, names: Sequence[str]) -> Figure:
+    """The final loss of these schedules against the peak rate."""
+    return Figure(
+        "Final loss against the peak rate",
+        tuple(
+            Line(comparison.rates, losses.mean(1), low=losses.min(1), high=losses.max(1), label=name)
+            for name, losses in ((name, comparison.tuned[name]) for name in names)
+        ),
+        x=Axis("peak learning rate", scale="log"),
+        y=Axis("held-out loss", "nats a byte"),
+        caption=f"{comparison.setting}; mean of the {len(comparison.tuning)} tuning seeds, on which the best rates "
+        "were chosen; bands run from the smallest to the largest.",
+    )

@@ -5,27 +5,33 @@ took too large a rate stays. (A share of the loss before training would say less
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from thalweg import results, sweep
-from thalweg.optim import Adam
-from thalweg.population import Batch, Problem
-from thalweg.population.derivatives import gradient
+from thalweg import results
 from thalweg.results import Axis, Figure, Line
-from thalweg.schedules import Warmup
-from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.record import reading
-from thalweg.studies.schedules.language import BETA2, factors_of_two, language_model
-from thalweg.studies.schedules.trainable import Largest, frequencies_alone, gain, largest
-from thalweg.studies.seeds import labelled, tuning_and_scored
+from thalweg.studies.schedules.language import factors_of_two, language_model
+from thalweg.studies.schedules.trainable import frequencies_alone, largest
+from thalweg.studies.schedules.warmup_runs import (
+    ARMS,
+    BARE,
+    DEPTH,
+    EARLY,
+    FRACTION,
+    LATE,
+    WARM,
+    WARMUP,
+    WINDOWS,
+    Found,
+    bytes_to_predict,
+    final_losses,
+    gradient_norms,
+)
+from thalweg.studies.seeds import tuning_and_scored
 from thalweg.studies.study import Context, Finding
-from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -37,66 +43,6 @@ CLAIM = Claim(
     corrected="Steps are counted from 1, for from 0 the first step has rate 0 and its batch is thrown away; and the "
     "rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / warmup).",
 )
-DEPTH, BATCH = 2, 8
-WARMUP = round(2 / (1 - BETA2))  # steps (Ma & Yarats, 2021, arXiv:1910.04209)
-BARE, WARM = "without warmup", "with warmup"
-ARMS = {BARE: 0, WARM: WARMUP}
-FRACTION = 0.95  # of the loss by frequencies alone; a run trains if it ends below
-MEASURED = 128  # windows that the loss is measured on
-EARLY = LATE = 4  # steps at either end whose gradients are compared,
-WINDOWS = 32  # on so many windows
-
-
-@dataclass(frozen=True)
-class Found:
-    """What one placement of the normalization gave.
-
-    Args:
-        losses: at the end, by arm (rates, seeds).
-        limit: the largest rate that trains, by arm.
-        at: the steps of the gradients (steps,).
-        norms: of the gradients, without warmup (steps, seeds).
-    """
-
-    losses: Mapping[str, Array]
-    limit: Mapping[str, Largest]
-    at: NDArray[np.int64]
-    norms: Array
-
-    @property
-    def gain(self) -> interval.Interval:
-        """The largest rate with / without warmup."""
-        return gain(self.limit[WARM], self.limit[BARE])
-
-    @property
-    def fall(self) -> interval.Interval:
-        """The norm of the gradient at the first steps / at the last."""
-        return interval.ratio(self.norms[:EARLY].mean(0), self.norms[-LATE:].mean(0))
-
-
-def final_losses(
-    context: Context, problem: Problem, rates: Array, steps: int, seeds: list[int], label: str
-) -> dict[str, Array]:
-    """Training loss after `steps`, at most what it was before the first, by arm: (rates, seeds)."""
-    rule = Adam(sweep.values(rates.tolist()), beta2=BETA2)
-    schedule = Warmup(sweep.values(list(ARMS.values())))
-    recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=MEASURED)
-    history = train(problem, recipe, seeds, watch=labelled(context, label)).history
-    before, after = history["train_loss"][0], history["train_loss"][-1]
-    final = np.fmin(after, before).reshape(len(rates), len(ARMS), len(seeds))
-    return {arm: final[:, i] for i, arm in enumerate(ARMS)}
-
-
-def gradient_norms(
-    context: Context, problem: Problem, lr: float, steps: int, seeds: list[int], label: str
-) -> tuple[NDArray[np.int64], Array]:
-    """Steps, and the norm of the gradient there without warmup, always on the same windows: (steps, seeds)."""
-    at = (*range(EARLY), *range(EARLY, steps - LATE, steps // 8), *range(steps - LATE + 1, steps + 1))
-    recipe = Recipe(Adam(lr, beta2=BETA2), steps, BATCH, evaluate=0, snapshot=at, evaluate_train_on=1)
-    run = train(problem, recipe, seeds, watch=labelled(context, label))
-    batch = Batch.of(problem.data.train, torch.arange(WINDOWS)[None])
-    norms = [gradient(problem, kept, batch).norm(dim=1).double().numpy() for kept in run.snapshots.values()]
-    return np.array(at), np.stack(norms)
 
 
 def decide(context: Context) -> Iterator[Finding]:
@@ -108,10 +54,7 @@ def decide(context: Context) -> Iterator[Finding]:
         f"{norm}-norm": language_model(context, DEPTH, 1, norm=norm)
         for norm in context.pick(quick=("post",), full=("post", "pre"))
     }
-    bytes_to_predict: Any = problems["post-norm"].data.train.take(torch.arange(len(problems["post-norm"].data.train)))[
-        1
-    ]
-    alone = frequencies_alone(bytes_to_predict)
+    alone = frequencies_alone(bytes_to_predict(problems["post-norm"]))
     found: dict[str, Found] = {}
     for norm, problem in problems.items():
         losses = final_losses(context, problem, rates, steps, seeds, f"SCH1, {norm}")
