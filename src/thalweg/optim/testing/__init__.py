@@ -1,0 +1,7 @@
+"""A ladder of checks for any optimizer: what none may do, and the closed forms of what it claims to be."""
+
+from thalweg.optim.testing.claims import LAWS, Claims
+from thalweg.optim.testing.ladder import RUNGS, check
+from thalweg.optim.testing.report import LadderError, Report, Rung
+
+__all__ = ["LAWS", "RUNGS", "Claims", "LadderError", "Report", "Rung", "check"]

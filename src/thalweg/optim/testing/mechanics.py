@@ -1,0 +1,168 @@
+"""Rungs for every optimizer: what no update rule may depend on."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.testing.rung import (
+    Finding,
+    NotApplicable,
+    below,
+    follow,
+    near,
+    near_as_a_whole,
+    random,
+    rung,
+    same_bits,
+    size_of,
+    waves,
+)
+from thalweg.optim.testing.subject import Subject
+
+STEPS = 12
+ROUGH = torch.bfloat16
+_ROUGH_SHARE = 0.05  # of the way that rounding to 8 bits at each of few steps may change
+_ROUGHER_SHARE = 0.25  # where a step is itself the result of thirty rounded products
+
+
+def _elementwise(subject: Subject) -> None:
+    if not subject.claims.elementwise:
+        msg = "it does not claim to be elementwise"
+        raise NotApplicable(msg)
+
+
+def _kept(given: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tensor:
+    """The gradient, which is kept beside a copy."""
+    given.append((gradient, gradient.clone()))
+    return gradient
+
+
+@rung("determinism", "The same start and gradients lead to the same path.")
+def determinism(subject: Subject) -> Finding:
+    """Two runs."""
+    size = size_of(subject.shapes)
+    first, second = (follow(subject, random(size), waves(size), STEPS) for _ in range(2))
+    return same_bits(first, second)
+
+
+@rung("direction", "A few small steps down a quadratic lower its loss.")
+def direction(subject: Subject) -> Finding:
+    """Ten steps at a rate of at most 0.001."""
+    size = size_of(subject.shapes)
+    slopes, start = 0.5 + random(size, seed=1).abs(), random(size)
+    rate: dict[str, Any] = {"lr": min(1e-3, subject.claims["lr"] or 1e-3)} if subject.knows("lr") else {}
+    path = follow(subject, start, lambda point, _: slopes * point, 10, **rate)
+    losses = (slopes * path**2).sum(1) / 2
+    change = float(losses[-1] / losses[0]) - 1
+    return Finding(change < 0, f"the loss changed by {100 * change:+.2g} %", "a change below zero")
+
+
+@rung("order", "Entries in another order go the same ways.")
+def order(subject: Subject) -> Finding:
+    """A vector and its permutation."""
+    _elementwise(subject)
+    size, turned = 12, torch.tensor([7, 3, 11, 0, 5, 9, 1, 10, 2, 8, 4, 6])
+    start, gradient = random(size), waves(size)
+    plain = follow(subject, start, lambda _, step: gradient(start, step), STEPS, [(size,)])
+    other = follow(subject, start[turned], lambda _, step: gradient(start, step)[turned], STEPS, [(size,)])
+    return near(other, plain[:, turned], 1e-12)
+
+
+@rung("splitting", "A tensor cut in two goes the same way.")
+def splitting(subject: Subject) -> Finding:
+    """A vector, and the same as two vectors and as a matrix."""
+    _elementwise(subject)
+    start, gradient = random(12), waves(12)
+    plain, *others = (follow(subject, start, gradient, STEPS, shapes) for shapes in ([(12,)], [(5,), (7,)], [(3, 4)]))
+    return near(torch.cat(others), torch.cat([plain, plain]), 1e-12)
+
+
+@rung("gradients kept", "Gradient tensors that are handed over are not changed.")
+def gradients_kept(subject: Subject) -> Finding:
+    """What was handed over, after the step."""
+    if subject.claims.consumes:
+        msg = "it declares that gradients are consumed"
+        raise NotApplicable(msg)
+    size, changed = size_of(subject.shapes), 0.0
+    run, gradient, given = subject.run(random(size)), waves(size), []
+    for step in range(1, 6):
+        run.advance(lambda point, step=step: _kept(given, gradient(point, step)))
+        changed = max(changed, *(float((now - before).abs().max()) for now, before in given))
+    return below(changed, 0.0, "largest change")
+
+
+@rung("memory", "The state shares no memory with parameters or with gradients that were handed over.")
+def memory(subject: Subject) -> Finding:
+    """Addresses, after three steps."""
+    size = size_of(subject.shapes)
+    run, gradient, given = subject.run(random(size)), waves(size), []
+    for step in range(1, 4):
+        run.advance(lambda point, step=step: _kept(given, gradient(point, step)))
+    parameters, state = run.memory()
+    kept = {tensor.untyped_storage().data_ptr() for tensor in state if tensor.numel()}
+    shared = [
+        what
+        for what, tensors in (("parameters", parameters), ("gradients", [now for now, _ in given]))
+        if kept & {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    ]
+    return Finding(not shared, "shared with " + " and ".join(shared) if shared else "nothing shared", "nothing shared")
+
+
+def _given(subject: Subject, dtype: torch.dtype, reused: bool, steps: int = 8) -> Tensor:
+    """The path under large gradients that do not depend on it, in fresh tensors or in one that is overwritten."""
+    size = size_of(subject.shapes)
+    run, path = subject.run(torch.zeros(size, dtype=dtype)), []
+    tensor = torch.empty(size, dtype=dtype)
+    for step in range(1, steps + 1):
+        slope = (8 * (1 + step % 3) * random(size, seed=50 + step)).to(ROUGH).to(dtype)
+        run.advance(lambda _, slope=slope: tensor.copy_(slope) if reused else slope.clone())
+        tensor.fill_(torch.nan)
+        path.append(run.theta)
+    return torch.stack(path)
+
+
+@rung("reused gradients", "Overwriting a gradient tensor after the step changes nothing.")
+def reused_gradients(subject: Subject) -> Finding:
+    """Fresh tensors against one."""
+    return same_bits(_given(subject, torch.float64, False), _given(subject, torch.float64, True))
+
+
+def _rough(subject: Subject, reused: bool) -> Tensor:
+    try:
+        return _given(subject, ROUGH, reused).double()
+    except (RuntimeError, NotImplementedError) as error:
+        msg = f"it refuses bfloat16 ({str(error).splitlines()[0]})"
+        raise NotApplicable(msg) from error
+
+
+@rung("reused gradients, bfloat16", "Overwriting a gradient tensor after the step changes nothing in bfloat16 either.")
+def reused_rough_gradients(subject: Subject) -> Finding:
+    """Fresh tensors against one."""
+    return same_bits(_rough(subject, False), _rough(subject, True))
+
+
+@rung(
+    "bfloat16",
+    "Parameters and gradients in bfloat16 follow float64 to rounding; where they do not, something kept is overwritten "
+    "or lost, as by x.bfloat16(), which copies no tensor that is bfloat16 already.",
+)
+def bfloat16(subject: Subject) -> Finding:
+    """Eight steps under the same gradients."""
+    tolerance = _ROUGH_SHARE if subject.claims.law != "muon" else _ROUGHER_SHARE
+    return near_as_a_whole(_rough(subject, False)[-1], _given(subject, torch.float64, False)[-1], tolerance)
+
+
+@rung("resuming", "A new optimizer with the saved state goes on with the same bits.")
+def resuming(subject: Subject) -> Finding:
+    """Half of the path twice."""
+    size = size_of(subject.shapes)
+    run, gradient = subject.run(random(size)), waves(size)
+    for step in range(1, STEPS // 2 + 1):
+        run.advance(lambda point, step=step: gradient(point, step))
+    paths: list[list[Tensor]] = [[], []]
+    for other, path in zip((run.resumed(), run), paths, strict=True):
+        for step in range(STEPS // 2 + 1, STEPS + 1):
+            other.advance(lambda point, step=step: gradient(point, step))
+            path.append(other.theta)
+    return same_bits(*map(torch.stack, paths))

@@ -1,0 +1,102 @@
+"""An optimizer of torch's interface as a subject."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import UsageError
+from thalweg.optim.foreign import made
+from thalweg.optim.testing.claims import Claims, claims_of_torch
+from thalweg.optim.testing.subject import MATRICES, MIXED, Make, Shapes, Slope
+
+
+class TorchSubject:
+    """What makes an optimizer of torch's interface."""
+
+    def __init__(self, make: Make, claims: Claims | None) -> None:
+        self.make = make
+        try:
+            optimizer, self.shapes = made(make, _parameters(torch.zeros(37), MIXED)), MIXED
+        except ValueError as error:
+            if isinstance(error, UsageError):
+                raise
+            optimizer, self.shapes = made(make, _parameters(torch.zeros(31), MATRICES)), MATRICES
+        if optimizer.param_groups[0].get("maximize"):
+            msg = f"check follows losses downhill; give {type(optimizer).__name__} without maximize=True."
+            raise UsageError(msg)
+        self.groups, self.claims = optimizer.param_groups, claims or claims_of_torch(optimizer)
+        self.name = f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
+
+    def run(self, start: Tensor, shapes: Shapes | None = None, **changes: Any) -> "TorchRun":
+        """A fresh run."""
+        return TorchRun(self.make, start, shapes or self.shapes, changes)
+
+    def knows(self, *names: str) -> bool:
+        """Whether these settings can be changed."""
+        return all(_place(self.groups[0], name) is not None for name in names)
+
+
+class TorchRun:
+    """An optimizer of torch's interface at work; gradients are views of the vector handed over."""
+
+    def __init__(self, make: Make, start: Tensor, shapes: Shapes, changes: dict[str, Any]) -> None:
+        self.make, self.shapes, self.changes = make, shapes, changes
+        self.parameters = _parameters(start, shapes)
+        self.optimizer = make(self.parameters)
+        for group in self.optimizer.param_groups:
+            for name, value in changes.items():
+                _change(group, name, value)
+
+    @property
+    def theta(self) -> Tensor:
+        """A copy of the parameters."""
+        return torch.cat([parameter.detach().flatten() for parameter in self.parameters])
+
+    def advance(self, slope: Slope) -> None:
+        """One step."""
+        gradient = slope(self.theta)
+        for parameter, piece in zip(self.parameters, _cut(gradient, self.shapes), strict=True):
+            parameter.grad = piece
+        self.optimizer.step()
+
+    def memory(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The parameters and all tensors of the state."""
+        kept = [value for state in self.optimizer.state.values() for value in state.values()]
+        return list(self.parameters), [value for value in kept if isinstance(value, Tensor)]
+
+    def resumed(self) -> "TorchRun":
+        """A new optimizer that has loaded this one's state_dict."""
+        other = TorchRun(self.make, self.theta, self.shapes, self.changes)
+        other.optimizer.load_state_dict(copy.deepcopy(self.optimizer.state_dict()))
+        return other
+
+
+def _cut(vector: Tensor, shapes: Shapes) -> list[Tensor]:
+    pieces = vector.split([torch.Size(shape).numel() for shape in shapes])
+    return [piece.view(shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+def _parameters(start: Tensor, shapes: Shapes) -> list[nn.Parameter]:
+    return [nn.Parameter(piece.clone()) for piece in _cut(start, shapes)]
+
+
+def _place(group: dict[str, Any], name: str) -> tuple[str, int | None] | None:
+    """Where a group of torch's keeps a setting: its key, and the index in a pair."""
+    if name in ("beta1", "beta2") and "betas" in group:
+        return "betas", int(name == "beta2")
+    key = "momentum" if name == "beta" else name
+    return (key, None) if isinstance(group.get(key), int | float) else None
+
+
+def _change(group: dict[str, Any], name: str, value: float) -> None:
+    place = _place(group, name)
+    if place is None:
+        msg = f"This optimizer has no setting {name}."
+        raise UsageError(msg)
+    key, index = place
+    if index is None:
+        group[key] = value
+    else:
+        group[key] = tuple(value if at == index else old for at, old in enumerate(group[key]))
