@@ -49,7 +49,7 @@ def decide(context: Context) -> Iterator[Finding]:
     """The finding on SCH1."""
     _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=12))
     steps = context.pick(quick=150, full=400)
-    rates = factors_of_two(*context.pick(quick=(-7, -4), full=(-10, -2)))
+    rates = factors_of_two(*context.pick(quick=(-7, -4), full=(-7, -1)))
     problems = {  # the quick scale has no time for both
         f"{norm}-norm": language_model(context, DEPTH, 1, norm=norm)
         for norm in context.pick(quick=("post",), full=("post", "pre"))
