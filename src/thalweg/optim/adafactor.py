@@ -23,7 +23,8 @@ class Adafactor(Rule):
     for every tensor whole: matrices as (filters, rest); what has one row keeps its second moment k itself.
     No momentum. Memory beside theta: rows + columns numbers a matrix, which is its point. Equals
     torch.optim.Adafactor(lr, beta2_decay=-c, eps=(None, floor), d=clip) on vectors and matrices; on a convolution
-    torch factors the last two dimensions, the kernel, alone.
+    torch factors the last two dimensions, the kernel, alone. Each mean counts as at least the square of the machine
+    epsilon; in torch their product does.
     """
 
     lr: Swept = 1e-2
@@ -50,16 +51,21 @@ class Adafactor(Rule):
 
     def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
         """One step in place of one tensor, (members, rows, columns)."""
-        t, least, squares = h.step, torch.finfo(theta.dtype).eps, gradient.square()
-        second_moment = blend(state["column_moment"], t**-h.c, squares.mean(1, keepdim=True))
+        t, least = h.step, torch.finfo(theta.dtype).eps
+        columns = blend(state["column_moment"], t**-h.c, _mean_square(gradient, 1))
         if "row_moment" in state:
-            rows = blend(state["row_moment"], t**-h.c, squares.mean(2, keepdim=True))
-            second_moment = rows / rows.mean(1, keepdim=True).clamp_min(least) * second_moment
-        update = gradient.mul_(second_moment.clamp_min(least**2).rsqrt())
+            rows = blend(state["row_moment"], t**-h.c, _mean_square(gradient, 2))
+            gradient.mul_((rows / rows.mean(1, keepdim=True).clamp_min(least)).clamp_min(least**2).rsqrt())
+        update = gradient.mul_(columns.clamp_min(least**2).rsqrt())
         size = torch.maximum(state["size"], _like(h.floor, theta))
         rate = torch.minimum(_like(h.lr, theta), _like(t**-0.5, theta))
         clipped = torch.clamp_min(_rms(update) / _like(h.clip, theta), 1.0)
         axpy(theta, -size * rate / clipped, update)
+
+
+def _mean_square(matrices: Tensor, dim: int) -> Tensor:
+    """The mean of the squares along a dimension, which stays as one."""
+    return torch.linalg.vector_norm(matrices, dim=dim, keepdim=True).square_() / matrices.shape[dim]
 
 
 def _rms(matrices: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Adagrad."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from thalweg.optim import kernels
 from thalweg.optim.passes import add_quotient, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
@@ -25,6 +27,7 @@ class Adagrad(Rule):
     initial: Swept = 0.0
     eps: Swept = 1e-10
     slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
+    fused: ClassVar[bool] = True
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
@@ -34,3 +37,12 @@ class Adagrad(Rule):
         s.addcmul_(gradient, gradient)
         root = shift(torch.sqrt(s, out=scratch), h.eps)
         add_quotient(theta, -h.lr / (1 + (h.step - 1) * h.rate_decay), gradient, root)
+
+    def update_fused(
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+    ) -> None:
+        """One step in place."""
+        if h.step == 1:
+            for row in state["sum_of_squares"]:
+                row.fill_(h.initial)
+        kernels.adagrad(theta, gradient, state["sum_of_squares"], h, decay=self.decay)

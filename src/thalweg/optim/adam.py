@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import check_choice
-from thalweg.optim.decay import shrinkage
+from thalweg.optim import kernels
 from thalweg.optim.passes import add_quotient, blend, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
@@ -66,17 +66,8 @@ class Adam(Rule):
     def update_fused(
         self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
     ) -> None:
-        """One step in place by torch's kernel, which reads and writes every row once."""
-        kernel, decay = torch._fused_adam_, h.weight_decay
-        if self.decay != "l2":
-            kernel, decay = torch._fused_adamw_, shrinkage(self.decay, h)
-            if h.lr == 0:  # the kernel shrinks theta by lr times its weight decay
-                torch._foreach_mul_(theta, 1 - decay)
-            decay = decay / h.lr if h.lr else 0.0
-        moments = state["first_moment"], state["second_moment"]
-        steps = [torch.tensor(float(h.step), device=theta[0].device)] * len(theta)
-        numbers = {"lr": h.lr, "beta1": h.beta1, "beta2": h.beta2, "eps": h.eps, "weight_decay": decay}
-        kernel(theta, gradient, *moments, [], steps, **numbers, amsgrad=False, maximize=False)
+        """One step in place."""
+        kernels.adam(theta, gradient, (state["first_moment"], state["second_moment"]), h, decay=self.decay)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """AMSGrad: Adam whose second moment never falls."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import check_choice
+from thalweg.optim import kernels
 from thalweg.optim.passes import add_quotient, blend, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
@@ -49,3 +51,15 @@ class AMSGrad(Rule):
             torch.maximum(w, v, out=w)
             root = scale(torch.sqrt(w, out=scratch), correction**-0.5)
         add_quotient(theta, -h.lr / (1 - h.beta1**t), m, shift(root, h.eps))
+
+    @property
+    def fused(self) -> bool:  # type: ignore[override]
+        """Whether torch has a kernel for these conventions."""
+        return self.largest_of == "uncorrected"
+
+    def update_fused(
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+    ) -> None:
+        """One step in place."""
+        moments = state["first_moment"], state["second_moment"]
+        kernels.adam(theta, gradient, moments, h, decay=self.decay, largest=state["largest"])

@@ -1,11 +1,13 @@
 """Heavy-ball momentum and Nesterov's accelerated gradient."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
+from thalweg.optim import kernels
 from thalweg.optim.passes import axpy, displaced, scale
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
@@ -56,6 +58,17 @@ class Momentum(Rule):
         velocity = state["velocity"]
         accumulate(self.form, self.start, velocity, gradient, h)
         axpy(theta, -1.0 if self.form == "lr_inside" else -h.lr, velocity)
+
+    @property
+    def fused(self) -> bool:  # type: ignore[override]
+        """Whether torch has a kernel for these conventions."""
+        return (self.form, self.start) == ("sum", "zero")
+
+    def update_fused(
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+    ) -> None:
+        """One step in place."""
+        kernels.sgd(theta, gradient, state["velocity"], h, decay=self.decay)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
 """Stochastic gradient descent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
+from thalweg.optim import kernels
 from thalweg.optim.passes import axpy
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.values import Values
@@ -16,6 +19,14 @@ class SGD(Rule):
     Equals torch.optim.SGD(lr, weight_decay=weight_decay).
     """
 
+    fused: ClassVar[bool] = True
+
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
         axpy(theta, -h.lr, gradient)
+
+    def update_fused(
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+    ) -> None:
+        """One step in place."""
+        kernels.sgd(theta, gradient, [], h, decay=self.decay)

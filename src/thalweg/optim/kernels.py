@@ -1,0 +1,66 @@
+"""Steps by torch's fused kernels, which read and write every row once: lists of rows, values that all of them share."""
+
+import torch
+from torch import Tensor
+
+from thalweg.optim.decay import decays, shrinkage
+from thalweg.optim.values import Values
+
+Rows = list[Tensor]
+
+
+def sgd(theta: Rows, gradient: Rows, velocity: Rows, h: Values, *, decay: str, nesterov: bool = False) -> None:
+    """v <- beta v + g, theta <- theta - lr v (or lr (g + beta v)); without `velocity` theta <- theta - lr g."""
+    coupled = _shrunk(theta, h, decay)
+    if velocity and h.beta == 0:  # the kernel then wants no velocity
+        torch._foreach_copy_(velocity, gradient)
+        torch._foreach_add_(velocity, theta, alpha=coupled)
+        torch._foreach_add_(theta, velocity, alpha=-h.lr)
+        return
+    torch._fused_sgd_(
+        theta,
+        gradient,
+        velocity,
+        weight_decay=coupled,
+        momentum=h.beta if velocity else 0.0,
+        lr=h.lr,
+        dampening=0.0,
+        nesterov=nesterov,
+        maximize=False,
+        is_first_step=False,
+    )
+
+
+def adam(
+    theta: Rows, gradient: Rows, moments: tuple[Rows, Rows], h: Values, *, decay: str, largest: Rows | None = None
+) -> None:
+    """Adam with bias correction and eps outside the root; with `largest` AMSGrad."""
+    kernel, coupled = torch._fused_adam_, h.weight_decay
+    if decay != "l2":
+        kernel, shrinks = torch._fused_adamw_, shrinkage(decay, h)
+        if h.lr == 0:  # the kernel shrinks theta by lr times its weight decay
+            torch._foreach_mul_(theta, 1 - shrinks)
+        coupled = shrinks / h.lr if h.lr else 0.0
+    numbers = {"lr": h.lr, "beta1": h.beta1, "beta2": h.beta2, "eps": h.eps, "weight_decay": coupled}
+    steps, amsgrad = _steps(theta, h), largest is not None
+    kernel(theta, gradient, *moments, largest or [], steps, **numbers, amsgrad=amsgrad, maximize=False)
+
+
+def adagrad(theta: Rows, gradient: Rows, sums: Rows, h: Values, *, decay: str) -> None:
+    """s <- s + g^2, theta <- theta - lr_t g / (sqrt(s) + eps)."""
+    coupled = _shrunk(theta, h, decay)
+    numbers = {"lr": h.lr, "lr_decay": h.rate_decay, "weight_decay": coupled, "eps": h.eps}
+    torch._fused_adagrad_(theta, gradient, sums, _steps(theta, h), **numbers, maximize=False)
+
+
+def _shrunk(theta: Rows, h: Values, decay: str) -> float:
+    """Decoupled decay in place; the weight decay that is left for the kernel to add to the gradient."""
+    if decay == "l2":
+        return h.weight_decay
+    if decays(h):
+        torch._foreach_mul_(theta, 1 - shrinkage(decay, h))
+    return 0.0
+
+
+def _steps(theta: Rows, h: Values) -> Rows:
+    return [torch.tensor(float(h.step), device=theta[0].device)] * len(theta)
