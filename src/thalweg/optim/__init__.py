@@ -6,6 +6,7 @@ from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.around import Around
 from thalweg.optim.average import Averaged
+from thalweg.optim.explain import Explanation, explain
 from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
 from thalweg.optim.foreign import Torch
 from thalweg.optim.lion import Lion
@@ -52,6 +53,7 @@ __all__ = [
     "Around",
     "Averaged",
     "Centralized",
+    "Explanation",
     "Grokfast",
     "Lion",
     "Momentum",
@@ -66,4 +68,5 @@ __all__ = [
     "Torch",
     "Updater",
     "Values",
+    "explain",
 ]

@@ -173,7 +173,7 @@ def step_bound(subject: Subject) -> Finding:
         raise NotApplicable(msg)
     changes = settable(subject, eps=0.0)
     growth = beta2 / beta1
-    steps = min(2_000, int(300 / math.log(growth)))
+    steps = min(1_200, int(300 / math.log(growth)))
     path = follow(
         subject,
         torch.zeros(1, dtype=torch.float64),
