@@ -111,7 +111,8 @@ def test_what_is_not_a_schedule() -> None:
         Constant().then(0.1, 5)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="period must be at least 1; got 0"):
         Constant().repeated(0)
-    assert all(issubclass(getattr(schedules, name), Schedule) for name in schedules.__all__)
+    kinds = set(schedules.__all__) - {"Scheduled"}  # a number that follows one
+    assert all(issubclass(getattr(schedules, name), Schedule) for name in kinds)
 
 
 @pytest.mark.parametrize(
