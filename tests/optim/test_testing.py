@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -224,6 +225,13 @@ def _counting_outside(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
     p.sub_(group["lr"] / group["outside"] * g)
 
 
+class WideAdam(optim.Adam):
+    """A kernel that forgets half of the rate."""
+
+    def update_fused(self, theta: Any, gradient: Any, state: Any, h: Any) -> None:
+        super().update_fused(theta, gradient, state, replace(h, numbers=h.numbers | {"lr": h.lr / 2}))
+
+
 class HalfMuon(optim.Muon):
     """The momentum's own direction in place of an orthogonal one."""
 
@@ -281,6 +289,8 @@ FAULTS: list[tuple[str, Any, Claims | None]] = [
     ("direction", _written(_uphill), NOTHING),
     ("order", _written(_by_place), NOTHING),
     ("splitting", _written(_by_tensor), NOTHING),
+    ("width", WideAdam(0.01), None),
+    ("width", lambda p: T.SGD(p, lr=0.1 / p[0].numel()), None),
     ("gradients kept", _written(_spoiling), NOTHING),
     ("memory", _written(_remembering_parameters), NOTHING),
     ("memory", _written(_remembering_gradients), NOTHING),
@@ -339,6 +349,7 @@ def test_no_rung_is_without_a_fault() -> None:
         ("reused gradients, bfloat16", {"memory", "reused gradients, bfloat16"}),
         ("bfloat16", {"bfloat16"}),
         ("resuming", {"resuming"}),
+        ("width", {"width"}),
         ("gradients kept", {"gradients kept"}),
         ("sign descent", {"sign descent", "decay as gradient"}),
         (
@@ -362,7 +373,7 @@ def test_a_report_is_a_table_and_raises() -> None:
     good, bad = check(optim.SGD(0.1)), check(optim.SGD(0.1), claims=_claimed("sgd", lr=0.2))
     good.raise_if_failed()
     assert good.passed
-    assert str(good).splitlines()[0] == "SGD(lr=0.1): 16 passed, 0 failed, 3 not applicable"
+    assert str(good).splitlines()[0] == "SGD(lr=0.1): 17 passed, 0 failed, 3 not applicable"
     assert max(map(len, str(bad).splitlines())) <= 120
     assert "the path" not in str(good)
     with pytest.raises(LadderError, match="Broken:\n") as raised:

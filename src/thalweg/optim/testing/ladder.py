@@ -31,7 +31,7 @@ RUNGS = tuple(
 
 
 def check(subject: Given, *, reference: Given | Formula | None = None, claims: Claims | None = None) -> Report:
-    """Climb the ladder with an optimizer, in float64 and on one thread's time of about a second.
+    """Climb the ladder with an optimizer, in float64; it takes about half a second.
 
     Args:
         subject: a rule, or a function from a list of parameters to an optimizer of torch's interface, such as

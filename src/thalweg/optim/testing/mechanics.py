@@ -78,6 +78,20 @@ def splitting(subject: Subject) -> Finding:
     return near(torch.cat(others), torch.cat([plain, plain]), 1e-12)
 
 
+@rung("width", "A vector long enough for kernels of its own goes the way of its pieces.")
+def width(subject: Subject) -> Finding:
+    """Nine thousand entries at once, and in three runs."""
+    _elementwise(subject)
+    size, pieces = 9_000, 3
+    start, noise = random(size), random(STEPS, size, seed=1)
+    whole = follow(subject, start, lambda point, step: point + noise[step - 1], STEPS, [(size,)])[-1]
+    parts = [
+        follow(subject, part, lambda point, step, drawn=drawn: point + drawn[step - 1], STEPS, [tuple(part.shape)])[-1]
+        for part, drawn in zip(start.chunk(pieces), noise.chunk(pieces, 1), strict=True)
+    ]
+    return near_as_a_whole(torch.cat(parts), whole, 1e-12)
+
+
 @rung("gradients kept", "Gradient tensors that are handed over are not changed.")
 def gradients_kept(subject: Subject) -> Finding:
     """What was handed over, after the step."""
