@@ -20,6 +20,7 @@ from thalweg.tuning.profiles import performance_profile, profile_score, time_to_
 Make = Callable[..., Rule | Around]
 SEARCHES = ("halton", "grid")
 _EDGE = 0.05  # of a range's length, within which a best value counts as lying on its end
+_SLACK = 0.05  # of the way from the loss every rule reaches to that before training
 _MOST = 4.0  # AlgoPerf's largest ratio
 
 
@@ -126,7 +127,8 @@ def compare(
         trials: configurations each rule may try on each problem.
         tuning_seeds, scoring_seeds: members of every configuration, and of the best one; they share no seed.
         metric: "train_loss" or "test_loss".
-        targets: the loss to reach, by problem; None: the median over rules of the best mean on the tuning seeds.
+        targets: the loss to reach, by problem; None: what every rule reaches on the tuning seeds, 5 % of the way back
+            to the loss before training.
         seed: of the search, and the first seed of all.
         watch: called with the progress.
 
@@ -148,7 +150,7 @@ def compare(
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))
     points = {name: _points(name, ranges, search, trials, seed) for name, (_, ranges) in rules.items()}
     best: dict[str, dict[str, dict[str, float]]] = {}
-    tuned, runs, warnings = np.empty((len(problems), len(rules))), {}, []
+    tuned, before, runs, warnings = np.empty((len(problems), len(rules))), np.empty(len(problems)), {}, []
     for row, (name, problem) in enumerate(problems.items()):
         best[name] = {}
         for column, (label, (make, ranges)) in enumerate(rules.items()):
@@ -158,11 +160,11 @@ def compare(
             means = _infinite(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
             pick = int(means.argmin())
             best[name][label] = {key: float(each[pick]) for key, each in points[label].items()}
-            tuned[row, column] = means[pick]
+            tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
             warnings += _edges(f"{label} on {name}", best[name][label], ranges)
             chosen = make(**best[name][label])
             runs[name, label] = train(problem, Recipe(chosen, evaluate=100, **recipe), scoring, watch=told)
-    goals = np.array([targets[name] for name in problems]) if targets is not None else np.median(tuned, axis=1)
+    goals = _reachable(tuned, before) if targets is None else np.array([targets[name] for name in problems])
     shape = (len(problems), len(rules), scoring_seeds)
     losses, needed = np.empty(shape), np.empty(shape)
     for row, name in enumerate(problems):
@@ -207,6 +209,12 @@ def _edges(where: str, best: Mapping[str, float], ranges: Mapping[str, searches.
         for name, share in ends.items()
         if not _EDGE < share < 1 - _EDGE
     ]
+
+
+def _reachable(tuned: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The worst finite tuned loss of each problem, a little of the way back to the loss before: (problems,)."""
+    worst = np.where(np.isfinite(tuned), tuned, -np.inf).max(1)
+    return np.where(np.isfinite(worst), worst + _SLACK * (before - worst), before)
 
 
 def _infinite(losses: NDArray[np.float64]) -> NDArray[np.float64]:
