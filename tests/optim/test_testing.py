@@ -50,6 +50,10 @@ SHIPPED = {name: rule(0.01) for name, rule in optim.RULES.items()} | CONVENTIONS
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_rules_pass(name: str) -> None:
     report = check(SHIPPED[name])
+    if name in ("sgd", "momentum") and _failed(report) == {"bfloat16, wide"}:
+        pytest.xfail(
+            "torch's fused SGD on CPUs skips full vectors in 16 bits (github.com/pytorch/pytorch/issues/191763)"
+        )
     report.raise_if_failed()
     assert report["determinism"].verdict == report["resuming"].verdict == "passed"
 
@@ -122,6 +126,17 @@ def test_torchs_muon_loses_its_momentum_in_bfloat16_without_nesterov() -> None:
         assert kept == pytest.approx(1, rel=0.02)
         assert _failed(report) == {"bfloat16"}
     check(lambda p: T.Muon(p, lr=0.1, nesterov=True)).raise_if_failed()
+
+
+def test_torchs_fused_sgd_skips_full_vectors_in_bfloat16() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(64, dtype=torch.bfloat16))
+    parameter.grad = torch.ones_like(parameter)
+    T.SGD([parameter], lr=1.0, fused=True).step()
+    report = check(lambda p: T.SGD(p, lr=0.1, momentum=0.9, fused=True))
+    if bool((parameter == -1).all()):  # a torch that has mended it
+        report.raise_if_failed()
+    else:
+        assert {"bfloat16, wide"} <= _failed(report) <= {"bfloat16", "bfloat16, wide"}
 
 
 class Written(T.Optimizer):
@@ -232,6 +247,14 @@ class WideAdam(optim.Adam):
         super().update_fused(theta, gradient, state, replace(h, numbers=h.numbers | {"lr": h.lr / 2}))
 
 
+class RoughAdam(optim.Adam):
+    """A kernel that does nothing in sixteen bits."""
+
+    def update_fused(self, theta: Any, gradient: Any, state: Any, h: Any) -> None:
+        if theta[0].dtype != torch.bfloat16:
+            super().update_fused(theta, gradient, state, h)
+
+
 class HalfMuon(optim.Muon):
     """The momentum's own direction in place of an orthogonal one."""
 
@@ -297,6 +320,7 @@ FAULTS: list[tuple[str, Any, Claims | None]] = [
     ("reused gradients", _written(_remembering_gradients), NOTHING),
     ("reused gradients, bfloat16", _written(_remembering_rough_gradients), NOTHING),
     ("bfloat16", _written(_normalizing_what_it_keeps), Claims(elementwise=False)),
+    ("bfloat16, wide", RoughAdam(0.01), None),
     ("resuming", _written(_counting_outside), NOTHING),
     ("stability limit", optim.Nesterov(0.1, look="full"), _claimed("nesterov", look="beta")),
     ("stability limit", lambda p: T.SGD(p, lr=0.1, momentum=0.9, nesterov=True), _claimed("momentum")),
@@ -350,6 +374,7 @@ def test_no_rung_is_without_a_fault() -> None:
         ("bfloat16", {"bfloat16"}),
         ("resuming", {"resuming"}),
         ("width", {"width"}),
+        ("bfloat16, wide", {"bfloat16, wide"}),
         ("gradients kept", {"gradients kept"}),
         ("sign descent", {"sign descent", "decay as gradient"}),
         (
@@ -370,10 +395,10 @@ def test_another_optimizer_is_told_from_its_reference() -> None:
 
 
 def test_a_report_is_a_table_and_raises() -> None:
-    good, bad = check(optim.SGD(0.1)), check(optim.SGD(0.1), claims=_claimed("sgd", lr=0.2))
+    good, bad = check(optim.RMSprop(0.1)), check(optim.SGD(0.1), claims=_claimed("sgd", lr=0.2))
     good.raise_if_failed()
     assert good.passed
-    assert str(good).splitlines()[0] == "SGD(lr=0.1): 17 passed, 0 failed, 3 not applicable"
+    assert str(good).splitlines()[0] == "RMSprop(lr=0.1): 15 passed, 0 failed, 3 not applicable"
     assert max(map(len, str(bad).splitlines())) <= 120
     assert "the path" not in str(good)
     with pytest.raises(LadderError, match="Broken:\n") as raised:

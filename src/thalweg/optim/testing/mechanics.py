@@ -18,10 +18,11 @@ from thalweg.optim.testing.rung import (
     size_of,
     waves,
 )
-from thalweg.optim.testing.subject import Subject
+from thalweg.optim.testing.subject import Shapes, Subject
 
 STEPS = 12
 ROUGH = torch.bfloat16
+_WIDE = 9_000  # entries for which rules take to kernels
 _ROUGH_SHARE = 0.05  # of the way that rounding to 8 bits at each of few steps may change
 _ROUGHER_SHARE = 0.25  # where a step is itself the result of thirty rounded products
 
@@ -82,12 +83,12 @@ def splitting(subject: Subject) -> Finding:
 def width(subject: Subject) -> Finding:
     """Nine thousand entries at once, and in three runs."""
     _elementwise(subject)
-    size, pieces = 9_000, 3
+    size = _WIDE
     start, noise = random(size), random(STEPS, size, seed=1)
     whole = follow(subject, start, lambda point, step: point + noise[step - 1], STEPS, [(size,)])[-1]
     parts = [
         follow(subject, part, lambda point, step, drawn=drawn: point + drawn[step - 1], STEPS, [tuple(part.shape)])[-1]
-        for part, drawn in zip(start.chunk(pieces), noise.chunk(pieces, 1), strict=True)
+        for part, drawn in zip(start.chunk(3), noise.chunk(3, 1), strict=True)
     ]
     return near_as_a_whole(torch.cat(parts), whole, 1e-12)
 
@@ -123,12 +124,12 @@ def memory(subject: Subject) -> Finding:
     return Finding(not shared, "shared with " + " and ".join(shared) if shared else "nothing shared", "nothing shared")
 
 
-def _given(subject: Subject, dtype: torch.dtype, reused: bool, steps: int = 8) -> Tensor:
+def _given(subject: Subject, dtype: torch.dtype, reused: bool, shapes: Shapes | None = None) -> Tensor:
     """The path under large gradients that do not depend on it, in fresh tensors or in one that is overwritten."""
-    size = size_of(subject.shapes)
-    run, path = subject.run(torch.zeros(size, dtype=dtype)), []
+    size = size_of(shapes or subject.shapes)
+    run, path = subject.run(torch.zeros(size, dtype=dtype), shapes), []
     tensor = torch.empty(size, dtype=dtype)
-    for step in range(1, steps + 1):
+    for step in range(1, 9):
         slope = (8 * (1 + step % 3) * random(size, seed=50 + step)).to(ROUGH).to(dtype)
         run.advance(lambda _, slope=slope: tensor.copy_(slope) if reused else slope.clone())
         tensor.fill_(torch.nan)
@@ -142,9 +143,9 @@ def reused_gradients(subject: Subject) -> Finding:
     return same_bits(_given(subject, torch.float64, False), _given(subject, torch.float64, True))
 
 
-def _rough(subject: Subject, reused: bool) -> Tensor:
+def _rough(subject: Subject, reused: bool, shapes: Shapes | None = None) -> Tensor:
     try:
-        return _given(subject, ROUGH, reused).double()
+        return _given(subject, ROUGH, reused, shapes).double()
     except (RuntimeError, NotImplementedError) as error:
         msg = f"it refuses bfloat16 ({str(error).splitlines()[0]})"
         raise NotApplicable(msg) from error
@@ -165,6 +166,15 @@ def bfloat16(subject: Subject) -> Finding:
     """Eight steps under the same gradients."""
     tolerance = _ROUGH_SHARE if subject.claims.law != "muon" else _ROUGHER_SHARE
     return near_as_a_whole(_rough(subject, False)[-1], _given(subject, torch.float64, False)[-1], tolerance)
+
+
+@rung("bfloat16, wide", "In bfloat16 kernels for long vectors follow float64 to rounding, too.")
+def wide_bfloat16(subject: Subject) -> Finding:
+    """Eight steps of nine thousand entries."""
+    _elementwise(subject)
+    shapes = [(_WIDE,)]
+    rough, fine = _rough(subject, False, shapes)[-1], _given(subject, torch.float64, False, shapes)[-1]
+    return near_as_a_whole(rough, fine, _ROUGH_SHARE)
 
 
 @rung("resuming", "A new optimizer with the saved state goes on with the same bits.")
