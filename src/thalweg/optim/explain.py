@@ -29,7 +29,7 @@ class Explanation:
         papers: where it comes from.
         torch: the equal call, with `params` for the parameters and names for what is swept; None: torch has none.
         remark: why torch has none, or where the call differs.
-        inside: what it is around, or its fallback.
+        inside: what it is around, or its fallback; `within` says which.
     """
 
     name: str
