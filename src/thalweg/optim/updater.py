@@ -78,7 +78,9 @@ class Updater:
         self.layout = layout
         self.state = dict(state) if state is not None else new_state(rule, theta, layout)
         self.elementwise = self.rule.fallback or self.rule
-        self.fused = self.rule.fused and theta.shape[1] >= _WIDE and self.rule.decay_on is None
+        # torch's fused SGD leaves out full vectors of 16-bit numbers on CPUs (pytorch issue 191763).
+        whole_words = theta.dtype in (torch.float32, torch.float64)
+        self.fused = self.rule.fused and whole_words and theta.shape[1] >= _WIDE and self.rule.decay_on is None
         self.foreign = (
             Foreign(self.rule, theta, self.state, _needed(self.rule, layout)) if isinstance(self.rule, Torch) else None
         )
