@@ -39,6 +39,7 @@ CONFIG: dict[str, Any] = {
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _LABELED_DECADES = 8  # powers of ten that each get a label on a log axis; of more, every second, third, ...
+_PLAYER = 36  # pixels above the panels' titles for its buttons
 _ROW = 400  # pixels of height per row of panels
 
 
@@ -77,6 +78,7 @@ def render(figure: Figure, *, columns: int | None = None) -> go.Figure:
     moving = frames(traces)
     if moving:
         layout |= _player()
+        layout["margin"]["t"] += _PLAYER
     return go.Figure(data=traces, layout=layout, frames=moving)
 
 
@@ -117,7 +119,7 @@ def _places(panels: tuple[Figure, ...], columns: int) -> list[tuple[float, float
         # The outer margins grow with their tick labels; between panels the room has to be left here.
         left = column / columns + (0.07 if column and not _is_3d(panel) else 0.0)
         bar = any(map(colors_by_value, panel.marks)) and column < columns - 1
-        right = (column + 1) / columns - (0.12 if bar else 0.02 if column < columns - 1 else 0.0)
+        right = (column + 1) / columns - (0.17 if bar else 0.02 if column < columns - 1 else 0.0)
         top = 1 - row / rows - (0.14 / rows if row else 0.0)
         places.append((left, right, 1 - (row + 1) / rows + (0.08 if row < rows - 1 else 0.0), top))
     return places
@@ -223,7 +225,7 @@ def _player() -> dict[str, Any]:
         {"label": "▶ Play", "method": "animate", "args": [None, clock | {"fromcurrent": False}]},
         {"label": "■ Stop", "method": "animate", "args": [[None], still]},
     ]
-    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 4}}
+    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 26}}
     look = {"type": "buttons", "direction": "left", "showactive": False, "font": {"size": 12, "color": INK}}
     return {"updatemenus": [look | place | {"bgcolor": "rgba(255,255,255,0.7)", "buttons": buttons}]}
 

@@ -115,7 +115,7 @@ def race() -> Figure:
             marks.append(Trajectory(way[:, 0], way[:, 1], label=label))
         least = np.array(course.least)
         marks.append(Scatter(least[:, 0], least[:, 1], label="minimum", size=9))
-        axes = Axis("first", limits=course.x), Axis("second", limits=course.y)
+        axes = Axis("first", limits=course.x), Axis("" if panels else "second", limits=course.y)
         panels.append(Figure(name, tuple(marks), *axes, z=Axis(scale="log")))
     return Figure.row(
         panels,
