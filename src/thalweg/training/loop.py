@@ -112,6 +112,8 @@ class Loop:
         if self.unfolded.clip_norm is not None:
             self.gradient.mul_(_clipping(self.gradient, self.unfolded.clip_norm))
         self.updater.step(self.gradient, h, self.alive if self.any_dead else None)
+        if self.mask is not None:  # rules that mix the columns of a tensor write to all of them
+            state.theta.mul_(self.mask)
         state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan) if self.any_dead else losses
         state.step += 1
 

@@ -75,7 +75,8 @@ class Run:
         if "average" not in self.state.slots:
             msg = "The run kept no average; train with optim.Averaged(rule)."
             raise UsageError(msg)
-        return self.final.with_theta(self.state.slots["average"])
+        average, mask = self.state.slots["average"], self.final.mask
+        return self.final.with_theta(average if mask is None else average * mask)
 
     def select(self, **where: float) -> list[int]:
         """The members whose axes have these values, such as run.select(lr=0.1, seed=0)."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Reading
@@ -13,6 +13,8 @@ from thalweg.schedules import Constant, Schedule
 from thalweg.schedules.schedule import Number
 from thalweg.training import Recipe, train
 from thalweg.tuning.rates import cost_of, final_losses, provenance_of, standard_error, with_rate
+
+_UNKNOWN = float("nan")
 
 
 def range_test(
@@ -39,34 +41,45 @@ def range_test(
 
     Returns:
         "training loss" (rate), the mean over seeds with its standard error, infinite where a seed diverged;
-        "loss before"; "best rate", of the least mean; "largest stable rate", up to which every rate ends below the
-        start with every seed, NaN where the smallest does not. Infinite losses are gaps in the figure.
+        "training loss by seed" (rate, seed); "loss before";
+        "steepest rate", where the mean falls fastest per decade of rate on its way down to the least;
+        "best rate", of the least mean; and "largest stable rate", up to which from the best one on every seed ends
+        below its own start. NaN where there is none. Infinite losses are gaps in the figure.
 
     Raises:
         UsageError: low and high do not ascend from above 0, or fewer than 3 rates.
 
     Cost: rates x seeds runs of the recipe.
     """
-    grid = _grid(low, high, rates)
+    grid = _grid("range_test", low, high, rates)
     run, before, after = final_losses(problem, recipe, grid, seeds, watch)
-    mean, worst = after.mean(1), after.max(1)
-    stable = np.logical_and.accumulate(worst < before.mean(1))
+    mean = after.mean(1)
+    steepest, best, stable = _steepest(grid, mean), _least(grid, mean), _UNKNOWN
+    if np.isfinite(best):
+        learned = (after < before).all(1)[mean.argmin() :]
+        count = len(learned) if learned.all() else int(learned.argmin())
+        stable = grid[mean.argmin() + count - 1] if count else _UNKNOWN
     return Reading(
         "learning-rate range test",
         {
             "training loss": mean,
-            "loss before": before.mean(),
-            "best rate": grid[np.where(np.isfinite(mean), mean, np.inf).argmin()],
-            "largest stable rate": grid[stable][-1] if stable.any() else np.nan,
+            "training loss by seed": after,
+            "loss before": before[0].mean(),
+            "steepest rate": steepest,
+            "best rate": best,
+            "largest stable rate": stable,
         },
-        {"training loss": ("rate",)},
-        {"rate": grid},
-        {"training loss": problem.loss.unit, "loss before": problem.loss.unit},
-        {"training loss": standard_error(after)},
-        sample_size=seeds,
+        {"training loss": ("rate",), "training loss by seed": ("rate", "seed")},
+        {"rate": grid, "seed": run.axes["seed"][: after.shape[1]]},
+        dict.fromkeys(("training loss", "training loss by seed", "loss before"), problem.loss.unit),
+        {"training loss": standard_error(after), "loss before": standard_error(before[:1])[0]},
+        sample_size=after.shape[1],
         cost=cost_of(run),
         provenance=provenance_of(problem, run),
-        notes=(f"After {recipe.steps} steps; means over {seeds} seeds, infinite where one diverged.",),
+        notes=(
+            f"After {recipe.steps} steps; means over {after.shape[1]} seeds, infinite where one diverged.",
+            f"The loss falls fastest at {steepest:.2g} and is least at {best:.2g}; every seed learns up to {stable:.2g}.",
+        ),
     )
 
 
@@ -90,42 +103,39 @@ def classic_range_test(
         watch: called with the progress.
 
     Returns:
-        "batch loss" (rate), smoothed, with its standard error over seeds; "steepest rate", where it falls fastest
-        per decade; "least rate", where it is lowest.
+        "batch loss" (rate), smoothed, with its standard error over seeds, infinite once a seed has diverged;
+        "steepest rate", where it falls fastest per decade of rate on its way down to the least; "least rate", where
+        it is lowest. NaN where there is none.
 
     Raises:
         UsageError: low and high do not ascend from above 0, smoothing outside 0 to 1, or fewer than 3 steps.
 
     Cost: seeds runs of the recipe.
     """
-    grid = _grid(low, high, recipe.steps)
+    grid = _grid("classic_range_test", low, high, recipe.steps)
+    check_type("classic_range_test smoothing", smoothing, (int, float), "a number from 0 up to below 1")
     if not 0 <= smoothing < 1:
         msg = f"classic_range_test smoothing must lie in [0, 1); got {smoothing}."
         raise UsageError(msg)
     growing = replace(recipe, optimizer=with_rate(recipe.optimizer, high), schedule=Growth(low / high), evaluate=0)
     run = train(problem, growing, seeds, watch=watch)
-    losses = np.where(np.isfinite(run.history.batch_loss), run.history.batch_loss, np.inf)
-    smooth = _smoothed(losses, smoothing)
+    smooth = _smoothed(run.history.batch_loss, smoothing)
     mean = smooth.mean(1)
-    shown = np.isfinite(mean)
-    slope = np.full(len(grid), np.inf)
-    if shown.sum() > 2:
-        slope[shown] = np.gradient(mean[shown], np.log10(grid[shown]))
+    steepest, least = _steepest(grid, mean), _least(grid, mean)
     return Reading(
         "classic learning-rate range test",
-        {
-            "batch loss": mean,
-            "steepest rate": grid[slope.argmin()],
-            "least rate": grid[np.where(shown, mean, np.inf).argmin()],
-        },
+        {"batch loss": mean, "steepest rate": steepest, "least rate": least},
         {"batch loss": ("rate",)},
         {"rate": grid},
         {"batch loss": problem.loss.unit},
         {"batch loss": standard_error(smooth)},
-        sample_size=seeds,
+        sample_size=smooth.shape[1],
         cost=cost_of(run),
         provenance=provenance_of(problem, run),
-        notes=(f"Each rate is one step of a run; running means with factor {smoothing:g}, over {seeds} seeds.",),
+        notes=(
+            f"Each rate is one step of a run; running means with factor {smoothing:g}, over {smooth.shape[1]} seeds.",
+            f"The loss falls fastest at {steepest:.2g} and is least at {least:.2g}.",
+        ),
     )
 
 
@@ -140,17 +150,46 @@ class Growth(Schedule):
         return Constant()(step, steps) * self.first ** ((steps - np.asarray(step)) / np.maximum(steps - 1, 1))
 
 
-def _grid(low: float, high: float, rates: int) -> NDArray[np.float64]:
+def _grid(name: str, low: float, high: float, rates: int) -> NDArray[np.float64]:
+    check_type(f"{name} low", low, (int, float), "a number above 0")
+    check_type(f"{name} high", high, (int, float), "a number above low")
+    check_type(f"{name} rates", rates, int, "how many, at least 3")
     if not 0 < low < high < np.inf or rates < 3:
-        msg = f"A range test goes over at least 3 rates, 0 < low < high; got {rates} from {low} to {high}."
+        msg = f"{name} goes over at least 3 rates, 0 < low < high; got {rates} from {low} to {high}."
         raise UsageError(msg)
     return np.geomspace(low, high, rates)
 
 
-def _smoothed(losses: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """The running mean of every column, corrected for its start at 0: (steps, seeds)."""
+def _least(grid: NDArray[np.float64], mean: NDArray[np.float64]) -> float:
+    """The rate of the least mean loss; NaN where none is finite."""
+    return float(grid[mean.argmin()]) if np.isfinite(mean).any() else _UNKNOWN
+
+
+def _steepest(grid: NDArray[np.float64], mean: NDArray[np.float64]) -> float:
+    """Where the mean loss falls fastest per decade, among the rates that lead down to the least; NaN where none does.
+
+    Beyond the least the loss falls again only by chance: it is where training becomes unstable.
+    """
+    least = int(mean.argmin())
+    gaps = np.flatnonzero(~np.isfinite(mean))
+    first = max((int(gap) + 1 for gap in gaps if gap < least), default=0)
+    last = min((int(gap) for gap in gaps if gap >= least), default=len(mean))
+    if last - first < 2:
+        return _UNKNOWN
+    slope = np.gradient(mean[first:last], np.log10(grid[first:last]))[: least - first + 1]
+    return float(grid[first + slope.argmin()]) if slope.min() < 0 else _UNKNOWN
+
+
+def _smoothed(losses: NDArray[np.floating], factor: float) -> NDArray[np.float64]:
+    """The running mean of every column, corrected for its start at 0, infinite from a loss on that is not finite.
+
+    Args:
+        losses: (steps, seeds).
+        factor: b of m <- b m + (1 - b) loss.
+    """
+    gone = np.logical_or.accumulate(~np.isfinite(losses), axis=0)
     mean, found = np.zeros(losses.shape[1]), []
-    for step, row in enumerate(losses, start=1):
+    for step, row in enumerate(np.where(gone, 0.0, losses), start=1):
         mean = factor * mean + (1 - factor) * row
         found.append(mean / (1 - factor**step))
-    return np.array(found)
+    return np.where(gone, np.inf, np.array(found))

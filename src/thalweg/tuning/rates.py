@@ -30,7 +30,12 @@ def final_losses(
     swept = replace(recipe, optimizer=with_rate(recipe.optimizer, values(rates.tolist())), evaluate=0)
     run = train(problem, swept, seeds, watch=watch)
     before, after = (np.asarray(row).reshape(len(rates), -1) for row in run.history["train_loss"][[0, -1]])
-    return run, before, np.where(np.isfinite(after), after, np.inf)
+    return run, before, infinite_if_gone(after)
+
+
+def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Losses, infinite where a run diverged."""
+    return np.where(np.isfinite(losses), losses, np.inf)
 
 
 def cost_of(run: Run) -> Cost:
