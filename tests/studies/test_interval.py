@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from thalweg.errors import UsageError
+from thalweg.results.bootstrap import mean_bounds
 from thalweg.studies import interval
-from thalweg.studies.bootstrap import mean_bounds
 from thalweg.studies.interval import Interval
 
 SETS = 4_000

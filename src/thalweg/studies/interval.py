@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from thalweg.errors import UsageError
-from thalweg.studies.bootstrap import (
+from thalweg.results.bootstrap import (
     FEWEST_TO_RESAMPLE,
     LEVEL,
     RESAMPLES,
