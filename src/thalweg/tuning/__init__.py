@@ -1,11 +1,12 @@
 """Learning rates as something to measure, and rules compared at equal expense."""
 
-from thalweg.tuning.compare import Comparison, compare
+from thalweg.tuning.compare import compare
+from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.effective_rates import effective_rates
 from thalweg.tuning.profiles import performance_profile, profile_score, time_to_target
 from thalweg.tuning.range_test import classic_range_test, range_test
-from thalweg.tuning.search import Range, grid, halton
-from thalweg.tuning.sensitivity import rate_sensitivity, sensitivity
+from thalweg.tuning.search import Range, grid, halton, together
+from thalweg.tuning.sensitivity import rate_sensitivity, sensitivity, sensitivity_figure
 
 __all__ = [
     "Comparison",
@@ -20,5 +21,7 @@ __all__ = [
     "range_test",
     "rate_sensitivity",
     "sensitivity",
+    "sensitivity_figure",
     "time_to_target",
+    "together",
 ]

@@ -1,105 +1,31 @@
 """Update rules compared at equal expense, each tuned by the same search."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_choice, check_type
-from thalweg.optim import Around, Rule
 from thalweg.population import Problem
 from thalweg.progress import Progress, Watcher, ignore
-from thalweg.results import Axis, Figure, Line, Provenance, Reading
+from thalweg.results import Cost, Provenance
 from thalweg.schedules import Constant, Schedule
-from thalweg.sweep import values
-from thalweg.training import Recipe, train
-from thalweg.tuning import search as searches
-from thalweg.tuning.profiles import performance_profile, profile_score, time_to_target
+from thalweg.training import Recipe, Unfolded, train
+from thalweg.tuning.comparison import Comparison
+from thalweg.tuning.entrant import SEARCHES, Entrant, Make
+from thalweg.tuning.profiles import time_to_target
+from thalweg.tuning.rates import cost_of, infinite_if_gone
+from thalweg.tuning.search import Range, together
 
-Make = Callable[..., Rule | Around]
-SEARCHES = ("halton", "grid")
-_EDGE = 0.05  # of a range's length, within which a best value counts as lying on its end
 _SLACK = 0.05  # of the way from the loss every rule reaches to that before training
-_MOST = 4.0  # AlgoPerf's largest ratio
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What `compare` found.
-
-    Args:
-        problems, rules: their names, in the order of the arrays.
-        best: by problem and rule, the hyper-parameters chosen on the tuning seeds.
-        tuned: their mean loss on the tuning seeds: (problems, rules).
-        losses: at the end of the schedule, infinite where it diverged: (problems, rules, scoring seeds).
-        steps: to the target of the problem, infinite where it was not reached: (problems, rules, scoring seeds).
-        targets: (problems,).
-        metric: which loss.
-        budget: runs and steps each rule was given on each problem.
-        warnings: a sentence for each best value on the end of its range.
-        provenance: where it was made.
-    """
-
-    problems: tuple[str, ...]
-    rules: tuple[str, ...]
-    best: Mapping[str, Mapping[str, Mapping[str, float]]]
-    tuned: NDArray[np.float64]
-    losses: NDArray[np.float64]
-    steps: NDArray[np.float64]
-    targets: NDArray[np.float64]
-    metric: str
-    budget: Mapping[str, int]
-    warnings: tuple[str, ...]
-    provenance: Provenance
-
-    @property
-    def costs(self) -> NDArray[np.float64]:
-        """The median over seeds of the steps to the target: (problems, rules)."""
-        return np.median(self.steps, axis=2)
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """Each rule's `profile_score` of the costs."""
-        return dict(zip(self.rules, profile_score(self.costs, most=_MOST).tolist(), strict=True))
-
-    @property
-    def reading(self) -> Reading:
-        """Losses and steps by problem, rule and seed."""
-        dims = ("problem", "rule", "seed")
-        return Reading(
-            "comparison of update rules",
-            {self.metric: self.losses, "steps to target": self.steps, "target": self.targets},
-            {self.metric: dims, "steps to target": dims, "target": ("problem",)},
-            {"problem": list(self.problems), "rule": list(self.rules)},
-            {"steps to target": "steps"},
-            sample_size=self.losses.shape[2],
-            provenance=self.provenance,
-            notes=("Infinite where a run diverged or did not reach the target.", *self.warnings),
-        )
-
-    def figure(self) -> Figure:
-        """The performance profiles: how many problems each rule solves within a ratio of the best rule's steps."""
-        ratios = np.linspace(1, _MOST, 301)
-        heights = performance_profile(self.costs, ratios)
-        scores = self.scores
-        lines = [
-            Line(ratios, heights[:, i], label=f"{name}, score {scores[name]:.2f}") for i, name in enumerate(self.rules)
-        ]
-        return Figure(
-            "Performance profiles",
-            tuple(lines),
-            Axis("steps / steps of the best rule"),
-            Axis("share of problems solved", limits=(-0.03, 1.03)),
-            caption=f"{len(self.problems)} problems; each rule tuned by {self.budget['trials']} trials of "
-            f"{self.budget['tuning seeds']} seeds; medians of {self.losses.shape[2]} other seeds. A score is the mean "
-            "height.",
-        )
+_LOOKS = 100  # evaluations of a scored run
 
 
 def compare(
     problems: Mapping[str, Problem],
-    rules: Mapping[str, tuple[Make, Mapping[str, searches.Range]]],
+    rules: Mapping[str, tuple[Make, Mapping[str, Range]]],
     *,
     steps: int,
     batch_size: int | None = None,
@@ -120,109 +46,128 @@ def compare(
 
     Args:
         problems: by name.
-        rules: by name, a rule (or what makes one of its hyper-parameters) and the ranges to search, such as
+        rules: by name, a rule (or a function that makes one of named numbers) and the ranges to search, such as
             {"AdamW": (optim.AdamW, {"lr": Range(1e-4, 1e-1), "weight_decay": Range(1e-3, 1)})}.
         steps, batch_size, schedule: of every run.
         search: "halton" for `trials` points, or "grid" for as many a side as keep to `trials`.
         trials: configurations each rule may try on each problem.
         tuning_seeds, scoring_seeds: members of every configuration, and of the best one; they share no seed.
         metric: "train_loss" or "test_loss".
-        targets: the loss to reach, by problem; None: what every rule reaches on the tuning seeds, 5 % of the way back
-            to the loss before training.
+        targets: the loss to reach, by problem; None: what every rule that learns reaches on the tuning seeds, 5 % of
+            the way back to the loss before training.
         seed: of the search, and the first seed of all.
-        watch: called with the progress.
+        watch: called with the progress, in steps times members of the whole comparison.
 
     Raises:
-        UsageError: no problem or rule, or a search, metric or range that cannot be meant, by name.
+        UsageError: a problem, rule, range, search, metric or target that cannot be meant, by name; before any training.
 
-    Cost: problems x rules x (trials x tuning seeds + scoring seeds) runs.
+    Cost: problems x rules x (trials x tuning seeds + scoring seeds) runs. Steps to a target are told apart by 1 % of
+    the steps.
     """
     check_choice("compare search", search, SEARCHES)
     check_choice("compare metric", metric, ("train_loss", "test_loss"))
-    check_type("compare problems", problems or None, Mapping, "a mapping of names to Problems")
-    check_type("compare rules", rules or None, Mapping, "a mapping of names to (rule, ranges)")
-    for name, count in (("trials", trials), ("tuning_seeds", tuning_seeds), ("scoring_seeds", scoring_seeds)):
+    counts = {"trials": trials, "tuning_seeds": tuning_seeds, "scoring_seeds": scoring_seeds}
+    for name, count in counts.items():
+        check_type(f"compare {name}", count, int, "a whole number of at least 1")
         if count < 1:
             msg = f"compare {name} must be at least 1; got {count}."
             raise UsageError(msg)
-    recipe = {"steps": steps, "batch_size": batch_size, "schedule": schedule or Constant()}
+    _check(problems, rules, metric, targets)
     tuning = list(range(seed, seed + tuning_seeds))
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))
-    points = {name: _points(name, ranges, search, trials, seed) for name, (_, ranges) in rules.items()}
-    best: dict[str, dict[str, dict[str, float]]] = {}
-    tuned, before, runs, warnings = np.empty((len(problems), len(rules))), np.empty(len(problems)), {}, []
+    common: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "schedule": schedule or Constant()}
+    entrants = [Entrant.of(name, entry, search, trials, seed) for name, entry in rules.items()]
+    recipes = [Recipe(together(entrant.trials), evaluate=0, **common) for entrant in entrants]
+    for entrant in entrants:
+        swept = set(Unfolded(Recipe(entrant.trials[0], **common), [0]).axes) - {"seed"}
+        if swept:
+            msg = (
+                f"compare tries one value a trial, but {entrant.name} sweeps {', '.join(sorted(swept))}: give a Range."
+            )
+            raise UsageError(msg)
+
+    members = [len(entrant.trials) * tuning_seeds for entrant in entrants]
+    total = steps * len(problems) * sum(count + scoring_seeds for count in members)
+    began, done, cost = time.perf_counter(), 0, Cost()
+    best: dict[str, dict[str, dict[str, float]]] = {name: {} for name in problems}
+    tuned, before, histories, warnings = np.empty((len(problems), len(rules))), np.empty(len(problems)), {}, []
     for row, (name, problem) in enumerate(problems.items()):
-        best[name] = {}
-        for column, (label, (make, ranges)) in enumerate(rules.items()):
-            told = _labelled(watch, f"{label} on {name}")
-            swept = {key: values(each.tolist(), axis="trial") for key, each in points[label].items()}
-            found = train(problem, Recipe(make(**swept), evaluate=0, **recipe), tuning, watch=told)
-            means = _infinite(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
+        for column, entrant in enumerate(entrants):
+            label = f"{entrant.name} on {name}"
+            told = _counting(watch, label, done, members[column], total, began)
+            found = train(problem, recipes[column], tuning, watch=told)
+            means = infinite_if_gone(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
             pick = int(means.argmin())
-            best[name][label] = {key: float(each[pick]) for key, each in points[label].items()}
+            best[name][entrant.name] = entrant.values(pick)
             tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
-            warnings += _edges(f"{label} on {name}", best[name][label], ranges)
-            chosen = make(**best[name][label])
-            runs[name, label] = train(problem, Recipe(chosen, evaluate=100, **recipe), scoring, watch=told)
-    goals = _reachable(tuned, before) if targets is None else np.array([targets[name] for name in problems])
+            warnings += entrant.warnings(name, pick, float(means[pick]))
+            done += steps * members[column]
+            told = _counting(watch, label, done, scoring_seeds, total, began)
+            final = train(problem, Recipe(entrant.trials[pick], evaluate=_LOOKS, **common), scoring, watch=told)
+            histories[row, column] = final.history
+            done += steps * scoring_seeds
+            cost += cost_of(found) + cost_of(final)
+
+    goals = _reachable(tuned, before) if targets is None else np.array([float(targets[name]) for name in problems])
     shape = (len(problems), len(rules), scoring_seeds)
     losses, needed = np.empty(shape), np.empty(shape)
-    for row, name in enumerate(problems):
-        for column, label in enumerate(rules):
-            history = runs[name, label].history
-            losses[row, column] = _infinite(history.final(metric))
-            needed[row, column] = np.maximum(time_to_target(history.steps, history[metric], float(goals[row])), 1)
+    for place, history in histories.items():
+        losses[place] = infinite_if_gone(history.final(metric))
+        reached = time_to_target(history.steps, history[metric], float(goals[place[0]]))
+        needed[place] = np.maximum(reached, 1)
+    units = {problem.loss.unit for problem in problems.values()}
+    first = next(iter(problems.values()))
     return Comparison(
         tuple(problems),
         tuple(rules),
+        tuple(scoring),
         best,
         tuned,
         losses,
         needed,
         goals,
         metric,
+        units.pop() if len(units) == 1 else "",
         {"trials": trials, "tuning seeds": tuning_seeds, "steps": steps},
         tuple(warnings),
-        Provenance.here(seed, str(next(iter(problems.values())).device)),
+        cost,
+        Provenance.here(tuning + scoring, str(first.device), str(first.dtype)),
     )
 
 
-def _points(
-    rule: str, ranges: Mapping[str, searches.Range], search: str, trials: int, seed: int
-) -> dict[str, NDArray[np.float64]]:
-    """The configurations of one rule, by hyper-parameter."""
-    if search == "halton":
-        return searches.halton(trials, ranges, seed=seed)
-    side = int(trials ** (1 / max(len(ranges), 1)) + 1e-9)
-    if side < 2:
-        msg = f"A grid over {len(ranges)} ranges needs trials of at least {2 ** len(ranges)}; {rule} has {trials}."
-        raise UsageError(msg)
-    return searches.grid(side, ranges)
-
-
-def _edges(where: str, best: Mapping[str, float], ranges: Mapping[str, searches.Range]) -> list[str]:
-    """A sentence for every best value near the end of its range."""
-    ends = {name: ranges[name].share(value) for name, value in best.items()}
-    return [
-        f"The best {name} of {where}, {best[name]:.3g}, lies at the {'lower' if share < 0.5 else 'upper'} end of its "
-        "range: one beyond could be better."
-        for name, share in ends.items()
-        if not _EDGE < share < 1 - _EDGE
-    ]
+def _check(problems: Any, rules: Any, metric: str, targets: Any) -> None:
+    """Raise UsageError unless the names lead to what `compare` needs."""
+    check_type("compare problems", problems or None, Mapping, "a mapping of names to Problems")
+    check_type("compare rules", rules or None, Mapping, "a mapping of names to (rule, ranges)")
+    for name, problem in problems.items():
+        check_type(f"compare problems[{name!r}]", problem, Problem, "a Problem")
+        if metric == "test_loss" and problem.data.test is None:
+            msg = f"compare problems[{name!r}] has no test examples; compare by metric='train_loss', or give it some."
+            raise UsageError(msg)
+    if targets is not None:
+        check_type("compare targets", targets, Mapping, "a mapping of every problem's name to a loss")
+        for name in problems:
+            if name not in targets:
+                msg = f"compare targets needs a loss for every problem; {name!r} has none."
+                raise UsageError(msg)
+            check_type(f"compare targets[{name!r}]", targets[name], (int, float), "a loss")
 
 
 def _reachable(tuned: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The worst finite tuned loss of each problem, a little of the way back to the loss before: (problems,)."""
-    worst = np.where(np.isfinite(tuned), tuned, -np.inf).max(1)
-    return np.where(np.isfinite(worst), worst + _SLACK * (before - worst), before)
+    """The worst tuned loss of each problem, a little of the way back to the loss before: (problems,).
+
+    Rules that end above where they began count for nothing; NaN where all do.
+    """
+    learned = tuned < before[:, None]
+    worst = np.where(learned, tuned, -np.inf).max(1)
+    found = np.where(learned.any(1), worst, np.nan)
+    return found + _SLACK * (before - found)
 
 
-def _infinite(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.isfinite(losses), losses, np.inf)
+def _counting(watch: Watcher, label: str, before: int, members: int, total: int, began: float) -> Watcher:
+    """A watcher of one run that tells the progress of the whole comparison."""
 
-
-def _labelled(watch: Watcher, label: str) -> Watcher:
     def told(progress: Progress) -> None:
-        watch(replace(progress, label=label))
+        watch(Progress(label, before + members * progress.done, total, time.perf_counter() - began))
 
     return told

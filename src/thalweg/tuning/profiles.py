@@ -12,9 +12,18 @@ def time_to_target(steps: ArrayLike, losses: ArrayLike, target: float) -> NDArra
     Args:
         steps: evaluated: (evaluations,).
         losses: (evaluations, members); NaN where a run has diverged.
-        target: the loss to reach.
+        target: the loss to reach; NaN is never reached.
+
+    Raises:
+        UsageError: shapes that do not fit.
     """
     at, values = np.asarray(steps, dtype=np.float64), np.asarray(losses, dtype=np.float64)
+    if at.ndim != 1 or values.ndim != 2 or len(values) != len(at):
+        msg = (
+            "time_to_target needs steps (evaluations,) and losses (evaluations, members); "
+            f"got shapes {at.shape} and {values.shape}."
+        )
+        raise UsageError(msg)
     reached = values <= target
     return np.where(reached.any(0), at[reached.argmax(0)], np.inf)
 
@@ -29,18 +38,33 @@ def performance_profile(costs: ArrayLike, ratios: ArrayLike) -> NDArray[np.float
         ratios: at least 1: (ratios,).
 
     Raises:
-        UsageError: costs that are no table of positive numbers.
+        UsageError: costs that are no table of positive numbers, or a ratio below 1.
     """
+    at = np.asarray(ratios, dtype=np.float64)
+    if at.ndim != 1 or not (at >= 1).all():
+        msg = f"performance_profile ratios must be numbers of at least 1, (ratios,); got {ratios!r}."
+        raise UsageError(msg)
     table, best = _costs(costs)
-    within = table[None] <= np.asarray(ratios, dtype=np.float64)[:, None, None] * best[None, :, None]
+    within = table[None] <= at[:, None, None] * best[None, :, None]
     return (within & np.isfinite(table)).mean(1)
 
 
 def profile_score(costs: ArrayLike, *, most: float = 4.0) -> NDArray[np.float64]:
     """The mean height of each method's profile over ratios 1 to `most`: (methods,), 1 where it is always the best.
 
-    The integral is exact: a problem solved at ratio r adds (most - r)/(most - 1) (AlgoPerf: Dahl et al., 2023,
-    arXiv:2306.07179, section 4.2).
+    1/(most - 1) times the integral of rho_m(r) from 1 to most. It is exact: a problem solved at ratio r adds
+    max(most - r, 0)/(most - 1), and one not solved adds 0. AlgoPerf's own scores, by the trapezoid rule at 100 ratios,
+    differ by 0.005 at most.
+
+    Args:
+        costs: such as steps to a target: (problems, methods), infinite where it was not solved.
+        most: the ratio from which on a problem counts as not solved.
+
+    Raises:
+        UsageError: costs that are no table of positive numbers, or `most` no ratio above 1.
+
+    References:
+        Dahl et al. (2023), arXiv:2306.07179, section 4.2 (AlgoPerf).
     """
     if not most > 1:
         msg = f"profile_score most must be a ratio above 1; got {most}."
@@ -53,7 +77,10 @@ def profile_score(costs: ArrayLike, *, most: float = 4.0) -> NDArray[np.float64]
 
 def _costs(costs: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     table = np.asarray(costs, dtype=np.float64)
-    if table.ndim != 2 or not table.size or not (table > 0).all():
-        msg = f"Costs are positive numbers (problems, methods), infinite where unsolved; got shape {table.shape}."
+    if table.ndim != 2 or not table.size:
+        msg = f"Costs are a table (problems, methods); got shape {table.shape}."
+        raise UsageError(msg)
+    if not (table > 0).all():
+        msg = f"Costs are positive numbers, infinite where unsolved; got {table[~(table > 0)][0]:g}."
         raise UsageError(msg)
     return table, table.min(1)

@@ -1,5 +1,6 @@
 """Learning-rate range tests: which rates train at all, and which does so fastest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from thalweg.results import Reading
 from thalweg.schedules import Constant, Schedule
 from thalweg.schedules.schedule import Number
 from thalweg.training import Recipe, train
-from thalweg.tuning.rates import cost_of, final_losses, provenance_of, standard_error, with_rate
+from thalweg.tuning.rates import check_alone, cost_of, final_losses, provenance_of, standard_error, with_rate
 
 _UNKNOWN = float("nan")
 
@@ -24,7 +25,7 @@ def range_test(
     low: float = 1e-6,
     high: float = 10.0,
     rates: int = 25,
-    seeds: int = 3,
+    seeds: int | Sequence[int] = 3,
     watch: Watcher = ignore,
 ) -> Reading:
     """The training loss that every rate reaches: one member a rate and seed, all from the same initialization.
@@ -36,7 +37,7 @@ def range_test(
         problem, recipe: what is trained, and how; the rate of the recipe's optimizer is replaced.
         low, high: the range, above 0.
         rates: how many, at equal ratios.
-        seeds: members a rate.
+        seeds: one a member of each rate; an integer n means 0 to n - 1.
         watch: called with the progress.
 
     Returns:
@@ -47,18 +48,17 @@ def range_test(
         below its own start. NaN where there is none. Infinite losses are gaps in the figure.
 
     Raises:
-        UsageError: low and high do not ascend from above 0, or fewer than 3 rates.
+        UsageError: low and high do not ascend from above 0, fewer than 3 rates, or the recipe sweeps another number.
 
     Cost: rates x seeds runs of the recipe.
     """
     grid = _grid("range_test", low, high, rates)
-    run, before, after = final_losses(problem, recipe, grid, seeds, watch)
+    run, before, after = final_losses("range_test", problem, recipe, grid, seeds, watch)
     mean = after.mean(1)
     steepest, best, stable = _steepest(grid, mean), _least(grid, mean), _UNKNOWN
     if np.isfinite(best):
-        learned = (after < before).all(1)[mean.argmin() :]
-        count = len(learned) if learned.all() else int(learned.argmin())
-        stable = grid[mean.argmin() + count - 1] if count else _UNKNOWN
+        learned = np.logical_and.accumulate(np.all(after < before, axis=1)[mean.argmin() :])
+        stable = grid[mean.argmin() + learned.sum() - 1] if learned[0] else _UNKNOWN
     return Reading(
         "learning-rate range test",
         {
@@ -78,7 +78,7 @@ def range_test(
         provenance=provenance_of(problem, run),
         notes=(
             f"After {recipe.steps} steps; means over {after.shape[1]} seeds, infinite where one diverged.",
-            f"The loss falls fastest at {steepest:.2g} and is least at {best:.2g}; every seed learns up to {stable:.2g}.",
+            f"The loss falls fastest at {steepest:.2g} and is least at {best:.2g}; all seeds learn up to {stable:.2g}.",
         ),
     )
 
@@ -89,7 +89,7 @@ def classic_range_test(
     *,
     low: float = 1e-6,
     high: float = 10.0,
-    seeds: int = 3,
+    seeds: int | Sequence[int] = 3,
     smoothing: float = 0.9,
     watch: Watcher = ignore,
 ) -> Reading:
@@ -98,7 +98,7 @@ def classic_range_test(
     Args:
         problem, recipe: what is trained, and how; its rate and schedule are replaced.
         low, high: the first and the last rate, above 0.
-        seeds: runs of which the mean is taken.
+        seeds: one a run, of which the mean is taken; an integer n means 0 to n - 1.
         smoothing: b of the running mean m <- b m + (1 - b) loss, corrected for its start at 0.
         watch: called with the progress.
 
@@ -108,7 +108,8 @@ def classic_range_test(
         it is lowest. NaN where there is none.
 
     Raises:
-        UsageError: low and high do not ascend from above 0, smoothing outside 0 to 1, or fewer than 3 steps.
+        UsageError: low and high do not ascend from above 0, smoothing outside 0 to 1, fewer than 3 steps, or a swept
+            number.
 
     Cost: seeds runs of the recipe.
     """
@@ -118,6 +119,7 @@ def classic_range_test(
         msg = f"classic_range_test smoothing must lie in [0, 1); got {smoothing}."
         raise UsageError(msg)
     growing = replace(recipe, optimizer=with_rate(recipe.optimizer, high), schedule=Growth(low / high), evaluate=0)
+    check_alone("classic_range_test", growing)
     run = train(problem, growing, seeds, watch=watch)
     smooth = _smoothed(run.history.batch_loss, smoothing)
     mean = smooth.mean(1)

@@ -1,18 +1,21 @@
 """Runs of one recipe over learning rates."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.errors import UsageError
 from thalweg.optim import Around, Rule
 from thalweg.population import Problem
 from thalweg.progress import Watcher
 from thalweg.results import Cost, Provenance
+from thalweg.results.bootstrap import FEWEST_TO_RESAMPLE, mean_bounds, t_bounds
 from thalweg.sweep import values
-from thalweg.training import Recipe, Run, train
+from thalweg.training import Recipe, Run, Unfolded, train
 
 
 def with_rate(rule: Rule | Around, lr: Any) -> Rule | Around:
@@ -21,16 +24,30 @@ def with_rate(rule: Rule | Around, lr: Any) -> Rule | Around:
 
 
 def final_losses(
-    problem: Problem, recipe: Recipe, rates: NDArray[np.float64], seeds: int, watch: Watcher
+    name: str, problem: Problem, recipe: Recipe, rates: NDArray[np.float64], seeds: int | Sequence[int], watch: Watcher
 ) -> tuple[Run, NDArray[np.float64], NDArray[np.float64]]:
     """The run with every rate as members, and its training loss before and after: (rates, seeds) each.
 
     Where a run diverged its loss is infinite.
+
+    Raises:
+        UsageError: another number of the recipe is swept; `name` is what was called.
     """
     swept = replace(recipe, optimizer=with_rate(recipe.optimizer, values(rates.tolist())), evaluate=0)
+    check_alone(name, swept)
     run = train(problem, swept, seeds, watch=watch)
     before, after = (np.asarray(row).reshape(len(rates), -1) for row in run.history["train_loss"][[0, -1]])
     return run, before, infinite_if_gone(after)
+
+
+def check_alone(name: str, recipe: Recipe) -> None:
+    """Raise UsageError where the recipe sweeps anything but the rate, so that its members are rates and seeds."""
+    others = set(Unfolded(recipe, [0]).axes) - {"lr", "seed"}
+    if others:
+        msg = (
+            f"{name} sweeps the learning rate alone, but the recipe sweeps {', '.join(sorted(others))}: give one value."
+        )
+        raise UsageError(msg)
 
 
 def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -56,5 +73,19 @@ def standard_error(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     if n < 2:
         return np.full(samples.shape[:-1], np.nan)
     finite = np.isfinite(samples)
-    spread = np.where(finite, samples, 0.0).std(axis=-1, ddof=1) / n**0.5
+    with np.errstate(over="ignore"):  # losses just short of divergence
+        spread = np.where(finite, samples, 0.0).std(axis=-1, ddof=1) / n**0.5
     return np.where(finite.all(axis=-1), spread, np.nan)
+
+
+def interval(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The ends of the 95 % interval for the mean over seeds of each row: (sets, seeds) of finite values to (sets,).
+
+    By the studentized bootstrap; by Student's t for fewer than five seeds, or where too many agree to resample.
+    """
+    low, high = np.array([t_bounds(row) for row in samples]).T
+    if samples.shape[1] >= FEWEST_TO_RESAMPLE:
+        resampled = mean_bounds(samples)
+        bounded = np.isfinite(resampled).all(axis=0)
+        low, high = np.where(bounded, resampled[0], low), np.where(bounded, resampled[1], high)
+    return low, high

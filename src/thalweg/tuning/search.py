@@ -1,34 +1,52 @@
-"""Which hyper-parameters to try: a low-discrepancy sequence, or a grid."""
+"""Which hyper-parameters to try, by a low-discrepancy sequence or on a grid, and how trials become one population."""
 
+import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
+from thalweg.sweep import values
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Range:
-    """Where a hyper-parameter is looked for: from low to high, evenly in its logarithm or in itself."""
+    """Where a hyper-parameter is looked for: from low to high, evenly in its logarithm or in itself.
+
+    Args:
+        low, high: the ends, both included; above 0 on a log scale.
+        log: whether equal ratios count as equal distances, or equal differences do.
+
+    Raises:
+        UsageError: ends that are not finite, do not ascend, or have no logarithm.
+    """
 
     low: float
     high: float
     log: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            check_type(f"Range {name}", getattr(self, name), (int, float), "a number")
         if not self.low < self.high or (self.log and self.low <= 0) or not np.isfinite([self.low, self.high]).all():
             kind = "above 0 on a log scale, or log=False" if self.log else "finite"
             msg = f"A Range needs low < high, {kind}; got {self.low} to {self.high}."
             raise UsageError(msg)
 
     def at(self, share: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The values at these shares of the way from low (0) to high (1)."""
+        """The values at these shares of the way from low (0) to high (1), never beyond either."""
         if self.log:
-            return np.exp(np.log(self.low) + share * (np.log(self.high) - np.log(self.low)))
-        return self.low + share * (self.high - self.low)
+            found = np.exp(np.log(self.low) + share * (np.log(self.high) - np.log(self.low)))
+        else:
+            found = self.low + share * (self.high - self.low)
+        inside = np.clip(found, self.low, self.high)
+        return np.where(share <= 0, self.low, np.where(share >= 1, self.high, inside))
 
     def share(self, value: float) -> float:
         """How far along the way a value lies."""
@@ -40,15 +58,23 @@ class Range:
 def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
     """Points of the scrambled Halton sequence in the ranges: by name (count,) each, the i-th values going together.
 
-    The first points of a longer search are those of a shorter one. (Halton, 1960; Bousquet et al., 2017,
-    arXiv:1706.03200, for why it beats random search.)
+    The first points of a longer search are those of a shorter one. Given to a rule as they are,
+    `optim.AdamW(**halton(15, ranges))`, they are one member a point.
+
+    Args:
+        count: how many points.
+        ranges: by hyper-parameter.
+        seed: of the scrambling.
 
     Raises:
         UsageError: no point or no range is asked for.
+
+    References:
+        Halton (1960), doi:10.1007/BF01386213; Bousquet et al. (2017), arXiv:1706.03200, for why it beats random search.
     """
     from scipy.stats import qmc
 
-    _checked(count, ranges, "halton count")
+    _check("halton", count, 1, ranges)
     points = qmc.Halton(len(ranges), rng=seed).random(count)
     return {name: one.at(points[:, column]) for column, (name, one) in enumerate(ranges.items())}
 
@@ -56,17 +82,55 @@ def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[st
 def grid(count: int, ranges: Mapping[str, Range]) -> dict[str, NDArray[np.float64]]:
     """All combinations of `count` values of each range, ends included: by name (count^ranges,) each.
 
+    Args:
+        count: how many values of each.
+        ranges: by hyper-parameter; the last varies fastest.
+
     Raises:
         UsageError: fewer than 2 values, or no range.
     """
-    _checked(count - 1, ranges, "grid count less 1")
+    _check("grid", count, 2, ranges)
     each = [one.at(np.linspace(0, 1, count)) for one in ranges.values()]
     points = np.array(list(itertools.product(*each)))
     return {name: points[:, column] for column, name in enumerate(ranges)}
 
 
-def _checked(count: int, ranges: Mapping[str, Range], what: str) -> None:
-    if count < 1 or not ranges or not all(isinstance(one, Range) for one in ranges.values()):
-        kinds = {name: type(one).__name__ for name, one in ranges.items()}
-        msg = f"A search needs {what} of at least 1 and a Range for each name; got {count} and {kinds}."
+def together(trials: Sequence[T]) -> T:
+    """One rule, or recipe, in which a number that differs between trials is swept: member i is the i-th trial.
+
+    All its sweeps lie on the axis "trial", so they go together, and seeds are crossed with them: n trials of s seeds
+    train as one population of n s members.
+
+    Args:
+        trials: rules or recipes that differ in nothing but numbers.
+
+    Raises:
+        UsageError: no trial, or trials that differ in something else.
+    """
+    check_type("together trials", list(trials) or None, list, "at least one rule or recipe")
+    return _merged(type(trials[0]).__name__, list(trials))
+
+
+def _merged(name: str, parts: list[Any]) -> Any:
+    first = parts[0]
+    if all(part == first for part in parts):
+        return first
+    if all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
+        return values(parts, axis="trial")
+    if dataclasses.is_dataclass(first) and all(type(part) is type(first) for part in parts):
+        entries = [one.name for one in dataclasses.fields(first) if one.init]
+        merged = {entry: _merged(f"{name} {entry}", [getattr(part, entry) for part in parts]) for entry in entries}
+        return dataclasses.replace(first, **merged)
+    shown = list(dict.fromkeys(map(repr, parts)))[:2]
+    msg = f"Trials of one search differ in numbers only; {name} is {' here and '.join(shown)} there."
+    raise UsageError(msg)
+
+
+def _check(name: str, count: int, least: int, ranges: Mapping[str, Range]) -> None:
+    check_type(f"{name} count", count, int, f"a whole number of at least {least}")
+    if count < least:
+        msg = f"{name} count must be at least {least}; got {count}."
         raise UsageError(msg)
+    check_type(f"{name} ranges", ranges or None, Mapping, 'ranges by hyper-parameter, such as {"lr": Range(1e-4, 1)}')
+    for key, one in ranges.items():
+        check_type(f"{name} ranges[{key!r}]", one, Range, "a Range such as Range(1e-4, 1)")
