@@ -35,8 +35,10 @@ def test_one_value() -> None:
         (lambda: sweep.values([float("inf")]), r"finite values; got \[inf\]"),
         (lambda: sweep.log(0, 1, 3), "0 < low <= high; got low=0, high=1"),
         (lambda: sweep.log(1, 0.1, 3), "0 < low <= high; got low=1, high=0.1"),
-        (lambda: sweep.log(0.1, 1, 0), "count >= 1; got 0"),
-        (lambda: sweep.linear(0, 1, -2), "count >= 1; got -2"),
+        (lambda: sweep.log("a", 1, 2), "sweep.log low must be a number; got 'a'"),
+        (lambda: sweep.values([True]), r"A sweep takes a list of numbers; got \[True\]"),
+        (lambda: sweep.log(0.1, 1, 0), "count must be a whole number of at least 1; got 0"),
+        (lambda: sweep.linear(0, 1, -2), "count must be a whole number of at least 1; got -2"),
     ],
 )
 def test_sweeps_that_cannot_be_meant(build: object, sentence: str) -> None:

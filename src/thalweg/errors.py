@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ThalwegError(Exception):
@@ -40,10 +41,18 @@ def check_choice(what: str, got: object, known: Iterable[str]) -> None:
         raise UsageError(msg)
 
 
-def check_type(what: str, got: object, kind: type | tuple[type, ...], write: str) -> None:
+def check_type(what: str, got: object, kind: Any, write: str) -> None:
     """Raise UsageError unless `got` is of a kind; `write` says what to write instead."""
     if not isinstance(got, kind) or (
         isinstance(got, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))
     ):
         msg = f"{what} must be {write}; got {got!r}."
+        raise UsageError(msg)
+
+
+def check_count(what: str, got: object, least: int = 1) -> None:
+    """Raise UsageError unless `got` is a whole number of at least so much."""
+    check_type(what, got, int, f"a whole number of at least {least}")
+    if got < least:  # type: ignore[operator]
+        msg = f"{what} must be a whole number of at least {least}; got {got}."
         raise UsageError(msg)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError, check_count, check_type
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,17 @@ class Sweep:
 
 
 def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:
-    """The given values."""
+    """The given values.
+
+    Raises:
+        UsageError: they are not finite numbers, or there is none.
+    """
     try:
-        return Sweep(tuple(float(point) for point in points), axis)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
+        numbers = tuple(float("no number" if isinstance(point, bool | str) else point) for point in points)
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"A sweep takes a list of numbers; got {points!r}."
         raise UsageError(msg) from error
+    return Sweep(numbers, axis)
 
 
 def points_of(what: str, value: Any) -> tuple[float, ...]:
@@ -55,8 +58,14 @@ def points_of(what: str, value: Any) -> tuple[float, ...]:
     """
     if isinstance(value, Sweep):
         return value.points
-    check_type(what, None if isinstance(value, bool) else value, (int, float), "a number, a list of numbers or a sweep")
-    return (float(value),)
+    if isinstance(value, tuple):
+        msg = f"{what} must be a number, or a list [...] of numbers to compare; got the tuple {value!r}."
+        raise UsageError(msg)
+    check_type(what, value, (int, float), "a number, a list of numbers or a sweep")
+    try:
+        return (float(value),)
+    except OverflowError:
+        return (np.inf,)
 
 
 def plain(value: Any) -> Any:
@@ -64,7 +73,7 @@ def plain(value: Any) -> Any:
 
     All lists lie on one axis, "configuration", so they go together; anything else stays as it is.
     """
-    if isinstance(value, str | Sweep) or not (isinstance(value, list | tuple) or hasattr(value, "tolist")):
+    if isinstance(value, str | Sweep) or not (isinstance(value, list) or hasattr(value, "tolist")):
         return value
     if np.ndim(value) == 0:
         return np.asarray(value).item()
@@ -72,20 +81,29 @@ def plain(value: Any) -> Any:
 
 
 def log(low: float, high: float, count: int, *, axis: str | None = None) -> Sweep:
-    """`count` values from low to high at equal ratios; both must be positive."""
+    """`count` values from low to high at equal ratios; both must be positive.
+
+    Raises:
+        UsageError: ends that are no positive numbers or descend, or no count.
+    """
+    _check("sweep.log", low, high, count)
     if not 0 < low <= high:
         msg = f"sweep.log needs 0 < low <= high; got low={low}, high={high}."
         raise UsageError(msg)
-    return values(np.geomspace(low, high, _counted(count)).tolist(), axis=axis)
+    return values(np.geomspace(low, high, count).tolist(), axis=axis)
 
 
 def linear(low: float, high: float, count: int, *, axis: str | None = None) -> Sweep:
-    """`count` values from low to high at equal differences."""
-    return values(np.linspace(low, high, _counted(count)).tolist(), axis=axis)
+    """`count` values from low to high at equal differences.
+
+    Raises:
+        UsageError: ends that are no numbers, or no count.
+    """
+    _check("sweep.linear", low, high, count)
+    return values(np.linspace(low, high, count).tolist(), axis=axis)
 
 
-def _counted(count: int) -> int:
-    if count < 1:
-        msg = f"A sweep needs count >= 1; got {count}."
-        raise UsageError(msg)
-    return count
+def _check(name: str, low: object, high: object, count: object) -> None:
+    check_type(f"{name} low", low, (int, float), "a number")
+    check_type(f"{name} high", high, (int, float), "a number")
+    check_count(f"{name} count", count)

@@ -182,7 +182,7 @@ def test_modular_that_cannot_be_meant() -> None:
     for arguments, message in (
         ({"operation": "plus"}, "no operation 'plus'"),
         ({"encoding": "onehot"}, "Did you mean 'one_hot'"),
-        ({"p": 1}, "at least 2, got 1"),
+        ({"p": 1}, "at least 2; got 1"),
         ({"p": 9, "operation": "/"}, "prime p; 9 is not one"),
         ({"train_fraction": 0.0}, "train_fraction"),
         ({"train_fraction": 1.2}, "got 1.2"),
@@ -224,9 +224,10 @@ def test_text_stride_and_its_refusals() -> None:
     dense, sparse = text(context=32, stride=8), text(context=32)
     assert torch.equal(dense.train.inputs[::4][: len(sparse.train)], sparse.train.inputs)
     for arguments, message in (
-        ({"context": 0}, "context=0"),
-        ({"stride": 0}, "stride=0"),
-        ({"test_fraction": 0.0}, "test_fraction=0.0"),
+        ({"context": 0}, "text context must be a whole number of at least 1; got 0"),
+        ({"context": 2.5}, "text context must be a whole number of at least 1; got 2.5"),
+        ({"stride": 0}, "text stride must be a whole number of at least 1; got 0"),
+        ({"test_fraction": 0.0}, "test_fraction must be a number between 0 and 1; got 0.0"),
         ({"context": 10**6}, "needs 1,000,001 bytes"),
     ):
         with pytest.raises(UsageError, match=message):
@@ -301,11 +302,16 @@ def test_gaussian_streams_do_not_depend_on_sizes_of_other_parts_or_global_state(
 
 
 def test_gaussian_that_cannot_be_meant() -> None:
-    with pytest.raises(UsageError, match="got n=0"):
+    with pytest.raises(UsageError, match="gaussian_linear n must be a whole number of at least 1; got 0"):
         gaussian_linear(0, 3)
+    with pytest.raises(UsageError, match=r"gaussian_linear n must be a whole number of at least 1; got 10\.0"):
+        gaussian_linear(10.0, 3)
+    for unmeant in ({"noise": float("nan")}, {"signal": -1}, {"noise": "0.1"}):
+        with pytest.raises(UsageError, match=f"gaussian_linear {next(iter(unmeant))} must be"):
+            gaussian_linear(5, 3, **unmeant)
     with pytest.raises(UsageError, match="variances needs 3 numbers"):
         gaussian_linear(5, 3, variances=(1.0, 2.0))
-    with pytest.raises(UsageError, match="width of at least 1, got 0"):
+    with pytest.raises(UsageError, match="gaussian_teacher width must be a whole number of at least 1; got 0"):
         gaussian_teacher(5, 3, width=0)
 
 
@@ -338,3 +344,13 @@ def test_tables_are_whole_standardized_and_split_by_the_seed(name: str, rows: in
 def test_an_unknown_table_is_named() -> None:
     with pytest.raises(UsageError, match="wine"):
         table("wines")
+
+
+def test_counts_and_fractions_that_are_none() -> None:
+    data = digits()
+    with pytest.raises(UsageError, match=r"subset train must be a whole number of at least 1; got 1\.5"):
+        data.subset(1.5)
+    with pytest.raises(UsageError, match="Label noise must be a fraction of the training labels between 0 and 1"):
+        data.with_label_noise("0.1", 0)
+    with pytest.raises(UsageError, match=r"mnist1d train must be a whole number of at least 1; got 10\.0"):
+        mnist1d(train=10.0)

@@ -138,12 +138,25 @@ def test_members_that_are_not_alive_keep_what_is_around_them() -> None:
         assert not torch.equal(matrix[0], before[slot][0])
 
 
+def test_the_average_of_a_member_that_never_moved_is_where_it_began() -> None:
+    x, y = torch.tensor([[1e30], [1.0]]), torch.tensor([[1.0], [1.0]])
+    problem = tw.Problem(lambda: torch.nn.Linear(1, 1), (x, y), "squared_error")  # the first loss is infinite
+    run = tw.train(problem, tw.Recipe(optim.Averaged(optim.SGD(0.1)), 3))
+    assert run.diverged_at.tolist() == [1]
+    assert torch.equal(run.averaged.theta, problem.initialize([0]).theta)
+
+
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
         (lambda: optim.Grokfast(0.1), "Grokfast rule must be a rule such as"),
         (lambda: optim.Grokfast(optim.SGD(0.1), momentum="0.9"), "Grokfast momentum must be a number"),
         (lambda: optim.Grokfast(optim.Grokfast(optim.SGD(0.1))), "around a rule that has amplification, momentum"),
+        (lambda: optim.Grokfast(optim.SGD(0.1), amplification=-1), "Grokfast amplification must be finite and not neg"),
+        (lambda: optim.Grokfast(optim.SGD(0.1), momentum=1.0), r"Grokfast momentum must lie in \[0, 1\); got 1.0"),
+        (lambda: optim.Averaged(optim.SGD(0.1), keep=1.5), r"Averaged keep must lie in \[0, 1\); got 1.5"),
+        (lambda: optim.SAM(optim.SGD(0.1), rho=-0.1), "SAM rho must be finite and not negative; got -0.1"),
+        (lambda: optim.SAM(optim.SGD(0.1), adaptive="no"), "SAM adaptive must be True or False; got 'no'"),
         (lambda: optim.Orthogonal(optim.SGD(0.1), over="layer"), "Orthogonal over is one of member, tensor"),
         (lambda: optim.SGD(0.1, decay_on=("weights",)), "SGD decay_on is one of embedding, hidden"),
         (lambda: Updater(optim.SGD(0.1, decay_on="hidden"), torch.zeros(1, 1)), "SGD depends on the kinds of tensors"),

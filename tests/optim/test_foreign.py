@@ -39,6 +39,39 @@ class Rebinding(torch.optim.Optimizer):
                 p -= group["lr"] * state["mean"] / (state["count"] * group["calls"]) ** 0.25 / (1 + group["total"])
 
 
+class Replacing(torch.optim.Optimizer):
+    """Puts a new tensor in the place of every parameter's memory."""
+
+    def __init__(self, params: Any, lr: float = 0.1) -> None:
+        super().__init__(params, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.data = p.data - group["lr"] * p.grad
+
+
+class Keeping(torch.optim.Optimizer):
+    """Keeps things in places of its own; `how` says where."""
+
+    def __init__(self, params: Any, how: str) -> None:
+        super().__init__(params, {"lr": 0.1, "seen": (0,)})
+        self.how, self.count = how, 0
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        self.count += self.how == "attribute"
+        for group in self.param_groups:
+            group["seen"] = (group["seen"][0] + (self.how == "group"),)
+            for p in group["params"]:
+                if self.how == "list":
+                    self.state[p].setdefault("gradients", []).append(p.grad.clone())
+                elif self.how == "late" and "first" in self.state[p]:
+                    self.state[p]["second"] = torch.zeros_like(p)
+                self.state[p]["first"] = 1
+
+
 MAKES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "sgd with momentum": lambda p: torch.optim.SGD(p, momentum=0.9),
     "adam": lambda p: torch.optim.Adam(p),
@@ -48,6 +81,8 @@ MAKES: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
     "two groups": lambda p: torch.optim.NAdam([{"params": p[:1], "weight_decay": 0.1}, {"params": p[1:]}]),
     "lamb of another library": lambda p: pytorch_optimizer.Lamb(p),
     "one that rebinds": lambda p: Rebinding(p),
+    "one with new memory": lambda p: Replacing(p),
+    "groups by place": lambda p: torch.optim.SGD([{"params": p[2:]}, {"params": [p[1], p[0]], "momentum": 0.9}]),
 }
 
 
@@ -123,6 +158,32 @@ def test_it_says_what_it_is_as_json() -> None:
 def test_what_is_no_optimizer_is_refused(make: Any, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         optim.Torch(0.1, make)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("list", r"Keeping changes \"state\[parameter\]\['gradients'\]\""),
+        ("attribute", "Keeping changes 'count'"),
+        ("group", r"Keeping changes \"param_groups\[0\]\['seen'\]\""),
+        ("late", "Keeping makes 'second' later than in its first step"),
+    ],
+)
+def test_what_could_not_be_resumed_is_refused(how: str, words: str) -> None:
+    recipe = tw.Recipe(optim.Torch(0.1, lambda p: Keeping(p, how)), STEPS)
+    with pytest.raises(UsageError, match=words + ", so its runs could not be resumed"):
+        tw.train(_problem(), recipe)
+
+
+def test_a_maker_that_fails_on_the_model_says_so() -> None:
+    recipe = tw.Recipe(optim.Torch(0.1, lambda p: torch.optim.SGD([p[7]])), STEPS)
+    with pytest.raises(UsageError, match=r"Torch make fails on parameters \[\(5, 4\), .*IndexError"):
+        tw.train(_problem(), recipe)
+
+
+def test_one_cannot_be_a_fallback() -> None:
+    with pytest.raises(UsageError, match=r"Muon fallback must be elementwise .* got Torch"):
+        optim.Muon(0.1, fallback=optim.Torch(0.1, MAKES["adam"]))
 
 
 def test_one_that_needs_a_closure_is_refused() -> None:

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -57,6 +58,28 @@ def test_json_gives_back_every_bit(array: np.ndarray) -> None:
 def test_json_gives_back_text(words: list[str]) -> None:
     reading = Reading("r", {"x": np.arange(len(words))}, {"x": ("word",)}, {"word": np.array(words)})
     assert Reading.from_json(reading.to_json()).coordinate("word").tolist() == words
+
+
+def test_counts_of_numpy_and_torch_are_counts() -> None:
+    cost = Cost(np.float32(0.5), forwards=np.int64(3), backwards=torch.tensor(2))
+    reading = Reading("r", {"x": 1.0}, sample_size=np.int32(7), cost=cost)
+    assert Reading.from_json(reading.to_json()).to_document() == reading.to_document()
+    assert (reading.cost, reading.sample_size) == (Cost(0.5, 3, 2), 7)
+
+
+def test_names_and_counts_that_are_none_are_refused_at_once() -> None:
+    with pytest.raises(UsageError, match="Array name must be text; got 1"):
+        Reading("r", {1: 2.0, "1": 3.0})
+    with pytest.raises(UsageError, match=r"Cost hvps must be a whole number; got 1\.5"):
+        Cost(1.0, hvps=1.5)
+    with pytest.raises(UsageError, match="Reading sample_size must be a whole number; got 'all'"):
+        Reading("r", {"x": 2.0}, sample_size="all")
+
+
+@pytest.mark.parametrize("change", [{"dims": {"eigenvalue": ["lr"]}}, {"sample_size": "x"}, {"cost": 3}, {"notes": 1}])
+def test_json_that_was_altered_is_refused(change: dict) -> None:
+    with pytest.raises(StorageError, match="This JSON is not a reading"):
+        Reading.from_document(example().to_document() | change)
 
 
 def test_json_gives_back_everything_else() -> None:

@@ -136,6 +136,27 @@ def test_truncated_files(tmp_path: Path) -> None:
             load_state_file(path)
 
 
+def test_views_that_only_mark_a_conjugate_or_a_sign(tmp_path: Path) -> None:
+    numbers = torch.tensor([1 + 2j, 3 - 4j])
+    save_state_file(tmp_path / "a.safetensors", {"conjugate": numbers.conj(), "negative": numbers.conj().imag})
+    found = load_state_file(tmp_path / "a.safetensors")
+    assert found["conjugate"].tolist() == [1 - 2j, 3 + 4j]
+    assert found["negative"].tolist() == [-2.0, 4.0]
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+def test_what_a_file_cannot_hold(tmp_path: Path) -> None:
+    quantized = torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)
+    for tensors, words in (
+        ({"a": torch.zeros(2, dtype=torch.complex128)}, r"'a' is torch.complex128.*torch.view_as_real\(x\)"),
+        ({"a": quantized}, r"'a' is torch.qint8.*x.dequantize\(\)"),
+        ({1: torch.zeros(2)}, "names that are text; got 1"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            save_state_file(tmp_path / "a.safetensors", tensors)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_and_places(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"does not end in \.safetensors"):
         load_state_file(tmp_path / "model.npz")

@@ -306,6 +306,36 @@ def test_an_odd_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "what? 100% #1" / "thalweg.db").is_file()
 
 
+@pytest.mark.parametrize("lost", [Path.unlink, lambda path: path.write_bytes(b"")], ids=["missing", "empty"])
+def test_objects_without_their_database_are_left_alone(store: Store, lost) -> None:
+    put(store)
+    kept = the_object(store).read_bytes()
+    files = sorted(path.name for path in (store.path / "objects").iterdir())
+    lost(store.path / "thalweg.db")
+    before = sorted(store.path.iterdir())
+    with pytest.raises(StorageError, match=r"objects holds the arrays of a store.*copy the database back"):
+        Store(store.path)
+    with pytest.raises(StorageError):
+        Store(store.path, create=False)
+    assert sorted(store.path.iterdir()) == before
+    assert (store.path / "objects" / files[0]).read_bytes() == kept
+
+
+def test_an_empty_database_is_a_store_for_those_who_write_only(tmp_path: Path) -> None:
+    (tmp_path / "thalweg.db").touch()
+    with pytest.raises(StorageError, match=r"is not a store: its thalweg\.db is empty"):
+        Store(tmp_path, create=False)
+    put(Store(tmp_path))
+    assert ("run", "a") in Store(tmp_path, create=False)
+
+
+@pytest.mark.parametrize("document", [{1: "a", "1": "b"}, {"deep": [{None: 1, "null": 2}]}, {True: 1, "true": 2}])
+def test_keys_that_are_one_as_text_are_refused(store: Store, document: dict) -> None:
+    with pytest.raises(UsageError, match=r"two of its keys are '(1|null|true)' as text"):
+        store.put("run", "a", document)
+    assert store.list("run") == []
+
+
 def test_collect_waits_an_hour_for_unfinished_files(store: Store) -> None:
     put(store)
     for name in ("young", "old"):

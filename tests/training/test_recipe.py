@@ -18,9 +18,9 @@ SGD = optim.SGD(0.1)
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: Recipe(SGD, 0), "Recipe steps must be an integer of at least 1; got 0"),
-        (lambda: Recipe(SGD, -3), "Recipe steps must be an integer of at least 1; got -3"),
-        (lambda: Recipe(SGD, 1.5), "Recipe steps must be an integer of at least 1; got 1.5"),
+        (lambda: Recipe(SGD, 0), "Recipe steps must be a whole number of at least 1; got 0"),
+        (lambda: Recipe(SGD, -3), "Recipe steps must be a whole number of at least 1; got -3"),
+        (lambda: Recipe(SGD, 1.5), "Recipe steps must be a whole number of at least 1; got 1.5"),
         (lambda: Recipe(0.1, 5), r"Recipe optimizer must be a rule such as optim.AdamW\(lr=1e-3\); got 0.1"),
         (lambda: Recipe(SGD, 5, batch_size=0), "batch_size must be a whole number of at least 1, or None.*; got 0"),
         (lambda: Recipe(SGD, 5, batch_size=2.5), "batch_size must be a whole number of at least 1.*; got 2.5"),
@@ -30,6 +30,12 @@ SGD = optim.SGD(0.1)
         (lambda: Recipe(SGD, 5, evaluate=(1, 6)), r"Recipe evaluate must be .* from 0 to 5; got \[6\]"),
         (lambda: Recipe(SGD, 5, snapshot=[-1]), r"Recipe snapshot must be .* from 0 to 5; got \[-1\]"),
         (lambda: Recipe(SGD, 5, clip_norm=0), "Recipe clip_norm must be positive, or None for no clipping; got 0"),
+        (lambda: Recipe(SGD, 5, clip_norm=float("nan")), "Recipe clip_norm must be positive"),
+        (lambda: Recipe(SGD, True), "Recipe steps must be a whole number of at least 1; got True"),
+        (lambda: Recipe(SGD, 5, float("inf")), "Recipe batch_size must be a whole number of at least 1"),
+        (lambda: Recipe(SGD, 5, float("nan")), "Recipe batch_size must be a whole number of at least 1"),
+        (lambda: Recipe(SGD, 5, evaluate=float("nan")), "Recipe evaluate must be how many steps, or a list of steps"),
+        (lambda: Recipe(SGD, 5, evaluate=True), "Recipe evaluate must be how many steps, or a list of steps"),
         (lambda: Recipe(SGD, 5, clip_norm=sweep.values([1, -1])), "Recipe clip_norm must be positive"),
         (lambda: Recipe(SGD, 5, evaluate=None), "Recipe evaluate must be how many steps, or a list of steps; got None"),
         (
@@ -42,7 +48,7 @@ SGD = optim.SGD(0.1)
         (lambda: Recipe(SGD, 5, schedule=Cosine), "Recipe schedule must be a schedule such as schedules.Cosine"),
         (
             lambda: Recipe(SGD, 5, evaluate_train_on=0),
-            "evaluate_train_on must be an integer of at least 1, or None",
+            "evaluate_train_on must be a whole number of at least 1; got 0",
         ),
     ],
 )
@@ -86,7 +92,7 @@ def test_sweeps_on_one_axis_go_together() -> None:
     assert unfolded.axes["pair"].tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("points", [[0.1, 0.2], (0.1, 0.2), np.array([0.1, 0.2]), torch.DoubleTensor([0.1, 0.2])])
+@pytest.mark.parametrize("points", [[0.1, 0.2], np.array([0.1, 0.2]), torch.DoubleTensor([0.1, 0.2])])
 def test_lists_go_together(points: Any) -> None:
     unfolded = Unfolded(Recipe(optim.Momentum(lr=points, beta=[0.5, 0.9]), 5), [0])
     assert unfolded.axes["lr"].tolist() == [0.1, 0.2]

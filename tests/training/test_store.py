@@ -149,6 +149,54 @@ def _tanh_or_relu(layer: type[nn.Module]) -> Any:
     return lambda: nn.Sequential(nn.Linear(4, 5), layer(), nn.Linear(5, 3))
 
 
+def test_an_interrupted_continuation_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    problem = Problem(MLP.model, (X, Y))
+    half = tw.train(problem, RECIPE, 2, until=8, plan="looped")
+
+    def stop(progress: Progress) -> None:
+        if progress.done == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem, RECIPE, 2, resume=half, store=tmp_path, name="a", watch=stop)
+    assert Store(tmp_path).get("checkpoint", "a").document["step"] == 13
+    steps = []
+    found = tw.train(
+        problem, RECIPE, 2, resume=half, store=tmp_path, name="a", watch=lambda progress: steps.append(progress.total)
+    )
+    assert steps == [7] * 7
+    _same_bits(found, tw.train(problem, RECIPE, 2, plan="looped"))
+    assert Store(tmp_path).list("checkpoint") == []
+
+
+@pytest.mark.parametrize("until", [8, None])
+def test_a_run_that_is_handed_over_is_stored(tmp_path: Path, until: int | None) -> None:
+    problem = Problem(MLP.model, (X, Y))
+    run = tw.train(problem, RECIPE, 2, until=until, plan="looped")
+    again = tw.train(problem, RECIPE, 2, resume=run, until=until, store=tmp_path, name="a")
+    (record,) = Store(tmp_path).list("run" if until is None else "checkpoint")
+    assert (record.key, record.document["step"]) == ("a", run.step)
+    _same_bits(run, again)
+
+
+def test_a_continuation_under_the_name_of_a_finished_run(tmp_path: Path) -> None:
+    """Until it is finished itself it leaves that run alone, and afterwards it is found under the name."""
+    problem = Problem(MLP.model, (X, Y))
+    finished = tw.train(problem, RECIPE, 2, store=tmp_path, name="a", plan="looped")
+    other = tw.train(problem, RECIPE, 2, start=problem.initialize([7, 8]), until=8, plan="looped")
+    partly = tw.train(problem, RECIPE, 2, resume=other, until=12, store=tmp_path, name="a")
+    _same_bits(finished, tw.train(problem, RECIPE, 2, store=tmp_path, name="a"))
+    steps = []
+    found = tw.train(
+        problem, RECIPE, 2, resume=other, store=tmp_path, name="a", watch=lambda progress: steps.append(progress.total)
+    )
+    assert partly.step == 12
+    assert steps == [8] * 8
+    assert torch.equal(found.final.theta, tw.train(problem, RECIPE, 2, resume=other).final.theta)
+    with pytest.raises(StorageError, match="another run named 'a'"):
+        tw.train(problem, RECIPE, 2, store=tmp_path, name="a")
+
+
 def test_runs_that_differ_in_anything_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
     flipped = Y.clone()
     flipped[3] = (flipped[3] + 1) % 3

@@ -85,11 +85,11 @@ def test_what_all_trials_share_is_not_swept_and_recipes_go_together_too() -> Non
         (lambda: Range(0, 1), "log=False"),
         (lambda: Range("1", 2), "Range low must be a number"),
         (lambda: Range(1, np.inf), "low < high"),
-        (lambda: tuning.halton(0, {"lr": Range(1, 2)}), "halton count must be at least 1; got 0"),
+        (lambda: tuning.halton(0, {"lr": Range(1, 2)}), "halton count must be a whole number of at least 1; got 0"),
         (lambda: tuning.halton(1.5, {"lr": Range(1, 2)}), "halton count must be a whole number"),
         (lambda: tuning.halton(3, {}), "halton ranges must be ranges by hyper-parameter"),
         (lambda: tuning.halton(3, {"lr": (1, 2)}), r"halton ranges\['lr'\] must be a Range"),
-        (lambda: tuning.grid(1, {"lr": Range(1, 2)}), "grid count must be at least 2; got 1"),
+        (lambda: tuning.grid(1, {"lr": Range(1, 2)}), "grid count must be a whole number of at least 2; got 1"),
         (lambda: tuning.together([]), "together trials must be at least one"),
         (lambda: tuning.together([optim.SGD(0.1), optim.Adam(0.1)]), "SGD is SGD"),
         (

@@ -305,7 +305,7 @@ def test_where_no_rule_learns_no_target_is_reached() -> None:
         (lambda: tuning.compare({}, {"SGD": (optim.SGD, {"lr": Range(1, 2)})}, steps=1), "compare problems must be"),
         (lambda: _compare(search="random"), "compare search is one of halton, grid"),
         (lambda: _compare(metric="loss"), "compare metric is one of"),
-        (lambda: _compare(trials=0), "compare trials must be at least 1"),
+        (lambda: _compare(trials=0), "compare trials must be a whole number of at least 1"),
         (lambda: _compare(trials=1.5), "compare trials must be a whole number"),
         (lambda: _compare(search="grid", trials=1), "needs trials of at least 2; SGD has 1"),
         (lambda: _compare(metric="test_loss"), r"problems\['bowl'\] has no test examples"),

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.data.examples import Examples
 from thalweg.data.streamed import Streamed
 from thalweg.data.trees import described, moved, named
-from thalweg.errors import DataError, UsageError
+from thalweg.errors import DataError, UsageError, check_count, check_type
 from thalweg.randomness import generator
 
 Rows = Examples | Streamed
@@ -62,6 +62,7 @@ class Data:
         Raises:
             UsageError: targets are not classes, the fraction is outside 0..1, or labels are already noisy.
         """
+        check_type("Label noise", fraction, (int, float), "a fraction of the training labels between 0 and 1")
         if not 0 <= fraction <= 1:
             msg = f"Label noise is a fraction of the training labels between 0 and 1; got {fraction}."
             raise UsageError(msg)
@@ -142,7 +143,8 @@ def _row_shapes(rows: Rows) -> dict[str, tuple[int, ...]]:
 def _drawn(available: int, wanted: int | None, seed: int, role: str) -> Tensor | None:
     if wanted is None:
         return None
-    if not 1 <= wanted <= available:
+    check_count(f"subset {role}", wanted)
+    if wanted > available:
         msg = f"A subset of {wanted} {role} examples was asked for; there are {available:,}."
         raise UsageError(msg)
     return torch.randperm(available, generator=generator(seed, f"subset {role}"))[:wanted]

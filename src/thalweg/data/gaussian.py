@@ -1,5 +1,6 @@
 """Gaussian inputs and a known teacher: data whose truth can be written down."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_count, check_type
 from thalweg.randomness import generator
 
 
@@ -34,7 +35,11 @@ def gaussian_linear(
 
     `facts["coefficients"]` is w, (d, 1).
     """
-    _check(n, d, test, noise)
+    _check("gaussian_linear", n, d, test, noise)
+    check_type("gaussian_linear signal", signal, (int, float), "the length of w, not negative")
+    if not 0 <= signal < math.inf:
+        msg = f"gaussian_linear signal must be finite and not negative; got {signal}."
+        raise UsageError(msg)
     w = torch.randn(d, 1, generator=generator(seed, "gaussian coefficients"), dtype=torch.float64)
     w *= signal / w.norm()
     scale = torch.ones(d, dtype=torch.float64)
@@ -78,10 +83,8 @@ def gaussian_teacher(
 
     `facts["hidden"]` is W, (width, d); `facts["output"]` is a / sqrt(width), (1, width).
     """
-    _check(n, d, test, noise)
-    if width < 1:
-        msg = f"The teacher needs a width of at least 1, got {width}."
-        raise UsageError(msg)
+    _check("gaussian_teacher", n, d, test, noise)
+    check_count("gaussian_teacher width", width)
     draw = generator(seed, "gaussian teacher")
     hidden = torch.randn(width, d, generator=draw, dtype=torch.float64) / d**0.5
     output = torch.randn(1, width, generator=draw, dtype=torch.float64) / width**0.5
@@ -104,10 +107,11 @@ def _normal(rows: int, columns: int, seed: int, role: str, purpose: str) -> Tens
     return torch.randn(rows, columns, generator=generator(seed, f"gaussian {role} {purpose}"), dtype=torch.float64)
 
 
-def _check(n: int, d: int, test: int, noise: float) -> None:
-    if n < 1 or d < 1 or test < 0 or noise < 0:
-        msg = (
-            "Gaussian data needs n and d of at least 1, and test and noise not negative; "
-            f"got n={n}, d={d}, test={test}, noise={noise}."
-        )
+def _check(name: str, n: int, d: int, test: int, noise: float) -> None:
+    check_count(f"{name} n", n)
+    check_count(f"{name} d", d)
+    check_count(f"{name} test", test, least=0)
+    check_type(f"{name} noise", noise, (int, float), "a standard deviation")
+    if not 0 <= noise < math.inf:
+        msg = f"{name} noise must be finite and not negative; got {noise}."
         raise UsageError(msg)

@@ -17,7 +17,7 @@ from torch import Tensor
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.data.isolation import isolated
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_count
 
 
 def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: bool = False) -> Data:
@@ -34,9 +34,11 @@ def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: 
 
     Source: Greydanus and Kobak, Scaling down Deep Learning with MNIST-1D, arXiv:2011.14439.
     """
+    check_count("mnist1d train", train)
+    check_count("mnist1d test", test)
     total = train + test
-    if train < 1 or test < 1 or total % 10:
-        msg = f"MNIST-1D has train and test of at least 1, together a multiple of ten; got {train} and {test}."
+    if total % 10:
+        msg = f"mnist1d train and test are together a multiple of ten; got {train} and {test}."
         raise UsageError(msg)
     inputs, targets = (tensor.clone() for tensor in _examples(total, seed, shuffled, _cache_folder()))
     order = ", positions shuffled" if shuffled else ""

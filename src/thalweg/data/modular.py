@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
-from thalweg.errors import UsageError, check_type, unknown_name
+from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.randomness import generator
 
 _OPERATIONS = ("+", "-", "*", "/")
@@ -40,13 +40,10 @@ def modular(
         raise unknown_name("operation", operation, _OPERATIONS)
     if encoding not in _ENCODINGS:
         raise unknown_name("encoding", encoding, _ENCODINGS)
-    check_type("modular p", p, int, "a whole number of at least 2")
+    check_count("modular p", p, least=2)
     check_type("modular train_fraction", train_fraction, (int, float), "a number above 0 and up to 1")
     if not 0 < train_fraction <= 1:
         msg = f"train_fraction must be above 0 and up to 1; got {train_fraction}."
-        raise UsageError(msg)
-    if p < 2:
-        msg = f"The modulus p must be at least 2, got {p}."
         raise UsageError(msg)
     a, b = torch.cartesian_prod(torch.arange(p), torch.arange(p)).unbind(1)
     if operation == "/":

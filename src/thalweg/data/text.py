@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_count, check_type
 
 
 def text(*, context: int = 64, stride: int | None = None, test_fraction: float = 0.1) -> Data:
@@ -33,11 +33,11 @@ def text(*, context: int = 64, stride: int | None = None, test_fraction: float =
         UsageError: a context, stride or fraction that leaves no window.
     """
     stride = context if stride is None else stride
-    if context < 1 or stride < 1 or not 0 < test_fraction < 1:
-        msg = (
-            "context and stride must be at least 1 and test_fraction between 0 and 1; "
-            f"got context={context}, stride={stride}, test_fraction={test_fraction}."
-        )
+    check_count("text context", context)
+    check_count("text stride", stride)
+    check_type("text test_fraction", test_fraction, (int, float), "a number between 0 and 1")
+    if not 0 < test_fraction < 1:
+        msg = f"text test_fraction must be a number between 0 and 1; got {test_fraction}."
         raise UsageError(msg)
     document = _document()
     vocabulary, tokens = torch.frombuffer(bytearray(document), dtype=torch.uint8).unique(return_inverse=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import check_choice
 from thalweg.optim import kernels
-from thalweg.optim.passes import add_quotient, blend, shift
+from thalweg.optim.passes import add_quotient, blend, blend_square, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
 
@@ -28,7 +28,8 @@ class Adam(Rule):
     puts eps "outside" the root (torch, optax), "inside" (sqrt(v_hat + eps): its floor is sqrt(eps)) or on
     the "uncorrected" root (the paper's efficient form: sqrt(v) + eps before its correction, which at the
     first step is up to 31.6 times weaker). Without `bias_correction` the first step is
-    lr (1 - beta1)/sqrt(1 - beta2), 3.16 lr at the defaults. Equals torch.optim.Adam(lr, (beta1, beta2), eps).
+    lr (1 - beta1)/sqrt(1 - beta2), 3.16 lr at the defaults. With eps = 0 a parameter whose gradient was always 0 is
+    moved by 0/0, as in torch. Equals torch.optim.Adam(lr, (beta1, beta2), eps).
     """
 
     lr: Swept = 1e-3
@@ -47,7 +48,7 @@ class Adam(Rule):
         """One step in place."""
         m, v, t = state["first_moment"], state["second_moment"], h.step
         blend(m, 1 - h.beta1, gradient)
-        blend(v, 1 - h.beta2, torch.mul(gradient, gradient, out=scratch))
+        blend_square(v, 1 - h.beta2, gradient, scratch)
         correction1 = 1 - h.beta1**t if self.bias_correction else 1.0
         correction2 = 1 - h.beta2**t if self.bias_correction else 1.0
         # With c = correction2: m_hat / (sqrt(v / c) + eps) = sqrt(c) m_hat / (sqrt(v) + sqrt(c) eps), a pass less.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import check_choice
 from thalweg.optim import kernels
-from thalweg.optim.passes import add_quotient, blend, scale, shift
+from thalweg.optim.passes import add_quotient, blend, blend_square, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
 
@@ -42,7 +42,7 @@ class AMSGrad(Rule):
         """One step in place."""
         m, v, w, t = state["first_moment"], state["second_moment"], state["largest"], h.step
         blend(m, 1 - h.beta1, gradient)
-        blend(v, 1 - h.beta2, torch.mul(gradient, gradient, out=scratch))
+        blend_square(v, 1 - h.beta2, gradient, scratch)
         correction = 1 - h.beta2**t
         if self.largest_of == "corrected":
             torch.maximum(w, scale(scratch.copy_(v), 1 / correction), out=w)

@@ -1,15 +1,14 @@
 """What can be put around an update rule: changes of its gradient, and averages of where it has been."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.optim.rule import Rule, State, Swept, unscheduled
+from thalweg.optim.rule import Rule, State, check_fields, numeric
 from thalweg.optim.values import Values
 from thalweg.population import Layout
-from thalweg.sweep import plain, points_of
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,8 @@ class Around:
 
     def __post_init__(self) -> None:
         check_type(f"{type(self).__name__} rule", self.rule, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
-        for name in self._own():
-            object.__setattr__(self, name, plain(getattr(self, name)))
-            points_of(f"{type(self).__name__} {name}", unscheduled(getattr(self, name)))
-        twice = {*self._own(), *self.own_slots} & {*self.rule.hyper_parameters(), *self.rule.slots}
+        check_fields(self)
+        twice = {*numeric(self), *self.own_slots} & {*self.rule.hyper_parameters(), *self.rule.slots}
         if twice:
             msg = f"{type(self).__name__} is around a rule that has {', '.join(sorted(twice))} too; put one there only."
             raise UsageError(msg)
@@ -52,10 +49,7 @@ class Around:
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name, the inner ones too: what may be swept."""
-        return {name: getattr(self, name) for name in self._own()} | self.rule.hyper_parameters()
-
-    def _own(self) -> list[str]:
-        return [one.name for one in fields(self) if one.type in (Swept, float)]
+        return {name: getattr(self, name) for name in numeric(self)} | self.rule.hyper_parameters()
 
     @property
     def slots(self) -> tuple[str, ...]:

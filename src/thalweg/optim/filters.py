@@ -5,10 +5,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from thalweg.errors import UsageError, check_choice
+from thalweg.errors import check_choice
 from thalweg.optim.around import Around
 from thalweg.optim.passes import axpy, blend
-from thalweg.optim.rule import State, Swept
+from thalweg.optim.rule import State, Swept, needed
 from thalweg.optim.values import Values
 from thalweg.population import Layout
 
@@ -43,7 +43,8 @@ class Orthogonal(Around):
 
         g <- g - (<theta, g> / <theta, theta>) theta
 
-    It removes the direction in which a network only scales its weights. `over` says what a vector is: one
+    It removes the direction in which a network only scales its weights; the authors' code then scales the rest to the
+    length of g, which this does not: tune the rate. `over` says what a vector is: one
     "member" (the paper's formula) or each "tensor" of it. A theta of zeros leaves g as it is.
     """
 
@@ -55,7 +56,7 @@ class Orthogonal(Around):
 
     def before(self, theta: Tensor, gradient: Tensor, state: State, h: Values, layout: Layout | None) -> None:
         """Change the gradient in place."""
-        whole = [slice(None)] if self.over == "member" else [entry.columns for entry in _needed(self, layout)]
+        whole = [slice(None)] if self.over == "member" else [entry.columns for entry in needed(self, layout)]
         for columns in whole:
             weights, slope = theta[:, columns], gradient[:, columns]
             square = weights.square().sum(1, keepdim=True)
@@ -72,14 +73,7 @@ class Centralized(Around):
 
     def before(self, theta: Tensor, gradient: Tensor, state: State, h: Values, layout: Layout | None) -> None:
         """Change the gradient in place."""
-        for entry in _needed(self, layout):
+        for entry in needed(self, layout):
             if entry.filters is not None:
                 rows = gradient[:, entry.columns].unflatten(1, (entry.filters, -1))
                 rows.sub_(rows.mean(2, keepdim=True))
-
-
-def _needed(rule: Around, layout: Layout | None) -> Layout:
-    if layout is None:
-        msg = f"{type(rule).__name__} works on tensors; give its Updater the population's layout."
-        raise UsageError(msg)
-    return layout

@@ -12,6 +12,9 @@ from thalweg.optim.rule import Rule, Swept
 from thalweg.optim.values import Values
 from thalweg.population import Layout
 
+_TRIALS = 3  # steps by which an optimizer shows what it keeps
+_OF_TORCH = frozenset(vars(torch.optim.SGD([torch.zeros(1)])))  # attributes every optimizer has
+
 Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -20,15 +23,18 @@ class Torch(Rule):
     """An optimizer with torch's interface, one for each member: `Torch(1e-3, lambda p: torch.optim.RAdam(p))`.
 
     Before every step each of its parameter groups is given `lr`, which may be swept and follows the schedule; all else
-    is as `make` sets it. What it keeps (tensors and numbers, by parameter and by group) lies in matrices with a row a
-    member, so runs resume exactly. Weight decay is the optimizer's own; the rule's comes besides.
+    is as `make` sets it. What it keeps (tensors and numbers, by parameter and by group, from the first step on) lies in
+    matrices with a row a member, so runs resume exactly; an optimizer that counts in attributes of its own is refused.
+    Random numbers it draws are torch's, and do not resume. Weight decay is the optimizer's own; the rule's comes
+    besides.
 
     Args:
         lr: the learning rate.
         make: from a member's parameters, in the order of its layout, to the optimizer.
 
     Raises:
-        UsageError: `make` returns no optimizer, or one that needs a closure or has modes (`train()`, `eval()`).
+        UsageError: `make` returns no optimizer, or one that has modes (`train()`, `eval()`); in training, one that
+            needs a closure or keeps what cannot be resumed.
 
     Cost: Python loops over members, parameters and what is kept of each, so rules written for populations are faster.
     """
@@ -39,18 +45,34 @@ class Torch(Rule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        optimizer = made(self.make, [nn.Parameter(torch.zeros(2, 2))])
-        settings = ", ".join(f"{name}={value!r}" for name, value in sorted(optimizer.defaults.items()) if name != "lr")
-        object.__setattr__(self, "what", f"{type(optimizer).__module__}.{type(optimizer).__qualname__}({settings})")
+        if not callable(self.make):
+            msg = f"Torch make must be a function such as lambda p: torch.optim.RAdam(p); got {self.make!r}."
+            raise UsageError(msg)
+        try:
+            optimizer = made(self.make, [nn.Parameter(torch.zeros(2, 2))])
+            called, settings = type(optimizer), sorted(optimizer.defaults.items())
+        except Unmade:  # it may need the parameters of the model, which are not known here
+            called, settings = self.make, []
+        shown = ", ".join(f"{name}={value!r}" for name, value in settings if name != "lr")
+        name = getattr(called, "__qualname__", type(called).__qualname__)
+        object.__setattr__(self, "what", f"{called.__module__}.{name}({shown})")
+
+
+class Unmade(UsageError):
+    """`make` raised an error of its own."""
 
 
 def made(make: Make, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that `make` makes.
 
     Raises:
-        UsageError: it is none, or none that fits.
+        UsageError: it is none, or none that fits, or cannot be made of these parameters.
     """
-    optimizer = make(parameters)
+    try:
+        optimizer = make(parameters)
+    except Exception as error:
+        msg = f"Torch make fails on parameters {[tuple(p.shape) for p in parameters]}: {type(error).__name__}: {error}"
+        raise Unmade(msg) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         msg = (
             "Torch make must return a torch.optim.Optimizer on the parameters it is given, as "
@@ -90,23 +112,32 @@ def slot_of(parameter: int, key: str) -> str:
 
 
 def kept(rule: Torch, layout: Layout, dtype: torch.dtype) -> tuple[list[Kept], dict[str, tuple[int, torch.dtype]]]:
-    """What the optimizer keeps of a member, and the width and dtype of each matrix, found by a step on zeros.
+    """What the optimizer keeps of a member, and the width and dtype of each matrix, found by steps on small numbers.
 
     Raises:
-        UsageError: it cannot step without a closure.
+        UsageError: it cannot step without a closure, or keeps what no matrix can hold, or not from the first step on.
     """
     parameters = [nn.Parameter(torch.zeros(entry.shape, dtype=dtype)) for entry in layout]
     optimizer = made(rule.make, parameters)
-    for parameter in parameters:
-        parameter.grad = torch.full_like(parameter, 1e-3)
-    try:
-        optimizer.step()
-    except TypeError as error:
-        msg = f"{type(optimizer).__name__} cannot step without a closure ({error}); optimizers that do are supported."
-        raise UsageError(msg) from error
+    before = _besides(optimizer)
+    _trial(optimizer, parameters)
+    first = {(index, key) for index, key, _ in _everything(optimizer, parameters)}
+    for _ in range(_TRIALS - 1):
+        _trial(optimizer, parameters)
+    found, after = _everything(optimizer, parameters), _besides(optimizer)
+    late = {key for index, key, _ in found if (index, key) not in first}
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    if late or changed:
+        what = ", ".join(map(repr, sorted(late or changed)))
+        how = f"makes {what} later than in its first step" if late else f"changes {what}"
+        msg = (
+            f"{type(optimizer).__name__} {how}, so its runs could not be resumed; what it keeps must be tensors or "
+            "numbers in self.state[parameter] or self.param_groups, there from the first step on."
+        )
+        raise UsageError(msg)
     places: list[Kept] = []
     widths: dict[str, tuple[int, torch.dtype]] = {}
-    for index, key, value in _everything(optimizer, parameters):
+    for index, key, value in found:
         tensor = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
         number = None if isinstance(value, Tensor) else type(value)
         slot = slot_of(index, key)
@@ -132,6 +163,35 @@ def _everything(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parame
     return [one for one in found if isinstance(one[2], Tensor | int | float)]
 
 
+def _trial(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
+    """One step on small gradients."""
+    for parameter in parameters:
+        parameter.grad = torch.full_like(parameter, 1e-3)
+    try:
+        optimizer.step()
+    except TypeError as error:
+        msg = f"{type(optimizer).__name__} cannot step without a closure ({error}); optimizers that do are supported."
+        raise UsageError(msg) from error
+
+
+def _besides(optimizer: torch.optim.Optimizer) -> dict[str, str]:
+    """What an optimizer has in other places than `_everything` looks at, as text, by a name for each."""
+    own = {name: value for name, value in vars(optimizer).items() if name not in _OF_TORCH}
+    own |= {
+        f"param_groups[{index}][{key!r}]": value
+        for index, group in enumerate(optimizer.param_groups)
+        for key, value in group.items()
+        if key != "params" and not isinstance(value, Tensor | int | float)
+    }
+    for state in optimizer.state.values():
+        if isinstance(state, Mapping):
+            odd = {
+                key: value for key, value in state.items() if not isinstance(value, Tensor | int | float | str | None)
+            }
+            own |= {f"state[parameter][{key!r}]": value for key, value in odd.items()}
+    return {name: repr(value) for name, value in own.items()}
+
+
 class Foreign:
     """The optimizers of a population's members, on the rows of theta; what they keep are views of the state.
 
@@ -145,7 +205,8 @@ class Foreign:
     def __init__(self, rule: Torch, theta: Tensor, state: Mapping[str, Tensor], layout: Layout) -> None:
         self.places, _ = kept(rule, layout, theta.dtype)
         self.state, self.layout = state, layout
-        self.parameters = [[nn.Parameter(view) for view in layout.views(row).values()] for row in theta]
+        self.views = [list(layout.views(row).values()) for row in theta]
+        self.parameters = [[nn.Parameter(view) for view in views] for views in self.views]
         self.optimizers = [made(rule.make, parameters) for parameters in self.parameters]
         self.fresh = True
 
@@ -166,7 +227,15 @@ class Foreign:
                 parameter.grad = slope.clone()
             with torch.enable_grad():
                 optimizer.step()
+            self._bind(member)
             self._save(member)
+
+    def _bind(self, member: int) -> None:
+        """Take what the optimizer put in the place of a parameter's memory into theta."""
+        for parameter, view in zip(self.parameters[member], self.views[member], strict=True):
+            if parameter.data_ptr() != view.data_ptr() or parameter.stride() != view.stride():
+                view.copy_(parameter.detach())
+                parameter.data = view
 
     def _holder(self, member: int, place: Kept) -> tuple[dict[str, Any], str]:
         """Where an optimizer has this: the mapping, and the key in it."""

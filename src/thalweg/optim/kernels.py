@@ -7,6 +7,7 @@ from thalweg.optim.decay import decays, shrinkage
 from thalweg.optim.values import Values
 
 Rows = list[Tensor]
+_VANISHING = 1e-150  # rates at which weight decay divided by the rate may leave the range of numbers
 
 
 def sgd(theta: Rows, gradient: Rows, velocity: Rows, h: Values, *, decay: str, nesterov: bool = False) -> None:
@@ -35,12 +36,12 @@ def adam(
     theta: Rows, gradient: Rows, moments: tuple[Rows, Rows], h: Values, *, decay: str, largest: Rows | None = None
 ) -> None:
     """Adam with bias correction and eps outside the root; with `largest` AMSGrad."""
-    kernel, coupled = torch._fused_adam_, h.weight_decay
-    if decay != "l2":
+    kernel, coupled = torch._fused_adam_, h.numbers.get("weight_decay", 0.0)
+    if decay != "l2" and decays(h):
         kernel, shrinks = torch._fused_adamw_, shrinkage(decay, h)
-        if h.lr == 0:  # the kernel shrinks theta by lr times its weight decay
+        coupled = shrinks / h.lr if h.lr > _VANISHING else 0.0  # the kernel shrinks theta by lr times this
+        if not coupled:
             torch._foreach_mul_(theta, 1 - shrinks)
-        coupled = shrinks / h.lr if h.lr else 0.0
     numbers = {"lr": h.lr, "beta1": h.beta1, "beta2": h.beta2, "eps": h.eps, "weight_decay": coupled}
     steps, amsgrad = _steps(theta, h), largest is not None
     kernel(theta, gradient, *moments, largest or [], steps, **numbers, amsgrad=amsgrad, maximize=False)
@@ -56,7 +57,7 @@ def adagrad(theta: Rows, gradient: Rows, sums: Rows, h: Values, *, decay: str) -
 def _shrunk(theta: Rows, h: Values, decay: str) -> float:
     """Decoupled decay in place; the weight decay that is left for the kernel to add to the gradient."""
     if decay == "l2":
-        return h.weight_decay
+        return h.numbers.get("weight_decay", 0.0)
     if decays(h):
         torch._foreach_mul_(theta, 1 - shrinkage(decay, h))
     return 0.0

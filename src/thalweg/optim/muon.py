@@ -16,6 +16,7 @@ from thalweg.population.layout import Entry
 SCALES = ("spectral", "rms")
 QUINTIC = (3.4445, -4.7750, 2.0315)  # maps singular values in [0.01, 1] into [0.68, 1.14] in five steps
 ITERATIONS = 5
+SHORTEST = 1e-7  # torch's: matrices much shorter than this have no direction but rounding, and become shorter steps
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
@@ -23,11 +24,12 @@ def orthogonalized(matrices: Tensor) -> Tensor:
 
         X <- X / |X|_F,    then five times    X <- a X + (b A + c A^2) X  with  A = X X^T
 
-    Singular values end between 0.68 and 1.14, not at 1, as in Jordan et al. (2024, Muon). A matrix of zeros stays.
+    Singular values of at least |X|_F/100 end between 0.68 and 1.14, not at 1, as in Jordan et al. (2024, Muon);
+    smaller ones end below. |X|_F counts as 1e-7 at least, so a matrix that vanishes gives a vanishing one.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(SHORTEST)
     a, b, c = QUINTIC
     for _ in range(ITERATIONS):
         gram = x @ x.mT
@@ -49,7 +51,8 @@ class Muon(Rule):
     schedule goes for both rates. Numbers are those of torch.optim.Muon with adjust_lr_fn "original" and
     "match_rms_adamw", which iterates in bfloat16, where this iterates in theta's precision.
 
-    Cost: 30 products of a matrix with its Gram matrix a step, batched over members.
+    Cost: 15 products of matrices a step (each with its transpose, the square of that, their sum with it), batched
+    over members.
     """
 
     lr: Swept = 0.02

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.passes import Hyper, axpy, blend, scale, shift
+from thalweg.optim.passes import Hyper, axpy, blend, blend_square, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
 
@@ -19,7 +19,7 @@ class NAdam(Rule):
         theta <- theta - lr ((1 - mu_t) g / (1 - P_t) + mu_{t+1} m / (1 - P_{t+1})) / (sqrt(v_hat) + eps)
 
     with m, v and v_hat as in Adam. Equals torch.optim.NAdam(lr, (beta1, beta2), eps, weight_decay,
-    momentum_decay); torch's own default rate is 2e-3. Cost of P_t: t multiplications a step.
+    momentum_decay); torch's own default rate is 2e-3.
     """
 
     lr: Swept = 2e-3
@@ -28,27 +28,26 @@ class NAdam(Rule):
     eps: Swept = 1e-8
     momentum_decay: Swept = 4e-3
     slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
+    tallies: ClassVar[tuple[str, ...]] = ("correction",)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
         m, v, t = state["first_moment"], state["second_moment"], h.step
         blend(m, 1 - h.beta1, gradient)
-        blend(v, 1 - h.beta2, torch.mul(gradient, gradient, out=scratch))
-        product = momentum_product(h, t)
+        blend_square(v, 1 - h.beta2, gradient, scratch)
         now, coming = momentum_at(h, t), momentum_at(h, t + 1)
+        product = (1 - state["correction"]) * now
         root = shift(scale(torch.sqrt(v, out=scratch), (1 - h.beta2**t) ** -0.5), h.eps)
         scale(gradient, (1 - now) / (1 - product))
         axpy(gradient, coming / (1 - product * coming), m)
         axpy(theta, -h.lr, gradient.div_(root))
 
+    def advance(self, state: State, h: Values) -> None:
+        """From 1 - P_{t-1} to 1 - P_t."""
+        correction = state["correction"]
+        correction.copy_(1 - (1 - correction) * momentum_at(h, h.step))
+
 
 def momentum_at(h: Values, t: int) -> Hyper:
-    """mu_t."""
+    """mu_t, by the beta1 of this step."""
     return h.beta1 * (1 - 0.5 * 0.96 ** (t * h.momentum_decay))
-
-
-def momentum_product(h: Values, t: int) -> Hyper:
-    """mu_1 mu_2 ... mu_t, from the step alone, so that a run resumes exactly."""
-    steps = torch.arange(1, t + 1, dtype=torch.float64)
-    product = (1 - 0.5 * 0.96 ** (steps * h.momentum_decay)).prod(-1, keepdim=True) * h.beta1**t
-    return product if product.ndim == 2 else float(product)

@@ -1,7 +1,8 @@
 """Passes over a matrix in place, with one number for all members or a column of one each.
 
 Columns are (members, 1) in float64 and on the CPU, whatever theta is: coefficients such as 1 - beta2 are
-computed from them exactly, and rounded once, where they meet the matrix.
+computed from them exactly, and rounded once, where they meet the matrix. A number and a column of it take the same
+operations in the same order, so they give the same bits in float32 and float64.
 """
 
 from typing import Any
@@ -39,9 +40,30 @@ def displaced(y: Tensor, a: Hyper, x: Tensor, out: Tensor) -> Tensor:
     return torch.add(y, x, alpha=a, out=out)
 
 
+def blend_square(y: Tensor, a: Hyper, x: Tensor, scratch: Tensor) -> Tensor:
+    """y <- (1 - a) y + (a x) x, which overflows later than x^2 does."""
+    scale(y, 1 - a)
+    if isinstance(a, Tensor):
+        return y.addcmul_(torch.mul(x, _beside(x, a), out=scratch), x)
+    return y.addcmul_(x, x, value=a)
+
+
 def add_quotient(y: Tensor, a: Hyper, x: Tensor, z: Tensor) -> Tensor:
-    """y <- y + a x / z; z is overwritten."""
-    return axpy(y, a, torch.div(x, z, out=z)) if isinstance(a, Tensor) else y.addcdiv_(x, z, value=a)
+    """y <- y + (a x) / z."""
+    return y.addcdiv_(x * _beside(x, a), z) if isinstance(a, Tensor) else y.addcdiv_(x, z, value=a)
+
+
+def norms(x: Tensor) -> Tensor:
+    """|x| of every member (members, parameters), as a column; also where squares would overflow or vanish."""
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    number = torch.finfo(x.dtype)
+    trusted = (norm > (number.tiny / number.eps) ** 0.5) & norm.isfinite()
+    if not trusted.all():
+        rows = ~trusted.flatten()
+        largest = x[rows].abs().amax(1, keepdim=True)
+        scaled = x[rows] / largest.masked_fill(largest == 0, 1)
+        norm[rows] = (largest * torch.linalg.vector_norm(scaled, dim=1, keepdim=True)).clamp_max(number.max)
+    return norm
 
 
 def _beside(y: Tensor, a: Hyper) -> Hyper:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.passes import add_quotient, blend, shift
+from thalweg.optim.passes import add_quotient, blend_square, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
 
@@ -28,6 +28,6 @@ class RMSprop(Rule):
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
         v = state["second_moment"]
-        blend(v, 1 - h.alpha, torch.mul(gradient, gradient, out=scratch))
+        blend_square(v, 1 - h.alpha, gradient, scratch)
         root = shift(scratch.copy_(v), h.eps).sqrt_() if self.eps_inside else shift(torch.sqrt(v, out=scratch), h.eps)
         add_quotient(theta, -h.lr, gradient, root)

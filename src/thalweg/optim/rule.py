@@ -10,13 +10,13 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
 from thalweg.optim.values import Values
-from thalweg.population.layout import KINDS, Entry
+from thalweg.population.layout import KINDS, Entry, Layout
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, plain, points_of
 
 Swept = float | Sweep | Scheduled
 State = Mapping[str, Tensor]
-_FRACTIONS = ("beta", "beta1", "beta2", "beta_shampoo", "alpha")  # from 0 up to 1, unlike other hyper-parameters
+_FRACTIONS = ("beta", "beta1", "beta2", "beta_shampoo", "alpha", "keep", "momentum")  # from 0 up to below 1
 DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 
 
@@ -56,19 +56,20 @@ class Rule:
 
     def __post_init__(self) -> None:
         if self.decay_on is not None:
-            kinds = (self.decay_on,) if isinstance(self.decay_on, str) else tuple(self.decay_on)
-            object.__setattr__(self, "decay_on", kinds)
+            kinds = (self.decay_on,) if isinstance(self.decay_on, str) else self.decay_on
+            check_type(f"{type(self).__name__} decay_on", kinds, (tuple, list), f"kinds of tensors: {', '.join(KINDS)}")
+            object.__setattr__(self, "decay_on", tuple(kinds))
             for kind in kinds:
                 check_choice(f"{type(self).__name__} decay_on", kind, KINDS)
         check_choice(f"{type(self).__name__} decay", self.decay, DECAYS)
-        for name in self._numeric():
-            object.__setattr__(self, name, plain(getattr(self, name)))
-            low, high = bounds(name)
-            for point in points_of(f"{type(self).__name__} {name}", unscheduled(getattr(self, name))):
-                if not low <= point < high:
-                    bound = f"lie in [{low}, {high})" if name in _FRACTIONS else "be finite and not negative"
-                    msg = f"{type(self).__name__} {name} must {bound}; got {point:g}."
-                    raise UsageError(msg)
+        check_fields(self)
+        whole = self.decay in ("constant", "schedule_coupled")
+        if whole and any(point > 1 for point in points_of("weight_decay", unscheduled(self.weight_decay))):
+            msg = (
+                f'{type(self).__name__} weight_decay must be at most 1 with decay="{self.decay}", by which theta loses '
+                f"that share of itself at a step; got {self.weight_decay}."
+            )
+            raise UsageError(msg)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place: theta and the state's tensors are (members, parameters), scratch is free to use."""
@@ -115,15 +116,53 @@ class Rule:
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name: what may be swept."""
-        return {name: getattr(self, name) for name in self._numeric()}
+        return {name: getattr(self, name) for name in numeric(self)}
 
-    def _numeric(self) -> list[str]:
-        return [one.name for one in fields(self) if one.type in (Swept, float)]
+
+def numeric(rule: Any) -> list[str]:
+    """The fields of a rule, or of what is around one, that are numbers and may be swept."""
+    return [one.name for one in fields(rule) if one.type in (Swept, float)]
+
+
+def check_fields(rule: Any) -> None:
+    """Make lists sweeps in the numbers of a rule, or of what is around one.
+
+    Raises:
+        UsageError: a number is none or out of its bounds, or a choice of yes or no is something else.
+    """
+    kind = type(rule).__name__
+    for one in fields(rule):
+        if one.type is bool:
+            check_type(f"{kind} {one.name}", getattr(rule, one.name), bool, "True or False")
+    for name in numeric(rule):
+        object.__setattr__(rule, name, plain(getattr(rule, name)))
+        low, high = bounds(name)
+        for point in points_of(f"{kind} {name}", unscheduled(getattr(rule, name))):
+            if not low <= point < high:
+                msg = f"{kind} {name} must {bound_in_words(name)}; got {point!r}."
+                raise UsageError(msg)
 
 
 def bounds(name: str) -> tuple[float, float]:
     """From which value up to below which one a hyper-parameter of this name may go."""
     return (0, 1) if name.split(".")[-1] in _FRACTIONS else (0, math.inf)
+
+
+def bound_in_words(name: str) -> str:
+    """What a hyper-parameter of this name must do."""
+    return "lie in [0, 1)" if bounds(name)[1] == 1 else "be finite and not negative"
+
+
+def needed(rule: Any, layout: Layout | None) -> Layout:
+    """The layout, for what depends on tensors.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if layout is None:
+        msg = f"{type(rule).__name__} depends on the kinds of tensors; give its Updater the population's layout."
+        raise UsageError(msg)
+    return layout
 
 
 def unscheduled(value: Any) -> Any:
@@ -134,6 +173,7 @@ def unscheduled(value: Any) -> Any:
 def check_fallback(name: str, fallback: Rule) -> None:
     """Raise UsageError unless a rule can be the fallback of the rule `name`."""
     check_type(f"{name} fallback", fallback, Rule, "a rule such as optim.AdamW(lr=3e-4)")
-    if fallback.takes_tensors or fallback.looks_ahead:
+    formula = type(fallback).update is not Rule.update
+    if fallback.takes_tensors or fallback.looks_ahead or not formula:
         msg = f"{name} fallback must be elementwise with its gradient at theta; got {type(fallback).__name__}."
         raise UsageError(msg)

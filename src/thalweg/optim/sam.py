@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.optim.around import Around
-from thalweg.optim.passes import displaced
+from thalweg.optim.around import Around, unwrapped
+from thalweg.optim.passes import displaced, norms
 from thalweg.optim.rule import Swept
 from thalweg.optim.values import Values
 
@@ -24,6 +23,8 @@ class SAM(Around):
     same batch and the same dropout; running statistics are those of the first. Masked parameters stay zero.
     On h x^2/2 under SGD it ends in x = +-lr h rho / (2 - lr h).
 
+    Wherever it stands among others around a rule, the second gradient is what all of them see.
+
     Cost: two gradients a step, and one matrix of theta's size.
 
     Raises:
@@ -37,13 +38,17 @@ class SAM(Around):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rule.looks_ahead:
-            msg = 'SAM needs a rule whose gradient is at theta; write Nesterov(look="reformulated") inside it.'
+            msg = (
+                f"SAM needs a rule whose gradient is at theta, and {type(unwrapped(self.rule)[1]).__name__} takes it "
+                'ahead; write Nesterov(look="reformulated") or Momentum inside it.'
+            )
             raise UsageError(msg)
 
     def ascend(self, theta: Tensor, gradient: Tensor, h: Values, out: Tensor) -> None:
         """theta + e, written to `out`; the gradient (members, parameters) is consumed."""
         size = theta.abs() if self.adaptive else None
         slope = gradient if size is None else gradient.mul_(size)
-        norm = torch.linalg.vector_norm(slope, dim=1, keepdim=True).clamp_min(torch.finfo(theta.dtype).tiny)
-        direction = slope.div_(norm) if size is None else slope.div_(norm).mul_(size)
+        length = norms(slope)
+        slope.div_(length.masked_fill(length == 0, 1))
+        direction = slope if size is None else slope.mul_(size)
         displaced(theta, h.rho, direction, out)

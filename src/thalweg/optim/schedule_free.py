@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.decay import decays, shrinkage
-from thalweg.optim.passes import Hyper, axpy, blend, displaced, scale, shift
+from thalweg.optim.passes import Hyper, axpy, blend_square, displaced, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.values import Values
 
@@ -84,6 +84,6 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
         """One step in place."""
-        v = blend(state["second_moment"], 1 - h.beta2, torch.mul(gradient, gradient, out=scratch))
+        v = blend_square(state["second_moment"], 1 - h.beta2, gradient, scratch)
         root = scale(torch.sqrt(v, out=scratch), (1 - h.beta2**h.step) ** -0.5)
         self.follow(theta, gradient.div_(shift(root, h.eps)), state, h)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import check_count
 from thalweg.optim.adam import AdamW
 from thalweg.optim.passes import axpy, blend, shift
 from thalweg.optim.rule import Rule, State, Swept, check_fallback
@@ -49,10 +49,7 @@ class SOAP(Rule):
         super().__post_init__()
         check_fallback("SOAP", self.fallback)
         for name in ("every", "largest"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                msg = f"SOAP {name} must be a whole number of at least 1; got {value!r}."
-                raise UsageError(msg)
+            check_count(f"SOAP {name}", getattr(self, name))
 
     def take(self, entry: Entry) -> bool:
         """Whether it is a matrix with sides that are not too large."""

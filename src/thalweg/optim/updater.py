@@ -13,10 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.errors import UsageError
 from thalweg.optim.around import Around, unwrapped
 from thalweg.optim.foreign import Foreign, Torch, kept
-from thalweg.optim.rule import Rule, State
+from thalweg.optim.rule import Rule, State, needed
 from thalweg.optim.values import Values
 from thalweg.population import Layout
 from thalweg.population.layout import Entry
@@ -53,8 +52,9 @@ class Matrix:
 class Updater:
     """Applies a rule to a population's theta in place.
 
-    Whether by the formula or by torch's kernel depends on the rule and on the number of parameters alone,
-    so that a member takes the same path, bit for bit, whoever else is in the population.
+    Whether by the formula or by torch's kernel depends on the rule and on the number of parameters alone, so that a
+    member takes the same path whoever else is in the population: bit for bit in float32 for elementwise rules, to
+    rounding in float64 (Python and torch round powers apart) and for rules that take products of matrices.
 
     Args:
         rule: the rule, or what is around it, with numbers or sweeps as fields.
@@ -82,7 +82,7 @@ class Updater:
         whole_words = theta.dtype in (torch.float32, torch.float64)
         self.fused = self.rule.fused and whole_words and theta.shape[1] >= _WIDE and self.rule.decay_on is None
         self.foreign = (
-            Foreign(self.rule, theta, self.state, _needed(self.rule, layout)) if isinstance(self.rule, Torch) else None
+            Foreign(self.rule, theta, self.state, needed(self.rule, layout)) if isinstance(self.rule, Torch) else None
         )
         whole, between = _parted(self.rule, layout, theta.shape[1])
         self.matrices = list(self._matrices(whole))
@@ -192,7 +192,7 @@ def new_state(rule: Rule | Around, theta: Tensor, layout: Layout | None) -> dict
             before = state.get(name, theta.new_zeros(len(theta), 0))
             state[name] = torch.cat([before, theta.new_zeros(len(theta), math.prod(size))], dim=1)
     if isinstance(inner, Torch):
-        _, widths = kept(inner, _needed(inner, layout), theta.dtype)
+        _, widths = kept(inner, needed(inner, layout), theta.dtype)
         state |= {
             name: torch.zeros(len(theta), width, dtype=dtype, device=theta.device)
             for name, (width, dtype) in widths.items()
@@ -211,7 +211,7 @@ def _parted(rule: Rule, layout: Layout | None, parameters: int) -> tuple[list[En
     """The tensors that the rule takes whole, and the columns between them."""
     if not rule.takes_tensors:
         return [], [slice(0, parameters)]
-    whole = [entry for entry in _needed(rule, layout) if rule.take(entry)]
+    whole = [entry for entry in needed(rule, layout) if rule.take(entry)]
     edges = [0, *(edge for entry in whole for edge in (entry.columns.start, entry.columns.stop)), parameters]
     between = [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
     return whole, between
@@ -219,14 +219,7 @@ def _parted(rule: Rule, layout: Layout | None, parameters: int) -> tuple[list[En
 
 def _decaying(rule: Rule, layout: Layout | None, theta: Tensor, columns: slice) -> Tensor | None:
     """1 for those of the columns that decay and 0 for others; None where all do."""
-    return None if rule.decay_on is None else _needed(rule, layout).where(*rule.decay_on)[columns].to(theta)
-
-
-def _needed(rule: Rule, layout: Layout | None) -> Layout:
-    if layout is None:
-        msg = f"{type(rule).__name__} depends on the kinds of tensors; give its Updater the population's layout."
-        raise UsageError(msg)
-    return layout
+    return None if rule.decay_on is None else needed(rule, layout).where(*rule.decay_on)[columns].to(theta)
 
 
 def _blocks(members: int, part: slice) -> Iterator[tuple[slice, slice]]:

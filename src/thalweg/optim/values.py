@@ -13,17 +13,16 @@ from thalweg.optim.passes import Hyper
 class Values:
     """The hyper-parameters of one step, by name: floats, or columns (members, 1) of float64 on the CPU.
 
-    `lr` is the scheduled rate; `schedule` the multiplier in it; `step` counts from 1.
+    `lr` is the scheduled rate; `schedule` all that multiplies it; `step` counts from 1.
     """
 
     numbers: dict[str, Hyper]
     step: int
 
     def __getattr__(self, name: str) -> Hyper:
-        try:
-            return self.numbers[name]
-        except KeyError:
-            raise AttributeError(name) from None
+        if name == "numbers" or name not in self.numbers:  # a copy being made asks before there are any
+            raise AttributeError(name)
+        return self.numbers[name]
 
     def rows(self, rows: slice) -> "Values":
         """The values of these members."""
@@ -44,7 +43,7 @@ class Values:
         """The values of an inner rule, which are here with its name and a point in front."""
         prefix = f"{name}."
         inner = {key.removeprefix(prefix): value for key, value in self.numbers.items() if key.startswith(prefix)}
-        return Values(inner | {"schedule": self.numbers["schedule"]}, self.step)
+        return Values({"schedule": self.numbers["schedule"]} | inner, self.step)
 
     @property
     def for_matrices(self) -> "Values":

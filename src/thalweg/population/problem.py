@@ -18,6 +18,8 @@ from thalweg.population.preflight import Preflight
 from thalweg.randomness import global_stream
 from thalweg.results import load_state_file
 
+_DTYPES = (torch.float32, torch.float64)
+
 
 class Problem:
     """What is minimized: a model, a loss and data. Everything Thalweg does starts from one.
@@ -51,8 +53,12 @@ class Problem:
         memory_budget: int = 2**30,
     ) -> None:
         check_type("Problem dtype", dtype, (torch.dtype, NoneType), "torch.float32 or torch.float64")
-        if dtype is not None and not dtype.is_floating_point:
+        if dtype not in (None, *_DTYPES):
             msg = f"Problem dtype must be torch.float32 or torch.float64; got {dtype}."
+            raise UsageError(msg)
+        check_type("Problem memory_budget", memory_budget, int, "a number of bytes, such as 2**30")
+        if memory_budget < 1:
+            msg = f"Problem memory_budget must be at least 1 byte; got {memory_budget}."
             raise UsageError(msg)
         self.model = _builder(model)
         self.loss = loss_named(loss)
@@ -63,6 +69,9 @@ class Problem:
         self.template = template.to(self.device)
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
+        if self.dtype not in _DTYPES:
+            msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
+            raise UsageError(msg)
         self.data: Data = own(data).to(self.device, self.dtype)
         self.metrics = self._metrics(metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thalweg.errors import StorageError, UsageError, unknown_name
+from thalweg.errors import StorageError, UsageError, check_type, unknown_name
 from thalweg.results.encoding import decode_array, decode_number, encode_array, encode_number, frozen_array, parsed
 from thalweg.results.provenance import Provenance
 from thalweg.results.table import Table
 
 if TYPE_CHECKING:
     from thalweg.results.figure import Figure
+
+
+def _counted(what: str, count: Any) -> int:
+    """A whole number of Python's, whoever it was counted by."""
+    try:
+        return operator.index(count)
+    except TypeError:
+        msg = f"{what} must be a whole number; got {count!r}."
+        raise UsageError(msg) from None
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,11 @@ class Cost:
     forwards: int = 0
     backwards: int = 0
     hvps: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", float(self.seconds))
+        for name in ("forwards", "backwards", "hvps"):
+            object.__setattr__(self, name, _counted(f"Cost {name}", getattr(self, name)))
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(
@@ -76,6 +91,8 @@ class Reading:
         put(self, "standard_errors", _freeze("Standard error of", self.standard_errors))
         put(self, "units", dict(self.units))
         put(self, "notes", tuple(self.notes))
+        if self.sample_size is not None:
+            put(self, "sample_size", _counted("Reading sample_size", self.sample_size))
         faults = _faults(self)
         if faults:
             msg = f"Reading {self.name!r} does not fit together: {'; '.join(faults)}."
@@ -193,7 +210,7 @@ class Reading:
                 provenance=Provenance.from_document(document["provenance"]),
                 notes=tuple(document["notes"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             msg = f"This JSON is not a reading: {error!r}."
             raise StorageError(msg) from error
 
@@ -220,6 +237,8 @@ class Reading:
 
 
 def _freeze(what: str, arrays: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+    for name in arrays:
+        check_type(f"{what} name", name, str, "text")
     return {name: frozen_array(f"{what} {name!r}", array) for name, array in arrays.items()}
 
 

@@ -120,10 +120,18 @@ def _independent(tensors: Mapping[str, Any]) -> dict[str, "Tensor"]:
             # A copy of an array, as torch wants it writable and in the machine's own byte order.
             array = isinstance(value, np.ndarray)
             tensor = torch.as_tensor(value.astype(value.dtype.newbyteorder("="), order="C") if array else value)
-            tensor = tensor.detach().cpu().contiguous()
+            # Conjugation and negation are marks on a view, which a file of plain bytes would lose.
+            tensor = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
         except (TypeError, ValueError, RuntimeError) as error:
             msg = f"The entry {name!r} is a {type(value).__name__}, not a dense tensor or numeric array: {error}"
             raise UsageError(msg) from error
+        if not isinstance(name, str):
+            msg = f"Tensors are saved by names that are text; got {name!r}."
+            raise UsageError(msg)
+        if tensor.dtype == torch.complex128 or tensor.is_quantized:
+            how = "torch.view_as_real(x)" if tensor.is_complex() else "x.dequantize()"
+            msg = f"The entry {name!r} is {tensor.dtype}, which safetensors files cannot hold; save {how} instead."
+            raise UsageError(msg)
         storage = tensor.untyped_storage().data_ptr()
         independent[name] = tensor.clone() if storage in storages else tensor
         storages.add(storage)

@@ -69,8 +69,8 @@ class Store:
         create: False to refuse a directory that is not a store yet, for those who only read.
 
     Raises:
-        StorageError: the path is a file, cannot be written, holds a foreign or damaged database, or was
-            written by a newer Thalweg.
+        StorageError: the path is a file, cannot be written, holds a foreign or damaged database or objects without
+            one, or was written by a newer Thalweg.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -85,12 +85,15 @@ class Store:
             if self.path.exists() and not self.path.is_dir():
                 msg = f"{self.path} is a file, and a store is a directory; choose another place."
                 raise StorageError(msg)
+            orphans = self._kept()
             if not self._database.is_file():
+                if orphans:
+                    raise StorageError(self._orphaned("is missing"))
                 self._objects.mkdir(parents=True, exist_ok=True)
                 self._unfinished.mkdir(exist_ok=True)
                 self._database.touch()
                 sync(self.path)
-        self._prepare()
+        self._prepare(create)
 
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
@@ -203,8 +206,7 @@ class Store:
             StorageError: the store cannot be written.
         """
         with explaining(self.path), self._transaction() as database:
-            present = {file.stem for file in self._objects.glob("*.safetensors") if _HASH.fullmatch(file.stem)}
-            removed = self._remove_unreferenced(database, present)
+            removed = self._remove_unreferenced(database, self._kept())
             abandoned = time.time() - _ABANDONED
             for unfinished in self._unfinished.glob("*"):
                 with contextlib.suppress(FileNotFoundError):
@@ -234,6 +236,10 @@ class Store:
         except StorageError as error:
             return str(error)
         return None
+
+    def _kept(self) -> set[str]:
+        """The hashes of the objects that are there."""
+        return {file.stem for file in self._objects.glob("*.safetensors") if _HASH.fullmatch(file.stem)}
 
     def _object(self, sha256: str) -> Path:
         if not _HASH.fullmatch(sha256):
@@ -267,8 +273,9 @@ class Store:
             path.unlink(missing_ok=True)
         return len(unreferenced)
 
-    def _prepare(self) -> None:
+    def _prepare(self, create: bool) -> None:
         """Refuse what is not ours or not known; bring an older schema up to date."""
+        orphans = self._kept()  # ahead of the version: whoever is making this store right now migrates it first
         with self._connection() as database:
             if schema.is_foreign(database):
                 msg = f"{self._database} is a SQLite file of another program; choose another place for the store."
@@ -279,6 +286,11 @@ class Store:
                 f"The store {self.path} has schema version {version}, and this Thalweg knows versions up to "
                 f"{len(schema.MIGRATIONS)}; it was written by a newer Thalweg, so upgrade to read it."
             )
+            raise StorageError(msg)
+        if version == 0 and orphans:
+            raise StorageError(self._orphaned("is empty"))
+        if version == 0 and not create:
+            msg = f"{self.path} is not a store: its thalweg.db is empty."
             raise StorageError(msg)
         if version < len(schema.MIGRATIONS):
             with self._transaction() as database:
@@ -311,6 +323,12 @@ class Store:
                 with contextlib.suppress(sqlite3.Error):
                     database.execute("ROLLBACK")
                 raise
+
+    def _orphaned(self, what: str) -> str:
+        return (
+            f"{self._database} {what}, but {self._objects} holds the arrays of a store, so nothing was changed; "
+            "copy the database back, or choose another place."
+        )
 
     def _describe(self, error: sqlite3.Error) -> str:
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
@@ -347,10 +365,21 @@ def _as_json(kind: str, key: str, document: Mapping[str, Any]) -> str:
         msg = f"A record needs a kind and a key, and got {kind!r} and {key!r}."
         raise UsageError(msg)
     try:
-        return json.dumps(dict(document), allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(dict(document), allow_nan=False)
+        json.loads(text, object_pairs_hook=_distinct)
+    except (TypeError, ValueError, RecursionError) as error:
         msg = f"The document of the {kind} {key!r} is not strict JSON ({error}); put arrays into `arrays`."
         raise UsageError(msg) from error
+    return text
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    """Raise ValueError where two keys, such as 1 and "1", are one in JSON."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        msg = f"two of its keys are {twice!r} as text"
+        raise ValueError(msg)
 
 
 def _objects_of(database: sqlite3.Connection, kind: str, key: str) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.errors import StorageError
 from thalweg.population import Plan
-from thalweg.results import Record, Store
+from thalweg.results import Store
 from thalweg.training.state import State
 
 
@@ -44,30 +44,33 @@ class Checkpoints:
             self.store.delete("checkpoint", self.key)
         self.last = time.monotonic()
 
-    def restore(self, state: State) -> dict[str, Plan]:
-        """Bring `state` to what the store holds for this run, and return its plans; {} when it holds nothing.
+    def restore(self, state: State, *, replaces: bool = False) -> dict[str, Plan]:
+        """Bring `state` to what the store holds for this run, if that is further, and return its plans; else {}.
+
+        Args:
+            state: where the run stands.
+            replaces: whether a record of another run under this key is left alone, to be replaced later.
 
         Raises:
             StorageError: the record belongs to another run, or its arrays are damaged or do not fit.
         """
-        record = self._record()
-        if self.store is None or record is None:
+        if self.store is None:
             return {}
-        if record.document.get("identity") != self.identity:
-            mine, theirs = self.identity, record.document.get("identity") or {}
+        records = [self.store.get(kind, self.key) for kind in _KINDS if (kind, self.key) in self.store]
+        own = [record for record in records if record.document.get("identity") == self.identity]
+        if records and not own and not replaces:
+            mine, theirs = self.identity, records[0].document.get("identity") or {}
             different = ", ".join(sorted(name for name in mine if mine[name] != theirs.get(name)))
             msg = (
-                f"The store has another {record.kind} named {self.key!r} (different: {different}); "
+                f"The store has another {records[0].kind} named {self.key!r} (different: {different}); "
                 "pass another name, or delete that one."
             )
             raise StorageError(msg)
-        state.load(self.store.arrays(record.objects["state"]), record.document["step"])
-        return {name: Plan(**plan) for name, plan in record.document["plans"].items()}
+        furthest = max(own, key=lambda record: record.document["step"], default=None)
+        if furthest is None or furthest.document["step"] < state.step:
+            return {}
+        state.load(self.store.arrays(furthest.objects["state"]), furthest.document["step"])
+        return {name: Plan(**plan) for name, plan in furthest.document["plans"].items()}
 
-    def _record(self) -> Record | None:
-        if self.store is None:
-            return None
-        for kind in ("run", "checkpoint"):
-            if (kind, self.key) in self.store:
-                return self.store.get(kind, self.key)
-        return None
+
+_KINDS = ("run", "checkpoint")

@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError
 from thalweg.optim import Around, Updater, Values
+from thalweg.optim.passes import norms
 from thalweg.population import Batch, Evaluator, Execution, Plan, Population, Problem
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
@@ -98,6 +99,8 @@ class Loop:
             before.copy_(buffer)
         if self.recipe.optimizer.looks_ahead:
             self.updater.look_ahead(h, out=self.point)
+            if self.mask is not None:  # what is kept of masked parameters may lead away from zero
+                self.point.mul_(self.mask)
         elif self.point is not state.theta:
             self.point.copy_(state.theta)
         losses = self._gradient()
@@ -207,6 +210,5 @@ def starting(problem: Problem, unfolded: Unfolded, start: Population | None, mas
 
 def _clipping(gradient: Tensor, longest: object) -> Tensor:
     """min(1, longest / |g|) for each member, as a column."""
-    norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
     limit = torch.as_tensor(longest, dtype=gradient.dtype, device=gradient.device).reshape(-1, 1)
-    return (limit / norm.clamp_min(torch.finfo(gradient.dtype).tiny)).clamp_max(1.0)
+    return (limit / norms(gradient)).clamp_max(1.0)  # where |g| = 0: infinite, so 1

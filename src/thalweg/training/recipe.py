@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.optim import Around, Rule
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import Sweep, plain, points_of
@@ -54,29 +54,27 @@ class Recipe:
         check_type("Recipe optimizer", self.optimizer, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
         check_type("Recipe schedule", self.schedule, Schedule, "a schedule such as schedules.Cosine(warmup=100)")
         check_choice("Recipe spacing", self.spacing, SPACINGS)
-        if not isinstance(self.steps, int) or self.steps < 1:
-            msg = f"Recipe steps must be an integer of at least 1; got {self.steps!r}."
-            raise UsageError(msg)
+        check_count("Recipe steps", self.steps)
         for size in () if self.batch_size is None else points_of("Recipe batch_size", self.batch_size):
-            if size < 1 or size != int(size):
+            if size < 1 or not size.is_integer():
                 msg = f"Recipe batch_size must be a whole number of at least 1, or None for all; got {self.batch_size}."
                 raise UsageError(msg)
         for norm in () if self.clip_norm is None else points_of("Recipe clip_norm", self.clip_norm):
-            if norm <= 0:
+            if not norm > 0:
                 msg = f"Recipe clip_norm must be positive, or None for no clipping; got {self.clip_norm}."
                 raise UsageError(msg)
         for name in ("evaluate", "snapshot"):
             object.__setattr__(self, name, self._steps(name, getattr(self, name)))
-        limit = self.evaluate_train_on
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            msg = f"Recipe evaluate_train_on must be an integer of at least 1, or None for all; got {limit!r}."
-            raise UsageError(msg)
+        if self.evaluate_train_on is not None:
+            check_count("Recipe evaluate_train_on", self.evaluate_train_on)
 
     def _steps(self, name: str, wanted: Any) -> int | tuple[int, ...]:
         """A count, or the steps themselves, as plain numbers."""
         wanted = wanted.tolist() if hasattr(wanted, "tolist") else wanted
         numbers = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-        if any(isinstance(n, bool) or not isinstance(n, int | float | np.integer) or n != int(n) for n in numbers):
+        if not all(isinstance(n, int | float | np.integer) and float(n).is_integer() for n in numbers) or any(
+            isinstance(n, bool) for n in numbers
+        ):
             msg = f"Recipe {name} must be how many steps, or a list of steps; got {wanted!r}."
             raise UsageError(msg)
         outside = [n for n in numbers if n < 0 or (numbers is wanted and n > self.steps)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
@@ -69,13 +70,17 @@ class Run:
     def averaged(self) -> Population:
         """The members at the averages of their weights, with the final buffers.
 
+        A member that diverged before its first step is where it began.
+
         Raises:
             UsageError: no average was kept.
         """
         if "average" not in self.state.slots:
             msg = "The run kept no average; train with optim.Averaged(rule)."
             raise UsageError(msg)
-        average, mask = self.state.slots["average"], self.final.mask
+        mask, never = self.final.mask, (self.diverged_at == 0) | (self.diverged_at == 1)  # stopped before a step
+        average = self.state.slots["average"].clone()
+        average[torch.from_numpy(never)] = self.final.theta[torch.from_numpy(never)]
         return self.final.with_theta(average if mask is None else average * mask)
 
     def select(self, **where: float) -> list[int]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, Streamed
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Evaluator, Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Store
@@ -84,7 +84,11 @@ def train(
     check_type("train start", start, (Population, NoneType), "a Population such as problem.population(modules)")
     check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
     check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
-    check_type("train until", until, (int, NoneType), "a step, or None for all of the recipe")
+    check_type("train mask", mask, (Tensor, NoneType), "a boolean tensor (parameters,) or (members, parameters)")
+    check_type("train watch", watch, Callable, "a function of the progress, such as print")
+    check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
+    if until is not None:
+        check_count("train until", until)
     seeds = _seeds(seeds)
     unfolded = Unfolded(recipe, seeds)
     if resume is not None:
@@ -103,18 +107,18 @@ def train(
     if resume is not None:
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
-    if resume is None or name is None:  # under a name, what goes on takes the place of what it goes on from
-        plans |= checkpoints.restore(state)
+    # Under a name, what goes on takes the place of what it goes on from.
+    stored = checkpoints.restore(state, replaces=resume is not None and name is not None)
+    plans |= stored
     last = recipe.steps if until is None else min(until, recipe.steps)
-    if last < 1:
-        msg = f"train until must be at least 1; got {until}."
-        raise UsageError(msg)
     began = time.perf_counter()
     if state.step < last:
         loop = Loop(problem, recipe, unfolded, population, state, plans)
         loop.advance(last, checkpoints, watch)
         plans |= loop.plans
         checkpoints.write(state, loop.plans)
+    elif resume is not None and not stored:
+        checkpoints.write(state, resume.plans)
     return Run(
         recipe=recipe,
         axes=unfolded.axes,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
 from thalweg.optim import Values
-from thalweg.optim.rule import bounds, unscheduled
+from thalweg.optim.rule import bound_in_words, bounds, unscheduled
 from thalweg.schedules import Schedule, Scheduled
 from thalweg.sweep import Sweep
 from thalweg.training.recipe import COLUMNS, Recipe
@@ -102,11 +102,15 @@ class Unfolded:
     def at(self, step: int) -> Values:
         """The hyper-parameters of a step (counted from 1)."""
         steps = self.recipe.steps
-        moving = {
-            name: as_hyper(math.prod((schedule(step, steps) for schedule in own), start=number))
-            for name, (number, own) in self._moving.items()
+        shares = {name: math.prod(schedule(step, steps) for schedule in own) for name, (_, own) in self._moving.items()}
+        moving = {name: as_hyper(self._moving[name][0] * share) for name, share in shares.items()}
+        # What multiplies "lr" is "schedule", and what multiplies "fallback.lr" is "fallback.schedule".
+        schedules = {
+            f"{name.removesuffix('lr')}schedule": as_hyper(share)
+            for name, share in shares.items()
+            if name.split(".")[-1] == "lr"
         }
-        return Values(self._constant | moving | {"schedule": as_hyper(self._schedule(step, steps))}, step)
+        return Values(self._constant | moving | schedules, step)
 
 
 def _check_bounds(name: str, number: Any, schedule: Schedule, steps: int) -> None:
@@ -118,8 +122,8 @@ def _check_bounds(name: str, number: Any, schedule: Schedule, steps: int) -> Non
         outside = ~((values >= low) & (values < high))
         if outside.any():
             row, column = np.argwhere(outside)[0]
-            bound = f"lie in [{low:g}, {high:g})" if high < math.inf else "be finite and not negative"
-            msg = f"{name} must {bound}, but its schedule takes it to {values[row, column]:g} at step {at[row]:.0f}."
+            reached = float(values[row, column])
+            msg = f"{name} must {bound_in_words(name)}, but its schedule takes it to {reached!r} at step {at[row]:.0f}."
             raise UsageError(msg)
 
 

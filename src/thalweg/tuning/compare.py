@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.results import Cost, Provenance
@@ -68,10 +68,7 @@ def compare(
     check_choice("compare metric", metric, ("train_loss", "test_loss"))
     counts = {"trials": trials, "tuning_seeds": tuning_seeds, "scoring_seeds": scoring_seeds}
     for name, count in counts.items():
-        check_type(f"compare {name}", count, int, "a whole number of at least 1")
-        if count < 1:
-            msg = f"compare {name} must be at least 1; got {count}."
-            raise UsageError(msg)
+        check_count(f"compare {name}", count)
     _check(problems, rules, metric, targets)
     tuning = list(range(seed, seed + tuning_seeds))
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))

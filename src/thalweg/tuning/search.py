@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError, check_count, check_type
 from thalweg.sweep import values
 
 T = TypeVar("T")
@@ -127,10 +127,7 @@ def _merged(name: str, parts: list[Any]) -> Any:
 
 
 def _check(name: str, count: int, least: int, ranges: Mapping[str, Range]) -> None:
-    check_type(f"{name} count", count, int, f"a whole number of at least {least}")
-    if count < least:
-        msg = f"{name} count must be at least {least}; got {count}."
-        raise UsageError(msg)
+    check_count(f"{name} count", count, least)
     check_type(f"{name} ranges", ranges or None, Mapping, 'ranges by hyper-parameter, such as {"lr": Range(1e-4, 1)}')
     for key, one in ranges.items():
         check_type(f"{name} ranges[{key!r}]", one, Range, "a Range such as Range(1e-4, 1)")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import UsageError
-from thalweg.optim.foreign import made
+from thalweg.optim.foreign import Unmade, made
 from thalweg.optim.testing.claims import Claims, claims_of_torch
 from thalweg.optim.testing.subject import MATRICES, MIXED, Make, Shapes, Slope
 
@@ -19,9 +19,7 @@ class TorchSubject:
         self.make = make
         try:
             optimizer, self.shapes = made(make, _parameters(torch.zeros(37), MIXED)), MIXED
-        except ValueError as error:
-            if isinstance(error, UsageError):
-                raise
+        except Unmade:  # such as one for matrices alone
             optimizer, self.shapes = made(make, _parameters(torch.zeros(31), MATRICES)), MATRICES
         if optimizer.param_groups[0].get("maximize"):
             msg = f"check follows losses downhill; give {type(optimizer).__name__} without maximize=True."
