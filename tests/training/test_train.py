@@ -230,8 +230,20 @@ def test_arguments_that_cannot_be_meant() -> None:
         tw.train(problem, tw.Recipe(optim.SGD(0.1), 1, batch_size=25))
     with pytest.raises(UsageError, match=r"no plan 'stack'. Did you mean 'stacked'"):
         tw.train(problem, RECIPE, 2, plan="stack")
-    with pytest.raises(UsageError, match="train until must be at least 1; got 0"):
+    with pytest.raises(UsageError, match="train until must be a whole number of at least 1; got 0"):
         tw.train(problem, RECIPE, until=0)
+    with pytest.raises(UsageError, match="train watch must be a function of the progress"):
+        tw.train(problem, RECIPE, watch=None)
+    with pytest.raises(UsageError, match="train mask must be a boolean tensor"):
+        tw.train(problem, RECIPE, mask="a")
+    with pytest.raises(UsageError, match="train checkpoint_seconds must be a number of seconds; got 'a'"):
+        tw.train(problem, RECIPE, checkpoint_seconds="a")
+    with pytest.raises(
+        UsageError, match=r"The model's parameters are torch\.float16, too coarse.*dtype=torch\.float32"
+    ):
+        Problem(lambda: MLP.model().half(), (X, Y))
+    with pytest.raises(UsageError, match=r"Problem memory_budget must be a number of bytes.*; got '1GB'"):
+        Problem(MLP.model, (X, Y), memory_budget="1GB")
 
 
 def test_plans_are_reported_and_give_the_same_bits_again() -> None:
