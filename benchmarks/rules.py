@@ -2,10 +2,12 @@
 
     python benchmarks/rules.py
 
-Two shapes: 64 members of 26,122 parameters, which for the peer are 64 tensors in one optimizer, and one member of 10
-million. Peers are torch's fused kernels where there are any, else its foreach ones. Ratios above 1 mean that Thalweg
-is slower. Beside them stand the bytes a parameter has to be moved, read and written once each (float32), and the bytes
-that would have been moved in the time taken at the speed at which this machine copies: how far each is from that bound.
+Two shapes: 64 members of 26,122 parameters, and one member of 10 million. An elementwise peer is given a vector a
+member, in one optimizer, which is the best case for it; one that looks at the shapes of tensors is given the tensors.
+Peers are torch's fused kernels where there are any, else its foreach ones, else what another library has. Ratios above
+1 mean that Thalweg is slower. Beside them stand the bytes a parameter has to be moved, read and written once each
+(float32), and the bytes that would have been moved in the time taken at the speed at which this machine copies: how far
+each is from that bound.
 """
 
 import statistics
@@ -13,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import pytorch_optimizer
+import schedulefree
 import torch
 from torch import Tensor
 
@@ -21,16 +25,38 @@ from thalweg import optim
 from thalweg.optim import Updater, Values
 
 SHAPES = {"64 x 26,122": (64, (64, 128, 128, 10)), "1 x 10,000,000": (1, (1_000, 3_000, 2_000, 499))}
+CLASSES = 10
 REPEATS = 15
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A rule, its peer on a list of tensors, and the bytes a parameter that a step must move."""
+    """A rule, its peer on a list of tensors, and the bytes a parameter that a step must move.
+
+    `shaped` says whether the peer is given the tensors of each member, or one vector.
+    """
 
     rule: optim.Rule
-    peer: Callable[[list[Tensor]], torch.optim.Optimizer] | None
+    peer: Callable[[list[Tensor]], "torch.optim.Optimizer | Muon"]
     bytes: int
+    shaped: bool = False
+
+
+class Muon:
+    """torch's Muon for matrices but the last, and its AdamW for the rest."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        hidden = [one for one in tensors if one.ndim == 2 and one.shape[0] != CLASSES]
+        rest = [one for one in tensors if one.ndim != 2 or one.shape[0] == CLASSES]
+        self.parts = (
+            torch.optim.Muon(hidden, 1e-2, weight_decay=0.0, adjust_lr_fn="original"),
+            torch.optim.AdamW(rest, 3e-4, fused=True),
+        )
+
+    def step(self) -> None:
+        """One step of both."""
+        for part in self.parts:
+            part.step()
 
 
 PAIRS: dict[str, Pair] = {
@@ -42,13 +68,15 @@ PAIRS: dict[str, Pair] = {
     "AMSGrad": Pair(optim.AMSGrad(1e-3), lambda p: torch.optim.Adam(p, 1e-3, amsgrad=True, fused=True), 36),
     "NAdam": Pair(optim.NAdam(1e-3), lambda p: torch.optim.NAdam(p, 1e-3, foreach=True), 28),
     "Adagrad": Pair(optim.Adagrad(1e-3), lambda p: torch.optim.Adagrad(p, 1e-3, fused=True), 20),
-    "Adafactor": Pair(optim.Adafactor(1e-3), lambda p: torch.optim.Adafactor(p, 1e-3, foreach=True), 12),
-    "Lion": Pair(optim.Lion(1e-4), None, 20),
-    "Schedule-Free AdamW": Pair(optim.ScheduleFreeAdamW(1e-3), None, 28),
-    "Muon": Pair(optim.Muon(1e-2), None, 20),
-    "SOAP": Pair(optim.SOAP(1e-3), None, 28),
+    "Adafactor": Pair(optim.Adafactor(1e-3), lambda p: torch.optim.Adafactor(p, 1e-3, foreach=True), 12, True),
+    "Lion": Pair(optim.Lion(1e-4), lambda p: pytorch_optimizer.Lion(p, 1e-4, foreach=True), 20),
+    "Schedule-Free AdamW": Pair(
+        optim.ScheduleFreeAdamW(1e-3), lambda p: schedulefree.AdamWScheduleFree(p, 1e-3, foreach=True), 28
+    ),
+    "Muon": Pair(optim.Muon(1e-2), Muon, 20, True),
+    "SOAP": Pair(optim.SOAP(1e-3), lambda p: pytorch_optimizer.SOAP(p, 1e-3), 28, True),
 }
-SLOW = ("Muon", "SOAP")  # products of matrices: on the first shape only
+SLOW = ("Muon", "SOAP")  # products of matrices: with the first shape only
 
 
 def timed(step: Callable[[], None], before: Callable[[], None]) -> float:
@@ -86,20 +114,23 @@ def main() -> None:
                 count[0] += 1
                 updater.step(gradient, Values(pair.rule.hyper_parameters() | {"schedule": 1.0}, count[0]))
 
-            tensors = [row.clone().requires_grad_() for row in theta]
-            peer = pair.peer(tensors) if pair.peer else None
+            parts = [layout.views(row).values() if pair.shaped else [row] for row in theta]
+            slopes = [layout.views(row).values() if pair.shaped else [row] for row in slope]
+            tensors = [tensor.clone().requires_grad_() for row in parts for tensor in row]
+            peer = pair.peer(tensors)
+            if hasattr(peer, "train"):
+                peer.train()
+            for tensor, own in zip(tensors, (one for row in slopes for one in row), strict=True):
+                tensor.grad = own
             mine, theirs = [], []
             for repeat in range(REPEATS + 2):
                 took = timed(ours, lambda: gradient.copy_(slope))  # noqa: B023
                 mine += [took] if repeat > 1 else []
-                if peer is not None:
-                    for tensor, row in zip(tensors, slope, strict=True):
-                        tensor.grad = row
-                    took = timed(peer.step, lambda: None)
-                    theirs += [took] if repeat > 1 else []
+                took = timed(peer.step, lambda: None)
+                theirs += [took] if repeat > 1 else []
             ms = statistics.median(mine)
             moved = ms / 1e3 * speed / theta.numel()
-            against = f"{ms / statistics.median(theirs):5.2f}x of torch's" if theirs else "no peer in torch"
+            against = f"{ms / statistics.median(theirs):5.2f}x of its peer's"
             print(f"  {name:20s} {ms:8.2f} ms  {against:20s}  {pair.bytes} bytes needed, time for {moved:.0f}")
 
 
