@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thalweg import data, nets, optim, results, schedules, studies, sweep, tuning
+    from thalweg import curvature, data, nets, optim, results, schedules, studies, sweep, tuning
     from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError
     from thalweg.population import Layout, Population, Problem
     from thalweg.results import Figure, Reading, Store
@@ -32,6 +32,7 @@ __all__ = [
     "ThalwegError",
     "UsageError",
     "__version__",
+    "curvature",
     "data",
     "nets",
     "optim",
@@ -43,7 +44,7 @@ __all__ = [
     "tuning",
 ]
 
-_ROOMS = ("data", "nets", "optim", "results", "schedules", "studies", "sweep", "tuning")
+_ROOMS = ("curvature", "data", "nets", "optim", "results", "schedules", "studies", "sweep", "tuning")
 _HOMES = {
     "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
     "thalweg.population": ("Layout", "Population", "Problem"),

@@ -96,6 +96,16 @@ def gauss_newton_product(problem: Problem, population: Population, vectors: Vect
     return _map(problem, population, batch, row, _checked(vectors, population))
 
 
+def check_differentiable(problem: Problem) -> None:
+    """Raise ModelError where the model or the loss draws random numbers in evaluation mode."""
+    if problem.draws(training=False):
+        msg = (
+            "The model or its loss draws random numbers in evaluation mode, so it has no derivative; "
+            "draw in training mode only (if self.training), or pass the draws as inputs."
+        )
+        raise ModelError(msg)
+
+
 class _Functions:
     """Outputs and mean loss as functions of one row."""
 
@@ -103,12 +113,7 @@ class _Functions:
         self.problem = problem
         self.layout = population.layout
         problem.check(population)
-        if problem.draws(training=False):
-            msg = (
-                "The model or its loss draws random numbers in evaluation mode, so it has no derivative; "
-                "draw in training mode only (if self.training), or pass the draws as inputs."
-            )
-            raise ModelError(msg)
+        check_differentiable(problem)
         self.module: nn.Module = copy.deepcopy(population.template).eval()
 
     def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:
