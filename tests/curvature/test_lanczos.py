@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cases import CASE, Case, every
+from curvature.planted import matrix_of, quadratic
 from torch import Tensor, nn
 
 import thalweg as tw
@@ -22,13 +23,6 @@ SPECTRA = {
     "identity": np.ones(12),
     "zero": np.zeros(9),
 }
-
-
-def matrix_of(spectrum: np.ndarray, seed: int = 0) -> Tensor:
-    """A dense symmetric matrix with this spectrum."""
-    size = len(spectrum)
-    turn = torch.linalg.qr(torch.randn(size, size, generator=generator(seed, "turn"), dtype=torch.float64))[0]
-    return turn @ torch.diag(torch.tensor(spectrum)) @ turn.T
 
 
 def _grown(matrix: Tensor, steps: int, seed: int = 0) -> Krylov:
@@ -85,24 +79,6 @@ def test_members_are_apart() -> None:
         alone = _grown(matrices[member], 6)
         np.testing.assert_allclose(krylov.ritz(member)[0], alone.ritz(0)[0], atol=1e-11)
     assert np.isnan(krylov.ritz(3)[0]).all()
-
-
-class Quadratic(nn.Module):
-    """x^T A x / 2 as a network of one vector, with any matrix."""
-
-    def __init__(self, matrix: Tensor) -> None:
-        super().__init__()
-        self.x = nn.Parameter(torch.ones(len(matrix), dtype=matrix.dtype))
-        self.register_buffer("matrix", matrix)
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        return (0.5 * self.x @ self.matrix @ self.x).expand(len(inputs), 1)
-
-
-def quadratic(spectrum: np.ndarray) -> tw.Problem:
-    """A problem whose Hessian has this spectrum everywhere."""
-    data = torch.zeros(4, 1, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64)
-    return tw.Problem(lambda: Quadratic(matrix_of(spectrum)), data, lambda output, target: (output - target).squeeze(1))
 
 
 def test_the_longest_eigenvalue_is_not_reported_as_the_largest() -> None:

@@ -1,0 +1,208 @@
+"""Trace and diagonal of a curvature matrix, with standard errors."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.curvature.operator import Operator
+from thalweg.data import Examples, Streamed
+from thalweg.errors import UsageError, check_choice, check_count
+from thalweg.population import Population, Problem
+from thalweg.progress import Progress, Watcher, ignore
+from thalweg.randomness import generator
+from thalweg.results import Cost, Provenance, Reading
+
+METHODS = ("xtrace", "hutchinson", "hutch++")
+Samples = Float[Tensor, "members samples"]
+
+
+def trace(
+    problem: Problem,
+    population: Population,
+    *,
+    method: str = "xtrace",
+    products: int = 32,
+    matrix: str = "hessian",
+    examples: Examples | Streamed | None = None,
+    limit: int | None = None,
+    scale: Tensor | None = None,
+    seed: int = 0,
+    watch: Watcher = ignore,
+) -> Reading:
+    """The trace of a curvature matrix of every member, unbiased, with its standard error.
+
+    - "hutchinson": the mean of v^T A v over vectors v of signs (Hutchinson, 1990, doi:10.1080/03610919008812866). Its
+      variance is 2 (|A|_F^2 - the squares of the diagonal) / products.
+    - "hutch++": exact on the range of a sketch of a third of the products, Hutchinson's on the rest (Meyer et al.,
+      2021, arXiv:2010.09649).
+    - "xtrace": the mean over i of the estimates that sketch with all vectors but the i-th and test with it (Epperly,
+      Tropp & Webber, 2024, arXiv:2301.07825), vectors being uniform on the sphere. The best where eigenvalues fall.
+
+    Args:
+        problem, population, matrix, examples, limit, scale: see `Operator`.
+        method: which estimator.
+        products: how many, at least 2 ("xtrace" takes an even number of at least 4, "hutch++" a multiple of 3 from 6
+            on; what is over is not used).
+        seed: of the vectors, which all members share.
+        watch: called with the progress.
+
+    Returns:
+        "trace" (member) with its standard error, and "mean eigenvalue", the trace by the number of parameters seen.
+
+    Raises:
+        UsageError: an unknown method, or too few products.
+
+    Cost: `products` products. Memory: one matrix of theta's shape a vector of the sketch.
+    """
+    check_choice("trace method", method, METHODS)
+    check_count("trace products", products, {"hutchinson": 2, "hutch++": 6, "xtrace": 4}[method])
+    began = time.perf_counter()
+    operator = Operator(problem, population, matrix, examples, limit, scale)
+
+    def product(vectors: Tensor) -> Tensor:
+        found = operator(vectors)
+        watch(Progress(f"trace of the {matrix}", operator.products, products, time.perf_counter() - began))
+        return found
+
+    estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
+    fixed, samples = estimate(operator, product, products, seed)
+    mean = (fixed + samples.mean(1)).cpu().numpy()
+    error = (samples.std(1) / samples.shape[1] ** 0.5).cpu().numpy()
+    seen = (operator.gaussian(generator(seed, "seen")) != 0).sum(1).cpu().numpy()
+    return Reading(
+        f"trace of the {matrix.replace('_', '-')}",
+        {"trace": mean, "mean eigenvalue": mean / seen},
+        {"trace": ("member",), "mean eigenvalue": ("member",)},
+        standard_errors={"trace": error, "mean eigenvalue": error / seen},
+        sample_size=operator.count,
+        cost=Cost(time.perf_counter() - began, hvps=operator.products * len(population)),
+        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
+        notes=(f"By {method} with {operator.products} products on {operator.count} examples, in evaluation mode.",),
+    )
+
+
+def diagonal(
+    problem: Problem,
+    population: Population,
+    *,
+    products: int = 32,
+    matrix: str = "hessian",
+    examples: Examples | Streamed | None = None,
+    limit: int | None = None,
+    scale: Tensor | None = None,
+    seed: int = 0,
+    watch: Watcher = ignore,
+) -> tuple[Float[Tensor, "members parameters"], Float[Tensor, "members parameters"]]:
+    """The diagonal of a curvature matrix of every member, unbiased, and the standard error of each entry.
+
+    The mean of v * A v over vectors v of signs (Bekas et al., 2007, doi:10.1016/j.apnum.2007.01.003); the variance of
+    an entry is the sum of the squares of the others in its row, by the number of products.
+
+    Args:
+        problem, population, matrix, examples, limit, scale: see `Operator`.
+        products: how many, at least 2.
+        seed: of the vectors.
+        watch: called with the progress.
+
+    Raises:
+        UsageError: too few products.
+
+    Cost: `products` products. Memory: two matrices of theta's shape.
+    """
+    check_count("diagonal products", products, 2)
+    began = time.perf_counter()
+    operator = Operator(problem, population, matrix, examples, limit, scale)
+    mean = torch.zeros(operator.shape, dtype=population.theta.dtype, device=population.theta.device)
+    spread = torch.zeros_like(mean)
+    for count, signs in enumerate(_signs(operator, products, seed), start=1):
+        sample = signs * operator(signs)
+        change = sample - mean
+        mean += change / count
+        spread += change * (sample - mean)
+        watch(Progress(f"diagonal of the {matrix}", count, products, time.perf_counter() - began))
+    return mean, (spread / (products * (products - 1))).sqrt_()
+
+
+def _hutchinson(
+    operator: Operator, product: Callable[[Tensor], Tensor], products: int, seed: int
+) -> tuple[Tensor, Samples]:
+    """What is exact (0 here), and the samples whose mean is the rest."""
+    samples = [_dot(signs, product(signs)) for signs in _signs(operator, products, seed)]
+    return torch.zeros_like(samples[0]), torch.stack(samples, dim=1)
+
+
+def _hutch_plus_plus(
+    operator: Operator, product: Callable[[Tensor], Tensor], products: int, seed: int
+) -> tuple[Tensor, Samples]:
+    third = products // 3
+    draws = list(_signs(operator, 2 * third, seed))
+    basis = _orthonormal(torch.stack([product(signs) for signs in draws[:third]], dim=1))[0]
+    exact = torch.stack([_dot(basis[:, i], product(basis[:, i])) for i in range(third)], dim=1).sum(1)
+    samples = []
+    for signs in draws[third:]:
+        rest = signs - _combined(basis, _shares(basis, signs))
+        samples.append(_dot(rest, product(rest)))
+    return exact, torch.stack(samples, dim=1)
+
+
+def _xtrace(
+    operator: Operator, product: Callable[[Tensor], Tensor], products: int, seed: int
+) -> tuple[Tensor, Samples]:
+    """Each vector tests what the sketch by all others has left.
+
+    With Y = A Omega = Q R, the projector on all columns of Y but the i-th is Q Q^T - (Q s_i)(Q s_i)^T, where s_i is
+    R^-T e_i made of length 1. So each estimate comes of H = Q^T A Q, w_i = Q^T omega_i and the i-th column r_i of R:
+
+        t_i = tr H - s_i^T H s_i + f_i (w_i . r_i - 2 u_i . r_i + u_i^T H u_i),    u_i = w_i - s_i (s_i . w_i)
+
+    with f_i = (n - m + 1) / |omega_i - Q u_i|^2 for m vectors of length sqrt(n) in n dimensions.
+    """
+    m = products // 2
+    draws = [operator.gaussian(generator(seed, "xtrace", i)) for i in range(m)]
+    n = (draws[0] != 0).sum(1, keepdim=True).double()
+    if m > int(n.min()):
+        msg = f"trace products must be at most twice the number of parameters seen, {int(n.min())}; got {products}."
+        raise UsageError(msg)
+    length = n.sqrt().to(draws[0])
+    omega = torch.stack([length * draw / torch.linalg.vector_norm(draw, dim=1, keepdim=True) for draw in draws], dim=1)
+    q, r = _orthonormal(torch.stack([product(omega[:, i]) for i in range(m)], dim=1))
+    images = torch.stack([product(q[:, i]) for i in range(m)], dim=1)
+    h, w, r = (q @ images.mT).double(), (q @ omega.mT).double(), r.double()
+    floor = (torch.finfo(q.dtype).eps * r.abs().amax((1, 2), keepdim=True)).clamp_min(torch.finfo(torch.float64).tiny)
+    upper = r + floor * torch.eye(m, dtype=r.dtype, device=r.device)  # where Y has fewer dimensions than columns
+    s = torch.linalg.solve_triangular(upper.mT, torch.eye(m, dtype=r.dtype, device=r.device).expand_as(r), upper=False)
+    s = s / torch.linalg.vector_norm(s, dim=1, keepdim=True)
+    u = w - s * (s * w).sum(1, keepdim=True)
+    left = (n - u.square().sum(1)).clamp_min(torch.finfo(torch.float64).tiny)
+    factor = (n - m + 1) / left
+    inner = (w * r).sum(1) - 2 * (u * r).sum(1) + (u * (h @ u)).sum(1)
+    whole = h.diagonal(dim1=1, dim2=2).sum(1)
+    return whole, factor * inner - (s * (h @ s)).sum(1)
+
+
+def _signs(operator: Operator, count: int, seed: int) -> Iterator[Tensor]:
+    return (operator.signs(generator(seed, "signs", i)) for i in range(count))
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    return (x.double() * y).sum(1)
+
+
+def _orthonormal(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Q^T and R of the vectors (members, vectors, parameters) as columns; zeros where they are not finite."""
+    finite = torch.nan_to_num(rows, nan=0.0, posinf=0.0, neginf=0.0)
+    q, r = torch.linalg.qr(finite.mT)
+    gone = ~torch.isfinite(rows).all(2).all(1)
+    r[gone] = torch.nan
+    return q.mT, r
+
+
+def _shares(basis: Tensor, vectors: Tensor) -> Tensor:
+    return (basis @ vectors.unsqueeze(2)).squeeze(2)
+
+
+def _combined(basis: Tensor, shares: Tensor) -> Tensor:
+    return (basis.mT @ shares.unsqueeze(2)).squeeze(2)

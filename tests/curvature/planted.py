@@ -1,0 +1,38 @@
+"""Problems whose curvature is known: quadratics with a planted spectrum."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg.randomness import generator
+
+
+def matrix_of(spectrum: np.ndarray, seed: int = 0) -> Tensor:
+    """A dense symmetric matrix with this spectrum."""
+    size = len(spectrum)
+    turn = torch.linalg.qr(torch.randn(size, size, generator=generator(seed, "turn"), dtype=torch.float64))[0]
+    return turn @ torch.diag(torch.tensor(spectrum)) @ turn.T
+
+
+class Quadratic(nn.Module):
+    """x^T A x / 2 as a network of one vector, with any matrix."""
+
+    def __init__(self, matrix: Tensor) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.ones(len(matrix), dtype=matrix.dtype))
+        self.register_buffer("matrix", matrix)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (0.5 * self.x @ self.matrix @ self.x).expand(len(inputs), 1)
+
+
+def quadratic(spectrum: np.ndarray) -> tw.Problem:
+    """A problem whose Hessian has this spectrum everywhere."""
+    return of_matrix(matrix_of(spectrum))
+
+
+def of_matrix(matrix: Tensor) -> tw.Problem:
+    """A problem whose Hessian is this matrix everywhere."""
+    data = torch.zeros(4, 1, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64)
+    return tw.Problem(lambda: Quadratic(matrix), data, lambda output, target: (output - target).squeeze(1))
