@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thalweg import curvature, data, nets, optim, results, schedules, studies, sweep, tuning
+    from thalweg import curvature, data, landscape, nets, optim, results, schedules, studies, sweep, tuning
     from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError
     from thalweg.population import Layout, Population, Problem
     from thalweg.results import Figure, Reading, Store
@@ -34,6 +34,7 @@ __all__ = [
     "__version__",
     "curvature",
     "data",
+    "landscape",
     "nets",
     "optim",
     "results",
@@ -44,7 +45,7 @@ __all__ = [
     "tuning",
 ]
 
-_ROOMS = ("curvature", "data", "nets", "optim", "results", "schedules", "studies", "sweep", "tuning")
+_ROOMS = ("curvature", "data", "landscape", "nets", "optim", "results", "schedules", "studies", "sweep", "tuning")
 _HOMES = {
     "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
     "thalweg.population": ("Layout", "Population", "Problem"),

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from thalweg.errors import ModelError, UsageError, unknown_name
 
@@ -26,6 +26,8 @@ class Entry:
         name: its first name in the model; `ties` are further names of the same tensor.
         kind: embedding, hidden (weights of linear, convolution and attention layers), output (the last
             of those, unless it is tied to an embedding), bias, norm (scale and shift of normalization layers) or other.
+        filter_dim: the dimension along which its filters lie, each making one output unit: 0, but 1 of a transposed
+            convolution (where it has no groups).
     """
 
     name: str
@@ -33,6 +35,7 @@ class Entry:
     start: int
     kind: str
     ties: tuple[str, ...] = ()
+    filter_dim: int = 0
 
     @property
     def size(self) -> int:
@@ -75,7 +78,8 @@ class Layout:
         kinds = _kinds(module, names)
         entries, start = [], 0
         for parameter, (first, *ties) in names.items():
-            entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties)))
+            dim = _filter_dim(module, first, parameter)
+            entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties), dim))
             start += parameter.numel()
         return cls(tuple(entries))
 
@@ -170,6 +174,11 @@ def _kinds(module: nn.Module, names: Mapping[Tensor, list[str]]) -> dict[str, st
 def _is_matrix(module: nn.Module, name: str, parameter: Tensor) -> bool:
     owner = module.get_submodule(name.rpartition(".")[0])
     return isinstance(owner, _MATRICES) and parameter.ndim > 1
+
+
+def _filter_dim(module: nn.Module, name: str, parameter: Tensor) -> int:
+    owner = module.get_submodule(name.rpartition(".")[0])
+    return int(isinstance(owner, _ConvTransposeNd) and owner.groups == 1 and parameter.ndim > 1)
 
 
 def same_layout(first: Layout, second: Layout) -> None:

@@ -1,0 +1,136 @@
+"""Directions in the space of parameters: random ones in units of the weights, and ones between points."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.population import Population
+from thalweg.population.layout import Entry
+from thalweg.randomness import generator
+
+Vectors = Float[Tensor, "members parameters"]
+NORMALIZATIONS = ("filter", "layer", "member", "none")
+ONE_DIMENSIONAL = ("zero", "tensor", "copy")
+
+
+def random(
+    population: Population,
+    *,
+    normalization: str = "filter",
+    one_dimensional: str = "zero",
+    seed: int = 0,
+    number: int = 0,
+) -> Vectors:
+    """A Gaussian direction for every member, in units of its own weights (Li et al., 2018, arXiv:1712.09913).
+
+    With "filter" every filter d_ij becomes d_ij |theta_ij| / |d_ij|; with "layer" every tensor as a whole; with
+    "member" all of it, to |theta|; with "none" nothing. A filter is what makes one output unit: a row of a linear
+    layer, an output channel of a convolution (also of a transposed one), a token of an embedding. Coordinate 1 then is
+    as long as the weights. Filters that are zero, and masked parameters, do not move.
+
+    Args:
+        population: the points to start from.
+        normalization: "filter", "layer", "member" or "none".
+        one_dimensional: what "filter" and "layer" do to biases and normalization layers: "zero" leaves them where they
+            are (the authors' "biasbn"), "tensor" scales each as one filter, "copy" puts theta in the direction's place
+            (the authors' code without "biasbn": not random at all).
+        seed, number: of the stream (seed, "direction", number); every member gets the same draw, scaled for it.
+
+    Raises:
+        UsageError: an unknown normalization or policy.
+    """
+    check_type("random population", population, Population, "a Population such as run.final")
+    check_choice("random normalization", normalization, NORMALIZATIONS)
+    check_choice("random one_dimensional", one_dimensional, ONE_DIMENSIONAL)
+    theta = population.theta
+    draw = torch.randn(theta.shape[1], generator=generator(seed, "direction", number), dtype=torch.float64).to(theta)
+    direction = draw.expand_as(theta).clone()
+    if normalization == "member":
+        _as_long(direction, theta, (1,))
+    elif normalization != "none":
+        for entry in population.layout:
+            rows, weights = _shaped(direction, entry), _shaped(theta, entry)
+            if len(entry.shape) < 2 and one_dimensional != "tensor":
+                rows.copy_(torch.zeros_like(rows) if one_dimensional == "zero" else weights)
+            else:
+                axes = tuple(range(1, rows.ndim))
+                within = normalization == "filter" and len(entry.shape) > 1
+                kept = 1 + entry.filter_dim if within else None
+                _as_long(rows, weights, tuple(axis for axis in axes if axis != kept))
+    return direction if population.mask is None else direction * population.mask
+
+
+def between(start: Population, end: Population) -> Vectors:
+    """From every member of one population to that of another, so that coordinate 1 is there: end - start.
+
+    Raises:
+        UsageError: populations of different shapes.
+    """
+    if start.theta.shape != end.theta.shape:
+        msg = f"between needs populations of one shape; got {tuple(start.theta.shape)} and {tuple(end.theta.shape)}."
+        raise UsageError(msg)
+    return end.theta - start.theta
+
+
+def orthogonal(directions: Sequence[Vectors]) -> list[Vectors]:
+    """The same plane by directions at right angles: each without its parts along those before it, as long as it was.
+
+    Raises:
+        UsageError: one lies along those before it.
+    """
+    done: list[Tensor] = []
+    for place, direction in enumerate(directions):
+        length = torch.linalg.vector_norm(direction, dim=1, keepdim=True)
+        rest = direction.clone()
+        for _ in range(2):
+            for other in done:
+                unit = other / torch.linalg.vector_norm(other, dim=1, keepdim=True)
+                rest -= unit * (unit * rest).sum(1, keepdim=True)
+        left = torch.linalg.vector_norm(rest, dim=1, keepdim=True)
+        if not (left > 1e-5 * length).all():
+            msg = f"Direction {place + 1} is zero or lies along those before it; give directions that span a plane."
+            raise UsageError(msg)
+        done.append(rest * (length / left))
+    return done
+
+
+def checked(population: Population, directions: Sequence[Tensor]) -> list[Vectors]:
+    """Directions (parameters,) or (members, parameters) as matrices of theta's shape, on its device, within its mask.
+
+    Raises:
+        UsageError: one of another shape, or not finite.
+    """
+    found = []
+    for place, direction in enumerate(directions):
+        what = f"direction {place + 1}"
+        check_type(what, direction, Tensor, "a tensor (parameters,) or (members, parameters)")
+        if tuple(direction.shape) not in (
+            (population.layout.parameters,),
+            (1, population.layout.parameters),
+            tuple(population.theta.shape),
+        ):
+            msg = (
+                f"{what} has shape {tuple(direction.shape)}, but theta has {tuple(population.theta.shape)}: "
+                "it belongs to another layout."
+            )
+            raise UsageError(msg)
+        if not direction.isfinite().all():
+            msg = f"{what} is not finite."
+            raise UsageError(msg)
+        matrix = direction.to(population.theta).expand_as(population.theta)
+        found.append(matrix if population.mask is None else matrix * population.mask)
+    return found
+
+
+def _shaped(matrix: Tensor, entry: Entry) -> Tensor:
+    return matrix[:, entry.columns].view(len(matrix), *entry.shape)
+
+
+def _as_long(rows: Tensor, weights: Tensor, axes: tuple[int, ...]) -> None:
+    """Scale rows in place to the length that weights have, over these axes."""
+    length = torch.linalg.vector_norm(rows, dim=axes, keepdim=True)
+    wanted = torch.linalg.vector_norm(weights, dim=axes, keepdim=True)
+    rows.mul_(wanted / length.masked_fill(length == 0, 1))

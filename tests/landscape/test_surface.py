@@ -1,0 +1,265 @@
+"""Lines and planes: exact on quadratics, the center as evaluated directly, errors that cover, nothing changed."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cases import CASE, CASES, Case, X, Y, every, fingerprint
+from curvature.planted import of_matrix
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg import landscape
+from thalweg.errors import ModelError, UsageError
+from thalweg.landscape import directions
+from thalweg.population import evaluate
+from thalweg.randomness import generator
+
+DETERMINISTIC = [case for case in CASES if not case.stochastic]
+
+
+def _vector(size: int, number: int) -> Tensor:
+    return torch.randn(size, generator=generator(5, "vector", number), dtype=torch.float64)
+
+
+def test_every_value_on_a_quadratic_is_exact() -> None:
+    draw = torch.randn(12, 12, generator=generator(0, "matrix"), dtype=torch.float64)
+    matrix = draw + draw.T
+    problem = of_matrix(matrix)
+    center, first, second = problem.initialize(1), _vector(12, 0), _vector(12, 1)
+    surface = landscape.plane(problem, center, directions=(first, second), span=(-2.0, 3.0), resolution=11)
+    a, b = surface.coordinates
+    assert (a[0], a[-1], len(b)) == (-2.0, 3.0, 11)
+    x = center.theta[0] + torch.tensor(a)[:, None, None] * first + torch.tensor(b)[:, None] * second
+    wanted = 0.5 * torch.einsum("abi,ij,abj->ab", x, matrix, x)
+    np.testing.assert_allclose(surface["loss"][0], wanted, rtol=1e-12, atol=1e-12 * wanted.abs().max())
+    assert not surface.reading.standard_errors["loss"].any()
+    whole = landscape.line(problem, center, direction=first, span=2.0, resolution=5)
+    np.testing.assert_allclose(whole["loss"][0, 2:], surface["loss"][0, [4, 6, 8], 4], rtol=1e-12)
+
+
+@every(DETERMINISTIC)
+@pytest.mark.parametrize("plan", ["auto", "looped"])
+def test_points_are_what_a_module_says_there_and_nothing_is_changed(case: Case, plan: str) -> None:
+    problem = case.problem(dtype=torch.float64)
+    population = problem.initialize(2)
+    theta, buffers = population.theta.clone(), {k: v.clone() for k, v in population.buffers.items()}
+    template = fingerprint(problem.template)
+    surface = landscape.plane(problem, population, resolution=3, span=0.5, plan=plan)
+    assert fingerprint(problem.template) == template
+    assert torch.equal(population.theta, theta)
+    assert all(torch.equal(population.buffers[name], buffer) for name, buffer in buffers.items())
+    for member in range(2):
+        for i, a in enumerate(surface.coordinates[0]):
+            theta = population.theta[member] + a * surface.directions[0][member] - 0.5 * surface.directions[1][member]
+            there = population[member].with_theta(theta[None])
+            wanted = evaluate(problem, there, problem.data.train, plan="looped")
+            for name, values in wanted.items():
+                assert surface[name][member, i, 0] == pytest.approx(float(values[0]), rel=1e-9)
+
+
+def test_the_center_is_a_direct_evaluation_bit_for_bit_on_every_path_through_it() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
+    population = problem.initialize([3])
+    direct = evaluate(problem, population, problem.data.train)
+    for limit in (None, 100):
+        plane = landscape.plane(problem, population, resolution=5, limit=limit)
+        line = landscape.line(problem, population, resolution=7, seed=4, limit=limit)
+        for name in ("loss", "accuracy"):
+            assert plane[name][0, 2, 2] == line[name][0, 3] == float(direct[name][0])
+            assert plane.reading.standard_errors[name][0, 2, 2] == 0
+
+
+def test_intervals_of_a_subsample_cover() -> None:
+    """At 24 points, over 200 subsamples of 60 of 300 examples: 93 to 97 %, and far less than without the center."""
+    x = torch.randn(300, 5, generator=generator(0, "x"), dtype=torch.float64)
+    problem = tw.Problem(lambda: tw.nets.mlp(5, 6, 3), (x, torch.arange(300) % 3), dtype=torch.float64)
+    center = problem.initialize(1)
+    exact = landscape.plane(problem, center, resolution=5, span=0.7)
+    axes = [direction[0] for direction in exact.directions]
+    covered, widths = [], []
+    for seed in range(200):
+        some = landscape.plane(problem, center, directions=axes, resolution=5, span=0.7, limit=60, seed=seed)
+        error = some.reading.standard_errors["loss"][0]
+        away = error > 0
+        covered.append((np.abs(some["loss"][0] - exact["loss"][0]) <= 1.96 * error)[away].mean())
+        widths.append(error[away].mean())
+    spread = np.std(covered) / 200**0.5
+    assert 0.93 - 2 * spread <= np.mean(covered) <= 0.97 + 2 * spread
+    losses = tw.population.Evaluator(problem, center, problem.data.train).by_example()["loss"]
+    assert np.mean(widths) < 0.7 * float(losses.std() / 60**0.5)
+
+
+class Scaled(nn.Module):
+    """Convolution, normalization, linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3)
+        self.out = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
+
+
+def _scaled_twice() -> tuple[tw.Problem, tw.Population, tw.Population]:
+    """A network, and the same function with filters scaled, which normalization undoes."""
+    x = torch.randn(60, 1, 5, 5, generator=generator(0, "images"), dtype=torch.float64)
+    problem = tw.Problem(Scaled, (x, torch.arange(60) % 3), dtype=torch.float64)
+    population = problem.initialize(1)
+    module = population.module(0)
+    module.norm.eps = problem.template.norm.eps
+    with torch.no_grad():
+        module.conv.weight.mul_(torch.tensor([0.1, 3.0, 10.0], dtype=torch.float64)[:, None, None, None])
+    return problem, population, problem.population(module)
+
+
+def test_filter_normalized_surfaces_do_not_see_scales_where_statistics_are_recomputed() -> None:
+    problem, one, other = _scaled_twice()
+    losses = {
+        statistics: [
+            landscape.plane(problem, p, resolution=5, statistics=statistics, span=0.8)["loss"] for p in (one, other)
+        ]
+        for statistics in ("recompute", "frozen")
+    }
+    np.testing.assert_allclose(*losses["recompute"], rtol=2e-3)  # eps of the normalization is not scaled
+    assert np.abs(np.subtract(*losses["frozen"])).max() > 0.05
+    plain = [landscape.plane(problem, p, resolution=5, statistics="recompute", directions="none") for p in (one, other)]
+    seen = np.abs(np.subtract(*losses["recompute"])).max()
+    assert np.abs(plain[0]["loss"] - plain[1]["loss"]).max() > 20 * seen
+
+
+def test_recomputed_statistics_are_those_of_a_training_pass() -> None:
+    problem, population, _ = _scaled_twice()
+    line = landscape.line(problem, population, resolution=2, span=(0.5, 1.0), statistics="recompute", direction="layer")
+    module = population.with_theta(population.theta + line.directions[0]).module(0)
+    module.norm.momentum = 1.0
+    module.train()(problem.data.train.inputs)
+    loss = nn.functional.cross_entropy(module.eval()(problem.data.train.inputs), problem.data.train.targets)
+    assert line["loss"][0, 1] == pytest.approx(loss.item(), rel=1e-10)
+
+
+def test_points_that_are_not_finite_stay_so_and_are_counted() -> None:
+    problem = tw.Problem(lambda: nn.Linear(4, 1), (X, X[:, :1]), "squared_error")
+    surface = landscape.line(problem, problem.initialize(1), span=(0.0, 1e30), resolution=3, direction="layer")
+    assert np.isnan(surface["loss"][0, 1:]).all()
+    assert np.isfinite(surface["loss"][0, 0])
+    assert np.isnan(surface.reading.standard_errors["loss"][0, 1:]).all()
+    assert "2 of 3 points are not finite" in surface.reading.notes[1]
+
+
+def test_members_go_their_own_ways() -> None:
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    population = problem.initialize(3)
+    for buffer in population.running.values():
+        if buffer.is_floating_point():
+            buffer.add_(torch.rand(buffer.shape, generator=generator(0, "buffers"), dtype=torch.float64))
+    for statistics in ("frozen", "recompute"):
+        together = landscape.plane(problem, population, resolution=3, statistics=statistics)
+        for member in range(3):
+            alone = landscape.plane(problem, population[member], resolution=3, statistics=statistics)
+            np.testing.assert_allclose(together["loss"][member], alone["loss"][0], rtol=1e-9)
+
+
+def test_a_line_to_another_population() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    start, end = problem.initialize([0, 1]), problem.initialize([2, 3])
+    line = landscape.line(problem, start, to=end, resolution=11)
+    assert line.coordinates[0][[0, -1]].tolist() == [0, 1]
+    np.testing.assert_allclose(line["loss"][:, 0], evaluate(problem, start, problem.data.train)["loss"], rtol=1e-12)
+    np.testing.assert_allclose(line["loss"][:, -1], evaluate(problem, end, problem.data.train)["loss"], rtol=1e-9)
+
+
+def test_masked_parameters_do_not_move() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    mask = torch.rand(43, generator=generator(0, "mask")) < 0.5
+    surface = landscape.plane(problem, problem.initialize(1).with_mask(mask), resolution=3)
+    assert all(not direction[:, ~mask].any() for direction in surface.directions)
+
+
+def test_figures() -> None:
+    problem = CASE["mlp"].problem()
+    population = problem.initialize(2)
+    line = landscape.line(problem, population, resolution=5, limit=10)
+    assert line.figure(member=1).marks[0].low is not None
+    plane = landscape.plane(problem, population, resolution=4)
+    assert plane.figure("accuracy").title == "accuracy on a plane"
+    assert plane.relief().z.unit == "nats"
+    with pytest.raises(UsageError, match="There is no member 2; the surface has 2"):
+        plane.figure(member=2)
+    with pytest.raises(UsageError, match="A line has no relief"):
+        line.relief()
+
+
+def _noisy() -> nn.Module:
+    class Noisy(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + torch.randn(1)
+
+    return Noisy(4, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"resolution": 1}, "plane resolution must be a whole number of at least 2; got 1"),
+        ({"span": 0}, "plane span must be a number above 0"),
+        ({"span": (1.0, -1.0)}, "or two that ascend"),
+        ({"directions": "filters"}, "plane directions is one of filter, layer, member, none; got 'filters'"),
+        ({"directions": [torch.zeros(43)]}, "A plane needs two directions"),
+        ({"directions": [torch.zeros(43), torch.zeros(7)]}, r"direction 2 has shape \(7,\), but theta has \(2, 43\)"),
+        ({"directions": [torch.zeros(43), torch.full((43,), torch.nan)]}, "direction 2 is not finite"),
+        ({"examples": "valid"}, "plane examples is one of train, test; got 'valid'"),
+        ({"examples": "test"}, "has no test examples"),
+        ({"limit": 1}, "limit must be a whole number of at least 2; got 1"),
+        ({"statistics": "batch"}, "statistics is one of frozen, recompute; got 'batch'"),
+    ],
+)
+def test_what_cannot_be_meant(arguments: dict[str, Any], sentence: str) -> None:
+    problem = CASE["mlp"].problem()
+    with pytest.raises(UsageError, match=sentence):
+        landscape.plane(problem, problem.initialize(2), **arguments)
+    noisy = tw.Problem(_noisy, (X, Y))
+    with pytest.raises(ModelError, match="draws random numbers in evaluation mode, so points cannot be compared"):
+        landscape.plane(noisy, noisy.initialize(1))
+
+
+def test_filters_have_the_length_of_the_weights() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.conv = nn.Embedding(5, 4), nn.Conv2d(2, 3, 3)
+            self.up, self.linear, self.norm = nn.ConvTranspose2d(3, 2, 2), nn.Linear(4, 2), nn.LayerNorm(2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(self.linear(self.embed(x).mean(1))) + self.up(self.conv(torch.ones(1, 2, 5, 5))).sum()
+
+    tokens = torch.arange(10).view(5, 2) % 5
+    problem = tw.Problem(Parts, (tokens, torch.arange(5) % 2))
+    module = problem.initialize(1).module(0)
+    with torch.no_grad():
+        module.conv.weight[1] = 0
+    population = problem.population(module)
+    dims = {"embed.weight": (1,), "conv.weight": (1, 2, 3), "up.weight": (0, 2, 3), "linear.weight": (1,)}
+    found = directions.random(population, normalization="filter")
+    for entry in population.layout:
+        part, weight = (matrix[0, entry.columns].view(entry.shape) for matrix in (found, population.theta))
+        if entry.name in dims:
+            over = dims[entry.name]
+            lengths = [torch.linalg.vector_norm(tensor, dim=over) for tensor in (part, weight)]
+            torch.testing.assert_close(*lengths, rtol=1e-5, atol=1e-7)
+        else:
+            assert not part.any()
+    scaled = directions.random(population, normalization="layer", one_dimensional="tensor")
+    copied = directions.random(population, one_dimensional="copy")
+    for entry in population.layout:
+        theta = population.theta[0, entry.columns]
+        assert scaled[0, entry.columns].norm() == pytest.approx(float(theta.norm()), rel=1e-5, abs=1e-7)
+        if len(entry.shape) == 1:
+            assert torch.equal(copied[0, entry.columns], theta)
+    first, second = directions.orthogonal([found, scaled])
+    assert abs(float((first * second).sum())) < 1e-5 * float(first.norm() * second.norm())
+    assert float(second.norm()) == pytest.approx(float(scaled.norm()), rel=1e-5)
+    with pytest.raises(UsageError, match="Direction 2 is zero or lies along"):
+        directions.orthogonal([found, 2 * found])
