@@ -162,6 +162,18 @@ def test_members_go_their_own_ways() -> None:
             np.testing.assert_allclose(together["loss"][member], alone["loss"][0], rtol=1e-9)
 
 
+@pytest.mark.parametrize("count", [2, 64, 65, 129])
+def test_any_number_of_points(count: int) -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    population = problem.initialize(1)
+    whole = landscape.line(problem, population, span=(0.1, 1.0), resolution=count)
+    some = landscape.line(problem, population, span=(0.1, 1.0), resolution=2, limit=12)
+    assert whole["loss"].shape == (1, count)
+    ends = landscape.line(problem, population, span=(0.1, 1.0), resolution=2)
+    np.testing.assert_allclose(whole["loss"][0, [0, -1]], ends["loss"][0], rtol=1e-9)
+    assert some.reading.sample_size == 12
+
+
 def test_a_line_to_another_population() -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     start, end = problem.initialize([0, 1]), problem.initialize([2, 3])

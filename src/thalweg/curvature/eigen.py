@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.curvature.lanczos import Krylov
-from thalweg.curvature.operator import Operator
+from thalweg.curvature.operator import SPOKEN, Operator
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Population, Problem
@@ -92,7 +92,7 @@ def top_eigenvalues(
     krylov = Krylov(operator, start, seed=seed)
     for step in range(1, min(most, living) + 1):
         krylov.extend()
-        watch(Progress(f"eigenvalues of the {matrix}", step, min(most, living), time.perf_counter() - began))
+        watch(Progress(f"eigenvalues of the {SPOKEN[matrix]}", step, min(most, living), time.perf_counter() - began))
         if step < k:
             continue
         chosen = [_chosen(krylov, member, k, which) for member in range(len(population))]
@@ -106,7 +106,7 @@ def top_eigenvalues(
         stacked[member] = found
     dims = ("member", "rank")
     reading = Reading(
-        f"{which} eigenvalues of the {matrix.replace('_', '-')}",
+        f"{which} eigenvalues of the {SPOKEN[matrix]}",
         {"eigenvalue": values, "residual": residuals},
         {"eigenvalue": dims, "residual": dims},
         {"member": np.arange(len(population)), "rank": np.arange(1, k + 1)},

@@ -17,6 +17,7 @@ from thalweg.population.linearized import Linearized, Product, Vectors
 from thalweg.population.looped import activation_bytes
 
 MATRICES = ("hessian", "gauss_newton", "fisher")
+SPOKEN = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
 _PROBE = 256  # examples on which the memory of a member is measured
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.curvature.lanczos import Krylov
-from thalweg.curvature.operator import Operator
+from thalweg.curvature.operator import SPOKEN, Operator
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_count
 from thalweg.population import Population, Problem
@@ -127,14 +127,14 @@ def spectrum(
         while krylov.steps < steps and not krylov.full.all():
             krylov.extend()
             done, total = probe * steps + krylov.steps, probes * steps
-            watch(Progress(f"spectrum of the {matrix}", done, total, time.perf_counter() - began))
+            watch(Progress(f"spectrum of the {SPOKEN[matrix]}", done, total, time.perf_counter() - began))
         for member in range(len(population)):
             values, vectors, _ = krylov.ritz(member)
             nodes[member, probe, : len(values)] = values
             weights[member, probe, : len(values)] = vectors[0] ** 2
     dims = ("member", "probe", "place")
     reading = Reading(
-        f"spectrum of the {matrix.replace('_', '-')}",
+        f"spectrum of the {SPOKEN[matrix]}",
         {"node": nodes, "weight": weights, "parameters seen": dimension},
         {"node": dims, "weight": dims},
         sample_size=operator.count,

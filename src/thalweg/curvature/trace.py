@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.curvature.operator import Operator
+from thalweg.curvature.operator import SPOKEN, Operator
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_choice, check_count
 from thalweg.population import Population, Problem
@@ -64,7 +64,7 @@ def trace(
 
     def product(vectors: Tensor) -> Tensor:
         found = operator(vectors)
-        watch(Progress(f"trace of the {matrix}", operator.products, products, time.perf_counter() - began))
+        watch(Progress(f"trace of the {SPOKEN[matrix]}", operator.products, products, time.perf_counter() - began))
         return found
 
     estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
@@ -73,7 +73,7 @@ def trace(
     error = (samples.std(1) / samples.shape[1] ** 0.5).cpu().numpy()
     seen = (operator.gaussian(generator(seed, "seen")) != 0).sum(1).cpu().numpy()
     return Reading(
-        f"trace of the {matrix.replace('_', '-')}",
+        f"trace of the {SPOKEN[matrix]}",
         {"trace": mean, "mean eigenvalue": mean / seen},
         {"trace": ("member",), "mean eigenvalue": ("member",)},
         standard_errors={"trace": error, "mean eigenvalue": error / seen},
@@ -122,7 +122,7 @@ def diagonal(
         change = sample - mean
         mean += change / count
         spread += change * (sample - mean)
-        watch(Progress(f"diagonal of the {matrix}", count, products, time.perf_counter() - began))
+        watch(Progress(f"diagonal of the {SPOKEN[matrix]}", count, products, time.perf_counter() - began))
     return mean, (spread / (products * (products - 1))).sqrt_()
 
 

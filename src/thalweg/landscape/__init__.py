@@ -1,7 +1,17 @@
-"""The loss around networks: directions, lines and planes."""
+"""The loss around networks: directions, lines, planes, and the planes of trajectories."""
 
 from thalweg.landscape import directions
 from thalweg.landscape.points import Points
 from thalweg.landscape.surface import Surface, line, plane
+from thalweg.landscape.trajectory import TrajectoryPlane, random_walk_shares, trajectory_plane
 
-__all__ = ["Points", "Surface", "directions", "line", "plane"]
+__all__ = [
+    "Points",
+    "Surface",
+    "TrajectoryPlane",
+    "directions",
+    "line",
+    "plane",
+    "random_walk_shares",
+    "trajectory_plane",
+]

@@ -122,7 +122,7 @@ class Points:
                 steps = coordinates[some].to(plane)
                 torch.addmm(self.centers.theta[member], steps, plane, out=self.theta[: len(some)])
                 for name, (mean, error) in self._evaluate(member, len(some)).items():
-                    means[name][member, some], errors[name][member, some] = mean, error
+                    means[name][member, some.numpy()], errors[name][member, some.numpy()] = mean, error
                 done += len(some)
                 self.evaluations += len(some)
                 watch(Progress(label, done, total, time.perf_counter() - began))

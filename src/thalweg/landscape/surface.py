@@ -122,7 +122,7 @@ def line(
         direction, span = between(population, to), (0.0, 1.0) if span == 1.0 else span
     axis = grid("line", span, resolution)
     options = (examples, limit, statistics, statistics_limit, plan, seed, watch)
-    return _surface("line", problem, population, [direction], [axis], *options)
+    return surface_on("line", problem, population, [direction], [axis], *options)
 
 
 def plane(
@@ -169,7 +169,7 @@ def plane(
     chosen = [directions, directions] if isinstance(directions, str) else list(directions)
     axis = grid("plane", span, resolution)
     options = (examples, limit, statistics, statistics_limit, plan, seed, watch)
-    return _surface("plane", problem, population, chosen, [axis, axis], *options)
+    return surface_on("plane", problem, population, chosen, [axis, axis], *options)
 
 
 def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArray[np.float64]:
@@ -186,7 +186,7 @@ def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArr
     return points
 
 
-def _surface(
+def surface_on(
     name: str,
     problem: Problem,
     population: Population,
@@ -200,6 +200,7 @@ def _surface(
     seed: int,
     watch: Watcher,
 ) -> Surface:
+    """Loss and metrics on the grid of these axes, along directions that are given or drawn."""
     began = time.perf_counter()
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} population", population, Population, "a Population such as run.final")
