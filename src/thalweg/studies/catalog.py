@@ -9,6 +9,7 @@ from thalweg.studies.study import Study
 MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
+    "landscape": "thalweg.studies.landscape",
 }
 
 

@@ -1,0 +1,106 @@
+"""LAN8: full-batch gradient descent ends where its rate is just stable."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import one_hot
+
+from thalweg import curvature
+from thalweg.data import digits
+from thalweg.nets import mlp
+from thalweg.optim import SGD, Momentum, Rule
+from thalweg.population import Problem
+from thalweg.results import Axis, Figure, Line
+from thalweg.results import Rule as Mark
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, within
+from thalweg.studies.record import reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
+from thalweg.studies.study import Context, Finding
+from thalweg.training import Recipe, train
+
+Array = NDArray[np.float64]
+BETA = 0.9
+CLAIM = Claim(
+    id="LAN8",
+    statement="Trained on all examples at once, the largest curvature rises to the limit of stability and stays there: "
+    "2/lr for gradient descent, 2 (1 + beta)/lr with momentum.",
+    lecture="Sharp and flat minima (added: Cohen et al., 2021, arXiv:2103.00065).",
+    rule=within(0.95, 1.05),
+    unit="largest eigenvalue of the Hessian / the limit of stability, over the last quarter of training, of the rule "
+    "that is farther from 1",
+)
+# Half of the largest rate of 4, 2, 1, ... at which none of the seeds 900 and 901, on which nothing is scored, diverged:
+# so a fresh network is curved less than the limit, and there is a way to rise.
+RULES: dict[str, tuple[Rule, float]] = {
+    "gradient descent": (SGD(1.0), 2 / 1.0),
+    "momentum": (Momentum(0.5, BETA), 2 * (1 + BETA) / 0.5),
+}
+SNAPSHOTS = 24
+
+
+def problem_of(context: Context) -> Problem:
+    """400 digits by squared error on a smooth network."""
+    x, targets = digits().train.take(torch.arange(400))
+    y = one_hot(torch.as_tensor(targets), 10).float()
+    return Problem(
+        lambda: mlp(64, 32, 32, 10, activation="tanh"), (x, y), "squared_error", metrics={}, device=context.device
+    )
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on LAN8."""
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=3, full=12))
+    steps = context.pick(quick=1_200, full=4_000)
+    problem = problem_of(context)
+    relative: dict[str, Array] = {}
+    at: Array = np.empty(0)
+    for name, (rule, limit) in RULES.items():
+        recipe = Recipe(rule, steps, evaluate=0, snapshot=SNAPSHOTS)
+        run = train(problem, recipe, seeds, watch=labelled(context, f"LAN8, {name}"))
+        at = np.array(list(run.snapshots), dtype=float)
+        values = [
+            curvature.top_eigenvalues(problem, population, 1, tolerance=0.01, seed=context.seed).values[:, 0]
+            for population in run.snapshots.values()
+        ]
+        relative[name] = np.array(values) / limit
+    late = at > 0.75 * steps
+    ends = {name: interval.mean(values[late].mean(0)) for name, values in relative.items()}
+    verdict = CLAIM.judge(
+        max(ends.values(), key=lambda end: abs(end.estimate - 1)),
+        numbers={
+            "at the end, 95 % interval": {name: [end.low, end.high] for name, end in ends.items()},
+            "before training": {name: float(values[0].mean()) for name, values in relative.items()},
+            "highest": {name: float(values.max(0).mean()) for name, values in relative.items()},
+        },
+    )
+    lines = tuple(
+        Line(at, values.mean(1), low=values.min(1), high=values.max(1), label=name) for name, values in relative.items()
+    )
+    figure = Figure(
+        "Curvature along training",
+        (*lines, Mark(1.0, "horizontal", label="limit of stability")),
+        Axis("step"),
+        Axis("largest eigenvalue / limit"),
+        caption=f"400 digits in one batch, squared error, MLP 64-32-32-10 with tanh, {len(seeds)} seeds; bands from "
+        "the smallest to the largest. Eigenvalues by Lanczos' method, with residuals below 1 %.",
+    )
+    yield Finding(
+        verdict,
+        figures=(figure,),
+        readings=(
+            reading(
+                context,
+                "largest eigenvalue / limit of stability",
+                np.stack(list(relative.values())),
+                {"rule": list(relative), "step": at, "seed": seeds},
+            ),
+        ),
+        sentences=tuple(
+            f"With {name} the largest eigenvalue goes from {values[0].mean():.2f} of the limit {RULES[name][1]:.3g} to "
+            f"{values.max(0).mean():.2f} at its highest and {ends[name]} in the last quarter."
+            for name, values in relative.items()
+        ),
+    )

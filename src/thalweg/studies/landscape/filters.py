@@ -1,0 +1,150 @@
+"""LAN2: surfaces along filter-normalized directions do not see the scale of filters that normalization undoes."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from thalweg import landscape
+from thalweg.data import digits
+from thalweg.nets import mlp, resnet
+from thalweg.optim import Momentum
+from thalweg.population import Population, Problem
+from thalweg.randomness import generator
+from thalweg.results import Axis, Contour, Figure, HeatMap
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, less
+from thalweg.studies.record import reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
+from thalweg.studies.study import Context, Finding
+from thalweg.training import Recipe, train
+
+Array = NDArray[np.float64]
+CLAIM = Claim(
+    id="LAN2",
+    statement="Where normalization layers undo the scale of filters, surfaces along filter-normalized directions do "
+    "not change with it; along directions of plain Gaussians they do.",
+    lecture="Filter normalization is scale-invariant and handles different parameter scales.",
+    rule=less(0.05),
+    unit="largest change of the surface when filters are rescaled, filter-normalized / plain directions",
+    corrected="Only of scales of whole filters, and with the statistics of normalization layers recomputed at every "
+    "point. Rescaling single units of a ReLU network without such layers leaves its function and changes the picture.",
+)
+SPAN, SCALES = 1.0, (0.1, 10.0)
+
+
+def rescaled(population: Population, seed: int) -> Population:
+    """The filters of every convolution times random numbers, even in their logarithm; normalization undoes it."""
+    modules = []
+    for member in range(len(population)):
+        module = population.module(member)
+        draw = generator(seed, "filter scales", member)
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d):
+                share = torch.rand(layer.out_channels, 1, 1, 1, generator=draw)
+                with torch.no_grad():
+                    layer.weight.mul_(SCALES[0] * (SCALES[1] / SCALES[0]) ** share)
+        modules.append(module)
+    return Population.of(modules)
+
+
+def units_rescaled(population: Population, seed: int) -> Population:
+    """Every hidden unit of a ReLU network times a random number, its outgoing weights by that number."""
+    modules = []
+    for member in range(len(population)):
+        module = population.module(member)
+        draw = generator(seed, "unit scales", member)
+        layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+        for layer, following in pairwise(layers):
+            scale = SCALES[0] * (SCALES[1] / SCALES[0]) ** torch.rand(layer.out_features, generator=draw)
+            with torch.no_grad():
+                layer.weight.mul_(scale[:, None])
+                layer.bias.mul_(scale)
+                following.weight.div_(scale)
+        modules.append(module)
+    return Population.of(modules)
+
+
+def changes(first: Array, second: Array) -> Array:
+    """The largest difference between two surfaces (members, a, b) by the larger of their ranges: (members,)."""
+    span = np.maximum(np.ptp(first, axis=(1, 2)), np.ptp(second, axis=(1, 2)))
+    return np.abs(first - second).max((1, 2)) / span
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on LAN2."""
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=4, full=12))
+    size = context.pick(quick=5, full=13)
+    data = digits(image=True).subset(train=context.pick(quick=128, full=500))
+    images = Problem(lambda: resnet(4), data, device=context.device)
+    trained = train(
+        images, Recipe(Momentum(0.05), 100, 64, evaluate=0), seeds, watch=labelled(context, "LAN2, training")
+    )
+    other = rescaled(trained.final, context.seed)
+    found: dict[str, Array] = {}
+    surfaces: dict[tuple[str, str], Array] = {}
+    for directions in ("filter", "none"):
+        for name, population in (("as trained", trained.final), ("filters rescaled", other)):
+            surfaces[directions, name] = landscape.plane(
+                images,
+                population,
+                directions=directions,
+                span=SPAN,
+                resolution=size,
+                statistics="recompute",
+                seed=context.seed,
+                watch=labelled(context, f"LAN2, {directions}, {name}"),
+            )["loss"]
+        found[directions] = changes(surfaces[directions, "as trained"], surfaces[directions, "filters rescaled"])
+    dense = Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=context.device)
+    plain = train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, watch=labelled(context, "LAN2, training"))
+    pair = [
+        landscape.plane(dense, population, span=SPAN, resolution=size, seed=context.seed)["loss"]
+        for population in (plain.final, units_rescaled(plain.final, context.seed))
+    ]
+    units = changes(*pair)
+    verdict = CLAIM.judge(
+        interval.ratio(np.maximum(found["filter"], 1e-12), found["none"]),
+        numbers={
+            "largest change by the range, filter-normalized": float(found["filter"].mean()),
+            "largest change by the range, plain": float(found["none"].mean()),
+            "the same with single units of a ReLU network rescaled, filter-normalized": float(units.mean()),
+        },
+    )
+    axis = np.linspace(-SPAN, SPAN, size)
+    panels = [
+        Figure(
+            f"{'filter-normalized' if directions == 'filter' else 'plain'}, {name}",
+            (HeatMap(axis, axis, values[0].T), Contour(axis, axis, values[0].T)),
+            Axis("first direction"),
+            Axis("second direction"),
+            Axis("loss", "nats"),
+        )
+        for (directions, name), values in surfaces.items()
+    ]
+    yield Finding(
+        verdict,
+        figures=(
+            Figure.row(
+                panels[:2], title="The same function twice, filters rescaled", caption="Filter-normalized directions."
+            ),
+            Figure.row(panels[2:], title="The same, seen along plain directions", caption="Gaussian directions."),
+        ),
+        readings=(
+            reading(
+                context,
+                "largest change of the surface by its range",
+                np.stack([*found.values(), units]),
+                {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds},
+            ),
+        ),
+        sentences=(
+            f"Rescaling filters by {SCALES[0]:g} to {SCALES[1]:g} changes the surface by {found['filter'].mean():.2%} "
+            f"of its range along filter-normalized directions, and by {found['none'].mean():.0%} along plain ones.",
+            f"Rescaling single units of a ReLU network, which leaves its function too, changes the filter-normalized "
+            f"surface by {units.mean():.0%}: scales are undone for whole filters alone.",
+        ),
+    )

@@ -1,0 +1,91 @@
+"""LAN1: the plane of a run's first two principal components, beside that of a random walk."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from thalweg import landscape
+from thalweg.data import digits
+from thalweg.nets import mlp
+from thalweg.optim import Momentum
+from thalweg.population import Problem
+from thalweg.results import Axis, Bars, Figure
+from thalweg.studies import interval
+from thalweg.studies.claim import Claim, greater
+from thalweg.studies.record import reading
+from thalweg.studies.seeds import labelled, tuning_and_scored
+from thalweg.studies.study import Context, Finding
+from thalweg.training import Recipe, train
+
+CLAIM = Claim(
+    id="LAN1",
+    statement="The first two principal components of a training run hold more of its path than those of a random walk "
+    "seen at the same steps.",
+    lecture="PCA projections show the dominant directions of variation.",
+    rule=greater(0),
+    unit="share of the squared distance from the mean along two components, run minus random walk",
+    corrected="A random walk in many dimensions has 76 % there too, so a large share alone says nothing; and the plane "
+    "is not where the run was: its loss and that of its projection differ.",
+)
+STEPS, SNAPSHOTS = 300, 40
+
+
+def decide(context: Context) -> Iterator[Finding]:
+    """The finding on LAN1."""
+    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=20))
+    size = context.pick(quick=21, full=41)
+    problem = Problem(lambda: mlp(64, 32, 32, 10, activation="tanh"), digits(), device=context.device)
+    recipe = Recipe(Momentum(0.1), STEPS, 128, evaluate=0, snapshot=SNAPSHOTS)
+    run = train(problem, recipe, seeds, watch=labelled(context, "LAN1, training"))
+    planes = [
+        landscape.trajectory_plane(
+            problem, run, members=member, resolution=size if member == 0 else 2, limit=None if member == 0 else 50
+        )
+        for member in range(len(seeds))
+    ]
+    shares = np.array([plane.shares[:2] for plane in planes])
+    null = landscape.random_walk_shares(planes[0].steps)[:2]
+    gaps = np.array([np.abs(plane.gap["gap"]).max() for plane in planes])
+    verdict = CLAIM.judge(
+        interval.mean(shares.sum(1) - null.sum()),
+        numbers={
+            "shares of the run": shares.mean(0).tolist(),
+            "shares of a random walk": null.tolist(),
+            "largest difference of loss between run and projection, nats": float(gaps.mean()),
+        },
+    )
+    random = landscape.plane(
+        problem, run.final[0], resolution=size, seed=context.seed, watch=labelled(context, "LAN1, random plane")
+    )
+    line = landscape.line(problem, run.final[0], to=run.final[1], resolution=41, examples="train")
+    straight = Figure(
+        "On the line to another run",
+        line.figure().marks,
+        Axis("from one run (0) to another (1)"),
+        Axis("loss", "nats"),
+    )
+    bars = Figure(
+        "Shares of two components",
+        (
+            Bars(("run", "random walk"), np.array([shares[:, 0].mean(), null[0]]), label="first"),
+            Bars(("run", "random walk"), np.array([shares[:, 1].mean(), null[1]]), label="second"),
+        ),
+        y=Axis("share of the squared distance"),
+    )
+    yield Finding(
+        verdict,
+        figures=(
+            planes[0].figure(),
+            Figure.row((planes[0].gap_figure(), bars), title="What the plane shows of the run"),
+            Figure.row((random.figure(), straight), title="Two other views of where it ended"),
+            random.relief(),
+        ),
+        readings=(
+            reading(context, "share of a component", shares, {"seed": seeds, "component": [1, 2]}),
+            reading(context, "largest gap", gaps, {"seed": seeds}, unit="nats"),
+        ),
+        sentences=(
+            f"Two components hold {shares.sum(1).mean():.0%} of the path; of a random walk they hold {null.sum():.0%}.",
+            f"The loss of the run and of its projection on the plane differ by up to {gaps.mean():.2g} nats.",
+        ),
+    )
