@@ -3,6 +3,7 @@
 from thalweg.curvature.eigen import ENDS, Eigenpairs, top_eigenvalues
 from thalweg.curvature.lanczos import Krylov
 from thalweg.curvature.operator import Operator, block
+from thalweg.curvature.sharpness import average_case, fisher_rao, keskar, worst_case
 from thalweg.curvature.spectrum import Spectrum, spectrum
 from thalweg.curvature.trace import diagonal, trace
 
@@ -12,9 +13,13 @@ __all__ = [
     "Krylov",
     "Operator",
     "Spectrum",
+    "average_case",
     "block",
     "diagonal",
+    "fisher_rao",
+    "keskar",
     "spectrum",
     "top_eigenvalues",
     "trace",
+    "worst_case",
 ]
