@@ -33,6 +33,11 @@ def test_errors_and_version_need_no_torch() -> None:
     assert "torch" not in _loaded_after("import thalweg; thalweg.ThalwegError; thalweg.__version__")
 
 
+def test_rules_load_without_torchs_compiler() -> None:
+    """An optimizer of torch built at import would load it, which takes seconds."""
+    assert not {name for name in _loaded_after("import thalweg.optim") if name.startswith("torch._dynamo")}
+
+
 @pytest.mark.parametrize("name", thalweg.__all__)
 def test_every_advertised_name_resolves(name: str) -> None:
     value = getattr(thalweg, name)

@@ -43,11 +43,17 @@ def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:
         UsageError: they are not finite numbers, or there is none.
     """
     try:
-        numbers = tuple(float("no number" if isinstance(point, bool | str) else point) for point in points)
+        numbers = tuple(_number(point) for point in points)
     except (TypeError, ValueError, OverflowError) as error:
         msg = f"A sweep takes a list of numbers; got {points!r}."
         raise UsageError(msg) from error
     return Sweep(numbers, axis)
+
+
+def _number(point: Any) -> float:
+    if isinstance(point, bool | str):
+        raise TypeError(point)
+    return float(point)
 
 
 def points_of(what: str, value: Any) -> tuple[float, ...]:

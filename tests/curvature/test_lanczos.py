@@ -188,6 +188,7 @@ def test_products_agree_with_curvlinops() -> None:
         ({"which": "LM"}, "top_eigenvalues which is one of largest, smallest, magnitude; got 'LM'"),
         ({"tolerance": 0}, "tolerance must be above 0; got 0"),
         ({"most": 1.5}, "top_eigenvalues most must be a whole number"),
+        ({"k": 5, "most": 3}, "top_eigenvalues most must be a whole number of at least 5; got 3"),
     ],
 )
 def test_what_cannot_be_meant(arguments: dict[str, Any], sentence: str) -> None:

@@ -80,6 +80,11 @@ def test_masks_and_blocks_leave_a_block_of_the_matrix() -> None:
     inside = block(first, "0.weight", "2.bias")
     part = Operator(problem, first, scale=inside)
     torch.testing.assert_close(torch.stack([part(row[None])[0] for row in identity]), inside[:, None] * dense * inside)
+    weights = torch.rand(first.layout.parameters, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5
+    turned = Operator(problem, first, scale=weights)  # preconditioned: S A S
+    torch.testing.assert_close(
+        torch.stack([turned(row[None])[0] for row in identity]), weights[:, None] * dense * weights
+    )
     mask = torch.rand(first.layout.parameters, generator=torch.Generator().manual_seed(0)) < 0.5
     masked = first.with_mask(mask)
     free = Operator(problem, first.with_theta(masked.theta))

@@ -140,6 +140,17 @@ def test_recomputed_statistics_are_those_of_a_training_pass() -> None:
     assert line["loss"][0, 1] == pytest.approx(loss.item(), rel=1e-10)
 
 
+def test_statistics_are_recomputed_for_a_sample_of_examples_too() -> None:
+    """The center exactly, other points as the mean over the sample within the errors said."""
+    problem, population, _ = _scaled_twice()
+    whole = landscape.line(problem, population, resolution=5, statistics="recompute", direction="layer")
+    some = landscape.line(problem, population, resolution=5, statistics="recompute", direction="layer", limit=40)
+    assert some["loss"][0, 2] == pytest.approx(whole["loss"][0, 2], rel=1e-12)
+    error = some.reading.standard_errors["loss"][0]
+    assert (np.abs(some["loss"] - whole["loss"])[0] <= 4 * error + 1e-12).all()
+    assert (error[[0, 1, 3, 4]] > 0).all()
+
+
 def test_points_that_are_not_finite_stay_so_and_are_counted() -> None:
     problem = tw.Problem(lambda: nn.Linear(4, 1), (X, X[:, :1]), "squared_error")
     surface = landscape.line(problem, problem.initialize(1), span=(0.0, 1e30), resolution=3, direction="layer")
@@ -178,6 +189,10 @@ def test_a_line_to_another_population() -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     start, end = problem.initialize([0, 1]), problem.initialize([2, 3])
     line = landscape.line(problem, start, to=end, resolution=11)
+    beyond = landscape.line(problem, start, to=end, span=1.0, resolution=3)
+    assert beyond.coordinates[0].tolist() == [-1, 0, 1]
+    with pytest.raises(UsageError, match="along a direction or to a population; leave one of them out"):
+        landscape.line(problem, start, to=end, direction="filter")
     assert line.coordinates[0][[0, -1]].tolist() == [0, 1]
     np.testing.assert_allclose(line["loss"][:, 0], evaluate(problem, start, problem.data.train)["loss"], rtol=1e-12)
     np.testing.assert_allclose(line["loss"][:, -1], evaluate(problem, end, problem.data.train)["loss"], rtol=1e-9)

@@ -1,7 +1,6 @@
 """Gradients so large or so small that squares leave the range of numbers, and members beside others."""
 
 import copy
-import pickle
 
 import pytest
 import torch
@@ -130,9 +129,9 @@ def test_nadams_product_follows_a_beta_that_is_scheduled() -> None:
         assert updater.state["correction"].item() == pytest.approx(1 - product, rel=1e-14)
 
 
-def test_values_are_copied_and_pickled() -> None:
+def test_values_are_copied() -> None:
     h = Values({"lr": 0.1, "schedule": 1.0}, 3)
-    assert copy.deepcopy(h) == h == pickle.loads(pickle.dumps(h))
+    assert copy.deepcopy(h) == copy.copy(h) == h
 
 
 @pytest.mark.parametrize("lr", [1e-300, 5e-324, 1e-12])

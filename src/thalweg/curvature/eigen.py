@@ -62,7 +62,7 @@ def top_eigenvalues(
             where the most negative is the longest, the last is not the first.
         tolerance: stop where every residual is at most this share of its value, or of the longest value found where
             that is 1,000 times as long.
-        most: products at most; the residuals say how far it came.
+        most: products at most, and at least k; the residuals say how far it came.
         seed: of the first vector.
         watch: called with the progress; fewer products than announced may do.
 
@@ -76,7 +76,7 @@ def top_eigenvalues(
         Parlett (1998, The Symmetric Eigenvalue Problem), section 13.2, for residuals as bounds.
     """
     check_count("top_eigenvalues k", k)
-    check_count("top_eigenvalues most", most)
+    check_count("top_eigenvalues most", most, least=k)
     check_choice("top_eigenvalues which", which, ENDS)
     check_type("top_eigenvalues tolerance", tolerance, (int, float), "a share such as 0.01")
     if not tolerance > 0:

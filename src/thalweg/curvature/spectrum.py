@@ -15,6 +15,7 @@ from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.results import Axis, Cost, Figure, Line, Provenance, Reading
+from thalweg.results.overview import band
 
 _GRID = 400
 _WIDTH = 0.02  # of a bump in a figure, by the length of the spectrum
@@ -69,11 +70,11 @@ class Spectrum:
         at = np.linspace(nodes.min() - 0.1 * length, nodes.max() + 0.1 * length, _GRID)
         mean, error = (values[member] for values in self.density(at, _WIDTH * length))
         least = 0.1 / int(self.reading["parameters seen"]) / (_WIDTH * length)
-        low, high = (np.maximum(mean + sign * 1.96 * np.nan_to_num(error), least) for sign in (-1, 1))
-        band = {} if np.isnan(error).all() else {"low": low, "high": high}
+        ends = band(mean, None if np.isnan(error).all() else error)
+        drawn = {end: np.maximum(values, least) for end, values in ends.items()}
         return Figure(
             self.reading.name,
-            (Line(at, np.maximum(mean, least), **band),),
+            (Line(at, np.maximum(mean, least), **drawn),),
             Axis("eigenvalue"),
             Axis("density", scale="log"),
             caption=f"{self.nodes.shape[1]} probes of {self.nodes.shape[2]} steps; every node is a bump "

@@ -95,7 +95,12 @@ class Points:
         self.theta = centers.theta[:1].expand(rows, -1).clone()
         buffers = {name: buffer[:1].expand(rows, *buffer.shape[1:]).clone() for name, buffer in centers.buffers.items()}
         self.scratch = replace(centers, theta=self.theta, buffers=buffers, mask=None)
-        self.renewed = self._renewing(statistics, statistics_limit, plan)
+        normalized = any(isinstance(layer, _BatchNorm) for layer in problem.template.modules())
+        self.statistics: _Statistics | None = None
+        if statistics == "recompute" and normalized:
+            train = problem.data.train
+            batch = Batch.range(train, 0, min(statistics_limit, len(train)))
+            self.statistics = _Statistics(problem, self.scratch, batch, plan)
         subset = examples if self.chosen is None else examples.select(self.chosen)
         self.evaluator = Evaluator(problem, self.scratch, subset, plan=plan, times=max(1, points // rows))
         self.exact, self.base = self._centers(examples, plan)
@@ -135,7 +140,8 @@ class Points:
 
     def _evaluate(self, member: int, count: int) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Means and standard errors (count,) of the first rows of the scratch."""
-        self.renew()
+        if self.statistics is not None:
+            self.statistics.renew()
         if self.limit is None:
             return {name: (values[:count].numpy(), np.zeros(count)) for name, values in self.evaluator().items()}
         found = {}
@@ -145,29 +151,6 @@ class Points:
             found[name] = (self.exact[name][member] + change.mean(1)).numpy(), spread.numpy()
         return found
 
-    @torch.no_grad()
-    def renew(self) -> None:
-        """Running statistics of the scratch anew, where they are to be recomputed."""
-        if self.renewed is not None:
-            execution, batch = self.renewed
-            for _ in execution.outputs(batch):
-                pass
-
-    def _renewing(self, statistics: str, limit: int, plan: Plan | str) -> tuple[Execution, Batch] | None:
-        """The scratch with normalization layers that take the statistics of one batch as their own."""
-        names = [name for name, layer in self.problem.template.named_modules() if isinstance(layer, _BatchNorm)]
-        if statistics == "frozen" or not names:
-            return None
-        train = self.problem.data.train
-        batch = Batch.range(train, 0, min(limit, len(train)))
-        execution = Execution(self.problem, self.scratch, batch, plan=plan, training=False)
-        for name in names:
-            layer = execution.rows.bound.module.get_submodule(name)
-            if isinstance(layer, _BatchNorm) and layer.track_running_stats:
-                layer.train()
-                layer.momentum = 1.0
-        return execution, batch
-
     def _settle(self, member: int) -> None:
         """Give the scratch the buffers of a member."""
         for name, buffer in self.centers.buffers.items():
@@ -176,18 +159,35 @@ class Points:
     def _centers(self, examples: Examples | Streamed, plan: Plan | str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Values of every member itself: (members,) on all examples, and (members, limit) on each of those chosen."""
         centers = self.centers
-        if self.renewed is not None:
-            buffers = {name: buffer.clone() for name, buffer in centers.buffers.items()}
-            for member in range(len(centers)):
-                self._settle(member)
-                self.theta.copy_(centers.theta[member].expand_as(self.theta))
-                self.renew()
-                for name, buffer in self.scratch.buffers.items():
-                    buffers[name][member] = buffer[0]
-            centers = replace(centers, buffers=buffers)
+        if self.statistics is not None:
+            centers = centers.copy()
+            _Statistics(self.problem, centers, self.statistics.batch, plan).renew()
         evaluator = Evaluator(self.problem, centers, examples, plan=plan)
         if self.chosen is None:
             return {name: values for name, values in evaluator().items()}, {}
         each = evaluator.by_example()
         exact = {name: values.mean(1) for name, values in each.items()}
         return exact, {name: values[:, self.chosen] for name, values in each.items()}
+
+
+class _Statistics:
+    """The running statistics of a population's normalization layers, made anew from one batch, in place.
+
+    Args:
+        population: read and written at every `renew`.
+        batch: whose mean and (unbiased) variance the layers are to keep, as torch's do with momentum 1.
+    """
+
+    def __init__(self, problem: Problem, population: Population, batch: Batch, plan: Plan | str) -> None:
+        self.batch = batch
+        self.execution = Execution(problem, population, batch, plan=plan, training=False)
+        for layer in self.execution.rows.bound.module.modules():
+            if isinstance(layer, _BatchNorm) and layer.track_running_stats:
+                layer.train()
+                layer.momentum = 1.0
+
+    @torch.no_grad()
+    def renew(self) -> None:
+        """One pass over the batch, whose outputs nobody wants."""
+        for _ in self.execution.outputs(self.batch):
+            pass

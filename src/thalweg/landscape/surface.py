@@ -18,9 +18,9 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Axis, Contour, Cost, Figure, HeatMap, Line, Provenance, Reading
 from thalweg.results import Surface as SurfaceMark
+from thalweg.results.overview import band
 
 EXAMPLES = ("train", "test")
-_Z95 = 1.959964
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,8 @@ class Surface:
         values = self._of(metric, member)
         unit, note = self.reading.units.get(metric, ""), self.reading.notes[0]
         if len(self.coordinates) == 1:
-            error = _Z95 * self.reading.standard_errors[metric][member]
-            band = {"low": values - error, "high": values + error} if error.any() else {}
-            line = Line(self.coordinates[0], values, **band)
+            error = self.reading.standard_errors[metric][member]
+            line = Line(self.coordinates[0], values, **band(values, error if error.any() else None))
             return Figure(f"{metric} on a line", (line,), Axis("coordinate"), Axis(metric, unit), caption=note)
         x, y = self.coordinates
         marks = (HeatMap(x, y, values.T), Contour(x, y, values.T))
@@ -86,9 +85,9 @@ def line(
     problem: Problem,
     population: Population,
     *,
-    direction: str | Tensor = "filter",
+    direction: str | Tensor | None = None,
     to: Population | None = None,
-    span: float | tuple[float, float] = 1.0,
+    span: float | tuple[float, float] | None = None,
     resolution: int = 51,
     examples: str | Examples | Streamed = "train",
     limit: int | None = None,
@@ -102,10 +101,10 @@ def line(
 
     Args:
         problem, population: what is evaluated, and where; they are only read.
-        direction: how a random one is normalized (see `directions.random`), or a tensor (parameters,) or of theta's
-            shape, such as an eigenvector.
+        direction: how a random one is normalized (see `directions.random`; None: "filter"), or a tensor (parameters,)
+            or of theta's shape, such as an eigenvector.
         to: in place of a direction, where the line ends: the members of another population at coordinate 1.
-        span: from -span to span, or from the first to the second; with `to` from 0 to 1 by default.
+        span: from -span to span, or from the first to the second; None: 0 to 1 with `to`, else -1 to 1.
         resolution: points.
         examples, limit, statistics, statistics_limit, plan, seed, watch: see `plane`.
 
@@ -116,13 +115,26 @@ def line(
     """
     if to is not None:
         check_type("line to", to, Population, "a Population")
-        if not (isinstance(direction, str) and direction == "filter"):
+        if direction is not None:
             msg = "A line goes along a direction or to a population; leave one of them out."
             raise UsageError(msg)
-        direction, span = between(population, to), (0.0, 1.0) if span == 1.0 else span
-    axis = grid("line", span, resolution)
-    options = (examples, limit, statistics, statistics_limit, plan, seed, watch)
-    return surface_on("line", problem, population, [direction], [axis], *options)
+        direction = between(population, to)
+    if span is None:
+        span = 1.0 if to is None else (0.0, 1.0)
+    return surface_on(
+        "line",
+        problem,
+        population,
+        ["filter" if direction is None else direction],
+        [grid("line", span, resolution)],
+        examples=examples,
+        limit=limit,
+        statistics=statistics,
+        statistics_limit=statistics_limit,
+        plan=plan,
+        seed=seed,
+        watch=watch,
+    )
 
 
 def plane(
@@ -167,9 +179,20 @@ def plane(
         msg = f"A plane needs two directions, or how to draw them; got {len(directions)}."
         raise UsageError(msg)
     chosen = [directions, directions] if isinstance(directions, str) else list(directions)
-    axis = grid("plane", span, resolution)
-    options = (examples, limit, statistics, statistics_limit, plan, seed, watch)
-    return surface_on("plane", problem, population, chosen, [axis, axis], *options)
+    return surface_on(
+        "plane",
+        problem,
+        population,
+        chosen,
+        2 * [grid("plane", span, resolution)],
+        examples=examples,
+        limit=limit,
+        statistics=statistics,
+        statistics_limit=statistics_limit,
+        plan=plan,
+        seed=seed,
+        watch=watch,
+    )
 
 
 def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArray[np.float64]:
@@ -192,13 +215,14 @@ def surface_on(
     population: Population,
     wanted: Sequence[str | Tensor],
     axes: Sequence[NDArray[np.float64]],
-    examples: str | Examples | Streamed,
-    limit: int | None,
-    statistics: str,
-    statistics_limit: int,
-    plan: Plan | str,
-    seed: int,
-    watch: Watcher,
+    *,
+    examples: str | Examples | Streamed = "train",
+    limit: int | None = None,
+    statistics: str = "frozen",
+    statistics_limit: int = 1_024,
+    plan: Plan | str = "auto",
+    seed: int = 0,
+    watch: Watcher = ignore,
 ) -> Surface:
     """Loss and metrics on the grid of these axes, along directions that are given or drawn."""
     began = time.perf_counter()
@@ -213,23 +237,25 @@ def surface_on(
             made.append(one)
     directions = checked(population, made)
     coordinates = torch.cartesian_prod(*(torch.as_tensor(axis) for axis in axes)).reshape(-1, len(axes))
-    settings = {"limit": limit, "statistics": statistics, "statistics_limit": statistics_limit}
     points = Points(
         problem,
         population,
         _examples(name, problem, examples),
+        limit=limit,
+        statistics=statistics,
+        statistics_limit=statistics_limit,
         plan=plan,
         seed=seed,
         points=len(coordinates),
-        **settings,
     )
     values = points.at(directions, coordinates, f"loss on a {name}", watch)
     shape = (len(population), *(len(axis) for axis in axes))
     dims = ("member", "a", "b")[: 1 + len(axes)]
     missing = int(np.isnan(values.means["loss"]).sum())
     sample = "all" if points.limit is None else f"{points.limit} of"
+    which = f" {examples}" if isinstance(examples, str) else ""
     notes = [
-        f"On {sample} {points.whole} examples; normalization layers: {statistics}.",
+        f"On {sample} {points.whole}{which} examples; normalization layers: {statistics}.",
         *([f"{missing} of {values.means['loss'].size} points are not finite and left out."] if missing else []),
     ]
     reading = Reading(

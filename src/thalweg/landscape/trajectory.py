@@ -110,7 +110,7 @@ def trajectory_plane(
     Raises:
         UsageError: too few snapshots, no such member, or arguments that cannot be meant.
 
-    Cost: resolution^2 evaluations and two for each snapshot and member. Memory: two matrices of all snapshots chosen.
+    Cost: resolution^2 evaluations and two for each snapshot and member. Memory: four matrices of all snapshots chosen.
     """
     check_type("trajectory_plane problem", problem, Problem, "a Problem")
     check_type("trajectory_plane run", run, Run, "a Run such as train returns")
@@ -136,7 +136,7 @@ def trajectory_plane(
     grids = [np.linspace(*extent, resolution) for extent in extents]
     here = replace(run.final[chosen[0]], theta=center[None], mask=None)
     surface = surface_on(
-        "trajectory plane", problem, here, list(axes), grids, "train", limit, "frozen", 2, plan, seed, watch
+        "trajectory plane", problem, here, list(axes), grids, limit=limit, plan=plan, seed=seed, watch=watch
     )
     gap = _gap(problem, snapshots, chosen, center, axes, points, steps, plan)
     null = None if len(chosen) > 1 else random_walk_shares(steps, anchor)
@@ -151,8 +151,8 @@ def principal_components(
     By the Gram matrix of the snapshots, (members x snapshots)^2, in float64: nothing of size parameters^2.
     """
     rows = moves.reshape(-1, moves.shape[-1])
-    gram = (rows @ rows.mT).double().cpu().numpy()
-    values, vectors = np.linalg.eigh((gram + gram.T) / 2)
+    exact = rows.double()
+    values, vectors = np.linalg.eigh((exact @ exact.mT).cpu().numpy())
     values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
     if values[1] <= 1e-12 * values[0] or values[0] <= 0:
         msg = "The run moved along a line, or not at all, so two axes do not span a plane; use landscape.line."

@@ -1,5 +1,6 @@
 """Any optimizer of torch's interface as an update rule."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,6 @@ from thalweg.optim.values import Values
 from thalweg.population import Layout
 
 _TRIALS = 3  # steps by which an optimizer shows what it keeps
-_OF_TORCH = frozenset(vars(torch.optim.SGD([torch.zeros(1)])))  # attributes every optimizer has
 
 Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
@@ -174,9 +174,15 @@ def _trial(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter])
         raise UsageError(msg) from error
 
 
+@functools.cache
+def _of_torch() -> frozenset[str]:
+    """The attributes every optimizer has. Asked for late: the first optimizer of a process loads torch's compiler."""
+    return frozenset(vars(torch.optim.SGD([torch.zeros(1)])))
+
+
 def _besides(optimizer: torch.optim.Optimizer) -> dict[str, str]:
     """What an optimizer has in other places than `_everything` looks at, as text, by a name for each."""
-    own = {name: value for name, value in vars(optimizer).items() if name not in _OF_TORCH}
+    own = {name: value for name, value in vars(optimizer).items() if name not in _of_torch()}
     own |= {
         f"param_groups[{index}][{key!r}]": value
         for index, group in enumerate(optimizer.param_groups)

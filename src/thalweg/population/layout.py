@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def filters(self) -> int | None:
-        """How many filters (rows of the tensor, each making one output unit) it has; None below two dimensions."""
+        """How many rows it has, which are its filters where `filter_dim` is 0; None below two dimensions."""
         return self.shape[0] if len(self.shape) > 1 else None
 
 

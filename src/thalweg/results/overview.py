@@ -1,5 +1,7 @@
 """The generic picture of a reading, chosen from the dimensions of one array."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,8 @@ from thalweg.results.marks import Bars, Contour, HeatMap, Line, Mark
 from thalweg.results.reading import Reading
 
 _NAMED = 7  # more lines than the palette has colors go unnamed
+
+_Z95 = 1.96
 
 
 def overview(reading: Reading, array: str) -> Figure:
@@ -66,15 +70,13 @@ def _entries(reading: Reading, dim: str) -> list[str]:
     return [f"{_words(dim)} {index}" for index in range(len(reading.coordinate(dim)))]
 
 
-def _around(values: NDArray[np.float64], error: NDArray[np.floating] | None) -> dict[str, NDArray[np.float64] | None]:
-    """The 95 % interval of a normal estimate."""
-    if error is None:
-        return {"low": None, "high": None}
-    return {"low": values - 1.96 * error, "high": values + 1.96 * error}
+def band(values: NDArray[np.float64], error: NDArray[np.floating] | None) -> dict[str, Any]:
+    """The ends "low" and "high" of the 95 % interval of a normal estimate, for a mark; {} without an error."""
+    return {} if error is None else {"low": values - _Z95 * error, "high": values + _Z95 * error}
 
 
 def _caption(reading: Reading, error: NDArray[np.floating] | None) -> str:
-    interval = "" if error is None else "Intervals are estimates plus or minus 1.96 standard errors."
+    interval = "" if error is None else f"Intervals are estimates plus or minus {_Z95} standard errors."
     return " ".join([interval, *reading.notes]).strip()
 
 
@@ -87,7 +89,7 @@ def _bars(
     columns = values.reshape(len(labels), len(groups))
     errors = None if error is None else error.reshape(len(labels), len(groups))
     marks = [
-        Bars(labels, columns[:, j], label=group, **_around(columns[:, j], None if errors is None else errors[:, j]))
+        Bars(labels, columns[:, j], label=group, **band(columns[:, j], None if errors is None else errors[:, j]))
         for j, group in enumerate(groups)
     ]
     x = Axis(_words(dims[0])) if dims else Axis()
@@ -111,7 +113,7 @@ def _lines(
     rows = np.moveaxis(values, position, -1).reshape(len(labels), len(x))
     errors = None if error is None else np.moveaxis(error, position, -1).reshape(len(labels), len(x))
     marks = [
-        Line(x, row, label=label if named else "", **_around(row, None if errors is None else errors[i]))
+        Line(x, row, label=label if named else "", **band(row, None if errors is None else errors[i]))
         for i, (label, row) in enumerate(zip(labels, rows, strict=True))
     ]
     caption = _caption(reading, error) if named else f"{len(labels)} lines, one per {other}. {_caption(reading, error)}"

@@ -16,14 +16,11 @@ A connection lives for one call, which keeps a store usable across threads and f
 import contextlib
 import difflib
 import hashlib
-import json
 import os
 import re
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -31,6 +28,7 @@ from urllib.parse import quote
 from thalweg.errors import StorageError, UsageError
 from thalweg.results import schema
 from thalweg.results.atomic import explaining, sync, temporary_beside
+from thalweg.results.records import Record, Staged, as_json, objects_of, read, write
 from thalweg.results.statefile import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -40,25 +38,6 @@ if TYPE_CHECKING:
 _HASH = re.compile("[0-9a-f]{64}")
 _ABANDONED = 3600.0  # seconds since the last write after which an unfinished file belongs to nobody
 _PATIENCE = 60.0  # seconds to wait for another process's transaction, which takes milliseconds
-
-
-@dataclass(frozen=True)
-class Record:
-    """One entry of a store.
-
-    Args:
-        kind: "run", "checkpoint", "reading" or "study".
-        key: its name, unique within the kind.
-        document: what was put, as JSON reads it back (tuples are lists, keys are text).
-        created: UTC, ISO 8601.
-        objects: by role, the SHA-256 to ask `Store.arrays` for.
-    """
-
-    kind: str
-    key: str
-    document: dict[str, Any]
-    created: str
-    objects: Mapping[str, str]
 
 
 class Store:
@@ -117,8 +96,8 @@ class Store:
             StorageError: the disk is full or cannot be written; the record is then as before.
             UsageError: the document is not JSON-able, or an entry of the arrays is not a tensor or array.
         """
-        text = _as_json(kind, key, document)
-        staged: dict[str, _Staged] = {}
+        text = as_json(kind, key, document)
+        staged: dict[str, Staged] = {}
         superseded: set[str] = set()
         try:
             with explaining(self.path):
@@ -128,12 +107,12 @@ class Store:
                 for role, tensors in (arrays or {}).items():
                     staged[role] = self._stage(tensors)
                 with self._transaction() as database:
-                    superseded = _objects_of(database, kind, key)
+                    superseded = objects_of(database, kind, key)
                     for file in staged.values():
                         os.replace(file.temporary, self._object(file.sha256))
                     if staged:
                         sync(self._objects)
-                    return _write(database, kind, key, text, staged)
+                    return write(database, kind, key, text, staged)
         finally:
             for file in staged.values():
                 file.temporary.unlink(missing_ok=True)
@@ -146,7 +125,7 @@ class Store:
             StorageError: there is none.
         """
         with self._connection() as database:
-            found = _read(database, "WHERE kind = ? AND key = ?", (kind, key))
+            found = read(database, "WHERE kind = ? AND key = ?", (kind, key))
             if found:
                 return found[0]
             keys = [row[0] for row in database.execute("SELECT key FROM record WHERE kind = ?", (kind,))]
@@ -163,7 +142,7 @@ class Store:
     def list(self, kind: str) -> list[Record]:
         """Every record of a kind, newest first."""
         with self._connection() as database:
-            return _read(database, "WHERE kind = ?", (kind,))
+            return read(database, "WHERE kind = ?", (kind,))
 
     def arrays(self, sha256: str) -> dict[str, "Tensor"]:
         """The named tensors of an object, on the CPU, verified against their hash.
@@ -195,7 +174,7 @@ class Store:
         """
         self.get(kind, key)
         with explaining(self.path), self._transaction() as database:
-            gone = _objects_of(database, kind, key)
+            gone = objects_of(database, kind, key)
             database.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
         self._tidy(gone)
 
@@ -247,13 +226,13 @@ class Store:
             raise UsageError(msg)
         return self._objects / f"{sha256}.safetensors"
 
-    def _stage(self, tensors: Mapping[str, Any]) -> "_Staged":
+    def _stage(self, tensors: Mapping[str, Any]) -> "Staged":
         """The arrays in a temporary file that is on the disk, and its hash."""
         temporary = temporary_beside(self._unfinished / ".safetensors")
         try:
             write_safetensors(temporary, tensors)
             sync(temporary)
-            return _Staged(temporary, _digest(temporary), temporary.stat().st_size)
+            return Staged(temporary, _digest(temporary), temporary.stat().st_size)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -346,70 +325,6 @@ class Store:
         return f"The store {self.path} failed: {error}."
 
 
-@dataclass(frozen=True)
-class _Staged:
-    """A finished file that does not have its name yet."""
-
-    temporary: Path
-    sha256: str
-    size: int
-
-
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _as_json(kind: str, key: str, document: Mapping[str, Any]) -> str:
-    if not kind or not key:
-        msg = f"A record needs a kind and a key, and got {kind!r} and {key!r}."
-        raise UsageError(msg)
-    try:
-        text = json.dumps(dict(document), allow_nan=False)
-        json.loads(text, object_pairs_hook=_distinct)
-    except (TypeError, ValueError, RecursionError) as error:
-        msg = f"The document of the {kind} {key!r} is not strict JSON ({error}); put arrays into `arrays`."
-        raise UsageError(msg) from error
-    return text
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> None:
-    """Raise ValueError where two keys, such as 1 and "1", are one in JSON."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        msg = f"two of its keys are {twice!r} as text"
-        raise ValueError(msg)
-
-
-def _objects_of(database: sqlite3.Connection, kind: str, key: str) -> set[str]:
-    query = "SELECT sha256 FROM object JOIN record ON record = id WHERE kind = ? AND key = ?"
-    return {row[0] for row in database.execute(query, (kind, key))}
-
-
-def _write(database: sqlite3.Connection, kind: str, key: str, text: str, staged: Mapping[str, _Staged]) -> Record:
-    created = datetime.now(UTC).isoformat(timespec="milliseconds")
-    database.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
-    row = database.execute(
-        "INSERT INTO record (kind, key, document, created) VALUES (?, ?, ?, ?)", (kind, key, text, created)
-    )
-    database.executemany(
-        "INSERT INTO object (record, role, sha256, bytes) VALUES (?, ?, ?, ?)",
-        [(row.lastrowid, role, file.sha256, file.size) for role, file in staged.items()],
-    )
-    return Record(kind, key, json.loads(text), created, {role: file.sha256 for role, file in staged.items()})
-
-
-def _read(database: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[Record]:
-    # One statement, so that records and objects are of the same moment.
-    query = f"""SELECT kind, key, document, created, role, sha256 FROM record
-        LEFT JOIN object ON record = id {where} ORDER BY id DESC, role"""
-    records: dict[tuple[str, str], Record] = {}
-    objects: dict[tuple[str, str], dict[str, str]] = {}
-    for kind, key, document, created, role, sha256 in database.execute(query, values):
-        if (kind, key) not in records:
-            objects[kind, key] = {}
-            records[kind, key] = Record(kind, key, json.loads(document), created, objects[kind, key])
-        if role is not None:
-            objects[kind, key][role] = sha256
-    return list(records.values())

@@ -10,6 +10,8 @@ from thalweg.population import Plan
 from thalweg.results import Store
 from thalweg.training.state import State
 
+_KINDS = ("run", "checkpoint")
+
 
 class Checkpoints:
     """The checkpoint and the finished run of one training in a store; does nothing without one.
@@ -71,6 +73,3 @@ class Checkpoints:
             return {}
         state.load(self.store.arrays(furthest.objects["state"]), furthest.document["step"])
         return {name: Plan(**plan) for name, plan in furthest.document["plans"].items()}
-
-
-_KINDS = ("run", "checkpoint")

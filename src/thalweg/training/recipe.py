@@ -72,9 +72,7 @@ class Recipe:
         """A count, or the steps themselves, as plain numbers."""
         wanted = wanted.tolist() if hasattr(wanted, "tolist") else wanted
         numbers = wanted if isinstance(wanted, Sequence) and not isinstance(wanted, str) else [wanted]
-        if not all(isinstance(n, int | float | np.integer) and float(n).is_integer() for n in numbers) or any(
-            isinstance(n, bool) for n in numbers
-        ):
+        if not all(map(_is_whole, numbers)):
             msg = f"Recipe {name} must be how many steps, or a list of steps; got {wanted!r}."
             raise UsageError(msg)
         outside = [n for n in numbers if n < 0 or (numbers is wanted and n > self.steps)]
@@ -105,6 +103,11 @@ class Recipe:
     def describe(self) -> dict[str, Any]:
         """The recipe as JSON-able data, complete enough to write it again."""
         return _plain(self)
+
+
+def _is_whole(number: Any) -> bool:
+    known = isinstance(number, int | float | np.integer) and not isinstance(number, bool)
+    return known and float(number).is_integer()
 
 
 def _plain(value: Any) -> Any:

@@ -78,9 +78,9 @@ class Run:
         if "average" not in self.state.slots:
             msg = "The run kept no average; train with optim.Averaged(rule)."
             raise UsageError(msg)
-        mask, never = self.final.mask, (self.diverged_at == 0) | (self.diverged_at == 1)  # stopped before a step
-        average = self.state.slots["average"].clone()
-        average[torch.from_numpy(never)] = self.final.theta[torch.from_numpy(never)]
+        mask, at = self.final.mask, self.state.diverged_at
+        never = (at == 0) | (at == 1)  # stopped before the first update
+        average = torch.where(never[:, None], self.final.theta, self.state.slots["average"])
         return self.final.with_theta(average if mask is None else average * mask)
 
     def select(self, **where: float) -> list[int]:

@@ -29,6 +29,7 @@ CLAIM = Claim(
 )
 DIMENSIONS = (2, 10, 100, 1_000, 10_000)
 SHELL = 0.01  # of the radius
+_AT_ONCE = 250  # pairs
 
 
 def relative_spread(dimension: int) -> float:
@@ -58,9 +59,6 @@ def measured(dimension: int, pairs: int, seed: int) -> tuple[float, float]:
         inside += int((radius > 1 - SHELL).sum())
     distances = torch.cat(squares).sqrt()
     return float(distances.std() / distances.mean()), inside / len(distances)
-
-
-_AT_ONCE = 250
 
 
 def decide(context: Context) -> Iterator[Finding]:

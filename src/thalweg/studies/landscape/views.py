@@ -38,9 +38,7 @@ def decide(context: Context) -> Iterator[Finding]:
     recipe = Recipe(Momentum(0.1), STEPS, 128, evaluate=0, snapshot=SNAPSHOTS)
     run = train(problem, recipe, seeds, watch=labelled(context, "LAN1, training"))
     planes = [
-        landscape.trajectory_plane(
-            problem, run, members=member, resolution=size if member == 0 else 2, limit=None if member == 0 else 50
-        )
+        landscape.trajectory_plane(problem, run, members=member, resolution=2 if member else size)
         for member in range(len(seeds))
     ]
     shares = np.array([plane.shares[:2] for plane in planes])
@@ -57,7 +55,7 @@ def decide(context: Context) -> Iterator[Finding]:
     random = landscape.plane(
         problem, run.final[0], resolution=size, seed=context.seed, watch=labelled(context, "LAN1, random plane")
     )
-    line = landscape.line(problem, run.final[0], to=run.final[1], resolution=41, examples="train")
+    line = landscape.line(problem, run.final[0], to=run.final[1], resolution=41)
     straight = Figure(
         "On the line to another run",
         line.figure().marks,

@@ -1,0 +1,25 @@
+"""What every study must give at quick scale."""
+
+import json
+from typing import Any
+
+from thalweg import studies
+from thalweg.results import Reading, matplotlib
+
+
+def claims_of(name: str) -> dict[str, dict[str, Any]]:
+    """Run a study at quick scale, check what it found, and return its claims as JSON, by id."""
+    result = studies.run(name)
+    document = json.loads(result.to_json())
+    for finding in result.findings:
+        assert finding.verdict.interval.low <= finding.verdict.interval.estimate <= finding.verdict.interval.high
+        assert finding.sentences
+        assert finding.readings
+        for reading in finding.readings:
+            assert Reading.from_json(reading.to_json()).to_json() == reading.to_json()
+        for figure in finding.figures:
+            assert figure.title
+            assert figure.parts[0].y.label  # in a row it may stand for the others too
+            matplotlib.render(figure)
+    assert {claim["verdict"] for claim in document["claims"]} <= {"holds", "fails", "undecided"}
+    return {claim["id"]: claim for claim in document["claims"]}
