@@ -240,7 +240,7 @@ def _noisy() -> nn.Module:
         ({"examples": "valid"}, "plane examples is one of train, test; got 'valid'"),
         ({"examples": "test"}, "has no test examples"),
         ({"limit": 1}, "limit must be a whole number of at least 2; got 1"),
-        ({"statistics": "batch"}, "statistics is one of frozen, recompute; got 'batch'"),
+        ({"statistics": "batch"}, "statistics is one of frozen, interpolate, recompute; got 'batch'"),
     ],
 )
 def test_what_cannot_be_meant(arguments: dict[str, Any], sentence: str) -> None:
@@ -290,3 +290,23 @@ def test_filters_have_the_length_of_the_weights() -> None:
     assert float(second.norm()) == pytest.approx(float(scaled.norm()), rel=1e-5)
     with pytest.raises(UsageError, match="Direction 2 is zero or lies along"):
         directions.orthogonal([found, 2 * found])
+
+
+def test_interpolated_statistics_go_in_a_straight_line_to_those_of_the_end() -> None:
+    problem, start, _ = _scaled_twice()
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 20, 30, evaluate=0), [1])
+    options = {"to": run.final, "span": (0.0, 2.0), "resolution": 5, "statistics": "interpolate"}
+    line = landscape.line(problem, start, **options)
+    wanted = [float(evaluate(problem, one, problem.data.train)["loss"][0]) for one in (start, run.final)]
+    assert line["loss"][0, [0, 2]] == pytest.approx(wanted, rel=1e-10)
+    share = 0.5
+    module = start.with_theta((1 - share) * start.theta + share * run.final.theta).module(0)
+    for name in ("running_mean", "running_var"):
+        first, last = (population.buffers[f"norm.{name}"][0] for population in (start, run.final))
+        getattr(module.norm, name).copy_((1 - share) * first + share * last)
+    middle = nn.functional.cross_entropy(module.eval()(problem.data.train.inputs), problem.data.train.targets)
+    assert line["loss"][0, 1] == pytest.approx(middle.item(), rel=1e-10)
+    frozen = landscape.line(problem, start, **options | {"statistics": "frozen"})
+    assert abs(frozen["loss"][0, 2] - wanted[1]) > 1e-3
+    with pytest.raises(UsageError, match='statistics="interpolate" needs a line to another population'):
+        landscape.plane(problem, start, resolution=3, statistics="interpolate")

@@ -2,8 +2,9 @@
 
 from thalweg.landscape import directions
 from thalweg.landscape.points import Points
-from thalweg.landscape.surface import Surface, line, plane
+from thalweg.landscape.surface import Surface
 from thalweg.landscape.trajectory import TrajectoryPlane, random_walk_shares, trajectory_plane
+from thalweg.landscape.views import line, plane
 
 __all__ = [
     "Points",

@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from thalweg.data import Examples, Streamed
-from thalweg.errors import ModelError, check_choice, check_count
+from thalweg.errors import ModelError, UsageError, check_choice, check_count
 from thalweg.population import Batch, Evaluator, Execution, Plan, Population, Problem
+from thalweg.population.evaluate import batch_size
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import generator
 
-STATISTICS = ("frozen", "recompute")
-_ROWS = 64  # points in memory at once
+STATISTICS = ("frozen", "interpolate", "recompute")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,8 @@ class Values:
         examples: evaluated at each point.
         evaluations: points evaluated, of all members.
         plan: how.
+        evaluated: which points were evaluated, all others being interpolated: (points,).
+        worst: the most by which interpolation missed a loss at the points held out, by its range; NaN without any.
     """
 
     means: dict[str, NDArray[np.float64]]
@@ -38,6 +40,13 @@ class Values:
     examples: int
     evaluations: int
     plan: Plan
+    evaluated: NDArray[np.bool_]
+    worst: float = np.nan
+
+
+def sampled(whole: int, count: int, seed: int) -> Int64[Tensor, " count"]:
+    """So many different examples of the whole, in ascending order, by the stream (seed, "surface examples")."""
+    return torch.randperm(whole, generator=generator(seed, "surface examples"))[:count].sort().values
 
 
 class Points:
@@ -52,11 +61,15 @@ class Points:
         centers: one member or several, with buffers.
         examples: on which.
         limit: so many of them at every point but the center; None is all.
-        statistics: "frozen": normalization layers keep the center's running statistics everywhere; "recompute": at
-            every point they take those of the first `statistics_limit` training examples anew.
+        statistics: "frozen": normalization layers keep the center's running statistics everywhere; "interpolate": they
+            go in a straight line to those of `ends` at coordinate 1; "recompute": at every point they take those of
+            the first `statistics_limit` training examples anew.
         statistics_limit: how many.
         plan: see `train`.
         seed: of the stream (seed, "surface examples") that draws the examples.
+        rows: points in memory at once.
+        times: how often so many will be evaluated, roughly.
+        ends: where the first direction leads each member, for "interpolate".
 
     Raises:
         UsageError: arguments that cannot be meant.
@@ -74,10 +87,15 @@ class Points:
         statistics_limit: int,
         plan: Plan | str,
         seed: int,
-        points: int,
+        rows: int,
+        times: int,
+        ends: Population | None = None,
     ) -> None:
         check_choice("statistics", statistics, STATISTICS)
         check_count("statistics_limit", statistics_limit, 2)
+        if statistics == "interpolate" and ends is None:
+            msg = 'statistics="interpolate" needs a line to another population: landscape.line(problem, one, to=other).'
+            raise UsageError(msg)
         if limit is not None:
             check_count("limit", limit, 2)
         if problem.draws(training=False):
@@ -89,20 +107,20 @@ class Points:
         problem.check(centers)
         self.problem, self.centers, self.whole = problem, centers, len(examples)
         self.limit = None if limit is None or limit >= self.whole else limit
-        chosen = torch.randperm(self.whole, generator=generator(seed, "surface examples"))
-        self.chosen = None if self.limit is None else chosen[: self.limit].sort().values
-        rows = max(1, min(_ROWS, points))
+        self.chosen = None if self.limit is None else sampled(self.whole, self.limit, seed)
+        self.ends = ends if statistics == "interpolate" else None
         self.theta = centers.theta[:1].expand(rows, -1).clone()
         buffers = {name: buffer[:1].expand(rows, *buffer.shape[1:]).clone() for name, buffer in centers.buffers.items()}
         self.scratch = replace(centers, theta=self.theta, buffers=buffers, mask=None)
         normalized = any(isinstance(layer, _BatchNorm) for layer in problem.template.modules())
-        self.statistics: _Statistics | None = None
+        self.renewed: _Statistics | None = None
         if statistics == "recompute" and normalized:
             train = problem.data.train
             batch = Batch.range(train, 0, min(statistics_limit, len(train)))
-            self.statistics = _Statistics(problem, self.scratch, batch, plan)
+            self.renewed = _Statistics(problem, self.scratch, batch, plan)
         subset = examples if self.chosen is None else examples.select(self.chosen)
-        self.evaluator = Evaluator(problem, self.scratch, subset, plan=plan, times=max(1, points // rows))
+        size = batch_size(problem, self.scratch, subset, plan=plan, times=times)
+        self.evaluator = Evaluator(problem, self.scratch, subset, plan=plan, times=times, batch_size=size)
         self.exact, self.base = self._centers(examples, plan)
         self.evaluations = 0
 
@@ -126,6 +144,7 @@ class Points:
             for some in away.split(len(self.theta)):
                 steps = coordinates[some].to(plane)
                 torch.addmm(self.centers.theta[member], steps, plane, out=self.theta[: len(some)])
+                self._lead(member, coordinates[some, 0])
                 for name, (mean, error) in self._evaluate(member, len(some)).items():
                     means[name][member, some.numpy()], errors[name][member, some.numpy()] = mean, error
                 done += len(some)
@@ -136,12 +155,13 @@ class Points:
         for name, values in means.items():
             gone = ~np.isfinite(values)
             values[gone], errors[name][gone] = np.nan, np.nan
-        return Values(means, errors, self.limit or self.whole, self.evaluations, self.evaluator.execution.plan)
+        plan, evaluated = self.evaluator.execution.plan, np.ones(points, dtype=bool)
+        return Values(means, errors, self.limit or self.whole, self.evaluations, plan, evaluated)
 
     def _evaluate(self, member: int, count: int) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Means and standard errors (count,) of the first rows of the scratch."""
-        if self.statistics is not None:
-            self.statistics.renew()
+        if self.renewed is not None:
+            self.renewed.renew()
         if self.limit is None:
             return {name: (values[:count].numpy(), np.zeros(count)) for name, values in self.evaluator().items()}
         found = {}
@@ -156,12 +176,24 @@ class Points:
         for name, buffer in self.centers.buffers.items():
             self.scratch.buffers[name].copy_(buffer[member].expand_as(self.scratch.buffers[name]))
 
+    def _lead(self, member: int, share: Float[Tensor, " points"]) -> None:
+        """Move the buffers of the first rows of the scratch by that share of the way to the member's end."""
+        if self.ends is None:
+            return
+        for name, start in self.centers.running.items():
+            if start.is_floating_point():
+                way = self.ends.buffers[name][member] - start[member]
+                steps = share.to(way).reshape(-1, *(1 for _ in way.shape))
+                there = torch.addcmul(start[member], steps, way)
+                # Beyond the ends a variance may fall below zero, which no network has.
+                self.scratch.buffers[name][: len(share)] = there.clamp_min(0) if name.endswith("running_var") else there
+
     def _centers(self, examples: Examples | Streamed, plan: Plan | str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Values of every member itself: (members,) on all examples, and (members, limit) on each of those chosen."""
         centers = self.centers
-        if self.statistics is not None:
+        if self.renewed is not None:
             centers = centers.copy()
-            _Statistics(self.problem, centers, self.statistics.batch, plan).renew()
+            _Statistics(self.problem, centers, self.renewed.batch, plan).renew()
         evaluator = Evaluator(self.problem, centers, examples, plan=plan)
         if self.chosen is None:
             return {name: values for name, values in evaluator().items()}, {}

@@ -1,5 +1,6 @@
 """The loss on a line or plane around a point, with an error bar at every point."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.data import Examples, Streamed
-from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.landscape.directions import NORMALIZATIONS, between, checked, random
-from thalweg.landscape.points import Points
+from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.landscape.adaptive import HELD_OUT, values_from_few
+from thalweg.landscape.directions import NORMALIZATIONS, checked, random
+from thalweg.landscape.points import Points, Values, sampled
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Axis, Contour, Cost, Figure, HeatMap, Line, Provenance, Reading
@@ -21,6 +23,10 @@ from thalweg.results import Surface as SurfaceMark
 from thalweg.results.overview import band
 
 EXAMPLES = ("train", "test")
+_ROWS = 64  # points in memory at once,
+_FEW = 8  # or where a few are chosen: nodes come by multiples of 8
+_EXPECTED = 64  # points that are evaluated then, roughly
+_SAMPLE = 256  # examples at least, or an eighth of all, that the nearby cheaper loss is on
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,134 +87,6 @@ class Surface:
         return values[member]
 
 
-def line(
-    problem: Problem,
-    population: Population,
-    *,
-    direction: str | Tensor | None = None,
-    to: Population | None = None,
-    span: float | tuple[float, float] | None = None,
-    resolution: int = 51,
-    examples: str | Examples | Streamed = "train",
-    limit: int | None = None,
-    statistics: str = "frozen",
-    statistics_limit: int = 1_024,
-    plan: Plan | str = "auto",
-    seed: int = 0,
-    watch: Watcher = ignore,
-) -> Surface:
-    """Loss and metrics along one direction from every member.
-
-    Args:
-        problem, population: what is evaluated, and where; they are only read.
-        direction: how a random one is normalized (see `directions.random`; None: "filter"), or a tensor (parameters,)
-            or of theta's shape, such as an eigenvector.
-        to: in place of a direction, where the line ends: the members of another population at coordinate 1.
-        span: from -span to span, or from the first to the second; None: 0 to 1 with `to`, else -1 to 1.
-        resolution: points.
-        examples, limit, statistics, statistics_limit, plan, seed, watch: see `plane`.
-
-    Raises:
-        UsageError: arguments that cannot be meant; ModelError: see `plane`.
-
-    Cost: resolution evaluations of every member.
-    """
-    if to is not None:
-        check_type("line to", to, Population, "a Population")
-        if direction is not None:
-            msg = "A line goes along a direction or to a population; leave one of them out."
-            raise UsageError(msg)
-        direction = between(population, to)
-    if span is None:
-        span = 1.0 if to is None else (0.0, 1.0)
-    return surface_on(
-        "line",
-        problem,
-        population,
-        ["filter" if direction is None else direction],
-        [grid("line", span, resolution)],
-        examples=examples,
-        limit=limit,
-        statistics=statistics,
-        statistics_limit=statistics_limit,
-        plan=plan,
-        seed=seed,
-        watch=watch,
-    )
-
-
-def plane(
-    problem: Problem,
-    population: Population,
-    *,
-    directions: str | Sequence[Tensor] = "filter",
-    span: float | tuple[float, float] = 1.0,
-    resolution: int = 51,
-    examples: str | Examples | Streamed = "train",
-    limit: int | None = None,
-    statistics: str = "frozen",
-    statistics_limit: int = 1_024,
-    plan: Plan | str = "auto",
-    seed: int = 0,
-    watch: Watcher = ignore,
-) -> Surface:
-    """Loss and metrics on a square of the plane through every member (Li et al., 2018, arXiv:1712.09913).
-
-    Args:
-        problem, population: what is evaluated, and where; they are only read.
-        directions: how two random ones are normalized, "filter", "layer", "member" or "none", or two tensors,
-            (parameters,) or of theta's shape each.
-        span: from -span to span along both, or from the first to the second; coordinate 1 is one direction long.
-        resolution: points along each, odd to have the center among them.
-        examples: "train", "test" or examples of one's own.
-        limit: so many of them, the same at every point, chosen at random; None is all. The figures then are estimates
-            whose standard errors are given (see `Points`).
-        statistics: of normalization layers: "frozen" are the center's; "recompute" those of `statistics_limit`
-            training examples at every point.
-        plan: "auto" measures whether points are stacked; "stacked", "looped" or a `Plan` force.
-        seed: of directions and chosen examples.
-        watch: called with the progress.
-
-    Raises:
-        UsageError: arguments that cannot be meant.
-        ModelError: a model or loss that draws random numbers in evaluation mode.
-
-    Cost: resolution^2 evaluations of every member. Memory: two directions, and 64 points at once.
-    """
-    if not isinstance(directions, str) and len(directions) != 2:
-        msg = f"A plane needs two directions, or how to draw them; got {len(directions)}."
-        raise UsageError(msg)
-    chosen = [directions, directions] if isinstance(directions, str) else list(directions)
-    return surface_on(
-        "plane",
-        problem,
-        population,
-        chosen,
-        2 * [grid("plane", span, resolution)],
-        examples=examples,
-        limit=limit,
-        statistics=statistics,
-        statistics_limit=statistics_limit,
-        plan=plan,
-        seed=seed,
-        watch=watch,
-    )
-
-
-def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArray[np.float64]:
-    """Points of one axis at equal distances; 0 is exactly 0 where it is among them."""
-    check_count(f"{name} resolution", resolution, 2)
-    low, high = span if isinstance(span, tuple) else (-span, span)
-    for end in (low, high):
-        check_type(f"{name} span", end, (int, float), "a number above 0, or two that ascend")
-    if not -np.inf < low < high < np.inf:
-        msg = f"{name} span must be a number above 0, or two that ascend; got {span!r}."
-        raise UsageError(msg)
-    points = np.linspace(low, high, resolution)
-    points[np.abs(points) < 1e-12 * (high - low)] = 0.0
-    return points
-
-
 def surface_on(
     name: str,
     problem: Problem,
@@ -216,6 +94,8 @@ def surface_on(
     wanted: Sequence[str | Tensor],
     axes: Sequence[NDArray[np.float64]],
     *,
+    tolerance: float | None = None,
+    to: Population | None = None,
     examples: str | Examples | Streamed = "train",
     limit: int | None = None,
     statistics: str = "frozen",
@@ -228,40 +108,56 @@ def surface_on(
     began = time.perf_counter()
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} population", population, Population, "a Population such as run.final")
-    made: list[Tensor] = []
-    for number, one in enumerate(wanted):
-        if isinstance(one, str):
-            check_choice(f"{name} directions", one, NORMALIZATIONS)
-            made.append(random(population, normalization=one, seed=seed, number=number))
-        else:
-            made.append(one)
-    directions = checked(population, made)
-    coordinates = torch.cartesian_prod(*(torch.as_tensor(axis) for axis in axes)).reshape(-1, len(axes))
-    points = Points(
-        problem,
-        population,
-        _examples(name, problem, examples),
-        limit=limit,
-        statistics=statistics,
-        statistics_limit=statistics_limit,
-        plan=plan,
-        seed=seed,
-        points=len(coordinates),
-    )
-    values = points.at(directions, coordinates, f"loss on a {name}", watch)
+    if tolerance is not None:
+        check_type(f"{name} tolerance", tolerance, (int, float), "a share of the range such as 0.01")
+        if not 0 < tolerance < 1:
+            msg = f"{name} tolerance must be between 0 and 1, a share of the range; got {tolerance}."
+            raise UsageError(msg)
+    directions = checked(population, _drawn(name, population, wanted, seed))
+    chosen = _examples(name, problem, examples)
+    size = int(np.prod([len(axis) for axis in axes]))
+    rows = min(_ROWS, size) if tolerance is None else _FEW
+
+    def points_on(these: Examples | Streamed) -> Points:
+        return Points(
+            problem,
+            population,
+            these,
+            limit=limit,
+            statistics=statistics,
+            statistics_limit=statistics_limit,
+            plan=plan,
+            seed=seed,
+            rows=rows,
+            times=math.ceil((size if tolerance is None else _EXPECTED) / rows),
+            ends=to,
+        )
+
+    whole, label = points_on(chosen), f"loss on a {name}"
+    if tolerance is None:
+        values = whole.at(directions, torch.cartesian_prod(*map(torch.as_tensor, axes)).view(size, -1), label, watch)
+    else:
+        part = max(_SAMPLE, whole.whole // 8)
+        some = limit is None and 4 * part <= whole.whole
+        sample = points_on(chosen.select(sampled(whole.whole, part, seed))) if some else None
+        values = values_from_few(
+            whole, sample, directions, axes, tolerance=tolerance, seed=seed, label=label, watch=watch
+        )
     shape = (len(population), *(len(axis) for axis in axes))
     dims = ("member", "a", "b")[: 1 + len(axes)]
     missing = int(np.isnan(values.means["loss"]).sum())
-    sample = "all" if points.limit is None else f"{points.limit} of"
+    sample_words = "all" if whole.limit is None else f"{whole.limit} of"
     which = f" {examples}" if isinstance(examples, str) else ""
     notes = [
-        f"On {sample} {points.whole}{which} examples; normalization layers: {statistics}.",
+        f"On {sample_words} {whole.whole}{which} examples; normalization layers: {statistics}.",
+        *([] if tolerance is None else [_how(values, tolerance)]),
         *([f"{missing} of {values.means['loss'].size} points are not finite and left out."] if missing else []),
     ]
     reading = Reading(
         f"loss on a {name}",
-        {metric: found.reshape(shape) for metric, found in values.means.items()},
-        dict.fromkeys(values.means, dims),
+        {metric: found.reshape(shape) for metric, found in values.means.items()}
+        | {"evaluated": values.evaluated.reshape(shape[1:])},
+        dict.fromkeys(values.means, dims) | {"evaluated": dims[1:]},
         {"member": np.arange(len(population))} | dict(zip(dims[1:], axes, strict=True)),
         {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics},
         {metric: found.reshape(shape) for metric, found in values.errors.items()},
@@ -271,6 +167,27 @@ def surface_on(
         notes=tuple(notes),
     )
     return Surface(tuple(axes), tuple(directions), reading)
+
+
+def _drawn(name: str, population: Population, wanted: Sequence[str | Tensor], seed: int) -> list[Tensor]:
+    """Directions, random ones drawn where they are asked for by a name."""
+    made: list[Tensor] = []
+    for number, one in enumerate(wanted):
+        if isinstance(one, str):
+            check_choice(f"{name} directions", one, NORMALIZATIONS)
+            made.append(random(population, normalization=one, seed=seed, number=number))
+        else:
+            made.append(one)
+    return made
+
+
+def _how(values: Values, tolerance: float) -> str:
+    if np.isnan(values.worst):
+        return f"The loss is not smooth enough for a tolerance of {tolerance:g}: every point was evaluated."
+    return (
+        f"Evaluated at {values.evaluated.sum()} of {len(values.evaluated)} points, elsewhere interpolated by "
+        f"polynomials, which at {HELD_OUT} points held out missed the loss by at most {values.worst:.2%} of its range."
+    )
 
 
 def _examples(name: str, problem: Problem, examples: str | Examples | Streamed) -> Examples | Streamed:

@@ -87,6 +87,7 @@ def trajectory_plane(
     members: int | Sequence[int] = 0,
     anchor: str = "mean",
     resolution: int = 31,
+    tolerance: float | None = None,
     limit: int | None = None,
     plan: Plan | str = "auto",
     seed: int = 0,
@@ -105,7 +106,7 @@ def trajectory_plane(
         anchor: through which point the plane goes, and from where distances count: the "mean" of all snapshots, the
             first ("start") or the last ("end"), the mean of them over members.
         resolution: points along each axis.
-        limit, plan, seed, watch: see `plane`.
+        tolerance, limit, plan, seed, watch: see `plane`.
 
     Raises:
         UsageError: too few snapshots, no such member, or arguments that cannot be meant.
@@ -136,7 +137,16 @@ def trajectory_plane(
     grids = [np.linspace(*extent, resolution) for extent in extents]
     here = replace(run.final[chosen[0]], theta=center[None], mask=None)
     surface = surface_on(
-        "trajectory plane", problem, here, list(axes), grids, limit=limit, plan=plan, seed=seed, watch=watch
+        "trajectory plane",
+        problem,
+        here,
+        list(axes),
+        grids,
+        tolerance=tolerance,
+        limit=limit,
+        plan=plan,
+        seed=seed,
+        watch=watch,
     )
     gap = _gap(problem, snapshots, chosen, center, axes, points, steps, plan)
     null = None if len(chosen) > 1 else random_walk_shares(steps, anchor)

@@ -1,0 +1,150 @@
+"""The views one asks for: the loss on a line and on a plane."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thalweg.data import Examples, Streamed
+from thalweg.errors import UsageError, check_count, check_type
+from thalweg.landscape.directions import between
+from thalweg.landscape.surface import Surface, surface_on
+from thalweg.population import Plan, Population, Problem
+from thalweg.progress import Watcher, ignore
+
+
+def line(
+    problem: Problem,
+    population: Population,
+    *,
+    direction: str | Tensor | None = None,
+    to: Population | None = None,
+    span: float | tuple[float, float] | None = None,
+    resolution: int = 51,
+    examples: str | Examples | Streamed = "train",
+    limit: int | None = None,
+    statistics: str = "frozen",
+    statistics_limit: int = 1_024,
+    plan: Plan | str = "auto",
+    seed: int = 0,
+    watch: Watcher = ignore,
+) -> Surface:
+    """Loss and metrics along one direction from every member.
+
+    Args:
+        problem, population: what is evaluated, and where; they are only read.
+        direction: how a random one is normalized (see `directions.random`; None: "filter"), or a tensor (parameters,)
+            or of theta's shape, such as an eigenvector.
+        to: in place of a direction, where the line ends: the members of another population at coordinate 1.
+        span: from -span to span, or from the first to the second; None: 0 to 1 with `to`, else -1 to 1.
+        resolution: points.
+        examples, limit, statistics, statistics_limit, plan, seed, watch: see `plane`.
+
+    Raises:
+        UsageError: arguments that cannot be meant; ModelError: see `plane`.
+
+    Cost: resolution evaluations of every member.
+    """
+    if to is not None:
+        check_type("line to", to, Population, "a Population")
+        if direction is not None:
+            msg = "A line goes along a direction or to a population; leave one of them out."
+            raise UsageError(msg)
+        direction = between(population, to)
+    if span is None:
+        span = 1.0 if to is None else (0.0, 1.0)
+    return surface_on(
+        "line",
+        problem,
+        population,
+        ["filter" if direction is None else direction],
+        [grid("line", span, resolution)],
+        to=to,
+        examples=examples,
+        limit=limit,
+        statistics=statistics,
+        statistics_limit=statistics_limit,
+        plan=plan,
+        seed=seed,
+        watch=watch,
+    )
+
+
+def plane(
+    problem: Problem,
+    population: Population,
+    *,
+    directions: str | Sequence[Tensor] = "filter",
+    span: float | tuple[float, float] = 1.0,
+    resolution: int = 51,
+    tolerance: float | None = None,
+    examples: str | Examples | Streamed = "train",
+    limit: int | None = None,
+    statistics: str = "frozen",
+    statistics_limit: int = 1_024,
+    plan: Plan | str = "auto",
+    seed: int = 0,
+    watch: Watcher = ignore,
+) -> Surface:
+    """Loss and metrics on a square of the plane through every member (Li et al., 2018, arXiv:1712.09913).
+
+    Args:
+        problem, population: what is evaluated, and where; they are only read.
+        directions: how two random ones are normalized, "filter", "layer", "member" or "none", or two tensors,
+            (parameters,) or of theta's shape each.
+        span: from -span to span along both, or from the first to the second; coordinate 1 is one direction long.
+        resolution: points along each, odd to have the center among them.
+        tolerance: None evaluates every point. A share such as 0.01 evaluates as few as suffice for a loss within that
+            share of its range, verified at points held out, and interpolates the others (see `adaptive.fill`); the
+            notes say how many and how well, "evaluated" in the reading says which. On all examples, most points are
+            seen on an eighth of them, and how that differs from all is interpolated too.
+        examples: "train", "test" or examples of one's own.
+        limit: so many of them, the same at every point, chosen at random; None is all. The figures then are estimates
+            whose standard errors are given (see `Points`).
+        statistics: of normalization layers: "frozen" are the center's; "recompute" those of `statistics_limit`
+            training examples at every point; on a line to a population, "interpolate" goes to those it has.
+        plan: "auto" measures whether points are stacked; "stacked", "looped" or a `Plan` force.
+        seed: of directions and chosen examples.
+        watch: called with the progress.
+
+    Raises:
+        UsageError: arguments that cannot be meant.
+        ModelError: a model or loss that draws random numbers in evaluation mode.
+
+    Cost: resolution^2 evaluations of every member; with a tolerance of 0.01 mostly the work of 50 to 150. Memory: two
+    directions, and 64 points at once.
+    """
+    if not isinstance(directions, str) and len(directions) != 2:
+        msg = f"A plane needs two directions, or how to draw them; got {len(directions)}."
+        raise UsageError(msg)
+    chosen = [directions, directions] if isinstance(directions, str) else list(directions)
+    return surface_on(
+        "plane",
+        problem,
+        population,
+        chosen,
+        2 * [grid("plane", span, resolution)],
+        tolerance=tolerance,
+        examples=examples,
+        limit=limit,
+        statistics=statistics,
+        statistics_limit=statistics_limit,
+        plan=plan,
+        seed=seed,
+        watch=watch,
+    )
+
+
+def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArray[np.float64]:
+    """Points of one axis at equal distances; 0 is exactly 0 where it is among them."""
+    check_count(f"{name} resolution", resolution, 2)
+    low, high = span if isinstance(span, tuple) else (-span, span)
+    for end in (low, high):
+        check_type(f"{name} span", end, (int, float), "a number above 0, or two that ascend")
+    if not -np.inf < low < high < np.inf:
+        msg = f"{name} span must be a number above 0, or two that ascend; got {span!r}."
+        raise UsageError(msg)
+    points = np.linspace(low, high, resolution)
+    points[np.abs(points) < 1e-12 * (high - low)] = 0.0
+    return points

@@ -1,0 +1,166 @@
+"""Surfaces from few of their points: exact on polynomials, within the tolerance, honest where it cannot be kept."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import thalweg as tw
+from thalweg import landscape
+from thalweg.errors import UsageError
+from thalweg.landscape.adaptive import HELD_OUT, Filled, fill
+from thalweg.landscape.nodes import leja, polynomial
+
+AXIS = np.linspace(-1, 1, 51)
+Array = NDArray[np.float64]
+
+
+class Counted:
+    """Rows of values on the grid, given out by number and counted."""
+
+    def __init__(self, *rows: Array) -> None:
+        self.values, self.asked = np.stack([row.ravel() for row in rows]), 0
+
+    def __call__(self, numbers: NDArray[np.int64]) -> Array:
+        self.asked += len(numbers)
+        return self.values[:, numbers]
+
+
+def _filled(whole: Counted, sample: Counted | None = None, tolerance: float = 0.01, seed: int = 0) -> Filled:
+    stream = np.random.default_rng(seed)
+    return fill(whole, sample, [AXIS, AXIS], judged=slice(len(whole.values)), tolerance=tolerance, stream=stream)
+
+
+X, Y = np.meshgrid(AXIS, AXIS, indexing="ij")
+BASIN = np.log1p(6 * (X - 0.1) ** 2 + 2 * (Y + 0.2) ** 2 + 2 * X * Y)
+
+
+def test_every_beginning_of_lejas_order_interpolates_polynomials_exactly() -> None:
+    order = leja(AXIS)
+    assert sorted(order) == list(range(51))
+    assert set(AXIS[order[:3]]) == {-1, 0, 1}
+    for count in (3, 8, 15, 25):
+        nodes = AXIS[order[:count]]
+        matrix = polynomial(AXIS, nodes)
+        for power in range(count):
+            np.testing.assert_allclose(matrix @ nodes**power, AXIS**power, atol=1e-10)
+        assert np.array_equal(matrix[order[:count]], np.eye(count))  # at a node its own value, to the bit
+        assert np.abs(matrix).sum(1).max() < 15  # Lebesgue's constant: errors of values are not blown up
+
+
+def test_nodes_of_any_unit_and_place_do_as_well() -> None:
+    for scale, shift in ((1e-6, 0.0), (1e6, 3e6)):
+        axis = scale * AXIS + shift
+        nodes = axis[leja(axis)[:13]]
+        np.testing.assert_allclose(polynomial(axis, nodes) @ np.cos((nodes - shift) / scale), np.cos(AXIS), atol=1e-8)
+
+
+def test_a_polynomial_takes_the_fewest_nodes_and_is_exact() -> None:
+    whole = Counted(X**2 * Y - 3 * Y**2 + X)
+    found = _filled(whole)
+    assert whole.asked == 25 + HELD_OUT == found.evaluated.sum()
+    np.testing.assert_allclose(found.values, whole.values, atol=1e-12)
+    assert found.worst < 1e-12
+
+
+@pytest.mark.parametrize("tolerance", [0.03, 0.01, 0.001])
+def test_a_smooth_basin_is_within_the_tolerance_everywhere(tolerance: float) -> None:
+    whole = Counted(BASIN, 5 * BASIN[::-1])
+    found = _filled(whole, tolerance=tolerance)
+    off = np.abs(found.values - whole.values).max(1) / np.ptp(whole.values, axis=1)
+    assert (off <= tolerance).all()
+    assert whole.asked == found.evaluated.sum() < 0.25 * BASIN.size + HELD_OUT
+    assert np.array_equal(found.values[:, found.evaluated], whole.values[:, found.evaluated])
+    assert 0 < found.worst <= tolerance
+
+
+def test_a_cheaper_function_near_by_takes_most_of_the_work() -> None:
+    sample = Counted(BASIN + 0.05 * np.sin(X + Y))
+    whole = Counted(BASIN)
+    found = _filled(whole, sample)
+    alone = Counted(BASIN)
+    _filled(alone)
+    assert whole.asked < 0.6 * alone.asked
+    assert sample.asked > whole.asked
+    assert np.abs(found.values - whole.values).max() <= 0.01 * np.ptp(BASIN)
+
+
+def test_the_worst_held_out_point_covers_its_share_of_the_surface() -> None:
+    """At most 12 % of all points are farther off than the worst of 24, in 95 % of draws."""
+    rough = BASIN + 0.01 * np.sin(9 * X) * np.cos(8 * Y)
+    beyond = []
+    for seed in range(200):
+        found = _filled(Counted(rough), tolerance=0.05, seed=seed)
+        off = np.abs(found.values[0] - rough.ravel()) / np.ptp(rough)
+        beyond.append((off > found.worst).mean())
+    share = np.mean(np.array(beyond) > 1 - 0.05 ** (1 / HELD_OUT))
+    assert share <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
+
+
+@pytest.mark.parametrize("kind", ["noise", "cliff", "hole"])
+def test_what_is_not_smooth_is_evaluated_everywhere(kind: str) -> None:
+    values = {
+        "noise": np.random.default_rng(0).normal(size=X.shape),
+        "cliff": np.sign(X + 0.3 * Y),
+        "hole": np.where(X + Y > 1.2, np.nan, BASIN),
+    }[kind]
+    whole = Counted(values)
+    found = _filled(whole)
+    assert found.evaluated.all()
+    assert np.isnan(found.worst)
+    assert whole.asked == X.size
+    np.testing.assert_array_equal(found.values, whole.values)
+
+
+def _problem() -> tw.Problem:
+    return tw.Problem(lambda: tw.nets.mlp(64, 32, 32, 10), tw.data.digits())
+
+
+def test_a_plane_from_few_points_is_the_whole_plane_within_the_tolerance() -> None:
+    problem = _problem()
+    run = tw.train(problem, tw.Recipe(tw.optim.Momentum(0.1), 150, 128, evaluate=0), [0, 1])
+    whole = landscape.plane(problem, run.final, resolution=41)
+    few = landscape.plane(problem, run.final, resolution=41, tolerance=0.01)
+    span = np.ptp(whole["loss"], axis=(1, 2))
+    assert (np.abs(few["loss"] - whole["loss"]).max((1, 2)) <= 0.01 * span).all()
+    seen = few["evaluated"].astype(bool)
+    assert seen.shape == (41, 41)
+    np.testing.assert_allclose(few["loss"][:, seen], whole["loss"][:, seen], rtol=1e-5)
+    assert few["loss"][0, 20, 20] == whole["loss"][0, 20, 20]  # the center is a direct evaluation
+    errors = few.reading.standard_errors["loss"]
+    assert not errors[:, seen].any()
+    assert (errors[:, ~seen] > 0).all()
+    assert few.reading.cost.forwards < whole.reading.cost.forwards / 8
+    assert f"Evaluated at {seen.sum()} of 1681 points" in few.reading.notes[1]
+    few.figure(member=1)
+
+
+def test_a_sample_of_examples_keeps_its_own_errors() -> None:
+    problem = _problem()
+    center = problem.initialize(1)
+    whole = landscape.plane(problem, center, resolution=31, limit=300)
+    few = landscape.plane(problem, center, resolution=31, limit=300, tolerance=0.02)
+    mine, wanted = few.reading.standard_errors["loss"], whole.reading.standard_errors["loss"]
+    seen = few["evaluated"].astype(bool)
+    np.testing.assert_allclose(mine[:, seen], wanted[:, seen], rtol=1e-4)
+    assert np.median(mine[:, ~seen] / wanted[:, ~seen]) == pytest.approx(1, abs=0.2)
+
+
+def test_a_surface_that_is_not_smooth_says_so() -> None:
+    x = torch.arange(4.0)[:, None]
+    problem = tw.Problem(
+        lambda: torch.nn.Linear(1, 1),
+        (x, x),
+        lambda outputs, targets: torch.floor(outputs).square().mean() + 0 * targets.sum(),
+        metrics={},
+    )
+    few = landscape.plane(problem, problem.initialize(1), resolution=15, directions="none", tolerance=0.01)
+    assert few["evaluated"].all()
+    assert few.reading.notes[1] == "The loss is not smooth enough for a tolerance of 0.01: every point was evaluated."
+
+
+@pytest.mark.parametrize("tolerance", [0, 1.0, "much", float("nan")])
+def test_what_cannot_be_meant(tolerance: object) -> None:
+    problem = _problem()
+    with pytest.raises(UsageError, match="plane tolerance must be"):
+        landscape.plane(problem, problem.initialize(1), tolerance=tolerance)  # type: ignore[arg-type]
