@@ -6,6 +6,7 @@ from cases import CASE, CASES, Case, every
 from torch import Tensor
 
 import thalweg as tw
+from thalweg import curvature
 from thalweg.curvature import Operator, block
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, derivatives
@@ -91,6 +92,20 @@ def test_masks_and_blocks_leave_a_block_of_the_matrix() -> None:
     living = mask.double()
     for row in identity:
         torch.testing.assert_close(Operator(problem, masked)(row[None])[0], living * free((row * living)[None])[0])
+
+
+@pytest.mark.parametrize("name", ["attention", "fused attention", "mlp"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_readings_say_by_which_kernel_attention_was_computed(name: str, members: int) -> None:
+    problem = CASE[name].problem(dtype=torch.float64)
+    population = problem.initialize(members)
+    readings = [
+        curvature.top_eigenvalues(problem, population, 1, most=2).reading,
+        curvature.trace(problem, population, products=4),
+        curvature.spectrum(problem, population, steps=2, probes=1).reading,
+    ]
+    said = [any("fused kernels have no second derivative" in note for note in reading.notes) for reading in readings]
+    assert said == 3 * ["attention" in name]
 
 
 def test_what_cannot_be_meant() -> None:

@@ -116,6 +116,7 @@ def top_eigenvalues(
         notes=(
             f"Lanczos' method, {operator.products} products on {operator.count} examples, in evaluation mode.",
             "An eigenvalue lies within the residual of each value.",
+            *operator.notes,
         ),
     )
     return Eigenpairs(values, stacked, residuals, reading)

@@ -18,6 +18,7 @@ from thalweg.population.looped import activation_bytes
 
 MATRICES = ("hessian", "gauss_newton", "fisher")
 SPOKEN = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
+_ATTENTION = "Attention was computed by its formula, for the fused kernels have no second derivative."
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
 _PROBE = 256  # examples on which the memory of a member is measured
 
@@ -41,6 +42,7 @@ class Operator:
 
     Attributes:
         products: of all members with one vector each over all examples, so far.
+        notes: sentences that belong to every reading of it.
 
     Raises:
         UsageError: an unknown matrix, or a scale that does not fit.
@@ -57,6 +59,7 @@ class Operator:
     limit: int | None = None
     scale: Float[Tensor, "*members parameters"] | None = None
     products: int = field(init=False, default=0)
+    notes: tuple[str, ...] = field(init=False, default=())
 
     def __post_init__(self) -> None:
         check_type("Operator problem", self.problem, Problem, "a Problem")
@@ -118,6 +121,8 @@ class Operator:
             for first in range(0, self.shape[0], self._rows):
                 rows = slice(first, min(first + self._rows, self.shape[0]))
                 graph = Linearized(self.problem, self.population[rows], batch.rows(rows))
+                if graph.attention:
+                    self.notes = (_ATTENTION,)
                 yield rows, batch.size / self.count, getattr(graph, self.matrix)()
 
     def _scale(self) -> Tensor | None:

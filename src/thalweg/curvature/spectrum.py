@@ -141,7 +141,10 @@ def spectrum(
         sample_size=operator.count,
         cost=Cost(time.perf_counter() - began, hvps=operator.products * len(population)),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
-        notes=(f"{probes} probes of {steps} steps on {operator.count} examples, in evaluation mode.",),
+        notes=(
+            f"{probes} probes of {steps} steps on {operator.count} examples, in evaluation mode.",
+            *operator.notes,
+        ),
     )
     return Spectrum(nodes, weights, reading)
 

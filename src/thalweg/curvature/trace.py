@@ -80,7 +80,10 @@ def trace(
         sample_size=operator.count,
         cost=Cost(time.perf_counter() - began, hvps=operator.products * len(population)),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
-        notes=(f"By {method} with {operator.products} products on {operator.count} examples, in evaluation mode.",),
+        notes=(
+            f"By {method} with {operator.products} products on {operator.count} examples, in evaluation mode.",
+            *operator.notes,
+        ),
     )
 
 

@@ -206,15 +206,17 @@ def _gap(
     steps: NDArray[np.int64],
     plan: Plan | str,
 ) -> Reading:
-    """The loss at every snapshot and at its projection on the plane."""
-    losses, projected = [], []
-    for place, population in enumerate(snapshots.values()):
-        members = population[chosen]
-        inside = center + (points[:, place] - center) @ axes.mT @ axes
-        for found, theta in ((losses, points[:, place]), (projected, inside)):
-            there = replace(members, theta=theta, mask=None)
-            found.append(evaluate(problem, there, problem.data.train, plan=plan)["loss"].numpy())
-    own, flat = np.transpose(losses), np.transpose(projected)
+    """The loss at every snapshot and at its projection on the plane, all as one population."""
+    inside = center + (points - center) @ axes.mT @ axes
+    members = [population[chosen] for population in snapshots.values()]
+    there = replace(
+        members[0],
+        theta=torch.cat([where.transpose(0, 1).flatten(0, 1) for where in (points, inside)]),
+        buffers={name: torch.cat(2 * [one.buffers[name] for one in members]) for name in members[0].buffers},
+        mask=None,
+    )
+    losses = evaluate(problem, there, problem.data.train, plan=plan)["loss"].numpy()
+    own, flat = losses.reshape(2, len(steps), len(chosen)).transpose(0, 2, 1)
     dims = ("member", "step")
     return Reading(
         "loss of a run and of its projection on a plane",

@@ -16,7 +16,7 @@ from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import Stacked, plain_attention
+from thalweg.population.stacked import Attentive, Stacked, plain_attention
 
 Vectors = Float[Tensor, "members parameters"]
 Product = Callable[[Vectors], Vectors]
@@ -28,6 +28,9 @@ class Linearized:
     Args:
         problem, population, batch: what is evaluated; they are only read.
 
+    Attributes:
+        attention: whether the model computes attention, here by its formula.
+
     Memory: the activations of all members on the batch, about four times over once a product is taken.
     """
 
@@ -36,8 +39,9 @@ class Linearized:
         views = self.layout.views(population.theta)
         self.leaves = [view.detach().requires_grad_() for view in views.values()]
         self.targets = batch.targets_of(slice(None), len(population))
-        with torch.enable_grad():
+        with torch.enable_grad(), Attentive() as attentive:
             self.outputs = self._forward(population, batch)
+        self.attention = attentive.seen
 
     def hessian(self) -> Product:
         """v -> H v of every member's mean loss, backward over backward."""

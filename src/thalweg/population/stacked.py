@@ -31,6 +31,16 @@ def plain_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
+class Attentive(TorchFunctionMode):
+    """Notes in `seen` whether attention was computed, so that a reading can say by which kernel."""
+
+    seen = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen = self.seen or func in (F.scaled_dot_product_attention, F.multi_head_attention_forward)
+        return func(*args, **(kwargs or {}))
+
+
 class WeightFirst(TorchFunctionMode):
     """Linear layers as (W x^T)^T: their batched products then give and take what is contiguous.
 
