@@ -55,7 +55,7 @@ class Surface:
             UsageError: no such metric or member.
         """
         values = self._of(metric, member)
-        unit, note = self.reading.units.get(metric, ""), self.reading.notes[0]
+        unit, note = self.reading.units.get(metric, ""), " ".join(self.reading.notes)
         if len(self.coordinates) == 1:
             error = self.reading.standard_errors[metric][member]
             line = Line(self.coordinates[0], values, **band(values, error if error.any() else None))
@@ -77,7 +77,7 @@ class Surface:
         x, y = self.coordinates
         axes = Axis("first direction"), Axis("second direction"), Axis(metric, self.reading.units.get(metric, ""))
         mark = SurfaceMark(x, y, self._of(metric, member).T)
-        return Figure(f"{metric} on a plane", (mark,), *axes, caption=self.reading.notes[0])
+        return Figure(f"{metric} on a plane", (mark,), *axes, caption=" ".join(self.reading.notes))
 
     def _of(self, metric: str, member: int) -> NDArray[np.float64]:
         values = self.reading[metric]

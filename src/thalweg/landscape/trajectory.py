@@ -58,7 +58,8 @@ class TrajectoryPlane:
         worst = float(np.abs(self.gap["gap"]).max())
         caption = (
             f"Shares are of the squared distance from the anchor. The loss of the run itself differs from that of its "
-            f"projection, which is what the map shows, by up to {worst:.3g} {unit}."
+            f"projection, which is what the map shows, by up to {worst:.3g} {unit}. "
+            f"{' '.join(self.surface.reading.notes)}"
         )
         return Figure(
             f"{metric} where the run went", tuple(marks), axes[0], axes[1], Axis(metric, unit), caption=caption

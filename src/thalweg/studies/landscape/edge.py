@@ -1,6 +1,7 @@
 """LAN8: full-batch gradient descent ends where its rate is just stable."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -57,6 +58,7 @@ def decide(context: Context) -> Iterator[Finding]:
     problem = problem_of(context)
     relative: dict[str, Array] = {}
     at: Array = np.empty(0)
+    spectra: list[Figure] = []
     for name, (rule, limit) in RULES.items():
         recipe = Recipe(rule, steps, evaluate=0, snapshot=SNAPSHOTS)
         run = train(problem, recipe, seeds, watch=labelled(context, f"LAN8, {name}"))
@@ -66,6 +68,9 @@ def decide(context: Context) -> Iterator[Finding]:
             for population in run.snapshots.values()
         ]
         relative[name] = np.array(values) / limit
+        spectrum = curvature.spectrum(problem, run.final[0], steps=60, probes=2, seed=context.seed).figure()
+        mark = Mark(limit, "vertical", label="limit of stability")
+        spectra.append(replace(spectrum, title=f"where {name} ended", marks=(*spectrum.marks, mark)))
     late = at > 0.75 * steps
     ends = {name: interval.mean(values[late].mean(0)) for name, values in relative.items()}
     verdict = CLAIM.judge(
@@ -89,7 +94,12 @@ def decide(context: Context) -> Iterator[Finding]:
     )
     yield Finding(
         verdict,
-        figures=(figure,),
+        figures=(
+            figure,
+            Figure.row(
+                spectra, title="The Hessian's eigenvalues at the end of training", caption=spectra[0].caption or ""
+            ),
+        ),
         readings=(
             reading(
                 context,

@@ -28,17 +28,19 @@ CLAIM = Claim(
     "is not where the run was: its loss and that of its projection differ.",
 )
 STEPS, SNAPSHOTS = 300, 40
+SIZE, TOLERANCE = 51, 0.01  # of maps
 
 
 def decide(context: Context) -> Iterator[Finding]:
     """The finding on LAN1."""
     _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=20))
-    size = context.pick(quick=21, full=41)
     problem = Problem(lambda: mlp(64, 32, 32, 10, activation="tanh"), digits(), device=context.device)
     recipe = Recipe(Momentum(0.1), STEPS, 128, evaluate=0, snapshot=SNAPSHOTS)
     run = train(problem, recipe, seeds, watch=labelled(context, "LAN1, training"))
     planes = [
-        landscape.trajectory_plane(problem, run, members=member, resolution=2 if member else size)
+        landscape.trajectory_plane(
+            problem, run, members=member, resolution=2 if member else SIZE, tolerance=None if member else TOLERANCE
+        )
         for member in range(len(seeds))
     ]
     shares = np.array([plane.shares[:2] for plane in planes])
@@ -53,7 +55,12 @@ def decide(context: Context) -> Iterator[Finding]:
         },
     )
     random = landscape.plane(
-        problem, run.final[0], resolution=size, seed=context.seed, watch=labelled(context, "LAN1, random plane")
+        problem,
+        run.final[0],
+        resolution=SIZE,
+        tolerance=TOLERANCE,
+        seed=context.seed,
+        watch=labelled(context, "LAN1, random plane"),
     )
     line = landscape.line(problem, run.final[0], to=run.final[1], resolution=41)
     straight = Figure(
