@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
+from thalweg.population.loss import LOSSES
 from thalweg.randomness import generator
 
 DRAW = generator(0, "test loss")
@@ -62,3 +63,25 @@ def test_a_member_may_be_chosen_by_any_integer(which):
 def test_members_can_be_iterated():
     members = problem().initialize(3)
     assert torch.equal(torch.cat([member.theta for member in members]), members.theta)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 15, 16, 40])
+@pytest.mark.parametrize("lead", [(7,), (3, 7), (3, 5, 7), (1, 1)])
+@pytest.mark.parametrize("order", ["classes last", "examples last"])
+def test_cross_entropy_is_the_negative_logarithm_of_the_softmax(classes, lead, order):
+    """Value, gradient and curvature, however outputs lie in memory, with a mean over what follows (members, batch)."""
+    draw = generator(0, "cross entropy", classes)
+    shape = (*lead, classes) if order == "classes last" else (*lead[:-1], classes, lead[-1])
+    outputs = torch.randn(shape, generator=draw, dtype=torch.float64)
+    outputs = (outputs if order == "classes last" else outputs.mT).requires_grad_()
+    targets = torch.randint(classes, lead, generator=draw)
+    places = min(2, len(lead))
+    values = LOSSES["cross_entropy"].examples(outputs, targets, places)
+    each = -torch.log(torch.softmax(outputs, -1)).gather(-1, targets[..., None])[..., 0]
+    expected = each.flatten(places).mean(-1) if len(lead) > places else each
+    torch.testing.assert_close(values, expected, rtol=1e-12, atol=1e-12)
+    slope, wanted = (torch.autograd.grad(v.sum(), outputs, create_graph=True)[0] for v in (values, expected))
+    torch.testing.assert_close(slope, wanted, rtol=1e-10, atol=1e-12)
+    along = torch.randn(outputs.shape, generator=draw, dtype=torch.float64)
+    bent, wanted = (torch.autograd.grad((s * along).sum(), outputs)[0] for s in (slope, wanted))
+    torch.testing.assert_close(bent, wanted, rtol=1e-10, atol=1e-12)
