@@ -258,7 +258,7 @@ class Speechless(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         if torch._C._functorch.maybe_current_level() is not None:
             raise NotImplementedError
-        return super().forward(x)
+        return super().forward(x).sort(-1).values
 
 
 def test_a_failure_without_words_is_named_by_its_kind() -> None:

@@ -40,7 +40,7 @@ class Plan:
     """How the rows of a population are evaluated.
 
     Args:
-        mode: "stacked" (one vmapped call a chunk) or "looped" (one call a row).
+        mode: "stacked" (one call a chunk) or "looped" (one call a row).
         chunk: rows evaluated at once; 1 when looped, 0 for as many as the memory budget allows.
         reason: why this plan, for a person.
         seconds: measured seconds a step of each candidate, by its name; empty when nothing was timed.

@@ -1,4 +1,4 @@
-"""Rows evaluated together: one vmapped call of the model for all of them."""
+"""Rows evaluated together: one call of the model for all of them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from thalweg.errors import ModelError
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
-from thalweg.population.layout import NORMS
+from thalweg.population.broadcast import Broadcast, CannotBroadcast
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 
@@ -41,30 +41,12 @@ class Attentive(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-class WeightFirst(TorchFunctionMode):
-    """Linear layers as (W x^T)^T: their batched products then give and take what is contiguous.
-
-    With x W^T in its place the weights' gradients come out transposed, and products with few outputs run
-    at a quarter of the speed: measured, 15 to 18 % of a step of stacked MLPs. Outputs are strided, which
-    normalization layers pay more for than is won, so models with such layers are called as they are.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return (_weight_first if func is F.linear else func)(*args, **(kwargs or {}))
-
-
-def _weight_first(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if input.ndim != 2 or weight.ndim != 2:
-        return F.linear(input, weight, bias)
-    outputs = torch.mm(weight, input.mT).mT
-    return outputs if bias is None else outputs + bias
-
-
 class Stacked:
     """The model with tensors that carry the members in front, leaves being views of theta.
 
     theta and buffers are read in place, so an optimizer's updates are seen at the next call; running
-    statistics are updated in place, as the model does it.
+    statistics are updated in place, as the model does it. Members are broadcast where the model allows it, and vmapped
+    where it does not.
     """
 
     def __init__(self, problem: Problem, population: Population, *, training: bool) -> None:
@@ -73,8 +55,7 @@ class Stacked:
         self.theta = population.theta
         self.buffers = dict(population.buffers)
         self.bound = Bound(problem.template, population, training=training)
-        normalized = any(isinstance(module, NORMS) for module in self.bound.module.modules())
-        self.linear = contextlib.nullcontext if normalized else WeightFirst
+        self.broadcast: bool | None = None  # not known before the first call
 
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
         """Outputs (rows, batch, ...), without gradients."""
@@ -97,9 +78,20 @@ class Stacked:
 
     def _call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:
         buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
-        with plain_attention(), self.linear():
+        tensors, seen = list(leaves.values()), batch.rows(rows)
+        if self.broadcast is not False:
+            try:
+                outputs = Broadcast(self.bound, tensors, buffers, seen).outputs()
+            except (CannotBroadcast, RuntimeError):
+                if self.broadcast:
+                    raise
+                self.broadcast = False
+            else:
+                self.broadcast = True
+                return outputs
+        with plain_attention():
             mapped = torch.vmap(self._one, in_dims=(0, 0, None if batch.shared else 0))
-            return mapped(list(leaves.values()), buffers, batch.rows(rows).inputs)
+            return mapped(tensors, buffers, seen.inputs)
 
     def _one(self, leaves: list[Tensor], buffers: dict[str, Tensor], inputs: Any) -> Any:
         self.bound.bind(leaves, buffers)

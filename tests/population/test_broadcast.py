@@ -1,0 +1,129 @@
+"""Models called once for all members: the same numbers as one by one, or left to vmap."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg.population import Batch
+from thalweg.population.looped import Looped
+from thalweg.population.stacked import Stacked
+from thalweg.randomness import generator
+
+DRAW = generator(0, "test broadcast")
+ROWS = torch.randn(12, 6, generator=DRAW, dtype=torch.float64)
+IMAGES = torch.randn(12, 2, 3, 1, generator=DRAW, dtype=torch.float64)
+TARGETS = torch.randint(3, (12,), generator=DRAW)
+MEMBERS = 5
+
+
+class Of(nn.Module):
+    """Layers, and how they are called."""
+
+    def __init__(self, forward: Callable[["Of", Tensor], Tensor], **layers: nn.Module) -> None:
+        super().__init__()
+        self.how = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.how(self, x)
+
+
+def _of(forward: Callable[[Of, Tensor], Tensor], **layers: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    return lambda: Of(forward, **{name: make() for name, make in layers.items()})
+
+
+def _linear(inputs: int, outputs: int, **options: bool) -> Callable[[], nn.Module]:
+    return lambda: nn.Linear(inputs, outputs, **options)
+
+
+def _tied() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.GELU(), nn.Linear(6, 3))
+    model[2].weight = model[0].weight
+    return model
+
+
+def _frozen() -> nn.Module:
+    model = nn.Sequential(nn.Linear(6, 4), nn.SiLU(), nn.Linear(4, 3))
+    model[0].requires_grad_(requires_grad=False)
+    return model
+
+
+A, B = _linear(6, 6), _linear(6, 3)
+BROADCAST = {
+    "mlp": (lambda: tw.nets.mlp(6, 5, 4, 3), ROWS),
+    "activations": (
+        lambda: nn.Sequential(nn.Linear(6, 4), nn.Softplus(), nn.ELU(), nn.LeakyReLU(), nn.Mish(), nn.Linear(4, 3)),
+        ROWS,
+    ),
+    "tied": (_tied, ROWS),
+    "frozen": (_frozen, ROWS),
+    "without bias": (lambda: nn.Sequential(nn.Linear(6, 4, bias=False), nn.ReLU(), nn.Linear(4, 3, bias=False)), ROWS),
+    "residual": (_of(lambda m, x: m.b(x + torch.relu(m.a(x)) * 0.5), a=A, b=B), ROWS),
+    "flatten": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)), IMAGES),
+    "dropout": (lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(), nn.Linear(4, 3)), ROWS),
+    "constant": (_of(lambda m, x: m.b(m.a(x) - OFFSET), a=A, b=B), ROWS),
+}
+OFFSET = torch.linspace(0, 1, 6, dtype=torch.float64)
+LEFT = {
+    "softmax": (_of(lambda m, x: torch.softmax(m.b(x), 1), b=B), ROWS),
+    "over the batch": (_of(lambda m, x: m.b(m.a(x) - m.a(x).mean(0)), a=A, b=B), ROWS),
+    "a parameter beside layers": (_of(lambda m, x: m.b(m.a(x) * m.scale), a=A, b=B), ROWS),
+    "a weight computed": (_of(lambda m, x: nn.functional.linear(x, m.b.weight * 0.5, m.b.bias), b=B), ROWS),
+    "batch norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), ROWS),
+    "layer norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4), nn.Linear(4, 3)), ROWS),
+    "flatten late": (_of(lambda m, x: m.b(m.a(x).flatten(1)), a=A, b=B), ROWS),
+    "by its shape": (_of(lambda m, x: m.b(m.a(x)) / x.shape[0], a=A, b=B), ROWS),
+    "a branch": (_of(lambda m, x: m.b(x) if x.ndim == 2 else m.b(x) + 1, b=B), ROWS),
+    "convolution": (
+        lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(9, 3)),
+        IMAGES,
+    ),
+}
+
+
+def _batches(problem: tw.Problem) -> list[Batch]:
+    indices = torch.stack([torch.randperm(12, generator=generator(i, "order"))[:7] for i in range(MEMBERS)])
+    return [Batch.range(problem.data.train, 2, 9), Batch.of(problem.data.train, indices)]
+
+
+@pytest.mark.parametrize("name", [*BROADCAST, *LEFT])
+@pytest.mark.parametrize("shared", [True, False])
+def test_stacked_members_are_what_they_are_one_by_one(name: str, shared: bool) -> None:
+    model, inputs = (BROADCAST | LEFT)[name]
+    problem = tw.Problem(model, (inputs, TARGETS), dtype=torch.float64)
+    population = problem.initialize(MEMBERS).copy()
+    population.theta.add_(0.1)  # biases and scales too
+    batch = _batches(problem)[0 if shared else 1]
+    modes = (False,) if name == "dropout" else (False, True)
+    for training in modes:
+        stacked = Stacked(problem, population.copy(), training=training)
+        looped = Looped(problem, population.copy(), training=training)
+        rows = slice(1, 4)
+        torch.testing.assert_close(
+            stacked.outputs(rows, batch), looped.outputs(rows, batch), rtol=1e-12, atol=1e-12, check_stride=False
+        )
+        assert stacked.broadcast is (name in BROADCAST)
+        found, wanted = torch.zeros_like(population.theta), torch.zeros_like(population.theta)
+        losses = stacked.gradient(rows, batch, found), looped.gradient(rows, batch, wanted)
+        torch.testing.assert_close(*losses, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_a_member_that_is_not_finite_leaves_the_others_bits() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(6, 5, 3), (ROWS, TARGETS), dtype=torch.float64)
+    population = problem.initialize(MEMBERS).copy()
+    spoiled = population.copy()
+    spoiled.theta[2, ::3] = torch.nan
+    found = []
+    for members in (population, spoiled):
+        out = torch.zeros_like(members.theta)
+        Stacked(problem, members, training=True).gradient(slice(None), _batches(problem)[0], out)
+        found.append(out)
+    others = [0, 1, 3, 4]
+    assert torch.equal(found[0][others], found[1][others])
+    assert not found[1][2].isfinite().all()
