@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
-from thalweg.population.loss import LOSSES
+from thalweg.population.loss import LOSSES, METRICS
 from thalweg.randomness import generator
 
 DRAW = generator(0, "test loss")
@@ -85,3 +85,10 @@ def test_cross_entropy_is_the_negative_logarithm_of_the_softmax(classes, lead, o
     along = torch.randn(outputs.shape, generator=draw, dtype=torch.float64)
     bent, wanted = (torch.autograd.grad((s * along).sum(), outputs)[0] for s in (slope, wanted))
     torch.testing.assert_close(bent, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_accuracy_takes_the_first_of_equal_outputs():
+    outputs = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [3.0, 1.0, 3.0]])
+    for table in (outputs, outputs.T.contiguous().T):
+        found = METRICS["accuracy"].examples(table, torch.tensor([0, 2, 0]), 1)
+        assert found.tolist() == [1.0, 0.0, 1.0]
