@@ -1,6 +1,6 @@
 """The study `landscape`: what pictures of the loss show, what high dimension does, and how curved the path is."""
 
-from thalweg.studies.landscape import concentration, edge, filters, views
+from thalweg.studies.landscape import batches, concentration, edge, filters, flatness, views
 from thalweg.studies.study import Experiment, Study
 
 STUDY = Study(
@@ -11,5 +11,7 @@ STUDY = Study(
         Experiment((filters.CLAIM,), filters.decide),
         Experiment((views.CLAIM,), views.decide),
         Experiment((edge.CLAIM,), edge.decide),
+        Experiment((flatness.CLAIM,), flatness.decide),
+        Experiment((batches.CLAIM,), batches.decide),
     ),
 )
