@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from thalweg import curvature, sweep
-from thalweg.data import Data, Examples, digits
+from thalweg.data import Data, Examples
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
 from thalweg.population import Evaluator, Population, Problem
-from thalweg.randomness import generator
 from thalweg.results import Axis, Figure, Line
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
+from thalweg.studies.landscape.sets import few_and_others
 from thalweg.studies.record import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
@@ -81,13 +81,12 @@ class Setting:
 
 def problem_of(context: Context) -> Problem:
     """512 digits to train on, half of all others to tune on and the other half to test on, by squared error."""
-    data = digits()
-    assert isinstance(data.train, Examples)
-    assert isinstance(data.test, Examples)
-    inputs = torch.cat([torch.as_tensor(rows.inputs) for rows in (data.train, data.test)])
-    targets = torch.cat([torch.as_tensor(rows.targets) for rows in (data.train, data.test)])
-    order = torch.randperm(len(inputs), generator=generator(context.seed, "batches"))
-    sets = [Examples(inputs[rows], one_hot(targets[rows], 10).float()) for rows in order.tensor_split([EXAMPLES])]
+    data = few_and_others(EXAMPLES, context.seed, "batches")
+    sets = [
+        Examples(part.inputs, one_hot(torch.as_tensor(part.targets), 10).float())
+        for part in (data.train, data.test)
+        if isinstance(part, Examples)
+    ]
     return Problem(
         lambda: mlp(64, 32, 32, 10),
         Data(*sets, name=data.name),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from thalweg import curvature, sweep
-from thalweg.data import Data, Examples, digits
+from thalweg.data import Data, Examples
 from thalweg.nets import mlp
 from thalweg.optim import SGD
 from thalweg.population import Population, Problem, evaluate
@@ -22,6 +22,7 @@ from thalweg.results import Axis, Bars, Figure, Scatter
 from thalweg.studies import interval
 from thalweg.studies.claim import Claim, greater
 from thalweg.studies.landscape.filters import SCALES
+from thalweg.studies.landscape.sets import few_and_others
 from thalweg.studies.record import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.studies.study import Context, Finding
@@ -65,15 +66,10 @@ MEASURES: dict[str, Measure] = {
 
 def parts(context: Context) -> tuple[Data, Examples]:
     """A few digits, some labels flipped, to train on, and all other digits, with their own labels, to test on."""
-    data = digits()
-    assert isinstance(data.train, Examples)
+    data = few_and_others(EXAMPLES, context.seed, "flatness")
     assert isinstance(data.test, Examples)
-    inputs = torch.cat([torch.as_tensor(rows.inputs) for rows in (data.train, data.test)])
-    targets = torch.cat([torch.as_tensor(rows.targets) for rows in (data.train, data.test)])
-    order = torch.randperm(len(inputs), generator=generator(context.seed, "flatness"))
-    few, others = (Examples(inputs[rows], targets[rows]) for rows in (order[:EXAMPLES], order[EXAMPLES:]))
-    trained_on = Data(few, None, data.name, data.classes).with_label_noise(NOISE, seed=context.seed)
-    return trained_on, others.to(context.device)
+    trained_on = Data(data.train, None, data.name, data.classes).with_label_noise(NOISE, seed=context.seed)
+    return trained_on, data.test.to(context.device)
 
 
 def first_at_or_below(losses: Array, level: float) -> NDArray[np.int64]:
