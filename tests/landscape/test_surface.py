@@ -157,7 +157,38 @@ def test_points_that_are_not_finite_stay_so_and_are_counted() -> None:
     assert np.isnan(surface["loss"][0, 1:]).all()
     assert np.isfinite(surface["loss"][0, 0])
     assert np.isnan(surface.reading.standard_errors["loss"][0, 1:]).all()
-    assert "2 of 3 points are not finite" in surface.reading.notes[1]
+    assert any("2 of 3 points are not finite" in note for note in surface.reading.notes)
+
+
+def test_metrics_are_not_given_where_the_loss_is_not_finite() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(4, 5, 3), (X, Y))
+    line = landscape.line(problem, problem.initialize(1), span=(0.0, 1e30), resolution=3, direction="layer")
+    assert np.isnan(line["accuracy"][0, 1:]).all()
+    assert np.isnan(line.reading.standard_errors["accuracy"][0, 1:]).all()
+
+
+class Rooted(nn.Module):
+    """Not a number where its weight is below zero, before normalization."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.norm = nn.Parameter(torch.tensor([0.5, 2.0, 1.0, 1.5])), nn.BatchNorm1d(4)
+        self.out = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.norm(x * self.weight.sqrt()))
+
+
+def test_points_after_one_that_is_not_finite_are_evaluated_anew() -> None:
+    problem = tw.Problem(Rooted, (X, Y))
+    center = problem.initialize(1)
+    direction = torch.zeros(center.layout.parameters)
+    direction[:4] = 1.0
+    for statistics in ("frozen", "recompute"):
+        line = landscape.line(
+            problem, center, direction=direction, span=(-3.0, 1.0), resolution=401, statistics=statistics
+        )
+        assert np.array_equal(np.isfinite(line["loss"][0]), line.coordinates[0] >= -0.5)
 
 
 def test_members_go_their_own_ways() -> None:
@@ -236,7 +267,13 @@ def _noisy() -> nn.Module:
         ({"directions": "filters"}, "plane directions is one of filter, layer, member, none; got 'filters'"),
         ({"directions": [torch.zeros(43)]}, "A plane needs two directions"),
         ({"directions": [torch.zeros(43), torch.zeros(7)]}, r"direction 2 has shape \(7,\), but theta has \(2, 43\)"),
-        ({"directions": [torch.zeros(43), torch.full((43,), torch.nan)]}, "direction 2 is not finite"),
+        ({"directions": [torch.ones(43), torch.full((43,), torch.nan)]}, "direction 2 is not finite for member 0"),
+        ({"directions": [torch.ones(43), -2 * torch.ones(43)]}, "Direction 2 is zero or lies along those before it"),
+        ({"directions": [torch.zeros(43), torch.ones(43)]}, "Direction 1 is zero"),
+        ({"directions": None}, "plane directions must be how to draw them, or two tensors"),
+        ({"span": "1"}, "plane span must be a number above 0"),
+        ({"span": (0.0, 1.0, 2.0)}, "plane span must be a number above 0"),
+        ({"seed": 1.5}, "plane seed must be a whole number"),
         ({"examples": "valid"}, "plane examples is one of train, test; got 'valid'"),
         ({"examples": "test"}, "has no test examples"),
         ({"limit": 1}, "limit must be a whole number of at least 2; got 1"),
@@ -250,6 +287,102 @@ def test_what_cannot_be_meant(arguments: dict[str, Any], sentence: str) -> None:
     noisy = tw.Problem(_noisy, (X, Y))
     with pytest.raises(ModelError, match="draws random numbers in evaluation mode, so points cannot be compared"):
         landscape.plane(noisy, noisy.initialize(1))
+
+
+def test_spans_are_numbers_of_any_kind_or_two() -> None:
+    problem = CASE["mlp"].problem()
+    for span in (np.float32(0.5), [-0.5, 0.5], (np.float64(-0.5), 0.5)):
+        assert landscape.line(problem, problem.initialize(1), span=span, resolution=3).coordinates[0][0] == -0.5
+
+
+def test_a_line_to_a_population_ends_there_whatever_its_mask() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    ends = []
+    for seed in (0, 1):
+        mask = torch.rand(problem.layout.parameters, generator=generator(seed, "mask")) < 0.5
+        ends.append(problem.initialize([seed]).with_mask(mask))
+    line = landscape.line(problem, ends[0], to=ends[1], resolution=3)
+    assert line["loss"][0, 2] == pytest.approx(float(evaluate(problem, ends[1], problem.data.train)["loss"]), rel=1e-12)
+
+
+def test_populations_that_no_line_joins() -> None:
+    def half_frozen() -> nn.Module:
+        model = tw.nets.mlp(4, 6, 3)
+        model.output.weight.requires_grad_(requires_grad=False)
+        return model
+
+    problem = tw.Problem(half_frozen, (X, Y))
+    start, end = problem.initialize([0]), problem.initialize([1])
+    with pytest.raises(UsageError, match=r"frozen parameter 'output\.weight' differs at the two ends"):
+        landscape.line(problem, start, to=end)
+    other = tw.Problem(lambda: tw.nets.mlp(4, 3, 3), (X, Y))
+    with pytest.raises(UsageError, match="layouts differ"):
+        landscape.line(problem, start, to=other.initialize(1))
+    with pytest.raises(UsageError, match="as many members on both sides; got 1 and 2"):
+        directions.between(start, problem.initialize(2))
+    with pytest.raises(UsageError, match="between end must be a Population"):
+        directions.between(start, 3)  # type: ignore[arg-type]
+
+
+def test_directions_of_masked_members_are_as_long_as_their_weights() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    population = problem.initialize(2)
+    mask = torch.rand(population.theta.shape, generator=generator(0, "mask")) < 0.4
+    masked = population.with_mask(mask)
+    whole = directions.random(masked, normalization="member")
+    assert not whole[~mask].any()
+    torch.testing.assert_close(whole.norm(dim=1), masked.theta.norm(dim=1))
+    drawn, weights = (problem.layout.views(one) for one in (directions.random(masked), masked.theta))
+    for entry in problem.layout:
+        if len(entry.shape) > 1:
+            torch.testing.assert_close(drawn[entry.name].norm(dim=2), weights[entry.name].norm(dim=2))
+
+
+def test_single_numbers_and_wide_normalization_layers_are_vectors() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale, self.norm, self.out = nn.Parameter(torch.tensor(-3.0)), nn.LayerNorm((2, 2)), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.out(self.norm(x.view(-1, 2, 2)).flatten(1) * self.scale)
+
+    problem = tw.Problem(Parts, (X, Y), dtype=torch.float64)
+    population = problem.initialize([0, 1, 2])
+    population.theta[:, problem.layout["scale"].start] = torch.tensor([-3.0, 0.5, 0.0], dtype=torch.float64)
+    still = problem.layout.views(directions.random(population))
+    assert not still["norm.weight"].any()
+    scaled = problem.layout.views(directions.random(population, one_dimensional="tensor"))
+    assert scaled["scale"].abs().tolist() == pytest.approx([3.0, 0.5, 0.0])
+    torch.testing.assert_close(scaled["norm.weight"].flatten(1).norm(dim=1), torch.full((3,), 2.0, dtype=torch.float64))
+
+
+def test_recomputed_statistics_are_of_examples_drawn_from_all() -> None:
+    problem, population, _ = _scaled_twice()
+    train = problem.data.train
+    order = train.targets.argsort()  # by class, as data sets often come
+    by_class = tw.Problem(Scaled, (train.inputs[order], train.targets[order]), dtype=torch.float64)
+    seen = landscape.statistics.Recomputed(by_class, population.copy(), 20, "auto", 0).batch
+    assert set(seen.targets.tolist()) == {0, 1, 2}
+    assert len(seen.targets) == 20
+
+
+def test_estimates_that_lean_on_a_few_examples_say_so() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
+    run = tw.train(problem, tw.Recipe(tw.optim.Momentum(0.1), 400, 64, evaluate=0))
+    near = landscape.line(problem, run.final, span=0.1, resolution=5, limit=100)
+    assert any("fewer than 30 of the examples" in note for note in near.reading.notes)
+    fresh = landscape.line(problem, problem.initialize(1), span=0.5, resolution=5, limit=400)
+    assert not any("fewer than 30 of the examples" in note for note in fresh.reading.notes)
+
+
+def test_points_at_once_fit_the_memory() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits(), memory_budget=40_000)
+    points = landscape.plane(problem, problem.initialize(1), resolution=3)
+    whole = landscape.plane(
+        tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits()), problem.initialize(1), resolution=3
+    )
+    np.testing.assert_allclose(points["loss"], whole["loss"], rtol=1e-5)
 
 
 def test_filters_have_the_length_of_the_weights() -> None:

@@ -47,7 +47,8 @@ def test_the_plane_goes_through_the_anchor_and_the_gap_is_what_is_lost(
     trained: tuple[tw.Problem, tw.Run], anchor: str
 ) -> None:
     problem, run = trained
-    found = landscape.trajectory_plane(problem, run, members=1, anchor=anchor, resolution=5)
+    found = landscape.trajectory_plane(problem, run, members=1, anchor=anchor, resolution=5, statistics="frozen")
+    renewed = landscape.trajectory_plane(problem, run, members=1, anchor=anchor, resolution=5)
     points = torch.stack([population.theta[1] for population in run.snapshots.values()])
     assert found.steps.tolist() == list(run.snapshots)
     if anchor == "mean":
@@ -63,10 +64,13 @@ def test_the_plane_goes_through_the_anchor_and_the_gap_is_what_is_lost(
     inside = center + torch.tensor(found.paths[0]) @ axes
     assert ((points - inside) @ axes.mT).abs().max() < 1e-10
     for place, (step, population) in enumerate(run.snapshots.items()):
-        member = population[1]
-        for name, theta in (("loss", points[place]), ("projected loss", inside[place])):
-            wanted = tw.population.evaluate(problem, member.with_theta(theta[None]), problem.data.train)["loss"]
+        projected = run.final[1].with_theta(inside[place][None])  # with the statistics of the map
+        for name, there in (("loss", population[1]), ("projected loss", projected)):
+            wanted = tw.population.evaluate(problem, there, problem.data.train)["loss"]
             assert found.gap[name][0, place] == pytest.approx(float(wanted[0]), rel=1e-9), step
+        line = landscape.line(problem, projected, statistics="recompute", resolution=3)
+        assert renewed.gap["projected loss"][0, place] == pytest.approx(line["loss"][0, 1], rel=1e-9)
+    assert np.array_equal(renewed.gap["loss"], found.gap["loss"])
     np.testing.assert_allclose(found.gap["gap"], found.gap["loss"] - found.gap["projected loss"])
 
 

@@ -1,15 +1,16 @@
 """A surface from few of its points: nested nodes, polynomials between them, and points held out to verify them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from thalweg.landscape.nodes import leja, polynomial
-from thalweg.landscape.points import Points, Values
+from thalweg.landscape.points import Advance, Points, Values, advancing
 from thalweg.progress import Watcher
 from thalweg.randomness import generator
 
@@ -19,6 +20,7 @@ Function = Callable[[Numbers], Array]  # of points: (rows, points)
 
 HELD_OUT = 24  # with 95 % confidence at most 12 % of all points are farther off than the worst of so many
 _MOST = 0.25  # of the points as nodes; a surface that wants more is evaluated everywhere
+_FIRST = 5  # nodes along an axis, at least
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +31,15 @@ class Filled:
         values: (rows, points).
         evaluated: where it was evaluated, not interpolated: (points,).
         spread: root mean square of what interpolation was off at the points held out: (rows,).
-        worst: the most that a judged row was off there, by its range; NaN where nothing is interpolated.
+        worst: the most it was off there, by the row's range: (rows,); NaN where nothing is interpolated.
+        why: every point was evaluated; "" where not.
     """
 
     values: Array
     evaluated: NDArray[np.bool_]
     spread: Array
-    worst: float
+    worst: Array
+    why: str = ""
 
 
 def values_from_few(
@@ -49,38 +53,38 @@ def values_from_few(
     label: str,
     watch: Watcher,
 ) -> Values:
-    """Loss and metrics of whole on the grid by `fill`; the loss of every member is judged.
+    """Loss and metrics of whole on the grid by `fill`, member by member; the loss is judged.
 
-    Where a point is interpolated, its standard error holds the root mean square of what interpolation was off at the
-    points held out, beside the error of the sample.
+    A metric that is off by more than the tolerance at the points held out is given only where it was evaluated. Where a
+    point is interpolated, its standard error is the root mean square of what interpolation was off at the points held
+    out, beside the error of the sample at the nearest point evaluated.
     """
     grid = torch.cartesian_prod(*(torch.as_tensor(axis) for axis in axes)).reshape(-1, len(axes))
-    last: dict[str, Values] = {}
-
-    def rows(name: str, points: Points) -> Function:
-        def function(numbers: Numbers) -> Array:
-            last[name] = there = points.at(directions, grid[torch.as_tensor(numbers)], label, watch)
-            return np.concatenate([*there.means.values(), *there.errors.values()])
-
-        return function
-
-    cheap = None if sample is None else rows("sample", sample)
-    stream = np.random.default_rng(int(torch.randint(2**62, (), generator=generator(seed, "held out"))))
-    judged = slice(len(whole.centers))  # the loss comes first
-    found = fill(rows("whole", whole), cheap, axes, judged=judged, tolerance=tolerance, stream=stream)
-    values = last["whole"]
-    shape = (2, len(values.means), len(whole.centers))
-    means, sampling = found.values.reshape(*shape, -1)
-    spread = np.where(found.evaluated, 0, found.spread.reshape(shape)[0][..., None])
-    errors = np.hypot(np.maximum(sampling, 0), spread)
+    names, members = list(whole.exact), len(whole.centers)
+    shape = (len(names), members, len(grid))
+    means, errors, evaluated = np.empty(shape), np.empty(shape), np.empty(shape[1:], dtype=bool)
+    advance = advancing(label, members * len(grid), watch)
+    notes: list[str] = []
+    units = np.array([max(np.ptp(axis), np.finfo(float).tiny) for axis in axes])
+    places = grid.numpy() / units
+    for member in range(members):
+        exact = _Rows(whole, member, directions, grid, advance)
+        cheap = None if sample is None else _Rows(sample, member, directions, grid, advance)
+        stream = np.random.default_rng(int(torch.randint(2**62, (), generator=generator(seed, "held out"))))
+        found = fill(exact, cheap, axes, judged=slice(1), tolerance=tolerance, stream=stream)
+        means[:, member], evaluated[member] = found.values, found.evaluated
+        known = np.flatnonzero(found.evaluated & (places != 0).any(1))  # the center has no error to lend
+        nearest = np.where(found.evaluated, np.arange(len(grid)), known[KDTree(places[known]).query(places)[1]])
+        errors[:, member] = np.hypot(exact.errors[:, nearest], np.where(found.evaluated, 0, found.spread[:, None]))
+        rough = found.worst > tolerance
+        for table in (means, errors):
+            table[:, member][rough[:, None] & ~found.evaluated] = np.nan
+        notes.append(_how(found, tolerance, [name for name, gone in zip(names, rough, strict=True) if gone]))
     share = 0 if sample is None else sample.whole / whole.whole
-    return replace(
-        values,
-        means=dict(zip(values.means, means, strict=True)),
-        errors=dict(zip(values.means, errors, strict=True)),
-        evaluations=values.evaluations + round(share * (sample.evaluations if sample else 0)),
-        evaluated=found.evaluated,
-        worst=found.worst,
+    passes = whole.evaluations + round(share * (sample.evaluations if sample else 0))
+    said = notes[:1] if members == 1 else [f"Member {member}: {note}" for member, note in enumerate(notes)]
+    return Values(
+        dict(zip(names, means, strict=True)), dict(zip(names, errors, strict=True)), evaluated, passes, tuple(said)
     )
 
 
@@ -110,27 +114,52 @@ def fill(
         stream: draws the points held out.
     """
     exact = _Remembered(whole, axes)
+    if _FIRST ** len(axes) > _MOST * len(exact.known):
+        return exact.everywhere(f"a grid of {len(exact.known)} points is too small to leave any out")
     cheap = None if sample is None else _Remembered(sample, axes)
     parts = [_Interpolant(cheap or exact, axes)]
     if cheap is not None:
         parts.append(_Interpolant(lambda numbers: exact(numbers) - cheap(numbers), axes))
     while True:
-        scale = np.ptp(exact.values[judged][:, exact.known], axis=1)
-        off = [_largest(part.off[judged], scale) for part in parts]
+        known = exact.values[:, exact.known]
+        if not np.isfinite(known).all():
+            return exact.everywhere("some are not finite")
+        scale = np.ptp(known, axis=1)
+        off = [_by_scale(part.off, scale)[judged].max() for part in parts]
         if sum(off) <= tolerance / 2:
             values = np.sum([part() for part in parts], axis=0)
             unknown = np.flatnonzero(~exact.known)
             held = stream.choice(unknown, min(HELD_OUT, len(unknown)), replace=False)
             residual = exact(held) - values[:, held]
-            worst = _largest(np.abs(residual[judged]).max(1, initial=0), scale)
-            if worst <= tolerance / 2:  # the worst of a few is not the worst of all
+            worst = _by_scale(np.abs(residual).max(1, initial=0), scale)
+            if worst[judged].max() <= tolerance / 2:  # the worst of a few is not the worst of all
                 values[:, exact.known] = exact.values[:, exact.known]
                 return Filled(values, exact.known, (residual**2).mean(1) ** 0.5, worst)
         part = parts[int(np.argmax(off))]
-        if not (part.may_grow and np.isfinite(exact.values[:, exact.known]).all()):
-            values = exact(np.arange(len(exact.known)))
-            return Filled(values, exact.known, np.zeros(len(values)), np.nan)
+        if not part.may_grow:
+            return exact.everywhere(f"the loss is not smooth enough for a tolerance of {tolerance:g}")
         part.grow()
+
+
+class _Rows:
+    """The metrics of one member at points of the grid, by their numbers: (metrics, points).
+
+    Attributes:
+        errors: their standard errors, as far as they are known: (metrics, points).
+    """
+
+    def __init__(
+        self, points: Points, member: int, directions: Sequence[Tensor], grid: Tensor, advance: Advance
+    ) -> None:
+        self.points, self.member, self.directions, self.grid = points, member, directions, grid
+        self.advance = advance
+        self.errors = np.full((len(points.exact), len(grid)), np.nan)
+
+    def __call__(self, numbers: Numbers) -> Array:
+        chosen = self.grid[torch.as_tensor(numbers)]
+        means, errors = self.points.at(self.member, self.directions, chosen, self.advance)
+        self.errors[:, numbers] = np.stack([*errors.values()])
+        return np.stack([*means.values()])
 
 
 class _Remembered:
@@ -151,6 +180,11 @@ class _Remembered:
             self.known[new] = True
         return self.values[:, numbers]
 
+    def everywhere(self, why: str) -> Filled:
+        """All points evaluated, and why."""
+        values = self(np.arange(len(self.known)))
+        return Filled(values, self.known, np.zeros(len(values)), np.full(len(values), np.nan), why)
+
 
 class _Interpolant:
     """A function through the first of Leja's nodes along every axis.
@@ -163,7 +197,7 @@ class _Interpolant:
         self.function, self.axes = function, axes
         self.orders = [leja(axis) for axis in axes]
         self.shape = tuple(len(axis) for axis in axes)
-        self.count = 3
+        self.count = _FIRST - 2
         self.values = function(self._numbers())
         self.off = np.full(len(self.values), np.inf)
 
@@ -191,6 +225,18 @@ class _Interpolant:
         return np.ravel_multi_index(tuple(chosen), self.shape).reshape(-1)
 
 
-def _largest(off: Array, scale: Array) -> float:
-    """The largest entry by its scale."""
-    return float((off / np.where(scale > 0, scale, 1)).max())
+def _how(found: Filled, tolerance: float, rough: Sequence[str]) -> str:
+    if found.why:
+        return f"Every point was evaluated: {found.why}."
+    count = int(found.evaluated.sum())
+    said = (
+        f"Evaluated at {count} of {len(found.evaluated)} points, elsewhere interpolated by polynomials, "
+        f"which missed the loss by at most {found.worst[0]:.2%} of its range at {HELD_OUT} points held out."
+    )
+    gone = " and ".join(rough)
+    return said + (f" They miss {gone} by more than {tolerance:.2%}: given only where evaluated." if gone else "")
+
+
+def _by_scale(off: Array, scale: Array) -> Array:
+    """By the range of a row, where it has one."""
+    return off / np.where(scale > 0, scale, 1)

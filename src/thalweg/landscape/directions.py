@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.population import Population
-from thalweg.population.layout import Entry
+from thalweg.population.layout import Entry, same_layout
 from thalweg.randomness import generator
 
 Vectors = Float[Tensor, "members parameters"]
@@ -48,16 +48,19 @@ def random(
     theta = population.theta
     draw = torch.randn(theta.shape[1], generator=generator(seed, "direction", number), dtype=torch.float64).to(theta)
     direction = draw.expand_as(theta).clone()
+    if population.mask is not None:
+        direction *= population.mask  # before it is scaled: what lives is to be as long as the weights
     if normalization == "member":
         _as_long(direction, theta, (1,))
     elif normalization != "none":
         for entry in population.layout:
             rows, weights = _shaped(direction, entry), _shaped(theta, entry)
-            if len(entry.shape) < 2 and one_dimensional != "tensor":
+            vector = len(entry.shape) < 2 or entry.kind in ("bias", "norm")
+            if vector and one_dimensional != "tensor":
                 rows.copy_(torch.zeros_like(rows) if one_dimensional == "zero" else weights)
             else:
                 axes = tuple(range(1, rows.ndim))
-                within = normalization == "filter" and len(entry.shape) > 1
+                within = normalization == "filter" and not vector
                 kept = 1 + entry.filter_dim if within else None
                 _as_long(rows, weights, tuple(axis for axis in axes if axis != kept))
     return direction if population.mask is None else direction * population.mask
@@ -67,11 +70,18 @@ def between(start: Population, end: Population) -> Vectors:
     """From every member of one population to that of another, so that coordinate 1 is there: end - start.
 
     Raises:
-        UsageError: populations of different shapes.
+        UsageError: populations of different layouts or sizes, or whose frozen parameters differ.
     """
-    if start.theta.shape != end.theta.shape:
-        msg = f"between needs populations of one shape; got {tuple(start.theta.shape)} and {tuple(end.theta.shape)}."
+    for what, population in (("start", start), ("end", end)):
+        check_type(f"between {what}", population, Population, "a Population")
+    same_layout(start.layout, end.layout)
+    if len(start) != len(end):
+        msg = f"between needs as many members on both sides; got {len(start)} and {len(end)}."
         raise UsageError(msg)
+    for name, buffer in start.buffers.items():
+        if name not in start.running and not torch.equal(buffer, end.buffers[name]):
+            msg = f"The frozen parameter {name!r} differs at the two ends, so no line of trained ones joins them."
+            raise UsageError(msg)
     return end.theta - start.theta
 
 
@@ -97,11 +107,13 @@ def orthogonal(directions: Sequence[Vectors]) -> list[Vectors]:
     return done
 
 
-def checked(population: Population, directions: Sequence[Tensor]) -> list[Vectors]:
+def checked(
+    population: Population, directions: Sequence[Tensor], living: Bool[Tensor, " members"] | None = None
+) -> list[Vectors]:
     """Directions (parameters,) or (members, parameters) as matrices of theta's shape, on its device, within its mask.
 
     Raises:
-        UsageError: one of another shape, or not finite.
+        UsageError: one of another shape, or not finite for a member that lives (None: all do).
     """
     found = []
     for place, direction in enumerate(directions):
@@ -117,10 +129,11 @@ def checked(population: Population, directions: Sequence[Tensor]) -> list[Vector
                 "it belongs to another layout."
             )
             raise UsageError(msg)
-        if not direction.isfinite().all():
-            msg = f"{what} is not finite."
-            raise UsageError(msg)
         matrix = direction.to(population.theta).expand_as(population.theta)
+        wrong = ~matrix.isfinite().all(1) if living is None else ~matrix.isfinite().all(1) & living
+        if wrong.any():
+            msg = f"{what} is not finite for member {int(wrong.nonzero()[0])}."
+            raise UsageError(msg)
         found.append(matrix if population.mask is None else matrix * population.mask)
     return found
 
@@ -131,6 +144,8 @@ def _shaped(matrix: Tensor, entry: Entry) -> Tensor:
 
 def _as_long(rows: Tensor, weights: Tensor, axes: tuple[int, ...]) -> None:
     """Scale rows in place to the length that weights have, over these axes."""
-    length = torch.linalg.vector_norm(rows, dim=axes, keepdim=True)
-    wanted = torch.linalg.vector_norm(weights, dim=axes, keepdim=True)
+    if axes:
+        length, wanted = (torch.linalg.vector_norm(tensor, dim=axes, keepdim=True) for tensor in (rows, weights))
+    else:  # a single number a member, where torch would take all of them together
+        length, wanted = rows.abs(), weights.abs()
     rows.mul_(wanted / length.masked_fill(length == 0, 1))

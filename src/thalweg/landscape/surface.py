@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_choice, check_type
-from thalweg.landscape.adaptive import HELD_OUT, values_from_few
-from thalweg.landscape.directions import NORMALIZATIONS, checked, random
-from thalweg.landscape.points import Points, Values, sampled
+from thalweg.landscape.adaptive import values_from_few
+from thalweg.landscape.directions import NORMALIZATIONS, checked, orthogonal, random
+from thalweg.landscape.points import Points, everywhere
+from thalweg.landscape.sample import sampled
+from thalweg.landscape.statistics import tracked
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Axis, Contour, Cost, Figure, HeatMap, Line, Provenance, Reading
@@ -23,6 +26,10 @@ from thalweg.results import Surface as SurfaceMark
 from thalweg.results.overview import band
 
 EXAMPLES = ("train", "test")
+_LEANING = (
+    "At some points the change from the center is that of fewer than 30 of the examples, so that its error may be too "
+    "small; a larger limit helps."
+)
 _ROWS = 64  # points in memory at once,
 _FEW = 8  # or where a few are chosen: nodes come by multiples of 8
 _EXPECTED = 64  # points that are evaluated then, roughly
@@ -108,20 +115,28 @@ def surface_on(
     began = time.perf_counter()
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} population", population, Population, "a Population such as run.final")
+    check_type(f"{name} seed", seed, int, "a whole number")
     if tolerance is not None:
         check_type(f"{name} tolerance", tolerance, (int, float), "a share of the range such as 0.01")
         if not 0 < tolerance < 1:
             msg = f"{name} tolerance must be between 0 and 1, a share of the range; got {tolerance}."
             raise UsageError(msg)
-    directions = checked(population, _drawn(name, population, wanted, seed))
+    living = population.theta.isfinite().all(1)
+    directions = checked(population, _drawn(name, population, wanted, seed), living)
+    if not living.any():
+        msg = f"No member of the population is finite, so there is nothing to see on a {name}."
+        raise UsageError(msg)
+    if len(directions) > 1:
+        orthogonal([direction[living] for direction in directions])  # raises where they do not span a plane
     chosen = _examples(name, problem, examples)
     size = int(np.prod([len(axis) for axis in axes]))
-    rows = min(_ROWS, size) if tolerance is None else _FEW
+    most = max(1, problem.memory_budget // (population.theta[0].numel() * population.theta.element_size()))
+    rows = min(_ROWS if tolerance is None else _FEW, size, most)
 
     def points_on(these: Examples | Streamed) -> Points:
         return Points(
             problem,
-            population,
+            population[living.nonzero().flatten()],
             these,
             limit=limit,
             statistics=statistics,
@@ -130,41 +145,46 @@ def surface_on(
             seed=seed,
             rows=rows,
             times=math.ceil((size if tolerance is None else _EXPECTED) / rows),
-            ends=to,
+            ends=None if to is None else to[living.nonzero().flatten()],
         )
 
     whole, label = points_on(chosen), f"loss on a {name}"
+    along = [direction[living] for direction in directions]
     if tolerance is None:
-        values = whole.at(directions, torch.cartesian_prod(*map(torch.as_tensor, axes)).view(size, -1), label, watch)
+        grid = torch.cartesian_prod(*map(torch.as_tensor, axes)).view(size, -1)
+        values = everywhere(whole, along, grid, label, watch)
     else:
         part = max(_SAMPLE, whole.whole // 8)
         some = limit is None and 4 * part <= whole.whole
         sample = points_on(chosen.select(sampled(whole.whole, part, seed))) if some else None
-        values = values_from_few(
-            whole, sample, directions, axes, tolerance=tolerance, seed=seed, label=label, watch=watch
-        )
-    shape = (len(population), *(len(axis) for axis in axes))
+        values = values_from_few(whole, sample, along, axes, tolerance=tolerance, seed=seed, label=label, watch=watch)
+
+    def placed(found: NDArray[Any]) -> NDArray[Any]:
+        """Of every member, on the grid; NaN of those that are not finite."""
+        table = np.full((len(population), size), np.nan)
+        table[living.cpu().numpy()] = found
+        return table.reshape(len(population), *(len(axis) for axis in axes))
+
     dims = ("member", "a", "b")[: 1 + len(axes)]
-    missing = int(np.isnan(values.means["loss"]).sum())
-    sample_words = "all" if whole.limit is None else f"{whole.limit} of"
-    which = f" {examples}" if isinstance(examples, str) else ""
-    notes = [
-        f"On {sample_words} {whole.whole}{which} examples; normalization layers: {statistics}.",
-        *([] if tolerance is None else [_how(values, tolerance)]),
-        *([f"{missing} of {values.means['loss'].size} points are not finite and left out."] if missing else []),
-    ]
     reading = Reading(
         f"loss on a {name}",
-        {metric: found.reshape(shape) for metric, found in values.means.items()}
-        | {"evaluated": values.evaluated.reshape(shape[1:])},
-        dict.fromkeys(values.means, dims) | {"evaluated": dims[1:]},
+        {metric: placed(found) for metric, found in values.means.items()}
+        | {"evaluated": placed(values.evaluated) == 1},
+        dict.fromkeys((*values.means, "evaluated"), dims),
         {"member": np.arange(len(population))} | dict(zip(dims[1:], axes, strict=True)),
         {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics},
-        {metric: found.reshape(shape) for metric, found in values.errors.items()},
-        sample_size=values.examples,
+        {metric: placed(found) for metric, found in values.errors.items()},
+        sample_size=whole.limit or whole.whole,
         cost=Cost(time.perf_counter() - began, forwards=values.evaluations),
-        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(values.plan)),
-        notes=tuple(notes),
+        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(whole.plan)),
+        notes=(
+            _on_what(problem, whole, examples, statistics),
+            *_along(wanted, to),
+            *values.notes,
+            *_gone(placed(values.means["loss"])[living.cpu().numpy()], placed(values.evaluated)[living.cpu().numpy()]),
+            *_members_gone(living),
+            *([_LEANING] if whole.leaning else []),
+        ),
     )
     return Surface(tuple(axes), tuple(directions), reading)
 
@@ -181,13 +201,28 @@ def _drawn(name: str, population: Population, wanted: Sequence[str | Tensor], se
     return made
 
 
-def _how(values: Values, tolerance: float) -> str:
-    if np.isnan(values.worst):
-        return f"The loss is not smooth enough for a tolerance of {tolerance:g}: every point was evaluated."
-    return (
-        f"Evaluated at {values.evaluated.sum()} of {len(values.evaluated)} points, elsewhere interpolated by "
-        f"polynomials, which at {HELD_OUT} points held out missed the loss by at most {values.worst:.2%} of its range."
-    )
+def _on_what(problem: Problem, points: Points, examples: str | Examples | Streamed, statistics: str) -> str:
+    count = f"all {points.whole}" if points.limit is None else f"{points.limit} of {points.whole}"
+    which = f" {examples}" if isinstance(examples, str) else ""
+    policy = f"; running statistics of normalization layers: {statistics}" if tracked(problem) else ""
+    return f"On {count}{which} examples{policy}."
+
+
+def _along(wanted: Sequence[str | Tensor], to: Population | None) -> tuple[str, ...]:
+    drawn = [one for one in wanted if isinstance(one, str)]
+    if to is not None or not drawn:
+        return ()
+    return ("Random directions" + ("." if drawn[0] == "none" else f" in units of each {drawn[0]}'s weights."),)
+
+
+def _gone(losses: NDArray[np.float64], evaluated: NDArray[np.float64]) -> tuple[str, ...]:
+    missing = int((np.isnan(losses) & (evaluated == 1)).sum())
+    return (f"{missing} of {losses.size} points are not finite and left out.",) if missing else ()
+
+
+def _members_gone(living: Tensor) -> tuple[str, ...]:
+    gone = (~living).nonzero().flatten().tolist()
+    return (f"Not finite, so not seen: member {', '.join(map(str, gone))}.",) if gone else ()
 
 
 def _examples(name: str, problem: Problem, examples: str | Examples | Streamed) -> Examples | Streamed:

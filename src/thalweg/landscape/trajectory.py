@@ -1,5 +1,6 @@
 """The plane in which a training run moved most, and what is lost by looking at it there."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.landscape.statistics import Recomputed, tracked
 from thalweg.landscape.surface import Surface, surface_on
-from thalweg.population import Plan, Population, Problem, evaluate
+from thalweg.population import Plan, Problem, evaluate
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Axis, Contour, Figure, HeatMap, Line, Reading
+from thalweg.results import Axis, Contour, Cost, Figure, HeatMap, Line, Provenance, Reading
 from thalweg.results import Trajectory as Path
 from thalweg.training import Run
 
@@ -56,9 +58,10 @@ class TrajectoryPlane:
         axes = [Axis(f"component {number + 1} ({self.shares[number]:.0%}{self._null(number)})") for number in range(2)]
         unit = self.surface.reading.units.get(metric, "")
         worst = float(np.abs(self.gap["gap"]).max())
+        of_gap = self.gap.units["gap"]
         caption = (
             f"Shares are of the squared distance from the anchor. The loss of the run itself differs from that of its "
-            f"projection, which is what the map shows, by up to {worst:.3g} {unit}. "
+            f"projection, which is what the map shows, by up to {worst:.3g} {of_gap}. "
             f"{' '.join(self.surface.reading.notes)}"
         )
         return Figure(
@@ -90,6 +93,8 @@ def trajectory_plane(
     resolution: int = 31,
     tolerance: float | None = None,
     limit: int | None = None,
+    statistics: str = "recompute",
+    statistics_limit: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
     watch: Watcher = ignore,
@@ -107,7 +112,9 @@ def trajectory_plane(
         anchor: through which point the plane goes, and from where distances count: the "mean" of all snapshots, the
             first ("start") or the last ("end"), the mean of them over members.
         resolution: points along each axis.
-        tolerance, limit, plan, seed, watch: see `plane`.
+        statistics: of normalization layers, on the map and of the projections: "recompute", or "frozen" as they were at
+            the end (of the first member chosen); the run itself has its own.
+        tolerance, limit, statistics_limit, plan, seed, watch: see `plane`.
 
     Raises:
         UsageError: too few snapshots, no such member, or arguments that cannot be meant.
@@ -118,7 +125,11 @@ def trajectory_plane(
     check_type("trajectory_plane run", run, Run, "a Run such as train returns")
     check_choice("trajectory_plane anchor", anchor, ANCHORS)
     check_count("trajectory_plane resolution", resolution, 2)
-    chosen = [members] if isinstance(members, int) else list(members)
+    check_type("trajectory_plane members", members, (int, np.integer, Sequence), "a number, or a list of them")
+    chosen = [int(members)] if isinstance(members, int | np.integer) else [int(member) for member in members]
+    if not chosen:
+        msg = "trajectory_plane needs at least one member; got an empty list."
+        raise UsageError(msg)
     snapshots = run.snapshots
     if len(snapshots) < 3:
         msg = f"trajectory_plane needs at least 3 snapshots, the run has {len(snapshots)}; write Recipe(snapshot=20)."
@@ -145,11 +156,37 @@ def trajectory_plane(
         grids,
         tolerance=tolerance,
         limit=limit,
+        statistics=statistics,
+        statistics_limit=statistics_limit,
         plan=plan,
         seed=seed,
         watch=watch,
     )
-    gap = _gap(problem, snapshots, chosen, center, axes, points, steps, plan)
+    began = time.perf_counter()
+    inside = center + (points - center) @ axes.mT @ axes
+    projected = here.with_theta(inside.flatten(0, 1)).copy()
+    if statistics == "recompute" and tracked(problem):
+        Recomputed(problem, projected, statistics_limit, plan, seed).renew()
+    seen = [population[chosen] for population in snapshots.values()]
+    own = replace(
+        seen[0],
+        theta=torch.cat([one.theta for one in seen]),
+        buffers={name: torch.cat([one.buffers[name] for one in seen]) for name in seen[0].buffers},
+        mask=None,
+    )
+    losses = [evaluate(problem, there, problem.data.train, plan=plan)["loss"].numpy() for there in (own, projected)]
+    own_loss, flat = losses[0].reshape(len(steps), -1).T, losses[1].reshape(len(chosen), -1)
+    arrays = {"loss": own_loss, "projected loss": flat, "gap": own_loss - flat}
+    gap = Reading(
+        "loss of a run and of its projection on a plane",
+        arrays,
+        dict.fromkeys(arrays, ("member", "step")),
+        {"member": np.array(chosen), "step": steps},
+        dict.fromkeys(arrays, problem.loss.unit),
+        sample_size=len(problem.data.train),
+        cost=Cost(time.perf_counter() - began, forwards=2 * flat.size),
+        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
+    )
     null = None if len(chosen) > 1 else random_walk_shares(steps, anchor)
     return TrajectoryPlane(surface, steps, paths, shares, null, gap)
 
@@ -165,7 +202,8 @@ def principal_components(
     exact = rows.double()
     values, vectors = np.linalg.eigh((exact @ exact.mT).cpu().numpy())
     values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
-    if values[1] <= 1e-12 * values[0] or values[0] <= 0:
+    rounding = len(rows) * (torch.finfo(rows.dtype).eps * float(rows.abs().max())) ** 2 * rows.shape[1]
+    if values[1] <= max(1e-12 * values[0], rounding) or values[0] <= 0:
         msg = "The run moved along a line, or not at all, so two axes do not span a plane; use landscape.line."
         raise UsageError(msg)
     weights = torch.as_tensor(vectors[:, :2].T.copy()).to(rows)
@@ -195,35 +233,3 @@ def random_walk_shares(steps: NDArray[np.int64], anchor: str = "mean") -> NDArra
 def _extent(along: NDArray[np.float64]) -> tuple[float, float]:
     margin = _MARGIN * max(float(np.ptp(along)), 1e-12)
     return float(along.min()) - margin, float(along.max()) + margin
-
-
-def _gap(
-    problem: Problem,
-    snapshots: dict[int, Population],
-    chosen: list[int],
-    center: Tensor,
-    axes: Tensor,
-    points: Tensor,
-    steps: NDArray[np.int64],
-    plan: Plan | str,
-) -> Reading:
-    """The loss at every snapshot and at its projection on the plane, all as one population."""
-    inside = center + (points - center) @ axes.mT @ axes
-    members = [population[chosen] for population in snapshots.values()]
-    there = replace(
-        members[0],
-        theta=torch.cat([where.transpose(0, 1).flatten(0, 1) for where in (points, inside)]),
-        buffers={name: torch.cat(2 * [one.buffers[name] for one in members]) for name in members[0].buffers},
-        mask=None,
-    )
-    losses = evaluate(problem, there, problem.data.train, plan=plan)["loss"].numpy()
-    own, flat = losses.reshape(2, len(steps), len(chosen)).transpose(0, 2, 1)
-    dims = ("member", "step")
-    return Reading(
-        "loss of a run and of its projection on a plane",
-        {"loss": own, "projected loss": flat, "gap": own - flat},
-        dict.fromkeys(("loss", "projected loss", "gap"), dims),
-        {"member": np.array(chosen), "step": steps},
-        dict.fromkeys(("loss", "projected loss", "gap"), problem.loss.unit),
-        sample_size=len(problem.data.train),
-    )

@@ -1,6 +1,8 @@
 """The views one asks for: the loss on a line and on a plane."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ def line(
     resolution: int = 51,
     examples: str | Examples | Streamed = "train",
     limit: int | None = None,
-    statistics: str = "frozen",
+    statistics: str | None = None,
     statistics_limit: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
@@ -39,7 +41,9 @@ def line(
         to: in place of a direction, where the line ends: the members of another population at coordinate 1.
         span: from -span to span, or from the first to the second; None: 0 to 1 with `to`, else -1 to 1.
         resolution: points.
-        examples, limit, statistics, statistics_limit, plan, seed, watch: see `plane`.
+        statistics: see `plane`; with `to` also "interpolate", a straight line to those of the end. None is "recompute"
+            with `to`, where neither end's suit what lies between, else "frozen".
+        examples, limit, statistics_limit, plan, seed, watch: see `plane`.
 
     Raises:
         UsageError: arguments that cannot be meant; ModelError: see `plane`.
@@ -51,7 +55,11 @@ def line(
         if direction is not None:
             msg = "A line goes along a direction or to a population; leave one of them out."
             raise UsageError(msg)
+        problem.check(to)
         direction = between(population, to)
+        population = replace(population, mask=None)  # the way may lead out of it
+    if statistics is None:
+        statistics = "frozen" if to is None else "recompute"
     if span is None:
         span = 1.0 if to is None else (0.0, 1.0)
     return surface_on(
@@ -103,7 +111,7 @@ def plane(
         limit: so many of them, the same at every point, chosen at random; None is all. The figures then are estimates
             whose standard errors are given (see `Points`).
         statistics: of normalization layers: "frozen" are the center's; "recompute" those of `statistics_limit`
-            training examples at every point; on a line to a population, "interpolate" goes to those it has.
+            training examples, drawn at random, at every point.
         plan: "auto" measures whether points are stacked; "stacked", "looped" or a `Plan` force.
         seed: of directions and chosen examples.
         watch: called with the progress.
@@ -115,6 +123,7 @@ def plane(
     Cost: resolution^2 evaluations of every member; with a tolerance of 0.01 mostly the work of 50 to 150. Memory: two
     directions, and 64 points at once.
     """
+    check_type("plane directions", directions, (str, Sequence), "how to draw them, or two tensors")
     if not isinstance(directions, str) and len(directions) != 2:
         msg = f"A plane needs two directions, or how to draw them; got {len(directions)}."
         raise UsageError(msg)
@@ -139,10 +148,10 @@ def plane(
 def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArray[np.float64]:
     """Points of one axis at equal distances; 0 is exactly 0 where it is among them."""
     check_count(f"{name} resolution", resolution, 2)
-    low, high = span if isinstance(span, tuple) else (-span, span)
-    for end in (low, high):
-        check_type(f"{name} span", end, (int, float), "a number above 0, or two that ascend")
-    if not -np.inf < low < high < np.inf:
+    ends = list(span) if isinstance(span, Sequence) and not isinstance(span, str) else [span]
+    real = all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
+    low, high = ((-ends[0], ends[0]) if len(ends) == 1 else ends[:2]) if real and ends else (0, 0)  # type: ignore[operator]
+    if len(ends) > 2 or not -np.inf < low < high < np.inf:
         msg = f"{name} span must be a number above 0, or two that ascend; got {span!r}."
         raise UsageError(msg)
     points = np.linspace(low, high, resolution)
