@@ -173,7 +173,8 @@ def test_a_sample_of_examples_keeps_its_own_errors() -> None:
     seen = few["evaluated"]
     np.testing.assert_allclose(mine[seen], wanted[seen], rtol=1e-4)
     near = mine[~seen] / wanted[~seen]  # the error of the nearest point evaluated
-    assert np.quantile(near[np.isfinite(near)], [0.02, 0.98]) == pytest.approx([1, 1], abs=0.6)
+    low, high = np.quantile(near, [0.02, 0.98])
+    assert 0.5 < low < high < 3  # beside the center, where errors vanish, it is larger than needed
     assert np.median(near) == pytest.approx(1, abs=0.2)
 
 
