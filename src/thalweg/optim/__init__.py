@@ -19,6 +19,7 @@ from thalweg.optim.sam import SAM
 from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from thalweg.optim.sgd import SGD
 from thalweg.optim.soap import SOAP
+from thalweg.optim.stability import preconditioner, stability_limit
 from thalweg.optim.updater import Updater
 from thalweg.optim.values import Values
 
@@ -69,4 +70,6 @@ __all__ = [
     "Updater",
     "Values",
     "explain",
+    "preconditioner",
+    "stability_limit",
 ]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +20,8 @@ from thalweg.training.interrupt import deferred
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
 from thalweg.training.unfolded import Unfolded
+
+Observer = Callable[[int, Population], object]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Loop:
         state: where the run is.
         plans: how to evaluate "gradient" and "outputs": "auto", "stacked", "looped" or a `Plan`; afterwards
             the attribute of this name holds the plans in use.
+        observers: see `train`.
     """
 
     def __init__(
@@ -53,9 +56,10 @@ class Loop:
         population: Population,
         state: State,
         plans: Mapping[str, Plan | str],
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.problem, self.recipe, self.unfolded, self.state = problem, recipe, unfolded, state
-        members = replace(population, theta=state.theta, buffers=state.buffers)
+        self.members = members = replace(population, theta=state.theta, buffers=state.buffers)
         # Rules that look ahead or ascend take their gradient at a point of its own, all others at theta itself. A
         # member's point is done with once its gradient is there, which may take its place if it is the last one.
         self.updater = Updater(recipe.optimizer, state.theta, state.slots, problem.layout)
@@ -70,20 +74,27 @@ class Loop:
         self.any_dead = not bool(self.alive.all())
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
+        self.observers = observers
+        for observer in observers:
+            if hasattr(observer, "begin"):
+                observer.begin(state.slots)
 
     def advance(self, until: int, checkpoints: Checkpoints, watch: Watcher) -> None:
         """Train up to step `until`, evaluating and keeping snapshots on the way.
 
         Raises:
             KeyboardInterrupt: Ctrl-C, after the step under way and a checkpoint.
+            Exception: whatever an observer raises, after a checkpoint.
         """
         start, first = time.perf_counter(), self.state.step
         with deferred() as interrupt:
             if first == 0:
                 self._record()
+                self._observe(checkpoints)
             while self.state.step < until:
                 self._step()
                 self._record()
+                self._observe(checkpoints)
                 done = self.state.step - first
                 watch(Progress("training", done, until - first, time.perf_counter() - start))
                 if interrupt.requested or checkpoints.due():
@@ -162,6 +173,19 @@ class Loop:
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(dead, torch.nan)
+
+    def _observe(self, checkpoints: Checkpoints) -> None:
+        """Call the observers whose turn it is; where one fails, nothing of the run is lost."""
+        step = self.state.step
+        for observer in self.observers:
+            if step % getattr(observer, "every", 1):
+                continue
+            try:
+                observer(step, self.members)
+            except Exception as error:
+                checkpoints.write(self.state, self.plans)
+                error.add_note(f"Raised after step {step} by {observer!r}, which observes the training.")
+                raise
 
 
 def _evaluators(

@@ -24,7 +24,7 @@ from thalweg.results import Store
 from thalweg.sweep import plain
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
-from thalweg.training.loop import Loop, starting
+from thalweg.training.loop import Loop, Observer, starting
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
 from thalweg.training.state import beginning
@@ -42,6 +42,7 @@ def train(
     until: int | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
     watch: Watcher = ignore,
+    observe: Observer | Sequence[Observer] = (),
     store: Store | str | Path | None = None,
     name: str | None = None,
     checkpoint_seconds: float = 30.0,
@@ -62,6 +63,11 @@ def train(
         until: stop after this many steps; None is all of the recipe. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         watch: called with progress after every step.
+        observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called at step 0 and
+            after every step, or every so many where they have an attribute `every`. The population is the living one,
+            to be read only: the next step changes it, so copy what you keep. One with a method `begin` is given what
+            the rule remembers, by name and as living, before its first call. No bit of the run depends on them, and
+            nothing of them is stored: a run that goes on calls them for the steps that it takes from there.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
         name: the run's key in the store; None is a hash of recipe, seeds, data, start, and what loss and metrics
@@ -75,6 +81,7 @@ def train(
         UsageError: a recipe that does not fit the problem.
         StorageError: a store that cannot be used, or whose run of that name is another.
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
+        Exception: whatever an observer raises, with a note that names it, and with a checkpoint in the store.
 
     Memory: theta, the rule's state, one gradient (and a point uphill, for SAM), and
     activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and member.
@@ -89,6 +96,7 @@ def train(
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
     if until is not None:
         check_count("train until", until)
+    observers = _observers(observe)
     seeds = _seeds(seeds)
     unfolded = Unfolded(recipe, seeds)
     if resume is not None:
@@ -113,7 +121,7 @@ def train(
     last = recipe.steps if until is None else min(until, recipe.steps)
     began = time.perf_counter()
     if state.step < last:
-        loop = Loop(problem, recipe, unfolded, population, state, plans)
+        loop = Loop(problem, recipe, unfolded, population, state, plans, observers)
         loop.advance(last, checkpoints, watch)
         plans |= loop.plans
         checkpoints.write(state, loop.plans)
@@ -139,6 +147,15 @@ def _seeds(seeds: int | Sequence[int]) -> list[int]:
         msg = f"train seeds must be how many, at least 1, or a list of whole numbers, each once; got {seeds!r}."
         raise UsageError(msg)
     return chosen
+
+
+def _observers(observe: Observer | Sequence[Observer]) -> Sequence[Observer]:
+    observers = [observe] if callable(observe) else observe
+    check_type("train observe", observers, Sequence, "a function of (step, population), or a list of them")
+    for observer in observers:
+        check_type("train observe", observer, Callable, "a function of (step, population), or a list of them")
+        check_count("every of what train observes with", getattr(observer, "every", 1))
+    return observers
 
 
 def _plans(plan: Plan | str | Mapping[str, Plan]) -> dict[str, Plan | str]:

@@ -1,5 +1,6 @@
 """What the rate does, layer by layer: how far and whither a step goes, and how sure its direction is."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,11 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.curvature import top_eigenvalues
 from thalweg.errors import UsageError
-from thalweg.optim import Updater
+from thalweg.optim import Around, Rule, Updater, Values, preconditioner, stability_limit
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
-from thalweg.results import Provenance, Reading
+from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Run, Unfolded
 
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -32,16 +34,22 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         "cosine of step and descent", of the step and the negative gradient, 1 for gradient descent;
         and where the rule keeps a second moment:
         "rate" (quantile), quantiles of lr / (sqrt(v_hat) + eps), what a parameter's gradient is multiplied by;
-        "signal to noise", the median of m_hat^2 / v_hat, 1 where gradients agree, 0 where they cancel.
+        "signal to noise", the median of m_hat^2 / v_hat, 1 where gradients agree, 0 where they cancel;
+        and by member, where the rule has a `stability_limit`:
+        "largest eigenvalue / stability limit", of the Hessian of the loss on the batch, preconditioned as the step is:
+        above 1 the step overshoots along it, on a loss that were quadratic.
 
     Raises:
         UsageError: the rule takes its gradient ahead of theta, or the run has no step left to take.
 
-    Cost: one gradient and one step of a copy of theta and of the rule's state.
+    Cost: one gradient and one step of a copy of theta and of the rule's state; where there is a limit, 10 to 40
+    products with the Hessian, too.
 
     References:
-        Kingma & Ba (2015), arXiv:1412.6980, section 2.1, for the signal-to-noise ratio.
+        Kingma & Ba (2015), arXiv:1412.6980, section 2.1, for the signal-to-noise ratio; Cohen et al. (2021),
+        arXiv:2103.00065, and (2022), arXiv:2207.14484, for the limits.
     """
+    began = time.perf_counter()
     if run.recipe.optimizer.looks_ahead:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one looks ahead."
         raise UsageError(msg)
@@ -79,6 +87,14 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
             share = m_hat**2 / corrected.clamp_min(tiny)
             arrays["signal to noise"] = by_tensor(lambda c: share[:, c].median(dim=1).values)
             dims["signal to noise"] = ("member", "tensor")
+    limit, products = _limit(run.recipe.optimizer, h), 0
+    if limit is not None:
+        divisor = preconditioner(run.recipe.optimizer, state, h)
+        scale = None if divisor is None else divisor.rsqrt()
+        top = top_eigenvalues(problem, start, 1, limit=batch.size, scale=scale)
+        arrays["largest eigenvalue / stability limit"] = top.values[:, 0] / limit
+        dims["largest eigenvalue / stability limit"] = ("member",)
+        products = top.reading.cost.hvps
     coordinates = {"member": np.arange(len(theta)), "tensor": [entry.name for entry in entries]}
     if "rate" in arrays:
         coordinates["quantile"] = np.array(_QUANTILES)
@@ -88,9 +104,17 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         dims,
         coordinates,
         sample_size=batch.size,
+        cost=Cost(time.perf_counter() - began, forwards=len(theta), backwards=len(theta), hvps=products),
         provenance=Provenance.here(run.axes["seed"].tolist(), str(problem.device), str(problem.dtype)),
         notes=(f"The step after step {run.step}, on the first {batch.size} training examples.",),
     )
+
+
+def _limit(rule: Rule | Around, h: Values) -> float | NDArray[np.float64] | None:
+    try:
+        return stability_limit(rule, h)
+    except UsageError:  # a rule without a closed form
+        return None
 
 
 def _column(value: object, theta: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The study `landscape`: what pictures of the loss show, what high dimension does, and how curved the path is."""
 
-from thalweg.studies.landscape import batches, concentration, edge, filters, flatness, views
+from thalweg.studies.landscape import batches, concentration, edge, filters, flatness, saddles, views, widths
 from thalweg.studies.study import Experiment, Study
 
 STUDY = Study(
@@ -13,5 +13,7 @@ STUDY = Study(
         Experiment((edge.CLAIM,), edge.decide),
         Experiment((flatness.CLAIM,), flatness.decide),
         Experiment((batches.CLAIM,), batches.decide),
+        Experiment((widths.CLAIM,), widths.decide),
+        Experiment((saddles.CLAIM,), saddles.decide),
     ),
 )
