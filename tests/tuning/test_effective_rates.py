@@ -9,6 +9,7 @@ from torch import nn
 import thalweg as tw
 from thalweg import optim, sweep, tuning
 from thalweg.errors import UsageError
+from thalweg.population import Batch
 from thalweg.schedules import Cosine
 
 X = torch.randn(60, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -69,8 +70,66 @@ def test_rates_and_signal_are_those_of_the_moments_that_the_step_uses() -> None:
         for index, share in enumerate((0.1, 0.5, 0.9)):
             expected = np.quantile(rate.numpy(), share, axis=1)
             np.testing.assert_allclose(reading["rate"][:, column, index], expected, rtol=1e-9)
-        signal = (m**2 / v)[:, entry.columns].median(dim=1).values
+        signal = (m / (v.sqrt() + 1e-8))[:, entry.columns].square().median(dim=1).values
         np.testing.assert_allclose(reading["signal to noise"][:, column], signal.numpy(), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        optim.Adam(0.01, bias_correction=False),
+        optim.Adam(0.01, eps=1e-3, eps_place="inside"),
+        optim.AMSGrad(0.01),
+        optim.RMSprop(0.01),
+    ],
+    ids=["uncorrected", "eps inside", "AMSGrad", "RMSprop"],
+)
+def test_rates_follow_the_conventions_of_the_rule(rule: optim.Rule) -> None:
+    """What the step divides by what it averages."""
+    problem, recipe = _problem(), tw.Recipe(rule, 9)
+    run = tw.train(problem, recipe, 2, until=4)
+    following = tw.train(problem, recipe, 2, resume=run, until=5)
+    if "first_moment" in rule.slots:
+        average = following.state.slots["first_moment"]
+        average = average if getattr(rule, "bias_correction", True) is False else average / (1 - 0.9**5)
+    else:
+        average = tw.population.derivatives.gradient(problem, run.final, Batch.range(problem.data.train, 0, 60))
+    rate = (run.final.theta - following.final.theta) / average
+    reading = tuning.effective_rates(problem, run, examples=60)
+    for column, entry in enumerate(problem.layout):
+        expected = np.quantile(rate[:, entry.columns].numpy(), 0.5, axis=1)
+        np.testing.assert_allclose(reading["rate"][:, column, 1], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("rule", [optim.Muon(fallback=optim.AdamW(1e-3)), optim.SOAP(1e-3), optim.NAdam(1e-3)])
+def test_rules_whose_divisor_is_not_known_have_no_rate(rule: optim.Rule) -> None:
+    reading = tuning.effective_rates(_problem(), tw.train(_problem(), tw.Recipe(rule, 9), 1, until=2))
+    assert not {"rate", "signal to noise"} & set(reading.arrays)
+
+
+def test_the_step_is_masked_and_clipped_as_in_training() -> None:
+    problem = _problem()
+    mask = torch.rand(problem.layout.parameters, generator=torch.Generator().manual_seed(1)) < 0.6
+    recipe = tw.Recipe(optim.Momentum(0.1), 9, clip_norm=0.01)
+    run = tw.train(problem, recipe, 2, until=3, mask=mask)
+    reading = tuning.effective_rates(problem, run, examples=60)
+    step = tw.train(problem, recipe, 2, resume=run, until=4).final.theta - run.final.theta
+    for column, entry in enumerate(problem.layout):
+        share = step[:, entry.columns].norm(dim=1) / run.final.theta[:, entry.columns].norm(dim=1).clamp_min(1e-300)
+        np.testing.assert_allclose(reading["update / weight"][:, column], share.numpy(), rtol=1e-8)
+
+
+def test_what_cannot_be_meant() -> None:
+    problem = _problem()
+    done = tw.train(problem, tw.Recipe(optim.SGD(0.1), 3), 1)
+    with pytest.raises(UsageError, match="no step left to take; stop before its end, as by train"):
+        tuning.effective_rates(problem, done)
+    some = tw.train(problem, tw.Recipe(optim.SAM(optim.SGD(0.1)), 3), 1, until=1)
+    with pytest.raises(UsageError, match="this one takes it elsewhere"):
+        tuning.effective_rates(problem, some)
+    for examples in (0, -5, "all"):
+        with pytest.raises(UsageError, match="effective_rates examples must be a whole number"):
+            tuning.effective_rates(problem, some, examples=examples)  # type: ignore[arg-type]
 
 
 SHARPNESS = "largest eigenvalue / stability limit"
@@ -126,5 +185,5 @@ def test_rules_without_a_limit_have_no_such_ratio() -> None:
 def test_a_rule_that_looks_ahead_is_refused() -> None:
     problem = _problem()
     run = tw.train(problem, tw.Recipe(optim.Nesterov(0.1), 3), 1, until=1)
-    with pytest.raises(UsageError, match="looks ahead"):
+    with pytest.raises(UsageError, match="this one takes it elsewhere"):
         tuning.effective_rates(problem, run)

@@ -124,7 +124,7 @@ class Loop:
         if self.mask is not None:
             self.gradient.mul_(self.mask)
         if self.unfolded.clip_norm is not None:
-            self.gradient.mul_(_clipping(self.gradient, self.unfolded.clip_norm))
+            self.gradient.mul_(clipping(self.gradient, self.unfolded.clip_norm))
         self.updater.step(self.gradient, h, self.alive if self.any_dead else None)
         if self.mask is not None:  # rules that mix the columns of a tensor write to all of them
             state.theta.mul_(self.mask)
@@ -232,7 +232,7 @@ def starting(problem: Problem, unfolded: Unfolded, start: Population | None, mas
     return population if mask is None else population.with_mask(mask)
 
 
-def _clipping(gradient: Tensor, longest: object) -> Tensor:
+def clipping(gradient: Tensor, longest: object) -> Tensor:
     """min(1, longest / |g|) for each member, as a column."""
     limit = torch.as_tensor(longest, dtype=gradient.dtype, device=gradient.device).reshape(-1, 1)
     return (limit / norms(gradient)).clamp_max(1.0)  # where |g| = 0: infinite, so 1

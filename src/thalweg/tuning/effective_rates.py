@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,18 +9,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.curvature import top_eigenvalues
-from thalweg.errors import UsageError
-from thalweg.optim import Around, Rule, Updater, Values, preconditioner, stability_limit
+from thalweg.errors import UsageError, check_count, check_type
+from thalweg.optim import Adam, AMSGrad, Around, Rule, Updater, Values, preconditioner, stability_limit
+from thalweg.optim.around import unwrapped
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Run, Unfolded
+from thalweg.training.loop import clipping
 
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
 def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Reading:
-    """The step the run would take next, on one batch, tensor by tensor and member by member.
+    """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
 
     Args:
         problem: what was trained.
@@ -32,15 +33,15 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         by member and tensor:
         "update / weight", |step| / |theta|, about 1e-3 where Adam works well;
         "cosine of step and descent", of the step and the negative gradient, 1 for gradient descent;
-        and where the rule keeps a second moment:
-        "rate" (quantile), quantiles of lr / (sqrt(v_hat) + eps), what a parameter's gradient is multiplied by;
-        "signal to noise", the median of m_hat^2 / v_hat, 1 where gradients agree, 0 where they cancel;
+        and of RMSprop, Adam, AdamW and AMSGrad, as their conventions have it:
+        "rate" (quantile), quantiles of lr / (sqrt(v_hat) + eps), what a parameter's average gradient is multiplied by;
+        "signal to noise", the median of (m_hat / (sqrt(v_hat) + eps))^2, 1 where gradients agree, 0 where they cancel;
         and by member, where the rule has a `stability_limit`:
         "largest eigenvalue / stability limit", of the Hessian of the loss on the batch, preconditioned as the step is:
         above 1 the step overshoots along it, on a loss that were quadratic.
 
     Raises:
-        UsageError: the rule takes its gradient ahead of theta, or the run has no step left to take.
+        UsageError: the rule takes its gradient at another point than theta, or the run has no step left to take.
 
     Cost: one gradient and one step of a copy of theta and of the rule's state; where there is a limit, 10 to 40
     products with the Hessian, too.
@@ -50,17 +51,30 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         arXiv:2103.00065, and (2022), arXiv:2207.14484, for the limits.
     """
     began = time.perf_counter()
-    if run.recipe.optimizer.looks_ahead:
-        msg = "effective_rates needs a rule whose gradient is taken at theta; this one looks ahead."
+    check_type("effective_rates problem", problem, Problem, "a Problem")
+    check_type("effective_rates run", run, Run, "a Run such as train returns")
+    check_count("effective_rates examples", examples)
+    if run.step >= run.recipe.steps:
+        msg = (
+            "The run has no step left to take; stop before its end, as by train(..., "
+            f"until={run.recipe.steps - 1}), and go on with resume=run."
+        )
         raise UsageError(msg)
     unfolded = Unfolded(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
-    h = unfolded.at(min(run.step + 1, run.recipe.steps))
-    h = replace(h, step=run.step + 1)
-    start = run.final
+    h, start = unfolded.at(run.step + 1), run.final
     batch = Batch.of(problem.data.train, torch.arange(min(examples, len(problem.data.train)))[None])
     slope = gradient(problem, start, batch)
+    if start.mask is not None:
+        slope = slope * start.mask
     theta, state = start.theta.clone(), {name: tensor.clone() for name, tensor in run.state.slots.items()}
-    Updater(run.recipe.optimizer, theta, state, problem.layout).step(slope.clone(), h)
+    updater = Updater(run.recipe.optimizer, theta, state, problem.layout)
+    if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
+        msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
+        raise UsageError(msg)
+    clipped = slope if unfolded.clip_norm is None else slope * clipping(slope, unfolded.clip_norm)
+    updater.step(clipped.clone(), h)
+    if start.mask is not None:
+        theta *= start.mask
     step = theta - start.theta
     entries = list(problem.layout)
 
@@ -75,21 +89,20 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         ),
     }
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("member", "tensor"))
-    moments = {"first_moment", "second_moment"} & set(state)
-    if "second_moment" in moments and {"beta2", "eps"} <= set(h.numbers):
-        corrected = state["second_moment"] / _column(1 - h.beta2**h.step, theta)
-        rate = _column(h.lr, theta) / (corrected.sqrt() + _column(h.eps, theta))
+    rule = run.recipe.optimizer
+    divisor = preconditioner(rule, state, h)  # theta moves by -lr m / P, m being the gradient or its average
+    if divisor is not None:
+        kept = _column(1 - h.beta1**h.step if _corrected(rule) else 1.0, theta)
+        rate = _column(h.lr, theta) * kept / divisor
         at = torch.tensor(_QUANTILES, dtype=theta.dtype, device=theta.device)
         arrays["rate"] = by_tensor(lambda c: torch.quantile(rate[:, c], at, dim=1).mT)
         dims["rate"] = ("member", "tensor", "quantile")
-        if "first_moment" in moments:
-            m_hat = state["first_moment"] / _column(1 - h.beta1**h.step, theta)
-            share = m_hat**2 / corrected.clamp_min(tiny)
+        if "first_moment" in state:
+            share = (state["first_moment"] / divisor) ** 2
             arrays["signal to noise"] = by_tensor(lambda c: share[:, c].median(dim=1).values)
             dims["signal to noise"] = ("member", "tensor")
-    limit, products = _limit(run.recipe.optimizer, h), 0
+    limit, products = _limit(rule, h), 0
     if limit is not None:
-        divisor = preconditioner(run.recipe.optimizer, state, h)
         scale = None if divisor is None else divisor.rsqrt()
         top = top_eigenvalues(problem, start, 1, limit=batch.size, scale=scale)
         arrays["largest eigenvalue / stability limit"] = top.values[:, 0] / limit
@@ -108,6 +121,12 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         provenance=Provenance.here(run.axes["seed"].tolist(), str(problem.device), str(problem.dtype)),
         notes=(f"The step after step {run.step}, on the first {batch.size} training examples.",),
     )
+
+
+def _corrected(rule: Rule | Around) -> bool:
+    """Whether the average of gradients is divided by 1 - beta1^t before it is used."""
+    inner = unwrapped(rule)[1]
+    return isinstance(inner, AMSGrad) or (isinstance(inner, Adam) and inner.bias_correction)
 
 
 def _limit(rule: Rule | Around, h: Values) -> float | NDArray[np.float64] | None:
