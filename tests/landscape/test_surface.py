@@ -443,3 +443,15 @@ def test_interpolated_statistics_go_in_a_straight_line_to_those_of_the_end() -> 
     assert abs(frozen["loss"][0, 2] - wanted[1]) > 1e-3
     with pytest.raises(UsageError, match='statistics="interpolate" needs a line to another population'):
         landscape.plane(problem, start, resolution=3, statistics="interpolate")
+
+
+def test_a_plane_of_eigenvectors_curves_by_their_eigenvalues() -> None:
+    draw = torch.randn(9, 9, generator=generator(3, "matrix"), dtype=torch.float64)
+    problem = of_matrix(draw @ draw.T)
+    origin = problem.initialize(2).with_theta(torch.zeros(2, 9, dtype=torch.float64))
+    top = tw.curvature.top_eigenvalues(problem, origin, 2, tolerance=1e-10)
+    plane = landscape.plane(problem, origin, directions=(top.vectors[:, 0], top.vectors[:, 1]), resolution=3)
+    values = top.values / 2  # of a unit along one
+    for member in range(2):
+        assert plane["loss"][member, [0, 2], 1] == pytest.approx(values[member, 0], rel=1e-8)
+        assert plane["loss"][member, 1, [0, 2]] == pytest.approx(values[member, 1], rel=1e-8)
