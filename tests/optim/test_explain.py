@@ -116,6 +116,13 @@ def test_the_call_goes_the_same_way(rule: Rule) -> None:
         assert falling < 1e-10
 
 
+def test_a_call_over_swept_momentum_goes_the_same_way_where_that_is_0() -> None:
+    call = explain(optim.Nesterov(0.05, [0.0, 0.9], look="reformulated")).torch
+    assert call == "torch.optim.SGD(params, lr=0.05, momentum=beta, nesterov=beta > 0)"
+    for beta in (0.0, 0.9):
+        assert _off(_by_call(call, beta=beta), _by_rule(optim.Nesterov(0.05, beta, look="reformulated"))) < 1e-10
+
+
 def test_which_rules_have_a_call() -> None:
     assert len(NAMED) > 80
     named = {type(rule) for rule in NAMED}

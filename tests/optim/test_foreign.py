@@ -186,9 +186,77 @@ def test_one_cannot_be_a_fallback() -> None:
         optim.Muon(0.1, fallback=optim.Torch(0.1, MAKES["adam"]))
 
 
-def test_one_that_needs_a_closure_is_refused() -> None:
-    with pytest.raises(UsageError, match="LBFGS cannot step without a closure"):
-        tw.train(_problem(), tw.Recipe(optim.Torch(0.1, lambda p: torch.optim.LBFGS(p)), 2), [0])
+class Asking(torch.optim.Optimizer):
+    """Takes its gradients twice, as implementations of SAM do."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        assert closure is not None
+        for _ in range(2):
+            closure()
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p -= group["lr"] * p.grad
+
+
+class Wrong(torch.optim.Optimizer):
+    """Has a fault that is no missing closure."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+
+    def step(self, closure: Any = None) -> None:
+        self.param_groups[0]["lr"] + "a"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: torch.optim.LBFGS(p), "LBFGS cannot step without a closure"),
+        (lambda p: Asking(p), "Asking cannot step without a closure .AssertionError"),
+        (lambda p: Wrong(p), r"Wrong cannot step on gradients of \[\(5, 4\), .*TypeError: unsupported operand"),
+        (lambda p: torch.optim.SparseAdam(p), "SparseAdam cannot step on gradients of .*does not support dense"),
+    ],
+)
+def test_one_that_cannot_step_says_why(make: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        tw.train(_problem(), tw.Recipe(optim.Torch(0.1, make), 2), [0])
+
+
+class Mixed(torch.optim.Optimizer):
+    """Momentum that keeps one parameter's velocity in float64 and the next one's in 16 bits."""
+
+    def __init__(self, params: Any) -> None:
+        super().__init__(params, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for group in self.param_groups:
+            for index, p in enumerate(group["params"]):
+                state = self.state[p]
+                state["v"] = 0.9 * state.get("v", 0 * p).double() + p.grad
+                p -= group["lr"] * state["v"]
+                state["v"] = state["v"].to(torch.bfloat16 if index % 2 else torch.float64)
+
+
+def test_what_is_kept_in_several_precisions_is_not_rounded(tmp_path: Any) -> None:
+    problem, recipe = _problem(), tw.Recipe(optim.Torch(0.1, lambda p: Mixed(p)), STEPS)
+    run = tw.train(problem, recipe, [0], plan="looped")
+    module = problem.initialize([0]).module(0)
+    optimizer = Mixed(list(module.parameters()))
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(X), Y).backward()
+        optimizer.step()
+    expected = torch.cat([p.detach().flatten() for p in module.parameters()])
+    torch.testing.assert_close(run.final.theta[0], expected, rtol=1e-10, atol=1e-12)
+    half = tw.train(problem, recipe, [0], plan="looped", until=5, store=tmp_path, name="it")
+    assert half.step == 5
+    again = tw.train(_problem(), recipe, [0], plan="looped", store=tmp_path, name="it")
+    assert torch.equal(again.final.theta, run.final.theta)
 
 
 def test_gradients_handed_over_are_of_their_own() -> None:

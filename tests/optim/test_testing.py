@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
+import pytorch_optimizer
 import torch
+from optim.faulty import ADAM, FAULTS, NOTHING, PLAIN, adam, claimed, written
 from optim.reference import RULES as FORMULAS
-from torch import Tensor
 
 from thalweg import optim
 from thalweg.errors import UsageError
@@ -43,6 +44,15 @@ CONVENTIONS: dict[str, optim.Rule | optim.Around] = {
     "grokfast": optim.Grokfast(optim.Adam(0.01)),
     "filters": optim.Orthogonal(optim.Centralized(optim.SGD(0.1))),
     "torch's": optim.Torch(1e-3, lambda p: T.RAdam(p)),
+    "nesterov, full, without memory": optim.Nesterov(0.1, 0.0, look="full"),
+    "adamw without eps": optim.AdamW(0.01, eps=0.0),
+    "rmsprop without eps": optim.RMSprop(0.01, eps=0.0, decay="constant"),
+    "centralized muon": optim.Centralized(optim.Muon()),
+    "lion with a long lead": optim.Lion(0.01, beta1=0.99, beta2=0.9),
+    "adamw on some tensors": optim.AdamW(0.01, decay_on=("embedding", "hidden", "output")),
+    "adamw on biases": optim.AdamW(0.01, decay_on="bias"),
+    "sgd on some tensors": optim.SGD(0.1, decay_on=("hidden",)),
+    "momentum on no tensors": optim.Momentum(0.1, decay_on="embedding"),
 }
 SHIPPED = {name: rule(0.01) for name, rule in optim.RULES.items()} | CONVENTIONS
 
@@ -77,7 +87,23 @@ MAKERS: dict[str, tuple[Callable[[Any], T.Optimizer], Any]] = {
     "adafactor": (lambda p: T.Adafactor(p, lr=1e-2), optim.Adafactor(1e-2)),
     "radam": (lambda p: T.RAdam(p), lambda p: T.RAdam(p, foreach=True)),
     "muon": (lambda p: T.Muon(p, lr=0.1), None),
+    "adamw on matrices": (lambda p: T.AdamW(_grouped(p, {"weight_decay": 0.3}, {"weight_decay": 0.0}), lr=1e-2), None),
+    "adamw at two rates": (lambda p: T.AdamW(_grouped(p, {"lr": 1e-2}, {"lr": 1e-3})), None),
+    "adamw at a rate of torch's": (lambda p: T.AdamW(p, lr=torch.tensor(1e-2)), None),
+    "momentum at a rate of torch's": (lambda p: T.SGD(p, lr=torch.tensor(1e-2), momentum=0.9), None),
+    "ema": (
+        lambda p: T.SGD(p, lr=0.1, momentum=0.9, dampening=0.9),
+        optim.Momentum(0.1, form="ema", start="first_gradient"),
+    ),
 }
+
+
+def _grouped(parameters: Any, matrices: dict[str, Any], others: dict[str, Any]) -> list[dict[str, Any]]:
+    """Two groups, matrices and all else, with settings of their own."""
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], **matrices},
+        {"params": [p for p in parameters if p.ndim < 2], **others},
+    ]
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -89,6 +115,22 @@ def test_torchs_optimizers_pass_and_equal_the_rules(name: str) -> None:
     assert report["reference"].verdict == ("passed" if reference else "not applicable")
 
 
+def test_groups_that_differ_in_more_than_decay_obey_no_law() -> None:
+    several = check(MAKERS["adamw on matrices"][0]), check(MAKERS["adamw at two rates"][0])
+    assert [report.law for report in several] == ["adam", None]
+    assert several[0]["formula"].verdict == "passed"
+    assert [report["splitting"].verdict for report in several] == ["not applicable"] * 2
+
+
+def test_what_is_claimed_of_anothers_optimizer_passes_up_to_its_rounding() -> None:
+    lion = Claims("lion", {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "decay": "lr_coupled"})
+    check(lambda p: pytorch_optimizer.Lion(p, lr=1e-2), claims=lion).raise_if_failed()
+    numbers = {"lr": 3e-3, "beta1": 0.95, "beta2": 0.95, "beta_shampoo": 0.95, "eps": 1e-8}
+    soap = lambda p: pytorch_optimizer.SOAP(p, lr=3e-3, betas=(0.95, 0.95), weight_decay=0.0)  # noqa: E731
+    report = check(soap, claims=Claims("soap", {**numbers, "decay": "lr_coupled"}, elementwise=False))
+    assert report["formula"].verdict == report["scale of the loss"].verdict == "passed", report
+
+
 def test_torchs_nadam_keeps_a_product_in_float32_and_resumes_in_another_precision() -> None:
     make = lambda p: T.NAdam(p, lr=1e-2)  # noqa: E731
     parameter = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
@@ -97,7 +139,7 @@ def test_torchs_nadam_keeps_a_product_in_float32_and_resumes_in_another_precisio
     kept = optimizer.state[parameter]["mu_product"].dtype
     report = check(make, reference=optim.NAdam(1e-2))
     if kept == torch.float32:
-        assert _failed(report) == {"resuming", "first step", "constant gradient", "reference"}
+        assert _failed(report) == {"resuming", "first step", "constant gradient", "formula", "reference"}
     else:
         report.raise_if_failed()
     torch.set_default_dtype(torch.float64)
@@ -135,219 +177,18 @@ def test_torchs_fused_sgd_skips_full_vectors_in_bfloat16() -> None:
         assert {"bfloat16, wide"} <= _failed(report) <= {"bfloat16", "bfloat16, wide"}
 
 
-class Written(T.Optimizer):
-    """An optimizer of a few lines: `change` gets a parameter, its gradient, its state and its group."""
-
-    def __init__(self, parameters: Any, change: Callable[..., Any], **numbers: Any) -> None:
-        self.change, self.outside = change, 0
-        super().__init__(parameters, {"lr": 0.01, "weight_decay": 0.0} | numbers)
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        self.outside += 1
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                state = self.state[parameter]
-                state["step"] = state.get("step", 0) + 1
-                self.change(parameter, parameter.grad, state, group | {"outside": self.outside})
-
-
-def _written(change: Callable[..., Any], **numbers: Any) -> Callable[[Any], T.Optimizer]:
-    return lambda p: Written(p, change, **numbers)
-
-
-def _adam(
-    correct: Callable[[float, int], float] = lambda beta, t: 1 - beta**t,
-    eps: Callable[[float], float] = lambda eps: eps,
-    late: bool = False,
-    least: float = 0.0,
-) -> Callable[[Any], T.Optimizer]:
-    """Adam with a fault."""
-
-    def change(p: Tensor, g: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-        (b1, b2), t = (max(beta, least) for beta in group["betas"]), state["step"]
-        m, before = state.get("m", torch.zeros_like(p)), state.get("v", torch.zeros_like(p))
-        state["m"], state["v"] = b1 * m + (1 - b1) * g, b2 * before + (1 - b2) * g * g
-        v = before if late and t > 1 else state["v"]
-        root = (v / correct(b2, max(1, t - 1) if late else t)).sqrt() + eps(group["eps"])
-        p.sub_(group["lr"] * state["m"] / correct(b1, t) / root)
-
-    return _written(change, betas=(0.9, 0.999), eps=1e-8)
-
-
-ADAM = Claims("adam", {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})
-
-
 def test_adam_written_by_hand_passes() -> None:
-    report = check(_adam(), claims=ADAM)
+    report = check(adam(), claims=ADAM)
     assert _failed(report) == {"decay as gradient"}  # it has none
     assert report["step bound"].verdict == "passed"
 
 
 def test_a_doubled_bias_correction_is_caught_without_a_reference() -> None:
-    doubled = _adam(correct=lambda beta, t: (1 - beta**t) ** 2)
+    doubled = adam(correct=lambda beta, t: (1 - beta**t) ** 2)
     failed = _failed(check(doubled, claims=ADAM))
     assert {"first step", "constant gradient"} <= failed
-    only_first = _adam(correct=lambda beta, t: (1 - beta**t) ** (2 if beta == 0.9 else 1))
+    only_first = adam(correct=lambda beta, t: (1 - beta**t) ** (2 if beta == 0.9 else 1))
     assert {"first step", "constant gradient"} <= _failed(check(only_first, claims=ADAM))
-
-
-def _noisy(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(group["lr"] * (g + torch.randn(g.shape)))
-
-
-def _uphill(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.add_(group["lr"] * g)
-
-
-def _by_place(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(group["lr"] * g * torch.arange(1, g.numel() + 1).view(g.shape))
-
-
-def _by_tensor(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(group["lr"] * g / g.norm())
-
-
-def _spoiling(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(g.mul_(group["lr"]))
-
-
-def _remembering_parameters(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    state["last"] = p.data
-    p.sub_(group["lr"] * g)
-
-
-def _remembering_gradients(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(group["lr"] * (g + state.get("last", 0 * g)))
-    state["last"] = g
-
-
-def _remembering_rough_gradients(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(group["lr"] * (g + state.get("last", 0 * g)))
-    state["last"] = g.bfloat16()
-
-
-def _normalizing_what_it_keeps(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    state["v"] = 0.9 * state.get("v", 0 * g) + 0.1 * g
-    p.sub_(group["lr"] * state["v"].bfloat16().div_(state["v"].norm()))
-
-
-def _counting_outside(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
-    p.sub_(group["lr"] / group["outside"] * g)
-
-
-class WideAdam(optim.Adam):
-    """A kernel that forgets half of the rate."""
-
-    def update_fused(self, theta: Any, gradient: Any, state: Any, h: Any) -> None:
-        super().update_fused(theta, gradient, state, replace(h, numbers=h.numbers | {"lr": h.lr / 2}))
-
-
-class RoughAdam(optim.Adam):
-    """Does nothing in sixteen bits where there is much to do."""
-
-    def update(self, theta: Tensor, gradient: Tensor, state: Any, h: Any, scratch: Tensor) -> None:
-        if theta.dtype != torch.bfloat16 or theta.shape[1] < 8_192:
-            super().update(theta, gradient, state, h, scratch)
-
-
-class HalfMuon(optim.Muon):
-    """The momentum's own direction in place of an orthogonal one."""
-
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: Any, h: Any) -> None:
-        theta.sub_(h.lr * gradient / gradient.norm(dim=(1, 2), keepdim=True))
-
-
-class SignMuon(optim.Muon):
-    """Signs in place of an orthogonal matrix."""
-
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: Any, h: Any) -> None:
-        theta.sub_(h.lr * gradient.sign())
-
-
-class EarlySOAP(optim.SOAP):
-    """Corrections that count the first step, too."""
-
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: Any, h: Any) -> None:
-        before = theta.clone()
-        super().update_matrix(theta, gradient, state, h)
-        late = max(1, h.step - 1)
-        of = lambda t: (1 - h.beta2**t) ** 0.5 / (1 - h.beta1**t)  # noqa: E731
-        theta.copy_(before + (theta - before) * of(h.step) / of(late))
-
-
-class SoftLion(optim.Lion):
-    """Lion without its sign."""
-
-    def update(self, theta: Tensor, gradient: Tensor, state: Any, h: Any, scratch: Tensor) -> None:
-        theta.sub_(h.lr * gradient.tanh())
-
-
-class FarSAM(optim.SAM):
-    """A step up of the wrong length."""
-
-    def ascend(self, theta: Tensor, gradient: Tensor, h: Any, out: Tensor) -> None:
-        out.copy_(theta + gradient)
-
-
-class NearScheduleFree(optim.ScheduleFreeSGD):
-    """An average that forgets."""
-
-    def share(self, state: Any, h: Any) -> Any:
-        return 1.0 if h.step == 1 else 0.5
-
-
-def _claimed(law: str, **settings: Any) -> Claims:
-    return Claims(law, {"lr": 0.1, "beta": 0.9} | settings, consumes=True)
-
-
-PLAIN = Claims("sgd", {"lr": 0.01})
-NOTHING = Claims(settings={"lr": 0.01})
-FAULTS: list[tuple[str, Any, Claims | None]] = [
-    ("determinism", _written(_noisy), NOTHING),
-    ("direction", _written(_uphill), NOTHING),
-    ("order", _written(_by_place), NOTHING),
-    ("splitting", _written(_by_tensor), NOTHING),
-    ("width", WideAdam(0.01), None),
-    ("width", lambda p: T.SGD(p, lr=0.1 / p[0].numel()), None),
-    ("gradients kept", _written(_spoiling), NOTHING),
-    ("memory", _written(_remembering_parameters), NOTHING),
-    ("memory", _written(_remembering_gradients), NOTHING),
-    ("reused gradients", _written(_remembering_gradients), NOTHING),
-    ("reused gradients, bfloat16", _written(_remembering_rough_gradients), NOTHING),
-    ("bfloat16", _written(_normalizing_what_it_keeps), Claims(elementwise=False)),
-    ("bfloat16, wide", RoughAdam(0.01), None),
-    ("resuming", _written(_counting_outside), NOTHING),
-    ("stability limit", optim.Nesterov(0.1, look="full"), _claimed("nesterov", look="beta")),
-    ("stability limit", lambda p: T.SGD(p, lr=0.1, momentum=0.9, nesterov=True), _claimed("momentum")),
-    ("stability limit", optim.SGD(0.101), _claimed("sgd")),
-    ("rate", optim.Momentum(0.1, 0.91), _claimed("momentum")),
-    ("rate", optim.Adam(0.1), _claimed("momentum")),
-    ("stationary variance", optim.Momentum(0.1, 0.91), _claimed("momentum")),
-    ("stationary variance", optim.SGD(0.105), _claimed("sgd")),
-    ("first step", optim.Momentum(0.1), _claimed("momentum", form="ema")),
-    ("first step", optim.Adam(0.01, eps_place="uncorrected"), ADAM),
-    ("first step", optim.Adam(0.01, eps_place="inside"), ADAM),
-    ("first step", optim.Adam(0.01, bias_correction=False), ADAM),
-    ("first step", optim.RMSprop(0.01, 0.9), Claims("rmsprop", {"lr": 0.01, "alpha": 0.99, "eps": 1e-8})),
-    ("first step", optim.Adafactor(0.1, floor=10.0), Claims("adafactor", {"lr": 0.1}, elementwise=False)),
-    ("constant gradient", _adam(correct=lambda beta, t: 1 - beta ** min(t, 9)), ADAM),
-    ("constant gradient", optim.Adagrad(0.1, rate_decay=0.1), Claims("adagrad", {"lr": 0.1, "eps": 1e-10})),
-    ("scale of the loss", _adam(eps=lambda eps: 1e-6), ADAM),
-    ("sign descent", _adam(least=0.1), ADAM),
-    ("step bound", _adam(late=True), ADAM),
-    ("step size", SoftLion(0.1), None),
-    ("decay alone", optim.AdamW(0.1, decay="constant"), Claims("adam", {**ADAM.settings, "decay": "lr_coupled"})),
-    ("decay as gradient", optim.AdamW(0.01), ADAM),
-    ("decay as gradient", lambda p: T.AdamW(p, lr=0.01), ADAM),
-    ("decay at rest", optim.AdamW(0.1, decay="constant"), Claims("adam", {**ADAM.settings, "decay": "lr_coupled"})),
-    ("singular values", HalfMuon(0.1), None),
-    ("iteration", SignMuon(0.1), None),
-    ("equivariance", SignMuon(0.1), None),
-    ("identity bases", EarlySOAP(0.1), None),
-    ("two-cycle", FarSAM(optim.SGD(0.1)), None),
-    ("mean of the path", NearScheduleFree(0.1), None),
-]
 
 
 @pytest.mark.parametrize(("name", "subject", "claims"), FAULTS, ids=[fault[0] for fault in FAULTS])
@@ -358,7 +199,7 @@ def test_every_rung_catches_a_planted_fault(name: str, subject: Any, claims: Cla
 
 def test_no_rung_is_without_a_fault() -> None:
     assert {one.name for one in RUNGS} == {fault[0] for fault in FAULTS}
-    assert {law for one in RUNGS for law in one.laws} == set(LAWS)
+    assert {law for one in RUNGS if one.name != "formula" for law in one.laws} == set(LAWS)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +216,7 @@ def test_no_rung_is_without_a_fault() -> None:
         ("sign descent", {"sign descent", "decay as gradient"}),
         (
             "scale of the loss",
-            {"first step", "constant gradient", "scale of the loss", "sign descent", "decay as gradient"},
+            {"first step", "constant gradient", "scale of the loss", "sign descent", "decay as gradient", "formula"},
         ),
     ],
 )
@@ -391,10 +232,11 @@ def test_another_optimizer_is_told_from_its_reference() -> None:
 
 
 def test_a_report_is_a_table_and_raises() -> None:
-    good, bad = check(optim.RMSprop(0.1)), check(optim.SGD(0.1), claims=_claimed("sgd", lr=0.2))
+    good, bad = check(optim.RMSprop(0.1)), check(optim.SGD(0.1), claims=claimed("sgd", lr=0.2))
     good.raise_if_failed()
     assert good.passed
-    assert str(good).splitlines()[0] == "RMSprop(lr=0.1): 15 passed, 0 failed, 3 not applicable"
+    assert str(good).splitlines()[0] == "RMSprop(lr=0.1): 16 passed, 0 failed, 3 not applicable"
+    assert str(good).splitlines()[1] == "Held to the law 'rmsprop'."
     assert max(map(len, str(bad).splitlines())) <= 120
     assert "the path" not in str(good)
     with pytest.raises(LadderError, match="Broken:\n") as raised:
@@ -403,11 +245,39 @@ def test_a_report_is_a_table_and_raises() -> None:
     assert check(optim.Muon(fallback=optim.SGD(0.1))).subject == "Muon(lr=0.02, fallback=SGD(lr=0.1))"
 
 
+def test_a_report_says_that_nothing_is_claimed() -> None:
+    doubled = adam(correct=lambda beta, t: (1 - beta**t) ** 2)
+    report = check(doubled)
+    assert report.passed
+    assert report.law is None
+    assert "Held to no law but what holds for every optimizer, so its formula is unchecked" in str(report)
+    assert max(map(len, str(report).splitlines())) <= 120
+    assert not check(doubled, claims=ADAM).passed
+    with pytest.raises(UsageError, match="There is no rung 'frist step'"):
+        check(optim.SGD(0.1))["frist step"]
+
+
+def test_a_formula_may_be_wrapped() -> None:
+    formula = FORMULAS["Momentum"]
+    reference = lambda theta, gradient, multiplier, h: formula(theta, gradient, multiplier, h)  # noqa: E731
+    assert check(optim.Momentum(0.1), reference=reference)["reference"].verdict == "passed"
+    assert check(optim.Momentum(0.2), reference=partial(_short_formula, steps=50))["reference"].verdict == "failed"
+
+
+def _short_formula(theta: Any, gradient: Any, multiplier: Any, h: Any, steps: int = 10) -> Any:
+    for _ in range(steps):
+        yield theta
+
+
+def _failing_formula(theta: Any, gradient: Any, multiplier: Any, h: Any) -> Any:
+    yield theta * h["nothing"]
+
+
 def test_an_exception_is_a_failure_with_its_text() -> None:
     def change(*_: Any) -> None:
         raise ZeroDivisionError("no rate")
 
-    report = check(_written(change), claims=NOTHING)
+    report = check(written(change), claims=NOTHING)
     assert report["determinism"].measured == "raised ZeroDivisionError: no rate"
     assert not report.passed
 
@@ -436,7 +306,26 @@ def test_settings_that_cannot_be_changed_leave_their_laws_out() -> None:
     ("build", "sentence"),
     [
         (lambda: check(optim.SGD([0.1, 0.2])), "check takes one value a hyper-parameter; SGD lr is Sweep"),
-        (lambda: check("adam"), "check takes a rule such as optim.Adam"),
+        (lambda: check("adam"), "check's subject is a rule such as optim.Adam.*got 'adam'"),
+        (lambda: check(optim.Adam), "check's subject is a rule such as optim.Adam.*got <class"),
+        (lambda: check(lambda p: T.LBFGS(p)), "LBFGS cannot step without a closure"),
+        (lambda: check(optim.Adam(0.1), claims="adam"), r"check claims must be such as Claims\("),
+        (lambda: Claims("adam", {"lr": 0.01}), "Claims of 'adam' need the settings beta1, beta2, too"),
+        (lambda: Claims("adam", {"betas": (0.9, 0.999)}), "no setting of the law 'adam' 'betas'. Did you mean 'beta2'"),
+        (lambda: Claims("sgd", {"lr": "0.1"}), r"Claims settings\['lr'\] must be a number; got '0.1'"),
+        (lambda: Claims("sgd", [0.1]), "Claims settings must be a mapping"),
+        (lambda: Claims("adam", {**ADAM.settings, "eps_place": "beside"}), "Adam eps_place is one of"),
+        (lambda: check(optim.Adam(0.1), reference=T.SGD([torch.ones(1)])), "check's reference is a rule .*got SGD"),
+        (lambda: check(optim.Adam(0.1), reference=optim.Adam([1e-3, 1e-2])), "check takes one value a hyper-parameter"),
+        (lambda: check(optim.Adam(0.1), reference=optim.Adam), "check's reference is a rule .*got <class"),
+        (
+            lambda: check(optim.Adam(0.1), reference=_short_formula),
+            r"after each of 50 steps; got 10 of",
+        ),
+        (
+            lambda: check(optim.Adam(0.1), reference=_failing_formula),
+            "reference, a formula, raised KeyError: 'nothing'",
+        ),
         (lambda: check(lambda p: 3), "must return a torch.optim.Optimizer"),
         (lambda: check(lambda p: T.SGD(p, lr=0.1, maximize=True)), "give SGD without maximize=True"),
         (lambda: check(optim.SGD(0.1), claims=Claims("best")), "Claims law is one of sgd, momentum"),

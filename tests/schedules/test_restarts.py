@@ -66,6 +66,15 @@ def test_cycles_of_one_length_are_a_repetition() -> None:
         close(values(Restarts(15, shape=shape), COUNT), values(shape.repeated(15), COUNT))
 
 
+def test_fractional_cycles_end_on_the_last_step() -> None:
+    for growth in (1, 2, 1.5):
+        for steps in range(1, 301):
+            for count in range(1, 7):
+                parts = sum(growth**i for i in range(count))
+                if steps >= parts:
+                    assert abs(float(Restarts(steps / parts, growth, shape=Linear())(steps, steps))) < 1e-9
+
+
 def test_a_cycle_ends_on_its_lowest_rate_and_the_next_starts_high() -> None:
     schedule: Any = Restarts(10, 2, 0.5, 0.05)
     assert [float(schedule(t, 70)) for t in (10, 30, 70)] == pytest.approx([0.05] * 3, abs=1e-15)

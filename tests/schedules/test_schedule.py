@@ -1,16 +1,18 @@
 """The algebra of schedules: its laws, joins, torch's sequences, and members."""
 
-import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from schedules.values import T, close, torch_values, values
+from torch import nn
 from torch.optim import lr_scheduler as torchs
 
-from thalweg import schedules
+import thalweg as tw
+from thalweg import optim, schedules, sweep
 from thalweg.errors import UsageError
 from thalweg.schedules import Constant, Cosine, Exponential, Linear, Polynomial, Schedule, Step, Warmup
 
@@ -122,11 +124,66 @@ def test_what_is_not_a_schedule() -> None:
         schedules.OneCycleMomentum(annihilate=True),
         schedules.Restarts(7, 1.5, 0.8, 0.01),
         schedules.WSD(20, 10, cooldown="one_minus_sqrt"),
-        Cosine(10, after_end="periodic").repeated(30).warmed_up(5).then(Step(4), 60).from_zero(),
+        Cosine(after_end="periodic").repeated(30).warmed_up(5).then(Step(4), 60).from_zero(),
     ],
 )
 def test_a_resumed_run_goes_on_bit_for_bit(schedule: Schedule) -> None:
-    whole = values(schedule, beyond=20)
-    for stop in (1, 33, 60, 99, 110):
-        again = dataclasses.replace(schedule)
-        assert [float(again(t, T)) for t in range(stop + 1, T + 21)] == whole[stop:].tolist()
+    """Also where a part of it was trained as if there was no more: the schedule is that of all steps."""
+    inputs = torch.linspace(-1, 1, 12, dtype=torch.float64).view(6, 2)
+    problem = tw.Problem(lambda: nn.Linear(2, 2), (inputs, torch.arange(6) % 2), dtype=torch.float64)
+    recipe = tw.Recipe(optim.Momentum(0.5), T, schedule=schedule)
+    whole = tw.train(problem, recipe, plan="looped")
+    part = tw.train(problem, recipe, plan="looped", until=33)
+    assert torch.equal(tw.train(problem, recipe, plan="looped", resume=part).final.theta, whole.final.theta)
+    module = problem.initialize([0]).module(0)  # and both are what torch does at these rates
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.5, momentum=0.9)
+    for step in range(1, T + 1):
+        optimizer.param_groups[0]["lr"] = 0.5 * float(schedule(step, T))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(module(inputs), torch.arange(6) % 2).backward()
+        optimizer.step()
+    theta = torch.cat([p.detach().flatten() for p in module.parameters()])
+    torch.testing.assert_close(whole.final.theta[0], theta, rtol=1e-9, atol=1e-12)
+
+
+def test_a_repetition_ends_on_its_last_step_whatever_its_period() -> None:
+    """As many cycles as steps allow, of any length: the last step ends one and does not begin another."""
+    pairs = [(steps, cycles) for steps in range(1, 501) for cycles in range(1, min(steps, 12) + 1)]
+    ends = [float(Linear().repeated(steps / cycles)(steps, steps)) for steps, cycles in pairs]
+    np.testing.assert_array_less(np.abs(ends), 1e-9)
+    firsts = [float(Linear().repeated(steps / cycles)(1, steps)) for steps, cycles in pairs if cycles < steps]
+    expected = [1 - cycles / steps for steps, cycles in pairs if cycles < steps]
+    np.testing.assert_allclose(firsts, expected, atol=1e-9)
+
+
+def test_a_product_with_a_number_is_a_scaled_schedule() -> None:
+    assert 0.5 * Cosine() == Cosine() * 0.5 == np.float64(0.5) * Cosine() == Cosine().scaled(0.5)
+    with pytest.raises(UsageError, match="factor is a number or a sweep; got Cosine"):
+        Cosine() * Cosine()
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: Cosine(warmup=0.1),
+        lambda: Warmup(0.1),
+        lambda: Constant().warmed_up(0.1),
+        lambda: schedules.WSD(5, 0.1),
+        lambda: Warmup(sweep.values([0, 0.1, 3])),
+    ],
+)
+def test_a_warmup_is_no_share_of_the_steps(build: Any) -> None:
+    with pytest.raises(UsageError, match="warmup is a number of steps, 0 or at least 1, and no share of them"):
+        build()
+    assert float(Warmup(1)(1, T)) == float(Warmup(0)(1, T)) == 1.0
+
+
+def test_a_warmup_to_nothing_is_refused() -> None:
+    for rising in (schedules.InverseSquareRoot(3), Warmup(5), Linear(0.0, 1.0), Cosine(4).scaled(0.5)):
+        with pytest.raises(UsageError, match=r"climbs to where the schedule after it starts, and .* starts at 0"):
+            rising.warmed_up(4)
+        assert rising.warmed_up(0).of == rising
+    swept = Warmup(sweep.values([0, 5])).warmed_up(4)
+    problem = tw.Problem(lambda: nn.Linear(2, 2), (torch.zeros(4, 2), torch.zeros(4).long()))
+    with pytest.raises(UsageError, match="starts at 0"):
+        tw.train(problem, tw.Recipe(optim.SGD(0.1), 8, schedule=swept))

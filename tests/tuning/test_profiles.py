@@ -108,7 +108,22 @@ def test_a_score_is_the_area_under_the_profile() -> None:
         (lambda: tuning.profile_score(1.0), "got shape"),
         (lambda: tuning.profile_score([[1.0]], most=1), "ratio above 1"),
         (lambda: tuning.performance_profile([[1.0]], [0.5]), "ratios must be numbers of at least 1"),
-        (lambda: tuning.time_to_target([0, 1], [1.0, 2.0], 1.0), "got shapes"),
+        (lambda: tuning.time_to_target([0, 1], [1.0, 2.0], 1.0), r"\(evaluations, members\).*got shape"),
+        (lambda: tuning.time_to_target([0, 1], [[1.0]], 1.0), r"got shapes \(2,\) and \(1, 1\)"),
+        (
+            lambda: tuning.time_to_target([], np.ones((0, 2)), 1.0),
+            r"steps must be numbers \(evaluations,\), at least one",
+        ),
+        (
+            lambda: tuning.time_to_target([0, 1], [[1.0, 2.0], [1.0]], 1.0),
+            "losses must be numbers .* as many in every row",
+        ),
+        (lambda: tuning.time_to_target([0], [[1.0]], "low"), "target must be the loss to reach; got 'low'"),
+        (lambda: tuning.profile_score([[1.0, 2.0], [1.0]]), r"Costs must be numbers \(problems, methods\), as many"),
+        (lambda: tuning.profile_score([["1", "2"]]), "Costs must be numbers"),
+        (lambda: tuning.profile_score([[1.0]], most="4"), "most must be a finite ratio above 1; got '4'"),
+        (lambda: tuning.profile_score([[1.0]], most=np.inf), "most must be a finite ratio above 1; got inf"),
+        (lambda: tuning.performance_profile([[1.0]], ["1"]), "ratios must be numbers"),
     ],
 )
 def test_what_is_no_table_of_costs_is_refused(call: Callable[[], object], words: str) -> None:

@@ -78,6 +78,20 @@ def test_what_all_trials_share_is_not_swept_and_recipes_go_together_too() -> Non
     assert recipe.steps == 5
 
 
+def test_numbers_of_numpys_are_numbers() -> None:
+    one = Range(np.float32(0.25), np.int64(2))
+    assert (one.low, one.high) == (0.25, 2)
+    assert len(tuning.halton(np.int64(3), {"lr": one}, seed=np.int64(1))["lr"]) == 3
+
+
+def test_functions_that_do_the_same_are_one() -> None:
+    make = lambda lr, beta=0.9: optim.Torch(lr, lambda p: torch.optim.SGD(p, momentum=beta))  # noqa: E731
+    one = tuning.together([make(0.1), make(0.2)])
+    assert one.lr.points == (0.1, 0.2)
+    with pytest.raises(UsageError, match="Torch make is another function in some: write one for all"):
+        tuning.together([make(0.1), make(0.2, 0.5)])
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -90,6 +104,12 @@ def test_what_all_trials_share_is_not_swept_and_recipes_go_together_too() -> Non
         (lambda: tuning.halton(3, {}), "halton ranges must be ranges by hyper-parameter"),
         (lambda: tuning.halton(3, {"lr": (1, 2)}), r"halton ranges\['lr'\] must be a Range"),
         (lambda: tuning.grid(1, {"lr": Range(1, 2)}), "grid count must be a whole number of at least 2; got 1"),
+        (lambda: tuning.halton(3, {"lr": Range(1, 2)}, seed=-1), "halton seed must be a whole number of at least 0"),
+        (lambda: tuning.together(None), "together trials must be a list of rules or recipes"),
+        (
+            lambda: tuning.together([tw.Recipe(optim.SGD(0.1), steps) for steps in (5, 6)]),
+            "numbers that can be swept; Recipe steps is 5 here and 6 there",
+        ),
         (lambda: tuning.together([]), "together trials must be at least one"),
         (lambda: tuning.together([optim.SGD(0.1), optim.Adam(0.1)]), "SGD is SGD"),
         (

@@ -1,50 +1,25 @@
-"""Range tests, sensitivity and comparison, on problems whose answers are known."""
+"""Range tests and sensitivity, on problems whose answers are known."""
 
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from scipy import stats
-from torch import Tensor, nn
+from tuning.bowl import CURVATURE, bowl, loss_of, noisy
 
 import thalweg as tw
 from thalweg import optim, tuning
 from thalweg.errors import UsageError
+from thalweg.schedules import Linear, Scheduled
 from thalweg.studies.interval import mean
-from thalweg.tuning import Range
-from thalweg.tuning.entrant import Entrant
 from thalweg.tuning.range_test import _steepest
 from thalweg.tuning.rates import interval, standard_error, with_rate
-
-CURVATURE = torch.tensor([1.0, 4.0], dtype=torch.float64)
-
-
-class Bowl(nn.Module):
-    """Returns theta, from (1, 1)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.theta = nn.Parameter(torch.ones(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.theta + 0 * x
-
-
-def bowl() -> tw.Problem:
-    """sum(h theta^2)/2 with h = 1 and 4: gradient descent is stable up to a rate of 1/2, and best at 2/5."""
-    rows = torch.zeros(4, 2)
-    return tw.Problem(Bowl, (rows, torch.zeros(4)), lambda o, t: (CURVATURE * o**2).sum(-1) / 2, dtype=torch.float64)
-
-
-def _loss(rate: float, steps: int) -> float:
-    return float((CURVATURE * (1 - rate * CURVATURE) ** (2 * steps)).sum() / 2)
 
 
 def test_a_range_test_finds_the_stability_limit_and_the_best_rate() -> None:
     reading = tuning.range_test(bowl(), tw.Recipe(optim.SGD(1.0), 30), low=0.01, high=10, rates=61, seeds=2)
     rates = reading.coordinate("rate")
-    expected = [_loss(rate, 30) for rate in rates]
+    expected = [loss_of(rate, 30) for rate in rates]
     np.testing.assert_allclose(reading["training loss"], expected, rtol=1e-9)
     assert float(reading["loss before"]) == 2.5
     assert float(reading["largest stable rate"]) == rates[rates < 0.5][-1]
@@ -142,9 +117,78 @@ def test_sensitivity_is_mean_less_least_of_capped_losses() -> None:
         tuning.sensitivity(np.ones((1, 3)))
 
 
+def test_what_learns_at_no_rate_has_no_sensitivity() -> None:
+    """It would be the least there is: a loss that no rate changes."""
+    wild = tuning.sensitivity([[np.inf, 3.0], [np.nan, 0.5]], [2.0, 2.0])
+    np.testing.assert_array_equal(np.isnan(wild), [True, False])
+    reading = tuning.rate_sensitivity(bowl(), tw.Recipe(optim.SGD(1.0), 60), low=1, high=100, rates=4, seeds=3)
+    assert np.isnan([reading[name] for name in ("sensitivity", "sensitivity low", "sensitivity high")]).all()
+    assert np.isnan(reading["sensitivity of the mean loss"])
+    assert "3 of 3 seeds end below their start at no rate" in reading.notes[-1]
+    figure = tuning.sensitivity_figure({"SGD": reading})
+    assert figure.marks[0].label == "SGD, not all seeds learn"
+    figure.to_json()
+
+
+def test_the_noise_of_seeds_is_told_from_sensitivity() -> None:
+    """Where the rate makes no difference the least of 13 losses lies 1.67 standard deviations below their mean."""
+    noise = np.random.default_rng(0).normal(size=(13, 20_000))
+    found = tuning.sensitivity(noise)
+    assert abs(found.mean() - 1.668) < 5 * found.std() / 20_000**0.5
+    reading = tuning.rate_sensitivity(noisy(0), tw.Recipe(optim.SGD(1.0), 20, 4), low=0.1, high=1, rates=13, seeds=4)
+    assert "is about 1.7 standard deviations of that noise" in reading.notes[1]
+    mean_loss = reading["training loss"]
+    assert float(reading["sensitivity of the mean loss"]) == pytest.approx(mean_loss.mean() - mean_loss.min())
+    assert reading["sensitivity of the mean loss"] < reading["sensitivity"]
+
+
+def test_a_rate_goes_on_following_its_schedule() -> None:
+    falling = tw.Recipe(optim.SGD(Scheduled(1.0, Linear(1.0, 0.1))), 20)
+    alike = tw.Recipe(optim.SGD(1.0), 20, schedule=Linear(1.0, 0.1))
+    options = {"low": 0.01, "high": 1.0, "rates": 5, "seeds": 1}
+    for measure in (tuning.range_test, tuning.rate_sensitivity):
+        found, expected = (measure(bowl(), recipe, **options)["training loss"] for recipe in (falling, alike))
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    found, expected = (tuning.classic_range_test(bowl(), recipe, low=0.01, high=1.0) for recipe in (falling, alike))
+    np.testing.assert_allclose(found["batch loss"], expected["batch loss"], rtol=1e-12)
+
+
+def test_a_rate_is_stable_only_if_every_seed_ends_below_its_start() -> None:
+    problem, recipe = noisy(0), tw.Recipe(optim.SGD(1.0), 20, 2)
+    reading = tuning.range_test(problem, recipe, low=0.1, high=100, rates=13, seeds=5)
+    rates, best = reading.coordinate("rate"), int(reading["training loss"].argmin())
+    before = [float(tw.train(problem, recipe, [seed]).history["train_loss"][0, 0]) for seed in range(5)]
+    learned = reading["training loss by seed"] < np.array(before)
+    some = learned.any(1) & ~learned.all(1)
+    assert some[best:].any()  # or the test could not tell one from all
+    assert float(reading["largest stable rate"]) == rates[best:][: int(learned.all(1)[best:].argmin())][-1]
+
+
+def test_numbers_of_numpys_are_numbers() -> None:
+    options = {"low": np.float32(0.25), "high": np.float64(1.0), "rates": np.int64(3), "seeds": 1}
+    reading = tuning.range_test(bowl(), _short(), **options)
+    np.testing.assert_allclose(reading.coordinate("rate"), [0.25, 0.5, 1.0])
+
+
+def test_sharpness_aware_steps_cost_two_gradients() -> None:
+    plain, aware = (
+        tuning.range_test(bowl(), tw.Recipe(rule, 7), low=0.1, high=1, rates=3, seeds=2).cost
+        for rule in (optim.SGD(1.0), optim.Averaged(optim.SAM(optim.SGD(1.0)), 0.5))
+    )
+    assert (plain.backwards, aware.backwards) == (42, 84)
+
+
+def test_a_caption_counts_the_seeds_of_all_readings() -> None:
+    two, three = (
+        tuning.rate_sensitivity(bowl(), _short(), low=0.01, high=0.1, rates=2, seeds=seeds) for seeds in (2, 3)
+    )
+    assert "Means over 2 to 3 seeds" in tuning.sensitivity_figure({"a": three, "b": two}).caption
+    assert "Means over 3 seeds" in tuning.sensitivity_figure({"a": three, "b": three}).caption
+
+
 def test_the_sensitivity_of_gradient_descent_on_a_bowl_is_the_closed_form() -> None:
     reading = tuning.rate_sensitivity(bowl(), tw.Recipe(optim.SGD(1.0), 25), low=0.01, high=1, rates=9, seeds=3)
-    capped = [min(_loss(rate, 25), 2.5) for rate in np.geomspace(0.01, 1, 9)]
+    capped = [min(loss_of(rate, 25), 2.5) for rate in np.geomspace(0.01, 1, 9)]
     assert float(reading["sensitivity"]) == pytest.approx(np.mean(capped) - min(capped))
     assert reading["sensitivity by seed"].shape == (3,)
     np.testing.assert_allclose(reading["training loss"], capped, rtol=1e-9)
@@ -190,111 +234,6 @@ def test_standard_errors_are_those_of_scipy() -> None:
     assert np.isnan(standard_error(np.ones((2, 1)))).all()
 
 
-def test_compare_finds_the_known_winner_at_equal_expense() -> None:
-    ranges = {"lr": Range(0.01, 10)}
-    rules = {"SGD": (optim.SGD, ranges), "momentum": (lambda lr: optim.Momentum(lr, 0.5), ranges)}
-    seen: list[str] = []
-    found = tuning.compare(
-        {"bowl": bowl()},
-        rules,
-        steps=15,
-        trials=40,
-        scoring_seeds=3,
-        watch=lambda progress: seen.append(progress.label),
-    )
-    rates = tuning.halton(40, ranges, seed=0)["lr"]
-    losses = [_loss(rate, 15) for rate in rates]
-    assert found.best["bowl"]["SGD"] == {"lr": rates[np.argmin(losses)]}
-    np.testing.assert_allclose(found.losses[0, 0], min(losses), rtol=1e-9)
-    assert found.losses.shape == found.steps.shape == (1, 2, 3)
-    assert (found.losses[0, 1] < found.losses[0, 0]).all()
-    assert found.scores["momentum"] == 1.0
-    assert found.warnings == ()
-    assert {"SGD on bowl", "momentum on bowl"} == set(seen)
-    assert found.reading["train_loss"].shape == (1, 2, 3)
-    assert [mark.label for mark in found.figure().marks][1] == "momentum, score 1.00"
-    worst = found.tuned.max()
-    assert found.targets[0] == pytest.approx(worst + 0.05 * (2.5 - worst))
-    assert np.isfinite(found.steps).all()
-
-
-def test_a_comparison_is_a_reading_and_a_table_with_its_cost() -> None:
-    rules = {"SGD": (optim.SGD, {"lr": Range(0.01, 1)}), "wild": (optim.SGD, {"lr": Range(100, 1000)})}
-    found = tuning.compare({"bowl": bowl(), "again": bowl()}, rules, steps=10, trials=4, tuning_seeds=2, seed=3)
-    np.testing.assert_array_equal(found.reading.coordinate("seed"), [5, 6, 7, 8, 9])
-    assert found.cost.backwards == 2 * 2 * (4 * 2 + 5) * 10
-    table = found.table()
-    assert list(table.columns["problem"]) == ["bowl", "bowl", "again", "again"]
-    assert list(table.columns["rule"]) == ["SGD", "wild"] * 2
-    assert table.columns["best"][0] == f"lr={found.best['bowl']['SGD']['lr']:.3g}"
-    np.testing.assert_allclose(table.columns["train_loss"], found.losses.mean(2).ravel())
-    np.testing.assert_array_equal(table.columns["steps to target"], found.costs.ravel())
-    assert found.reading.select("problem", "bowl").select("rule", "SGD").figure() is not None
-    assert found.figure().to_json()
-
-
-def test_progress_is_that_of_the_whole_comparison() -> None:
-    seen: list[tuple[int, int]] = []
-    rules = {"SGD": (optim.SGD, {"lr": Range(0.1, 1)}), "Adam": (optim.Adam, {"lr": Range(0.1, 1)})}
-    tuning.compare({"bowl": bowl()}, rules, steps=4, trials=3, watch=lambda p: seen.append((p.done, p.total)))
-    done = [each for each, _ in seen]
-    assert done == sorted(done)
-    assert len(seen) == 2 * 2 * 4
-    assert seen[-1] == (88, 88)  # 2 rules x (3 x 2 + 5) members x 4 steps
-    assert {total for _, total in seen} == {88}
-
-
-def test_a_rule_may_be_made_of_numbers_that_are_no_fields_of_it() -> None:
-    ranges = {"rate": Range(0.01, 0.4), "one_minus_beta": Range(0.05, 1)}
-    made = {"momentum": (lambda rate, one_minus_beta: optim.Momentum(rate, 1 - one_minus_beta), ranges)}
-    found = tuning.compare({"bowl": bowl()}, made, steps=20, trials=12, tuning_seeds=1, scoring_seeds=1)
-    points = tuning.halton(12, ranges, seed=0)
-    losses = [
-        float(tw.train(bowl(), tw.Recipe(optim.Momentum(rate, 1 - far), 20)).history.final("train_loss")[0])
-        for rate, far in zip(points["rate"], points["one_minus_beta"], strict=True)
-    ]
-    pick = int(np.argmin(losses))
-    assert found.best["bowl"]["momentum"] == {name: values[pick] for name, values in points.items()}
-    np.testing.assert_allclose(found.losses[0, 0, 0], losses[pick], rtol=1e-9)
-
-
-def test_compare_warns_of_a_best_value_at_the_end_of_its_range_and_survives_divergence() -> None:
-    rules = {"SGD": (optim.SGD, {"lr": Range(1e-4, 1e-2)}), "wild": (optim.SGD, {"lr": Range(10, 1000)})}
-    found = tuning.compare({"bowl": bowl()}, rules, steps=200, trials=16, search="grid", targets={"bowl": 0.1})
-    assert "lr of SGD on bowl, 0.01, lies at the upper end" in found.warnings[0]
-    assert found.warnings[1] == "Every trial of wild on bowl diverged with some seed: search smaller values."
-    assert np.isinf(found.losses[0, 1]).all()
-    assert np.isinf(found.costs[0, 1])
-    assert found.scores["wild"] == 0.0
-
-
-def test_an_end_is_a_twentieth_of_a_range_for_points_and_the_last_value_of_a_grid() -> None:
-    entry = (optim.SGD, {"lr": Range(1e-4, 1)})
-    points, grid = (Entrant.of("SGD", entry, search, 50, 0) for search in ("halton", "grid"))
-    warned = [bool(points.warnings("bowl", trial, 1.0)) for trial in range(50)]
-    shares = [np.log10(points.values(trial)["lr"]) / 4 + 1 for trial in range(50)]
-    assert warned == [share <= 0.05 or share >= 0.95 for share in shares]
-    assert 2 <= sum(warned) <= 8
-    assert [trial for trial in range(50) if grid.warnings("bowl", trial, 1.0)] == [0, 49]
-    assert grid.warnings("bowl", 0, 1.0) == [
-        "The best lr of SGD on bowl, 0.0001, lies at the lower end of its range: one beyond could be better."
-    ]
-
-
-def test_where_no_rule_learns_no_target_is_reached() -> None:
-    """Neither the loss before training, which step 0 has, nor one above it counts as reached."""
-    wild = {"wild": (optim.SGD, {"lr": Range(10, 1000)})}
-    found = tuning.compare({"bowl": bowl()}, wild, steps=300, trials=3)
-    assert np.isnan(found.targets[0])
-    assert np.isinf(found.steps).all()
-    assert found.scores == {"wild": 0.0}
-    both = wild | {"SGD": (optim.SGD, {"lr": Range(0.01, 0.4)})}
-    worse = tuning.compare({"bowl": bowl()}, both, steps=3, trials=3)
-    assert (worse.tuned[0, 0] > 2.5).all()
-    assert worse.targets[0] == pytest.approx(worse.tuned[0, 1] + 0.05 * (2.5 - worse.tuned[0, 1]))
-    assert worse.scores == {"wild": 0.0, "SGD": 1.0}
-
-
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -302,24 +241,6 @@ def test_where_no_rule_learns_no_target_is_reached() -> None:
         (lambda: tuning.range_test(bowl(), _short(), rates=2), "at least 3 rates"),
         (lambda: tuning.classic_range_test(bowl(), tw.Recipe(optim.SGD(1.0), 9), smoothing=1), "smoothing must lie"),
         (lambda: tuning.rate_sensitivity(bowl(), _short(), low=0), "rate_sensitivity goes over"),
-        (lambda: tuning.compare({}, {"SGD": (optim.SGD, {"lr": Range(1, 2)})}, steps=1), "compare problems must be"),
-        (lambda: _compare(search="random"), "compare search is one of halton, grid"),
-        (lambda: _compare(metric="loss"), "compare metric is one of"),
-        (lambda: _compare(trials=0), "compare trials must be a whole number of at least 1"),
-        (lambda: _compare(trials=1.5), "compare trials must be a whole number"),
-        (lambda: _compare(search="grid", trials=1), "needs trials of at least 2; SGD has 1"),
-        (lambda: _compare(metric="test_loss"), r"problems\['bowl'\] has no test examples"),
-        (lambda: _compare(targets={"bowle": 1.0}), "a loss for every problem; 'bowl' has none"),
-        (lambda: _compare(targets={"bowl": "low"}), r"targets\['bowl'\] must be a loss"),
-        (lambda: _compare(rules={"SGD": optim.SGD}), r"rules\['SGD'\] must be such as"),
-        (lambda: _compare(rules={"SGD": (optim.SGD, {"rate": Range(1, 2)})}), r"rules\['SGD'\] cannot be made of rate"),
-        (lambda: _compare(rules={"SGD": (optim.SGD, {"lr": (1, 2)})}), r"ranges\['lr'\] must be a Range"),
-        (lambda: _compare(rules={"SGD": (lambda lr: lr, {"lr": Range(1, 2)})}), r"rules\['SGD'\] must be a rule"),
-        (
-            lambda: _compare(rules={"SGD": (_decaying, {"lr": Range(1, 2)})}),
-            "SGD sweeps weight_decay: give a Range",
-        ),
-        (lambda: _compare(problems={"bowl": "digits"}), r"problems\['bowl'\] must be a Problem"),
         (
             lambda: tuning.range_test(bowl(), _short(), rates="many"),
             "range_test rates must be how many",
@@ -334,6 +255,22 @@ def test_where_no_rule_learns_no_target_is_reached() -> None:
             lambda: tuning.rate_sensitivity(bowl(), _short(), high=np.inf),
             "rate_sensitivity goes over",
         ),
+        (lambda: tuning.range_test(bowl(), optim.SGD(1.0)), "range_test recipe must be a Recipe such as"),
+        (lambda: tuning.classic_range_test(bowl(), optim.SGD(1.0)), "classic_range_test recipe must be a Recipe"),
+        (lambda: tuning.rate_sensitivity(bowl(), optim.SGD(1.0)), "rate_sensitivity recipe must be a Recipe"),
+        (lambda: tuning.range_test("bowl", _short()), "range_test problem must be a Problem; got 'bowl'"),
+        (lambda: tuning.range_test(bowl(), _short(), watch=3), "range_test watch must be a function"),
+        (
+            lambda: tuning.classic_range_test(bowl(), tw.Recipe(optim.SGD(1.0), 2)),
+            "gives every step a rate of its own and needs at least 3 steps; got 2",
+        ),
+        (lambda: tuning.sensitivity([[1.0, 2.0], [3.0]]), r"losses must be numbers \(rates, seeds\), as many in every"),
+        (lambda: tuning.sensitivity([1.0, 2.0]), r"losses must be numbers \(rates, seeds\).*got shape \(2,\)"),
+        (
+            lambda: tuning.sensitivity(np.ones((3, 2)), np.ones(3)),
+            r"one loss before training a seed, \(2,\); got shape",
+        ),
+        (lambda: tuning.sensitivity(np.ones((3, 3)), np.ones((3, 1))), r"before must be numbers \(seeds,\)"),
         (lambda: tuning.sensitivity_figure({}), "readings of rate_sensitivity by name"),
         (lambda: tuning.sensitivity_figure({"SGD": tw.Reading("x", {"y": 1.0})}), "'SGD' is of 'x'"),
     ],
@@ -353,8 +290,3 @@ def _decaying(lr: float) -> optim.SGD:
 
 def _decays() -> tw.Recipe:
     return tw.Recipe(_decaying(1.0), 3)
-
-
-def _compare(**options: Any) -> Any:
-    given = {"problems": {"bowl": bowl()}, "rules": {"SGD": (optim.SGD, {"lr": Range(1, 2)})}, "steps": 1} | options
-    return tuning.compare(given.pop("problems"), given.pop("rules"), **given)

@@ -34,7 +34,7 @@ class Torch(Rule):
 
     Raises:
         UsageError: `make` returns no optimizer, or one that has modes (`train()`, `eval()`); in training, one that
-            needs a closure or keeps what cannot be resumed.
+            needs a closure or cannot step on these gradients, or keeps what cannot be resumed.
 
     Cost: Python loops over members, parameters and what is kept of each, so rules written for populations are faster.
     """
@@ -91,31 +91,33 @@ def made(make: Make, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
 class Kept:
     """One thing an optimizer keeps of a parameter, or of a group (-1, -2, ...), and its place in a matrix.
 
-    It is a tensor of this shape, or a number of the type `number`.
+    It is a tensor of this shape, or a number of the type `number`; `slot` is the name of the matrix.
     """
 
     parameter: int
     key: str
+    slot: str
     columns: slice
     shape: tuple[int, ...]
     number: type | None
 
-    @property
-    def slot(self) -> str:
-        """The name of the matrix."""
-        return slot_of(self.parameter, self.key)
 
+def slot_of(parameter: int, key: str, dtype: torch.dtype, widths: Mapping[str, tuple[int, torch.dtype]]) -> str:
+    """The name of the matrix for what is kept under a key, of all parameters or of a group.
 
-def slot_of(parameter: int, key: str) -> str:
-    """The name of the matrix for what is kept under a key, of all parameters or of a group."""
-    return f"torch.state.{key}" if parameter >= 0 else f"torch.group.{-1 - parameter}.{key}"
+    Tensors of another dtype than the first one under that key have a matrix of their own, or they would be rounded.
+    """
+    slot = f"torch.state.{key}" if parameter >= 0 else f"torch.group.{-1 - parameter}.{key}"
+    known = widths.get(slot, (0, dtype))[1]
+    return slot if known == dtype else f"{slot}.{str(dtype).removeprefix('torch.')}"
 
 
 def kept(rule: Torch, layout: Layout, dtype: torch.dtype) -> tuple[list[Kept], dict[str, tuple[int, torch.dtype]]]:
     """What the optimizer keeps of a member, and the width and dtype of each matrix, found by steps on small numbers.
 
     Raises:
-        UsageError: it cannot step without a closure, or keeps what no matrix can hold, or not from the first step on.
+        UsageError: it cannot step, as without a closure, or keeps what no matrix can hold, or not from the first step
+            on.
     """
     parameters = [nn.Parameter(torch.zeros(entry.shape, dtype=dtype)) for entry in layout]
     optimizer = made(rule.make, parameters)
@@ -140,10 +142,10 @@ def kept(rule: Torch, layout: Layout, dtype: torch.dtype) -> tuple[list[Kept], d
     for index, key, value in found:
         tensor = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
         number = None if isinstance(value, Tensor) else type(value)
-        slot = slot_of(index, key)
+        slot = slot_of(index, key, tensor.dtype, widths)
         start = widths.get(slot, (0, tensor.dtype))[0]
         widths[slot] = start + tensor.numel(), tensor.dtype
-        places.append(Kept(index, key, slice(start, start + tensor.numel()), tuple(tensor.shape), number))
+        places.append(Kept(index, key, slot, slice(start, start + tensor.numel()), tuple(tensor.shape), number))
     return places, widths
 
 
@@ -165,13 +167,34 @@ def _everything(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parame
 
 def _trial(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:
     """One step on small gradients."""
-    for parameter in parameters:
-        parameter.grad = torch.full_like(parameter, 1e-3)
+    _give_gradients(parameters)
     try:
         optimizer.step()
-    except TypeError as error:
-        msg = f"{type(optimizer).__name__} cannot step without a closure ({error}); optimizers that do are supported."
+    except Exception as error:
+        name, says = type(optimizer).__name__, f"{type(error).__name__}: {error}".removesuffix(": ")
+        msg = f"{name} cannot step on gradients of {[tuple(p.shape) for p in parameters]}: {says}"
+        if steps_with_closure(optimizer, parameters):
+            msg = f"{name} cannot step without a closure ({says}); optimizers that do are supported."
         raise UsageError(msg) from error
+
+
+def steps_with_closure(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> bool:
+    """Whether an optimizer that has failed to step does so if it may ask for gradients and the loss itself."""
+
+    def closure() -> Any:
+        _give_gradients(parameters)
+        return torch.zeros(())
+
+    try:
+        optimizer.step(closure)
+    except Exception:
+        return False
+    return True
+
+
+def _give_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    for parameter in parameters:
+        parameter.grad = torch.full_like(parameter, 1e-3)
 
 
 @functools.cache

@@ -139,7 +139,9 @@ def _nesterov(rule: Nesterov) -> Call:
     decay = _l2(rule, "SGD")
     if rule.beta == 0:
         return "SGD", {"lr": _of(rule, "lr"), **decay}, ""
-    return "SGD", {"lr": _of(rule, "lr"), "momentum": _of(rule, "beta"), "nesterov": True, **decay}, ""
+    # torch refuses nesterov without momentum, which one of the values may be.
+    ahead = Written("beta > 0") if 0 in points_of("beta", rule.beta) else True
+    return "SGD", {"lr": _of(rule, "lr"), "momentum": _of(rule, "beta"), "nesterov": ahead, **decay}, ""
 
 
 def _rmsprop(rule: RMSprop) -> Call:

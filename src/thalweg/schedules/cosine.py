@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thalweg.errors import check_choice
-from thalweg.schedules.schedule import TINY, Number, Schedule, Swept, check_numbers, warmup_factor
+from thalweg.schedules.schedule import TINY, Number, Schedule, Swept, check_numbers, check_warmup, warmup_factor
 
 PROGRESSES = ("after_warmup", "global", "global_jump")
 ENDS = ("hold", "periodic")
@@ -36,7 +36,8 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         check_choice("Cosine progress", self.progress, PROGRESSES)
         check_choice("Cosine after_end", self.after_end, ENDS)
-        check_numbers(0, warmup=self.warmup, final=self.final, start=self.start)
+        check_numbers(0, final=self.final, start=self.start)
+        check_warmup(warmup=self.warmup)
 
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""

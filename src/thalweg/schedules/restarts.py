@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from thalweg.schedules.cosine import Cosine
-from thalweg.schedules.schedule import Number, Schedule, Swept, check_numbers, check_schedules
+from thalweg.schedules.schedule import ROUNDING, Number, Schedule, Swept, check_numbers, check_schedules
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Restarts(Schedule):
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
         cycle = self._cycle(step)
-        value = self.shape(step - self._start(cycle), self.period * self.growth**cycle)
+        length = self.period * self.growth**cycle
+        value = self.shape(np.minimum(step - self._start(cycle), length), length)
         return self.final + (np.asarray(self.peak) ** cycle - self.final) * value
 
     def _start(self, cycle: Number) -> Number:
@@ -44,10 +45,13 @@ class Restarts(Schedule):
         return self.period * each
 
     def _cycle(self, step: Number) -> Number:
-        """The i with t_i < t <= t_(i+1): the inverse of `_start`, put right where rounding is off by one."""
+        """The i with t_i < t <= t_(i+1): the inverse of `_start`, put right where rounding is off by one.
+
+        A step that rounding alone puts beyond t_(i+1), as a sum of fractional periods, ends the cycle.
+        """
         spent = step / np.asarray(self.period)
         excess = np.asarray(self.growth) - 1.0
         grown = np.log1p(spent * excess) / np.log1p(np.where(excess == 0, 1, excess))
         guess = np.maximum(np.ceil(np.where(excess == 0, spent, grown)) - 1, 0)
-        guess = guess + (step > self._start(guess + 1))
-        return np.maximum(guess - (step <= self._start(guess)), 0)
+        guess = guess + (step * (1 - ROUNDING) > self._start(guess + 1))
+        return np.maximum(guess - (step * (1 - ROUNDING) <= self._start(guess)), 0)

@@ -1,6 +1,6 @@
 """What a schedule is, and the algebra that makes schedules of schedules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ Number = float | NDArray[np.float64]
 Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member when the recipe is unfolded
 
 TINY = 1e-9  # divides in place of a span of no steps
+ROUNDING = 1e-12  # shares of a step's number by which a sum of fractional periods may miss it
+_LONG = 10**6  # steps, to ask a schedule where it starts
 
 
 def check_numbers(least: float, most: float = np.inf, **fields: Any) -> None:
@@ -29,6 +31,16 @@ def check_numbers(least: float, most: float = np.inf, **fields: Any) -> None:
             if not least <= point <= most or not np.isfinite(point):
                 bound = f"at least {least:g}" if most == np.inf else f"from {least:g} to {most:g}"
                 msg = f"A schedule's {name} must be {bound}; got {point:g}."
+                raise UsageError(msg)
+
+
+def check_warmup(**fields: Any) -> None:
+    """Raise UsageError for a warmup that is no number of steps: shorter than one, it would be none."""
+    check_numbers(0, **fields)
+    for name, value in fields.items():
+        for point in np.atleast_1d(getattr(value, "points", value)):
+            if 0 < point < 1:
+                msg = f"A schedule's {name} is a number of steps, 0 or at least 1, and no share of them; got {point:g}."
                 raise UsageError(msg)
 
 
@@ -49,6 +61,14 @@ class Schedule:
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
         raise NotImplementedError
+
+    __array_ufunc__ = None  # numbers of NumPy's leave their product with a schedule to it
+
+    def __mul__(self, factor: Swept) -> "Scaled":
+        """This schedule times a factor, as `scaled`."""
+        return self.scaled(factor)
+
+    __rmul__ = __mul__
 
     def then(self, other: "Schedule", at: Swept) -> "Then":
         """This schedule over the first `at` steps, then another over those that are left."""
@@ -95,7 +115,7 @@ class Then(Schedule):
 
 @dataclass(frozen=True)
 class Scaled(Schedule):
-    """s(t) = factor of(t, T)."""
+    """s(t) = factor of(t, T), also beyond T."""
 
     of: Schedule
     factor: Swept
@@ -122,16 +142,19 @@ class Repeated(Schedule):
 
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
-        cycle = np.maximum(np.ceil(step / np.asarray(self.period)) - 1, 0)
-        return self.of(step - cycle * self.period, self.period)
+        cycle = np.maximum(np.ceil(step / np.asarray(self.period) * (1 - ROUNDING)) - 1, 0)
+        return self.of(np.minimum(step - cycle * self.period, self.period), self.period)
 
 
 @dataclass(frozen=True)
 class WarmedUp(Schedule):
     """s(t) = (start + (1 - start) t / warmup) of(0) for t <= warmup, and of(t - warmup, T - warmup) afterwards.
 
-    It climbs to where the other schedule starts, s(0), which is therefore to be above 0. Beyond T it is what
+    It climbs to where the other schedule starts, s(0), which must therefore be above 0. Beyond T it is what
     the other is beyond its end. Cosine().warmed_up(w) equals Cosine(warmup=w).
+
+    Raises:
+        UsageError: the other starts at 0, so that a climb to it would be no climb; seen once no number in it is swept.
     """
 
     of: Schedule
@@ -140,7 +163,15 @@ class WarmedUp(Schedule):
 
     def __post_init__(self) -> None:
         check_schedules(of=self.of)
-        check_numbers(0, warmup=self.warmup, start=self.start)
+        check_numbers(0, start=self.start)
+        check_warmup(warmup=self.warmup)
+        if _swept(self) or not np.any((np.asarray(self.warmup) > 0) & (np.asarray(self.of(0, _LONG)) == 0)):
+            return
+        msg = (
+            f"A warmup climbs to where the schedule after it starts, and {self.of} starts at 0: its own rise is a "
+            "warmup already; or join them by .then."
+        )
+        raise UsageError(msg)
 
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
@@ -150,7 +181,10 @@ class WarmedUp(Schedule):
 
 @dataclass(frozen=True)
 class FromZero(Schedule):
-    """s(t) = of(t - 1, T): the first step has the value at 0, the last one the value just before the end."""
+    """s(t) = of(t - 1, T): the first step has the value at 0, the last one the value just before the end.
+
+    Beyond T it is what the other is beyond its end, a step late.
+    """
 
     of: Schedule
 
@@ -160,6 +194,12 @@ class FromZero(Schedule):
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
         return self.of(np.maximum(step - 1, 0), steps)
+
+
+def _swept(schedule: Schedule) -> bool:
+    """Whether a number of a schedule, or of one in it, is a sweep."""
+    inside = [getattr(schedule, one.name) for one in fields(schedule)]
+    return any(hasattr(value, "points") or (isinstance(value, Schedule) and _swept(value)) for value in inside)
 
 
 def check_schedules(**fields: object) -> None:

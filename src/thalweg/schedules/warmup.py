@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from thalweg.schedules.schedule import Number, Schedule, Swept, check_numbers, warmup_factor
+from thalweg.schedules.schedule import Number, Schedule, Swept, check_numbers, check_warmup, warmup_factor
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Warmup(Schedule):
     start: Swept = 0.0
 
     def __post_init__(self) -> None:
-        check_numbers(0, warmup=self.warmup, start=self.start)
+        check_numbers(0, start=self.start)
+        check_warmup(warmup=self.warmup)
 
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""

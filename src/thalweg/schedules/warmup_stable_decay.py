@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thalweg.errors import check_choice
-from thalweg.schedules.schedule import TINY, Number, Schedule, Swept, check_numbers, warmup_factor
+from thalweg.schedules.schedule import TINY, Number, Schedule, Swept, check_numbers, check_warmup, warmup_factor
 
 COOLDOWNS = ("linear", "one_minus_sqrt", "cosine", "exponential")
 
@@ -35,7 +35,8 @@ class WSD(Schedule):
 
     def __post_init__(self) -> None:
         check_choice("WSD cooldown", self.cooldown, COOLDOWNS)
-        check_numbers(0, decay=self.decay, warmup=self.warmup, start=self.start)
+        check_numbers(0, decay=self.decay, start=self.start)
+        check_warmup(warmup=self.warmup)
         check_numbers(TINY if self.cooldown == "exponential" else 0, final=self.final)
         if self.stable is not None:
             check_numbers(0, stable=self.stable)

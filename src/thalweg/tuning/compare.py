@@ -1,25 +1,25 @@
 """Update rules compared at equal expense, each tuned by the same search."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.results import Cost, Provenance
 from thalweg.schedules import Constant, Schedule
+from thalweg.sweep import plain
 from thalweg.training import Recipe, Unfolded, train
 from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.entrant import SEARCHES, Entrant, Make
 from thalweg.tuning.profiles import time_to_target
-from thalweg.tuning.rates import cost_of, infinite_if_gone
+from thalweg.tuning.rates import cost_of, gradients_a_step, infinite_if_gone
 from thalweg.tuning.search import Range, together
+from thalweg.tuning.targets import reachable
 
-_SLACK = 0.05  # of the way from the loss every rule reaches to that before training
 _LOOKS = 100  # evaluations of a scored run
 
 
@@ -42,19 +42,22 @@ def compare(
     """Tune every rule on every problem by one search of equal size, and score it on other seeds.
 
     A search is one population: trials x seeds members. Only the loss at the end of the schedule is looked at, since
-    rankings change before it (Wen et al., 2025, arXiv:2509.02046); what diverges has lost.
+    rankings change before it (Wen et al., 2025, arXiv:2509.02046); what diverges has lost, even if it was at the target
+    before.
 
     Args:
         problems: by name.
         rules: by name, a rule (or a function that makes one of named numbers) and the ranges to search, such as
             {"AdamW": (optim.AdamW, {"lr": Range(1e-4, 1e-1), "weight_decay": Range(1e-3, 1)})}.
         steps, batch_size, schedule: of every run.
-        search: "halton" for `trials` points, or "grid" for as many a side as keep to `trials`.
+        search: "halton" for `trials` points, or "grid" for as many a side as keep to `trials`, and Halton points for
+            those that are left.
         trials: configurations each rule may try on each problem.
         tuning_seeds, scoring_seeds: members of every configuration, and of the best one; they share no seed.
-        metric: "train_loss" or "test_loss".
-        targets: the loss to reach, by problem; None: what every rule that learns reaches on the tuning seeds, 5 % of
-            the way back to the loss before training.
+        metric: "train_loss" or "test_loss". The latter chooses on the very examples that it scores on, which flatters
+            all rules alike.
+        targets: the loss to reach, by problem; None: what all rules reach on the tuning seeds that come at least half
+            as far down as the best one, 5 % of the way back to the loss before training.
         seed: of the search, and the first seed of all.
         watch: called with the progress, in steps times members of the whole comparison.
 
@@ -66,52 +69,62 @@ def compare(
     """
     check_choice("compare search", search, SEARCHES)
     check_choice("compare metric", metric, ("train_loss", "test_loss"))
+    trials, tuning_seeds, scoring_seeds, seed = (plain(n) for n in (trials, tuning_seeds, scoring_seeds, seed))
     counts = {"trials": trials, "tuning_seeds": tuning_seeds, "scoring_seeds": scoring_seeds}
     for name, count in counts.items():
         check_count(f"compare {name}", count)
+    check_count("compare seed", seed, 0)
+    check_type("compare watch", watch, Callable, "a function of the progress, such as print")
     _check(problems, rules, metric, targets)
     tuning = list(range(seed, seed + tuning_seeds))
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))
     common: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "schedule": schedule or Constant()}
     entrants = [Entrant.of(name, entry, search, trials, seed) for name, entry in rules.items()]
-    recipes = [Recipe(together(entrant.trials), evaluate=0, **common) for entrant in entrants]
     for entrant in entrants:
-        swept = set(Unfolded(Recipe(entrant.trials[0], **common), [0]).axes) - {"seed"}
-        if swept:
-            msg = (
-                f"compare tries one value a trial, but {entrant.name} sweeps {', '.join(sorted(swept))}: give a Range."
-            )
-            raise UsageError(msg)
+        _check_recipe(entrant.name, Recipe(entrant.trials[0], **common), problems)
+    recipes = [Recipe(together(entrant.trials), evaluate=0, **common) for entrant in entrants]
 
-    members = [len(entrant.trials) * tuning_seeds for entrant in entrants]
-    total = steps * len(problems) * sum(count + scoring_seeds for count in members)
+    searched = trials * tuning_seeds
+    total = steps * len(problems) * len(rules) * (searched + scoring_seeds)
     began, done, cost = time.perf_counter(), 0, Cost()
     best: dict[str, dict[str, dict[str, float]]] = {name: {} for name in problems}
-    tuned, before, histories, warnings = np.empty((len(problems), len(rules))), np.empty(len(problems)), {}, []
+    tuned, before, histories = np.empty((len(problems), len(rules))), np.empty(len(problems)), {}
+    warnings = [
+        f"{one.name} takes two gradients a step, so its steps cost twice those of a rule that takes one."
+        for one in entrants
+        if gradients_a_step(one.trials[0]) == 2
+    ]
     for row, (name, problem) in enumerate(problems.items()):
         for column, entrant in enumerate(entrants):
             label = f"{entrant.name} on {name}"
-            told = _counting(watch, label, done, members[column], total, began)
-            found = train(problem, recipes[column], tuning, watch=told)
+            found = train(problem, recipes[column], tuning, watch=_counting(watch, label, done, searched, total, began))
             means = infinite_if_gone(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
             pick = int(means.argmin())
-            best[name][entrant.name] = entrant.values(pick)
             tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
-            warnings += entrant.warnings(name, pick, float(means[pick]))
-            done += steps * members[column]
+            done, cost = done + steps * searched, cost + cost_of(found)
             told = _counting(watch, label, done, scoring_seeds, total, began)
-            final = train(problem, Recipe(entrant.trials[pick], evaluate=_LOOKS, **common), scoring, watch=told)
-            histories[row, column] = final.history
             done += steps * scoring_seeds
-            cost += cost_of(found) + cost_of(final)
+            if np.isfinite(means[pick]):
+                best[name][entrant.name] = entrant.values(pick)
+                warnings += entrant.warnings(name, pick)
+                final = train(problem, Recipe(entrant.trials[pick], evaluate=_LOOKS, **common), scoring, watch=told)
+                histories[row, column], cost = final.history, cost + cost_of(final)
+            else:  # nothing is left to be scored
+                best[name][entrant.name] = {}
+                warnings.append(f"Every trial of {label} diverged with some seed: search smaller values.")
+                told(Progress(label, steps, steps, 0.0))
 
-    goals = _reachable(tuned, before) if targets is None else np.array([float(targets[name]) for name in problems])
-    shape = (len(problems), len(rules), scoring_seeds)
-    losses, needed = np.empty(shape), np.empty(shape)
+    if targets is None:
+        goals, left_out = reachable(list(problems), list(rules), tuned, before)
+        warnings += left_out
+    else:
+        goals = np.array([float(targets[name]) for name in problems])
+    losses = np.full((len(problems), len(rules), scoring_seeds), np.inf)
+    needed = losses.copy()
     for place, history in histories.items():
         losses[place] = infinite_if_gone(history.final(metric))
         reached = time_to_target(history.steps, history[metric], float(goals[place[0]]))
-        needed[place] = np.maximum(reached, 1)
+        needed[place] = np.where(np.isfinite(losses[place]), np.maximum(reached, 1), np.inf)
     units = {problem.loss.unit for problem in problems.values()}
     first = next(iter(problems.values()))
     return Comparison(
@@ -147,18 +160,26 @@ def _check(problems: Any, rules: Any, metric: str, targets: Any) -> None:
             if name not in targets:
                 msg = f"compare targets needs a loss for every problem; {name!r} has none."
                 raise UsageError(msg)
-            check_type(f"compare targets[{name!r}]", targets[name], (int, float), "a loss")
+            check_type(f"compare targets[{name!r}]", plain(targets[name]), (int, float), "a loss")
 
 
-def _reachable(tuned: NDArray[np.float64], before: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The worst tuned loss of each problem, a little of the way back to the loss before: (problems,).
-
-    Rules that end above where they began count for nothing; NaN where all do.
-    """
-    learned = tuned < before[:, None]
-    worst = np.where(learned, tuned, -np.inf).max(1)
-    found = np.where(learned.any(1), worst, np.nan)
-    return found + _SLACK * (before - found)
+def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
+    """Raise UsageError unless a recipe has one value of each number, and its batches suit every problem."""
+    unfolded = Unfolded(recipe, [0])
+    swept = sorted(unfolded.values)
+    shared = [name for name in swept if name.split(".")[0] in ("batch_size", "schedule")]
+    if shared:
+        msg = f"compare gives all runs one batch_size and one schedule, but {', '.join(shared)} is swept: give a value."
+        raise UsageError(msg)
+    if swept:
+        msg = f"compare tries one value a trial, but {rule} sweeps {', '.join(swept)}: give a Range."
+        raise UsageError(msg)
+    for name, problem in problems.items():
+        try:
+            unfolded.groups(len(problem.data.train))
+        except UsageError as error:
+            msg = f"compare problems[{name!r}] cannot be trained so: {error}"
+            raise UsageError(msg) from error
 
 
 def _counting(watch: Watcher, label: str, before: int, members: int, total: int, began: float) -> Watcher:

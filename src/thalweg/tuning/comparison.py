@@ -20,15 +20,17 @@ class Comparison:
     Args:
         problems, rules: their names, in the order of the arrays.
         seeds: scored on.
-        best: by problem and rule, the hyper-parameters chosen on the tuning seeds.
+        best: by problem and rule, the hyper-parameters chosen on the tuning seeds; none where every trial diverged.
         tuned: their mean loss on the tuning seeds: (problems, rules).
         losses: at the end of the schedule, infinite where it diverged: (problems, rules, seeds).
-        steps: to the target of the problem, infinite where it was not reached: (problems, rules, seeds).
+        steps: to the target of the problem, infinite where it was not reached or the run diverged in the end:
+            (problems, rules, seeds).
         targets: (problems,); NaN where no rule learned.
         metric: which loss.
         unit: of the losses, where all problems have one.
         budget: trials, tuning seeds and steps each rule was given on each problem.
-        warnings: a sentence for each best value on the end of its range, and each search that only diverged.
+        warnings: a sentence for each best value at the end of its range or of what was tried, each search that only
+            diverged, each rule that had no say in a target, and each whose steps cost two gradients.
         cost: of all runs, tuning and scoring.
         provenance: where it was made.
     """
@@ -71,8 +73,13 @@ class Comparison:
             sample_size=len(self.seeds),
             cost=self.cost,
             provenance=self.provenance,
-            notes=("Infinite where a run diverged or did not reach the target.", *self.warnings),
+            notes=("Infinite where a run diverged or did not reach the target.", *self._reused, *self.warnings),
         )
+
+    @property
+    def _reused(self) -> tuple[str, ...]:
+        """What is to be said where the examples that chose the values also score them."""
+        return ("Values were chosen on the test examples that they are scored on.",) * (self.metric == "test_loss")
 
     def table(self) -> Table:
         """One row a problem and rule: its best values, mean loss with standard error, median steps to the target.
@@ -85,7 +92,7 @@ class Comparison:
                 "problem": [problem for problem, _ in pairs],
                 "rule": [rule for _, rule in pairs],
                 "best": [
-                    ", ".join(f"{name}={value:.3g}" for name, value in self.best[problem][rule].items())
+                    ", ".join(f"{name}={value:.3g}" for name, value in self.best[problem][rule].items()) or "none"
                     for problem, rule in pairs
                 ],
                 self.metric: self.losses.mean(2).ravel(),

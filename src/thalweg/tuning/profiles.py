@@ -3,7 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
+from thalweg.sweep import plain
+from thalweg.tuning.tables import table_of
 
 
 def time_to_target(steps: ArrayLike, losses: ArrayLike, target: float) -> NDArray[np.float64]:
@@ -15,16 +17,16 @@ def time_to_target(steps: ArrayLike, losses: ArrayLike, target: float) -> NDArra
         target: the loss to reach; NaN is never reached.
 
     Raises:
-        UsageError: shapes that do not fit.
+        UsageError: what is no numbers, none at all, or shapes that do not fit.
     """
-    at, values = np.asarray(steps, dtype=np.float64), np.asarray(losses, dtype=np.float64)
-    if at.ndim != 1 or values.ndim != 2 or len(values) != len(at):
-        msg = (
-            "time_to_target needs steps (evaluations,) and losses (evaluations, members); "
-            f"got shapes {at.shape} and {values.shape}."
-        )
+    at = table_of("time_to_target steps", steps, "evaluations")
+    values = table_of("time_to_target losses", losses, "evaluations", "members")
+    goal = plain(target)
+    check_type("time_to_target target", goal, (int, float), "the loss to reach")
+    if len(values) != len(at):
+        msg = f"time_to_target needs a row of losses for every step; got shapes {at.shape} and {values.shape}."
         raise UsageError(msg)
-    reached = values <= target
+    reached = values <= goal
     return np.where(reached.any(0), at[reached.argmax(0)], np.inf)
 
 
@@ -40,8 +42,8 @@ def performance_profile(costs: ArrayLike, ratios: ArrayLike) -> NDArray[np.float
     Raises:
         UsageError: costs that are no table of positive numbers, or a ratio below 1.
     """
-    at = np.asarray(ratios, dtype=np.float64)
-    if at.ndim != 1 or not (at >= 1).all():
+    at = table_of("performance_profile ratios", ratios, "ratios")
+    if not (at >= 1).all():
         msg = f"performance_profile ratios must be numbers of at least 1, (ratios,); got {ratios!r}."
         raise UsageError(msg)
     table, best = _costs(costs)
@@ -66,8 +68,10 @@ def profile_score(costs: ArrayLike, *, most: float = 4.0) -> NDArray[np.float64]
     References:
         Dahl et al. (2023), arXiv:2306.07179, section 4.2 (AlgoPerf).
     """
-    if not most > 1:
-        msg = f"profile_score most must be a ratio above 1; got {most}."
+    most = plain(most)
+    check_type("profile_score most", most, (int, float), "a finite ratio above 1")
+    if not 1 < most < np.inf:
+        msg = f"profile_score most must be a finite ratio above 1; got {most}."
         raise UsageError(msg)
     table, best = _costs(costs)
     solved = np.isfinite(table)
@@ -76,10 +80,7 @@ def profile_score(costs: ArrayLike, *, most: float = 4.0) -> NDArray[np.float64]
 
 
 def _costs(costs: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    table = np.asarray(costs, dtype=np.float64)
-    if table.ndim != 2 or not table.size:
-        msg = f"Costs are a table (problems, methods); got shape {table.shape}."
-        raise UsageError(msg)
+    table = table_of("Costs", costs, "problems", "methods")
     if not (table > 0).all():
         msg = f"Costs are positive numbers, infinite where unsolved; got {table[~(table > 0)][0]:g}."
         raise UsageError(msg)

@@ -10,10 +10,20 @@ from thalweg.errors import UsageError, check_type
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Reading
-from thalweg.schedules import Constant, Schedule
+from thalweg.schedules import Constant, Schedule, Scheduled
 from thalweg.schedules.schedule import Number
+from thalweg.sweep import plain
 from thalweg.training import Recipe, train
-from thalweg.tuning.rates import check_alone, cost_of, final_losses, provenance_of, standard_error, with_rate
+from thalweg.tuning.rates import (
+    check_alone,
+    check_run,
+    cost_of,
+    final_losses,
+    provenance_of,
+    spaced,
+    standard_error,
+    with_rate,
+)
 
 _UNKNOWN = float("nan")
 
@@ -34,7 +44,8 @@ def range_test(
     has done, and there is nothing to restore afterwards.
 
     Args:
-        problem, recipe: what is trained, and how; the rate of the recipe's optimizer is replaced.
+        problem, recipe: what is trained, and how; the rate of the recipe's optimizer is replaced, and goes on following
+            the schedule it has.
         low, high: the range, above 0.
         rates: how many, at equal ratios.
         seeds: one a member of each rate; an integer n means 0 to n - 1.
@@ -52,7 +63,8 @@ def range_test(
 
     Cost: rates x seeds runs of the recipe.
     """
-    grid = _grid("range_test", low, high, rates)
+    check_run("range_test", problem, recipe, watch)
+    grid = spaced("range_test", low, high, rates, 3)
     run, before, after = final_losses("range_test", problem, recipe, grid, seeds, watch)
     mean = after.mean(1)
     steepest, best, stable = _steepest(grid, mean), _least(grid, mean), _UNKNOWN
@@ -113,12 +125,17 @@ def classic_range_test(
 
     Cost: seeds runs of the recipe.
     """
-    grid = _grid("classic_range_test", low, high, recipe.steps)
+    check_run("classic_range_test", problem, recipe, watch)
+    if recipe.steps < 3:
+        msg = f"classic_range_test gives every step a rate of its own and needs at least 3 steps; got {recipe.steps}."
+        raise UsageError(msg)
+    grid, smoothing = spaced("classic_range_test", low, high, recipe.steps, 3), plain(smoothing)
     check_type("classic_range_test smoothing", smoothing, (int, float), "a number from 0 up to below 1")
     if not 0 <= smoothing < 1:
         msg = f"classic_range_test smoothing must lie in [0, 1); got {smoothing}."
         raise UsageError(msg)
-    growing = replace(recipe, optimizer=with_rate(recipe.optimizer, high), schedule=Growth(low / high), evaluate=0)
+    rate = Scheduled(grid[-1], Growth(grid[0] / grid[-1]))
+    growing = replace(recipe, optimizer=with_rate(recipe.optimizer, rate), schedule=Constant(), evaluate=0)
     check_alone("classic_range_test", growing)
     run = train(problem, growing, seeds, watch=watch)
     smooth = _smoothed(run.history.batch_loss, smoothing)
@@ -150,16 +167,6 @@ class Growth(Schedule):
     def __call__(self, step: Number, steps: Number) -> Number:
         """The multiplier at `step` of `steps`."""
         return Constant()(step, steps) * self.first ** ((steps - np.asarray(step)) / np.maximum(steps - 1, 1))
-
-
-def _grid(name: str, low: float, high: float, rates: int) -> NDArray[np.float64]:
-    check_type(f"{name} low", low, (int, float), "a number above 0")
-    check_type(f"{name} high", high, (int, float), "a number above low")
-    check_type(f"{name} rates", rates, int, "how many, at least 3")
-    if not 0 < low < high < np.inf or rates < 3:
-        msg = f"{name} goes over at least 3 rates, 0 < low < high; got {rates} from {low} to {high}."
-        raise UsageError(msg)
-    return np.geomspace(low, high, rates)
 
 
 def _least(grid: NDArray[np.float64], mean: NDArray[np.float64]) -> float:

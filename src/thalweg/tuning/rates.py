@@ -1,26 +1,58 @@
 """Runs of one recipe over learning rates."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
 from thalweg.optim import Around, Rule
+from thalweg.optim.around import unwrapped
 from thalweg.population import Problem
 from thalweg.progress import Watcher
 from thalweg.results import Cost, Provenance
 from thalweg.results.bootstrap import FEWEST_TO_RESAMPLE, mean_bounds, t_bounds
-from thalweg.sweep import values
+from thalweg.schedules import Scheduled
+from thalweg.sweep import plain, values
 from thalweg.training import Recipe, Run, Unfolded, train
 
 
 def with_rate(rule: Rule | Around, lr: Any) -> Rule | Around:
-    """The rule, or what is around it, at another learning rate: a number, a sweep or a scheduled one."""
-    return replace(rule, rule=with_rate(rule.rule, lr)) if isinstance(rule, Around) else replace(rule, lr=lr)
+    """The rule, or what is around it, at another learning rate: a number or a sweep, or a scheduled one.
+
+    A number or a sweep goes on following the schedule that the rate has; a scheduled one brings its own.
+    """
+    if isinstance(rule, Around):
+        return replace(rule, rule=with_rate(rule.rule, lr))
+    if isinstance(rule.lr, Scheduled) and not isinstance(lr, Scheduled):
+        return replace(rule, lr=Scheduled(lr, rule.lr.schedule))
+    return replace(rule, lr=lr)
+
+
+def check_run(name: str, problem: Any, recipe: Any, watch: Any) -> None:
+    """Raise UsageError unless these are what a run is made of; `name` is what was called."""
+    check_type(f"{name} problem", problem, Problem, "a Problem")
+    check_type(f"{name} recipe", recipe, Recipe, "a Recipe such as Recipe(optim.AdamW(1e-3), steps=400)")
+    check_type(f"{name} watch", watch, Callable, "a function of the progress, such as print")
+
+
+def spaced(name: str, low: Any, high: Any, rates: Any, least: int) -> NDArray[np.float64]:
+    """So many rates at equal ratios, from low to high.
+
+    Raises:
+        UsageError: they do not ascend from above 0, or are fewer than `least`; `name` is what was called.
+    """
+    low, high, rates = plain(low), plain(high), plain(rates)
+    check_type(f"{name} low", low, (int, float), "a number above 0")
+    check_type(f"{name} high", high, (int, float), "a number above low")
+    check_type(f"{name} rates", rates, int, f"how many, at least {least}")
+    if not 0 < low < high < np.inf or rates < least:
+        msg = f"{name} goes over at least {least} rates, 0 < low < high; got {rates} from {low} to {high}."
+        raise UsageError(msg)
+    return np.geomspace(low, high, rates)
 
 
 def final_losses(
@@ -55,9 +87,14 @@ def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
+def gradients_a_step(rule: Rule | Around) -> int:
+    """How many gradients a step takes: one, or two where something around the rule ascends."""
+    return 1 + any(layer.ascends for layer in unwrapped(rule)[0])
+
+
 def cost_of(run: Run) -> Cost:
-    """What a run took: a gradient a member and step."""
-    passes = len(run.final) * run.step
+    """What a run took: the gradients of its members and steps."""
+    passes = len(run.final) * run.step * gradients_a_step(run.recipe.optimizer)
     return Cost(run.seconds, passes, passes)
 
 

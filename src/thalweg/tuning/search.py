@@ -4,13 +4,14 @@ import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from types import FunctionType
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_count, check_type
-from thalweg.sweep import values
+from thalweg.sweep import Sweep, plain, values
 
 T = TypeVar("T")
 
@@ -33,7 +34,9 @@ class Range:
 
     def __post_init__(self) -> None:
         for name in ("low", "high"):
+            object.__setattr__(self, name, plain(getattr(self, name)))
             check_type(f"Range {name}", getattr(self, name), (int, float), "a number")
+        check_type("Range log", self.log, bool, "True or False")
         if not self.low < self.high or (self.log and self.low <= 0) or not np.isfinite([self.low, self.high]).all():
             kind = "above 0 on a log scale, or log=False" if self.log else "finite"
             msg = f"A Range needs low < high, {kind}; got {self.low} to {self.high}."
@@ -47,6 +50,13 @@ class Range:
             found = self.low + share * (self.high - self.low)
         inside = np.clip(found, self.low, self.high)
         return np.where(share <= 0, self.low, np.where(share >= 1, self.high, inside))
+
+    def beyond(self, side: str, share: float) -> float:
+        """A value beyond the "lower" or the "upper" end, by a share of the way."""
+        ends = (self.low, self.high) if side == "lower" else (self.high, self.low)
+        if self.log:
+            return float(ends[0] * (ends[0] / ends[1]) ** share)
+        return ends[0] + share * (ends[0] - ends[1])
 
     def share(self, value: float) -> float:
         """How far along the way a value lies."""
@@ -67,14 +77,16 @@ def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[st
         seed: of the scrambling.
 
     Raises:
-        UsageError: no point or no range is asked for.
+        UsageError: no point or no range is asked for, or a seed that is no whole number of at least 0.
 
     References:
         Halton (1960), doi:10.1007/BF01386213; Bousquet et al. (2017), arXiv:1706.03200, for why it beats random search.
     """
     from scipy.stats import qmc
 
+    count, seed = plain(count), plain(seed)
     _check("halton", count, 1, ranges)
+    check_count("halton seed", seed, 0)
     points = qmc.Halton(len(ranges), rng=seed).random(count)
     return {name: one.at(points[:, column]) for column, (name, one) in enumerate(ranges.items())}
 
@@ -89,6 +101,7 @@ def grid(count: int, ranges: Mapping[str, Range]) -> dict[str, NDArray[np.float6
     Raises:
         UsageError: fewer than 2 values, or no range.
     """
+    count = plain(count)
     _check("grid", count, 2, ranges)
     each = [one.at(np.linspace(0, 1, count)) for one in ranges.values()]
     points = np.array(list(itertools.product(*each)))
@@ -105,25 +118,52 @@ def together(trials: Sequence[T]) -> T:
         trials: rules or recipes that differ in nothing but numbers.
 
     Raises:
-        UsageError: no trial, or trials that differ in something else.
+        UsageError: no trial, or trials that differ in something else, or in a number that cannot be swept.
     """
+    check_type("together trials", trials, Sequence, "a list of rules or recipes")
     check_type("together trials", list(trials) or None, list, "at least one rule or recipe")
-    return _merged(type(trials[0]).__name__, list(trials))
+    return _merged(type(trials[0]).__name__, list(trials), True)
 
 
-def _merged(name: str, parts: list[Any]) -> Any:
+def _merged(name: str, parts: list[Any], swept: bool) -> Any:
+    """One value for all parts; a sweep where numbers differ, if these may be `swept`."""
     first = parts[0]
-    if all(part == first for part in parts):
+    if all(part == first or _same_function(part, first) for part in parts):
         return first
-    if all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
+    if all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts) and swept:
         return values(parts, axis="trial")
     if dataclasses.is_dataclass(first) and all(type(part) is type(first) for part in parts):
-        entries = [one.name for one in dataclasses.fields(first) if one.init]
-        merged = {entry: _merged(f"{name} {entry}", [getattr(part, entry) for part in parts]) for entry in entries}
+        merged = {
+            one.name: _merged(f"{name} {one.name}", [getattr(part, one.name) for part in parts], _sweepable(one.type))
+            for one in dataclasses.fields(first)
+            if one.init
+        }
         return dataclasses.replace(first, **merged)
+    if all(isinstance(part, FunctionType) for part in parts):
+        msg = f"Trials of one search differ in numbers only; {name} is another function in some: write one for all."
+        raise UsageError(msg)
     shown = list(dict.fromkeys(map(repr, parts)))[:2]
-    msg = f"Trials of one search differ in numbers only; {name} is {' here and '.join(shown)} there."
+    msg = f"Trials of one search differ in numbers that can be swept; {name} is {' here and '.join(shown)} there."
     raise UsageError(msg)
+
+
+def _sweepable(kind: Any) -> bool:
+    """Whether a field of this type takes a sweep, as numbers of rules, of schedules and of what is around rules do."""
+    return kind in (Any, float) or any(one in (Any, Sweep) for one in get_args(kind))
+
+
+def _same_function(one: Any, other: Any) -> bool:
+    """Whether two functions are one that was defined twice, with the same values around it."""
+    if not (isinstance(one, FunctionType) and isinstance(other, FunctionType)):
+        return False
+    defaults = [(each.__defaults__, each.__kwdefaults__) for each in (one, other)]
+    if one.__code__ != other.__code__ or defaults[0] != defaults[1]:
+        return False
+    around = ([cell.cell_contents for cell in each.__closure__ or ()] for each in (one, other))
+    return all(
+        a is b or _same_function(a, b) or (isinstance(a, int | float | str) and a == b)
+        for a, b in zip(*around, strict=True)
+    )
 
 
 def _check(name: str, count: int, least: int, ranges: Mapping[str, Range]) -> None:

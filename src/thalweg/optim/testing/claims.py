@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from types import NoneType
 from typing import Any
 
 import torch
 
 from thalweg import optim
-from thalweg.errors import check_choice
+from thalweg.errors import UsageError, check_choice, check_type, unknown_name
 from thalweg.optim.around import Around
-from thalweg.optim.rule import Rule
+from thalweg.optim.rule import Rule, numeric
+from thalweg.sweep import plain
 
 LAWS = (
     "sgd", "momentum", "nesterov", "rmsprop", "adam", "amsgrad", "nadam", "adagrad", "adafactor", "lion", "muon",
@@ -22,14 +24,18 @@ class Claims:
     """What an optimizer is held to: `Claims("adam", {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})`.
 
     Args:
-        law: the family whose closed forms it must obey (see `LAWS`); None: only what holds for every optimizer.
-        settings: its hyper-parameters and conventions by the names of Thalweg's rule of that family.
+        law: the family whose formula and closed forms it must obey (see `LAWS`); None: only what holds for every
+            optimizer.
+        settings: its hyper-parameters and conventions by the names of Thalweg's rule of that family. What can be left
+            out, such as eps, weight_decay and conventions, is then 0 or as in torch.
         elementwise: whether every entry goes its own way, whatever tensor it lies in.
         consumes: whether it may change the gradient tensors it is given.
         bits: "bfloat16" where it computes its steps in that precision whatever the parameters' is.
+        rounding: how far eight steps in bfloat16 may end off those in float64, as a share of the way; None: 0.05, but
+            0.25 for Muon, whose steps are thirty rounded products, and Lion, where rounding turns whole steps round.
 
     Raises:
-        UsageError: there is no such law.
+        UsageError: there is no such law or setting, or one is missing that the law cannot do without.
     """
 
     law: str | None = None
@@ -37,38 +43,98 @@ class Claims:
     elementwise: bool = True
     consumes: bool = False
     bits: str = "float64"
+    rounding: float | None = None
 
     def __post_init__(self) -> None:
-        if self.law is not None:
-            check_choice("Claims law", self.law, LAWS)
+        check_type("Claims settings", self.settings, Mapping, 'a mapping such as {"lr": 1e-3, "beta": 0.9}')
+        check_choice("Claims bits", self.bits, ("float64", "bfloat16"))
+        check_type("Claims rounding", self.rounding, (int, float, NoneType), "a share, or None for the law's")
+        kept = {name: value if isinstance(value, list) else plain(value) for name, value in self.settings.items()}
+        object.__setattr__(self, "settings", kept)
+        if self.law is None:
+            return
+        check_choice("Claims law", self.law, LAWS)
+        kind, known = f"setting of the law {self.law!r}", known_settings(self.law)
+        for name in self.settings:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+        missing = [name for name in _numbers(self.law) if self[name] is None and name != "weight_decay"]
+        if missing:
+            msg = f"Claims of {self.law!r} need the settings {', '.join(missing)}, too; got {dict(self.settings)}."
+            raise UsageError(msg)
+        for name in _numbers(self.law):
+            check_type(f"Claims settings[{name!r}]", self[name] or 0.0, (int, float), "a number")
+        self.rule  # noqa: B018  which refuses what its class refuses
 
     def __getitem__(self, name: str) -> Any:
         """A setting, or what is meant where it is not given."""
         return self.settings.get(name, _DEFAULTS.get(name))
 
+    @property
+    def share(self) -> float:
+        """How far steps in bfloat16 may end off, as a share of the way."""
+        if self.rounding is not None:
+            return self.rounding
+        return _ROUGHER if self.law in ("muon", "lion") else _ROUGH
 
+    @property
+    def rule(self) -> Rule | Around | None:
+        """Thalweg's rule of the law with these settings, without decay where none is given.
+
+        None where there is no such rule, as for a dampening other than beta.
+        """
+        if self.law is None:
+            return None
+        given: dict[str, Any] = {"weight_decay": 0.0}
+        given |= {name: self[name] for name in known_settings(self.law) if self[name] is not None}
+        dampening = given.pop("dampening", 0.0)
+        if dampening:
+            given["form"] = "ema"
+        if dampening not in (0.0, given.get("beta")):
+            return None
+        if self.law == "sam":
+            rho, adaptive = given.pop("rho"), given.pop("adaptive")
+            return optim.SAM(optim.SGD(**given), rho, adaptive)
+        return KINDS[self.law](**given)
+
+
+_ROUGH, _ROUGHER = 0.05, 0.25
 _DEFAULTS: dict[str, Any] = {
     "form": "sum", "start": "zero", "look": "beta", "dampening": 0.0, "eps_place": "outside", "bias_correction": True,
     "eps_inside": False, "decay": "l2", "scale": "spectral", "nesterov": False, "adaptive": False, "initial": 0.0,
-    "rate_decay": 0.0, "momentum_decay": 4e-3, "eps": 0.0, "clip": 1.0, "floor": 1e-3,
+    "rate_decay": 0.0, "momentum_decay": 4e-3, "eps": 0.0, "clip": 1.0, "floor": 1e-3, "c": 0.8, "every": 10,
+    "largest_of": "uncorrected",
 }  # fmt: skip
 
-_OF_RULES: tuple[tuple[type[Rule], str], ...] = (
-    (optim.SGD, "sgd"),
-    (optim.Momentum, "momentum"),
-    (optim.Nesterov, "nesterov"),
-    (optim.RMSprop, "rmsprop"),
-    (optim.Adam, "adam"),
-    (optim.AMSGrad, "amsgrad"),
-    (optim.NAdam, "nadam"),
-    (optim.Adagrad, "adagrad"),
-    (optim.Adafactor, "adafactor"),
-    (optim.Lion, "lion"),
-    (optim.Muon, "muon"),
-    (optim.SOAP, "soap"),
-    (optim.ScheduleFreeAdamW, "schedule_free_adam"),
-    (optim.ScheduleFreeSGD, "schedule_free"),
-)
+KINDS: dict[str, type[Rule]] = {
+    "sgd": optim.SGD,
+    "momentum": optim.Momentum,
+    "nesterov": optim.Nesterov,
+    "rmsprop": optim.RMSprop,
+    "adam": optim.Adam,
+    "amsgrad": optim.AMSGrad,
+    "nadam": optim.NAdam,
+    "adagrad": optim.Adagrad,
+    "adafactor": optim.Adafactor,
+    "lion": optim.Lion,
+    "muon": optim.Muon,
+    "soap": optim.SOAP,
+    "schedule_free_adam": optim.ScheduleFreeAdamW,  # ahead of what it inherits
+    "schedule_free": optim.ScheduleFreeSGD,
+}
+
+
+def known_settings(law: str) -> tuple[str, ...]:
+    """The settings of a law by name: the fields of its rule, and what its relatives in torch have besides."""
+    if law == "sam":
+        return (*known_settings("sgd"), "rho", "adaptive")
+    more = {"momentum": ("dampening",)}
+    return (*(one.name for one in fields(KINDS[law]) if one.init), *more.get(law, ()))
+
+
+def _numbers(law: str) -> list[str]:
+    """The settings of a law that are numbers."""
+    return [*_numbers("sgd"), "rho"] if law == "sam" else numeric(KINDS[law])
 
 
 def claims_of_rule(rule: Rule | Around) -> Claims:
@@ -80,29 +146,39 @@ def claims_of_rule(rule: Rule | Around) -> Claims:
         law = "sam" if isinstance(rule, optim.SAM) and inner.law == "sgd" else None
         own = {one.name: getattr(rule, one.name) for one in fields(rule) if one.name != "rule"}
         elementwise = isinstance(rule, optim.Grokfast) and inner.elementwise
-        return Claims(law, {**inner.settings, **own}, elementwise, inner.consumes)
-    law = next((law for kind, law in _OF_RULES if isinstance(rule, kind)), None)
-    settings = {one.name: getattr(rule, one.name) for one in fields(rule)}
+        return Claims(law, {**inner.settings, **own}, elementwise, inner.consumes, rounding=inner.share)
+    law = next((law for law, kind in KINDS.items() if isinstance(rule, kind)), None)
+    names = [one.name for one in fields(rule)] if law is None else known_settings(law)
+    settings = {name: getattr(rule, name) for name in names if hasattr(rule, name)}
     elementwise = not rule.takes_tensors and not isinstance(rule, optim.Torch) and rule.decay_on is None
     return Claims(law, settings, elementwise, consumes=True)
 
 
 def claims_of_torch(optimizer: torch.optim.Optimizer) -> Claims:
-    """What an optimizer of torch's claims by its type and first group; others claim nothing and are not elementwise."""
-    group = optimizer.param_groups[0]
+    """What an optimizer of torch's claims by its type; others claim nothing and are not elementwise.
+
+    Groups that differ in more than their weight decay obey no law together.
+    """
+    groups = optimizer.param_groups
     for kind, settings in _OF_TORCH:
         if isinstance(optimizer, kind):
-            law, found = settings(group)
+            law, found = settings(groups[0])
             matrices = law in ("adafactor", "muon")
             bits = "bfloat16" if law == "muon" else "float64"
-            return Claims(law, _common(group) | found, not matrices, bits=bits)
+            every = [_common(group) | settings(group)[1] | {"weight_decay": 0.0} for group in groups]
+            law = law if all(each == every[0] for each in every) else None
+            given = _common(groups[0]) | found
+            if law is not None:
+                given = {name: value for name, value in given.items() if name in known_settings(law)}
+            return Claims(law, given, not matrices and len(groups) == 1, bits=bits)
     return Claims(elementwise=False)
 
 
 def _common(group: Mapping[str, Any]) -> dict[str, Any]:
-    settings = {name: group[name] for name in ("lr", "eps", "weight_decay") if isinstance(group.get(name), int | float)}
+    given = {name: plain(group[name]) for name in ("lr", "eps", "weight_decay") if name in group}
+    settings = {name: value for name, value in given.items() if isinstance(value, int | float)}
     if "betas" in group:
-        settings |= {"beta1": group["betas"][0], "beta2": group["betas"][1]}
+        settings |= {"beta1": plain(group["betas"][0]), "beta2": plain(group["betas"][1])}
     return settings | {"decay": "lr_coupled" if group.get("decoupled_weight_decay") else "l2"}
 
 

@@ -1,6 +1,7 @@
 """Rungs for weight decay: by which convention it shrinks, and where it comes to rest."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -8,7 +9,7 @@ from thalweg.optim.testing.claims import LAWS
 from thalweg.optim.testing.rung import Finding, NotApplicable, follow, near, random, rung, settable, size_of, waves
 from thalweg.optim.testing.subject import MATRICES, Subject
 
-_OWN = ("schedule_free", "schedule_free_adam", "sam")  # decay something else than theta at the gradient's point
+OWN = ("schedule_free", "schedule_free_adam", "sam")  # decay something else than theta at the gradient's point
 _SHRINKAGE = 0.1  # of theta in one step
 
 
@@ -17,18 +18,26 @@ def _weight_decay(subject: Subject) -> float:
     return _SHRINKAGE / (subject.claims["lr"] if subject.claims["decay"] == "lr_coupled" else 1.0)
 
 
+def _decaying(subject: Subject, weight_decay: float) -> dict[str, Any]:
+    """The changes that make all tensors decay, whatever kinds of them do: what lies where is no matter here."""
+    everywhere = {"decay_on": None} if subject.knows("decay_on") else {}
+    return settable(subject, weight_decay=weight_decay) | everywhere
+
+
 @rung(
     "decay alone",
     "Without a gradient, weights shrink by 1 - lr weight_decay a step (lr_coupled) or by 1 - weight_decay "
     "(schedule_coupled, constant).",
-    *(law for law in LAWS if law not in _OWN),
+    *(law for law in LAWS if law not in OWN),
 )
 def decay_alone(subject: Subject) -> Finding:
     """Twenty steps."""
     if subject.claims["decay"] == "l2":
         msg = "its decay is part of the gradient"
         raise NotApplicable(msg)
-    changes = settable(subject, weight_decay=_weight_decay(subject))
+    changes = _decaying(subject, _weight_decay(subject))
+    if subject.knows("eps") and not subject.claims["eps"]:
+        changes["eps"] = 1e-8  # without a gradient a step is 0/0
     start = random(size_of(MATRICES))
     path = follow(subject, start, lambda point, _: torch.zeros_like(point), 20, MATRICES, **changes)
     return near(path[-1], start * (1 - _SHRINKAGE) ** 20, 1e-9)
@@ -37,7 +46,7 @@ def decay_alone(subject: Subject) -> Finding:
 @rung(
     "decay as gradient",
     "With L2 regularization the path is that of the gradient g + weight_decay theta.",
-    *(law for law in LAWS if law not in _OWN),
+    *(law for law in LAWS if law not in OWN),
 )
 def decay_as_gradient(subject: Subject) -> Finding:
     """The decay by the optimizer, and by hand."""
@@ -46,7 +55,7 @@ def decay_as_gradient(subject: Subject) -> Finding:
         raise NotApplicable(msg)
     size, weight_decay = size_of(MATRICES), 0.3
     start, gradient = random(size), waves(size)
-    path = follow(subject, start, gradient, 12, MATRICES, **settable(subject, weight_decay=weight_decay))
+    path = follow(subject, start, gradient, 12, MATRICES, **_decaying(subject, weight_decay))
     run = subject.run(start, MATRICES, **settable(subject))
     for step in range(1, 13):
         theta = run.theta
@@ -75,7 +84,7 @@ def decay_at_rest(subject: Subject) -> Finding:
     g = torch.tensor([3.0, -5.0], dtype=torch.float64)
     sizes = {"sgd": g, "momentum": g * _steady(subject), "lion": g.sign()}
     step = sizes.get(law or "", g / (g.abs() + claims["eps"]))
-    changes = settable(subject, weight_decay=weight_decay)
+    changes = _decaying(subject, weight_decay)
     path = follow(subject, torch.zeros_like(g), lambda *_: g, 800, [(2,)], **changes)
     wanted = -g / weight_decay if coupled else -claims["lr"] * step / _SHRINKAGE
     return near(path[-1], wanted, 1e-6 if claims["eps_place"] == "outside" else math.sqrt(claims["eps"]) + 1e-6)

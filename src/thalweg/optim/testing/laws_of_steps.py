@@ -22,7 +22,7 @@ from thalweg.optim.testing.rung import (
     undecayed,
     waves,
 )
-from thalweg.optim.testing.subject import MATRICES, Subject
+from thalweg.optim.testing.subject import MATRICES, SQUARE, Subject
 
 _SHAPE = [(12,)]
 
@@ -138,7 +138,7 @@ def scale_of_the_loss(subject: Subject) -> Finding:
         raise NotApplicable(msg)
     has_eps = claims.law not in ("lion", "muon", "adafactor")
     changes = settable(subject, eps=0.0) if has_eps else undecayed(subject)
-    shapes = _SHAPE if claims.elementwise else MATRICES
+    shapes = _SHAPE if claims.elementwise else SQUARE if claims.law == "soap" else MATRICES
     start, gradient = random(size_of(shapes)), waves(size_of(shapes))
     plain, *others = (
         follow(subject, start, lambda point, step, c=c: c * gradient(point, step), 12, shapes, **changes)[-1]

@@ -8,7 +8,6 @@ from torch import Tensor
 from thalweg.optim.testing.rung import (
     Finding,
     NotApplicable,
-    below,
     follow,
     near,
     near_as_a_whole,
@@ -23,8 +22,6 @@ from thalweg.optim.testing.subject import Shapes, Subject
 STEPS = 12
 ROUGH = torch.bfloat16
 _WIDE = 9_000  # entries for which rules take to kernels
-_ROUGH_SHARE = 0.05  # of the way that rounding to 8 bits at each of few steps may change
-_ROUGHER_SHARE = 0.25  # where a step is itself the result of thirty rounded products
 
 
 def _elementwise(subject: Subject) -> None:
@@ -99,12 +96,14 @@ def gradients_kept(subject: Subject) -> Finding:
     if subject.claims.consumes:
         msg = "it declares that gradients are consumed"
         raise NotApplicable(msg)
-    size, changed = size_of(subject.shapes), 0.0
+    size = size_of(subject.shapes)
     run, gradient, given = subject.run(random(size)), waves(size), []
     for step in range(1, 6):
         run.advance(lambda point, step=step: _kept(given, gradient(point, step)))
-        changed = max(changed, *(float((now - before).abs().max()) for now, before in given))
-    return below(changed, 0.0, "largest change")
+        changed = sum(int((now != before).sum()) for now, before in given)  # what became NaN is changed, too
+        if changed:
+            return Finding(False, f"{changed} entries were other numbers after step {step}", "the same numbers")
+    return Finding(True, "the same numbers", "the same numbers")
 
 
 @rung("memory", "The state shares no memory with parameters or with gradients that were handed over.")
@@ -164,8 +163,8 @@ def reused_rough_gradients(subject: Subject) -> Finding:
 )
 def bfloat16(subject: Subject) -> Finding:
     """Eight steps under the same gradients."""
-    tolerance = _ROUGH_SHARE if subject.claims.law != "muon" else _ROUGHER_SHARE
-    return near_as_a_whole(_rough(subject, False)[-1], _given(subject, torch.float64, False)[-1], tolerance)
+    fine = _given(subject, torch.float64, False)[-1]
+    return near_as_a_whole(_rough(subject, False)[-1], fine, subject.claims.share)
 
 
 @rung("bfloat16, wide", "In bfloat16 kernels for long vectors follow float64 to rounding, too.")
@@ -174,7 +173,7 @@ def wide_bfloat16(subject: Subject) -> Finding:
     _elementwise(subject)
     shapes = [(_WIDE,)]
     rough, fine = _rough(subject, False, shapes)[-1], _given(subject, torch.float64, False, shapes)[-1]
-    return near_as_a_whole(rough, fine, _ROUGH_SHARE)
+    return near_as_a_whole(rough, fine, subject.claims.share)
 
 
 @rung("resuming", "A new optimizer with the saved state goes on with the same bits.")

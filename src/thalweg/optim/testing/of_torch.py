@@ -7,25 +7,42 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import UsageError
-from thalweg.optim.foreign import Unmade, made
+from thalweg.optim.foreign import Unmade, made, steps_with_closure
 from thalweg.optim.testing.claims import Claims, claims_of_torch
 from thalweg.optim.testing.subject import MATRICES, MIXED, Make, Shapes, Slope
+from thalweg.sweep import plain
 
 
 class TorchSubject:
-    """What makes an optimizer of torch's interface."""
+    """What makes an optimizer of torch's interface.
+
+    Raises:
+        UsageError: it makes none, or one that maximizes or needs a closure.
+    """
 
     def __init__(self, make: Make, claims: Claims | None) -> None:
         self.make = make
         try:
-            optimizer, self.shapes = made(make, _parameters(torch.zeros(37), MIXED)), MIXED
+            self.shapes, parameters = MIXED, _parameters(torch.ones(37), MIXED)
+            optimizer = made(make, parameters)
         except Unmade:  # such as one for matrices alone
-            optimizer, self.shapes = made(make, _parameters(torch.zeros(31), MATRICES)), MATRICES
-        if optimizer.param_groups[0].get("maximize"):
-            msg = f"check follows losses downhill; give {type(optimizer).__name__} without maximize=True."
+            self.shapes, parameters = MATRICES, _parameters(torch.ones(31), MATRICES)
+            optimizer = made(make, parameters)
+        name = type(optimizer).__name__
+        if any(group.get("maximize") for group in optimizer.param_groups):
+            msg = f"check follows losses downhill; give {name} without maximize=True."
             raise UsageError(msg)
         self.groups, self.claims = optimizer.param_groups, claims or claims_of_torch(optimizer)
         self.name = f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        try:
+            optimizer.step()
+        except Exception as error:  # a rung will find another fault again
+            if steps_with_closure(optimizer, parameters):
+                says = f"{type(error).__name__}: {error}"
+                msg = f"check hands gradients over, and {name} cannot step without a closure ({says})."
+                raise UsageError(msg) from error
 
     def run(self, start: Tensor, shapes: Shapes | None = None, **changes: Any) -> "TorchRun":
         """A fresh run."""
@@ -44,6 +61,8 @@ class TorchRun:
         self.parameters = _parameters(start, shapes)
         self.optimizer = make(self.parameters)
         for group in self.optimizer.param_groups:
+            # A rate that is a tensor would bring its own precision.
+            group |= {name: value.double() for name, value in group.items() if _is_number(value)}
             for name, value in changes.items():
                 _change(group, name, value)
 
@@ -80,12 +99,17 @@ def _parameters(start: Tensor, shapes: Shapes) -> list[nn.Parameter]:
     return [nn.Parameter(piece.clone()) for piece in _cut(start, shapes)]
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a setting is a tensor in place of a number."""
+    return isinstance(value, Tensor) and value.ndim == 0 and value.is_floating_point()
+
+
 def _place(group: dict[str, Any], name: str) -> tuple[str, int | None] | None:
     """Where a group of torch's keeps a setting: its key, and the index in a pair."""
     if name in ("beta1", "beta2") and "betas" in group:
         return "betas", int(name == "beta2")
     key = "momentum" if name == "beta" else name
-    return (key, None) if isinstance(group.get(key), int | float) else None
+    return (key, None) if isinstance(plain(group.get(key)), int | float) else None
 
 
 def _change(group: dict[str, Any], name: str, value: float) -> None:

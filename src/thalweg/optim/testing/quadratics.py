@@ -34,8 +34,10 @@ def _radii(subject: Subject, products: list[float]) -> list[float]:
         [tuple(slopes.shape)],
         **undecayed(subject),
     )
+    # What looks a whole velocity ahead sees the step before even where beta is 0.
+    second_order = momentum and (claims["beta"] > 0 or claims["look"] == "full")
     # The first velocity may be special, and no law needs the first step.
-    return [_radius(row, momentum and claims["beta"] > 0) for row in path[1:].T.numpy()]
+    return [_radius(row, second_order) for row in path[1:].T.numpy()]
 
 
 def _radius(x: np.ndarray, second_order: bool) -> float:

@@ -3,9 +3,13 @@
 import textwrap
 from dataclasses import dataclass
 
-from thalweg.errors import ThalwegError
+from thalweg.errors import ThalwegError, unknown_name
 
 PASSED, FAILED, ABSENT = "passed", "failed", "not applicable"
+_NO_LAW = (
+    'no law but what holds for every optimizer, so its formula is unchecked; give claims=Claims("adam", {"lr": 1e-3, '
+    "...}), or a reference"
+)
 
 
 class LadderError(ThalwegError, AssertionError):
@@ -33,10 +37,17 @@ class Rung:
 
 @dataclass(frozen=True)
 class Report:
-    """The rungs of one optimizer's ladder; printed, a table of them with the laws that were broken below."""
+    """The rungs of one optimizer's ladder; printed, a table of them with the laws that were broken below.
+
+    Args:
+        subject: the optimizer.
+        rungs: what was found.
+        law: of which family it was held to; None: to that of none.
+    """
 
     subject: str
     rungs: tuple[Rung, ...]
+    law: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -49,8 +60,15 @@ class Report:
         return tuple(rung for rung in self.rungs if rung.verdict == FAILED)
 
     def __getitem__(self, name: str) -> Rung:
-        """The rung of that name."""
-        return next(rung for rung in self.rungs if rung.name == name)
+        """The rung of that name.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for rung in self.rungs:
+            if rung.name == name:
+                return rung
+        raise unknown_name("rung", name, [rung.name for rung in self.rungs])
 
     def raise_if_failed(self) -> None:
         """Raise LadderError, with this report as its text, if a rung failed."""
@@ -59,7 +77,9 @@ class Report:
 
     def __str__(self) -> str:
         counts = [sum(rung.verdict == verdict for rung in self.rungs) for verdict in (PASSED, FAILED, ABSENT)]
-        lines = [f"{self.subject}: {counts[0]} passed, {counts[1]} failed, {counts[2]} not applicable", ""]
+        lines = [f"{self.subject}: {counts[0]} passed, {counts[1]} failed, {counts[2]} not applicable"]
+        held = f"the law {self.law!r}" if self.law else _NO_LAW
+        lines += [textwrap.fill(f"Held to {held}.", 118), ""]
         widths = [max(len(getattr(rung, field)) for rung in self.rungs) for field in ("name", "verdict")]
         for rung in self.rungs:
             says = rung.measured + (f"; expected {rung.expected}" if rung.verdict != ABSENT else "")

@@ -16,6 +16,7 @@ Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 Given = Rule | Around | Make
 MATRICES: Shapes = ((4, 4), (3, 5))
 MIXED: Shapes = (*MATRICES, (6,))
+SQUARE: Shapes = ((4, 4), (5, 5))  # one gradient of full rank leaves no eigenvector to be chosen
 
 
 class Run(Protocol):
