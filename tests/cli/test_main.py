@@ -151,6 +151,27 @@ def test_a_fault_is_one_sentence_unless_asked_for_more(debug, catalog_of_one, fa
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("word", ["0", "", "false", "No"])
+def test_debugging_that_is_off_is_off(word, catalog_of_one, fake_study, capsys, monkeypatch):
+    catalog_of_one(
+        dataclasses.replace(fake_study, experiments=(Experiment(fake_study.claims, lambda context: iter([1 / 0])),))
+    )
+    monkeypatch.setenv("THALWEG_DEBUG", word)
+    assert main(["study", "fake"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_debugging_a_tour_shows_where_its_study_failed(catalog_of_one, fake_study, capsys, tmp_path):
+    def at_this_place(context):
+        return iter([1 / 0])
+
+    catalog_of_one(dataclasses.replace(fake_study, experiments=(Experiment(fake_study.claims, at_this_place),)))
+    assert main(["tour", "--out", str(tmp_path), "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError" in err
+    assert "in at_this_place" in err
+
+
 def test_an_interrupted_tour_is_130_with_all_that_was_done(tmp_path):
     running = process("tour", "--out", str(tmp_path / "out"), interrupt="FK1", stdout=subprocess.PIPE)
     out, err = running.communicate(timeout=120)
@@ -204,6 +225,18 @@ def test_a_reader_that_leaves_does_no_harm(arguments, tmp_path):
     assert "Exception" not in err
     if arguments == ["tour"]:
         assert (tmp_path / "thalweg-report" / "report.html").is_file()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+@pytest.mark.parametrize("arguments", [["studies"], ["errata", "--json", "-"]])
+def test_a_full_disk_under_stdout_is_one_sentence(arguments):
+    with open("/dev/full", "w") as full:
+        running = process(*arguments, stdout=full)
+        _, err = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert err.splitlines() == [
+        "thalweg: What should go to stdout cannot be written: No space left on device; send it elsewhere."
+    ]
 
 
 def test_an_unwritable_target_is_one_sentence(catalog_of_one, capsys, tmp_path):
@@ -281,11 +314,15 @@ def test_on_a_terminal_there_are_bars_that_leave_nothing_behind(monkeypatch):
     assert "FK1 [holds]" in screen.getvalue()
 
 
-@pytest.mark.parametrize("verb", [["study", "fake"], ["train", "--steps", "1000000"]])
+@pytest.mark.parametrize(
+    "verb", [["study", "fake"], ["train", "--steps", "1000000"], ["studies"], ["errata"], ["doctor"]], ids=" ".join
+)
 def test_a_json_file_that_cannot_be_written_is_found_before_the_work(verb, catalog_of_one, capsys, tmp_path):
     folder = tmp_path / "missing"
     assert main([*verb, "--json", str(folder / "result.json")]) == 1
     assert f"{folder} does not exist; create it" in capsys.readouterr().err
     assert main([*verb, "--json", str(tmp_path)]) == 2
     assert f"name a file in it, such as {tmp_path / 'result.json'}" in capsys.readouterr().err
+    assert main([*verb, "--json", ""]) == 2
+    assert "is a folder; name a file in it" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

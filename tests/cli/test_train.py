@@ -64,6 +64,7 @@ def test_a_run_is_kept_and_shown(capsys, tmp_path):
         (["--seeds", "0"], "seed"),
         (["--batch-size", "100000"], "batch"),
         (["--lr", "-1"], "lr"),
+        (["--lr", "0.1", "0.1"], "names a rate twice"),
     ],
 )
 def test_an_impossible_recipe_is_wrong_use(arguments, words, capsys):

@@ -8,12 +8,17 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from thalweg import report
 from thalweg.errors import StorageError
+from thalweg.report.figures import drawing
+from thalweg.report.markup import number
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import bar
+from thalweg.results import Axis, Figure, HeatMap, Rule, Surface, Trajectory
+from thalweg.results.style import INK, VEIL
 from thalweg.studies import Claim, Interval, greater, less, run, within
 
 VOID = {"meta", "img", "br", "line", "path", "circle"}
@@ -116,6 +121,15 @@ def test_two_scales_and_seeds_on_one_page_do_not_share_a_place(fake_study):
     assert "full, 0" in page.words
 
 
+def test_on_a_phone_it_is_the_sample_that_is_called_n(fake_study):
+    text = report.page([run(fake_study), run(fake_study, scale="full")])
+    cells = re.findall(r'<td class="numeric size">(\d+)</td>', text)
+    assert cells == ["5", "8", "1"] * 2
+    style = re.search(r"<style>(.*?)</style>", text, re.S)[1]
+    (selector,) = re.findall(r'(\S+)::before { content: "n = "; }', style)
+    assert selector == "td.size"
+
+
 def test_numbers_of_like_mappings_are_a_table_with_columns():
     best = {"SGD": {"rate": 0.1, "decay": 0.0}, "Adam": {"rate": 0.001, "decay": 0.01}}
     shown = Page(numbers({"best": best, "steps": {"SGD": 3, "Adam": 2.5}, "ends": [1.0, math.inf]}))
@@ -137,6 +151,51 @@ def test_badges_say_it_in_words_and_signs(page):
         assert outcome in words[words.index(sign) + 1 : words.index(sign) + 2]
 
 
+def test_every_surface_of_a_panel_has_its_map_in_the_panels_colors():
+    side = np.linspace(-1, 1, 5)
+    bowl = np.add.outer(side**2, side**2)
+    marks = [Surface(side, side, bowl + height, label=name) for name, height in (("before", 0), ("after", 7))]
+    drawn = drawing(Figure("Two", marks, z=Axis("loss")), "two")
+    maps, _ = (json.loads(data) for data in re.findall(r"<script[^>]*>(.*?)</script>", drawn.data))
+    shown = [trace for trace in maps["data"] if trace["type"] == "heatmap"]
+    assert len(shown) == 2
+    layout = maps["layouts"][0][1]
+    assert [(layout[name]["cmin"], layout[name]["cmax"]) for name in ("coloraxis", "coloraxis2")] == [(0, 9)] * 2
+    assert {note["text"] for note in layout["annotations"]} == {"Two: before", "Two: after"}
+
+
+def test_panels_are_arranged_by_the_width_there_is():
+    panels = [Figure(name, [Rule(1), HeatMap([0, 1], [0, 1], np.eye(2))]) for name in "abc"]
+    drawn = drawing(Figure.row(panels), "row")
+    (data,) = (json.loads(data) for data in re.findall(r"<script[^>]*>(.*?)</script>", drawn.data))
+    widths = [least for least, _ in data["layouts"]]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] == 0
+    columns = [
+        len({tuple(layout[name]["domain"]) for name in ("xaxis", "xaxis2", "xaxis3")}) for _, layout in data["layouts"]
+    ]
+    assert columns == [3, 2, 1]
+
+
+def test_labels_of_landmarks_stand_apart():
+    picture = drawn(greater(1e-4, worth=2e-4), 0.0015, 0.003, 0.004)
+    labels = re.findall(r'<text x="([\d.]+)" dx="(-?\d+)" y="41" text-anchor="(\w+)">([^<]*)</text>', picture)
+    ends = []
+    for x, shift, anchor, label in labels:
+        left = float(x) + int(shift) - {"start": 0, "middle": 0.5, "end": 1}[anchor] * 6.5 * len(label)
+        ends.append((left, left + 6.5 * len(label)))
+    assert [label for *_, label in labels] == ["0.0001", "0.0002"]
+    assert ends[1][0] - ends[0][1] > 6
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(12345.0, "12,345"), (69314.4, "69,314"), (69314, "69,314"), (9999, "9999"), (1234.5, "1234"), (3e-7, "3e-07")],
+)
+def test_long_numbers_are_whole(value, written):
+    assert number(value) == written
+
+
 def test_every_figure_has_a_picture_a_description_and_its_data(page):
     figures = [a for a in page.all("figure") if "data-plot" in a]
     assert [a["id"] for a in figures] == ["FK1-quick-0-figure-1", "FK2-quick-0-figure-1-flat", "FK2-quick-0-figure-1"]
@@ -149,7 +208,10 @@ def test_every_figure_has_a_picture_a_description_and_its_data(page):
     assert set(data) == {a["data-plot"] for a in figures}
     assert {trace["type"] for trace in data["FK2-quick-0-figure-1-flat-data"]["data"]} >= {"heatmap"}
     assert {trace["type"] for trace in data["FK2-quick-0-figure-1-data"]["data"]} == {"surface"}
-    assert "narrow" in data["FK1-quick-0-figure-1-data"]
+    side_by_side, stacked = data["FK1-quick-0-figure-1-data"]["layouts"]
+    assert side_by_side[0] > 500
+    assert stacked[0] == 0
+    assert side_by_side[1]["xaxis2"]["domain"][0] > stacked[1]["xaxis2"]["domain"][0] == 0
 
 
 def test_a_page_without_figures_runs_no_script(fake_study):
@@ -191,18 +253,58 @@ def test_a_bar_without_numbers_is_not_drawn_and_an_endless_one_is_an_arrow():
     assert "2 [1, ∞]" in picture
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
-def test_chromium_draws_every_figure_without_a_complaint(fake_study, tmp_path):
-    path = report.write([run(fake_study)], tmp_path / "report.html")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--enable-unsafe-swiftshader"]
+def in_chromium(path, tmp_path, *options):
+    """What Chromium complains of, and the page as it leaves it."""
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", *options]
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0"]
     command += ["--window-size=1100,6000", "--virtual-time-budget=20000", "--dump-dom", path.as_uri()]
-    for _ in range(3):  # on a busy machine it may end before it has laid the page out
-        done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-        if done.stdout.count('class="drawn"') == 3:
-            break
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "ReadPixels" not in line]
-    complaints = [line for line in complaints if "willReadFrequently" not in line]
+    return [line for line in complaints if "willReadFrequently" not in line], done.stdout
+
+
+needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+
+
+@needs_chromium
+def test_chromium_draws_every_figure_without_a_complaint(fake_study, tmp_path):
+    path = report.write([run(fake_study)], tmp_path / "report.html")
+    for _ in range(3):  # on a busy machine it may end before it has laid the page out
+        complaints, page = in_chromium(path, tmp_path, "--enable-unsafe-swiftshader")
+        if page.count('class="drawn"') == 3:
+            break
     assert complaints == []
-    assert done.stdout.count('class="drawn"') == 3
-    assert "main-svg" in done.stdout
+    assert page.count('class="drawn"') == 3
+    assert "main-svg" in page
+
+
+@needs_chromium
+def test_without_webgl_the_picture_of_a_surface_stays(fake_study, tmp_path):
+    path = report.write([run(fake_study)], tmp_path / "report.html")
+    for _ in range(3):
+        complaints, page = in_chromium(path, tmp_path, "--disable-3d-apis")
+        if page.count('class="drawn"') == 2:
+            break
+    assert complaints == []
+    assert page.count('class="drawn"') == 2
+    assert re.search(r'<button type="button" hidden="">Draw in 3-D', page)
+
+
+@needs_chromium
+def test_what_plays_has_buttons_that_a_keyboard_reaches(fake_study, tmp_path):
+    result = run(fake_study)
+    race = Figure("Race", [Trajectory([0, 1, 2], [0, 1, 0], label="path")])
+    finding = dataclasses.replace(result.findings[0], figures=(race,))
+    path = report.write([dataclasses.replace(result, findings=(finding,))], tmp_path / "report.html")
+    for _ in range(3):
+        complaints, page = in_chromium(path, tmp_path)
+        if 'class="drawn"' in page:
+            break
+    assert complaints == []
+    assert re.findall(r'<button type="button">. (\w+)</button>', page) == ["Play", "Stop"]
+    assert "updatemenu-button" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+
+
+def test_words_on_marks_are_dark_on_light_or_light_on_dark(page):
+    (settings,) = (json.loads(script) for a, script in page.scripts if a.get("id") == "settings")
+    assert {INK, VEIL} <= {day for day, _ in settings["night"]}

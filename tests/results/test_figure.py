@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import norm
 
 from thalweg.errors import StorageError, UsageError
@@ -26,9 +27,9 @@ MARKS = {
     "trajectory": Trajectory([0, 1, np.nan, 2], [1, 2, 3, 1], label="path"),
     "line": Line([1, 2, 3], [1, np.nan, 3], low=[0, 0, np.inf], high=[2, 2, 4], label="SGD"),
     "scatter": Scatter([1, 2], [3, 4], error=[0.1, np.nan], size=4, color=[1, 2], label="Adam"),
-    "heat map": HeatMap([0, 1, 2], [0, 1], GRID, label="loss"),
-    "contour": Contour([0, 1, 2], [0, 1], GRID, levels=[4, 1, 1]),
-    "surface": Surface([0, 1, 2], [0, 1], GRID),
+    "heat map": HeatMap([1, 2, 3], [0, 1], GRID, label="loss"),
+    "contour": Contour([1, 2, 3], [0, 1], GRID, levels=[4, 1, 1]),
+    "surface": Surface([3, 2, 1], [0, 1], GRID),
     "histogram": Histogram([1.0, 2, 2, np.nan], bins=[0, 1.5, 3], label="weights"),
     "histogram with a number of bins": Histogram([1.0, 2, 2], bins=5, density=True),
     "density": Density([0, 1, 2], [0, 1, 0], label="all"),
@@ -93,6 +94,24 @@ def test_panels_hold_no_panels() -> None:
         (lambda: Axis("x", scale="logarithmic"), "linear or log"),
         (lambda: Axis("x", scale="log", limits=(0, 1)), "from above 0"),
         (lambda: Axis("x", limits=(1, 1)), "ascend"),
+        (lambda: Axis("x", limits=(0, np.inf)), "finite"),
+        (lambda: Axis("x", limits=(0, 1, 2)), "two numbers"),
+        (lambda: Axis(3), "label of an axis must be text"),
+        (lambda: Line([1], [1], label=0.1), "label of a Line must be text"),
+        (lambda: Figure(1, [Rule(1)]), "title of a figure must be text"),
+        (lambda: Line(torch.ones(1, requires_grad=True), [1]), "requires grad"),
+        (lambda: Scatter([1], [1], error=[-0.1]), "no negative error"),
+        (lambda: Scatter([1], [1], size=0), "size above 0"),
+        (lambda: Histogram([1.0], bins=0), "a number from 1"),
+        (lambda: Histogram([1.0], bins=[2, 1]), "edges that ascend"),
+        (lambda: HeatMap([0, 3, 1], [0, 1], GRID), "x of a HeatMap ascends or descends"),
+        (lambda: Surface([0, 1, 2], [0, 0], GRID), "y of a Surface ascends or descends"),
+        (lambda: Contour([0, np.nan, 2], [0, 1], GRID), "finite"),
+        (lambda: Contour([0, 1, 2], [0], GRID[:1]), "at least 2 rows and 2 columns"),
+        (lambda: Contour([0, 1, 2], [0, 1], GRID, levels=[np.nan, 1]), "levels of a Contour are finite"),
+        (lambda: Rule("a"), "needs numbers"),
+        (lambda: Rule([1, 2]), "finite value"),
+        (lambda: Figure("t", [HeatMap([0, 1, 2], [1, 2], GRID)], Axis(scale="log")), "log axis does not reach"),
     ],
 )
 def test_marks_and_axes_that_cannot_be_meant(make: object, fault: str) -> None:
@@ -106,6 +125,32 @@ def test_histogram_counts_the_finite_values() -> None:
     assert counted.heights.tolist() == [2, 1]
     area = Histogram(values, bins=[0, 0.5, 1, 6], density=True)
     assert np.sum(area.heights * np.diff(area.edges)) == pytest.approx(1)
+
+
+def test_what_is_done_to_a_buffer_later_does_not_change_the_mark() -> None:
+    buffer, lines = np.zeros(2), []
+    for height in (1.0, 2.0):
+        buffer[:] = height
+        lines.append(Line([0, 1], buffer))
+    assert [line.y.tolist() for line in lines] == [[1, 1], [2, 2]]
+    with pytest.raises(ValueError, match="read-only"):
+        lines[0].y[0] = 3
+
+
+def test_numbers_of_numpy_are_written_as_json() -> None:
+    marks = [Scatter([1], [1], size=np.float32(3)), Histogram([1.0, 2.0], bins=np.int64(5))]
+    back = Figure.from_json(Figure("t", marks).to_json()).marks
+    assert (back[0].size, len(back[1].heights)) == (3.0, 5)
+
+
+def test_values_too_close_for_their_bins_get_fewer() -> None:
+    close = Histogram([1.0, np.nextafter(1.0, 2)])
+    assert close.heights.sum() == 2
+    assert (np.diff(close.edges) > 0).all()
+
+
+def test_a_density_of_nothing_inside_has_no_height() -> None:
+    assert Histogram([5.0, 6.0], bins=[0, 1, 2], density=True).heights.tolist() == [0, 0]
 
 
 def test_estimated_density_is_the_density() -> None:
@@ -154,3 +199,17 @@ def test_saving_what_or_where_it_cannot(tmp_path: Path) -> None:
 def test_json_of_something_else_is_refused(text: str) -> None:
     with pytest.raises(StorageError, match=r"not JSON|not a figure"):
         Figure.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"marks": []},
+        {"marks": [{"mark": "Ring"}]},
+        {"x": {"label": "", "unit": "", "scale": "cubic", "limits": None}},
+        {"x": {"label": "", "unit": "", "scale": "log", "limits": [1, 2, 3]}},
+    ],
+)
+def test_a_figure_that_was_altered_is_refused(change: dict) -> None:
+    with pytest.raises(StorageError, match="not a figure"):
+        Figure.from_document(Figure("t", [MARKS["line"]]).to_document() | change)

@@ -207,6 +207,43 @@ def test_two_numeric_dimensions_are_a_heat_map_with_contours() -> None:
     assert (reading.figure().x.label, reading.figure().y.label) == ("a", "b")
 
 
+def test_coordinates_are_drawn_in_order_whatever_order_they_came_in() -> None:
+    rates, steps = [0.1, 0.001, 0.01], [3, 1, 2]
+    values = np.add.outer(np.log10(rates), np.multiply(10, steps))
+    reading = Reading(
+        "r", {"v": values}, {"v": ("lr", "step")}, {"lr": rates, "step": steps}, standard_errors={"v": values / 10}
+    )
+    (heat_map, *_) = reading.figure().marks
+    assert heat_map.y.tolist() == [0.001, 0.01, 0.1]
+    np.testing.assert_array_equal(heat_map.z, np.add.outer([-3, -2, -1], [10, 20, 30]))
+    (line,) = reading.select("step", 1).figure().marks
+    assert line.x.tolist() == [0.001, 0.01, 0.1]
+    np.testing.assert_array_equal(line.y, [7, 8, 9])
+    np.testing.assert_allclose(line.high - line.y, 0.196 * line.y)
+
+
+@pytest.mark.parametrize("dims", [("seed", "lr"), ("lr", "seed")])
+def test_seeds_are_names_of_lines_and_no_scale(dims: tuple) -> None:
+    seeds, rates = np.array([7, 900, 3]), np.array([0.1, 0.001, 0.01])
+    values = np.add.outer(seeds, rates)
+    reading = Reading("r", {"v": values if dims[0] == "seed" else values.T}, {"v": dims}, {"seed": seeds, "lr": rates})
+    lines = reading.figure().marks
+    assert [line.label for line in lines] == ["seed 3", "seed 7", "seed 900"]
+    for line, seed in zip(lines, (3, 7, 900), strict=True):
+        np.testing.assert_array_equal(line.y, seed + line.x)
+
+
+def test_numbers_that_come_twice_are_no_scale() -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    twice = Reading("r", {"v": values}, {"v": ("lr", "step")}, {"lr": [0.1, 0.1], "step": [0, 1, 2]})
+    assert [(line.label, line.y.tolist()) for line in twice.figure().marks] == [
+        ("lr 0.1", [0, 1, 2]),
+        ("lr 0.1", [3, 4, 5]),
+    ]
+    both = Reading("r", {"v": values}, {"v": ("lr", "step")}, {"lr": [0.1, 0.1], "step": [0, 1, 1]})
+    assert all(isinstance(line, Line) for line in both.figure().marks)
+
+
 def test_text_dimensions_and_scalars_are_bars() -> None:
     figure = example().figure("trace")
     assert isinstance(figure.marks[0], Bars)

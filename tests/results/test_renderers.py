@@ -77,6 +77,17 @@ FIGURES = {
     "log grid of nothing": Figure("t", [HeatMap(SIDE, SIDE, -BOWL)], z=Axis("z", scale="log")),
     "surface of NaN": Figure("t", [Surface(SIDE, SIDE, BOWL * np.nan)]),
     "one cell": Figure("t", [HeatMap([0], [0], [[1.0]])]),
+    "two surfaces": Figure(
+        "t",
+        [Surface(SIDE, SIDE, BOWL), Surface(SIDE, SIDE, BOWL + 20)],
+        Axis(limits=(-2, 2)),
+        z=Axis("z", limits=(0, 9)),
+    ),
+    "no bars": Figure("t", [Bars([], []), Rule(1, label="here")]),
+    "no density": Figure("t", [Density([], []), Density(X, X * np.nan)], y=Axis(scale="log")),
+    "no way": Figure("t", [Trajectory([], []), Trajectory([0, 1], [1, 2]), Trajectory([np.nan], [1])]),
+    "levels without a logarithm": Figure("t", [Contour(SIDE, SIDE, BOWL, levels=[0, 1])], z=Axis(scale="log")),
+    "columns from right to left": Figure("t", [HeatMap(SIDE[::-1], SIDE, BOWL), Contour(SIDE[::-1], SIDE, BOWL)]),
     "no value": Figure("t", [Histogram([]), Histogram([np.nan], density=True)]),
 }
 FIGURES["row"] = Figure.row([FIGURES["lines"], FIGURES["heat map"], FIGURES["surface"], FIGURES["bars"]], title="All")
@@ -120,12 +131,13 @@ def test_the_band_is_broken_where_the_line_is() -> None:
     (outline,) = (trace for trace in traces(figure, "SGD") if trace.fill == "toself")
     hole = np.isnan(WAVE)
     before, after = np.flatnonzero(hole)[[0, -1]]
-    first, second = 2 * before, 2 * (len(X) - after - 1)
+    first, second = 2 * before + 1, 2 * (len(X) - after - 1) + 1
     assert len(outline.x) == first + 1 + second
     assert np.isnan(outline.y[first])
-    # Each piece runs along the upper end and back along the lower one.
-    np.testing.assert_allclose(outline.y[: first // 2], WAVE[:before] + 1)
-    np.testing.assert_allclose(outline.y[first // 2 : first][::-1], WAVE[:before] - 2)
+    # Each piece runs along the upper end, back along the lower one, and to where it began.
+    np.testing.assert_allclose(outline.y[:before], WAVE[:before] + 1)
+    np.testing.assert_allclose(outline.y[before : 2 * before][::-1], WAVE[:before] - 2)
+    assert outline.y[first - 1] == outline.y[0]
     np.testing.assert_allclose(outline.x[first + 1 :][: second // 2], X[after + 1 :])
     polygons = matplotlib.render(figure).axes[0].collections[0].get_paths()
     assert sum(len(path.to_polygons()) for path in polygons) == 2
@@ -138,8 +150,11 @@ def test_a_log_axis_shows_only_what_is_positive() -> None:
     np.testing.assert_array_equal(line.y, expected)
     np.testing.assert_array_equal(matplotlib.render(figure).axes[0].lines[0].get_ydata(), expected)
     (outline,) = (trace for trace in traces(figure, "SGD") if trace.fill == "toself")
-    assert np.nanmin(outline.y) == np.nanmin(np.concatenate([expected, WAVE[WAVE > 0]]))  # cut, not dropped
+    smallest = np.nanmin(np.concatenate([expected, WAVE]))
+    assert np.nanmin(outline.y) == smallest / 10  # cut below what the axis shows, not dropped
     layout = plotly.render(figure).layout
+    assert 10 ** layout.yaxis.range[0] == pytest.approx(matplotlib.render(figure).axes[0].get_ylim()[0])
+    assert smallest / 2 < 10 ** layout.yaxis.range[0] < smallest
     assert (layout.xaxis.type, layout.yaxis.type) == ("log", "log")
     assert len(layout.shapes) == 1  # a rule at -1 has no place on it
 
@@ -179,62 +194,6 @@ def test_a_label_looks_the_same_in_every_panel_and_is_listed_once() -> None:
 
 def test_marks_on_a_grid_avoid_its_blue() -> None:
     assert style.styles(FIGURES["heat map"])[0][2].color != style.SERIES[0].color
-
-
-def test_a_rule_is_within_the_axis() -> None:
-    figure = Figure("t", [Line([1, 2], [1, 2]), Rule(10), Rule(-5, "vertical", label="there")])
-    drawn = plotly.render(figure)
-    assert {(shape.y0, shape.y1) for shape in drawn.layout.shapes} == {(10, 10), (0, 1)}
-    unseen = [trace for trace in drawn.data if trace.marker.opacity == 0]
-    assert [(trace.x[0], trace.y[0]) for trace in unseen] == [(1, 10), (-5, 1)]
-    axes = matplotlib.render(figure).axes[0]
-    assert axes.get_ylim()[1] > 10
-    assert axes.get_xlim()[0] < -5
-
-
-def test_logarithms_of_limits_and_annotations() -> None:
-    limits = Figure(
-        "t",
-        [Line([1, 2], [1, 2]), Rule(100, label="l")],
-        Axis("x", scale="log", limits=(0.1, 10)),
-        Axis("y", scale="log"),
-    )
-    layout = plotly.render(limits).layout
-    assert layout.xaxis.range == (-1, 1)
-    assert layout.annotations[0].y == 2  # Plotly wants the exponent here,
-    assert layout.shapes[0].y0 == 100  # and the value there.
-    assert matplotlib.render(limits).axes[0].get_xlim() == (0.1, 10)
-
-
-def test_levels_are_round_and_inside() -> None:
-    contour = FIGURES["heat map"].marks[1]
-    chosen = style.levels(contour, Axis())
-    assert 5 <= len(chosen) <= 12
-    assert np.nanmin(HOLED) < chosen.min() < chosen.max() < np.nanmax(HOLED)
-    np.testing.assert_allclose(chosen, np.round(chosen, 1))
-    wide = Contour(SIDE, SIDE, 10.0 ** (4 * BOWL))
-    np.testing.assert_allclose(np.log10(style.levels(wide, Axis(scale="log"))) % 0.5, 0, atol=1e-9)
-    # Both renderers draw these.
-    drawn = matplotlib.render(FIGURES["heat map"]).axes[0].collections[1]
-    np.testing.assert_allclose(drawn.levels, chosen)
-    contours = plotly.render(FIGURES["heat map"]).data[1].contours
-    np.testing.assert_allclose(np.arange(contours.start, contours.end, contours.size), chosen)
-
-
-def test_uneven_levels_are_drawn_one_by_one() -> None:
-    drawn = plotly.render(FIGURES["contour"]).data
-    assert [(trace.contours.start, trace.contours.end) for trace in drawn] == [(1, 1), (1.5, 1.5), (3, 3)]
-
-
-def test_a_log_color_bar_is_labelled_with_values() -> None:
-    axis = plotly.render(FIGURES["log heat map"]).layout.coloraxis
-    assert axis.cmin == pytest.approx(np.log10(np.nanmin(HOLED)))
-    assert axis.cmax == pytest.approx(np.log10(np.nanmax(HOLED)))
-    shown = dict(zip(axis.colorbar.ticktext, axis.colorbar.tickvals, strict=True))
-    assert shown["1"] == 0
-    assert style.decades(1e-9, 1e9).tolist() == pytest.approx([1e-9, 1e-6, 1e-3, 1, 1e3, 1e6, 1e9])
-    assert style.decades(1.5, 30).tolist() == [2, 5, 10, 20]
-    assert style.power(1e-5, "^", "") == "10^\N{MINUS SIGN}5"
 
 
 @pytest.mark.parametrize("kind", ["heat map", "surface"])
@@ -311,7 +270,8 @@ def test_dots_move_along_their_trajectories_and_wait_at_the_end():
     assert len(drawn.frames) == len(X)
     for number, frame in enumerate(drawn.frames):
         assert list(frame.traces) == heads
-        np.testing.assert_array_equal(frame.data[0].x, X[number : number + 1])
+        reached = X[: number + 1][np.isfinite(WAVE[: number + 1])]  # in a gap it waits
+        np.testing.assert_array_equal(frame.data[0].x, reached[-1:])
         np.testing.assert_array_equal(frame.data[1].x, [0.0] if number == 0 else [1.0])
     assert [button.label[2:] for button in drawn.layout.updatemenus[0].buttons] == ["Play", "Stop"]
     assert not plotly.render(FIGURES["lines"]).frames
@@ -322,3 +282,34 @@ def test_long_trajectories_have_a_bounded_number_of_frames():
     drawn = plotly.render(Figure("t", [Trajectory(x, x)]))
     assert len(drawn.frames) == 60
     assert drawn.frames[-1].data[0].x[0] == 1.0
+
+
+@pytest.mark.parametrize(
+    "below",
+    [HeatMap(SIDE, SIDE, BOWL), Bars("ab", [1, 2])],
+    ids=["heat map", "bars"],
+)
+def test_rules_are_above_what_would_hide_them(below: HeatMap | Bars) -> None:
+    axes = matplotlib.render(Figure("t", [Rule(0.5), below])).axes[0]
+    hiding = [*axes.collections, *axes.patches]
+    assert min(line.get_zorder() for line in axes.lines) > max(artist.get_zorder() for artist in hiding)
+
+
+def test_a_band_is_above_the_map_it_is_drawn_on() -> None:
+    marks = [HeatMap(SIDE, SIDE, BOWL), Line(SIDE, SIDE, low=SIDE - 0.1, high=SIDE + 0.1)]
+    mesh, band = matplotlib.render(Figure("t", marks)).axes[0].collections
+    assert mesh.get_zorder() < band.get_zorder()
+
+
+def test_users_own_matplotlib_settings_do_not_show(tmp_path) -> None:
+    figure = FIGURES["lines"]
+    first = figure.save(tmp_path / "first.png").read_bytes()
+    with mpl.rc_context({**mpl.style.library["dark_background"], "savefig.bbox": "tight", "lines.antialiased": False}):
+        assert figure.save(tmp_path / "second.png").read_bytes() == first
+
+
+def test_categories_are_text_in_plotly() -> None:
+    drawn = plotly.render(Figure("t", [Bars(["a<b>", "c"], [1, 2]), Rule(1.5)]))
+    assert drawn.data[0].x == ("a&lt;b&gt;", "c")
+    assert drawn.layout.xaxis.categoryarray == ("a&lt;b&gt;", "c")
+    assert drawn.data[1].x == ("a&lt;b&gt;",)

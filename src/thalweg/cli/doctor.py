@@ -25,6 +25,7 @@ class Doctor:
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
+        output.check_json(self.json)
         problems: list[str] = []
         facts = {
             "versions": _versions(problems),

@@ -17,6 +17,7 @@ class Errata:
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
+        output.check_json(self.json)
         from thalweg.studies import catalog
         from thalweg.studies.errata import CORRECTIONS
 

@@ -32,6 +32,8 @@ VERBS: dict[str, type[Callable[[], int]]] = {
     "errata": Errata,
 }
 
+_OFF = {"", "0", "false", "no", "off"}
+
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 _DESCRIPTION = (
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; None is those of the process.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given or bool(os.environ.get("THALWEG_DEBUG"))
+    debug = "--debug" in given or os.environ.get("THALWEG_DEBUG", "").lower() not in _OFF
     given = [argument for argument in given if argument != "--debug"]
     try:
         return _run(given)

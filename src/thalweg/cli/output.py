@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from thalweg.errors import UsageError
+from thalweg.errors import StorageError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,13 +25,21 @@ _WIDE = 150  # columns of a table that no terminal limits
 
 
 def say(text: str = "") -> None:
-    """A result, to stdout."""
+    """A result, to stdout.
+
+    Raises:
+        StorageError: stdout is a file on a disk that is full, or cannot be written for another reason.
+    """
     try:
         print(text, flush=True)
     except BrokenPipeError:
         reader_left()
     except UnicodeEncodeError:
         print(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding), flush=True)
+    except OSError as error:
+        reader_left()  # or Python would try once more as it ends
+        msg = f"What should go to stdout cannot be written: {error.strerror}; send it elsewhere."
+        raise StorageError(msg) from error
 
 
 def note(text: str) -> None:
@@ -75,8 +83,8 @@ def check_json(target: str | None) -> None:
     from thalweg.results.atomic import explaining, temporary_beside
 
     path = Path(target)
-    if path.is_dir() or not path.name:
-        msg = f"--json {target} is a folder; name a file in it, such as {path / 'result.json'}."
+    if path.is_dir():
+        msg = f"--json {path} is a folder; name a file in it, such as {path / 'result.json'}."
         raise UsageError(msg)
     with explaining(path):
         temporary = temporary_beside(path)

@@ -15,6 +15,7 @@ class Studies:
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
+        output.check_json(self.json)
         from thalweg.studies import catalog
 
         studies = catalog.studies()

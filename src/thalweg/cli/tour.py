@@ -43,7 +43,8 @@ class Tour:
         self._report(results)
         if failed:
             kind = UsageError if all(isinstance(error, UsageError) for error in failed.values()) else ThalwegError
-            raise kind("\n".join(f"The study {name} failed: {error}" for name, error in failed.items()))
+            sentences = "\n".join(f"The study {name} failed: {error}" for name, error in failed.items())
+            raise kind(sentences) from ExceptionGroup("studies that failed", list(failed.values()))
         return 0
 
     def _studies(self, store: "Store", results: "list[StudyResult]", failed: dict[str, Exception]) -> None:

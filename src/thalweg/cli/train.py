@@ -95,6 +95,10 @@ class Train:
         if self.name is not None and self.store is None:
             msg = f"--name is the run's key in a store; write --store DIR with --name {self.name}."
             raise UsageError(msg)
+        if len(set(self.lr)) < len(self.lr):
+            again = " ".join(f"{rate:g}" for rate in dict.fromkeys(self.lr))
+            msg = f"--lr names a rate twice, which would count its seeds twice; write --lr {again}, and more --seeds."
+            raise UsageError(msg)
         output.check_json(self.json)
         from thalweg.training import Recipe, train
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.report.markup import element, embedded, text
-from thalweg.results import Contour, Figure, HeatMap, Surface, matplotlib, plotly
+from thalweg.results import Axis, Contour, Figure, HeatMap, Surface, matplotlib, plotly
+from thalweg.results.extents import color_ends
+from thalweg.results.style import spatial
 
 
 @dataclass(frozen=True)
@@ -35,35 +37,32 @@ def drawing(figure: Figure, name: str) -> Drawing:
 
 
 def _drawing(figure: Figure, name: str) -> Drawing:
-    spatial = any(isinstance(mark, Surface) for part in figure.parts for mark in part.marks)
     title = element("strong", text(figure.title)) if figure.title else ""
     untitled = replace(figure, title="")
     picture = element(
         "figure",
         f'<img alt="{text(figure.description)}" src="{_picture(untitled)}">',
         element("div", class_="plot", role="group", aria_label=figure.description),
-        element("button", "Draw in 3-D", type="button", hidden=True) if spatial else "",
+        element("button", "Draw in 3-D", type="button", hidden=True) if any(map(spatial, figure.parts)) else "",
         element("figcaption", title, " " if title and figure.caption else "", text(figure.caption)),
         id=name,
         data_plot=f"{name}-data",
-        data_spatial=spatial,
+        data_spatial=any(map(spatial, figure.parts)),
     )
     data = element("script", embedded(_description(untitled)), type="application/json", id=f"{name}-data")
     return Drawing(picture, data)
 
 
 def _description(figure: Figure) -> dict[str, Any]:
-    """What Plotly draws: traces, the layout, and the layout for a narrow page where that differs."""
-    wide = _plain(plotly.render(figure))
-    if not figure.panels:
-        return wide
-    narrow = _plain(plotly.render(figure, columns=1))
-    return wide | {"narrow": narrow}
-
-
-def _plain(drawn: Any) -> dict[str, Any]:
-    described = json.loads(drawn.to_json())
-    return {name: described[name] for name in ("data", "layout", "frames") if name in described}
+    """What Plotly draws: traces, frames, and layouts, each with the pixels of width it needs, the widest first."""
+    count = len(figure.parts)
+    arrangements = sorted({1, min(2, count), count}, reverse=True)
+    drawn = {columns: json.loads(plotly.render(figure, columns=columns).to_json()) for columns in arrangements}
+    layouts = [
+        [plotly.least_width(figure, columns) if columns > 1 else 0, each["layout"]] for columns, each in drawn.items()
+    ]
+    # The traces are the same in all of them.
+    return {"data": drawn[1]["data"], "frames": drawn[1].get("frames", []), "layouts": layouts}
 
 
 def _picture(figure: Figure) -> str:
@@ -77,16 +76,28 @@ def _picture(figure: Figure) -> str:
 def _flat(figure: Figure) -> Figure | None:
     """The surfaces of a figure as maps; None when it has none, or has flat grids already."""
     marks = [mark for part in figure.parts for mark in part.marks]
-    if not any(isinstance(mark, Surface) for mark in marks) or any(isinstance(m, HeatMap | Contour) for m in marks):
+    if not any(map(spatial, figure.parts)) or any(isinstance(mark, HeatMap | Contour) for mark in marks):
         return None
-    parts = [_map(part) for part in figure.parts if any(isinstance(mark, Surface) for mark in part.marks)]
+    parts = [each for part in figure.parts for each in _maps(part)]
+    caption = "The same, seen from above."
     if len(parts) == 1:
-        return replace(parts[0], title=figure.title, caption="The same, seen from above.")
-    return Figure.row(parts, title=figure.title, caption="The same, seen from above.")
+        return replace(parts[0], title=figure.title, caption=caption)
+    return Figure.row(parts, title=figure.title, caption=caption)
 
 
-def _map(part: Figure) -> Figure:
-    surface = next(mark for mark in part.marks if isinstance(mark, Surface))
-    grid = (surface.x, surface.y, surface.z)
-    marks = (HeatMap(*grid, label=surface.label), Contour(*grid, label=surface.label))
-    return replace(part, marks=marks, alt="", caption="")
+def _maps(part: Figure) -> list[Figure]:
+    """A map of each surface of a panel, in which a color means the same as in the panel."""
+    surfaces = [mark for mark in part.marks if isinstance(mark, Surface)]
+    low, high = color_ends(part)
+    if len(surfaces) > 1 and low < high:
+        part = replace(part, z=replace(part.z or Axis(), limits=(low, high)))
+    return [
+        replace(
+            part,
+            title=": ".join(name for name in (part.title, mark.label if len(surfaces) > 1 else "") if name),
+            marks=tuple(kind(mark.x, mark.y, mark.z, label=mark.label) for kind in (HeatMap, Contour)),
+            alt="",
+            caption="",
+        )
+        for mark in surfaces
+    ]

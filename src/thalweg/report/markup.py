@@ -27,11 +27,13 @@ def embedded(value: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A number for a reader: four significant digits, and words for what is not finite."""
+    """A number for a reader: four significant digits, long ones whole, and words for what is not finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "not a number" if math.isnan(value) else "∞" if value > 0 else "-∞"
+    if 1e4 <= abs(value) < 1e9:
+        return f"{value:,.0f}"
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 

@@ -12,7 +12,7 @@ from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import anchor, badge, bar, spoken, table
 from thalweg.results import Provenance, Reading, plotly
 from thalweg.results.atomic import explaining, replacing
-from thalweg.results.style import GRID, INK, MUTED, SERIES
+from thalweg.results.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.studies import Finding, StudyResult
 from thalweg.studies.claim import SYMBOLS
 
@@ -187,8 +187,9 @@ def _provenance(provenance: Provenance) -> str:
 
 
 def _settings() -> dict[str, object]:
-    """For the script: Plotly's configuration, and what the darkest colors become on a dark page."""
+    """For the script: Plotly's configuration, and what the darkest and the lightest colors become on a dark page."""
     night = [[INK, "#e6e6e6"], [MUTED, "#a6adb5"], [GRID, "#3b424a"], [SERIES[0].color, "#4aa3df"]]
+    night.append([VEIL, "rgba(20,24,29,0.7)"])
     return {"config": plotly.CONFIG, "night": night}
 
 

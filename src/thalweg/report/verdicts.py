@@ -8,6 +8,7 @@ from thalweg.studies import Finding, Interval, StudyResult, Verdict
 from thalweg.studies.claim import SYMBOLS, Claim, Greater, Rule, Within
 
 _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
+_LETTER, _APART = 6.5, 4  # how wide a digit below the bar is, and how far labels are from each other's ticks
 
 
 def badge(verdict: Verdict) -> str:
@@ -43,9 +44,9 @@ def bar(verdict: Verdict) -> str:
     stretches = {"axis": (low, high), "holding": holding, "small": small}
     parts = [_line(at(start), at(stop), kind) for kind, (start, stop) in stretches.items()]
     marks = sorted((at(landmark), number(landmark)) for landmark in rule.landmarks)
-    for (x, label), anchor in zip(marks, _anchors([x for x, _ in marks]), strict=True):
+    for (x, label), (anchor, shift) in zip(marks, _anchors(marks), strict=True):
         parts.append(f'<line class="landmark" x1="{x}" x2="{x}" y1="6" y2="30"/>')
-        parts.append(f'<text x="{x}" y="41" text-anchor="{anchor}">{text(label)}</text>')
+        parts.append(f'<text x="{x}" dx="{shift}" y="41" text-anchor="{anchor}">{text(label)}</text>')
     left, right = at(interval.low), at(interval.high)
     parts.append(f'<line class="interval" x1="{left}" x2="{right}" y1="14" y2="14"/>')
     parts += [_end(left, -1, math.isfinite(interval.low)), _end(right, 1, math.isfinite(interval.high))]
@@ -83,7 +84,7 @@ def _row(result: StudyResult, finding: Finding, *, several: bool) -> str:
         element("td", badge(verdict)),
         element("td", text(spoken(verdict.interval)), class_="numeric"),
         element("td", text(claim.unit)),
-        element("td", text(verdict.interval.n), class_="numeric"),
+        element("td", text(verdict.interval.n), class_="numeric size"),
         element("td", text(f"{result.scale}, {result.seed}")) if several else "",
     )
 
@@ -107,8 +108,11 @@ def _end(x: float, side: int, bounded: bool) -> str:
     return f'<path class="interval" d="M{x - 5 * side} 9 L{x} 14 L{x - 5 * side} 19"/>'
 
 
-def _anchors(places: list[float]) -> list[str]:
-    """How labels stand to their ticks: apart from each other, and within the picture."""
-    if len(places) == 2 and places[1] - places[0] < 60:
-        return ["end", "start"]
-    return ["start" if x < 40 else "end" if x > _WIDTH - 40 else "middle" for x in places]
+def _anchors(marks: list[tuple[float, str]]) -> list[tuple[str, int]]:
+    """How labels stand to their ticks, and how far aside: apart from each other, and within the picture."""
+    if len(marks) == 2:
+        (left, before), (right, after) = marks
+        if right - left < _LETTER * (len(before) + len(after)) / 2 + 2 * _APART:
+            return [("end", -_APART), ("start", _APART)]
+    edge = [(x, x < 40, x > _WIDTH - 40) for x, _ in marks]
+    return [("start" if near else "end" if far else "middle", 0) for _, near, far in edge]

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from thalweg.errors import StorageError, UsageError, unknown_name
+from thalweg.errors import StorageError, UsageError, check_type, unknown_name
 from thalweg.results import marks as kinds
 from thalweg.results.atomic import explaining, replacing
 from thalweg.results.encoding import decode_array, encode_array, parsed
@@ -44,11 +44,19 @@ class Axis:
         if self.scale not in {"linear", "log"}:
             msg = f"An axis is linear or log, not {self.scale!r}."
             raise UsageError(msg)
+        check_type("The label of an axis", self.label, str, "text")
+        check_type("The unit of an axis", self.unit, str, "text")
         if self.limits is not None:
-            low, high = map(float, self.limits)
+            try:
+                low, high = map(float, self.limits)
+            except (TypeError, ValueError):
+                msg = f"Limits of an axis are two numbers, (low, high); got {self.limits!r}."
+                raise UsageError(msg) from None
             object.__setattr__(self, "limits", (low, high))
-            if not low < high or (self.scale == "log" and low <= 0):
-                msg = f"Limits of a {self.scale} axis ascend (a log axis from above 0), and {self.limits} do not."
+            if not -np.inf < low < high < np.inf or (self.scale == "log" and low <= 0):
+                msg = (
+                    f"Limits of a {self.scale} axis are finite and ascend (a log axis from above 0); got {self.limits}."
+                )
                 raise UsageError(msg)
 
     @property
@@ -87,6 +95,8 @@ class Figure:
     def __post_init__(self) -> None:
         object.__setattr__(self, "marks", tuple(self.marks))
         object.__setattr__(self, "panels", tuple(self.panels))
+        for name in ("title", "caption", "alt"):
+            check_type(f"The {name} of a figure", getattr(self, name), str, "text")
         strange = [type(mark).__name__ for mark in self.marks if not isinstance(mark, tuple(_MARKS.values()))]
         present = {type(mark) for mark in self.marks}
         fault = ""
@@ -100,9 +110,17 @@ class Figure:
             fault = "Bars stand on categories, so only Bars and Rules share their axes"
         elif any(panel.panels for panel in self.panels):
             fault = "its panels have panels"
+        elif any(self._off_the_axes(mark) for mark in self.marks):
+            fault = "a grid has coordinates at or below 0, which a log axis does not reach; leave them out"
         if fault:
             msg = f"The figure {self.title!r} cannot be drawn: {fault}."
             raise UsageError(msg)
+
+    def _off_the_axes(self, mark: Mark) -> bool:
+        """Whether a grid has cells where a log axis has no place."""
+        if not isinstance(mark, HeatMap | Contour | Surface):
+            return False
+        return any(axis.scale == "log" and at.min() <= 0 for axis, at in ((self.x, mark.x), (self.y, mark.y)))
 
     @classmethod
     def row(cls, panels: Sequence["Figure"], *, title: str = "", caption: str = "", alt: str = "") -> "Figure":
@@ -189,7 +207,7 @@ class Figure:
                 panels=tuple(cls.from_document(panel) for panel in document["panels"]),
                 **axes,
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             msg = f"This JSON is not a figure: {error!r}."
             raise StorageError(msg) from error
 

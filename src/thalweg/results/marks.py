@@ -11,7 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
+from thalweg.results import fields
 
 Numbers = NDArray[Any]  # given as any array of numbers, kept as read-only float64
 
@@ -36,8 +37,9 @@ class Line:
     label: str = ""
 
     def __post_init__(self) -> None:
-        _vectors(self, "x", "y", "low", "high")
-        _both_or_neither(self)
+        fields.labelled(self)
+        fields.vectors(self, "x", "y", "low", "high")
+        fields.both_or_neither(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +52,7 @@ class Scatter:
         label: its name in the legend.
         error: half the length of each point's error bar: (points,).
         size: diameter in points of print.
-        color: a value per point, shown by color on the figure's z axis: (points,).
+        color: a value per point, shown by color on the figure's z axis, NaN a gap: (points,).
     """
 
     x: Numbers
@@ -62,7 +64,13 @@ class Scatter:
     color: Numbers | None = None
 
     def __post_init__(self) -> None:
-        _vectors(self, "x", "y", "error", "color")
+        fields.labelled(self)
+        fields.vectors(self, "x", "y", "error", "color")
+        check_type("The size of a Scatter", self.size, (int, float, np.number), "a number of points")
+        object.__setattr__(self, "size", float(self.size))
+        if not 0 < self.size < np.inf or (self.error is not None and (self.error < 0).any()):
+            msg = f"A Scatter has a size above 0 and no negative error; got size {self.size:g}, error {self.error}."
+            raise UsageError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +89,8 @@ class Trajectory:
     label: str = ""
 
     def __post_init__(self) -> None:
-        _vectors(self, "x", "y")
+        fields.labelled(self)
+        fields.vectors(self, "x", "y")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +98,8 @@ class HeatMap:
     """A grid of colored cells.
 
     Args:
-        x: centers of the columns: (columns,).
-        y: centers of the rows: (rows,).
+        x: centers of the columns, in order: (columns,).
+        y: centers of the rows, in order: (rows,).
         z: (rows, columns).
         label: what is shown, for the reader of the hover text.
     """
@@ -102,7 +111,8 @@ class HeatMap:
     label: str = ""
 
     def __post_init__(self) -> None:
-        _grid(self)
+        fields.labelled(self)
+        fields.grid(self, least=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +120,8 @@ class Contour:
     """Level lines of a grid.
 
     Args:
-        x: (columns,).
-        y: (rows,).
+        x: (columns,), in order.
+        y: (rows,), in order.
         z: (rows, columns).
         label: what is shown.
         levels: the values at which to draw a line: (levels,); round ones are chosen when not given.
@@ -125,9 +135,13 @@ class Contour:
     levels: Numbers | None = None
 
     def __post_init__(self) -> None:
-        _grid(self)
+        fields.labelled(self)
+        fields.grid(self, least=2)
         if self.levels is not None:
-            object.__setattr__(self, "levels", np.unique(_numbers(self, "levels")))
+            object.__setattr__(self, "levels", np.unique(fields.numbers(self, "levels")))
+            if not np.isfinite(self.levels).all():
+                msg = f"levels of a Contour are finite; got {self.levels.tolist()}."
+                raise UsageError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +149,8 @@ class Surface:
     """A grid as a landscape in three dimensions; a flat heat map beside it is what can be read off.
 
     Args:
-        x: (columns,).
-        y: (rows,).
+        x: (columns,), in order.
+        y: (rows,), in order.
         z: heights: (rows, columns).
         label: what is shown.
     """
@@ -148,7 +162,8 @@ class Surface:
     label: str = ""
 
     def __post_init__(self) -> None:
-        _grid(self)
+        fields.labelled(self)
+        fields.grid(self, least=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,15 +184,28 @@ class Histogram:
     density: bool = False
 
     def __post_init__(self) -> None:
-        _vectors(self, "values")
-        if not isinstance(self.bins, int):
-            object.__setattr__(self, "bins", _numbers(self, "bins"))
+        fields.labelled(self)
+        fields.vectors(self, "values")
+        object.__setattr__(self, "bins", fields.bins(self))
 
     @functools.cached_property
     def _counted(self) -> tuple[Numbers, Numbers]:
         values = self.values[np.isfinite(self.values)]
-        heights, edges = np.histogram(values, bins=self.bins, density=self.density and len(values) > 0)
-        return heights.astype(np.float64), edges.astype(np.float64)
+        heights, edges = self._filled(values)
+        heights = heights.astype(np.float64)
+        if self.density and heights.any():  # with nothing inside there is no density, and no bar
+            heights /= heights.sum() * np.diff(edges)
+        return heights, edges.astype(np.float64)
+
+    def _filled(self, values: Numbers) -> tuple[Numbers, Numbers]:
+        """Counts and edges; fewer bins where floats lie too close for so many."""
+        count = self.bins
+        while isinstance(count, int) and count > 1:
+            try:
+                return np.histogram(values, bins=count)
+            except ValueError:
+                count //= 2
+        return np.histogram(values, bins=count)
 
     @property
     def heights(self) -> Numbers:
@@ -206,7 +234,8 @@ class Density:
     label: str = ""
 
     def __post_init__(self) -> None:
-        _vectors(self, "x", "y")
+        fields.labelled(self)
+        fields.vectors(self, "x", "y")
 
     @classmethod
     def estimate(cls, values: ArrayLike, *, label: str = "", points: int = 256) -> "Density":
@@ -248,9 +277,10 @@ class Bars:
     label: str = ""
 
     def __post_init__(self) -> None:
+        fields.labelled(self)
         object.__setattr__(self, "labels", tuple(str(label) for label in self.labels))
-        _vectors(self, "values", "low", "high")
-        _both_or_neither(self)
+        fields.vectors(self, "values", "low", "high")
+        fields.both_or_neither(self)
         if len(set(self.labels)) != len(self.values) or len(self.labels) != len(self.values):
             msg = f"Bars need one different label each, and got {len(self.values)} values for {self.labels}."
             raise UsageError(msg)
@@ -272,51 +302,12 @@ class Rule:
     label: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value", float(self.value))
-        if self.direction not in {"horizontal", "vertical"} or not np.isfinite(self.value):
+        fields.labelled(self)
+        value = fields.numbers(self, "value")
+        if self.direction not in {"horizontal", "vertical"} or value.ndim or not np.isfinite(value):
             msg = f"A Rule is horizontal or vertical at a finite value, not {self.direction} at {self.value}."
             raise UsageError(msg)
+        object.__setattr__(self, "value", float(value))
 
 
 Mark = Line | Scatter | Trajectory | HeatMap | Contour | Surface | Histogram | Density | Bars | Rule
-
-
-def _numbers(mark: object, name: str) -> Numbers:
-    """A field as read-only float64."""
-    try:
-        array = np.asarray(getattr(mark, name), dtype=np.float64).view()
-    except (TypeError, ValueError) as error:
-        msg = f"{name} of a {type(mark).__name__} needs numbers: {error}."
-        raise UsageError(msg) from error
-    array.flags.writeable = False
-    return array
-
-
-def _vectors(mark: object, *names: str) -> None:
-    """Make fields float64 vectors of one length; None stays None."""
-    shapes = {}
-    for name in names:
-        if getattr(mark, name) is not None:
-            object.__setattr__(mark, name, _numbers(mark, name))
-            shapes[name] = getattr(mark, name).shape
-    if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) > 1:
-        msg = f"A {type(mark).__name__} needs one-dimensional entries of one length, and got shapes {shapes}."
-        raise UsageError(msg)
-
-
-def _both_or_neither(mark: Line | Bars) -> None:
-    if (mark.low is None) != (mark.high is None):
-        msg = f"A {type(mark).__name__} needs both low and high, or neither."
-        raise UsageError(msg)
-
-
-def _grid(mark: HeatMap | Contour | Surface) -> None:
-    """Make the fields of a grid float64 and check that they fit."""
-    for name in ("x", "y", "z"):
-        object.__setattr__(mark, name, _numbers(mark, name))
-    if mark.x.ndim != 1 or mark.y.ndim != 1 or mark.z.shape != (len(mark.y), len(mark.x)) or mark.z.size == 0:
-        msg = (
-            f"A {type(mark).__name__} needs z of shape (len(y), len(x)), not empty, and got z {mark.z.shape}, "
-            f"y {mark.y.shape}, x {mark.x.shape}."
-        )
-        raise UsageError(msg)

@@ -1,55 +1,39 @@
 """Figures as Matplotlib's: vectors for papers, in the same colors, dashes and levels as on the page."""
 
+import textwrap
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Canvas
-from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter
-from numpy.typing import NDArray
 
+from thalweg.results.extents import color_ends, limits, valued
 from thalweg.results.figure import Axis, Figure
-from thalweg.results.marks import (
-    Bars,
-    Contour,
-    Density,
-    HeatMap,
-    Histogram,
-    Line,
-    Mark,
-    Rule,
-    Scatter,
-    Surface,
-    Trajectory,
-)
+from thalweg.results.marks import Contour, HeatMap
+from thalweg.results.matplotlib_marks import MATH, draw, plain
+from thalweg.results.matplotlib_space import space
 from thalweg.results.style import (
-    FEW,
     GRID,
-    GRID_MAP,
+    HANDLE,
     INK,
-    MARKERS,
+    LETTER,
     MUTED,
-    POINT_MAP,
     Style,
-    band,
     categories,
-    colors_by_value,
-    decades,
-    drawable,
-    levels,
+    legend_columns,
     named_once,
-    power,
+    spatial,
     styles,
 )
+from thalweg.results.ticks import decades, log_labels
 
 _WIDTH, _HEIGHT = 5.2, 3.5  # inches of one panel: the text width of a page, in which 10 pt letters stay 10 pt
-_LINE = 1.6
+_BESIDE, _ROW = 4.0, 2  # inches of each panel where there are several, and how many stand in a row
+_LETTERS = 10.5  # of a title, an inch: fewer than fit, since it begins where the axes do
+_LINE = 0.18  # inches that each line of a legend, or a further one of a title, adds to the height
 
 _LOOK = {
     "font.size": 10,
@@ -77,27 +61,39 @@ _LOOK = {
 }
 
 
+# All else is Matplotlib's default: what a user has set for other figures would change ours.
+_SETTINGS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"} | _LOOK
+
+
 def look() -> AbstractContextManager[None]:
     """Matplotlib's settings for one of our figures; the user's own are back afterwards."""
-    return mpl.rc_context(_LOOK)
+    return mpl.rc_context(_SETTINGS)
 
 
 def render(figure: Figure) -> Canvas:
-    """The figure in Matplotlib, outside pyplot's list of open figures."""
+    """The figure in Matplotlib, outside pyplot's list of open figures; at most two panels stand in a row."""
     panels = figure.parts
+    columns = min(len(panels), _ROW)
+    rows = -(-len(panels) // columns)
+    width = _WIDTH if len(panels) == 1 else _BESIDE
+    titles = [_title(panel.title, width) for panel in panels]
     with look():
-        canvas = Canvas(figsize=(_WIDTH if len(panels) == 1 else 4.0 * len(panels), _HEIGHT), layout="constrained")
+        canvas = Canvas(layout="constrained")
         handles: dict[str, Any] = {}
         for index, panel in enumerate(panels):
-            if any(isinstance(mark, Surface) for mark in panel.marks):
-                _space(canvas, index, len(panels), panel)
+            place = rows, columns, index + 1
+            if spatial(panel):
+                axes = space(canvas, place, panel)
             else:
-                axes = canvas.add_subplot(1, len(panels), index + 1)
+                axes = canvas.add_subplot(*place)
                 _panel(axes, panel, styles(figure)[index], named_once(figure)[index], handles)
-        if figure.panels and figure.title:
-            canvas.suptitle(_text(figure.title), x=0.01, ha="left")
-        if handles:
-            _legend(canvas, handles)
+            axes.set_title(titles[index], loc="left")
+        above = _title(figure.title, width * columns) if figure.panels else ""
+        if above:
+            canvas.suptitle(above, x=0.01, ha="left")
+        lines = above.count("\n") + rows * max(title.count("\n") for title in titles)
+        lines += _legend(canvas, handles, width * columns) if handles else 0
+        canvas.set_size_inches(width * columns, _HEIGHT * rows + _LINE * lines)
     return canvas
 
 
@@ -115,42 +111,31 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def _panel(axes: Axes, panel: Figure, looks: list[Style], named: list[bool], handles: dict[str, Any]) -> None:
-    gridded = any(isinstance(mark, HeatMap | Contour) for mark in panel.marks)
     _scales(axes, panel)
-    norm, ends = _norm(panel)
+    log = panel.z is not None and panel.z.scale == "log"
+    norm = (LogNorm if log else Normalize)(*color_ends(panel))
     shaded = None
     for level, (mark, style, fresh) in enumerate(zip(panel.marks, looks, named, strict=True)):
-        drawn = _draw(axes, mark, panel, style, norm, zorder=2 + level / 10)
-        shaded = drawn if colors_by_value(mark) else shaded
+        drawn = draw(axes, mark, panel, style, norm, zorder=2 + level / 10)
+        shaded = shaded if valued(mark) is None else drawn
         if fresh:
             handles[mark.label] = drawn
-    if not gridded:
+    if not any(isinstance(mark, HeatMap | Contour) for mark in panel.marks):
         axes.grid(visible=True, axis="y" if categories(panel) else "both")
     if shaded is not None:
-        bar = axes.figure.colorbar(shaded, ax=axes, label=_text((panel.z or Axis()).text), fraction=0.05, pad=0.02)
-        if isinstance(norm, LogNorm):
-            ticks = decades(*ends).tolist()
-            bar.set_ticks(ticks, labels=[_plain(tick) for tick in ticks], minor=False)
+        bar = axes.figure.colorbar(shaded, ax=axes, label=plain((panel.z or Axis()).text), fraction=0.05, pad=0.02)
+        if log:
+            ticks = decades(*color_ends(panel))
+            bar.set_ticks(ticks.tolist(), labels=log_labels(ticks, *MATH), minor=False)
             bar.minorticks_off()
-    axes.set_title(_text(panel.title), loc="left")
-    axes.set_xlabel(_text(panel.x.text))
-    axes.set_ylabel(_text(panel.y.text))
-
-
-def _edges(centers: Any, axis: Axis) -> Any:
-    """Where the cells around these centers end: halfway between them, as the axis measures it."""
-    middle = np.log10(centers) if axis.scale == "log" else np.asarray(centers, dtype=float)
-    steps = np.diff(middle) if len(middle) > 1 else np.ones(1)
-    edges = np.concatenate(
-        [middle[:1] - steps[:1] / 2, middle[:-1] + steps[: len(middle) - 1] / 2, middle[-1:] + steps[-1:] / 2]
-    )
-    return 10.0**edges if axis.scale == "log" else edges
+    axes.set_xlabel(plain(panel.x.text))
+    axes.set_ylabel(plain(panel.y.text))
 
 
 def _scales(axes: Axes, panel: Figure) -> None:
     names = categories(panel)
     if names:
-        axes.set_xticks(range(len(names)), [_text(name) for name in names])
+        axes.set_xticks(range(len(names)), [plain(name) for name in names])
         if sum(map(len, names)) > 40:
             axes.tick_params("x", rotation=30)
             for tick in axes.get_xticklabels():
@@ -160,192 +145,22 @@ def _scales(axes: Axes, panel: Figure) -> None:
     axes.set_yscale(panel.y.scale)
     if panel.x.limits is not None:
         axes.set_xlim(panel.x.limits)
-    if panel.y.limits is not None:
-        axes.set_ylim(panel.y.limits)
+    if limits(panel) is not None:
+        axes.set_ylim(limits(panel))
 
 
-def _draw(axes: Axes, mark: Mark, panel: Figure, style: Style, norm: Normalize, *, zorder: float) -> Any:
-    """Draw one mark; what it returns can stand in a legend or carry a color bar."""
-    if isinstance(mark, Line):
-        return _line(axes, mark, panel, style, zorder)
-    if isinstance(mark, Scatter):
-        return _scatter(axes, mark, panel, style, norm, zorder)
-    if isinstance(mark, Trajectory):
-        return _trajectory(axes, mark, panel, style, zorder)
-    if isinstance(mark, Bars):
-        return _bars(axes, mark, panel, style, zorder)
-    if isinstance(mark, Histogram):
-        look_of = {
-            "facecolor": mpl.colors.to_rgba(style.color, 0.3), "edgecolor": style.color, "linewidth": 1.0,
-            "hatch": style.hatch * 2, "hatchcolor": style.color,
-        }  # fmt: skip
-        axes.stairs(mark.heights, mark.edges, fill=True, zorder=zorder, **look_of)
-        return Patch(**look_of)
-    if isinstance(mark, Density):
-        x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
-        axes.fill_between(x, y, 0 if panel.y.scale == "linear" else np.nanmin(y), color=style.color, alpha=0.2, lw=0)
-        return axes.plot(x, y, color=style.color, linestyle=_dash(style), linewidth=_LINE, zorder=zorder)[0]
-    if isinstance(mark, HeatMap):
-        z = np.ma.masked_invalid(drawable(mark.z, panel.z or Axis()))
-        edges = _edges(mark.x, panel.x), _edges(mark.y, panel.y)
-        return axes.pcolormesh(*edges, z, cmap=GRID_MAP, norm=norm, rasterized=True, zorder=zorder)
-    if isinstance(mark, Contour):
-        return _contour(axes, mark, panel, zorder)
-    return _rule(axes, mark) if isinstance(mark, Rule) else None
+def _title(text: str, width: float) -> str:
+    """A title in lines no longer than a panel of so many inches."""
+    return "\n".join(textwrap.wrap(plain(text), int(_LETTERS * width)))
 
 
-def _line(axes: Axes, mark: Line, panel: Figure, style: Style, zorder: float) -> Any:
-    x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
-    if mark.low is not None:
-        low, high = band(mark, panel.y)
-        axes.fill_between(x, low, high, color=style.color, alpha=0.2, linewidth=0, zorder=zorder - 1)
-    on_grid = any(isinstance(other, HeatMap) for other in panel.marks)
-    effects = [withStroke(linewidth=_LINE + 2, foreground="white")] if on_grid else None
-    return axes.plot(
-        x, y, color=style.color, linestyle=_dash(style), linewidth=_LINE, path_effects=effects, zorder=zorder,
-        marker=MARKERS[style.marker] if len(x) <= FEW else None, markersize=4,
-    )[0]  # fmt: skip
-
-
-def _scatter(axes: Axes, mark: Scatter, panel: Figure, style: Style, norm: Normalize, zorder: float) -> Any:
-    x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
-    if mark.error is not None:
-        color = style.color if mark.color is None else MUTED
-        axes.errorbar(x, y, mark.error, fmt="none", ecolor=color, elinewidth=1, capsize=2, zorder=zorder)
-    given: dict[str, Any] = {"color": style.color}
-    if mark.color is not None:
-        on_grid = any(isinstance(other, HeatMap) for other in panel.marks)
-        given = {"c": mark.color, "norm": norm, "cmap": GRID_MAP if on_grid else POINT_MAP}
-    return axes.scatter(
-        x, y, s=mark.size**2, marker=MARKERS[style.marker], edgecolors="white", linewidths=0.5, zorder=zorder, **given
-    )
-
-
-def _trajectory(axes: Axes, mark: Trajectory, panel: Figure, style: Style, zorder: float) -> Any:
-    """A trajectory, with a dot at its end."""
-    x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
-    return axes.plot(
-        x, y, color=style.color, linestyle=_dash(style), linewidth=_LINE - 0.4, zorder=zorder,
-        marker=MARKERS[style.marker], markevery=[len(x) - 1], markersize=7, markeredgecolor="white",
-    )[0]  # fmt: skip
-
-
-def _bars(axes: Axes, mark: Bars, panel: Figure, style: Style, zorder: float) -> Any:
-    names = categories(panel)
-    sets = [other for other in panel.marks if isinstance(other, Bars)]
-    width = 0.7 / len(sets)
-    shift = (next(i for i, other in enumerate(sets) if other is mark) - (len(sets) - 1) / 2) * width
-    at = np.array([names.index(label) for label in mark.labels]) + shift
-    values = drawable(mark.values, panel.y)
-    drawn = axes.bar(at, values, width, color=style.color, hatch=style.hatch * 2, linewidth=0, zorder=zorder)
-    if mark.low is not None and mark.high is not None:
-        ends = np.clip([mark.values - mark.low, mark.high - mark.values], 0, None)
-        axes.errorbar(at, values, ends, fmt="none", ecolor=INK, elinewidth=1, capsize=3, zorder=zorder + 0.05)
-    return drawn
-
-
-def _contour(axes: Axes, mark: Contour, panel: Figure, zorder: float) -> Any:
-    axis = panel.z or Axis()
-    chosen = levels(mark, axis)
-    if not len(chosen):
-        return None
-    alone = not any(isinstance(other, HeatMap) for other in panel.marks)
-    color = INK if alone else "white"
-    z = np.ma.masked_invalid(drawable(mark.z, axis))
-    drawn = axes.contour(
-        mark.x, mark.y, z, levels=chosen, colors=color, linewidths=0.9 if alone else 0.7, zorder=zorder
-    )
-    axes.clabel(drawn, fontsize=7, fmt=_plain)
-    return drawn
-
-
-def _rule(axes: Axes, mark: Rule) -> Any:
-    flat = mark.direction == "horizontal"
-    if (axes.get_yscale() if flat else axes.get_xscale()) == "log" and mark.value <= 0:
-        return None
-    draw = axes.axhline if flat else axes.axvline
-    drawn = draw(mark.value, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.9)
-    if mark.label:
-        place = (1.0, mark.value) if flat else (mark.value, 0.99)
-        axes.annotate(
-            _text(mark.label), place, xycoords=axes.get_yaxis_transform() if flat else axes.get_xaxis_transform(),
-            xytext=(0, 2) if flat else (-2, 0), textcoords="offset points", color=MUTED, fontsize=8,
-            ha="right", va="bottom" if flat else "top", rotation=0 if flat else 90,
-            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
-        )  # fmt: skip
-    return drawn
-
-
-def _space(canvas: Canvas, index: int, count: int, panel: Figure) -> None:
-    """A panel in three dimensions. Matplotlib's have no log scale: the exponent is drawn, and the value written."""
-    axes = canvas.add_subplot(1, count, index + 1, projection="3d")
-    scales = (panel.x, panel.y, panel.z or Axis())
-    for mark in panel.marks:
-        assert isinstance(mark, Surface)  # a Figure lets nothing else beside one
-        x, y, z = (
-            _exponent(values, axis)
-            for values, axis in zip((mark.x, mark.y, drawable(mark.z, scales[2])), scales, strict=True)
-        )
-        shown = z[np.isfinite(z)]
-        if not len(shown):
-            continue
-        grid_x, grid_y = np.meshgrid(x, y)
-        drawn = axes.plot_surface(
-            grid_x, grid_y, z, cmap=GRID_MAP, rcount=z.shape[0], ccount=z.shape[1], linewidth=0, antialiased=False,
-            rasterized=True, vmin=shown.min(), vmax=shown.max(),
-        )  # fmt: skip
-        if mark is panel.marks[0]:
-            powers = _POWERS if scales[2].scale == "log" else None
-            label = _text(scales[2].text)
-            canvas.colorbar(drawn, ax=axes, label=label, fraction=0.04, pad=0.12, shrink=0.8, format=powers)
-    axes.set_xlabel(_text(panel.x.text))
-    axes.set_ylabel(_text(panel.y.text))  # the color bar names the third
-    for axis, ours in zip((axes.xaxis, axes.yaxis, axes.zaxis), scales, strict=True):
-        if ours.scale == "log":
-            axis.set_major_formatter(_POWERS)
-    axes.view_init(elev=30, azim=-50)
-    axes.set_box_aspect((1, 1, 0.7), zoom=0.85)
-    axes.set_title(_text(panel.title), loc="left")
-
-
-def _plain(value: float) -> str:
-    return power(value, "$^{", "}$").replace("\N{MINUS SIGN}", "-")  # which a formula turns into a minus itself
-
-
-_POWERS = FuncFormatter(lambda exponent, _: _plain(10.0**exponent))
-
-
-def _exponent(values: NDArray[np.float64], axis: Axis) -> NDArray[np.float64]:
-    return np.log10(drawable(values, axis)) if axis.scale == "log" else values
-
-
-def _norm(panel: Figure) -> tuple[Normalize, tuple[float, float]]:
-    """One color scale for everything in a panel that shows values by color, and its ends."""
-    axis = panel.z or Axis()
-    shown = [
-        drawable(np.asarray(mark.color if isinstance(mark, Scatter) else mark.z), axis).ravel()
-        for mark in panel.marks
-        if isinstance(mark, HeatMap | Scatter) and colors_by_value(mark)
-    ]
-    values = np.concatenate(shown) if shown else np.array([])
-    values = values[np.isfinite(values)]
-    low, high = axis.limits or ((values.min(), values.max()) if len(values) else (1.0, 10.0))
-    return (LogNorm if axis.scale == "log" else Normalize)(low, high), (float(low), float(high))
-
-
-def _legend(canvas: Canvas, handles: dict[str, Any]) -> None:
-    labels = [_text(label) for label in handles]
-    letters = canvas.get_figwidth() * 11  # of 9 pt, in one line
-    columns = max(1, min(len(labels), int(letters / (max(map(len, labels)) + 6))))
+def _legend(canvas: Canvas, handles: dict[str, Any], width: float) -> int:
+    """A legend below everything, in as many columns as fit into so many inches; how many lines it takes."""
+    wide = width * 72 / 9  # in the font's size
+    letters = int((wide - HANDLE) / LETTER)
+    labels = ["\n".join(textwrap.wrap(plain(label), letters)) for label in handles]
+    columns = legend_columns(labels, wide)
     canvas.legend(
         list(handles.values()), labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2
     )
-
-
-def _dash(style: Style) -> Any:
-    return (0, style.dash) if style.dash else "-"
-
-
-def _text(text: str) -> str:
-    """Text as text: Matplotlib would read formulas between dollar signs."""
-    return text.replace("$", r"\$")
+    return -(-sum(label.count("\n") + 1 for label in labels) // columns)

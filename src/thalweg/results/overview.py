@@ -1,5 +1,7 @@
 """The generic picture of a reading, chosen from the dimensions of one array."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,22 +27,51 @@ def overview(reading: Reading, array: str) -> Figure:
     if len(dims) > 2:
         msg = f"{array!r} has dimensions {dims}; draw two at a time: reading.select({dims[0]!r}, value).figure()."
         raise UsageError(msg)
-    values = values.astype(np.float64)
+    reading = _ordered(reading)
+    values = reading[array].astype(np.float64)
     error = reading.standard_errors.get(array)
-    along = [dim for dim in dims if _numeric(reading, dim)]
+    along = [dim for dim in dims if _is_scale(reading, dim)]
     text = [dim for dim in dims if _is_text(reading, dim)]
     measured = Axis(_words(array), reading.units.get(array, ""))
-    if len(dims) == 2 and (len(along) == 2 or not (along or text)):
+    if len(dims) == 2 and (len(along) == 2 or not any(dim in reading.coordinates for dim in dims)):
         return _grid(reading, array, values, measured)
     if not dims or len(text) == len(dims):
         return _bars(reading, array, values, error, measured)
     # One line per entry of the other dimension, which is text or, failing that, merely counted.
-    main = along[0] if along else next(dim for dim in dims if dim not in text)
+    counted = [dim for dim in dims if dim not in text]
+    main = next(iter([*along, *(dim for dim in counted if dim != "seed"), *counted]))
     return _lines(reading, array, values, error, main, measured)
 
 
-def _numeric(reading: Reading, dim: str) -> bool:
-    return dim in reading.coordinates and reading.coordinates[dim].dtype.kind in "iuf"
+def _ordered(reading: Reading) -> Reading:
+    """The same with the coordinates of every dimension of numbers ascending, so that no line runs back and forth."""
+    for dim, points in reading.coordinates.items():
+        if points.dtype.kind in "iuf":
+            reading = _taken(reading, dim, np.argsort(points, kind="stable"))
+    return reading
+
+
+def _taken(reading: Reading, dim: str, order: NDArray[np.intp]) -> Reading:
+    """The same with the entries of a dimension in another order."""
+
+    def cut(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        dims = reading.dims
+        return {n: a.take(order, dims[n].index(dim)) if dim in dims[n] else a for n, a in arrays.items()}
+
+    return dataclasses.replace(
+        reading,
+        arrays=cut(reading.arrays),
+        standard_errors=cut(reading.standard_errors),
+        coordinates={**reading.coordinates, dim: reading.coordinates[dim][order]},
+    )
+
+
+def _is_scale(reading: Reading, dim: str) -> bool:
+    """Whether a dimension has different numbers to be drawn along; those of seeds are mere names."""
+    if dim == "seed" or dim not in reading.coordinates or reading.coordinates[dim].dtype.kind not in "iuf":
+        return False
+    points = reading.coordinates[dim]
+    return bool(np.isfinite(points).all()) and len(np.unique(points)) == len(points)
 
 
 def _is_text(reading: Reading, dim: str) -> bool:
@@ -124,7 +155,7 @@ def _grid(reading: Reading, array: str, values: NDArray[np.float64], measured: A
     down, across = reading.dims[array]
     x, y = reading.coordinate(across), reading.coordinate(down)
     marks: list[Mark] = [HeatMap(x, y, values, label=_words(array))]
-    if min(values.shape) > 2 and _numeric(reading, across):
+    if min(values.shape) > 2 and _is_scale(reading, across):
         marks.append(Contour(x, y, values, label=_words(array)))
     axes = (_axis(reading, across), _axis(reading, down))
     return Figure(reading.name, tuple(marks), *axes, z=measured, caption=_caption(reading, None))

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.results.extents import alone, band, drawable, floor, points, reached
 from thalweg.results.figure import Axis, Figure
 from thalweg.results.marks import Bars, Contour, Density, HeatMap, Histogram, Line, Mark, Scatter, Surface, Trajectory
-from thalweg.results.style import FEW, INK, MUTED, Style, band, drawable, levels
+from thalweg.results.style import FEW, INK, MUTED, Style, on_map
+from thalweg.results.ticks import digits, levels
 
 LINE = 2.2  # pixels
 _FRAMES = 60  # places at which a moving dot is shown
@@ -32,8 +34,8 @@ def draw(mark: Mark, panel: Figure, style: Style, named: bool) -> list[Trace]:
     if isinstance(mark, Density):
         x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
         line = {"color": style.color, "width": LINE, "dash": _dash(style)}
-        fill = {"fill": "tozeroy", "fillcolor": _faint(style.color, 0.2)}
-        return [legend | {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line} | fill]
+        curve = {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": line, "connectgaps": False}
+        return [_area(x, np.full(len(y), floor(panel)), y, style, legend), legend | curve]
     if isinstance(mark, HeatMap):
         return [_heat_map(mark, panel)]
     if isinstance(mark, Contour):
@@ -45,24 +47,26 @@ def _line(mark: Line, panel: Figure, style: Style, legend: dict[str, Any]) -> li
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     traces: list[Trace] = []
     if mark.low is not None:
-        low, high = band(mark, panel.y)
-        outline_x, outline_y = _outline(x, low, high)
-        fill = {"fill": "toself", "fillcolor": _faint(style.color, 0.2), "line": {"width": 0}, "hoverinfo": "skip"}
-        quiet = legend | {"showlegend": False}
-        traces.append(quiet | {"type": "scatter", "mode": "lines", "x": outline_x, "y": outline_y} | fill)
-    points = "lines+markers" if len(x) <= FEW else "lines"
-    if any(isinstance(other, HeatMap) for other in panel.marks):
+        low, high = band(mark, panel)
+        traces.append(_area(x, low, high, style, legend))
+        single = alone(x, low, high)
+        if single.any():
+            at, ends = np.repeat(x[single], 3), np.stack([low, high, np.full(len(x), np.nan)], axis=1)[single].ravel()
+            stroke = {"mode": "lines", "line": {"color": _faint(style.color, 0.4), "width": LINE}, "hoverinfo": "skip"}
+            traces.append(legend | {"showlegend": False, "type": "scatter", "x": at, "y": ends} | stroke)
+    if on_map(panel):
         halo = {"mode": "lines", "line": {"color": "#ffffff", "width": LINE + 2.5}, "hoverinfo": "skip"}
         traces.append(legend | {"showlegend": False, "type": "scatter", "x": x, "y": y} | halo)
+    shown = np.full(len(x), True) if len(x) <= FEW else alone(x, y)
     traces.append(
         legend
         | {
             "type": "scatter",
-            "mode": points,
+            "mode": "lines+markers" if shown.any() else "lines",
             "x": x,
             "y": y,
             "line": {"color": style.color, "width": LINE, "dash": _dash(style)},
-            "marker": {"color": style.color, "symbol": style.marker, "size": 7},
+            "marker": {"color": style.color, "symbol": style.marker, "size": 7 if shown.all() else 7 * shown},
             "connectgaps": False,
             "hovertemplate": _hover(panel, mark.label),
         }
@@ -70,28 +74,38 @@ def _line(mark: Line, panel: Figure, style: Style, legend: dict[str, Any]) -> li
     return traces
 
 
+def _area(
+    x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], style: Style, legend: dict[str, Any]
+) -> Trace:
+    """What is between two curves, filled where neither has a gap."""
+    at, ends = _outline(x, low, high)
+    fill = {"fill": "toself", "fillcolor": _faint(style.color, 0.2), "line": {"width": 0}, "hoverinfo": "skip"}
+    return legend | {"showlegend": False, "type": "scatter", "mode": "lines", "x": at, "y": ends} | fill
+
+
 def _outline(
     x: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A polygon around every stretch of the band without a gap; NaN stands between polygons."""
+    """A closed polygon around every stretch without a gap; NaN stands between polygons."""
     whole = np.isfinite(x) & np.isfinite(low) & np.isfinite(high)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], whole.astype(int), [0]])))
     xs, ys = [], []
     for start, stop in edges.reshape(-1, 2):
-        xs += [x[start:stop], x[start:stop][::-1], [np.nan]]
-        ys += [high[start:stop], low[start:stop][::-1], [np.nan]]
+        xs += [x[start:stop], x[start:stop][::-1], x[start : start + 1], [np.nan]]
+        ys += [high[start:stop], low[start:stop][::-1], high[start : start + 1], [np.nan]]
     return (np.concatenate(xs)[:-1], np.concatenate(ys)[:-1]) if xs else (np.array([]), np.array([]))
 
 
 def _scatter(mark: Scatter, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:
+    x, y = points(mark, panel)
     size = mark.size * 4 / 3  # points of print are 1/72 inch, CSS pixels 1/96
     marker: dict[str, Any] = {"symbol": style.marker, "size": size, "line": {"color": "#ffffff", "width": 0.8}}
     marker["color"] = style.color if mark.color is None else shade(mark.color, panel)
     trace = legend | {
         "type": "scatter",
         "mode": "markers",
-        "x": drawable(mark.x, panel.x),
-        "y": drawable(mark.y, panel.y),
+        "x": x,
+        "y": y,
         "marker": marker,
         "hovertemplate": _hover(panel, mark.label),
     }
@@ -107,25 +121,37 @@ def _trajectory(mark: Trajectory, panel: Figure, style: Style, legend: dict[str,
     way = {"color": style.color, "width": LINE - 0.6, "dash": _dash(style)}
     dot = {"color": style.color, "symbol": style.marker, "size": 11, "line": {"color": "#ffffff", "width": 1.5}}
     hover = {"hovertemplate": _hover(panel, mark.label)}
+    end = reached(x, y)
     return [
         legend | hover | {"type": "scatter", "mode": "lines", "x": x, "y": y, "line": way, "connectgaps": False},
         legend
         | hover
-        | {"type": "scatter", "mode": "markers", "x": x[-1:], "y": y[-1:], "marker": dot, "showlegend": False}
-        | {"meta": {"way": [x.tolist(), y.tolist()]}},
+        | {"type": "scatter", "mode": "markers", "x": x[end], "y": y[end], "marker": dot, "showlegend": False}
+        | {"meta": {"way": _places(x, y)}},
     ]
+
+
+def _places(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Where a dot is at each time: in a gap it waits, and before its first place it is there already."""
+    there = np.flatnonzero(np.isfinite(x) & np.isfinite(y))
+    if not len(there):
+        return []
+    last = there[np.maximum(np.searchsorted(there, np.arange(len(x)), side="right") - 1, 0)]
+    return list(zip(x[last].tolist(), y[last].tolist(), strict=True))
 
 
 def frames(traces: list[Trace]) -> list[Trace]:
     """Where the dots of all trajectories are as time goes by; the `meta` in which they kept it is taken away."""
     ways = {index: trace.pop("meta")["way"] for index, trace in enumerate(traces) if "meta" in trace}
+    ways = {index: way for index, way in ways.items() if way}
     if not ways:
         return []
-    last = max(len(x) for x, _ in ways.values()) - 1
+    last = max(map(len, ways.values())) - 1
     times = np.unique(np.linspace(0, last, min(last + 1, _FRAMES)).round().astype(int)).tolist()
     drawn = []
     for time in times:
-        dots = [{"x": [x[min(time, len(x) - 1)]], "y": [y[min(time, len(y) - 1)]]} for x, y in ways.values()]
+        places = (way[min(time, len(way) - 1)] for way in ways.values())
+        dots = [{"x": [x], "y": [y]} for x, y in places]
         drawn.append({"name": str(time), "data": dots, "traces": list(ways)})
     return drawn
 
@@ -133,7 +159,7 @@ def frames(traces: list[Trace]) -> list[Trace]:
 def _bars(mark: Bars, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:
     trace = legend | {
         "type": "bar",
-        "x": list(mark.labels),
+        "x": list(map(escaped, mark.labels)),
         "y": drawable(mark.values, panel.y),
         "marker": {
             "color": style.color,
@@ -142,28 +168,22 @@ def _bars(mark: Bars, panel: Figure, style: Style, legend: dict[str, Any]) -> Tr
         },
         "hovertemplate": _hover(panel, mark.label, x="%{x}"),
     }
-    if mark.low is not None and mark.high is not None:
-        ends = {"array": mark.high - mark.values, "arrayminus": mark.values - mark.low}
+    if mark.low is not None:
+        low, high = band(mark, panel)
+        ends = {"array": high - mark.values, "arrayminus": mark.values - low}
         trace["error_y"] = {"type": "data", "symmetric": False, "color": INK, "thickness": 1.2, "width": 4} | ends
     return trace
 
 
 def _histogram(mark: Histogram, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:
-    x = np.repeat(mark.edges, 2)
-    y = np.concatenate([[0.0], np.repeat(mark.heights, 2), [0.0]])
-    return legend | {
-        "type": "scatter",
-        "mode": "lines",
-        "x": drawable(x, panel.x),
-        "y": drawable(y, panel.y),
-        "line": {"color": style.color, "width": 1.4},
-        "fill": "tozeroy",
-        "fillpattern": {"shape": style.hatch, "bgcolor": _faint(style.color, 0.3), "fgcolor": style.color, "size": 7}
-        if style.hatch
-        else None,
-        "fillcolor": _faint(style.color, 0.3),
-        "hovertemplate": _hover(panel, mark.label),
-    }
+    """An outline around every run of bins; on a log axis empty ones are gaps."""
+    x = drawable(np.repeat(mark.edges, 2), panel.x)
+    y = drawable(np.concatenate([[0.0], np.repeat(mark.heights, 2), [0.0]]), panel.y)
+    color = _faint(style.color, 0.3)
+    area = _area(x, np.full(len(y), floor(panel)), y, style, legend) | {"fillcolor": color}
+    if style.hatch:
+        area["fillpattern"] = {"shape": style.hatch, "bgcolor": color, "fgcolor": style.color, "size": 7}
+    return area | legend | {"line": {"color": style.color, "width": 1.4}}
 
 
 def _heat_map(mark: HeatMap, panel: Figure) -> Trace:
@@ -182,28 +202,42 @@ def _heat_map(mark: HeatMap, panel: Figure) -> Trace:
 def _contour(mark: Contour, panel: Figure) -> list[Trace]:
     """One trace per level: Plotly itself only knows equally spaced ones."""
     axis = panel.z or Axis()
-    z = shade(drawable(mark.z, axis), panel)
-    alone = not any(isinstance(other, HeatMap) for other in panel.marks)
+    z = drawable(mark.z, axis)
     chosen = levels(mark, axis)
-    at = np.log10(chosen) if axis.scale == "log" else chosen
+    color, width = ("#ffffff", 0.9) if on_map(panel) else (INK, 1.2)
     common = {
         "type": "contour",
         "x": mark.x,
         "y": mark.y,
-        "z": z,
         "autocontour": False,
         "showscale": False,
         "showlegend": False,
         "hoverinfo": "skip",
-        "line": {"color": INK if alone else "#ffffff", "width": 1.2 if alone else 0.9},
-        "colorscale": [[0, INK if alone else "#ffffff"], [1, INK if alone else "#ffffff"]],
+        "line": {"color": color, "width": width},
+        "colorscale": [[0, color], [1, color]],
     }
-    label: dict[str, Any] = {"coloring": "none", "showlabels": axis.scale == "linear"}
-    label["labelfont"] = {"size": 10, "color": INK if alone else "#ffffff"}
-    steps = np.diff(at)
-    if len(at) > 1 and np.allclose(steps, steps[0]):
-        return [common | {"contours": label | {"start": at[0], "end": at[-1] + steps[0] / 100, "size": steps[0]}}]
-    return [common | {"contours": label | {"start": level, "end": level, "size": 1}} for level in at]
+    label: dict[str, Any] = {"coloring": "none", "showlabels": True, "labelfont": {"size": 10, "color": color}}
+    if axis.scale == "log":
+        # Straight in the logarithm of z, as colors are, and equal to z at the level, so that the label says it.
+        each = [(level, (level * (1 + np.log(z / level))).astype(np.float32)) for level in chosen]
+        return [common | {"z": of, "contours": label | _single(level, max(3, digits(chosen)))} for level, of in each]
+    steps = np.diff(chosen)
+    if len(chosen) > 1 and np.allclose(steps, steps[0]):
+        evenly = {"start": chosen[0], "end": chosen[-1] + steps[0] / 100, "size": steps[0]}
+        written = {"labelformat": _format(np.abs(chosen).max(), digits(chosen))}
+        return [common | {"z": z, "contours": label | evenly | written}]
+    return [common | {"z": z, "contours": label | _single(level, digits(chosen))} for level in chosen]
+
+
+def _single(level: float, digits: int) -> Trace:
+    """One level line. Plotly goes on until a millionth of the size beyond it, which a float must tell from the end."""
+    return {"start": level, "end": level, "size": abs(level) or 1.0, "labelformat": _format(abs(level), digits)}
+
+
+def _format(size: float, digits: int) -> str:
+    """D3's format for numbers up to a size, with so many digits: with an exponent only where they are very long."""
+    exponent = int(np.floor(np.log10(size))) if size else 0
+    return f".{max(0, digits - 1 - exponent)}~f" if -4 < exponent < 6 else f".{digits - 1}~e"
 
 
 def _surface(mark: Surface, panel: Figure) -> Trace:

@@ -1,7 +1,7 @@
-"""How figures look, decided once for both renderers: colors, dashes, markers, levels.
+"""How figures look, decided once for both renderers: colors, dashes, markers, hatches.
 
-The colors are those of Okabe and Ito (2008), which readers with any color vision tell apart, less yellow
-(too light on white) and black (kept for text and rules). Every series has its own dash, marker and hatch as
+The colors are those of Okabe and Ito (2008), which readers with any color vision tell apart, less yellow (the
+lightest, 1.3 : 1 against white) and black (kept for text and rules). Every series has its own dash, marker and hatch as
 well, so that a grey print can be read. Grids use viridis and points cividis, both perceptually uniform.
 """
 
@@ -10,18 +10,17 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from thalweg.results.figure import Axis, Figure
-from thalweg.results.marks import Bars, Contour, HeatMap, Line, Mark, Rule, Scatter, Surface
+from thalweg.results.figure import Figure
+from thalweg.results.marks import Bars, Contour, HeatMap, Mark, Rule, Surface
 
 INK = "#222222"
 MUTED = "#6b6b6b"
 GRID = "#d9d9d9"
+VEIL = "rgba(255,255,255,0.7)"  # behind words on marks
 GRID_MAP = "viridis"
 POINT_MAP = "cividis"
 
+LETTER, HANDLE = 0.6, 6.0  # of a font's size: how wide a letter is, and what stands before a label in a legend
 FEW = 25  # a line of at most so many points shows each of them
 
 
@@ -71,7 +70,7 @@ def styles(figure: Figure) -> list[list[Style]]:
     Unlabelled marks take the first style their panel does not use.
     """
     # On a grid the first color, a blue, sinks into viridis: what is drawn there takes another.
-    on_grid = [any(isinstance(mark, HeatMap) for mark in panel.marks) for panel in figure.parts]
+    on_grid = [on_map(panel) for panel in figure.parts]
     gridded = {mark.label for panel, grid in zip(figure.parts, on_grid, strict=True) if grid for mark in panel.marks}
     named: dict[str, int] = {}
     for panel in figure.parts:
@@ -123,64 +122,33 @@ def named_once(figure: Figure) -> list[list[bool]]:
     return result
 
 
-def drawable(values: NDArray[np.float64], axis: Axis) -> NDArray[np.float64]:
-    """Values as the axis can show them: what is infinite, or not positive on a log axis, is a gap."""
-    shown = np.isfinite(values) & ((values > 0) | (axis.scale == "linear"))
-    return np.where(shown, values, np.nan)
-
-
-def band(line: Line, axis: Axis) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both ends of a line's band; on a log axis an end at or below zero is cut off below the curve."""
-    low, high = np.asarray(line.low), np.asarray(line.high)
-    if axis.scale == "log":
-        positive = np.concatenate([values[np.isfinite(values) & (values > 0)] for values in (line.y, low, high)])
-        floor = positive.min() if len(positive) else np.nan
-        low = np.where((low <= 0) & (high > 0), floor, low)
-    return drawable(low, axis), drawable(high, axis)
-
-
-def levels(contour: Contour, axis: Axis) -> NDArray[np.float64]:
-    """Where a contour's lines run: those given, or about eight round values (on a log axis, of the exponent)."""
-    if contour.levels is not None:
-        return contour.levels
-    z = drawable(contour.z, axis)
-    if not np.isfinite(z).any():
-        return np.array([])
-    z = np.log10(z) if axis.scale == "log" else z
-    low, high = float(np.nanmin(z)), float(np.nanmax(z))
-    if high <= low:
-        return np.array([])
-    rough = (high - low) / 8
-    magnitude = 10.0 ** np.floor(np.log10(rough))
-    step = min((m * magnitude for m in (1, 2, 2.5, 5, 10)), key=lambda s: abs(s - rough))
-    chosen = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step + 0.0  # no -0
-    chosen = chosen[(chosen > low) & (chosen < high)]
-    return 10.0**chosen if axis.scale == "log" else chosen
-
-
-def decades(low: float, high: float) -> NDArray[np.float64]:
-    """At most seven powers of ten, or failing two of them, 1-2-5 values, for a log color bar from low to high."""
-    first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
-    if last > first:
-        return np.power(10.0, np.arange(first, last + 1, max(1, (last - first) // 6)), dtype=np.float64)
-    fine = np.outer(10.0 ** np.arange(first - 1, last + 2), [1, 2, 5]).ravel()
-    return fine[(fine >= low) & (fine <= high)]
-
-
-def power(value: float, up: str, down: str) -> str:
-    """A number as at a logarithmic axis, with the marks that set an exponent: 10<sup>-3</sup>, 200, 5."""
-    mantissa, exponent = f"{value:.0e}".split("e")
-    if abs(int(exponent)) < 3:
-        return f"{value:.3g}"
-    raised = f"10{up}{int(exponent)}{down}".replace("-", "\N{MINUS SIGN}")
-    return raised if mantissa == "1" else f"{mantissa}\N{MIDDLE DOT}{raised}"
-
-
 def categories(panel: Figure) -> list[str]:
     """The labels of all Bars of a panel, in order of appearance."""
     return list(dict.fromkeys(label for mark in panel.marks if isinstance(mark, Bars) for label in mark.labels))
 
 
-def colors_by_value(mark: Mark) -> bool:
-    """Whether the mark needs a color bar."""
-    return isinstance(mark, HeatMap | Surface) or (isinstance(mark, Scatter) and mark.color is not None)
+def legend_labels(figure: Figure) -> list[str]:
+    """What the legend lists."""
+    named = zip(figure.parts, named_once(figure), strict=True)
+    return [mark.label for panel, row in named for mark, fresh in zip(panel.marks, row, strict=True) if fresh]
+
+
+def legend_columns(labels: list[str], width: float) -> int:
+    """Beside each other in a legend as wide as so many times its font's size."""
+    longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
+    return max(1, min(len(labels), int(width / (HANDLE + LETTER * longest))))
+
+
+def on_map(panel: Figure) -> bool:
+    """Whether there is a heat map, on which strokes need a light edge."""
+    return any(isinstance(mark, HeatMap) for mark in panel.marks)
+
+
+def spatial(panel: Figure) -> bool:
+    """Whether a panel is drawn in three dimensions."""
+    return any(isinstance(mark, Surface) for mark in panel.marks)
+
+
+def color_map(panel: Figure) -> str:
+    """The map of a panel's color scale: one for grids, which points on a grid share, and one for points."""
+    return GRID_MAP if on_map(panel) or spatial(panel) else POINT_MAP
