@@ -134,6 +134,13 @@ def test_what_does_not_fit_is_named(change: dict, fault: str) -> None:
         Reading("sharpness", **(arguments | change))
 
 
+def test_tensors_are_arrays_of_their_own() -> None:
+    tensor = torch.arange(3.0)
+    reading = Reading("tensor", {"x": tensor}, {"x": ("place",)})
+    tensor += 1
+    assert reading["x"].tolist() == [0, 1, 2]
+
+
 def test_arrays_cannot_be_changed() -> None:
     given_array = np.ones(2)
     reading = Reading("r", {"x": given_array}, {"x": ("i",)})

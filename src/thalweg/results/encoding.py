@@ -32,7 +32,7 @@ def frozen_array(name: str, value: ArrayLike) -> NDArray[Any]:
     Raises:
         UsageError: another type of entry, complex numbers included.
     """
-    array = np.array(value)  # a copy: what was given may change later
+    array = np.asarray(value).copy()  # what was given may change later
     if array.dtype.kind not in "biufU" or array.dtype == np.longdouble:
         advice = "store its real and imaginary parts" if array.dtype.kind == "c" else "convert it first"
         msg = f"{name} has entries of type {array.dtype}, not numbers, booleans or text; {advice}."

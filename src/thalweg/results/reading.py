@@ -164,7 +164,7 @@ class Reading:
         """A generic picture of one array (the first when none is named), chosen by its dimensions.
 
         No dimension or one of text: bars. One of numbers: a line with a 95 % band where standard errors are
-        known, one line per entry of a second dimension that is text or has no coordinates. Two of numbers:
+        known, one line per entry of a second dimension that is text, seeds or without coordinates. Two of numbers:
         a heat map with contours.
 
         Raises:
