@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 import thalweg as tw
+from thalweg.population import Population
 from thalweg.randomness import generator
 
 
@@ -36,3 +37,10 @@ def of_matrix(matrix: Tensor) -> tw.Problem:
     """A problem whose Hessian is this matrix everywhere."""
     data = torch.zeros(4, 1, dtype=torch.float64), torch.zeros(4, 1, dtype=torch.float64)
     return tw.Problem(lambda: Quadratic(matrix), data, lambda output, target: (output - target).squeeze(1))
+
+
+def away(problem: tw.Problem, members: int, seed: int = 0) -> Population:
+    """Members at random points, which are no minima."""
+    start = problem.initialize(members)
+    draw = torch.randn(start.theta.shape, generator=generator(seed, "away"), dtype=torch.float64)
+    return start.with_theta(draw)

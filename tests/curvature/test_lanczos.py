@@ -187,6 +187,7 @@ def test_products_agree_with_curvlinops() -> None:
         ({"k": 44}, "k must be at most the number of parameters seen, 43; got 44"),
         ({"which": "LM"}, "top_eigenvalues which is one of largest, smallest, magnitude; got 'LM'"),
         ({"tolerance": 0}, "tolerance must be above 0; got 0"),
+        ({"seed": 1.5}, "top_eigenvalues seed must be a whole number such as 0; got 1.5"),
         ({"most": 1.5}, "top_eigenvalues most must be a whole number"),
         ({"k": 5, "most": 3}, "top_eigenvalues most must be a whole number of at least 5; got 3"),
     ],
@@ -195,6 +196,47 @@ def test_what_cannot_be_meant(arguments: dict[str, Any], sentence: str) -> None:
     problem = CASE["mlp"].problem()
     with pytest.raises(UsageError, match=sentence):
         top_eigenvalues(problem, problem.initialize(1), **arguments)
+
+
+def test_members_of_few_parameters_do_not_end_the_search_of_others() -> None:
+    """Each is what it is alone; NaN stands for what a member does not have."""
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    whole = problem.initialize(4)
+    kept = torch.ones(4, 43, dtype=torch.bool)
+    kept[1, 7:] = False
+    kept[2] = False
+    population = whole.with_mask(kept)
+    found = top_eigenvalues(problem, population, 10, tolerance=1e-8)
+    for member in (0, 3):
+        alone = top_eigenvalues(problem, population[member], 10, tolerance=1e-8)
+        np.testing.assert_allclose(found.values[member], alone.values[0], rtol=1e-7)
+        assert (found.residuals[member] <= 1e-8 * found.values[member]).all()
+    few = top_eigenvalues(problem, population[1], 7)
+    np.testing.assert_allclose(found.values[1, :7], few.values[0], rtol=1e-9, atol=1e-12)
+    for values in (found.values[1, 7:], found.residuals[1, 7:], found.vectors[1, 7:], found.values[2]):
+        assert np.isnan(np.asarray(values)).all()
+    assert found.vectors[1, :7].isfinite().all()
+    with pytest.raises(UsageError, match="k must be at most the number of parameters seen, 7; got 8"):
+        top_eigenvalues(problem, population[[1, 2]], 8)
+
+
+def test_values_of_nearly_zero_are_small_against_the_whole_matrix() -> None:
+    """The smallest of a matrix that curves nowhere downwards are found, not sought up to the last product."""
+    spectrum = np.concatenate([np.zeros(60), np.geomspace(1e-9, 1, 60)])
+    problem = quadratic(spectrum)
+    found = top_eigenvalues(problem, problem.initialize(1), 3, which="smallest", most=115)
+    assert found.reading.cost.hvps < 60
+    assert (np.abs(found.values) < 1e-4).all()
+    assert (found.residuals <= 1e-2 * 1e-3 * 1.01).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_no_residual_is_below_rounding(dtype: torch.dtype) -> None:
+    problem = CASE["mlp"].problem(dtype=dtype)
+    found = top_eigenvalues(problem, problem.initialize(2), 2, tolerance=1e-30, most=43)
+    assert (found.residuals >= torch.finfo(dtype).eps * found.values[:, :1]).all()
+    exact = top_eigenvalues(CASE["mlp"].problem(dtype=torch.float64), problem.initialize(2).to(dtype=torch.float64), 2)
+    assert (np.abs(found.values - exact.values) <= found.residuals * 20 + exact.residuals).all()
 
 
 def test_a_member_that_is_not_finite_is_nan_and_leaves_the_others() -> None:

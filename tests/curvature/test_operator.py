@@ -1,13 +1,17 @@
 """Products with curvature matrices against dense matrices, in batches and chunks of every size."""
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from cases import CASE, CASES, Case, every
-from torch import Tensor
+from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg import curvature
 from thalweg.curvature import Operator, block
+from thalweg.curvature.operator import MATRICES
+from thalweg.data import Examples
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, derivatives
 
@@ -106,6 +110,48 @@ def test_readings_say_by_which_kernel_attention_was_computed(name: str, members:
     ]
     said = [any("fused kernels have no second derivative" in note for note in reading.notes) for reading in readings]
     assert said == 3 * ["attention" in name]
+
+
+class Voting(nn.Module):
+    """Beside its outputs, classes and a copy that is cut off."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        out = self.body(x)
+        return out.argmax(1), out, out.detach()
+
+
+def test_outputs_without_a_derivative_are_constants() -> None:
+    inputs, targets = CASE["mlp"].inputs, CASE["mlp"].targets
+    each = lambda out, y: F.cross_entropy(out[1], y, reduction="none")  # noqa: E731
+    voting = tw.Problem(Voting, (inputs, targets), each, metrics={}, dtype=torch.float64)
+    plain = tw.Problem(lambda: Voting().body, (inputs, targets), dtype=torch.float64)
+    population = voting.initialize(MEMBERS)
+    vectors = torch.randn(population.theta.shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    bodies = plain.initialize(MEMBERS).with_theta(population.theta)
+    for matrix in MATRICES:
+        got, wanted = Operator(voting, population, matrix)(vectors), Operator(plain, bodies, matrix)(vectors)
+        torch.testing.assert_close(got, wanted, rtol=1e-9, atol=1e-12)
+    norms = [curvature.fisher_rao(*one)["squared norm"] for one in ((voting, population), (plain, bodies))]
+    np.testing.assert_allclose(*norms, rtol=1e-9)
+
+
+def test_examples_that_cannot_be_taken_are_named() -> None:
+    problem, population, _ = _setting(CASE["mlp"])
+    for wrong in ("test", problem.data):
+        with pytest.raises(UsageError, match="Operator examples must be examples such as problem"):
+            Operator(problem, population, examples=wrong)  # type: ignore[arg-type]
+    inputs, targets = CASE["mlp"].inputs, CASE["mlp"].targets
+    for examples in (
+        Examples(inputs, targets),  # of another dtype
+        Examples(inputs.double()[:, :3], targets),
+        Examples(inputs.double(), targets + 3),
+    ):
+        with pytest.raises(ModelError, match="The model or its loss failed on a batch of 24 examples a member: "):
+            Operator(problem, population, examples=examples)
 
 
 def test_what_cannot_be_meant() -> None:

@@ -89,10 +89,47 @@ def test_members_are_those_alone_and_a_density_integrates_to_one() -> None:
     assert found.reading.cost.hvps == 2 * 3 * 43
 
 
+def test_a_member_that_is_not_finite_is_nan_and_leaves_the_others() -> None:
+    """Neither has one of which nothing lives a spectrum."""
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    population = problem.initialize(3)
+    theta = population.theta.clone()
+    theta[1, 5] = torch.nan
+    pruned = population.with_mask(torch.arange(3)[:, None] != torch.ones(43))
+    assert np.isnan(spectrum(problem, pruned, steps=4).moment(0)[0]).tolist() == [False, True, False]
+    found, alone = (spectrum(problem, where, steps=8) for where in (population.with_theta(theta), population))
+    at = np.linspace(-1, 3, 5)
+    for values in (*found.moment(0), *found.moment(2), *found.cumulative(at), *found.density(at, 0.1)):
+        assert np.isnan(values[1]).all()
+        assert np.isfinite(values[[0, 2]]).all()
+    np.testing.assert_allclose(found.moment(2)[0][[0, 2]], alone.moment(2)[0][[0, 2]], rtol=1e-9)
+    with pytest.raises(UsageError, match="Member 1 is not finite, so it has no spectrum"):
+        found.figure(1)
+    with pytest.raises(UsageError, match=r"There is no member 3; the spectrum has 3 \(0 to 2\)"):
+        found.figure(3)
+
+
+@pytest.mark.parametrize("probes", [2, 4])
+def test_bands_hold_what_they_say(probes: int) -> None:
+    """The density where half of the eigenvalues are, as a figure draws it, over 120 seeds: to three standard errors."""
+    values = np.concatenate([np.linspace(0.48, 0.52, 15), np.linspace(-1, 2, 15)])
+    problem = quadratic(values)
+    member, width = problem.initialize(1), 0.02 * 3
+    held = []
+    for seed in range(120):
+        line = spectrum(problem, member, steps=30, probes=probes, seed=seed).figure().marks[0]
+        place = int(np.argmin(np.abs(np.asarray(line.x) - 0.5)))
+        exact = np.exp(-(((line.x[place] - values) / width) ** 2) / 2).mean() / (width * (2 * np.pi) ** 0.5)
+        held.append(line.low[place] <= exact <= line.high[place])
+    assert abs(np.mean(held) - 0.95) <= 3 * (0.05 * 0.95 / 120) ** 0.5
+
+
 def test_what_cannot_be_meant() -> None:
     problem = CASE["mlp"].problem()
     with pytest.raises(UsageError, match="spectrum steps must be a whole number of at least 1; got 0"):
         spectrum(problem, problem.initialize(1), steps=0)
+    with pytest.raises(UsageError, match=r"spectrum seed must be a whole number such as 0; got 1.5"):
+        spectrum(problem, problem.initialize(1), seed=1.5)
     found = spectrum(problem, problem.initialize(1), steps=3, probes=1)
     assert np.isnan(found.moment(1)[1]).all()
     with pytest.raises(UsageError, match="density width must be above 0; got 0"):

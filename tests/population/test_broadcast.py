@@ -71,13 +71,13 @@ BROADCAST = {
 OFFSET = torch.linspace(0, 1, 6, dtype=torch.float64)
 LEFT = {
     "softmax": (_of(lambda m, x: torch.softmax(m.b(x), 1), b=B), ROWS),
-    "over the batch": (_of(lambda m, x: m.b(m.a(x) - m.a(x).mean(0)), a=A, b=B), ROWS),
+    "over the batch": (_of(lambda m, x: m.b(m.a(x) - m.a(x).mean(0) if m.training else m.a(x)), a=A, b=B), ROWS),
     "a parameter beside layers": (_of(lambda m, x: m.b(m.a(x) * m.scale), a=A, b=B), ROWS),
     "a weight computed": (_of(lambda m, x: nn.functional.linear(x, m.b.weight * 0.5, m.b.bias), b=B), ROWS),
     "batch norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), ROWS),
     "layer norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4), nn.Linear(4, 3)), ROWS),
     "flatten late": (_of(lambda m, x: m.b(m.a(x).flatten(1)), a=A, b=B), ROWS),
-    "by its shape": (_of(lambda m, x: m.b(m.a(x)) / x.shape[0], a=A, b=B), ROWS),
+    "by its shape": (_of(lambda m, x: m.b(m.a(x)) / (x.shape[0] if m.training else 1), a=A, b=B), ROWS),
     "a branch": (_of(lambda m, x: m.b(x) if x.ndim == 2 else m.b(x) + 1, b=B), ROWS),
     "convolution": (
         lambda: nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(9, 3)),
@@ -99,7 +99,7 @@ def test_stacked_members_are_what_they_are_one_by_one(name: str, shared: bool) -
     population = problem.initialize(MEMBERS).copy()
     population.theta.add_(0.1)  # biases and scales too
     batch = _batches(problem)[0 if shared else 1]
-    modes = (False,) if name == "dropout" else (False, True)
+    modes = {"dropout": (False,), "over the batch": (True,), "by its shape": (True,)}.get(name, (False, True))
     for training in modes:
         stacked = Stacked(problem, population.copy(), training=training)
         looped = Looped(problem, population.copy(), training=training)

@@ -43,6 +43,37 @@ def test_means_and_values_an_example_are_evaluated_as_the_named_loss_is(loss):
     torch.testing.assert_close(tw.population.evaluate(own, members)["loss"], expected, rtol=1e-6, atol=1e-7)
 
 
+def _guarded(output, target):
+    loss = F.cross_entropy(output, target)
+    return torch.zeros(()) if torch.isnan(loss) else loss
+
+
+def _chosen(output, target):
+    return F.cross_entropy(output[target >= 0], target[target >= 0], reduction="none")
+
+
+def _guarded_each(output, target):
+    losses = F.cross_entropy(output, target, reduction="none")
+    return losses if losses.isfinite().all() else losses.nan_to_num(0)
+
+
+@pytest.mark.parametrize("loss", [_guarded, _chosen, _guarded_each])
+def test_losses_that_vmap_cannot_hold_are_called_member_by_member(loss):
+    """Evaluated, trained and differentiated twice as the named loss is."""
+    own, named = problem(loss, {"same": loss} if loss is not _guarded else {}), problem(metrics={})
+    members = named.initialize(3)
+    expected = tw.population.evaluate(named, members)["loss"]
+    for name, found in tw.population.evaluate(own, members).items():
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7, msg=name)
+    recipe = tw.Recipe(tw.optim.SGD(0.1), 3, 8)
+    for plan in ("stacked", "looped"):
+        runs = [tw.train(one, recipe, seeds=3, plan=plan).final.theta for one in (own, named)]
+        torch.testing.assert_close(*runs, rtol=1e-5, atol=1e-6)
+    for matrix in ("hessian", "gauss_newton", "fisher"):
+        tops = [tw.curvature.top_eigenvalues(one, members, 1, matrix=matrix).values for one in (own, named)]
+        np.testing.assert_allclose(*tops, rtol=1e-4)
+
+
 def test_metrics_are_tried_before_any_work():
     with pytest.raises(UsageError, match="may not be named 'loss'"):
         problem(metrics={"loss": F.cross_entropy})

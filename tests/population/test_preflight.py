@@ -66,6 +66,26 @@ class Holey(nn.Linear):
         return super().forward(x), None
 
 
+class Unsettled(nn.Module):
+    """Normalizes by the batch in evaluation mode too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.norm = nn.Linear(4, CLASSES), nn.BatchNorm1d(CLASSES, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.body(x))
+
+
+class Classifying(nn.Linear):
+    """Beside its outputs, classes; it takes no single example."""
+
+    def forward(self, x: Tensor) -> Any:
+        out = super().forward(x)
+        assert len(x) > 1
+        return out, out.argmax(1)
+
+
 def noisy_loss(output: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy with a random smoothing that is a mean over the batch all the same."""
     return F.cross_entropy(output * (1 + 0.5 * torch.rand(())), target, reduction="none")
@@ -76,6 +96,20 @@ def test_state_outside_of_buffers_is_refused(model: type[nn.Linear]) -> None:
     problem = Problem(lambda: model(4, CLASSES), (X, Y))
     with pytest.raises(ModelError, match=r"gives different outputs at a second call.*register_buffer"):
         tw.train(problem, RECIPE, seeds=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_outputs_that_depend_on_the_rest_of_the_batch_are_refused(dtype: torch.dtype) -> None:
+    """Then curvature would depend on how examples are cut into batches, which timing and memory decide."""
+    with pytest.raises(ModelError, match=r"depends on the other examples of the batch.*track_running_stats=True"):
+        Problem(Unsettled, (X, Y), dtype=dtype)
+
+
+def test_models_that_take_no_smaller_batch_are_left_as_they_are() -> None:
+    each = lambda out, y: F.cross_entropy(out[0], y, reduction="none")  # noqa: E731
+    for inputs in (X, X[:2]):
+        problem = Problem(lambda: Classifying(4, CLASSES), (inputs, Y[: len(inputs)]), loss=each, metrics={})
+        assert problem.draws(training=False) is False
 
 
 def test_an_output_that_exists_in_training_only_is_named_before_training() -> None:
@@ -112,6 +146,39 @@ def test_evaluation_leaves_buffers_as_they_are() -> None:
     assert run.final.buffers["calls"].tolist() == [4, 4]
 
 
+def test_curvature_and_derivatives_leave_buffers_as_they_are() -> None:
+    problem = Problem(Buffered, (X, Y), dtype=torch.float64)
+    members = problem.initialize(2)
+    batch, one = Batch(X.double(), Y, shared=True), members[0]
+    for some in (members, one):
+        found = tw.curvature.top_eigenvalues(problem, some, 1).values[0]
+        dense = torch.cat(
+            [derivatives.hessian_product(problem, one, row[None], batch) for row in torch.eye(15).double()]
+        )
+        assert found == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-3)
+        derivatives.gradient(problem, some, batch)
+        derivatives.gauss_newton_product(problem, some, some.theta, batch)
+        tw.curvature.sharpness.fisher_rao(problem, some)
+        tw.curvature.trace(problem, some, matrix="fisher", products=4)
+    assert members.buffers["calls"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["batchnorm", "buffered"])
+def test_members_at_other_points_have_buffers_of_their_own(name: str) -> None:
+    """One member's buffers at many points are as many members', and a frozen body is not copied for each."""
+    problem = CASE["batchnorm"].problem() if name == "batchnorm" else Problem(Buffered, (X, Y))
+    one = problem.initialize(1)
+    rows = one.theta + torch.linspace(0, 1, 3)[:, None]
+    many = one.with_theta(rows)
+    for plan in ("stacked", "looped"):
+        got = evaluate(problem, many, plan=plan)["loss"]
+        wanted = [evaluate(problem, one.with_theta(row[None]))["loss"][0] for row in rows]
+        torch.testing.assert_close(got, torch.stack(wanted), rtol=1e-5, atol=1e-6)
+    frozen = CASE["frozen"].problem().initialize(1)
+    expanded = frozen.with_theta(frozen.theta.expand(3, -1))
+    assert {buffer.stride()[0] for buffer in expanded.buffers.values()} == {0}
+
+
 def test_a_model_that_samples_in_evaluation_is_looped_repeatable_and_has_no_derivative() -> None:
     problem = Problem(lambda: Sampling(4, CLASSES), (X, Y))
     assert problem.draws(training=True)
@@ -124,6 +191,8 @@ def test_a_model_that_samples_in_evaluation_is_looped_repeatable_and_has_no_deri
         evaluate(problem, members, plan="stacked")
     with pytest.raises(ModelError, match="so it has no derivative"):
         derivatives.gradient(problem, members, Batch(X, Y, shared=True))
+    with pytest.raises(ModelError, match="so points cannot be compared; draw in training mode only"):
+        derivatives.check_steady(problem, "points cannot be compared")
 
 
 def test_a_loss_that_draws_is_part_of_the_members_stream() -> None:

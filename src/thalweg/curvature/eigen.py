@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -17,6 +18,7 @@ from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 
+Array = NDArray[np.float64]
 ENDS = ("largest", "smallest", "magnitude")
 
 
@@ -25,7 +27,7 @@ class Eigenpairs:
     """What `top_eigenvalues` found.
 
     Args:
-        values: the outermost first: (members, k); NaN where a member is not finite.
+        values: the outermost first: (members, k); NaN where a member is not finite, or has fewer parameters that live.
         vectors: of length 1: (members, k, parameters).
         residuals: |A x - value x|: an eigenvalue lies that near to the value, and mostly much nearer, by its square
             over the gap to the next one: (members, k).
@@ -60,14 +62,14 @@ def top_eigenvalues(
         k: how many.
         which: "largest" (lambda_max first), "smallest" (the most negative first) or "magnitude" (|lambda|_max first):
             where the most negative is the longest, the last is not the first.
-        tolerance: stop where every residual is at most this share of its value, or of the longest value found where
-            that is 1,000 times as long.
+        tolerance: stop where every residual is at most this share of its value, or of a thousandth of the longest Ritz
+            value where that is more.
         most: products at most, and at least k; the residuals say how far it came.
         seed: of the first vector.
         watch: called with the progress; fewer products than announced may do.
 
     Raises:
-        UsageError: arguments that cannot be meant, or k beyond the number of parameters that live.
+        UsageError: arguments that cannot be meant, or k beyond the number of parameters that live in any member.
 
     Cost: about 10 to 40 products (see `Operator`), for all members at once. Memory: as many matrices of theta's shape.
     Of an eigenvalue that is repeated exactly, copies may be missed.
@@ -78,6 +80,7 @@ def top_eigenvalues(
     check_count("top_eigenvalues k", k)
     check_count("top_eigenvalues most", most, least=k)
     check_choice("top_eigenvalues which", which, ENDS)
+    check_type("top_eigenvalues seed", seed, int, "a whole number such as 0")
     check_type("top_eigenvalues tolerance", tolerance, (int, float), "a share such as 0.01")
     if not tolerance > 0:
         msg = f"top_eigenvalues tolerance must be above 0; got {tolerance}."
@@ -85,7 +88,7 @@ def top_eigenvalues(
     began = time.perf_counter()
     operator = Operator(problem, population, matrix, examples, limit, scale)
     start = operator.gaussian(generator(seed, "lanczos"))
-    living = int((start != 0).sum(1).min())
+    living = int((start != 0).sum(1).max())
     if k > living:
         msg = f"top_eigenvalues k must be at most the number of parameters seen, {living}; got {k}."
         raise UsageError(msg)
@@ -96,14 +99,12 @@ def top_eigenvalues(
         if step < k:
             continue
         chosen = [_chosen(krylov, member, k, which) for member in range(len(population))]
-        values, residuals = (np.array([one[place] for one in chosen]) for place in (0, 1))
-        floor = np.maximum(np.abs(values), 1e-3 * np.abs(values).max(1, keepdims=True))
-        if ((residuals <= tolerance * floor) | krylov.full[:, None] | ~np.isfinite(values)).all():
+        values, residuals, floors = (np.array([one[place] for one in chosen]) for place in range(3))
+        if ((residuals <= tolerance * floors) | krylov.full[:, None] | ~np.isfinite(values)).all():
             break
-    vectors = [krylov.vectors(member, one[2]) for member, one in enumerate(chosen)]
-    stacked = population.theta.new_empty(len(population), k, operator.shape[1])
-    for member, found in enumerate(vectors):
-        stacked[member] = found
+    stacked = population.theta.new_full((len(population), k, operator.shape[1]), torch.nan)
+    for member, (*_, coefficients) in enumerate(chosen):
+        stacked[member, : coefficients.shape[1]] = krylov.vectors(member, coefficients)
     dims = ("member", "rank")
     reading = Reading(
         f"{which} eigenvalues of the {SPOKEN[matrix]}",
@@ -122,10 +123,14 @@ def top_eigenvalues(
     return Eigenpairs(values, stacked, residuals, reading)
 
 
-def _chosen(
-    krylov: Krylov, member: int, k: int, which: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The k outermost Ritz values, their residuals, and their coefficients (m, k)."""
+def _chosen(krylov: Krylov, member: int, k: int, which: str) -> tuple[Array, Array, Array, Array]:
+    """The k outermost Ritz values, their residuals, what these are small against, and the coefficients (m, <= k).
+
+    The first three are NaN beyond a space of fewer dimensions.
+    """
     values, vectors, residuals = krylov.ritz(member)
     order = {"largest": -values, "smallest": values, "magnitude": -np.abs(values)}[which].argsort(kind="stable")[:k]
-    return values[order], residuals[order], vectors[:, order]
+    longest = np.abs(values).max(initial=0.0)
+    found = np.full((3, k), np.nan)
+    found[:, : len(order)] = values[order], residuals[order], np.maximum(np.abs(values[order]), 1e-3 * longest)
+    return found[0], found[1], found[2], vectors[:, order]

@@ -74,14 +74,18 @@ class Krylov:
         self.full |= gone.cpu().numpy()
 
     def ritz(self, member: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        """Eigenvalues of T in ascending order (m,), its eigenvectors (m, m), and |A x - lambda x| of each Ritz pair."""
+        """Eigenvalues of T in ascending order (m,), its eigenvectors (m, m), and |A x - lambda x| of each Ritz pair.
+
+        What rounding may add, epsilon |T|, is part of the latter.
+        """
         m = self.lengths[member]
         below = self.below[member, :m]
         tridiagonal = np.diag(self.diagonal[member, :m]) + np.diag(below[:-1], 1) + np.diag(below[:-1], -1)
         if not np.isfinite(tridiagonal).all():
             return np.full(m, np.nan), np.full((m, m), np.nan), np.full(m, np.nan)
         values, vectors = np.linalg.eigh(tridiagonal)
-        return values, vectors, np.abs(below[-1] * vectors[-1])
+        rounding = torch.finfo(self.basis.dtype).eps * np.abs(values).max(initial=0.0)
+        return values, vectors, np.abs(below[-1] * vectors[-1]) + rounding
 
     def vectors(self, member: int, coefficients: NDArray[np.float64]) -> Float[Tensor, "vectors parameters"]:
         """Q s for every column s of the coefficients (m, vectors)."""

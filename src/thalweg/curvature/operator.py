@@ -1,9 +1,8 @@
 """Curvature matrices as operators: products with vectors, never the matrix."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from types import NoneType
 
 import torch
 from jaxtyping import Float
@@ -11,16 +10,14 @@ from torch import Tensor
 
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.population import Batch, Population, Problem
+from thalweg.population import Population, Problem
 from thalweg.population.derivatives import check_differentiable
-from thalweg.population.linearized import Linearized, Product, Vectors
-from thalweg.population.looped import activation_bytes
+from thalweg.population.linearized import Parts, Product, Vectors
+from thalweg.population.twice import check_twice_differentiable
 
 MATRICES = ("hessian", "gauss_newton", "fisher")
 SPOKEN = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
 _ATTENTION = "Attention was computed by its formula, for the fused kernels have no second derivative."
-_KEPT = 4  # copies of the activations that a graph of second derivatives keeps
-_PROBE = 256  # examples on which the memory of a member is measured
 
 
 @dataclass(eq=False)
@@ -45,8 +42,9 @@ class Operator:
         notes: sentences that belong to every reading of it.
 
     Raises:
-        UsageError: an unknown matrix, or a scale that does not fit.
-        ModelError: a model that draws random numbers in evaluation mode.
+        UsageError: an unknown matrix, what are no examples, or a scale that does not fit.
+        ModelError: a model that draws random numbers in evaluation mode, that has no second derivative which can be
+            trusted (see `check_twice_differentiable`), or that fails on the examples.
 
     Cost: a product is one backward pass through the graph of the gradient, about two gradients; where that graph does
     not fit the problem's memory budget it is made anew, which is one more. Batches weigh by their sizes.
@@ -66,20 +64,17 @@ class Operator:
         check_type("Operator population", self.population, Population, "a Population such as run.final")
         check_choice("Operator matrix", self.matrix, MATRICES)
         self.problem.check(self.population)
+        kinds = (Examples, Streamed, NoneType)
+        check_type("Operator examples", self.examples, kinds, "examples such as problem.data.test")
         check_differentiable(self.problem)
+        check_twice_differentiable(self.problem, self.matrix)
         self.examples = self.problem.data.train if self.examples is None else self.examples
         if self.limit is not None:
             check_count("Operator limit", self.limit)
         self.count = len(self.examples) if self.limit is None else min(self.limit, len(self.examples))
         self.scale = self._scale()
-        batch = Batch.range(self.examples, 0, min(_PROBE, self.count))
-        example = _KEPT * activation_bytes(self.problem, self.population, batch, training=False) / batch.size
-        budget = self.problem.memory_budget
-        self._size = max(1, min(self.count, int(budget / example)))
-        self._size = math.ceil(self.count / math.ceil(self.count / self._size))
-        self._rows = max(1, min(len(self.population), int(budget / (example * self._size))))
-        whole = example * self.count * len(self.population)
-        self._graphs: list[tuple[slice, float, Product]] | None = list(self._parts()) if whole <= budget else None
+        self._parts = Parts(self.problem, self.population, self.examples, self.count)
+        self._graphs = list(self._products()) if self._parts.together else None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,7 +88,7 @@ class Operator:
             raise UsageError(msg)
         inner = vectors if self.scale is None else vectors * self.scale
         total = torch.zeros_like(vectors)
-        for rows, weight, product in self._parts() if self._graphs is None else self._graphs:
+        for rows, weight, product in self._products() if self._graphs is None else self._graphs:
             total[rows] += weight * product(inner[rows])
         self.products += 1
         return total if self.scale is None else total.mul_(self.scale)
@@ -113,17 +108,12 @@ class Operator:
         vectors = draw.to(theta).expand(self.shape)
         return vectors.clone() if self.scale is None else vectors * (self.scale != 0)
 
-    def _parts(self) -> Iterator[tuple[slice, float, Product]]:
+    def _products(self) -> Iterator[tuple[slice, float, Product]]:
         """Members, the share of the examples in a batch, and the product on it."""
-        examples: Any = self.examples
-        for start in range(0, self.count, self._size):
-            batch = Batch.range(examples, start, min(start + self._size, self.count))
-            for first in range(0, self.shape[0], self._rows):
-                rows = slice(first, min(first + self._rows, self.shape[0]))
-                graph = Linearized(self.problem, self.population[rows], batch.rows(rows))
-                if graph.attention:
-                    self.notes = (_ATTENTION,)
-                yield rows, batch.size / self.count, getattr(graph, self.matrix)()
+        for rows, seen, graph in self._parts:
+            if graph.attention:
+                self.notes = (_ATTENTION,)
+            yield rows, (seen.stop - seen.start) / self.count, getattr(graph, self.matrix)()
 
     def _scale(self) -> Tensor | None:
         theta, mask = self.population.theta, self.population.mask

@@ -16,13 +16,16 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import jvp
 
+from thalweg.curvature.student import advice
 from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.optim.passes import norms
 from thalweg.population import Batch, Evaluator, Population, Problem
-from thalweg.population.derivatives import check_differentiable, jacobian_product
+from thalweg.population.derivatives import check_differentiable
+from thalweg.population.evaluate import EXAMPLES_AT_ONCE
+from thalweg.population.linearized import Parts
+from thalweg.population.twice import check_twice_differentiable
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 
@@ -36,8 +39,8 @@ _BALL: Region = (
     lambda u, radius: u * (radius / norms(u)).clamp_max(1),
 )
 _BOX: Region = (torch.sign, lambda u, radius: u.clamp(-radius, radius))
-_BATCH = 512  # examples at once, as many as an Evaluator takes
 _MOMENTUM, _GROWTH = 0.75, 1.5
+_ROUNDED = 8  # points that are theta to rounding
 
 
 def worst_case(
@@ -102,14 +105,16 @@ def average_case(
     d is the number of parameters that live. Adaptive: delta is |theta| times as much, elementwise, and d the number of
     those that are not 0. Noise comes in pairs +delta and -delta, so that gradients cancel, and is the same for every
     member and radius. To second order the mean is radius^2/(2 d) tr H, adaptive: radius^2/(2 d) sum_i theta_i^2 H_ii.
+    L(theta), which is subtracted from all, is the mean at eight points that are theta to rounding.
 
     Args:
         problem, population, radius, adaptive, examples, limit: see `worst_case`, also for what is raised.
         samples: at least 4; of an odd number the last is not used.
         seed: of the noise.
 
-    The reading is as there, with standard errors over pairs.
-    Cost: `samples` losses a radius, and one more. Source: Andriushchenko et al. (2023, arXiv:2302.07011).
+    The reading is as there, with standard errors over pairs, and of L(theta) by rounding: a radius for which the
+    precision is too coarse shows by them.
+    Cost: `samples` losses a radius, and nine more. Source: Andriushchenko et al. (2023, arXiv:2302.07011).
     """
     check_type("average_case adaptive", adaptive, bool, "True or False")
     check_count("average_case samples", samples, 4)
@@ -117,16 +122,18 @@ def average_case(
     around.scale = population.theta.abs() if adaptive else around.living
     pairs, theta = samples // 2, population.theta
     each = (around.scale != 0).sum(1, keepdim=True).clamp_min(1).to(theta).rsqrt()
+    base, rounding = around.rounded()
     values = np.empty((pairs, len(population), len(around.radii)))
     for pair in range(pairs):
         draw = torch.randn(theta.shape[1], generator=generator(seed, "noise", pair), dtype=torch.float64)
         draw = each * draw.to(theta)
         for place, rho in enumerate(around.radii):
-            values[pair, :, place] = (around.losses(rho * draw) + around.losses(-rho * draw)) / 2 - around.loss
+            values[pair, :, place] = (around.losses(rho * draw) + around.losses(-rho * draw)) / 2 - base
     values[~np.isfinite(values)] = np.nan
-    errors = values.std(0, ddof=1) / pairs**0.5
-    note = f"Radius {radius}: {2 * pairs} samples in antithetic pairs; standard errors are over pairs."
-    return around.reading("adaptive " * adaptive + "average-case sharpness", values.mean(0), note, errors)
+    errors = np.hypot(values.std(0, ddof=1) / pairs**0.5, rounding[:, None])
+    note = f"Radius {radius}: {2 * pairs} samples in antithetic pairs; standard errors are over pairs and of rounding."
+    name = "adaptive " * adaptive + "average-case sharpness"
+    return around.reading(name, values.mean(0), note, advice(pairs), errors=errors)
 
 
 def keskar(
@@ -169,23 +176,19 @@ def fisher_rao(
         problem, population, examples, limit: see `worst_case`, also for what is raised.
 
     The reading has "squared norm" (member) with its standard error over examples, and "loss" (member).
-    Cost: three forward passes, one with the derivative along theta. Source: Liang et al. (2019, arXiv:1711.01530).
+    Cost: two forward passes, and two backward passes for the derivative along theta. Source: Liang et al. (2019,
+    arXiv:1711.01530).
     """
     around = _Around("fisher_rao", problem, population, examples, limit)
+    check_twice_differentiable(problem, "fisher")
     squares = np.full((len(population), around.count), np.nan)
-    for start, batch in around.batches():
-        for rows, outputs in around.mean.execution.outputs(batch):
-            members = population[rows]
-            targets = batch.targets_of(rows, len(members))
-            along = jacobian_product(problem, members, members.theta, batch)
-            losses = lambda values, targets=targets: problem.loss.examples(values, targets, 2)  # noqa: E731
-            slopes = jvp(losses, (outputs,), (along,))[1].double()
-            squares[rows, start : start + batch.size] = slopes.square().cpu().numpy()
-    around.forwards += 2
+    for rows, seen, graph in Parts(problem, population, around.examples, around.count):
+        squares[rows, seen] = graph.slopes()(population.theta[rows]).double().square().cpu().numpy()
+    around.forwards, around.backwards = around.forwards + 1, around.backwards + 2
     squares[np.isnan(around.loss)] = np.nan
     note = "The empirical Fisher matrix, of true targets; standard errors are over examples."
     errors = squares.std(1, ddof=1) / around.count**0.5 if around.count > 1 else np.full(len(squares), np.nan)
-    return around.reading("Fisher-Rao norm", squares.mean(1), note, errors, "squared norm")
+    return around.reading("Fisher-Rao norm", squares.mean(1), note, errors=errors, array="squared norm")
 
 
 class _Around:
@@ -206,6 +209,7 @@ class _Around:
         check_type(f"{what} population", population, Population, "a Population such as run.final")
         check_type(f"{what} examples", examples, (Examples, Streamed, NoneType), "examples such as problem.data.test")
         check_count(f"{what} limit", 1 if limit is None else limit)
+        check_type(f"{what} seed", seed, int, "a whole number such as 0")
         problem.check(population)
         check_differentiable(problem)
         self.began, self.forwards, self.backwards = time.perf_counter(), 0, 0
@@ -231,6 +235,16 @@ class _Around:
         self.forwards += 1
         return self.mean()["loss"].numpy()
 
+    def rounded(self) -> tuple[Values, Values]:
+        """The mean loss at points that are theta to rounding, and its standard error: (members,) each."""
+        precision, found = torch.finfo(self.theta.dtype), []
+        size = precision.eps * norms(self.theta) / norms(self.scale).clamp_min(precision.tiny)
+        for place in range(_ROUNDED):
+            stream = generator(self.seed, "rounding", place)
+            draw = torch.randn(self.theta.shape[1], generator=stream, dtype=torch.float64)
+            found.append(self.losses(size * draw.to(self.theta)))
+        return np.mean(found, 0), np.std(found, 0, ddof=1) / _ROUNDED**0.5
+
     def slope(self, u: Vectors) -> tuple[Tensor, Vectors]:
         """The losses at u, as a column, and their gradients in u."""
         torch.addcmul(self.theta, self.scale, u, out=self.point.theta)
@@ -243,8 +257,8 @@ class _Around:
 
     def batches(self) -> Iterator[tuple[int, Batch]]:
         """The first example of each batch, and the batch."""
-        for start in range(0, self.count, _BATCH):
-            yield start, Batch.range(self.examples, start, min(start + _BATCH, self.count))
+        for start in range(0, self.count, EXAMPLES_AT_ONCE):
+            yield start, Batch.range(self.examples, start, min(start + EXAMPLES_AT_ONCE, self.count))
 
     def highest(self, region: Region, steps: int, restarts: int) -> Values:
         """The greatest rises found (members, radii)."""
@@ -281,11 +295,11 @@ class _Around:
         return u
 
     def reading(
-        self, name: str, values: Values, note: str, errors: Values | None = None, array: str = "sharpness"
+        self, name: str, values: Values, *notes: str, errors: Values | None = None, array: str = "sharpness"
     ) -> Reading:
         """Values (members,) or (members, radii) under the array's name, with what else belongs to a reading."""
         shape = (len(self.theta), len(self.radii)) if self.several else (len(self.theta),)
-        passes = len(self.theta) * math.ceil(self.count / _BATCH)
+        passes = len(self.theta) * math.ceil(self.count / EXAMPLES_AT_ONCE)
         return Reading(
             name,
             {array: values.reshape(shape), "loss": self.loss},
@@ -296,5 +310,5 @@ class _Around:
             sample_size=self.count,
             cost=Cost(time.perf_counter() - self.began, self.forwards * passes, self.backwards * passes),
             provenance=Provenance.here(self.seed, *self.where, plan=str(self.mean.execution.plan)),
-            notes=(note, f"On {self.count} examples, in evaluation mode."),
+            notes=(*notes, f"On {self.count} examples, in evaluation mode."),
         )

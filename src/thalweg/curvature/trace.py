@@ -3,20 +3,24 @@
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.curvature.operator import SPOKEN, Operator
+from thalweg.curvature.student import advice
 from thalweg.data import Examples, Streamed
-from thalweg.errors import UsageError, check_choice, check_count
+from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 
 METHODS = ("xtrace", "hutchinson", "hutch++")
-Samples = Float[Tensor, "members samples"]
+Product = Callable[[Tensor], Tensor]
+Estimate = tuple[Float[Tensor, " members"], Float[Tensor, " members"], int]
+_GROUPS = 32  # of vectors that the jackknife deletes, at most
 
 
 def trace(
@@ -41,6 +45,11 @@ def trace(
     - "xtrace": the mean over i of the estimates that sketch with all vectors but the i-th and test with it (Epperly,
       Tropp & Webber, 2024, arXiv:2301.07825), vectors being uniform on the sphere. The best where eigenvalues fall.
 
+    These estimates share vectors, so their scatter understates the error of the mean (measured: by up to 40 %). Its
+    standard error is that of the jackknife instead, which is not too small in the mean (Efron & Stein, 1981,
+    doi:10.1214/aos/1176345462; measured on spectra of six kinds: 0.9 to 2.5 times what the trace scatters by, and
+    intervals by Student's t that hold it in 94 % or more).
+
     Args:
         problem, population, matrix, examples, limit, scale: see `Operator`.
         method: which estimator.
@@ -53,12 +62,13 @@ def trace(
         "trace" (member) with its standard error, and "mean eigenvalue", the trace by the number of parameters seen.
 
     Raises:
-        UsageError: an unknown method, or too few products.
+        UsageError: an unknown method, too few products, or more than a sketch of all that lives takes.
 
     Cost: `products` products. Memory: one matrix of theta's shape a vector of the sketch.
     """
     check_choice("trace method", method, METHODS)
     check_count("trace products", products, {"hutchinson": 2, "hutch++": 6, "xtrace": 4}[method])
+    check_type("trace seed", seed, int, "a whole number such as 0")
     began = time.perf_counter()
     operator = Operator(problem, population, matrix, examples, limit, scale)
 
@@ -68,10 +78,10 @@ def trace(
         return found
 
     estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
-    fixed, samples = estimate(operator, product, products, seed)
-    mean = (fixed + samples.mean(1)).cpu().numpy()
-    error = (samples.std(1) / samples.shape[1] ** 0.5).cpu().numpy()
-    seen = (operator.gaussian(generator(seed, "seen")) != 0).sum(1).cpu().numpy()
+    *found, samples = estimate(operator, product, products, seed)
+    mean, error = (one.cpu().numpy() for one in found)
+    seen = _seen(operator).cpu().numpy().astype(np.float64)
+    seen[seen == 0] = np.nan  # nothing lives: a trace of 0, and no mean
     return Reading(
         f"trace of the {SPOKEN[matrix]}",
         {"trace": mean, "mean eigenvalue": mean / seen},
@@ -82,6 +92,7 @@ def trace(
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
         notes=(
             f"By {method} with {operator.products} products on {operator.count} examples, in evaluation mode.",
+            advice(samples),
             *operator.notes,
         ),
     )
@@ -116,6 +127,7 @@ def diagonal(
     Cost: `products` products. Memory: two matrices of theta's shape.
     """
     check_count("diagonal products", products, 2)
+    check_type("diagonal seed", seed, int, "a whole number such as 0")
     began = time.perf_counter()
     operator = Operator(problem, population, matrix, examples, limit, scale)
     mean = torch.zeros(operator.shape, dtype=population.theta.dtype, device=population.theta.device)
@@ -129,61 +141,90 @@ def diagonal(
     return mean, (spread / (products * (products - 1))).sqrt_()
 
 
-def _hutchinson(
-    operator: Operator, product: Callable[[Tensor], Tensor], products: int, seed: int
-) -> tuple[Tensor, Samples]:
-    """What is exact (0 here), and the samples whose mean is the rest."""
-    samples = [_dot(signs, product(signs)) for signs in _signs(operator, products, seed)]
-    return torch.zeros_like(samples[0]), torch.stack(samples, dim=1)
+def _hutchinson(operator: Operator, product: Product, products: int, seed: int) -> Estimate:
+    """The mean, its standard error, and over how many samples."""
+    return _over_samples([_dot(signs, product(signs)) for signs in _signs(operator, products, seed)])
 
 
-def _hutch_plus_plus(
-    operator: Operator, product: Callable[[Tensor], Tensor], products: int, seed: int
-) -> tuple[Tensor, Samples]:
+def _hutch_plus_plus(operator: Operator, product: Product, products: int, seed: int) -> Estimate:
     third = products // 3
+    _check_room("three times", products, third, operator)
     draws = list(_signs(operator, 2 * third, seed))
     basis = _orthonormal(torch.stack([product(signs) for signs in draws[:third]], dim=1))[0]
     exact = torch.stack([_dot(basis[:, i], product(basis[:, i])) for i in range(third)], dim=1).sum(1)
     samples = []
     for signs in draws[third:]:
         rest = signs - _combined(basis, _shares(basis, signs))
-        samples.append(_dot(rest, product(rest)))
-    return exact, torch.stack(samples, dim=1)
+        samples.append(exact + _dot(rest, product(rest)))
+    return _over_samples(samples)
 
 
-def _xtrace(
-    operator: Operator, product: Callable[[Tensor], Tensor], products: int, seed: int
-) -> tuple[Tensor, Samples]:
-    """Each vector tests what the sketch by all others has left.
+def _xtrace(operator: Operator, product: Product, products: int, seed: int) -> Estimate:
+    """With its error by the jackknife: deleting a vector changes what is made of the products, and takes none."""
+    m = products // 2
+    _check_room("twice", products, m, operator)
+    draws = [operator.gaussian(generator(seed, "xtrace", i)) for i in range(m)]
+    n = (draws[0] != 0).sum(1, keepdim=True).double()
+    tiny = torch.finfo(draws[0].dtype).tiny
+    lengths = [torch.linalg.vector_norm(draw, dim=1, keepdim=True).clamp_min(tiny) for draw in draws]
+    omega = torch.stack([n.sqrt().to(draw) * draw / size for draw, size in zip(draws, lengths, strict=True)], dim=1)
+    q, r = _orthonormal(torch.stack([product(omega[:, i]) for i in range(m)], dim=1))
+    images = torch.stack([product(q[:, i]) for i in range(m)], dim=1)
+    h, w, r = (q @ images.mT).double(), (q @ omega.mT).double(), r.double()
+    gone = ~(h.isfinite() & r.isfinite()).all(2).all(1)
+    h, w, r = (part.masked_fill(gone[:, None, None], 0) for part in (h, w, r))
+    epsilon = torch.finfo(q.dtype).eps
+    mean = _left_out(h, w, r, n, epsilon)
+    without = []
+    for group in np.array_split(np.arange(m), min(m, _GROUPS)):
+        kept = torch.as_tensor(np.setdiff1d(np.arange(m), group), device=r.device)
+        turn, rest = torch.linalg.qr(r[:, :, kept])
+        without.append(_left_out(turn.mT @ h @ turn, turn.mT @ w[:, :, kept], rest, n, epsilon))
+    groups = len(without)
+    error = (groups - 1) / groups**0.5 * torch.stack(without).std(0)
+    return mean.masked_fill(gone, torch.nan), error.masked_fill(gone, torch.nan), groups
+
+
+def _left_out(h: Tensor, w: Tensor, r: Tensor, n: Tensor, epsilon: float) -> Tensor:
+    """The mean over i of the estimates that sketch with all m vectors but the i-th and test with it: (members,).
 
     With Y = A Omega = Q R, the projector on all columns of Y but the i-th is Q Q^T - (Q s_i)(Q s_i)^T, where s_i is
     R^-T e_i made of length 1. So each estimate comes of H = Q^T A Q, w_i = Q^T omega_i and the i-th column r_i of R:
 
         t_i = tr H - s_i^T H s_i + f_i (w_i . r_i - 2 u_i . r_i + u_i^T H u_i),    u_i = w_i - s_i (s_i . w_i)
 
-    with f_i = (n - m + 1) / |omega_i - Q u_i|^2 for m vectors of length sqrt(n) in n dimensions.
+    with f_i = (n - m + 1) / |omega_i - Q u_i|^2 for vectors of length sqrt(n) in n dimensions. Where these are no more
+    than m, the sketch holds them all and tr H is the trace.
     """
-    m = products // 2
-    draws = [operator.gaussian(generator(seed, "xtrace", i)) for i in range(m)]
-    n = (draws[0] != 0).sum(1, keepdim=True).double()
-    if m > int(n.min()):
-        msg = f"trace products must be at most twice the number of parameters seen, {int(n.min())}; got {products}."
-        raise UsageError(msg)
-    length = n.sqrt().to(draws[0])
-    omega = torch.stack([length * draw / torch.linalg.vector_norm(draw, dim=1, keepdim=True) for draw in draws], dim=1)
-    q, r = _orthonormal(torch.stack([product(omega[:, i]) for i in range(m)], dim=1))
-    images = torch.stack([product(q[:, i]) for i in range(m)], dim=1)
-    h, w, r = (q @ images.mT).double(), (q @ omega.mT).double(), r.double()
-    floor = (torch.finfo(q.dtype).eps * r.abs().amax((1, 2), keepdim=True)).clamp_min(torch.finfo(torch.float64).tiny)
-    upper = r + floor * torch.eye(m, dtype=r.dtype, device=r.device)  # where Y has fewer dimensions than columns
-    s = torch.linalg.solve_triangular(upper.mT, torch.eye(m, dtype=r.dtype, device=r.device).expand_as(r), upper=False)
+    m, tiny = r.shape[2], torch.finfo(torch.float64).tiny
+    identity = torch.eye(m, dtype=r.dtype, device=r.device)
+    floor = (epsilon * r.abs().amax((1, 2), keepdim=True)).clamp_min(tiny)
+    upper = r + floor * identity  # where Y has fewer dimensions than columns
+    s = torch.linalg.solve_triangular(upper.mT, identity.expand_as(r), upper=False)
     s = s / torch.linalg.vector_norm(s, dim=1, keepdim=True)
     u = w - s * (s * w).sum(1, keepdim=True)
-    left = (n - u.square().sum(1)).clamp_min(torch.finfo(torch.float64).tiny)
-    factor = (n - m + 1) / left
+    factor = (n - m + 1) / (n - u.square().sum(1)).clamp_min(tiny)
     inner = (w * r).sum(1) - 2 * (u * r).sum(1) + (u * (h @ u)).sum(1)
-    whole = h.diagonal(dim1=1, dim2=2).sum(1)
-    return whole, factor * inner - (s * (h @ s)).sum(1)
+    rest = factor * inner - (s * (h @ s)).sum(1)
+    return h.diagonal(dim1=1, dim2=2).sum(1) + torch.where(n < m, 0, rest).mean(1)
+
+
+def _over_samples(samples: list[Tensor]) -> Estimate:
+    found = torch.stack(samples)
+    return found.mean(0), found.std(0) / len(samples) ** 0.5, len(samples)
+
+
+def _check_room(times: str, products: int, vectors: int, operator: Operator) -> None:
+    """Raise UsageError where a sketch has more vectors than every member has parameters."""
+    seen = int(_seen(operator).max())
+    if vectors > seen:
+        msg = f"trace products must be at most {times} the number of parameters seen, {seen}; got {products}."
+        raise UsageError(msg)
+
+
+def _seen(operator: Operator) -> Tensor:
+    """How many parameters of each member the operator sees."""
+    return (operator.gaussian(generator(0, "seen")) != 0).sum(1)
 
 
 def _signs(operator: Operator, count: int, seed: int) -> Iterator[Tensor]:

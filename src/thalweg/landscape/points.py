@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.data import Examples, Streamed
-from thalweg.errors import ModelError, UsageError, check_choice, check_count
+from thalweg.errors import UsageError, check_choice, check_count
 from thalweg.landscape.sample import sampled
 from thalweg.landscape.statistics import POLICIES, Recomputed, tracked
 from thalweg.population import Evaluator, Plan, Population, Problem
+from thalweg.population.derivatives import check_steady
 from thalweg.population.evaluate import batch_size
 from thalweg.progress import Progress, Watcher
 
@@ -98,12 +99,7 @@ class Points:
             raise UsageError(msg)
         if limit is not None:
             check_count("limit", limit, 2)
-        if problem.draws(training=False):
-            msg = (
-                "The model or its loss draws random numbers in evaluation mode, so points cannot be compared; draw in "
-                "training mode only (if self.training), or pass the draws as inputs."
-            )
-            raise ModelError(msg)
+        check_steady(problem, "points cannot be compared")
         problem.check(centers)
         self.problem, self.centers, self.whole = problem, centers, len(examples)
         self.limit = None if limit is None or limit >= self.whole else limit

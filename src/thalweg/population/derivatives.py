@@ -19,10 +19,12 @@ from thalweg.errors import ModelError, UsageError
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
+from thalweg.population.execution import explained
 from thalweg.population.looped import activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
+from thalweg.population.twice import check_twice_differentiable
 
 Vectors = Float[Tensor, "members parameters"]
 Row = Callable[..., Any]
@@ -70,6 +72,7 @@ def hessian_product(problem: Problem, population: Population, vectors: Vectors, 
 
     Cost: about two gradients a member.
     """
+    check_twice_differentiable(problem, "hessian")
     functions = _Functions(problem, population)
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
@@ -84,6 +87,7 @@ def gauss_newton_product(problem: Problem, population: Population, vectors: Vect
 
     Schraudolph (2002), doi:10.1162/08997660260028683. Cost: about one forward-mode pass and one gradient a member.
     """
+    check_twice_differentiable(problem, "gauss_newton")
     functions = _Functions(problem, population)
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
@@ -98,9 +102,14 @@ def gauss_newton_product(problem: Problem, population: Population, vectors: Vect
 
 def check_differentiable(problem: Problem) -> None:
     """Raise ModelError where the model or the loss draws random numbers in evaluation mode."""
+    check_steady(problem, "it has no derivative")
+
+
+def check_steady(problem: Problem, otherwise: str) -> None:
+    """Raise ModelError, saying what follows, where the model or the loss draws random numbers in evaluation mode."""
     if problem.draws(training=False):
         msg = (
-            "The model or its loss draws random numbers in evaluation mode, so it has no derivative; "
+            f"The model or its loss draws random numbers in evaluation mode, so {otherwise}; "
             "draw in training mode only (if self.training), or pass the draws as inputs."
         )
         raise ModelError(msg)
@@ -115,9 +124,11 @@ class _Functions:
         problem.check(population)
         check_differentiable(problem)
         self.module: nn.Module = copy.deepcopy(population.template).eval()
+        self.running = tuple(population.running)
 
     def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:
-        tensors = {**self.layout.views(theta), **buffers}
+        own = {name: buffers[name].clone() for name in self.running}  # the model may write into them
+        tensors = {**self.layout.views(theta), **buffers, **own}
         return call(lambda *args, **names: functional_call(self.module, tensors, args, names), inputs)
 
     def loss(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
@@ -130,7 +141,7 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
     size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch, training=False)))
-    with plain_attention(), warnings.catch_warnings():
+    with explained(batch), plain_attention(), warnings.catch_warnings():
         # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "There is a performance drop")

@@ -99,14 +99,14 @@ class Execution:
         self, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " members"]:
         """Mean losses of all members on the batch; their gradients are written to `out`."""
-        with _explained(batch):
+        with explained(batch):
             losses = [self.rows.gradient(rows, batch, out, step) for rows in self._chunks]
         return losses[0] if len(losses) == 1 else torch.cat(losses)
 
     def outputs(self, batch: Batch, step: int = 0) -> Iterator[tuple[slice, Any]]:
         """Outputs (rows, batch, ...) chunk by chunk, without gradients."""
         for rows in self._chunks:
-            with _explained(batch):
+            with explained(batch):
                 outputs = self.rows.outputs(rows, batch, step)
             yield rows, outputs
 
@@ -136,14 +136,14 @@ def choose(
     key = (plan, training, len(population), batch.shared, batch.size)
     known, measured_for = problem.plans.get(key, (None, 0))
     if known is None or calls > _MORE * measured_for:
-        with _explained(batch):
+        with explained(batch):
             known = _measure(problem, population, batch, plan, training=training, calls=calls)
         problem.plans[key] = known, calls
     return known
 
 
 @contextlib.contextmanager
-def _explained(batch: Batch) -> Iterator[None]:
+def explained(batch: Batch) -> Iterator[None]:
     """Name the batch where the model or the loss fails on it, as normalization does on a single example."""
     try:
         yield

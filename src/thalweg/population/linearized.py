@@ -4,7 +4,8 @@ A product of its own (see `derivatives`) computes outputs and gradient anew each
 point, as by Lanczos' method, the graph pays off after the second (measured: 1.5 to 3 times less time a product).
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -12,14 +13,19 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+from thalweg.data import Examples, Streamed
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
+from thalweg.population.execution import explained
+from thalweg.population.looped import activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import Attentive, Stacked, plain_attention
 
 Vectors = Float[Tensor, "members parameters"]
 Product = Callable[[Vectors], Vectors]
+_KEPT = 4  # copies of the activations that a graph of second derivatives keeps
+_PROBE = 256  # examples on which the memory of a member is measured
 
 
 class Linearized:
@@ -60,10 +66,13 @@ class Linearized:
 
     def gauss_newton(self) -> Product:
         """v -> J^T (d^2 loss / d outputs^2) J v of every member's mean loss."""
-        outputs, form = tree_flatten(self.outputs)
+        leaves, form = tree_flatten(self.outputs)
+        moving = [place for place, leaf in enumerate(leaves) if leaf.requires_grad]  # not classes, nor what is cut off
+        outputs = [leaves[place] for place in moving]
         values = [output.detach().requires_grad_() for output in outputs]
+        given = dict(enumerate(leaves)) | dict(zip(moving, values, strict=True))
         with torch.enable_grad():
-            losses = self.problem.loss.mean(tree_unflatten(values, form), self.targets, 2)
+            losses = self.problem.loss.mean(tree_unflatten(list(given.values()), form), self.targets, 2)
             slopes = torch.autograd.grad(losses.sum(), values, create_graph=True, materialize_grads=True)
         bent = [place for place, slope in enumerate(slopes) if slope.requires_grad]
         along = self._along(outputs)
@@ -82,14 +91,23 @@ class Linearized:
 
     def fisher(self) -> Product:
         """v -> the mean over examples of g (g . v) for their gradients g: the empirical Fisher matrix."""
-        with torch.enable_grad():
-            losses = self.problem.loss.examples(self.outputs, self.targets, 2)
-        along = self._along([losses])
+        losses, along = self._losses()
 
         def product(vectors: Vectors) -> Vectors:
             return self._back([losses], [along(vectors)[0] / losses.shape[1]])
 
         return product
+
+    def slopes(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
+        """v -> how the loss of every example changes along v."""
+        _, along = self._losses()
+        return lambda vectors: along(vectors)[0]
+
+    def _losses(self) -> tuple[Tensor, Callable[[Vectors], list[Tensor]]]:
+        """Those of examples (members, batch), and v -> J v for their Jacobian."""
+        with torch.enable_grad():
+            losses = self.problem.loss.examples(self.outputs, self.targets, 2)
+        return losses, self._along([losses])
 
     def _along(self, values: Sequence[Tensor]) -> Callable[[Vectors], list[Tensor]]:
         """v -> J v for J of the values: the derivative of u -> J^T u, which is linear, along v."""
@@ -115,17 +133,55 @@ class Linearized:
         """Outputs (members, batch, ...): by one call for all where the model can be stacked."""
         if len(population) > 1:
             try:
-                stacked = Stacked(self.problem, population, training=False)
+                stacked = Stacked(self.problem, population.with_own_buffers(), training=False)
                 names = [entry.name for entry in self.layout]
                 return stacked._call(dict(zip(names, self.leaves, strict=True)), slice(None), batch)
             except Exception as error:  # whatever vmap cannot do is done member by member
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
+        population = population.with_own_buffers()
         bound = Bound(self.problem.template, population, training=False)
         results = []
         with plain_attention():
             for member in range(len(population)):
-                buffers = {name: buffer[member].clone() for name, buffer in population.buffers.items()}
+                buffers = {name: buffer[member] for name, buffer in population.buffers.items()}
                 bound.bind([leaf[member] for leaf in self.leaves], buffers)
                 results.append(call(bound.module, batch.member(member)[0]))
         return tree_map(lambda *leaves: torch.stack(leaves), *results)
+
+
+class Parts:
+    """Members and examples, cut so that the graph of each part fits the problem's memory budget.
+
+    Args:
+        problem, population: what is evaluated; they are only read.
+        examples: the first `count` of them.
+
+    Attributes:
+        together: whether the graphs of all parts fit at once.
+
+    Raises:
+        ModelError: the model or its loss fails on the examples.
+    """
+
+    def __init__(self, problem: Problem, population: Population, examples: Examples | Streamed, count: int) -> None:
+        self.problem, self.population, self.examples, self.count = problem, population, examples, count
+        batch = Batch.range(examples, 0, min(_PROBE, count))
+        with explained(batch):
+            example = _KEPT * activation_bytes(problem, population, batch, training=False) / batch.size
+        budget = problem.memory_budget
+        size = max(1, min(count, int(budget / example)))
+        self.size = math.ceil(count / math.ceil(count / size))
+        self.rows = max(1, min(len(population), int(budget / (example * self.size))))
+        self.together = example * count * len(population) <= budget
+
+    def __iter__(self) -> Iterator[tuple[slice, slice, Linearized]]:
+        """Some members, some examples, and their graph."""
+        for start in range(0, self.count, self.size):
+            seen = slice(start, min(start + self.size, self.count))
+            batch = Batch.range(self.examples, seen.start, seen.stop)
+            for first in range(0, len(self.population), self.rows):
+                rows = slice(first, min(first + self.rows, len(self.population)))
+                with explained(batch):
+                    graph = Linearized(self.problem, self.population[rows], batch.rows(rows))
+                yield rows, seen, graph

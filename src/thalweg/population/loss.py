@@ -41,7 +41,10 @@ class PerExample:
 
 @dataclass(frozen=True)
 class UserLoss:
-    """A loss of the user's own: `function(output, target)`, either a mean over the batch or one value an example."""
+    """A loss of the user's own: `function(output, target)`, either a mean over the batch or one value an example.
+
+    Where vmap cannot hold it, it is called member by member, and a mean example by example where each is asked for.
+    """
 
     name: str
     function: Callable[[Any, Any], Tensor]
@@ -50,17 +53,17 @@ class UserLoss:
     def examples(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
         """One value an example; a loss that returns a mean is called on batches of one."""
         if lead == 2:
-            return torch.vmap(self.examples, randomness="different")(outputs, targets)
+            return _mapped(self.examples, outputs, targets)
         values = self.function(outputs, targets)
         if values.ndim:
             return values.flatten(1).double().mean(1) if values.ndim > 1 else values
         single = lambda tree: tree_map(lambda tensor: tensor.unsqueeze(1), tree)  # noqa: E731
-        return torch.vmap(self.function, randomness="different")(single(outputs), single(targets))
+        return _mapped(self.function, single(outputs), single(targets))
 
     def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
         """The mean over the batch: a scalar or (members,)."""
         if lead == 2:
-            return torch.vmap(self.mean, randomness="different")(outputs, targets)
+            return _mapped(self.mean, outputs, targets)
         return self.function(outputs, targets).mean()
 
     def check_mean(self, outputs: Any, targets: Any) -> None:
@@ -102,6 +105,18 @@ class UserLoss:
 
 
 Loss = PerExample | UserLoss
+
+
+def _mapped(function: Callable[[Any, Any], Tensor], outputs: Any, targets: Any) -> Tensor:
+    """The function on each entry of the first dimension: by one call where vmap can, else one by one, as written."""
+    try:
+        return torch.vmap(function, randomness="different")(outputs, targets)
+    except Exception as error:  # such as branches on values, and boolean indices; what is wrong shows below as well
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+    one = lambda tree, i: tree_map(lambda tensor: tensor[i], tree)  # noqa: E731
+    count = len(tree_leaves(targets)[0])
+    return torch.stack([function(one(outputs, i), one(targets, i)) for i in range(count)])
 
 
 _VECTOR = 16  # numbers that a core takes at once

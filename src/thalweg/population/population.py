@@ -121,7 +121,13 @@ class Population:
                 raise UsageError(msg)
             buffers = {name: buffer.expand(len(theta), *buffer.shape[1:]) for name, buffer in buffers.items()}
             mask = None if mask is None else mask.expand(len(theta), -1)
+            return replace(self, theta=theta, buffers=buffers, mask=mask).with_own_buffers()
         return replace(self, theta=theta, buffers=buffers, mask=mask)
+
+    def with_own_buffers(self) -> "Population":
+        """The same with copies of the buffers that the model may change, so that its writing stays here."""
+        copies = {name: buffer.clone() for name, buffer in self.running.items()}
+        return replace(self, buffers={**self.buffers, **copies})
 
     def with_mask(self, mask: Bool[Tensor, "*members parameters"]) -> "Population":
         """The members restricted to a mask, within the one they have: outside, parameters are and stay zero."""

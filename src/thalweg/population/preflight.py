@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import Data, Examples
 from thalweg.errors import ModelError
@@ -24,8 +24,9 @@ class Preflight:
 
     Raises:
         ModelError: the model cannot be called on the data or does not return tensors; its output does not
-            fit the loss or a metric; the loss is not a mean over examples; or a second call of the model
-            with equal inputs, tensors and random stream gives something else.
+            fit the loss or a metric; what it returns for an example depends on the others of the batch in
+            evaluation mode; the loss is not a mean over examples; or a second call of the model with equal inputs,
+            tensors and random stream gives something else.
     """
 
     model: nn.Module
@@ -34,9 +35,12 @@ class Preflight:
     data: Data
 
     def __post_init__(self) -> None:
-        inputs, targets = self._examples()
+        inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
+            untouched = _generators()
             outputs = self._outputs(copy.deepcopy(self.model).eval(), inputs)
+            if all(map(torch.equal, untouched, _generators())):
+                self._check_apart(inputs, outputs)
             check_shapes(self.loss, outputs, targets)
             for rows in (self.data.train, self.data.test):
                 named = self.loss is LOSSES["cross_entropy"] and isinstance(outputs, Tensor)
@@ -55,7 +59,7 @@ class Preflight:
         """
         module = copy.deepcopy(self.model).train(training)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
-        inputs, targets = self._examples()
+        inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
             first = self._outputs(module, inputs)
             if isinstance(self.loss, UserLoss):
@@ -70,8 +74,31 @@ class Preflight:
             _check_same(first, self._outputs(module, inputs))
         return any(not torch.equal(a, b) for a, b in zip(drew, untouched, strict=True))
 
-    def _examples(self) -> tuple[Any, Any]:
+    def examples(self) -> tuple[Any, Any]:
+        """Inputs and targets of the first few examples."""
         return self.data.train.take(torch.arange(min(_EXAMPLES, len(self.data.train))))
+
+    def _check_apart(self, inputs: Any, outputs: Any) -> None:
+        """Raise ModelError where the first examples have other outputs in a batch of half as many.
+
+        Nothing is said where the model cannot be called on that, or gives something else for the same batch too.
+        """
+        count = len(tree_leaves(inputs)[0])
+        some = tree_map(lambda leaf: leaf[: count // 2] if leaf.ndim and len(leaf) == count else leaf, inputs)
+        try:
+            fewer = call(copy.deepcopy(self.model).eval(), some) if count > 1 else outputs
+            if _same(outputs, fewer, count // 2):
+                return
+            again = call(copy.deepcopy(self.model).eval(), inputs)
+        except Exception:  # whatever a model cannot do with so few examples
+            return
+        if _same(outputs, again, count):
+            msg = (
+                "What the model returns for an example in evaluation mode depends on the other examples of the batch, "
+                "so its loss would depend on the size of batches. Normalize by running statistics "
+                "(track_running_stats=True), or within an example (GroupNorm, LayerNorm)."
+            )
+            raise ModelError(msg)
 
     def _outputs(self, module: nn.Module, inputs: Any) -> Any:
         try:
@@ -100,6 +127,19 @@ def _check_same(first: Any, second: Any) -> None:
         "stream. Keep what changes between calls in buffers (register_buffer), and draw random numbers with torch."
     )
     raise ModelError(msg)
+
+
+def _same(one: Any, other: Any, count: int) -> bool:
+    """Whether the outputs of the first examples are equal to rounding, which may be that of another kernel."""
+    for whole, part in zip(tree_leaves(one), tree_leaves(other), strict=True):
+        if not part.ndim or len(part) < count or not part.is_floating_point():
+            continue  # not one value an example, or classes, which rounding may decide
+        a, b = whole[:count], part[:count]
+        near = torch.finfo(a.dtype).eps ** (1 / 3)
+        size = float(a.abs().nan_to_num(0, 0, 0).amax()) if a.numel() else 0.0
+        if a.shape != b.shape or not torch.allclose(a, b, rtol=near, atol=near * size, equal_nan=True):
+            return False
+    return True
 
 
 def _check_loss(loss: UserLoss, outputs: Any, targets: Any) -> None:

@@ -36,8 +36,8 @@ class Problem:
         memory_budget: bytes that activations of one evaluation may take.
 
     Raises:
-        ModelError: the model cannot be called on the data, its output does not fit the loss, or the
-            loss is not a mean over examples.
+        ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
+            of the batch, or the loss is not a mean over examples.
         DataError: the data holds non-finite numbers or lengths that do not match.
     """
 
@@ -76,6 +76,7 @@ class Problem:
         self.metrics = self._metrics(metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
         self.preflight = Preflight(self.template, self.loss, self.metrics, self.data)
+        self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
 
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:

@@ -44,7 +44,7 @@ def rescaled(population: Population, seed: int) -> Population:
         draw = generator(seed, "filter scales", member)
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d):
-                share = torch.rand(layer.out_channels, 1, 1, 1, generator=draw)
+                share = torch.rand(layer.out_channels, 1, 1, 1, generator=draw).to(layer.weight)
                 with torch.no_grad():
                     layer.weight.mul_(SCALES[0] * (SCALES[1] / SCALES[0]) ** share)
         modules.append(module)
@@ -59,7 +59,8 @@ def units_rescaled(population: Population, seed: int) -> Population:
         draw = generator(seed, "unit scales", member)
         layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
         for layer, following in pairwise(layers):
-            scale = SCALES[0] * (SCALES[1] / SCALES[0]) ** torch.rand(layer.out_features, generator=draw)
+            share = torch.rand(layer.out_features, generator=draw).to(layer.weight)
+            scale = SCALES[0] * (SCALES[1] / SCALES[0]) ** share
             with torch.no_grad():
                 layer.weight.mul_(scale[:, None])
                 layer.bias.mul_(scale)

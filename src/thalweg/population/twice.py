@@ -1,0 +1,182 @@
+"""Second derivatives tried out on a few examples, before terms of a curvature matrix are missed in silence.
+
+Torch differentiates a backward pass as it was written. One that is not differentiable itself (`torch.no_grad`,
+`once_differentiable`), or takes for constants what it kept from the forward pass, gives a Hessian that lacks terms.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+
+from thalweg.errors import ModelError
+from thalweg.population.binding import call
+from thalweg.population.problem import Problem
+from thalweg.population.stacked import plain_attention
+from thalweg.randomness import generator
+
+Vectors = Sequence[Tensor]
+_TOLERANCE = 1e-3  # a share of the product: rounding is far below, a missing term mostly far above
+_STEP = 1e-5  # of a difference of gradients, by a vector of length 1
+_REMEDY = (
+    "Where a torch.autograd.Function does it, write its backward pass in differentiable operations on what "
+    "ctx.save_for_backward kept (inputs and outputs of forward), without no_grad, once_differentiable or detach; or "
+    "call torch's own functions instead."
+)
+
+
+def check_twice_differentiable(problem: Problem, matrix: str) -> None:
+    """Raise ModelError where a curvature matrix ("hessian", "gauss_newton", "fisher") would not be what it is called.
+
+    At a random point near the first weights, in float64 where the model can be called in it, and once a problem:
+
+    - <u, J v> = <J^T u, v> for the Jacobian J of outputs and loss, the left side by a derivative of J^T u;
+    - <u, H v> = <v, H u> for the Hessian H of the loss in the parameters, or for Gauss-Newton in the outputs;
+    - H v = (g(x + h v) - g(x - h v)) / 2h for the gradient g: in float64, and where steps h and 2 h agree a hundred
+      times better with each other than with H v, so that kinks (ReLU) and rounding raise nothing.
+
+    Cost: about ten gradients on eight examples.
+    """
+    if matrix not in problem.faults:
+        with plain_attention(), torch.enable_grad():
+            problem.faults[matrix] = _fault(problem, matrix)
+    if problem.faults[matrix]:
+        raise ModelError(problem.faults[matrix])
+
+
+def _fault(problem: Problem, matrix: str) -> str:
+    """What is wrong, and the remedy; empty where nothing is."""
+    inputs, targets = problem.preflight.examples()
+    names = [entry.name for entry in problem.layout]
+    for dtype in (torch.float64, problem.dtype):
+        module = copy.deepcopy(problem.template).to(dtype).eval()
+        model = _Model(module, names, _floating(inputs, dtype))
+        point = model.near(generator(0, "second derivatives"))
+        try:
+            outputs = model(point)
+            loss = problem.loss.mean(outputs, _floating(targets, dtype))
+        except Exception:  # a kernel that takes the problem's own precision only, where its own errors are raised later
+            continue
+        if loss.requires_grad and bool(loss.isfinite()):
+            break
+    else:
+        return ""
+    given = _floating(targets, dtype)
+    try:
+        found = _adjoint([*_differentiable(outputs), loss], point)
+        if matrix == "hessian":
+            found = found or _curved(lambda x: problem.loss.mean(model(x), given), point)
+        if matrix == "gauss_newton":
+            leaves, form = tree_flatten(outputs)
+            places = [i for i, leaf in enumerate(leaves) if leaf.requires_grad]
+
+            def of_outputs(values: Vectors) -> Tensor:
+                whole = dict(enumerate(leaves)) | dict(zip(places, values, strict=True))
+                return problem.loss.mean(tree_unflatten(list(whole.values()), form), given)
+
+            found = found or _curved(of_outputs, [leaves[i].detach().requires_grad_() for i in places])
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        found = str(error).partition("\n")[0].rstrip(".")
+    return found and f"The model or its loss has no second derivative that can be trusted: {found}. {_REMEDY}"
+
+
+class _Model:
+    """A module's outputs on some inputs as a function of its trained parameters; its buffers stay as they are."""
+
+    def __init__(self, module: nn.Module, names: Sequence[str], inputs: Any) -> None:
+        self.module, self.names, self.inputs = module, names, inputs
+
+    def __call__(self, point: Vectors) -> Any:
+        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        tensors = {**dict(zip(self.names, point, strict=True)), **buffers}
+        return call(lambda *args, **named: functional_call(self.module, tensors, args, named), self.inputs)
+
+    def near(self, draw: torch.Generator) -> list[Tensor]:
+        """The module's parameters with noise that hides no term, as weights of zero would, and keeps activations."""
+        tensors = dict(self.module.named_parameters(remove_duplicate=False))
+        values = [tensors[name].detach() for name in self.names]
+        sizes = [0.5 * (len(v) / v.numel()) ** 0.5 if v.ndim > 1 else 0.1 for v in values]
+        noise = _normal(values, draw)
+        return [(v + size * n).requires_grad_() for v, size, n in zip(values, sizes, noise, strict=True)]
+
+
+def _adjoint(values: Vectors, point: Vectors) -> str:
+    """Whether J v, the derivative of the J^T u that the backward pass gives, belongs to it."""
+    draw = generator(0, "adjoint")
+    u, v = ([one.requires_grad_() for one in _normal(like, draw)] for like in (values, point))
+    pulled = torch.autograd.grad(values, point, u, create_graph=True, materialize_grads=True)
+    pushed = _products(pulled, u, v)
+    return _differ("<u, J v>", _dot(u, pushed), "<J^T u, v>", _dot(pulled, v), _length(pulled))
+
+
+def _curved(function: Callable[[Vectors], Tensor], point: Vectors) -> str:
+    """Whether the second derivative of a function is symmetric, and that of its gradient."""
+    draw = generator(0, "curved")
+    u, v = _normal(point, draw), _normal(point, draw)
+    slope = torch.autograd.grad(function(point), point, create_graph=True, materialize_grads=True)
+    along, other = _products(slope, point, v), _products(slope, point, u)
+    epsilon = torch.finfo(point[0].dtype).eps
+    found = _differ("<u, H v>", _dot(u, along), "<v, H u>", _dot(v, other), _length(along) + _length(other))
+    if found or point[0].dtype != torch.float64:
+        return found
+    size = _length(v)
+    near, far = (_difference(function, point, [one / size for one in v], h) for h in (_STEP, 2 * _STEP))
+    rest, doubt = _apart(near, [one / size for one in along]), _apart(near, far)
+    floor = 1e3 * epsilon / _STEP * _length(slope)
+    if rest > max(_TOLERANCE * _length(near), floor) and doubt < 0.01 * rest:
+        share = rest / _length(near)
+        return f"products with it are {share:.1%} off the differences of gradients that they are the limit of"
+    return ""
+
+
+def _difference(function: Callable[[Vectors], Tensor], point: Vectors, v: Vectors, h: float) -> list[Tensor]:
+    """(g(x + h v) - g(x - h v)) / 2h."""
+    ends = []
+    for step in (h, -h):
+        moved = [(x.detach() + step * one).requires_grad_() for x, one in zip(point, v, strict=True)]
+        ends.append(torch.autograd.grad(function(moved), moved, materialize_grads=True))
+    return [(a - b) / (2 * h) for a, b in zip(*ends, strict=True)]
+
+
+def _products(slopes: Vectors, at: Vectors, v: Vectors) -> Vectors:
+    """The derivative of <slopes, v>."""
+    bent = [i for i, slope in enumerate(slopes) if slope.requires_grad]
+    if not bent:
+        return [torch.zeros_like(x) for x in at]
+    chosen, along = [slopes[i] for i in bent], [v[i].detach() for i in bent]
+    return torch.autograd.grad(chosen, at, along, retain_graph=True, materialize_grads=True)
+
+
+def _differ(one: str, first: float, other: str, second: float, scale: float) -> str:
+    """That two numbers which are equal are not, by more than rounding; empty where they are or are not finite."""
+    return f"{one} is {first:.4g}, {other} {second:.4g}" if abs(first - second) > _TOLERANCE * scale else ""
+
+
+def _differentiable(outputs: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(outputs) if leaf.requires_grad]
+
+
+def _floating(tree: Any, dtype: torch.dtype) -> Any:
+    return tree_map(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, tree)
+
+
+def _normal(like: Vectors, draw: torch.Generator) -> list[Tensor]:
+    return [torch.randn(one.shape, generator=draw, dtype=torch.float64).to(one) for one in like]
+
+
+def _dot(x: Vectors, y: Vectors) -> float:
+    return sum(float((a.detach().double() * b.detach().double()).sum()) for a, b in zip(x, y, strict=True))
+
+
+def _length(x: Vectors) -> float:
+    return _dot(x, x) ** 0.5
+
+
+def _apart(x: Vectors, y: Vectors) -> float:
+    return _length([a - b for a, b in zip(x, y, strict=True)])

@@ -1,0 +1,43 @@
+"""The verdict on the edge of stability is that on both rules."""
+
+import math
+
+import pytest
+import torch
+
+import thalweg as tw
+from thalweg.nets import mlp, resnet
+from thalweg.studies.interval import Interval
+from thalweg.studies.landscape import edge, filters
+
+
+def _end(low: float, high: float) -> Interval:
+    return Interval((low + high) / 2, low, high, 5, "planted")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "judged", "outcome"),
+    [
+        ((1.038, 1.042), (0.83, 1.23), 1, "undecided"),  # the first is farther from 1, and certain
+        ((1.038, 1.042), (0.99, 1.01), 0, "holds"),
+        ((1.06, 1.08), (0.5, 1.6), 0, "fails"),
+        ((0.7, 1.1), (0.9, 1.2), 0, "undecided"),
+        ((0.9, 0.94), (1.06, 1.20), 1, "fails"),
+        ((1.0, 1.01), (math.nan, math.nan), 1, "undecided"),
+    ],
+)
+def test_the_rule_with_the_worse_verdict_is_judged(
+    first: tuple[float, float], second: tuple[float, float], judged: int, outcome: str
+) -> None:
+    for names in (("one", "other"), ("other", "one")):
+        ends = {name: _end(*end) for name, end in zip(names, (first, second), strict=True)}
+        found = edge.worst(ends if names[0] == "one" else dict(reversed(ends.items())))
+        assert found == ends[names[judged]] or math.isnan(found.low)
+        assert edge.CLAIM.judge(found).outcome == outcome
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_filters_are_rescaled_on_a_gpu_as_on_the_cpu() -> None:
+    for model, rescale in ((lambda: resnet(4), filters.rescaled), (lambda: mlp(64, 16, 10), filters.units_rescaled)):
+        population = tw.Population.initialize(model, [0])
+        torch.testing.assert_close(rescale(population.to("cuda"), 0).theta.cpu(), rescale(population, 0).theta)
