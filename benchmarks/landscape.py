@@ -87,7 +87,7 @@ def surfaces(title: str, widths: tuple[int, ...], count: int) -> str:
         ours.append(seconds)
         seconds, wanted = timed(bare, center.module(0), center.theta[0], axes, x, y)
         theirs.append(seconds)
-    off = float((torch.as_tensor(found["loss"][0]) - wanted).abs().max() / wanted.max())
+    off = float((torch.tensor(found["loss"][0]) - wanted).abs().max() / wanted.max())
     mine, bares = statistics.median(ours), statistics.median(theirs)
     plan = found.reading.provenance.plan
     return f"{title:28s} {mine:.2f} s ({plan}), bare loop {bares:.2f} s: {mine / bares:.2f}x; they differ by {off:.0e}"

@@ -4,8 +4,10 @@ import torch.nn.functional as F
 from cases import CASE, CASES, CLASSES, Case, X, Y, every_with, mean_loss, mlp, plain_call
 from torch import Tensor, nn
 
+import thalweg as tw
 from thalweg.data import Examples, own
-from thalweg.population import Evaluator, Problem, evaluate
+from thalweg.population import Evaluator, Plan, Problem, evaluate
+from thalweg.population.evaluate import fastest_batch
 
 PLANS = ("stacked", "looped", "auto")
 over_plans = pytest.mark.parametrize("plan", PLANS)
@@ -119,3 +121,26 @@ def test_by_example_is_each_example_alone(plan: str) -> None:
         assert torch.equal(table["accuracy"][member].bool(), outputs.argmax(1) == y)
     means = Evaluator(problem, population, problem.data.train, plan=plan)()
     torch.testing.assert_close(means["loss"], table["loss"].mean(1), rtol=1e-12, atol=0)
+
+
+def test_batches_of_any_size_give_the_same_means() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    members = problem.initialize(3)
+    wanted = Evaluator(problem, members, problem.data.train)()
+    for size in (1, 7, 1_000):
+        evaluator = Evaluator(problem, members, problem.data.train, batch_size=size)
+        for name, values in evaluator().items():
+            torch.testing.assert_close(values, wanted[name], rtol=1e-12, atol=0)
+        each = evaluator.by_example()["loss"]
+        torch.testing.assert_close(each.mean(1), wanted["loss"], rtol=1e-12, atol=0)
+
+
+def test_the_size_of_batches_is_measured_where_that_pays() -> None:
+    x = torch.randn(1_300, 4, generator=torch.Generator().manual_seed(0))
+    problem = Problem(lambda: tw.nets.mlp(4, 5, 3), (x, torch.arange(1_300) % 3))
+    members, train = problem.initialize(8), problem.data.train
+    assert fastest_batch(problem, members, train, plan="auto", times=1) == (512, "auto")  # too little to do
+    assert fastest_batch(problem, members, train, plan="stacked", times=100) == (512, "stacked")
+    forced = Plan("looped", 1)
+    assert fastest_batch(problem, members, train, plan=forced, times=100) == (512, forced)
+    assert fastest_batch(problem, members, train, plan="auto", times=100) in ((512, "auto"), (1_300, "looped"))

@@ -16,7 +16,7 @@ from thalweg.landscape.sample import sampled
 from thalweg.landscape.statistics import POLICIES, Recomputed, tracked
 from thalweg.population import Evaluator, Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
-from thalweg.population.evaluate import batch_size
+from thalweg.population.evaluate import fastest_batch
 from thalweg.progress import Progress, Watcher
 
 Array = NDArray[np.float64]
@@ -115,8 +115,8 @@ class Points:
             settled = centers.copy()
             Recomputed(problem, settled, statistics_limit, plan, seed).renew()
         subset = examples if self.chosen is None else examples.select(self.chosen)
-        size = batch_size(problem, self.scratch, subset, plan=plan, times=times)
-        self.evaluator = Evaluator(problem, self.scratch, subset, plan=plan, times=times, batch_size=size)
+        size, how = fastest_batch(problem, self.scratch, subset, plan=plan, times=times)
+        self.evaluator = Evaluator(problem, self.scratch, subset, plan=how, times=times, batch_size=size)
         self.exact, self.base = self._homes(Evaluator(problem, settled, examples, plan=plan))
         self.evaluations, self.leaning = 0, False
 

@@ -14,12 +14,11 @@ from thalweg.population.execution import Execution, Plan, Trial, choose
 from thalweg.population.looped import Looped
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import Stacked
 from thalweg.randomness import global_stream
 
 EXAMPLES_AT_ONCE = 512
 _MORE_AT_ONCE = 2_048
-_WORTH_MEASURING, _ROUNDS = 32, 2  # evaluations; of timing
+_WORTH_MEASURING, _ROUNDS = 32, 3  # evaluations; of timing
 
 
 class Evaluator:
@@ -98,32 +97,29 @@ class Evaluator:
             yield Batch.range(self.examples, start, min(start + self.batch_size, self.count))
 
 
-def batch_size(
-    problem: Problem,
-    population: Population,
-    examples: Examples | Streamed,
-    *,
-    plan: Plan | str,
-    times: int,
-) -> int:
-    """How many examples at once an Evaluator that is called so often should take: 512 or up to 2,048, by timing.
+def fastest_batch(
+    problem: Problem, population: Population, examples: Examples | Streamed, *, plan: Plan | str, times: int
+) -> tuple[int, Plan | str]:
+    """How many examples at once an Evaluator that is called so often should take, and by which plan: by timing.
 
-    A larger batch saves calls, a smaller one keeps activations near the cores. Results are the same to rounding.
+    Either 512, or up to 2,048 with members one by one: fewer calls, where the activations of several would leave the
+    cache. Results are the same to rounding. Cost: a few evaluations of one member, beside those that choose a plan.
     """
-    count = len(examples)
-    if count <= EXAMPLES_AT_ONCE or times * len(population) < _WORTH_MEASURING or isinstance(plan, Plan):
-        return EXAMPLES_AT_ONCE
-    speeds = {}
-    for size in (EXAMPLES_AT_ONCE, min(count, _MORE_AT_ONCE)):
-        batch = Batch.range(examples, 0, size)
-        calls = times * math.ceil(count / size)
-        chosen = choose(problem, population, batch, plan, training=False, calls=calls)
-        kind, rows = (Stacked, chosen.chunk) if chosen.mode == "stacked" else (Looped, 1)
-        trial = Trial(problem, population, batch, kind, rows, training=False)
-        for _ in range(_ROUNDS):
-            trial.run()
-        speeds[size] = trial.seconds / size
-    return min(speeds, key=lambda size: speeds[size])
+    count, size = len(examples), min(len(examples), _MORE_AT_ONCE)
+    few = times * len(population) < _WORTH_MEASURING
+    if count <= EXAMPLES_AT_ONCE or few or isinstance(plan, Plan) or plan == "stacked":
+        return EXAMPLES_AT_ONCE, plan
+    batch = Batch.range(examples, 0, EXAMPLES_AT_ONCE)
+    calls = times * math.ceil(count / EXAMPLES_AT_ONCE)
+    chosen = choose(problem, population, batch, plan, training=False, calls=calls)
+    smaller, larger = (
+        Trial(problem, population, some, Looped, 1, training=False) for some in (batch, Batch.range(examples, 0, size))
+    )
+    for _ in range(_ROUNDS):
+        smaller.run()
+        larger.run()
+    seconds = min([smaller.seconds, *chosen.seconds.values()]) if chosen.mode == "stacked" else smaller.seconds
+    return (size, "looped") if larger.seconds / size < seconds / EXAMPLES_AT_ONCE else (EXAMPLES_AT_ONCE, plan)
 
 
 def evaluate(
