@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from thalweg import curvature
 from thalweg.data import digits
 from thalweg.nets import mlp
-from thalweg.optim import SGD, Momentum, Rule
+from thalweg.optim import SGD, Momentum, Rule, stability_limit
 from thalweg.population import Problem
 from thalweg.results import Axis, Figure, Line
 from thalweg.results import Rule as Mark
@@ -24,7 +24,6 @@ from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
-BETA = 0.9
 CLAIM = Claim(
     id="LAN8",
     statement="Trained on all examples at once, the largest curvature rises to the limit of stability and stays there: "
@@ -37,10 +36,7 @@ CLAIM = Claim(
 )
 # Half of the largest rate of 4, 2, 1, ... at which none of the seeds 900 and 901, on which nothing is scored, diverged:
 # so a fresh network is curved less than the limit, and there is a way to rise.
-RULES: dict[str, tuple[Rule, float]] = {
-    "gradient descent": (SGD(1.0), 2 / 1.0),
-    "momentum": (Momentum(0.5, BETA), 2 * (1 + BETA) / 0.5),
-}
+RULES: dict[str, Rule] = {"gradient descent": SGD(1.0), "momentum": Momentum(0.5, 0.9)}
 SNAPSHOTS = 24
 
 
@@ -71,7 +67,9 @@ def decide(context: Context) -> Iterator[Finding]:
     relative: dict[str, Array] = {}
     at: Array = np.empty(0)
     spectra: list[Figure] = []
-    for name, (rule, limit) in RULES.items():
+    limits = {name: float(stability_limit(rule)) for name, rule in RULES.items()}
+    for name, rule in RULES.items():
+        limit = limits[name]
         recipe = Recipe(rule, steps, evaluate=0, snapshot=SNAPSHOTS)
         run = train(problem, recipe, seeds, watch=labelled(context, f"LAN8, {name}"))
         at = np.array(list(run.snapshots), dtype=float)
@@ -121,7 +119,7 @@ def decide(context: Context) -> Iterator[Finding]:
             ),
         ),
         sentences=tuple(
-            f"With {name} the largest eigenvalue goes from {values[0].mean():.2f} of the limit {RULES[name][1]:.3g} to "
+            f"With {name} the largest eigenvalue goes from {values[0].mean():.2f} of the limit {limits[name]:.3g} to "
             f"{values.max(0).mean():.2f} at its highest and {ends[name]} in the last quarter."
             for name, values in relative.items()
         ),
