@@ -158,5 +158,5 @@ def test_what_cannot_be_meant() -> None:
         negative_index(problem, population, threshold="auto")
     with pytest.raises(UsageError, match="dense_up_to must be a whole number of at least 0; got -1"):
         negative_index(problem, population, dense_up_to=-1)
-    with pytest.raises(UsageError, match="spectrum probes must be a whole number of at least 1; got 0"):
+    with pytest.raises(UsageError, match="negative_index probes must be a whole number of at least 1; got 0"):
         negative_index(problem, population, dense_up_to=0, probes=0)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import thalweg as tw
+from thalweg.errors import ModelError
 from thalweg.population import Batch
 from thalweg.population.looped import Looped
 from thalweg.population.stacked import Stacked
@@ -14,6 +15,7 @@ from thalweg.randomness import generator
 
 DRAW = generator(0, "test broadcast")
 ROWS = torch.randn(12, 6, generator=DRAW, dtype=torch.float64)
+SEQUENCES = torch.randn(12, 5, 3, generator=DRAW, dtype=torch.float64)
 IMAGES = torch.randn(12, 2, 3, 1, generator=DRAW, dtype=torch.float64)
 TARGETS = torch.randint(3, (12,), generator=DRAW)
 MEMBERS = 5
@@ -68,6 +70,30 @@ BROADCAST = {
     "dropout": (lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(), nn.Linear(4, 3)), ROWS),
     "constant": (_of(lambda m, x: m.b(m.a(x) - OFFSET), a=A, b=B), ROWS),
 }
+
+
+class Mean(nn.Module):
+    """Over the places of a sequence."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Kept(nn.Module):
+    """Puts a new tensor in the place of its buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Linear(6, 3)
+        self.register_buffer("seen", torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.a(x)
+        if self.training:
+            self.seen = y * 1.0
+        return torch.tanh(y)
+
+
 OFFSET = torch.linspace(0, 1, 6, dtype=torch.float64)
 LEFT = {
     "softmax": (_of(lambda m, x: torch.softmax(m.b(x), 1), b=B), ROWS),
@@ -77,6 +103,7 @@ LEFT = {
     "batch norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), ROWS),
     "layer norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4), nn.Linear(4, 3)), ROWS),
     "flatten late": (_of(lambda m, x: m.b(m.a(x).flatten(1)), a=A, b=B), ROWS),
+    "matrices": (lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3), Mean()), SEQUENCES),
     "by its shape": (_of(lambda m, x: m.b(m.a(x)) / (x.shape[0] if m.training else 1), a=A, b=B), ROWS),
     "a branch": (_of(lambda m, x: m.b(x) if x.ndim == 2 else m.b(x) + 1, b=B), ROWS),
     "convolution": (
@@ -127,3 +154,39 @@ def test_a_member_that_is_not_finite_leaves_the_others_bits() -> None:
     others = [0, 1, 3, 4]
     assert torch.equal(found[0][others], found[1][others])
     assert not found[1][2].isfinite().all()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_examples_that_are_matrices_are_not_taken_for_members(shared: bool) -> None:
+    """As many examples as members: (members, places, features) and (batch, places, features) look alike."""
+    model = lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3))  # noqa: E731
+    problem = tw.Problem(model, (SEQUENCES, SEQUENCES), "squared_error", metrics={}, dtype=torch.float64)
+    population = problem.initialize(4)
+    indices = torch.stack([torch.arange(i, i + 4) for i in range(1 if shared else 4)])
+    batch = Batch.of(problem.data.train, indices)
+    stacked, looped = (kind(problem, population, training=False) for kind in (Stacked, Looped))
+    torch.testing.assert_close(stacked.outputs(slice(None), batch), looped.outputs(slice(None), batch))
+    alone = [float(tw.curvature.trace(problem, population[i], products=4)["trace"][0]) for i in range(4)]
+    few = tw.Problem(model, (SEQUENCES[:4], SEQUENCES[:4]), "squared_error", metrics={}, dtype=torch.float64)
+    together = tw.curvature.trace(few, population, products=4)["trace"]
+    assert together == pytest.approx(
+        [float(tw.curvature.trace(few, population[i], products=4)["trace"][0]) for i in range(4)], rel=1e-9
+    )
+    assert len(set(alone)) == 4
+
+
+def test_a_buffer_that_is_replaced_is_not_lost_in_silence() -> None:
+    problem = tw.Problem(Kept, (ROWS, TARGETS), dtype=torch.float64)
+    stacked = Stacked(problem, problem.initialize(3), training=True)
+    with pytest.raises(ModelError, match="replaces its buffer 'seen' by a new tensor"):
+        stacked.outputs(slice(None), Batch.range(problem.data.train, 0, 3))
+
+
+def test_functions_called_by_keyword_are_left_to_vmap() -> None:
+    forward = lambda m, x: m.b(torch.flatten(input=m.a(x), start_dim=1))  # noqa: E731
+    problem = tw.Problem(_of(forward, a=A, b=B), (ROWS, TARGETS), dtype=torch.float64)
+    population = problem.initialize(3)
+    stacked, looped = (kind(problem, population, training=False) for kind in (Stacked, Looped))
+    batch = Batch.range(problem.data.train, 0, 5)
+    torch.testing.assert_close(stacked.outputs(slice(None), batch), looped.outputs(slice(None), batch))
+    assert stacked.broadcast is False

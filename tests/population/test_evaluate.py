@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,7 +8,7 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.data import Examples, own
-from thalweg.population import Evaluator, Plan, Problem, evaluate
+from thalweg.population import Batch, Evaluator, Plan, Population, Problem, evaluate
 from thalweg.population.evaluate import fastest_batch
 
 PLANS = ("stacked", "looped", "auto")
@@ -143,4 +145,21 @@ def test_the_size_of_batches_is_measured_where_that_pays() -> None:
     assert fastest_batch(problem, members, train, plan="stacked", times=100) == (512, "stacked")
     forced = Plan("looped", 1)
     assert fastest_batch(problem, members, train, plan=forced, times=100) == (512, forced)
-    assert fastest_batch(problem, members, train, plan="auto", times=100) in ((512, "auto"), (1_300, "looped"))
+    tight = Problem(lambda: tw.nets.mlp(4, 5, 3), (x, torch.arange(1_300) % 3), memory_budget=512 * 40)
+    assert fastest_batch(tight, members, train, plan="auto", times=100) == (512, "auto")
+
+
+@pytest.mark.parametrize(("seconds", "wanted"), [(2.0, (1_300, "looped")), (3.0, (512, "looped"))])
+def test_the_size_that_takes_less_time_an_example_is_taken(
+    seconds: float, wanted: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Planted:
+        def __init__(self, problem: Problem, population: Population, batch: Batch, *_: object, **__: object) -> None:
+            self.seconds = seconds if batch.size > 512 else 1.0  # 1,300 examples in less than 2.54 of it pay
+
+        def run(self) -> None: ...
+
+    monkeypatch.setattr(sys.modules["thalweg.population.evaluate"], "Trial", Planted)
+    x = torch.randn(1_300, 4, generator=torch.Generator().manual_seed(0))
+    problem = Problem(lambda: tw.nets.mlp(4, 5, 3), (x, torch.arange(1_300) % 3))
+    assert fastest_batch(problem, problem.initialize(8), problem.data.train, plan="looped", times=100) == wanted

@@ -230,3 +230,27 @@ def test_a_frozen_members_running_statistics_stand_still_and_snapshots_carry_the
     short = tw.train(problem, tw.Recipe(tw.optim.SGD(lr=0.1), steps=3, batch_size=8))
     for name, buffer in short.final.buffers.items():
         torch.testing.assert_close(run.snapshots[3].buffers[name][0], buffer[0])
+
+
+def test_models_that_write_into_the_data_are_refused() -> None:
+    x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0))
+    kept = x.clone()
+    with pytest.raises(ModelError, match="writes into its inputs, which are the data themselves"):
+        tw.Problem(lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 3)), (x, torch.arange(20) % 3))
+    assert torch.equal(x, kept)
+    tw.Problem(lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True)), (x, torch.arange(20) % 3))
+
+
+def test_a_model_that_draws_is_refused_without_a_trace_in_the_random_state() -> None:
+    class Noisy(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + torch.randn(1)
+
+    problem = tw.Problem(lambda: Noisy(4, 3), (torch.ones(20, 4), torch.arange(20) % 3))
+    population = problem.initialize(1)
+    batch = tw.population.Batch.range(problem.data.train, 0, 5)
+    state = torch.get_rng_state()
+    for product in (tw.population.derivatives.hessian_product, tw.population.derivatives.gauss_newton_product):
+        with pytest.raises(ModelError, match="draws random numbers in evaluation mode"):
+            product(problem, population, torch.ones_like(population.theta), batch)
+    assert torch.equal(torch.get_rng_state(), state)

@@ -15,7 +15,6 @@ from thalweg.data import Examples, Streamed
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
-from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 
 Array = NDArray[np.float64]
@@ -64,6 +63,9 @@ def negative_index(
     as fit the problem's memory budget, or `steps` matrices of theta's shape.
     """
     check_count("negative_index dense_up_to", dense_up_to, 0)
+    check_count("negative_index steps", steps)
+    check_count("negative_index probes", probes)
+    check_type("negative_index seed", seed, int, "a whole number")
     cut = torch.finfo(problem.dtype).eps ** 0.5 if threshold is None else threshold
     check_type("negative_index threshold", cut, (int, float), "a share of the longest eigenvalue such as 1e-6")
     if not 0 <= cut < 1:
@@ -71,12 +73,13 @@ def negative_index(
         raise UsageError(msg)
     began = time.perf_counter()
     operator = Operator(problem, population, "hessian", examples, limit, scale)
-    size = int(_seen(operator).any(0).sum())
+    size, count = int(operator.seen.any(0).sum()), operator.count
     if size <= dense_up_to:
         spectra, products = _spectra(operator, size, watch)
         weights = np.isfinite(spectra).astype(np.float64)
         how = f"From the dense matrix of {size} parameters"
     else:
+        del operator  # and the graphs it keeps
         found = spectrum(
             problem,
             population,
@@ -105,11 +108,11 @@ def negative_index(
         dict.fromkeys(arrays, ("member",)),
         {"member": np.arange(len(population))},
         standard_errors={name: _error(each[name], exact=size <= dense_up_to) for name in _SHARES},
-        sample_size=operator.count,
+        sample_size=count,
         cost=Cost(time.perf_counter() - began, hvps=products),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
         notes=(
-            f"{how}, on {operator.count} examples, in evaluation mode.",
+            f"{how}, on {count} examples, in evaluation mode.",
             f"What is within {cut:.2g} of the longest eigenvalue counts as zero.",
         ),
     )
@@ -122,7 +125,7 @@ def dense(operator: Operator) -> Float[Tensor, "members parameters parameters"]:
     """
     members, parameters = operator.shape
     matrix = operator.population.theta.new_zeros(members, parameters, parameters)
-    for column in _seen(operator).any(0).nonzero().flatten().tolist():
+    for column in operator.seen.any(0).nonzero().flatten().tolist():
         unit = torch.zeros_like(operator.population.theta)
         unit[:, column] = 1
         matrix[:, column] = operator(unit)
@@ -134,7 +137,7 @@ def _spectra(operator: Operator, size: int, watch: Watcher) -> tuple[Array, int]
     began, members = time.perf_counter(), len(operator.population)
     spectra, products = np.full((members, 1, size), np.nan), 0
     for rows, part in _parts(operator):
-        matrices, seen = dense(part), _seen(part)
+        matrices, seen = dense(part), part.seen
         products += part.products * len(matrices)
         for member, (matrix, alive) in enumerate(zip(matrices, seen, strict=True), start=rows.start):
             if matrix.isfinite().all():
@@ -148,7 +151,7 @@ def _parts(operator: Operator) -> Iterator[tuple[slice, Operator]]:
     """The operator on so many members at once as have their matrices within the memory budget."""
     members, parameters = operator.shape
     problem, population, scale = operator.problem, operator.population, operator.scale
-    rows = max(1, min(members, problem.memory_budget // (parameters**2 * population.theta.element_size())))
+    rows = max(1, min(members, problem.memory_budget // (3 * parameters**2 * population.theta.element_size())))
     if rows == members:
         yield slice(0, members), operator
         return
@@ -156,11 +159,6 @@ def _parts(operator: Operator) -> Iterator[tuple[slice, Operator]]:
         part = slice(start, min(start + rows, members))
         inside = None if scale is None else scale[part]
         yield part, Operator(problem, population[part], operator.matrix, operator.examples, operator.limit, inside)
-
-
-def _seen(operator: Operator) -> Tensor:
-    """Which parameters of which member the operator sees."""
-    return operator.gaussian(generator(0, "seen")) != 0
 
 
 def _error(each: Array, *, exact: bool) -> Array:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from thalweg.data import Examples, Streamed
@@ -80,6 +80,12 @@ class Operator:
     def shape(self) -> tuple[int, int]:
         """(members, parameters) of the vectors."""
         return tuple(self.population.theta.shape)  # type: ignore[return-value]
+
+    @property
+    def seen(self) -> Bool[Tensor, "members parameters"]:
+        """Which parameters of which member it sees: those that live, within its scale."""
+        whole = torch.ones(self.shape, dtype=torch.bool, device=self.population.theta.device)
+        return whole if self.scale is None else self.scale != 0
 
     def __call__(self, vectors: Vectors) -> Vectors:
         """A v, one row a member."""

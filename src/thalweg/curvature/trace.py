@@ -80,7 +80,7 @@ def trace(
     estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
     *found, samples = estimate(operator, product, products, seed)
     mean, error = (one.cpu().numpy() for one in found)
-    seen = _seen(operator).cpu().numpy().astype(np.float64)
+    seen = operator.seen.sum(1).cpu().numpy().astype(np.float64)
     seen[seen == 0] = np.nan  # nothing lives: a trace of 0, and no mean
     return Reading(
         f"trace of the {SPOKEN[matrix]}",
@@ -216,15 +216,10 @@ def _over_samples(samples: list[Tensor]) -> Estimate:
 
 def _check_room(times: str, products: int, vectors: int, operator: Operator) -> None:
     """Raise UsageError where a sketch has more vectors than every member has parameters."""
-    seen = int(_seen(operator).max())
+    seen = int(operator.seen.sum(1).max())
     if vectors > seen:
         msg = f"trace products must be at most {times} the number of parameters seen, {seen}; got {products}."
         raise UsageError(msg)
-
-
-def _seen(operator: Operator) -> Tensor:
-    """How many parameters of each member the operator sees."""
-    return (operator.gaussian(generator(0, "seen")) != 0).sum(1)
 
 
 def _signs(operator: Operator, count: int, seed: int) -> Iterator[Tensor]:

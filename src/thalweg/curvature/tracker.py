@@ -52,7 +52,8 @@ class Tracker:
         every: steps from one reading to the next.
         scale: s (see `Operator`) as a function of (step, population, slots), where slots is what the rule remembers by
             name, for a matrix that is preconditioned anew at every step. None is A itself.
-        tolerance: a share of lambda_max. An eigenvalue is that near; that none is higher is likely, not certain.
+        tolerance: a share of lambda_max, or of a thousandth of the longest eigenvalue seen. An eigenvalue is that near;
+            that none is higher is likely, not certain.
         most: products at most a reading; the residuals say how far it came.
         seed: of the vectors that a search begins with at random.
 
@@ -87,6 +88,9 @@ class Tracker:
             msg = f"Tracker tolerance must be above 0; got {tolerance}."
             raise UsageError(msg)
         check_count("Tracker most", most, least=_KEPT + 1)
+        check_type("Tracker seed", seed, int, "a whole number")
+        if limit is not None:
+            check_count("Tracker limit", limit)
         self.problem, self.every, self.matrix, self.examples, self.limit = problem, every, matrix, examples, limit
         self.scale, self.tolerance, self.most, self.seed = scale, tolerance, most, seed
         self._slots: Mapping[str, Tensor] = {}
@@ -179,7 +183,8 @@ class Tracker:
             Axis("step"),
             Axis("largest eigenvalue"),
             caption="Lines are means over members, diverged ones left out; bands run from the smallest to the largest. "
-            f"Residuals are at most {self.tolerance:.1%} of the value, wherever {self.most} products sufficed.",
+            f"Residuals are at most {self.tolerance:.1%} of the value, or of a thousandth of the longest, wherever "
+            f"{self.most} products sufficed.",
         )
 
     def _search(self, operator: Operator, step: int) -> tuple[Tensor, Tensor, Tensor]:

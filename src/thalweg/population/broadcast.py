@@ -42,7 +42,7 @@ class Broadcast(TorchFunctionMode):
 
     def __init__(self, bound: Bound, leaves: list[Tensor], buffers: Mapping[str, Tensor], batch: Batch) -> None:
         super().__init__()
-        self.bound, self.inputs, self.shared = bound, batch.inputs, batch.shared
+        self.bound, self.inputs, self.shared, self.buffers = bound, batch.inputs, batch.shared, buffers
         self.members = len(leaves[0])
         self.kept = {id(tensor) for tensor in (*leaves, *buffers.values())}
         if not isinstance(self.inputs, Tensor) or not self.inputs.is_floating_point():
@@ -55,17 +55,23 @@ class Broadcast(TorchFunctionMode):
             outputs = call(self.bound.module, self.inputs)
         if not isinstance(outputs, Tensor) or outputs.ndim != 3 or len(outputs) != self.members:
             raise CannotBroadcast
+        if self.bound.replaced(self.buffers):
+            raise CannotBroadcast
         return outputs
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        # Examples that are more than a row would be taken for members, where they are as many.
+        rows = self.inputs.ndim == (2 if self.shared else 3)
+        if not rows and func not in FLATTEN and any(value is self.inputs for value in (*args, *kwargs.values())):
+            raise CannotBroadcast
         if func is F.linear:
             return self._linear(*args, **kwargs)
         if any(id(value) in self.kept for value in (*args, *kwargs.values())):
             raise CannotBroadcast
         if func in ELEMENTWISE:
             return func(*args, **kwargs)
-        if func in FLATTEN and args[0] is self.inputs:
+        if func in FLATTEN and args and args[0] is self.inputs:
             return self._flatten(*args[1:], **kwargs)
         if func is F.dropout and not self.bound.module.training:
             return args[0]

@@ -72,8 +72,8 @@ def hessian_product(problem: Problem, population: Population, vectors: Vectors, 
 
     Cost: about two gradients a member.
     """
-    check_twice_differentiable(problem, "hessian")
     functions = _Functions(problem, population)
+    check_twice_differentiable(problem, "hessian")
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
         slope = lambda point: grad(functions.loss)(point, buffers, inputs, targets)  # noqa: E731
@@ -87,8 +87,8 @@ def gauss_newton_product(problem: Problem, population: Population, vectors: Vect
 
     Schraudolph (2002), doi:10.1162/08997660260028683. Cost: about one forward-mode pass and one gradient a member.
     """
-    check_twice_differentiable(problem, "gauss_newton")
     functions = _Functions(problem, population)
+    check_twice_differentiable(problem, "gauss_newton")
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
         model = lambda point: functions.outputs(point, buffers, inputs)  # noqa: E731

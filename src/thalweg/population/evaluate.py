@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from thalweg.data import Examples, Streamed
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, Trial, choose
-from thalweg.population.looped import Looped
+from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.randomness import global_stream
@@ -105,11 +105,14 @@ def fastest_batch(
     Either 512, or up to 2,048 with members one by one: fewer calls, where the activations of several would leave the
     cache. Results are the same to rounding. Cost: a few evaluations of one member, beside those that choose a plan.
     """
-    count, size = len(examples), min(len(examples), _MORE_AT_ONCE)
-    few = times * len(population) < _WORTH_MEASURING
+    count, few = len(examples), times * len(population) < _WORTH_MEASURING
     if count <= EXAMPLES_AT_ONCE or few or isinstance(plan, Plan) or plan == "stacked":
         return EXAMPLES_AT_ONCE, plan
     batch = Batch.range(examples, 0, EXAMPLES_AT_ONCE)
+    example = activation_bytes(problem, population, batch, training=False) / EXAMPLES_AT_ONCE
+    size = min(count, _MORE_AT_ONCE, int(problem.memory_budget / example))
+    if size <= EXAMPLES_AT_ONCE:
+        return EXAMPLES_AT_ONCE, plan
     calls = times * math.ceil(count / EXAMPLES_AT_ONCE)
     chosen = choose(problem, population, batch, plan, training=False, calls=calls)
     smaller, larger = (

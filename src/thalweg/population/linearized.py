@@ -135,7 +135,7 @@ class Linearized:
             try:
                 stacked = Stacked(self.problem, population.with_own_buffers(), training=False)
                 names = [entry.name for entry in self.layout]
-                return stacked._call(dict(zip(names, self.leaves, strict=True)), slice(None), batch)
+                return stacked.call(dict(zip(names, self.leaves, strict=True)), slice(None), batch)
             except Exception as error:  # whatever vmap cannot do is done member by member
                 if isinstance(error, torch.OutOfMemoryError):
                     raise

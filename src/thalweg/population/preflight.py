@@ -101,12 +101,19 @@ class Preflight:
             raise ModelError(msg)
 
     def _outputs(self, module: nn.Module, inputs: Any) -> Any:
+        before = [leaf._version for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         try:
             outputs = call(module, inputs)
         except Exception as error:
             mode = " in training mode" if module.training else ""
             msg = f"The model cannot be called{mode} on the training inputs {_shapes(inputs)}: {error}"
             raise ModelError(msg) from error
+        if before != [leaf._version for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]:
+            msg = (
+                "The model writes into its inputs, which are the data themselves; where a layer works in place "
+                "(inplace=True, x += ...), let it give a new tensor."
+            )
+            raise ModelError(msg)
         if not all(isinstance(leaf, Tensor) for leaf in tree_leaves(outputs)):
             msg = f"The model must return a tensor, or tuples and dicts of tensors; it returned {_shapes(outputs)}."
             raise ModelError(msg)

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 from thalweg.errors import ModelError
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
-from thalweg.population.broadcast import Broadcast, CannotBroadcast
+from thalweg.population.broadcast import Broadcast
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 
@@ -60,7 +60,7 @@ class Stacked:
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
         """Outputs (rows, batch, ...), without gradients."""
         with torch.no_grad():
-            return self._call(self.layout.views(self.theta[rows]), rows, batch)
+            return self.call(self.layout.views(self.theta[rows]), rows, batch)
 
     @torch.enable_grad()
     def gradient(
@@ -70,20 +70,21 @@ class Stacked:
         views = self.layout.views(self.theta[rows])
         leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
         members = len(next(iter(leaves.values())))
-        losses = self.problem.loss.mean(self._call(leaves, rows, batch), batch.targets_of(rows, members), 2)
+        losses = self.problem.loss.mean(self.call(leaves, rows, batch), batch.targets_of(rows, members), 2)
         parts = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
         for view, part in zip(self.layout.views(out[rows]).values(), parts, strict=True):
             view.copy_(part)  # parts come transposed from batched products: one strided copy, nothing in between
         return losses.detach()
 
-    def _call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:
+    def call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:
+        """Outputs (rows, batch, ...) with these tensors (rows, ...) in the place of the rows' parameters."""
         buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
         tensors, seen = list(leaves.values()), batch.rows(rows)
         if self.broadcast is not False:
             try:
                 outputs = Broadcast(self.bound, tensors, buffers, seen).outputs()
-            except (CannotBroadcast, RuntimeError):
-                if self.broadcast:
+            except Exception as error:  # what a model cannot do on larger tensors it says again when it is vmapped
+                if self.broadcast or isinstance(error, torch.OutOfMemoryError):
                     raise
                 self.broadcast = False
             else:

@@ -17,7 +17,7 @@ from thalweg.errors import ModelError
 from thalweg.population.binding import call
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
-from thalweg.randomness import generator
+from thalweg.randomness import generator, global_stream
 
 Vectors = Sequence[Tensor]
 _TOLERANCE = 1e-3  # a share of the product: rounding is far below, a missing term mostly far above
@@ -42,7 +42,7 @@ def check_twice_differentiable(problem: Problem, matrix: str) -> None:
     Cost: about ten gradients on eight examples.
     """
     if matrix not in problem.faults:
-        with plain_attention(), torch.enable_grad():
+        with plain_attention(), torch.enable_grad(), global_stream(0, "second derivatives"):
             problem.faults[matrix] = _fault(problem, matrix)
     if problem.faults[matrix]:
         raise ModelError(problem.faults[matrix])

@@ -64,6 +64,8 @@ def test_rescaling_layers_leaves_functions_and_moves_sharpness(problem: tw.Probl
     before = population.theta.clone()
     changed = flatness.layers_rescaled(population, 0)
     assert torch.equal(population.theta, before)
+    some = flatness.layers_rescaled(population[[1, 3]], 0, [1, 3])  # the same numbers, whoever else is there
+    assert torch.equal(some.theta, changed.theta[[1, 3]])
     x = torch.as_tensor(problem.data.train.inputs)
     outputs = [torch.stack([one.module(member)(x) for member in range(4)]) for one in (population, changed)]
     torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-5, atol=1e-5)

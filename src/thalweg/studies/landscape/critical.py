@@ -10,8 +10,8 @@ from torch import Tensor
 from thalweg.curvature import Operator
 from thalweg.curvature.index import dense
 from thalweg.errors import UsageError, check_count
-from thalweg.population import Batch, Population, Problem
-from thalweg.population.linearized import Linearized, Vectors
+from thalweg.population import Batch, Population, Problem, derivatives
+from thalweg.population.derivatives import Vectors
 from thalweg.progress import Progress, Watcher, ignore
 
 _DAMPED, _UP, _DOWN = 0.1, 2.0, 5.0  # the first damping by the mean eigenvalue; its factors after a step
@@ -78,7 +78,7 @@ def critical_points(
     identity = torch.eye(theta.shape[1], dtype=theta.dtype, device=theta.device)
     size = torch.linalg.matrix_norm(hessian)
     damping, stale = _DAMPED * size / theta.shape[1] ** 0.5, torch.zeros_like(norm, dtype=torch.bool)
-    step = 0
+    tried = 0
     for step in range(1, steps + 1):
         renewed = (stale & (norm > tolerance)).nonzero().flatten()
         if len(renewed):
@@ -102,19 +102,15 @@ def critical_points(
         damping[away] *= torch.where(nearer, 1 / _DOWN, _UP)
         damping = torch.maximum(damping, torch.finfo(theta.dtype).eps * size)
         stale = torch.zeros_like(stale).index_fill(0, moved, 1)
+        tried = step
         watch(Progress("critical points", step, steps, time.perf_counter() - began))
     curved = _length((hessian @ g.unsqueeze(2)).squeeze(2))
-    return Critical(at, norm, norm <= tolerance, curved / (size * norm), step)
+    return Critical(at, norm, norm <= tolerance, curved / (size * norm), tried)
 
 
 def gradient(problem: Problem, population: Population) -> Vectors:
-    """The gradient of every member's mean loss over all training examples, of all at once."""
-    train = problem.data.train
-    graph = Linearized(problem, population, Batch.range(train, 0, len(train)))
-    with torch.enable_grad():
-        losses = problem.loss.mean(graph.outputs, graph.targets, 2)
-    parts = torch.autograd.grad(losses.sum(), graph.leaves)
-    return population.layout.pack({entry.name: part for entry, part in zip(population.layout, parts, strict=True)})
+    """The gradient of every member's mean loss over all training examples."""
+    return derivatives.gradient(problem, population, Batch.range(problem.data.train, 0, len(problem.data.train)))
 
 
 def _solved(factors: tuple[Tensor, Tensor], right: Tensor) -> Tensor:

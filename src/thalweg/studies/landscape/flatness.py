@@ -4,7 +4,7 @@ Networks differ by rate and batch size. Each is measured where its training loss
 that they hardly differ by it; sharpness and test error are ranked against each other within each seed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -85,18 +85,19 @@ def at_rows(run: Run, rows: NDArray[np.int64], members: NDArray[np.int64]) -> Po
     return run.final[torch.as_tensor(members)].with_theta(theta)
 
 
-def layers_rescaled(population: Population, seed: int) -> Population:
+def layers_rescaled(population: Population, seed: int, numbers: Sequence[int] | None = None) -> Population:
     """The units of each hidden layer of a ReLU network times a number of the member's, outgoing weights by that number.
 
     Numbers are even in their logarithm over `SCALES`. With one for each unit they would average out, and all members
-    become sharper by much the same factor.
+    become sharper by much the same factor. A member's come from a stream of its own, by its number (None: its place).
     """
     theta = population.theta.clone()
     views = population.layout.views(theta)
     layers = [name.removesuffix("weight") for name in views if name.endswith("weight")]
-    draw = generator(seed, "layer scales")
+    draws = [generator(seed, "layer scales", number) for number in (range(len(theta)) if numbers is None else numbers)]
     for layer, following in pairwise(layers):
-        scale = (SCALES[0] * (SCALES[1] / SCALES[0]) ** torch.rand(len(theta), 1, generator=draw)).to(theta)
+        share = torch.stack([torch.rand(1, generator=draw) for draw in draws])
+        scale = (SCALES[0] * (SCALES[1] / SCALES[0]) ** share).to(theta)
         views[layer + "weight"].mul_(scale[:, :, None])
         views[layer + "bias"].mul_(scale)
         views[following + "weight"].div_(scale[:, :, None])
@@ -136,7 +137,7 @@ def decide(context: Context) -> Iterator[Finding]:
     rows = first_at_or_below(run.history["train_loss"], LEVEL)
     members = np.flatnonzero(rows >= 0)
     trained = at_rows(run, rows[members], members)
-    networks = {"as trained": trained, "layers rescaled": layers_rescaled(trained, context.seed)}
+    networks = {"as trained": trained, "layers rescaled": layers_rescaled(trained, context.seed, members.tolist())}
     shape = (len(batches), len(RATES), len(seeds))
 
     def placed(values: Array) -> Array:
