@@ -12,7 +12,6 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg import landscape
 from thalweg.errors import ModelError, UsageError
-from thalweg.landscape import directions
 from thalweg.population import evaluate
 from thalweg.randomness import generator
 
@@ -91,66 +90,6 @@ def test_intervals_of_a_subsample_cover() -> None:
     assert np.mean(widths) < 0.7 * float(losses.std() / 60**0.5)
 
 
-class Scaled(nn.Module):
-    """Convolution, normalization, linear layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv, self.norm = nn.Conv2d(1, 3, 3, bias=False), nn.BatchNorm2d(3)
-        self.out = nn.Linear(3, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(torch.relu(self.norm(self.conv(x))).mean((2, 3)))
-
-
-def _scaled_twice() -> tuple[tw.Problem, tw.Population, tw.Population]:
-    """A network, and the same function with filters scaled, which normalization undoes."""
-    x = torch.randn(60, 1, 5, 5, generator=generator(0, "images"), dtype=torch.float64)
-    problem = tw.Problem(Scaled, (x, torch.arange(60) % 3), dtype=torch.float64)
-    population = problem.initialize(1)
-    module = population.module(0)
-    module.norm.eps = problem.template.norm.eps
-    with torch.no_grad():
-        module.conv.weight.mul_(torch.tensor([0.1, 3.0, 10.0], dtype=torch.float64)[:, None, None, None])
-    return problem, population, problem.population(module)
-
-
-def test_filter_normalized_surfaces_do_not_see_scales_where_statistics_are_recomputed() -> None:
-    problem, one, other = _scaled_twice()
-    losses = {
-        statistics: [
-            landscape.plane(problem, p, resolution=5, statistics=statistics, span=0.8)["loss"] for p in (one, other)
-        ]
-        for statistics in ("recompute", "frozen")
-    }
-    np.testing.assert_allclose(*losses["recompute"], rtol=2e-3)  # eps of the normalization is not scaled
-    assert np.abs(np.subtract(*losses["frozen"])).max() > 0.05
-    plain = [landscape.plane(problem, p, resolution=5, statistics="recompute", directions="none") for p in (one, other)]
-    seen = np.abs(np.subtract(*losses["recompute"])).max()
-    assert np.abs(plain[0]["loss"] - plain[1]["loss"]).max() > 20 * seen
-
-
-def test_recomputed_statistics_are_those_of_a_training_pass() -> None:
-    problem, population, _ = _scaled_twice()
-    line = landscape.line(problem, population, resolution=2, span=(0.5, 1.0), statistics="recompute", direction="layer")
-    module = population.with_theta(population.theta + line.directions[0]).module(0)
-    module.norm.momentum = 1.0
-    module.train()(problem.data.train.inputs)
-    loss = nn.functional.cross_entropy(module.eval()(problem.data.train.inputs), problem.data.train.targets)
-    assert line["loss"][0, 1] == pytest.approx(loss.item(), rel=1e-10)
-
-
-def test_statistics_are_recomputed_for_a_sample_of_examples_too() -> None:
-    """The center exactly, other points as the mean over the sample within the errors said."""
-    problem, population, _ = _scaled_twice()
-    whole = landscape.line(problem, population, resolution=5, statistics="recompute", direction="layer")
-    some = landscape.line(problem, population, resolution=5, statistics="recompute", direction="layer", limit=40)
-    assert some["loss"][0, 2] == pytest.approx(whole["loss"][0, 2], rel=1e-12)
-    error = some.reading.standard_errors["loss"][0]
-    assert (np.abs(some["loss"] - whole["loss"])[0] <= 4 * error + 1e-12).all()
-    assert (error[[0, 1, 3, 4]] > 0).all()
-
-
 def test_points_that_are_not_finite_stay_so_and_are_counted() -> None:
     problem = tw.Problem(lambda: nn.Linear(4, 1), (X, X[:, :1]), "squared_error")
     surface = landscape.line(problem, problem.initialize(1), span=(0.0, 1e30), resolution=3, direction="layer")
@@ -165,30 +104,6 @@ def test_metrics_are_not_given_where_the_loss_is_not_finite() -> None:
     line = landscape.line(problem, problem.initialize(1), span=(0.0, 1e30), resolution=3, direction="layer")
     assert np.isnan(line["accuracy"][0, 1:]).all()
     assert np.isnan(line.reading.standard_errors["accuracy"][0, 1:]).all()
-
-
-class Rooted(nn.Module):
-    """Not a number where its weight is below zero, before normalization."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.norm = nn.Parameter(torch.tensor([0.5, 2.0, 1.0, 1.5])), nn.BatchNorm1d(4)
-        self.out = nn.Linear(4, 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.norm(x * self.weight.sqrt()))
-
-
-def test_points_after_one_that_is_not_finite_are_evaluated_anew() -> None:
-    problem = tw.Problem(Rooted, (X, Y))
-    center = problem.initialize(1)
-    direction = torch.zeros(center.layout.parameters)
-    direction[:4] = 1.0
-    for statistics in ("frozen", "recompute"):
-        line = landscape.line(
-            problem, center, direction=direction, span=(-3.0, 1.0), resolution=401, statistics=statistics
-        )
-        assert np.array_equal(np.isfinite(line["loss"][0]), line.coordinates[0] >= -0.5)
 
 
 def test_members_go_their_own_ways() -> None:
@@ -305,68 +220,6 @@ def test_a_line_to_a_population_ends_there_whatever_its_mask() -> None:
     assert line["loss"][0, 2] == pytest.approx(float(evaluate(problem, ends[1], problem.data.train)["loss"]), rel=1e-12)
 
 
-def test_populations_that_no_line_joins() -> None:
-    def half_frozen() -> nn.Module:
-        model = tw.nets.mlp(4, 6, 3)
-        model.output.weight.requires_grad_(requires_grad=False)
-        return model
-
-    problem = tw.Problem(half_frozen, (X, Y))
-    start, end = problem.initialize([0]), problem.initialize([1])
-    with pytest.raises(UsageError, match=r"frozen parameter 'output\.weight' differs at the two ends"):
-        landscape.line(problem, start, to=end)
-    other = tw.Problem(lambda: tw.nets.mlp(4, 3, 3), (X, Y))
-    with pytest.raises(UsageError, match="layouts differ"):
-        landscape.line(problem, start, to=other.initialize(1))
-    with pytest.raises(UsageError, match="as many members on both sides; got 1 and 2"):
-        directions.between(start, problem.initialize(2))
-    with pytest.raises(UsageError, match="between end must be a Population"):
-        directions.between(start, 3)  # type: ignore[arg-type]
-
-
-def test_directions_of_masked_members_are_as_long_as_their_weights() -> None:
-    problem = CASE["mlp"].problem(dtype=torch.float64)
-    population = problem.initialize(2)
-    mask = torch.rand(population.theta.shape, generator=generator(0, "mask")) < 0.4
-    masked = population.with_mask(mask)
-    whole = directions.random(masked, normalization="member")
-    assert not whole[~mask].any()
-    torch.testing.assert_close(whole.norm(dim=1), masked.theta.norm(dim=1))
-    drawn, weights = (problem.layout.views(one) for one in (directions.random(masked), masked.theta))
-    for entry in problem.layout:
-        if len(entry.shape) > 1:
-            torch.testing.assert_close(drawn[entry.name].norm(dim=2), weights[entry.name].norm(dim=2))
-
-
-def test_single_numbers_and_wide_normalization_layers_are_vectors() -> None:
-    class Parts(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.scale, self.norm, self.out = nn.Parameter(torch.tensor(-3.0)), nn.LayerNorm((2, 2)), nn.Linear(4, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.out(self.norm(x.view(-1, 2, 2)).flatten(1) * self.scale)
-
-    problem = tw.Problem(Parts, (X, Y), dtype=torch.float64)
-    population = problem.initialize([0, 1, 2])
-    population.theta[:, problem.layout["scale"].start] = torch.tensor([-3.0, 0.5, 0.0], dtype=torch.float64)
-    still = problem.layout.views(directions.random(population))
-    assert not still["norm.weight"].any()
-    scaled = problem.layout.views(directions.random(population, one_dimensional="tensor"))
-    assert scaled["scale"].abs().tolist() == pytest.approx([3.0, 0.5, 0.0])
-    torch.testing.assert_close(scaled["norm.weight"].flatten(1).norm(dim=1), torch.full((3,), 2.0, dtype=torch.float64))
-
-
-def test_recomputed_statistics_are_of_examples_drawn_from_all() -> None:
-    problem, population, _ = _scaled_twice()
-    train = problem.data.train
-    order = train.targets.argsort()  # by class, as data sets often come
-    by_class = tw.Problem(Scaled, (train.inputs[order], train.targets[order]), dtype=torch.float64)
-    seen = landscape.statistics.Recomputed(by_class, population.copy(), 20, "auto", 0).batch
-    assert set(seen.targets.tolist()) == {0, 1, 2}
-    assert len(seen.targets) == 20
-
-
 def test_estimates_that_lean_on_a_few_examples_say_so() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
     run = tw.train(problem, tw.Recipe(tw.optim.Momentum(0.1), 400, 64, evaluate=0))
@@ -383,66 +236,6 @@ def test_points_at_once_fit_the_memory() -> None:
         tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits()), problem.initialize(1), resolution=3
     )
     np.testing.assert_allclose(points["loss"], whole["loss"], rtol=1e-5)
-
-
-def test_filters_have_the_length_of_the_weights() -> None:
-    class Parts(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embed, self.conv = nn.Embedding(5, 4), nn.Conv2d(2, 3, 3)
-            self.up, self.linear, self.norm = nn.ConvTranspose2d(3, 2, 2), nn.Linear(4, 2), nn.LayerNorm(2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.norm(self.linear(self.embed(x).mean(1))) + self.up(self.conv(torch.ones(1, 2, 5, 5))).sum()
-
-    tokens = torch.arange(10).view(5, 2) % 5
-    problem = tw.Problem(Parts, (tokens, torch.arange(5) % 2))
-    module = problem.initialize(1).module(0)
-    with torch.no_grad():
-        module.conv.weight[1] = 0
-    population = problem.population(module)
-    dims = {"embed.weight": (1,), "conv.weight": (1, 2, 3), "up.weight": (0, 2, 3), "linear.weight": (1,)}
-    found = directions.random(population, normalization="filter")
-    for entry in population.layout:
-        part, weight = (matrix[0, entry.columns].view(entry.shape) for matrix in (found, population.theta))
-        if entry.name in dims:
-            over = dims[entry.name]
-            lengths = [torch.linalg.vector_norm(tensor, dim=over) for tensor in (part, weight)]
-            torch.testing.assert_close(*lengths, rtol=1e-5, atol=1e-7)
-        else:
-            assert not part.any()
-    scaled = directions.random(population, normalization="layer", one_dimensional="tensor")
-    copied = directions.random(population, one_dimensional="copy")
-    for entry in population.layout:
-        theta = population.theta[0, entry.columns]
-        assert scaled[0, entry.columns].norm() == pytest.approx(float(theta.norm()), rel=1e-5, abs=1e-7)
-        if len(entry.shape) == 1:
-            assert torch.equal(copied[0, entry.columns], theta)
-    first, second = directions.orthogonal([found, scaled])
-    assert abs(float((first * second).sum())) < 1e-5 * float(first.norm() * second.norm())
-    assert float(second.norm()) == pytest.approx(float(scaled.norm()), rel=1e-5)
-    with pytest.raises(UsageError, match="Direction 2 is zero or lies along"):
-        directions.orthogonal([found, 2 * found])
-
-
-def test_interpolated_statistics_go_in_a_straight_line_to_those_of_the_end() -> None:
-    problem, start, _ = _scaled_twice()
-    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 20, 30, evaluate=0), [1])
-    options = {"to": run.final, "span": (0.0, 2.0), "resolution": 5, "statistics": "interpolate"}
-    line = landscape.line(problem, start, **options)
-    wanted = [float(evaluate(problem, one, problem.data.train)["loss"][0]) for one in (start, run.final)]
-    assert line["loss"][0, [0, 2]] == pytest.approx(wanted, rel=1e-10)
-    share = 0.5
-    module = start.with_theta((1 - share) * start.theta + share * run.final.theta).module(0)
-    for name in ("running_mean", "running_var"):
-        first, last = (population.buffers[f"norm.{name}"][0] for population in (start, run.final))
-        getattr(module.norm, name).copy_((1 - share) * first + share * last)
-    middle = nn.functional.cross_entropy(module.eval()(problem.data.train.inputs), problem.data.train.targets)
-    assert line["loss"][0, 1] == pytest.approx(middle.item(), rel=1e-10)
-    frozen = landscape.line(problem, start, **options | {"statistics": "frozen"})
-    assert abs(frozen["loss"][0, 2] - wanted[1]) > 1e-3
-    with pytest.raises(UsageError, match='statistics="interpolate" needs a line to another population'):
-        landscape.plane(problem, start, resolution=3, statistics="interpolate")
 
 
 def test_a_plane_of_eigenvectors_curves_by_their_eigenvalues() -> None:

@@ -267,3 +267,12 @@ def test_gradients_handed_over_are_of_their_own() -> None:
     gradient.fill_(torch.nan)
     updater.step(torch.ones_like(theta), optim.Values({"lr": 0.1, "weight_decay": 0.0, "schedule": 1.0}, 2))
     torch.testing.assert_close(theta, torch.full_like(theta, 1 - 0.1 - 0.19))
+
+
+def test_groups_with_rates_of_their_own_are_refused() -> None:
+    def groups(p: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD([{"params": p[:1], "lr": 0.0}, {"params": p[1:], "lr": 0.5}])
+
+    problem = tw.Problem(lambda: nn.Linear(4, 3), (torch.ones(20, 4), torch.arange(20) % 3))
+    with pytest.raises(UsageError, match=r"groups of SGD have rates 0, 0\.5; Torch gives all of them its lr"):
+        tw.train(problem, tw.Recipe(optim.Torch(0.1, groups), 2))

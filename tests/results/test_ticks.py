@@ -72,6 +72,18 @@ def test_contours_say_their_levels(scale: str) -> None:
         assert trace.contours.size * 1e-6 + level > level  # else Plotly draws none
 
 
+@pytest.mark.parametrize(
+    "given", [[0.75, 0.8, 0.85, 0.9, 0.95, 1], [7.5, 8, 8.5, 9, 9.5, 10], [0.25, 0.5, 0.75, 1], [-10, -7.5, -5, 5, 10]]
+)
+def test_labels_of_contours_are_the_levels_on_the_page_too(given: list[float]) -> None:
+    z = np.linspace(min(given) - 1, max(given) + 1, SIDE.size**2).reshape(SIDE.size, SIDE.size)
+    for trace in plotly.render(Figure("t", [Contour(SIDE, SIDE, z, levels=given)])).data:
+        decimals = int(trace.contours.labelformat.removeprefix(".").removesuffix("~f"))
+        steps = trace.contours.size if trace.contours.end > trace.contours.start else np.inf
+        for level in [level for level in given if trace.contours.start <= level <= trace.contours.end]:
+            assert abs(round(level, decimals) - level) <= min(steps, abs(level)) / 100
+
+
 def test_a_log_color_bar_is_labelled_with_values() -> None:
     axis = plotly.render(LOG_MAP).layout.coloraxis
     assert axis.cmin == pytest.approx(np.log10(np.nanmin(HOLED)))

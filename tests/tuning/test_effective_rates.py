@@ -150,6 +150,30 @@ def test_curvature_is_seen_against_the_limit_of_every_member() -> None:
         assert reading.cost.hvps > 0
 
 
+def test_a_step_that_is_clipped_overshoots_the_less() -> None:
+    """theta goes 9.0 to 8.5, where 3 lr / 2 is 1.5."""
+    problem = quadratic(np.array([3.0]))
+    start = problem.initialize(1).with_theta(torch.full((1, 1), 9.0, dtype=torch.float64))
+    recipe = tw.Recipe(optim.SGD(1.0), 5, clip_norm=0.5)
+    run = tw.train(problem, recipe, 1, start=start, until=1)
+    slope = 3 * float(run.final.theta)
+    assert tuning.effective_rates(problem, run)[SHARPNESS][0] == pytest.approx(3 * (0.5 / slope) / 2, rel=1e-6)
+
+
+def test_what_is_pruned_has_no_rate() -> None:
+    problem = _problem()
+    mask = torch.rand(problem.layout.parameters, generator=torch.Generator().manual_seed(1)) < 0.5
+    entry = problem.layout["output.bias"]
+    mask[entry.columns] = False
+    run = tw.train(problem, tw.Recipe(optim.AdamW(1e-3), 9), 2, until=5, mask=mask)
+    reading = tuning.effective_rates(problem, run)
+    gone = [one.name for one in problem.layout].index("output.bias")
+    assert np.isnan(reading["rate"][:, gone]).all()
+    assert np.isnan(reading["signal to noise"][:, gone]).all()
+    others = np.delete(reading["rate"], gone, axis=1)
+    assert (others[..., 0] < 1e3).all()  # lr / eps is 1e5, of what is pruned and of what leads nowhere else
+
+
 def test_a_schedule_moves_the_limit() -> None:
     problem = quadratic(np.array([1.0, 4.0]))
     recipe = tw.Recipe(optim.SGD(0.1), 4, schedule=tw.schedules.Linear())

@@ -146,9 +146,13 @@ class Train:
             "one-cycle": schedules.OneCycle,
             "inverse-sqrt": lambda: schedules.InverseSquareRoot(max(self.warmup, 1)),
         }
+        if self.warmup < 0:
+            msg = f"--warmup must be at least 0 steps; got {self.warmup}."
+            raise UsageError(msg)
         if self.warmup and self.schedule in ("constant", "one-cycle"):
             has = "has no warmup" if self.schedule == "constant" else "rises by itself"
-            msg = f"The schedule {self.schedule} {has}; write --schedule warmup, cosine, linear, wsd or inverse-sqrt."
+            msg = f"The schedule {self.schedule} {has}; write --schedule warmup, cosine, linear, wsd, restarts or "
+            msg += "inverse-sqrt."
             raise UsageError(msg)
         if self.schedule == "warmup" and self.warmup < 1:
             msg = f"--schedule warmup needs --warmup of at least 1 step; got {self.warmup}."

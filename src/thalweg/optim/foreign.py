@@ -33,8 +33,9 @@ class Torch(Rule):
         make: from a member's parameters, in the order of its layout, to the optimizer.
 
     Raises:
-        UsageError: `make` returns no optimizer, or one that has modes (`train()`, `eval()`); in training, one that
-            needs a closure or cannot step on these gradients, or keeps what cannot be resumed.
+        UsageError: `make` returns no optimizer, or one that has modes (`train()`, `eval()`); in training, one whose
+            groups have rates of their own, that needs a closure or cannot step on these gradients, or that keeps what
+            cannot be resumed.
 
     Cost: Python loops over members, parameters and what is kept of each, so rules written for populations are faster.
     """
@@ -121,6 +122,7 @@ def kept(rule: Torch, layout: Layout, dtype: torch.dtype) -> tuple[list[Kept], d
     """
     parameters = [nn.Parameter(torch.zeros(entry.shape, dtype=dtype)) for entry in layout]
     optimizer = made(rule.make, parameters)
+    _check_rates(optimizer)
     before = _besides(optimizer)
     _trial(optimizer, parameters)
     first = {(index, key) for index, key, _ in _everything(optimizer, parameters)}
@@ -195,6 +197,18 @@ def steps_with_closure(optimizer: torch.optim.Optimizer, parameters: Sequence[nn
 def _give_gradients(parameters: Sequence[nn.Parameter]) -> None:
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 1e-3)
+
+
+def _check_rates(optimizer: torch.optim.Optimizer) -> None:
+    """Raise UsageError where groups have rates of their own, which the rule's would take the place of."""
+    rates = list(dict.fromkeys(float(group["lr"]) for group in optimizer.param_groups if "lr" in group))
+    if len(rates) > 1:
+        shown = ", ".join(f"{rate:g}" for rate in rates)
+        msg = (
+            f"The parameter groups of {type(optimizer).__name__} have rates {shown}; "
+            "Torch gives all of them its lr. Write one rate, and requires_grad_(False) on what is not to move."
+        )
+        raise UsageError(msg)
 
 
 @functools.cache

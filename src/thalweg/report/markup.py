@@ -32,7 +32,7 @@ def number(value: Any) -> str:
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return "not a number" if math.isnan(value) else "∞" if value > 0 else "-∞"
-    if 1e4 <= abs(value) < 1e9:
+    if 1e4 <= abs(float(f"{value:.4g}")) < 1e9:
         return f"{value:,.0f}"
     return str(value) if isinstance(value, int) else f"{value:.4g}"
 

@@ -224,20 +224,22 @@ def _contour(mark: Contour, panel: Figure) -> list[Trace]:
     steps = np.diff(chosen)
     if len(chosen) > 1 and np.allclose(steps, steps[0]):
         evenly = {"start": chosen[0], "end": chosen[-1] + steps[0] / 100, "size": steps[0]}
-        written = {"labelformat": _format(np.abs(chosen).max(), digits(chosen))}
+        written = {"labelformat": _format(chosen, digits(chosen))}
         return [common | {"z": z, "contours": label | evenly | written}]
     return [common | {"z": z, "contours": label | _single(level, digits(chosen))} for level in chosen]
 
 
-def _single(level: float, digits: int) -> Trace:
+def _single(level: float, count: int) -> Trace:
     """One level line. Plotly goes on until a millionth of the size beyond it, which a float must tell from the end."""
-    return {"start": level, "end": level, "size": abs(level) or 1.0, "labelformat": _format(abs(level), digits)}
+    return {"start": level, "end": level, "size": abs(level) or 1.0, "labelformat": _format(np.array([level]), count)}
 
 
-def _format(size: float, digits: int) -> str:
-    """D3's format for numbers up to a size, with so many digits: with an exponent only where they are very long."""
-    exponent = int(np.floor(np.log10(size))) if size else 0
-    return f".{max(0, digits - 1 - exponent)}~f" if -4 < exponent < 6 else f".{digits - 1}~e"
+def _format(levels: NDArray[np.float64], count: int) -> str:
+    """D3's format that gives every level so many digits: with an exponent only where numbers are very long."""
+    sizes = np.abs(levels)
+    sizes = sizes[sizes > 1e-9 * sizes.max()] if sizes.any() else np.ones(1)  # what is left of a zero has no digits
+    smallest, largest = (int(np.floor(np.log10(size))) for size in (sizes.min(), sizes.max()))
+    return f".{max(0, count - 1 - smallest)}~f" if -4 < largest < 6 else f".{count - 1}~e"
 
 
 def _surface(mark: Surface, panel: Figure) -> Trace:

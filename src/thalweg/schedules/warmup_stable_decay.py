@@ -12,7 +12,9 @@ COOLDOWNS = ("linear", "one_minus_sqrt", "cosine", "exponential")
 
 @dataclass(frozen=True)
 class WSD(Schedule):
-    """s(t) = min(1, t / warmup) c(q): a plateau at 1, then a cooldown with q = (t - begin)/decay in [0, 1].
+    """s(t) = w(t) c(q): a plateau at 1, then a cooldown with q = (t - begin)/decay in [0, 1].
+
+    w(t) = min(1, start + (1 - start) t / warmup) rises to the plateau.
 
     (Hu et al., 2024, arXiv:2404.06395; cooldowns compared by Haegele et al., 2024, arXiv:2405.18392.)
     It begins to cool `decay` steps before the end, or after warmup + stable steps where `stable` is given: the

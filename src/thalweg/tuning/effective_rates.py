@@ -37,8 +37,8 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         "rate" (quantile), quantiles of lr / (sqrt(v_hat) + eps), what a parameter's average gradient is multiplied by;
         "signal to noise", the median of (m_hat / (sqrt(v_hat) + eps))^2, 1 where gradients agree, 0 where they cancel;
         and by member, where the rule has a `stability_limit`:
-        "largest eigenvalue / stability limit", of the Hessian of the loss on the batch, preconditioned as the step is:
-        above 1 the step overshoots along it, on a loss that were quadratic.
+        "largest eigenvalue / stability limit", of the Hessian of the loss on the batch, preconditioned and shortened
+        as the step is: above 1 the step overshoots along it, on a loss that were quadratic.
 
     Raises:
         UsageError: the rule takes its gradient at another point than theta, or the run has no step left to take.
@@ -71,8 +71,8 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
         raise UsageError(msg)
-    clipped = slope if unfolded.clip_norm is None else slope * clipping(slope, unfolded.clip_norm)
-    updater.step(clipped.clone(), h)
+    short = torch.ones_like(slope[:, :1]) if unfolded.clip_norm is None else clipping(slope, unfolded.clip_norm)
+    updater.step(slope * short, h)
     if start.mask is not None:
         theta *= start.mask
     step = theta - start.theta
@@ -94,18 +94,20 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     if divisor is not None:
         kept = _column(1 - h.beta1**h.step if _corrected(rule) else 1.0, theta)
         rate = _column(h.lr, theta) * kept / divisor
+        if start.mask is not None:  # what is pruned has no rate
+            rate = rate.masked_fill(~start.mask, torch.nan)
         at = torch.tensor(_QUANTILES, dtype=theta.dtype, device=theta.device)
-        arrays["rate"] = by_tensor(lambda c: torch.quantile(rate[:, c], at, dim=1).mT)
+        arrays["rate"] = by_tensor(lambda c: torch.nanquantile(rate[:, c], at, dim=1).mT)
         dims["rate"] = ("member", "tensor", "quantile")
         if "first_moment" in state:
-            share = (state["first_moment"] / divisor) ** 2
-            arrays["signal to noise"] = by_tensor(lambda c: share[:, c].median(dim=1).values)
+            share = torch.where(rate.isnan(), torch.nan, (state["first_moment"] / divisor) ** 2)
+            arrays["signal to noise"] = by_tensor(lambda c: share[:, c].nanmedian(dim=1).values)
             dims["signal to noise"] = ("member", "tensor")
     limit, products = _limit(rule, h), 0
     if limit is not None:
         scale = None if divisor is None else divisor.rsqrt()
         top = top_eigenvalues(problem, start, 1, limit=batch.size, scale=scale)
-        arrays["largest eigenvalue / stability limit"] = top.values[:, 0] / limit
+        arrays["largest eigenvalue / stability limit"] = top.values[:, 0] * short[:, 0].double().cpu().numpy() / limit
         dims["largest eigenvalue / stability limit"] = ("member",)
         products = top.reading.cost.hvps
     coordinates = {"member": np.arange(len(theta)), "tensor": [entry.name for entry in entries]}

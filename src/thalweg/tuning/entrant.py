@@ -74,6 +74,9 @@ class Entrant:
         for name, value in self.values(trial).items():
             tried, share = self.points[name], self.ranges[name].share(value)
             where = f"The best {name} of {self.name} on {problem}, {value:.3g},"
+            if len(tried) == 1:
+                found.append(f"{where} is the only one tried.")
+                continue
             for side, far, last, kind in (
                 ("lower", share, tried.min(), "smallest"),
                 ("upper", 1 - share, tried.max(), "largest"),

@@ -90,7 +90,9 @@ def range_test(
         provenance=provenance_of(problem, run),
         notes=(
             f"After {recipe.steps} steps; means over {after.shape[1]} seeds, infinite where one diverged.",
-            f"The loss falls fastest at {steepest:.2g} and is least at {best:.2g}; all seeds learn up to {stable:.2g}.",
+            f"The loss falls fastest at {steepest:.2g} and is least at {best:.2g}; all seeds learn up to {stable:.2g}."
+            if np.isfinite([steepest, best, stable]).all()
+            else "There is no rate at which all seeds learn.",
         ),
     )
 
@@ -153,7 +155,9 @@ def classic_range_test(
         provenance=provenance_of(problem, run),
         notes=(
             f"Each rate is one step of a run; running means with factor {smoothing:g}, over {smooth.shape[1]} seeds.",
-            f"The loss falls fastest at {steepest:.2g} and is least at {least:.2g}.",
+            f"The loss falls fastest at {steepest:.2g} and is least at {least:.2g}."
+            if np.isfinite([steepest, least]).all()
+            else "The loss falls at no rate.",
         ),
     )
 

@@ -70,7 +70,7 @@ def decay_as_gradient(subject: Subject) -> Finding:
     "sgd", "momentum", "adam", "amsgrad", "lion",
 )  # fmt: skip
 def decay_at_rest(subject: Subject) -> Finding:
-    """Four hundred steps."""
+    """Eight hundred steps."""
     claims, law = subject.claims, subject.claims.law
     coupled = claims["decay"] == "l2"
     if (coupled and law not in ("sgd", "momentum")) or not claims["bias_correction"]:
