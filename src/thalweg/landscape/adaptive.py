@@ -234,7 +234,7 @@ def _how(found: Filled, tolerance: float, rough: Sequence[str]) -> str:
         f"which missed the loss by at most {found.worst[0]:.2%} of its range at {HELD_OUT} points held out."
     )
     gone = " and ".join(rough)
-    return said + (f" They miss {gone} by more than {tolerance:.2%}: given only where evaluated." if gone else "")
+    return said + (f" They miss more of {gone}, which is given only where it was evaluated." if gone else "")
 
 
 def _by_scale(off: Array, scale: Array) -> Array:
