@@ -145,7 +145,8 @@ def test_a_metric_that_is_not_smooth_is_given_only_where_it_was_evaluated() -> N
     run = tw.train(problem, tw.Recipe(tw.optim.Momentum(0.1), 300, 128, evaluate=0))
     few = landscape.plane(problem, run.final, resolution=41, tolerance=0.01)
     assert np.array_equal(np.isnan(few["accuracy"]), ~few["evaluated"])
-    assert any("They miss more of accuracy, which is given only where it was evaluated" in note for note in few.reading.notes)
+    said = "They miss more of accuracy, which is given only where it was evaluated"
+    assert any(said in note for note in few.reading.notes)
     assert np.isfinite(few["loss"]).all()
 
 
