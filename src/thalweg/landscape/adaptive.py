@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 from torch import Tensor
 
 from thalweg.landscape.nodes import leja, polynomial
-from thalweg.landscape.points import Advance, Points, Values, advancing
+from thalweg.landscape.points import Advance, Estimates, Points, advancing
 from thalweg.progress import Watcher
 from thalweg.randomness import generator
 
@@ -52,7 +52,7 @@ def values_from_few(
     seed: int,
     label: str,
     watch: Watcher,
-) -> Values:
+) -> Estimates:
     """Loss and metrics of whole on the grid by `fill`, member by member; the loss is judged.
 
     A metric that is off by more than the tolerance at the points held out is given only where it was evaluated. Where a
@@ -83,7 +83,7 @@ def values_from_few(
     share = 0 if sample is None else sample.whole / whole.whole
     passes = whole.evaluations + round(share * (sample.evaluations if sample else 0))
     said = notes[:1] if members == 1 else [f"Member {member}: {note}" for member, note in enumerate(notes)]
-    return Values(
+    return Estimates(
         dict(zip(names, means, strict=True)), dict(zip(names, errors, strict=True)), evaluated, passes, tuple(said)
     )
 

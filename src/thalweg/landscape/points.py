@@ -26,7 +26,7 @@ _FEW = 30  # examples by which most of a mean changes: with fewer, its error is 
 
 
 @dataclass(frozen=True, eq=False)
-class Values:
+class Estimates:
     """What was found at points: by name of the metric, (members, points) each.
 
     Args:
@@ -193,13 +193,13 @@ def everywhere(
     grid: Grid,
     label: str,
     watch: Watcher,
-) -> Values:
+) -> Estimates:
     """Every point of the grid, of every member."""
     members = range(len(points.centers))
     advance = advancing(label, len(members) * len(grid), watch)
     found = [points.at(member, directions, grid, advance) for member in members]
     means, errors = ({name: np.stack([one[part][name] for one in found]) for name in points.exact} for part in (0, 1))
-    return Values(means, errors, np.ones((len(members), len(grid)), dtype=bool), points.evaluations)
+    return Estimates(means, errors, np.ones((len(members), len(grid)), dtype=bool), points.evaluations)
 
 
 def advancing(label: str, total: int, watch: Watcher) -> Advance:

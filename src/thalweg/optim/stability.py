@@ -110,11 +110,11 @@ def preconditioner(rule: Rule | Around, state: State, h: Values) -> Float[Tensor
     if type(inner) not in _ADAPTIVE:
         return None
     v = state["largest" if isinstance(inner, AMSGrad) else "second_moment"]
-    eps = _beside(v, h.eps)
+    eps = beside(v, h.eps)
     if isinstance(inner, RMSprop):
         return (v + eps).sqrt() if inner.eps_inside else v.sqrt() + eps
     corrected = not isinstance(inner, Adam) or inner.bias_correction
-    first, second = (_beside(v, 1 - beta**h.step if corrected else 1.0) for beta in (h.beta1, h.beta2))
+    first, second = (beside(v, 1 - beta**h.step if corrected else 1.0) for beta in (h.beta1, h.beta2))
     if isinstance(inner, AMSGrad) and inner.largest_of == "corrected":
         second = torch.ones_like(second)
     if isinstance(inner, Adam) and inner.eps_place == "inside":
@@ -145,5 +145,6 @@ def _number(value: Any) -> NDArray[np.float64]:
     return np.asarray(value.flatten() if isinstance(value, Tensor) else value, dtype=np.float64)
 
 
-def _beside(matrix: Tensor, value: Any) -> Tensor:
+def beside(matrix: Tensor, value: Any) -> Tensor:
+    """A number, or a column of them, as a tensor like the matrix."""
     return torch.as_tensor(value, dtype=matrix.dtype, device=matrix.device)

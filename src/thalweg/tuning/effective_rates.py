@@ -12,6 +12,7 @@ from thalweg.curvature import top_eigenvalues
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.optim import Adam, AMSGrad, Around, Rule, Updater, Values, preconditioner, stability_limit
 from thalweg.optim.around import unwrapped
+from thalweg.optim.stability import beside
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Cost, Provenance, Reading
@@ -92,8 +93,8 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     rule = run.recipe.optimizer
     divisor = preconditioner(rule, state, h)  # theta moves by -lr m / P, m being the gradient or its average
     if divisor is not None:
-        kept = _column(1 - h.beta1**h.step if _corrected(rule) else 1.0, theta)
-        rate = _column(h.lr, theta) * kept / divisor
+        kept = beside(theta, 1 - h.beta1**h.step if _corrected(rule) else 1.0)
+        rate = beside(theta, h.lr) * kept / divisor
         if start.mask is not None:  # what is pruned has no rate
             rate = rate.masked_fill(~start.mask, torch.nan)
         at = torch.tensor(_QUANTILES, dtype=theta.dtype, device=theta.device)
@@ -136,7 +137,3 @@ def _limit(rule: Rule | Around, h: Values) -> float | NDArray[np.float64] | None
         return stability_limit(rule, h)
     except UsageError:  # a rule without a closed form
         return None
-
-
-def _column(value: object, theta: Tensor) -> Tensor:
-    return torch.as_tensor(value, dtype=theta.dtype, device=theta.device)
