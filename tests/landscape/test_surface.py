@@ -229,13 +229,24 @@ def test_estimates_that_lean_on_a_few_examples_say_so() -> None:
     assert not any("fewer than 30 of the examples" in note for note in fresh.reading.notes)
 
 
-def test_points_at_once_fit_the_memory() -> None:
-    problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits(), memory_budget=40_000)
-    points = landscape.plane(problem, problem.initialize(1), resolution=3)
-    whole = landscape.plane(
-        tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits()), problem.initialize(1), resolution=3
-    )
-    np.testing.assert_allclose(points["loss"], whole["loss"], rtol=1e-5)
+def test_points_at_once_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Watched(landscape.Points):
+        def __init__(self, *given: Any, rows: int, **options: Any) -> None:
+            seen.append(rows)
+            super().__init__(*given, rows=rows, **options)
+
+    monkeypatch.setattr(landscape.surface, "Points", Watched)
+    model = lambda: tw.nets.mlp(64, 32, 10)  # noqa: E731
+    row = 4 * tw.Problem(model, tw.data.digits()).layout.parameters
+    planes = []
+    for budget in (row // 2, 5 * row, 2**30):
+        problem = tw.Problem(model, tw.data.digits(), memory_budget=budget)
+        planes.append(landscape.plane(problem, problem.initialize(1), resolution=3)["loss"])
+    assert seen == [1, 5, 9]
+    for loss in planes[:2]:
+        np.testing.assert_allclose(loss, planes[2], rtol=1e-5)
 
 
 def test_a_plane_of_eigenvectors_curves_by_their_eigenvalues() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from thalweg.landscape.nodes import leja, polynomial
 from thalweg.landscape.points import Advance, Estimates, Points, advancing
 from thalweg.progress import Watcher
-from thalweg.randomness import generator
+from thalweg.randomness import stream_key
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]  # of points in the flattened grid
@@ -70,7 +70,7 @@ def values_from_few(
     for member in range(members):
         exact = _Rows(whole, member, directions, grid, advance)
         cheap = None if sample is None else _Rows(sample, member, directions, grid, advance)
-        stream = np.random.default_rng(int(torch.randint(2**62, (), generator=generator(seed, "held out"))))
+        stream = np.random.default_rng(stream_key(seed, "held out"))
         found = fill(exact, cheap, axes, judged=slice(1), tolerance=tolerance, stream=stream)
         means[:, member], evaluated[member] = found.values, found.evaluated
         known = np.flatnonzero(found.evaluated & (places != 0).any(1))  # the center has no error to lend

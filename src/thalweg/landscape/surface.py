@@ -181,7 +181,7 @@ def surface_on(
             _on_what(problem, whole, examples, statistics),
             *_along(wanted, to),
             *values.notes,
-            *_gone(placed(values.means["loss"])[living.cpu().numpy()], placed(values.evaluated)[living.cpu().numpy()]),
+            *_gone(values.means["loss"][values.evaluated]),
             *_members_gone(living),
             *([_LEANING] if whole.leaning else []),
         ),
@@ -215,8 +215,8 @@ def _along(wanted: Sequence[str | Tensor], to: Population | None) -> tuple[str, 
     return ("Random directions" + ("." if drawn[0] == "none" else f" in units of each {drawn[0]}'s weights."),)
 
 
-def _gone(losses: NDArray[np.float64], evaluated: NDArray[np.float64]) -> tuple[str, ...]:
-    missing = int((np.isnan(losses) & (evaluated == 1)).sum())
+def _gone(losses: NDArray[np.float64]) -> tuple[str, ...]:
+    missing = int(np.isnan(losses).sum())
     return (f"{missing} of {losses.size} points are not finite and left out.",) if missing else ()
 
 
