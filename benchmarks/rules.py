@@ -22,7 +22,7 @@ from torch import Tensor
 
 import thalweg as tw
 from thalweg import optim
-from thalweg.optim import Updater, Values
+from thalweg.optim import StepHyperparameters, Updater
 
 SHAPES = {"64 x 26,122": (64, (64, 128, 128, 10)), "1 x 10,000,000": (1, (1_000, 3_000, 2_000, 499))}
 CLASSES = 10
@@ -112,7 +112,7 @@ def main() -> None:
                 updater: Updater = updater, gradient: Tensor = gradient, count: list = count, pair: Pair = pair
             ) -> None:
                 count[0] += 1
-                updater.step(gradient, Values(pair.rule.hyper_parameters() | {"schedule": 1.0}, count[0]))
+                updater.step(gradient, StepHyperparameters(pair.rule.hyper_parameters() | {"schedule": 1.0}, count[0]))
 
             parts = [layout.views(row).values() if pair.shaped else [row] for row in theta]
             slopes = [layout.views(row).values() if pair.shaped else [row] for row in slope]

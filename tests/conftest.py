@@ -19,8 +19,11 @@ def nasty():
 @pytest.fixture
 def fake_study():
     """Three claims: one holds, one fails, one has an interval without a number; figures of two and three dimensions."""
-    from thalweg.results import Axis, Bars, Cost, Figure, Line, Provenance, Reading, Surface
-    from thalweg.studies import Claim, Experiment, Finding, Interval, Study, greater, less, within
+    from thalweg.claims import Claim, Finding, greater, less, within
+    from thalweg.figures import Axis, Bars, Figure, Line, SurfacePlot
+    from thalweg.results import Cost, Provenance, Reading
+    from thalweg.statistics import Interval
+    from thalweg.studies import Experiment, Study
 
     claims = (
         Claim("FK1", "Momentum is faster.", "Momentum accelerates.", greater(1, worth=1.1), "ratio of steps"),
@@ -28,14 +31,14 @@ def fake_study():
         Claim("FK3", "Nothing is known.", "All is known.", less(0), "units"),
     )
 
-    def run(context):
+    def run(lab):
         x = np.linspace(0, 1, 5)
-        line = Figure(
+        line = Figure.of(
             "A line", (Line(x, x**2, low=x**2 - 0.1, high=x**2 + 0.1, label="loss"),), Axis("t"), Axis("loss")
         )
-        bars = Figure("Bars", (Bars(("a", "b"), [1.0, 2.0]),), Axis("rule"), Axis("steps"), caption=NASTY)
+        bars = Figure.of("Bars", (Bars(("a", "b"), [1.0, 2.0]),), Axis("rule"), Axis("steps"), caption=NASTY)
         row = Figure.row([line, bars], title="Two panels")
-        bowl = Figure("A bowl", (Surface(x, x, np.add.outer(x, x)),), Axis("a"), Axis("b"), z=Axis("loss"))
+        bowl = Figure.of("A bowl", (SurfacePlot(x, x, np.add.outer(x, x)),), Axis("a"), Axis("b"), z=Axis("loss"))
         reading = Reading(
             "steps",
             {"steps": np.array([[3.0, 4.0], [1.0, 2.0]])},
@@ -44,7 +47,7 @@ def fake_study():
             units={"steps": "steps"},
             sample_size=2,
             cost=Cost(1.5, 10, 10),
-            provenance=Provenance.here(context.seed),
+            provenance=Provenance.here(lab.seed),
         )
         numbers = {"steps": np.array([3.5, 1.5]), "seeds": 2, "note": NASTY, "nothing": math.nan}
         yield Finding(

@@ -9,10 +9,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thalweg import curvature, data, landscape, nets, optim, results, schedules, studies, sweep, tuning
+    from thalweg import (
+        claims,
+        curvature,
+        data,
+        evaluation,
+        figures,
+        landscape,
+        nets,
+        optim,
+        population,
+        results,
+        schedules,
+        statistics,
+        studies,
+        sweep,
+        training,
+        tuning,
+    )
     from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError
+    from thalweg.evaluation import Sample, evaluate
+    from thalweg.figures import Figure
     from thalweg.population import Layout, Population, Problem
-    from thalweg.results import Figure, Reading, Store
+    from thalweg.results import Reading
+    from thalweg.storage import Store
     from thalweg.training import Recipe, Run, train
 
     __version__: str
@@ -27,29 +47,57 @@ __all__ = [
     "Reading",
     "Recipe",
     "Run",
+    "Sample",
     "StorageError",
     "Store",
     "ThalwegError",
     "UsageError",
     "__version__",
+    "claims",
     "curvature",
     "data",
+    "evaluate",
+    "evaluation",
+    "figures",
     "landscape",
     "nets",
     "optim",
+    "population",
     "results",
     "schedules",
+    "statistics",
     "studies",
     "sweep",
     "train",
+    "training",
     "tuning",
 ]
 
-_ROOMS = ("curvature", "data", "landscape", "nets", "optim", "results", "schedules", "studies", "sweep", "tuning")
+_ROOMS = (
+    "claims",
+    "curvature",
+    "data",
+    "evaluation",
+    "figures",
+    "landscape",
+    "nets",
+    "optim",
+    "population",
+    "results",
+    "schedules",
+    "statistics",
+    "studies",
+    "sweep",
+    "training",
+    "tuning",
+)
 _HOMES = {
     "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
     "thalweg.population": ("Layout", "Population", "Problem"),
-    "thalweg.results": ("Figure", "Reading", "Store"),
+    "thalweg.evaluation": ("Sample", "evaluate"),
+    "thalweg.figures": ("Figure",),
+    "thalweg.results": ("Reading",),
+    "thalweg.storage": ("Store",),
     "thalweg.training": ("Recipe", "Run", "train"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -1,7 +1,7 @@
 import json
 
 from thalweg.cli.main import main
-from thalweg.results import Store
+from thalweg.storage import Store
 
 
 def test_a_healthy_machine_is_0_and_strict_json(capsys, tmp_path):

@@ -12,7 +12,7 @@ from thalweg.cli.main import VERBS, main
 from thalweg.cli.progress import Lines, duration
 from thalweg.errors import StorageError, UsageError
 from thalweg.progress import Progress
-from thalweg.results import Store
+from thalweg.storage import Store
 from thalweg.studies import Experiment
 
 # A catalog with one study of one claim, for processes of their own.
@@ -21,7 +21,9 @@ PREPARE = textwrap.dedent(
     import signal, sys
     from types import SimpleNamespace
     from thalweg.cli.main import main
-    from thalweg.studies import Claim, Experiment, Finding, Interval, Study, catalog, greater
+    from thalweg.claims import Claim, Finding, greater
+    from thalweg.statistics import Interval
+    from thalweg.studies import Experiment, Study, catalog
 
     claims = tuple(Claim(name, f"Statement {name}.", "It is.", greater(0), "units") for name in ("FK1", "FK2"))
 

@@ -6,7 +6,7 @@ import pytest
 from thalweg.cli.main import main
 from thalweg.cli.train import NETS, Train
 from thalweg.optim import RULES
-from thalweg.results import Store
+from thalweg.storage import Store
 
 SMALL = ["train", "--hidden", "4", "--steps", "3", "--seeds", "2", "--batch-size", "16"]
 

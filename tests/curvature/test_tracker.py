@@ -157,7 +157,7 @@ def test_a_preconditioned_matrix_follows_what_the_rule_remembers() -> None:
     problem, rule = _edge(), optim.RMSprop(1e-3)
     exact: list[float] = []
 
-    h = optim.Values({"lr": 1e-3, "eps": 1e-8}, 1)
+    h = optim.StepHyperparameters({"lr": 1e-3, "eps": 1e-8}, 1)
     kept: list[Tensor] = []
 
     def balanced(step: int, population: Population, slots: dict[str, Tensor]) -> Tensor:

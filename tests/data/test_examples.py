@@ -1,4 +1,4 @@
-"""Examples, Streamed and Data against plain indexing and counting."""
+"""Examples, LazyExamples and Data against plain indexing and counting."""
 
 import random
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from thalweg.data import Data, Examples, Streamed
+from thalweg.data import Data, Examples, LazyExamples
 from thalweg.errors import DataError, UsageError
 
 X = torch.randn(20, 3, 2, generator=torch.Generator().manual_seed(0))
@@ -40,7 +40,7 @@ class Augmented(Items):
         return x + torch.randn(x.shape) + float(np.random.randn()) + random.random(), y  # noqa: NPY002
 
 
-@pytest.mark.parametrize("make", [lambda: Examples(X, Y), lambda: Streamed(Items())], ids=["memory", "streamed"])
+@pytest.mark.parametrize("make", [lambda: Examples(X, Y), lambda: LazyExamples(Items())], ids=["memory", "streamed"])
 @pytest.mark.parametrize("shape", [(), (1,), (7,), (3, 5), (2, 3, 4)], ids=str)
 def test_take_is_indexing_for_indices_of_any_shape(make: Callable, shape: tuple[int, ...]) -> None:
     indices = torch.randint(0, 20, shape)
@@ -108,10 +108,10 @@ BAD = [
     (lambda: Examples((), ()), "no examples"),
     (lambda: Examples(torch.tensor(1.0), Y), "inputs is a single number"),
     (lambda: Examples([X], Y), "inputs is list; expected a tensor"),
-    (lambda: Streamed(Items(X[:0], Y[:0])), "length 0"),
-    (lambda: Streamed([(X[0], Y[0], 1)]), "tuple of 3|list of 3"),
-    (lambda: Streamed([{"image": X[0], "label": 1}]), "keys 'image', 'label'; expected"),
-    (lambda: Streamed([("text", object())]), "cannot be made a batch"),
+    (lambda: LazyExamples(Items(X[:0], Y[:0])), "length 0"),
+    (lambda: LazyExamples([(X[0], Y[0], 1)]), "tuple of 3|list of 3"),
+    (lambda: LazyExamples([{"image": X[0], "label": 1}]), "keys 'image', 'label'; expected"),
+    (lambda: LazyExamples([("text", object())]), "cannot be made a batch"),
 ]
 
 
@@ -123,7 +123,7 @@ def test_what_is_refused(make: Callable, message: str) -> None:
 
 def test_streamed_reads_only_what_is_asked() -> None:
     dataset = Items()
-    rows = Streamed(dataset)
+    rows = LazyExamples(dataset)
     dataset.read.clear()
     rows.take(torch.tensor([[4, 2], [9, 4]]))
     assert dataset.read == [4, 2, 9, 4]
@@ -132,7 +132,7 @@ def test_streamed_reads_only_what_is_asked() -> None:
 def test_streamed_checks_what_it_reads_and_names_the_item_of_the_dataset() -> None:
     x = X.clone()
     x[7] = float("nan")
-    rows = Streamed(Items(x)).select(torch.arange(5, 20))
+    rows = LazyExamples(Items(x)).select(torch.arange(5, 20))
     rows.take(torch.tensor([0, 1]))
     with pytest.raises(DataError, match=r"inputs is not finite in 1 of 3 examples; the first is example 7 \(nan\)"):
         rows.take(torch.tensor([0, 2, 9]))
@@ -140,7 +140,7 @@ def test_streamed_checks_what_it_reads_and_names_the_item_of_the_dataset() -> No
 
 def test_streamed_casts_and_selects_as_examples_do() -> None:
     chosen = torch.tensor([8, 3, 3, 11])
-    streamed = Streamed(Items()).to(dtype=torch.float64).select(chosen)
+    streamed = LazyExamples(Items()).to(dtype=torch.float64).select(chosen)
     inputs, targets = streamed.slice(1, 4)
     assert len(streamed) == 4
     assert torch.equal(inputs, X[chosen[1:]].double())
@@ -148,17 +148,17 @@ def test_streamed_casts_and_selects_as_examples_do() -> None:
 
 
 def test_streamed_augmentation_is_a_function_of_the_example() -> None:
-    rows = Streamed(Augmented())
+    rows = LazyExamples(Augmented())
     together = rows.take(torch.tensor([3, 5]))[0]
     torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
     assert rows.draws
     assert torch.equal(rows.take(torch.tensor([5]))[0][0], together[1])
     assert not torch.equal(together[0] - X[3], together[1] - X[5])
-    assert not Streamed(Items()).draws
+    assert not LazyExamples(Items()).draws
 
 
 def test_streamed_augmentation_leaves_the_global_generators_alone() -> None:
-    rows = Streamed(Augmented())
+    rows = LazyExamples(Augmented())
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
     rows.take(torch.arange(4))
     assert torch.equal(torch.get_rng_state(), before[0])
@@ -171,7 +171,7 @@ def test_a_collate_function_that_draws_is_isolated_too() -> None:
         x, y = torch.utils.data.default_collate(items)
         return x + torch.randn(x.shape), y
 
-    rows = Streamed(Items(), collate=jittered)
+    rows = LazyExamples(Items(), collate=jittered)
     before = torch.get_rng_state()
     first = rows.take(torch.tensor([4, 6]))[0]
     assert rows.draws
@@ -229,7 +229,7 @@ def test_label_noise_that_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match="labels 0 to 3 and classes=None"):
         Data(Examples(X, Y), name="toy").with_label_noise(0.1, 0)
     with pytest.raises(UsageError, match="not in memory"):
-        Data(Streamed(Items()), name="toy", classes=4).with_label_noise(0.1, 0)
+        Data(LazyExamples(Items()), name="toy", classes=4).with_label_noise(0.1, 0)
 
 
 def test_subset_keeps_rows_whole_and_is_nested() -> None:
@@ -253,8 +253,8 @@ def test_subset_keeps_track_of_flipped_labels() -> None:
 
 
 def test_subset_of_streamed_data_stays_streamed() -> None:
-    part = Data(Streamed(Items()), classes=4).subset(train=6)
-    assert isinstance(part.train, Streamed)
+    part = Data(LazyExamples(Items()), classes=4).subset(train=6)
+    assert isinstance(part.train, LazyExamples)
     assert part.train.take(torch.arange(6))[0].shape == (6, 3, 2)
 
 
@@ -263,11 +263,11 @@ def test_subset_that_cannot_be_meant() -> None:
         labelled().subset(train=201)
     with pytest.raises(UsageError, match="no held-out examples"):
         Data(Examples(X, Y), name="toy").subset(test=3)
-    with pytest.raises(UsageError, match=r"train is tuple.*own\(train, test\)"):
+    with pytest.raises(UsageError, match=r"train is tuple.*from_user\(train, test\)"):
         Data((X, Y))
 
 
 def test_data_to_moves_everything() -> None:
-    data = Data(Examples(X, Y), Examples(X, Y), facts={"w": X[0], "bytes": Y}).to("cpu", torch.float64)
-    assert data.train.inputs.dtype == data.test.inputs.dtype == data.facts["w"].dtype == torch.float64
-    assert data.facts["bytes"].dtype == torch.int64
+    data = Data(Examples(X, Y), Examples(X, Y), ground_truth={"w": X[0], "bytes": Y}).to("cpu", torch.float64)
+    assert data.train.inputs.dtype == data.test.inputs.dtype == data.ground_truth["w"].dtype == torch.float64
+    assert data.ground_truth["bytes"].dtype == torch.int64

@@ -21,7 +21,7 @@ from torch.utils.data import (
 
 import thalweg as tw
 from thalweg import optim
-from thalweg.data import Data, Examples, Streamed, modular, own, table
+from thalweg.data import Data, Examples, LazyExamples, from_user, modular, table
 from thalweg.errors import DataError, ModelError, UsageError
 
 X = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
@@ -52,18 +52,18 @@ def _loader(indices: list[int]) -> DataLoader[Any]:
 
 
 def test_the_sampler_within_a_batch_sampler_says_what_is_read() -> None:
-    data = own(_loader(list(range(200))), _loader(list(range(200, 300))))
+    data = from_user(_loader(list(range(200))), _loader(list(range(200, 300))))
     assert torch.equal(data.train.inputs, X[:200])
     assert torch.equal(data.test.inputs, X[200:])
 
 
 @pytest.mark.parametrize("sampler", [SequentialSampler(range(10)), RandomSampler(range(10))])
 def test_a_sampler_over_less_than_the_dataset_is_taken_at_its_word(sampler: Any) -> None:
-    assert torch.equal(own(DataLoader(Items(), batch_size=5, sampler=sampler)).train.inputs, X[:10])
+    assert torch.equal(from_user(DataLoader(Items(), batch_size=5, sampler=sampler)).train.inputs, X[:10])
     whole = DataLoader(
         Items(), batch_size=None, sampler=SequentialSampler(range(7)), collate_fn=lambda item: _one(item)
     )
-    assert len(own(whole).train) == 7
+    assert len(from_user(whole).train) == 7
 
 
 def _one(item: tuple[Tensor, int]) -> tuple[Tensor, Tensor]:
@@ -71,16 +71,16 @@ def _one(item: tuple[Tensor, int]) -> tuple[Tensor, Tensor]:
 
 
 def test_an_example_is_taken_once_and_a_samplers_own_generator_is_left_alone() -> None:
-    assert len(own(DataLoader(Items(), sampler=SubsetRandomSampler([1, 1, 2]))).train) == 2
+    assert len(from_user(DataLoader(Items(), sampler=SubsetRandomSampler([1, 1, 2]))).train) == 2
     generator = torch.Generator().manual_seed(3)
     before = generator.get_state()
     make = lambda: DataLoader(Items(), sampler=RandomSampler(Items(), num_samples=5, generator=generator))  # noqa: E731
-    assert torch.equal(own(make()).train.inputs, own(make()).train.inputs)
+    assert torch.equal(from_user(make()).train.inputs, from_user(make()).train.inputs)
     assert torch.equal(generator.get_state(), before)
 
 
 def test_a_last_batch_is_not_dropped_from_an_iterable_dataset() -> None:
-    assert len(own(DataLoader(Stream(), batch_size=128, drop_last=True)).train) == 300
+    assert len(from_user(DataLoader(Stream(), batch_size=128, drop_last=True)).train) == 300
 
 
 def _centered(items: list[Any]) -> Any:
@@ -97,8 +97,8 @@ def _mixed(items: list[Any]) -> Any:
 @pytest.mark.parametrize("collate", [_centered, _mixed])
 def test_a_members_batches_do_not_hang_on_who_else_is_trained(collate: Any) -> None:
     loader = DataLoader(Items(), batch_size=8, collate_fn=collate)
-    data = own(loader, memory_budget=STREAMED)
-    assert isinstance(data.train, Streamed)
+    data = from_user(loader, memory_budget=STREAMED)
+    assert isinstance(data.train, LazyExamples)
     problem = tw.Problem(lambda: nn.Linear(4, 3), data)
     recipe = tw.Recipe(optim.SGD(0.1), steps=6, batch_size=16, evaluate=0)
     alone = tw.train(problem, recipe, seeds=[1], plan="looped")
@@ -108,7 +108,7 @@ def test_a_members_batches_do_not_hang_on_who_else_is_trained(collate: Any) -> N
 
 
 def test_in_memory_a_collate_function_sees_the_loaders_own_batches() -> None:
-    data = own(DataLoader(Items(), batch_size=8, collate_fn=_centered))
+    data = from_user(DataLoader(Items(), batch_size=8, collate_fn=_centered))
     torch.testing.assert_close(data.train.inputs[:8], X[:8] - X[:8].mean(0))
     torch.testing.assert_close(data.train.inputs[296:], X[296:] - X[296:].mean(0))
 
@@ -121,7 +121,7 @@ def test_padding_to_the_longest_of_a_batch_is_refused_where_members_differ() -> 
     def padded(items: list[Any]) -> Any:
         return pad_sequence([x for x, _ in items], batch_first=True), torch.tensor([y for _, y in items])
 
-    rows = Streamed(Ragged(), collate=padded)
+    rows = LazyExamples(Ragged(), collate=padded)
     with pytest.raises(DataError, match=r"examples differ in shape.*pad them to one shape"):
         rows.take(torch.tensor([[0, 1], [3, 4]]))
 
@@ -131,14 +131,14 @@ def _noisy_minority(index: int, x: Tensor) -> Tensor:
 
 
 def test_an_example_is_the_same_wherever_it_is_read_also_if_only_some_are_drawn() -> None:
-    rows = Streamed(Items(_noisy_minority))
+    rows = LazyExamples(Items(_noisy_minority))
     first, second = rows.take(torch.tensor([1, 4]))[0], rows.take(torch.tensor([4, 1]))[0]
     assert torch.equal(first, second.flip(0))
     pieces = torch.cat([rows.slice(0, 2)[0], rows.slice(2, 8)[0]])
     assert torch.equal(pieces, rows.slice(0, 8)[0])
     assert torch.equal(rows.select(torch.tensor([4, 7])).slice(0, 2)[0], rows.take(torch.tensor([4, 7]))[0])
     assert rows.draws
-    data = own(Items(_noisy_minority))
+    data = from_user(Items(_noisy_minority))
     assert any("draws random numbers" in note for note in data.notes)
     assert torch.equal(data.train.inputs[4], first[1])
 
@@ -146,21 +146,21 @@ def test_an_example_is_the_same_wherever_it_is_read_also_if_only_some_are_drawn(
 def test_a_dataset_with_a_generator_of_its_own_is_refused() -> None:
     generator = np.random.default_rng(0)
     with pytest.raises(DataError, match="a random generator of its own; draw from torch's"):
-        own(Items(lambda index, x: x + float(generator.normal())))
+        from_user(Items(lambda index, x: x + float(generator.normal())))
 
 
 def test_lists_of_numbers_are_rows_in_items_too() -> None:
-    data = own([([1.0, 2.0, 5.0], 0), ([3.0, 4.0, 6.0], 1)])
+    data = from_user([([1.0, 2.0, 5.0], 0), ([3.0, 4.0, 6.0], 1)])
     assert data.train.inputs.tolist() == [[1.0, 2.0, 5.0], [3.0, 4.0, 6.0]]
-    nested = own([([[1.0, 2.0], [3.0, 4.0]], 0), ([[5.0, 6.0], [7.0, 8.0]], 1)])
+    nested = from_user([([[1.0, 2.0], [3.0, 4.0]], 0), ([[5.0, 6.0], [7.0, 8.0]], 1)])
     assert nested.train.inputs.shape == (2, 2, 2)
-    several = own([(([1.0, 2.0], 3.0), 0), (([4.0, 5.0], 6.0), 1)])
+    several = from_user([(([1.0, 2.0], 3.0), 0), (([4.0, 5.0], 6.0), 1)])
     assert [part.shape for part in several.train.inputs] == [(2, 2), (2,)]
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
 def test_classes_of_any_integer_type_become_int64_and_take_label_noise(dtype: torch.dtype) -> None:
-    assert own(Examples(X, Y.to(dtype)[:, None])).train.targets.dtype == torch.int64
+    assert from_user(Examples(X, Y.to(dtype)[:, None])).train.targets.dtype == torch.int64
     noisy = Data(Examples(X, Y.to(dtype)), classes=3).with_label_noise(0.5, seed=0)
     assert noisy.train.targets.dtype == dtype
     assert int((noisy.train.targets != Y).sum()) == 150
@@ -173,25 +173,25 @@ def test_integer_targets_of_a_loss_on_numbers_say_what_to_write() -> None:
 
 def test_a_test_set_of_another_form_is_named() -> None:
     with pytest.raises(DataError, match=r"inputs of one is \(3,\), not \(4,\)"):
-        own((X, Y), (X[:, :3], Y))
+        from_user((X, Y), (X[:, :3], Y))
     with pytest.raises(DataError, match=r"inputs\[1\] of one is missing, not \(4,\)"):
-        own(((X, X), Y), ((X,), Y))
+        from_user(((X, X), Y), ((X,), Y))
 
 
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
-        (lambda: own((X, Y), classes=0), UsageError, "at least 1.*got 0"),
-        (lambda: own((X, Y), classes=2), UsageError, "the largest target is 2"),
-        (lambda: own((X, Y), classes="3"), UsageError, "how many classes"),
-        (lambda: own(({1: X, "1": X}, Y)), DataError, "keys that are one as text"),
-        (lambda: own((np.array([[2**63 + 5]], np.uint64), [0])), DataError, "above 2"),
+        (lambda: from_user((X, Y), classes=0), UsageError, "at least 1.*got 0"),
+        (lambda: from_user((X, Y), classes=2), UsageError, "the largest target is 2"),
+        (lambda: from_user((X, Y), classes="3"), UsageError, "how many classes"),
+        (lambda: from_user(({1: X, "1": X}, Y)), DataError, "keys that are one as text"),
+        (lambda: from_user((np.array([[2**63 + 5]], np.uint64), [0])), DataError, "above 2"),
         (
-            lambda: own((torch.nested.nested_tensor([X[0], X[1, :2]], layout=torch.jagged), Y[:2])),
+            lambda: from_user((torch.nested.nested_tensor([X[0], X[1, :2]], layout=torch.jagged), Y[:2])),
             DataError,
             "nested tensor; pass",
         ),
-        (lambda: own([({"a": 1.0}, 0), ({"b": 1.0}, 1)]), DataError, "cannot be made a batch"),
+        (lambda: from_user([({"a": 1.0}, 0), ({"b": 1.0}, 1)]), DataError, "cannot be made a batch"),
         (lambda: tw.nets.mlp(4, 5, 2, activation=nn.ReLU), UsageError, "There is no activation.*relu"),
         (lambda: tw.nets.mlp(4, 2, activation="bogus"), UsageError, "There is no activation 'bogus'"),
         (lambda: tw.nets.resnet(norm=None), UsageError, "There is no norm None"),
@@ -211,8 +211,8 @@ def test_what_cannot_be_meant_is_one_sentence(make: Callable[[], Any], error: ty
 
 
 def test_complex_targets_are_no_classes_and_numpy_integers_are_sizes() -> None:
-    assert own((X, X[:, 0].to(torch.complex64))).classes is None
-    assert own((X, tuple(Y.numpy()))).classes == 3
+    assert from_user((X, X[:, 0].to(torch.complex64))).classes is None
+    assert from_user((X, tuple(Y.numpy()))).classes == 3
     assert tw.nets.mlp(4, np.int64(3))(X).shape == (300, 3)
 
 

@@ -200,7 +200,7 @@ def test_text_windows_are_the_document_and_targets_the_next_byte() -> None:
         assert torch.equal(part.inputs[:, 1:], part.targets[:, :-1])
         assert torch.equal(part.inputs[1:, 0], part.targets[:-1, -1])  # windows follow each other
         assert part.inputs.dtype == part.targets.dtype == torch.int64
-    vocabulary = data.facts["vocabulary"].tolist()
+    vocabulary = data.ground_truth["vocabulary"].tolist()
     assert vocabulary == sorted(set(vocabulary))
     assert data.classes == len(vocabulary)
     used = torch.cat([data.train.inputs.flatten(), data.test.inputs.flatten()]).unique()
@@ -240,7 +240,7 @@ def test_text_stride_and_its_refusals() -> None:
 def test_linear_teacher_without_noise_is_recovered() -> None:
     data = gaussian_linear(50, 20, noise=0.0, seed=3, signal=2.0)
     found = torch.linalg.lstsq(data.train.inputs, data.train.targets).solution
-    torch.testing.assert_close(found, data.facts["coefficients"], rtol=0, atol=1e-12)
+    torch.testing.assert_close(found, data.ground_truth["coefficients"], rtol=0, atol=1e-12)
     assert found.norm().item() == pytest.approx(2.0)
 
 
@@ -263,13 +263,13 @@ def test_least_squares_has_the_risk_of_theory() -> None:
         for seed in range(400):
             data = gaussian_linear(n, d, noise=noise, seed=seed, test=0, signal=signal)
             found = torch.linalg.pinv(data.train.inputs) @ data.train.targets
-            errors.append((found - data.facts["coefficients"]).pow(2).sum().item())
+            errors.append((found - data.ground_truth["coefficients"]).pow(2).sum().item())
         assert abs(z_score(errors, expected)) < 4
 
 
 def test_linear_teacher_has_the_asked_noise_and_variances() -> None:
     data = gaussian_linear(40_000, 3, noise=0.3, variances=(4.0, 1.0, 0.25))
-    residual = data.train.targets - data.train.inputs @ data.facts["coefficients"]
+    residual = data.train.targets - data.train.inputs @ data.ground_truth["coefficients"]
     for samples, expected in [
         (residual[:, 0], 0.09),
         *((data.train.inputs[:, i], v) for i, v in enumerate((4.0, 1.0, 0.25))),
@@ -280,7 +280,7 @@ def test_linear_teacher_has_the_asked_noise_and_variances() -> None:
 def test_teacher_output_has_the_variance_of_the_arc_cosine_kernel() -> None:
     """E[relu(u.x) relu(v.x)] = |u||v| (sin t + (pi - t) cos t) / (2 pi), t the angle (Cho and Saul, 2009)."""
     data = gaussian_teacher(40_000, 10, width=5, seed=2)
-    hidden, output = data.facts["hidden"], data.facts["output"]
+    hidden, output = data.ground_truth["hidden"], data.ground_truth["output"]
     norms = hidden.norm(dim=1)
     angle = (hidden @ hidden.T / norms.outer(norms)).clamp(-1, 1).acos()
     kernel = norms.outer(norms) * (angle.sin() + (math.pi - angle) * angle.cos()) / (2 * math.pi)

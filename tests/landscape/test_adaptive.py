@@ -9,7 +9,7 @@ import thalweg as tw
 from thalweg import landscape
 from thalweg.errors import UsageError
 from thalweg.landscape.adaptive import HELD_OUT, Filled, fill
-from thalweg.landscape.nodes import leja, polynomial
+from thalweg.landscape.leja import leja, polynomial
 
 AXIS = np.linspace(-1, 1, 51)
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg import landscape
 from thalweg.errors import ModelError, UsageError
-from thalweg.population import evaluate
+from thalweg.evaluation import evaluate
 from thalweg.randomness import generator
 
 DETERMINISTIC = [case for case in CASES if not case.stochastic]
@@ -86,7 +86,7 @@ def test_intervals_of_a_subsample_cover() -> None:
         widths.append(error[away].mean())
     spread = np.std(covered) / 200**0.5
     assert 0.93 - 2 * spread <= np.mean(covered) <= 0.97 + 2 * spread
-    losses = tw.population.Evaluator(problem, center, problem.data.train).by_example()["loss"]
+    losses = tw.evaluation.Evaluator(problem, center, problem.data.train).by_example()["loss"]
     assert np.mean(widths) < 0.7 * float(losses.std() / 60**0.5)
 
 

@@ -66,7 +66,7 @@ def test_the_plane_goes_through_the_anchor_and_the_gap_is_what_is_lost(
     for place, (step, population) in enumerate(run.snapshots.items()):
         projected = run.final[1].with_theta(inside[place][None])  # with the statistics of the map
         for name, there in (("loss", population[1]), ("projected loss", projected)):
-            wanted = tw.population.evaluate(problem, there, problem.data.train)["loss"]
+            wanted = tw.evaluation.evaluate(problem, there, problem.data.train)["loss"]
             assert found.gap[name][0, place] == pytest.approx(float(wanted[0]), rel=1e-9), step
         line = landscape.line(problem, projected, statistics="recompute", resolution=3)
         assert renewed.gap["projected loss"][0, place] == pytest.approx(line["loss"][0, 1], rel=1e-9)

@@ -7,16 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.optim import Rule, Updater, Values
+from thalweg.optim import Rule, StepHyperparameters, Updater
 
 
 def column(values: Any) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float64).reshape(-1, 1)
 
 
-def hyper(rule: Rule, step: int, **changes: Any) -> Values:
+def hyper(rule: Rule, step: int, **changes: Any) -> StepHyperparameters:
     """The rule's own numbers, some of them replaced by columns."""
-    return Values(rule.hyper_parameters() | {"schedule": 1.0} | changes, step)
+    return StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0} | changes, step)
 
 
 def follow(

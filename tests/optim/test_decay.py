@@ -7,7 +7,7 @@ import torch
 from optim.quadratic import column, follow, hyper
 from torch import Tensor
 
-from thalweg.optim import SGD, Adam, AdamW, Momentum, Rule, Updater, Values
+from thalweg.optim import SGD, Adam, AdamW, Momentum, Rule, StepHyperparameters, Updater
 from thalweg.schedules import Cosine
 
 START = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.1, -1.0]], dtype=torch.float64)
@@ -24,7 +24,7 @@ def _scheduled(rule: Rule, gradient: Tensor, steps: int) -> Tensor:
     for step in range(1, steps + 1):
         multiplier = float(schedule(step, steps))
         numbers = rule.hyper_parameters() | {"schedule": multiplier}
-        updater.step(gradient.clone(), Values(numbers | {"lr": numbers["lr"] * multiplier}, step))
+        updater.step(gradient.clone(), StepHyperparameters(numbers | {"lr": numbers["lr"] * multiplier}, step))
     return theta
 
 

@@ -8,10 +8,10 @@ from torch import nn
 
 import thalweg as tw
 from thalweg import optim, sweep
-from thalweg.optim import Updater, Values
-from thalweg.optim.passes import norms
+from thalweg.optim import StepHyperparameters, Updater
+from thalweg.optim.inplace import norms
 from thalweg.schedules import Constant, Cosine, Linear, Scheduled
-from thalweg.training import Unfolded
+from thalweg.training import MemberGrid
 
 SECOND_MOMENTS = {
     optim.Adam: torch.optim.Adam,
@@ -31,7 +31,7 @@ def test_large_gradients_whose_squares_would_overflow(rule: type[optim.Rule]) ->
     for step, gradient in enumerate(gradients, start=1):
         parameter.grad = gradient[0].double()
         theirs.step()
-        updater.step(gradient.clone(), Unfolded(tw.Recipe(rule(0.1), 3), [0]).at(step))
+        updater.step(gradient.clone(), MemberGrid(tw.Recipe(rule(0.1), 3), [0]).at(step))
     assert torch.allclose(theta[0].double(), parameter, rtol=1e-5)
 
 
@@ -53,7 +53,7 @@ def test_a_clipped_gradient_has_its_direction_though_squares_overflow() -> None:
 @pytest.mark.parametrize("adaptive", [False, True])
 def test_the_step_up_has_its_length_whatever_the_gradients_is(size: float, adaptive: bool) -> None:
     theta, out = torch.tensor([[2.0, -1.0]]), torch.empty(1, 2)
-    h = Values({"rho": 0.1, "lr": 1.0, "schedule": 1.0}, 1)
+    h = StepHyperparameters({"rho": 0.1, "lr": 1.0, "schedule": 1.0}, 1)
     optim.SAM(optim.SGD(1.0), adaptive=adaptive).ascend(theta, torch.tensor([[3.0, 4.0]]) * size, h, out)
     expected = torch.tensor([[3.0 * 4, 4.0]]) / 52**0.5 if adaptive else torch.tensor([[0.6, 0.8]])
     assert torch.allclose(out - theta, 0.1 * expected, rtol=1e-5)
@@ -64,7 +64,7 @@ def test_muon_stops_where_gradients_stop() -> None:
     layout = tw.population.Layout.of(tw.nets.mlp(3, 4, 4, 2))
     theta = torch.randn(1, layout.parameters, generator=torch.Generator().manual_seed(0))
     updater = Updater(optim.Muon(0.02), theta, layout=layout)
-    at = Unfolded(tw.Recipe(optim.Muon(0.02), 2_000), [0]).at
+    at = MemberGrid(tw.Recipe(optim.Muon(0.02), 2_000), [0]).at
     draw = torch.Generator().manual_seed(1)
     for step in range(1, 1_206):
         if step == 700:
@@ -89,7 +89,7 @@ def test_a_member_beside_others_with_other_rates_is_the_member_alone(
     found = []
     for one, members in ((recipe, 3), (alone, 1)):
         theta = start.repeat(members, 1)
-        updater, unfolded = Updater(one.optimizer, theta), Unfolded(one, [0])
+        updater, unfolded = Updater(one.optimizer, theta), MemberGrid(one, [0])
         draw = torch.Generator().manual_seed(1)
         for step in range(1, 61):
             gradient = torch.randn(1, 53, dtype=dtype, generator=draw).repeat(members, 1)
@@ -105,13 +105,13 @@ def test_decay_coupled_to_the_schedule_follows_all_that_multiplies_the_rate() ->
     halved = optim.AdamW(Scheduled(1e-2, Linear()), weight_decay=0.1, decay="schedule_coupled")
     plain = optim.AdamW(1e-2, weight_decay=0.1, decay="schedule_coupled")
     for step in (1, 5, 10):
-        own = Unfolded(tw.Recipe(halved, 10, schedule=Constant()), [0]).at(step)
-        recipes = Unfolded(tw.Recipe(plain, 10, schedule=Linear()), [0]).at(step)
-        both = Unfolded(tw.Recipe(halved, 10, schedule=Cosine()), [0]).at(step)
+        own = MemberGrid(tw.Recipe(halved, 10, schedule=Constant()), [0]).at(step)
+        recipes = MemberGrid(tw.Recipe(plain, 10, schedule=Linear()), [0]).at(step)
+        both = MemberGrid(tw.Recipe(halved, 10, schedule=Cosine()), [0]).at(step)
         assert own.schedule == recipes.schedule == pytest.approx(own.lr / 1e-2)
         assert both.schedule == pytest.approx(both.lr / 1e-2)
     inner = optim.AdamW(Scheduled(1e-2, Linear()), weight_decay=0.1, decay="schedule_coupled")
-    h = Unfolded(tw.Recipe(optim.Muon(0.02, fallback=inner), 10), [0]).at(6)
+    h = MemberGrid(tw.Recipe(optim.Muon(0.02, fallback=inner), 10), [0]).at(6)
     assert h.schedule == 1.0
     assert h.under("fallback").schedule == pytest.approx(h.under("fallback").lr / 1e-2)
     assert h.under("fallback").schedule < 1
@@ -119,7 +119,7 @@ def test_decay_coupled_to_the_schedule_follows_all_that_multiplies_the_rate() ->
 
 def test_nadams_product_follows_a_beta_that_is_scheduled() -> None:
     rule = optim.NAdam(0.1, beta1=Scheduled(0.9, Linear(final=0.5)))
-    at = Unfolded(tw.Recipe(rule, 6), [0]).at
+    at = MemberGrid(tw.Recipe(rule, 6), [0]).at
     theta = torch.ones(1, 2, dtype=torch.float64)
     updater, product = Updater(rule, theta), 1.0
     for step in range(1, 7):
@@ -130,7 +130,7 @@ def test_nadams_product_follows_a_beta_that_is_scheduled() -> None:
 
 
 def test_values_are_copied() -> None:
-    h = Values({"lr": 0.1, "schedule": 1.0}, 3)
+    h = StepHyperparameters({"lr": 0.1, "schedule": 1.0}, 3)
     assert copy.deepcopy(h) == copy.copy(h) == h
 
 
@@ -141,5 +141,5 @@ def test_decoupled_decay_by_the_kernel_at_vanishing_rates(lr: float) -> None:
     rule = optim.AdamW(lr, weight_decay=0.25, decay="constant")
     updater = Updater(rule, theta)
     assert updater.fused
-    updater.step(torch.ones_like(theta), Unfolded(tw.Recipe(rule, 1), [0]).at(1))
+    updater.step(torch.ones_like(theta), MemberGrid(tw.Recipe(rule, 1), [0]).at(1))
     assert torch.allclose(theta, torch.tensor(0.75, dtype=torch.float64), rtol=1e-11)

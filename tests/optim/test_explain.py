@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from thalweg import optim, sweep
 from thalweg.errors import UsageError
-from thalweg.optim import Rule, Updater, Values, explain
+from thalweg.optim import Rule, StepHyperparameters, Updater, explain
 from thalweg.population.layout import Entry, Layout
 from thalweg.schedules import Cosine, Scheduled
 
@@ -44,7 +44,7 @@ def _by_rule(rule: Rule, multiplier: Multiplier = _constant) -> Tensor:
     updater, point = Updater(rule, theta, layout=LAYOUT), theta.clone()
     for step in range(1, STEPS + 1):
         numbers = rule.hyper_parameters()
-        h = Values(numbers | {"lr": numbers["lr"] * multiplier(step), "schedule": multiplier(step)}, step)
+        h = StepHyperparameters(numbers | {"lr": numbers["lr"] * multiplier(step), "schedule": multiplier(step)}, step)
         if rule.looks_ahead:
             updater.look_ahead(h, out=point)
         updater.step(_gradient((point if rule.looks_ahead else theta)[0], step)[None], h)
@@ -201,7 +201,7 @@ def test_every_convention_of_every_rule_has_a_sentence() -> None:
 
 @pytest.mark.parametrize("kind", [*optim.RULES.values(), optim.SAM, optim.Averaged, optim.Centralized, optim.Grokfast])
 def test_every_rule_has_a_formula_and_a_paper(kind: Any) -> None:
-    found = explain(kind(optim.SGD(0.1)) if issubclass(kind, optim.Around) else kind(0.1))
+    found = explain(kind(optim.SGD(0.1)) if issubclass(kind, optim.Wrapper) else kind(0.1))
     assert found.formula
     assert all("<-" in line or " = " in line for line in found.formula)
     assert found.papers
@@ -249,7 +249,7 @@ def test_torchs_average_is_the_one_that_is_named() -> None:
         model.weight.grad, model.bias.grad = gradient[:6].view(2, 3), gradient[6:]
         peer.step()
         averaged.update_parameters(model)
-        updater.step(gradient[None].clone(), Values(rule.hyper_parameters() | {"schedule": 1.0}, step))
+        updater.step(gradient[None].clone(), StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, step))
     got = torch.cat([p.detach().flatten() for p in averaged.module.parameters()])
     torch.testing.assert_close(updater.state["average"][0], got, rtol=1e-12, atol=1e-13)
 
@@ -265,7 +265,7 @@ def test_torchs_average_is_the_one_that_is_named() -> None:
         (optim.AdamW(decay_on="hidden"), "two parameter groups"),
         (optim.AdamW(0.0, decay="constant"), "by the rate, which is 0"),
         (optim.AdamW(Scheduled(1e-3, Cosine())), "Torch has no schedule for lr"),
-        (optim.Torch(1e-3, lambda p: torch.optim.RAdam(p)), "already"),
+        (optim.TorchOptimizer(1e-3, lambda p: torch.optim.RAdam(p)), "already"),
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg import optim
 from thalweg.errors import UsageError
-from thalweg.optim import Updater, Values
+from thalweg.optim import StepHyperparameters, Updater
 from thalweg.optim.soap import eigenbasis
 from thalweg.population import Layout
 
@@ -46,7 +46,7 @@ def _trained(rule: optim.Rule, columns: dict[str, list[float]], gradient: Callab
     point = theta.clone()
     for step in range(1, STEPS + 1):
         swept = {name: _column(values) for name, values in columns.items()}
-        h = Values(rule.hyper_parameters() | swept | {"schedule": 1.0}, step)
+        h = StepHyperparameters(rule.hyper_parameters() | swept | {"schedule": 1.0}, step)
         if rule.looks_ahead:
             updater.look_ahead(h, out=point)
         updater.step(gradient(point if rule.looks_ahead else theta, step), h)
@@ -198,7 +198,9 @@ def test_schedule_free_with_a_warmup_equals_its_authors() -> None:
     rule = optim.ScheduleFreeSGD(0.2)
     updater, point = Updater(rule, theta, layout=LAYOUT), theta.clone()
     for step in range(1, STEPS + 1):
-        h = Values({"lr": 0.2 * min(1, step / 10), "beta": 0.9, "weight_decay": 0.0, "schedule": 1.0}, step)
+        h = StepHyperparameters(
+            {"lr": 0.2 * min(1, step / 10), "beta": 0.9, "weight_decay": 0.0, "schedule": 1.0}, step
+        )
         updater.look_ahead(h, out=point)
         updater.step(_bowl(point, step), h)
     make = lambda p: schedulefree.SGDScheduleFree(p, 0.2, 0.9, warmup_steps=10, foreach=False)  # noqa: E731
@@ -210,7 +212,7 @@ def test_without_momentum_schedule_free_is_the_mean_of_the_path() -> None:
     updater, point = Updater(optim.ScheduleFreeSGD(0.1, beta=0.0), theta), theta.clone()
     z, path = theta.clone(), []
     for step in range(1, 9):
-        h = Values({"lr": 0.1, "beta": 0.0, "weight_decay": 0.0, "schedule": 1.0}, step)
+        h = StepHyperparameters({"lr": 0.1, "beta": 0.0, "weight_decay": 0.0, "schedule": 1.0}, step)
         updater.look_ahead(h, out=point)
         torch.testing.assert_close(point, z)  # the gradient is that of SGD's own path
         updater.step(point * torch.tensor([1.0, 3.0]), h)
@@ -222,7 +224,9 @@ def test_without_momentum_schedule_free_is_the_mean_of_the_path() -> None:
 def test_a_rate_of_zero_at_first_moves_nothing() -> None:
     theta = torch.ones(2, 3, dtype=torch.float64)
     updater = Updater(optim.ScheduleFreeSGD(0.0), theta)
-    updater.step(torch.ones(2, 3, dtype=torch.float64), Values({"lr": 0.0, "beta": 0.9, "schedule": 1.0}, 1))
+    updater.step(
+        torch.ones(2, 3, dtype=torch.float64), StepHyperparameters({"lr": 0.0, "beta": 0.9, "schedule": 1.0}, 1)
+    )
     assert torch.equal(theta, torch.ones(2, 3, dtype=torch.float64))
 
 
@@ -241,7 +245,7 @@ def test_a_dead_member_changes_nothing_and_stays(name: str) -> None:
     rule = RULES[name]()
     one, other = Updater(rule, theta, layout=LAYOUT), Updater(rule, both, layout=LAYOUT)
     for step in range(1, 6):
-        h = Values(rule.hyper_parameters() | {"schedule": 1.0}, step)
+        h = StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, step)
         spoiled = _given(theta, step)
         spoiled[1] = torch.nan
         one.step(spoiled, h, alive)
@@ -267,7 +271,7 @@ def test_two_halves_are_the_whole_and_a_member_alone_is_the_member_among_others(
 
     with pytest.raises(KeyboardInterrupt):
         tw.train(
-            problem, recipe, [0, 1, 2], plan="looped", store=tmp_path, name="it", checkpoint_seconds=0.0, watch=stop
+            problem, recipe, [0, 1, 2], plan="looped", store=tmp_path, name="it", checkpoint_seconds=0.0, progress=stop
         )
     again = tw.train(problem, recipe, [0, 1, 2], plan="looped", store=tmp_path, name="it")
     assert torch.equal(again.final.theta, whole.final.theta)
@@ -280,7 +284,7 @@ def test_a_member_whose_covariance_overflows_spoils_no_other() -> None:
     for step in range(1, 5):
         gradient = _given(theta, step).float()
         gradient[1] *= 1e30  # finite, but its square is not
-        h = Values(rule.hyper_parameters() | {"schedule": 1.0}, step)
+        h = StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, step)
         one.step(gradient[:1].clone(), h)
         updater.step(gradient, h)
     torch.testing.assert_close(theta[:1], alone, rtol=1e-5, atol=1e-7)

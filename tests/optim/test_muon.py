@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg import optim
 from thalweg.errors import UsageError
-from thalweg.optim import Updater, Values
+from thalweg.optim import StepHyperparameters, Updater
 from thalweg.optim.muon import orthogonalized
 from thalweg.population import Layout
 
@@ -59,10 +59,10 @@ GRADIENTS = [_random(MEMBERS, LAYOUT.parameters, seed=10 + t) for t in range(STE
 FALLBACK = {"lr": 0.01, "beta1": 0.8, "beta2": 0.9, "eps": 1e-8, "weight_decay": 0.2}
 
 
-def _values(step: int) -> Values:
+def _values(step: int) -> StepHyperparameters:
     column = lambda values: torch.tensor(values, dtype=torch.float64)[:, None]  # noqa: E731
     numbers = {"lr": column(LRS), "beta": column(BETAS), "weight_decay": column(DECAYS), "schedule": 1.0}
-    return Values(numbers | {f"fallback.{name}": value for name, value in FALLBACK.items()}, step)
+    return StepHyperparameters(numbers | {f"fallback.{name}": value for name, value in FALLBACK.items()}, step)
 
 
 @pytest.mark.parametrize("nesterov", [True, False])
@@ -121,7 +121,7 @@ def test_a_step_is_torchs_to_its_sixteen_bits(scale: str, theirs: str) -> None:
     h = {"lr": 0.1, "beta": 0.9, "weight_decay": 0.1, "schedule": 1.0} | {
         f"fallback.{k}": v for k, v in FALLBACK.items()
     }
-    Updater(optim.Muon(0.1, scale=scale), theta, layout=layout).step(gradient, Values(h, 1))
+    Updater(optim.Muon(0.1, scale=scale), theta, layout=layout).step(gradient, StepHyperparameters(h, 1))
     parameter = nn.Parameter(weight.clone())
     other = torch.optim.Muon([parameter], lr=0.1, momentum=0.9, weight_decay=0.1, adjust_lr_fn=theirs)
     parameter.grad = slope.clone()

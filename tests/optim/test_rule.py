@@ -12,7 +12,7 @@ from torch import Tensor
 
 from thalweg import optim, sweep
 from thalweg.errors import UsageError
-from thalweg.optim import Rule, Updater, Values
+from thalweg.optim import Rule, StepHyperparameters, Updater
 from thalweg.optim import updater as updater_module
 
 MEMBERS, PARAMETERS, STEPS = 5, 7, 50
@@ -91,14 +91,14 @@ def _rule(name: str, numbers: dict[str, Any], options: dict[str, Any]) -> Rule:
     return getattr(optim, name)(**{k: 0.1 for k in numbers if k == "lr"}, **chosen)
 
 
-def _values(numbers: dict[str, Any], t: int, dtype: torch.dtype, rows: Any = slice(None)) -> Values:
+def _values(numbers: dict[str, Any], t: int, dtype: torch.dtype, rows: Any = slice(None)) -> StepHyperparameters:
     """The step's values; numbers of length 1 become floats, as in training."""
     chosen = {name: np.atleast_1d(value)[rows] for name, value in numbers.items()}
     chosen["lr"] = chosen["lr"] * _multiplier(t)
     columns = {
         k: torch.tensor(v, dtype=torch.float64)[:, None] if len(v) > 1 else float(v[0]) for k, v in chosen.items()
     }
-    return Values({"weight_decay": 0.0} | columns | {"schedule": _multiplier(t)}, t)
+    return StepHyperparameters({"weight_decay": 0.0} | columns | {"schedule": _multiplier(t)}, t)
 
 
 def _path(
@@ -215,7 +215,9 @@ def test_rules_with_torchs_conventions_have_a_kernel() -> None:
 
 @pytest.mark.parametrize("lr", [0.1, 0.0])
 def test_a_shared_step_of_the_kernel_decays_also_at_rate_zero(lr: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    h = Values({"lr": lr, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 0.5}, 3)
+    h = StepHyperparameters(
+        {"lr": lr, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 0.5}, 3
+    )
     paths = []
     for wide in (1, 2**60):
         monkeypatch.setattr(updater_module, "_WIDE", wide)
@@ -254,7 +256,9 @@ def test_a_member_that_is_not_finite_changes_no_other_bit(name: str, options: di
 def test_members_that_are_not_alive_keep_theta_and_state() -> None:
     theta = torch.tensor(START)
     updater = Updater(optim.AdamW(0.1), theta)
-    h = Values({"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 1.0}, 1)
+    h = StepHyperparameters(
+        {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 1.0}, 1
+    )
     alive = torch.tensor([True, False, True, True, False])
     gradient = torch.ones_like(theta)
     gradient[1] = torch.inf
@@ -316,7 +320,7 @@ def test_lion_moves_every_parameter_by_its_rate() -> None:
     updater = Updater(optim.Lion(0.1), theta)
     for t in range(1, 6):
         before = theta.clone()
-        updater.step(torch.tensor(_noise(t)), Values(BASE_LION | {"lr": 0.1}, t))
+        updater.step(torch.tensor(_noise(t)), StepHyperparameters(BASE_LION | {"lr": 0.1}, t))
         torch.testing.assert_close((theta - before).abs(), torch.full_like(theta, 0.1), rtol=1e-13, atol=0)
 
 
@@ -332,7 +336,7 @@ def test_lion_equals_optax() -> None:
         updater = Updater(optim.Lion(0.01), theta)
         numbers = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "weight_decay": 0.1, "schedule": 1.0}
         for t in range(1, 21):
-            updater.step(torch.tensor(_noise(t)), Values(numbers, t))
+            updater.step(torch.tensor(_noise(t)), StepHyperparameters(numbers, t))
             step, state = peer.update(jax.numpy.asarray(_noise(t)), state, theirs)
             theirs = optax.apply_updates(theirs, step)
         np.testing.assert_allclose(theta.numpy(), np.asarray(theirs), rtol=1e-12, atol=1e-13)
@@ -342,4 +346,4 @@ def test_every_rule_is_listed_under_its_name() -> None:
     assert all(rule.__name__.lower() == name.replace("-", "") for name, rule in optim.RULES.items())
     assert set(optim.RULES.values()) == {
         rule for rule in vars(optim).values() if isinstance(rule, type) and issubclass(rule, optim.Rule)
-    } - {optim.Rule, optim.Torch}
+    } - {optim.Rule, optim.TorchOptimizer}

@@ -20,20 +20,20 @@ from thalweg.optim import (
     Nesterov,
     RMSprop,
     Rule,
+    StepHyperparameters,
     Updater,
-    Values,
     preconditioner,
     stability_limit,
 )
-from thalweg.training import Recipe, Unfolded
+from thalweg.training import MemberGrid, Recipe
 
 MEMORY = ("velocity", "first_moment")  # what enters a step linearly, beside theta
 SIZE = 1e-100  # of theta, so that second moments do not notice its gradient
 ROOT = 0.3  # of the second moment, which is held there
 
 
-def _values(rule: Rule, step: int = 3) -> Values:
-    return Values(rule.hyper_parameters() | {"schedule": 0.5, "lr": 0.5 * rule.lr}, step)
+def _values(rule: Rule, step: int = 3) -> StepHyperparameters:
+    return StepHyperparameters(rule.hyper_parameters() | {"schedule": 0.5, "lr": 0.5 * rule.lr}, step)
 
 
 def _stepped(rule: Rule, theta: Tensor, memory: Tensor, curvature: Tensor, step: int = 3) -> tuple[Tensor, Tensor]:
@@ -140,9 +140,11 @@ def test_a_limit_a_member() -> None:
     together = Momentum([0.1, 0.5], [0.0, 0.5])
     np.testing.assert_allclose(stability_limit(together), [20, 6])
     crossed = Momentum(rates, sweep.values([0.0, 0.5]))
-    with pytest.raises(UsageError, match=r"write stability_limit\(rule, training.Unfolded\(recipe, seeds\).at\(step\)"):
+    with pytest.raises(
+        UsageError, match=r"write stability_limit\(rule, training.MemberGrid\(recipe, seeds\).at\(step\)"
+    ):
         stability_limit(crossed)
-    h = Unfolded(Recipe(crossed, 4, schedule=schedules.Linear()), [0]).at(2)
+    h = MemberGrid(Recipe(crossed, 4, schedule=schedules.Linear()), [0]).at(2)
     assert h.schedule < 1
     np.testing.assert_allclose(stability_limit(crossed, h), np.array([20, 30, 4, 6]) / h.schedule)
     with pytest.raises(UsageError, match="follow schedules"):
@@ -155,7 +157,7 @@ def test_where_only_some_parameters_decay_the_limit_is_a_bound(look: str | None,
     options = {"weight_decay": 0.3, "decay": convention}
     rule = Momentum(0.8, 0.7, **options) if look is None else Nesterov(0.8, 0.7, look=look, **options)
     draw, size, where = np.random.default_rng(0), 3, torch.tensor([1.0, 0.0, 1.0], dtype=torch.float64)
-    h, largest = Values(rule.hyper_parameters() | {"schedule": 1.0}, 3), float(stability_limit(rule))
+    h, largest = StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, 3), float(stability_limit(rule))
     rows = torch.eye(2 * size, dtype=torch.float64)
     for _ in range(50):
         turn = np.linalg.qr(draw.standard_normal((size, size)))[0]

@@ -13,7 +13,7 @@ from optim.reference import RULES as FORMULAS
 
 from thalweg import optim
 from thalweg.errors import UsageError
-from thalweg.optim.testing import LAWS, RUNGS, Claims, LadderError, Report, check
+from thalweg.optim.testing import LAWS, RUNGS, Claims, Report, RequirementError, check
 
 T = torch.optim
 
@@ -22,7 +22,7 @@ def _failed(report: Report) -> set[str]:
     return {rung.name for rung in report.failed}
 
 
-CONVENTIONS: dict[str, optim.Rule | optim.Around] = {
+CONVENTIONS: dict[str, optim.Rule | optim.Wrapper] = {
     "heavy ball, ema": optim.Momentum(0.1, form="ema"),
     "heavy ball, dampened": optim.Momentum(0.1, 0.5, form="ema", start="first_gradient"),
     "heavy ball, lr inside": optim.Momentum(0.1, 0.8, form="lr_inside", weight_decay=0.1, decay="constant"),
@@ -43,7 +43,7 @@ CONVENTIONS: dict[str, optim.Rule | optim.Around] = {
     "averaged": optim.Averaged(optim.Adam(0.01)),
     "grokfast": optim.Grokfast(optim.Adam(0.01)),
     "filters": optim.Orthogonal(optim.Centralized(optim.SGD(0.1))),
-    "torch's": optim.Torch(1e-3, lambda p: T.RAdam(p)),
+    "torch's": optim.TorchOptimizer(1e-3, lambda p: T.RAdam(p)),
     "nesterov, full, without memory": optim.Nesterov(0.1, 0.0, look="full"),
     "adamw without eps": optim.AdamW(0.01, eps=0.0),
     "rmsprop without eps": optim.RMSprop(0.01, eps=0.0, decay="constant"),
@@ -239,7 +239,7 @@ def test_a_report_is_a_table_and_raises() -> None:
     assert str(good).splitlines()[1] == "Held to the law 'rmsprop'."
     assert max(map(len, str(bad).splitlines())) <= 120
     assert "the path" not in str(good)
-    with pytest.raises(LadderError, match="Broken:\n") as raised:
+    with pytest.raises(RequirementError, match="Broken:\n") as raised:
         bad.raise_if_failed()
     assert "first step: The first step has the size that the formula gives" in str(raised.value)
     assert check(optim.Muon(fallback=optim.SGD(0.1))).subject == "Muon(lr=0.02, fallback=SGD(lr=0.1))"

@@ -39,8 +39,8 @@ def test_a_loss_whose_value_would_not_be_the_objective_is_refused(loss, sentence
 def test_means_and_values_an_example_are_evaluated_as_the_named_loss_is(loss):
     own, named = problem(loss), problem()
     members = named.initialize(3)
-    expected = tw.population.evaluate(named, members)["loss"]
-    torch.testing.assert_close(tw.population.evaluate(own, members)["loss"], expected, rtol=1e-6, atol=1e-7)
+    expected = tw.evaluation.evaluate(named, members)["loss"]
+    torch.testing.assert_close(tw.evaluation.evaluate(own, members)["loss"], expected, rtol=1e-6, atol=1e-7)
 
 
 def _guarded(output, target):
@@ -62,8 +62,8 @@ def test_losses_that_vmap_cannot_hold_are_called_member_by_member(loss):
     """Evaluated, trained and differentiated twice as the named loss is."""
     own, named = problem(loss, {"same": loss} if loss is not _guarded else {}), problem(metrics={})
     members = named.initialize(3)
-    expected = tw.population.evaluate(named, members)["loss"]
-    for name, found in tw.population.evaluate(own, members).items():
+    expected = tw.evaluation.evaluate(named, members)["loss"]
+    for name, found in tw.evaluation.evaluate(own, members).items():
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7, msg=name)
     recipe = tw.Recipe(tw.optim.SGD(0.1), 3, 8)
     for plan in ("stacked", "looped"):

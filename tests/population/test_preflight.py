@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
-from thalweg.population import Batch, Problem, derivatives, evaluate
+from thalweg.evaluation import evaluate
+from thalweg.population import Batch, Problem, derivatives
 
 RECIPE = tw.Recipe(tw.optim.SGD(lr=0.1), steps=4, batch_size=8)
 

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.errors import DataError, ModelError, UsageError
-from thalweg.population import Batch, Problem, derivatives, evaluate
+from thalweg.evaluation import evaluate
+from thalweg.population import Batch, Problem, derivatives
 from thalweg.population.binding import call
 
 MLP = CASE["mlp"]

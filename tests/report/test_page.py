@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from thalweg import report
+from thalweg.claims import Claim, greater, less, within
 from thalweg.errors import StorageError
+from thalweg.figures import Axis, Figure, HeatMap, ReferenceLine, SurfacePlot, TrajectoryLine
+from thalweg.figures.style import INK, VEIL
 from thalweg.report.figures import drawing
 from thalweg.report.markup import number
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import bar
-from thalweg.results import Axis, Figure, HeatMap, Rule, Surface, Trajectory
-from thalweg.results.style import INK, VEIL
-from thalweg.studies import Claim, Interval, greater, less, run, within
+from thalweg.statistics import Interval
+from thalweg.studies import run
 
 VOID = {"meta", "img", "br", "line", "path", "circle"}
 
@@ -154,8 +156,8 @@ def test_badges_say_it_in_words_and_signs(page):
 def test_every_surface_of_a_panel_has_its_map_in_the_panels_colors():
     side = np.linspace(-1, 1, 5)
     bowl = np.add.outer(side**2, side**2)
-    marks = [Surface(side, side, bowl + height, label=name) for name, height in (("before", 0), ("after", 7))]
-    drawn = drawing(Figure("Two", marks, z=Axis("loss")), "two")
+    marks = [SurfacePlot(side, side, bowl + height, label=name) for name, height in (("before", 0), ("after", 7))]
+    drawn = drawing(Figure.of("Two", marks, z=Axis("loss")), "two")
     maps, _ = (json.loads(data) for data in re.findall(r"<script[^>]*>(.*?)</script>", drawn.data))
     shown = [trace for trace in maps["data"] if trace["type"] == "heatmap"]
     assert len(shown) == 2
@@ -165,7 +167,7 @@ def test_every_surface_of_a_panel_has_its_map_in_the_panels_colors():
 
 
 def test_panels_are_arranged_by_the_width_there_is():
-    panels = [Figure(name, [Rule(1), HeatMap([0, 1], [0, 1], np.eye(2))]) for name in "abc"]
+    panels = [Figure.of(name, [ReferenceLine(1), HeatMap([0, 1], [0, 1], np.eye(2))]) for name in "abc"]
     drawn = drawing(Figure.row(panels), "row")
     (data,) = (json.loads(data) for data in re.findall(r"<script[^>]*>(.*?)</script>", drawn.data))
     widths = [least for least, _ in data["layouts"]]
@@ -293,7 +295,7 @@ def test_without_webgl_the_picture_of_a_surface_stays(fake_study, tmp_path):
 @needs_chromium
 def test_what_plays_has_buttons_that_a_keyboard_reaches(fake_study, tmp_path):
     result = run(fake_study)
-    race = Figure("Race", [Trajectory([0, 1, 2], [0, 1, 0], label="path")])
+    race = Figure.of("Race", [TrajectoryLine([0, 1, 2], [0, 1, 0], label="path")])
     finding = dataclasses.replace(result.findings[0], figures=(race,))
     path = report.write([dataclasses.replace(result, findings=(finding,))], tmp_path / "report.html")
     for _ in range(3):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from thalweg.errors import StorageError, UsageError
-from thalweg.results import Bars, Contour, Cost, HeatMap, Line, Provenance, Reading
+from thalweg.figures import Bars, Contour, HeatMap, Line
+from thalweg.results import Cost, Provenance, Reading
 
 
 def example() -> Reading:

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from thalweg import studies
-from thalweg.results import Reading, matplotlib
+from thalweg.figures import to_matplotlib
+from thalweg.results import Reading
 
 
 def claims_of(name: str) -> dict[str, dict[str, Any]]:
@@ -20,6 +21,6 @@ def claims_of(name: str) -> dict[str, dict[str, Any]]:
         for figure in finding.figures:
             assert figure.title
             assert figure.parts[0].y.label  # in a row it may stand for the others too
-            matplotlib.render(figure)
+            to_matplotlib.render(figure)
     assert {claim["verdict"] for claim in document["claims"]} <= {"holds", "fails", "undecided"}
     return {claim["id"]: claim for claim in document["claims"]}

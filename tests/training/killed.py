@@ -43,7 +43,7 @@ def main() -> None:
         if progress.done == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    tw.train(problem(), RECIPE, SEEDS, plan="looped", store=store, watch=kill, checkpoint_seconds=clock)
+    tw.train(problem(), RECIPE, SEEDS, plan="looped", store=store, progress=kill, checkpoint_seconds=clock)
 
 
 if __name__ == "__main__":

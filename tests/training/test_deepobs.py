@@ -56,7 +56,7 @@ def problem() -> tw.Problem:
         return ((outputs @ hessian) * outputs).sum(-1) / 2
 
     test = _rows(43, 896)
-    data = tw.data.own((_rows(42, 1_000), torch.zeros(1_000)), (test, torch.zeros(896)))
+    data = tw.data.from_user((_rows(42, 1_000), torch.zeros(1_000)), (test, torch.zeros(896)))
     return tw.Problem(Point, data, loss, dtype=torch.float64)
 
 
@@ -65,7 +65,7 @@ def test_the_loss_before_training_and_the_floor_are_the_published_ones(problem: 
     assert run.history["test_loss"][0, 0] == pytest.approx(353.44677, abs=1e-5)
     test = _rows(43, 896)
     least = problem.initialize(1).with_theta(test.mean(0, keepdim=True))
-    assert float(tw.population.evaluate(problem, least)["loss"]) == pytest.approx(FLOOR, abs=1e-3)
+    assert float(tw.evaluation.evaluate(problem, least)["loss"]) == pytest.approx(FLOOR, abs=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor
 import thalweg as tw
 from thalweg import optim
 from thalweg.errors import UsageError
-from thalweg.population import evaluate
+from thalweg.evaluation import evaluate
 
 MLP = CASE["mlp"]
 RECIPE = tw.Recipe(optim.AdamW(0.02), steps=6, batch_size=5)

@@ -10,7 +10,7 @@ import torch
 from thalweg import optim, sweep
 from thalweg.errors import UsageError
 from thalweg.schedules import Constant, Cosine, Linear, OneCycleMomentum, Scheduled, Warmup
-from thalweg.training import Recipe, Unfolded
+from thalweg.training import MemberGrid, Recipe
 
 SGD = optim.SGD(0.1)
 
@@ -74,7 +74,7 @@ def test_sweeps_are_crossed_with_each_other_and_with_seeds_which_vary_fastest() 
         5,
         batch_size=sweep.values([8, 4]),
     )
-    unfolded = Unfolded(recipe, [9, 3])
+    unfolded = MemberGrid(recipe, [9, 3])
     assert unfolded.members == 24
     cells = list(zip(*(unfolded.axes[name].tolist() for name in unfolded.axes), strict=True))
     assert list(unfolded.axes) == ["batch_size", "lr", "weight_decay", "seed"]
@@ -86,7 +86,7 @@ def test_sweeps_are_crossed_with_each_other_and_with_seeds_which_vary_fastest() 
 
 def test_sweeps_on_one_axis_go_together() -> None:
     pairs = {"lr": sweep.values([0.1, 0.2], axis="pair"), "beta": sweep.values([0.5, 0.9], axis="pair")}
-    unfolded = Unfolded(Recipe(optim.Momentum(**pairs), 5), [0, 1])
+    unfolded = MemberGrid(Recipe(optim.Momentum(**pairs), 5), [0, 1])
     assert unfolded.axes["lr"].tolist() == [0.1, 0.1, 0.2, 0.2]
     assert unfolded.axes["beta"].tolist() == [0.5, 0.5, 0.9, 0.9]
     assert unfolded.axes["pair"].tolist() == [0, 0, 1, 1]
@@ -94,27 +94,27 @@ def test_sweeps_on_one_axis_go_together() -> None:
 
 @pytest.mark.parametrize("points", [[0.1, 0.2], np.array([0.1, 0.2]), torch.DoubleTensor([0.1, 0.2])])
 def test_lists_go_together(points: Any) -> None:
-    unfolded = Unfolded(Recipe(optim.Momentum(lr=points, beta=[0.5, 0.9]), 5), [0])
+    unfolded = MemberGrid(Recipe(optim.Momentum(lr=points, beta=[0.5, 0.9]), 5), [0])
     assert unfolded.axes["lr"].tolist() == [0.1, 0.2]
     assert unfolded.axes["beta"].tolist() == [0.5, 0.9]
 
 
 def test_lengths_that_do_not_match_name_both() -> None:
     with pytest.raises(UsageError, match=r"axis 'configuration' .* one length: lr has 2 values, beta has 3"):
-        Unfolded(Recipe(optim.Momentum(lr=[0.1, 0.2], beta=[0.5, 0.6, 0.7]), 5), [0])
+        MemberGrid(Recipe(optim.Momentum(lr=[0.1, 0.2], beta=[0.5, 0.6, 0.7]), 5), [0])
     clash = Recipe(SGD, 5, clip_norm=sweep.values([1, 2], axis="a"), schedule=Warmup(sweep.values([1, 2, 3], axis="a")))
     with pytest.raises(UsageError, match=r"axis 'a' .*: clip_norm has 2 values, schedule.warmup has 3"):
-        Unfolded(clash, [0])
+        MemberGrid(clash, [0])
     with pytest.raises(UsageError, match='A sweep may not use the axis "seed"'):
-        Unfolded(Recipe(optim.SGD(sweep.values([0.1, 0.2], axis="seed")), 5), [0])
+        MemberGrid(Recipe(optim.SGD(sweep.values([0.1, 0.2], axis="seed")), 5), [0])
 
 
 def test_a_batch_larger_than_the_data() -> None:
-    unfolded = Unfolded(Recipe(SGD, 5, batch_size=sweep.values([8, 65])), [0])
+    unfolded = MemberGrid(Recipe(SGD, 5, batch_size=sweep.values([8, 65])), [0])
     with pytest.raises(UsageError, match=r"batch_size=65 is larger than the training set of 64 examples; write"):
         unfolded.groups(64)
     assert unfolded.groups(65) == [(slice(0, 1), 8), (slice(1, 2), 65)]
-    assert Unfolded(Recipe(SGD, 5), [0, 1]).groups(64) == [(slice(0, 2), 64)]
+    assert MemberGrid(Recipe(SGD, 5), [0, 1]).groups(64) == [(slice(0, 2), 64)]
 
 
 def test_values_of_a_step_are_numbers_or_columns() -> None:
@@ -123,7 +123,7 @@ def test_values_of_a_step_are_numbers_or_columns() -> None:
         10,
         schedule=Cosine(warmup=sweep.values([2, 4], axis="lr")),
     )
-    h = Unfolded(recipe, [0]).at(3)
+    h = MemberGrid(recipe, [0]).at(3)
     multipliers = [0.5 * (1 + math.cos(math.pi / 8)), 3 / 4]
     wanted = [0.1 * multipliers[0], 0.1 * multipliers[0], 0.2 * multipliers[1], 0.2 * multipliers[1]]
     assert h.lr.shape == (4, 1)
@@ -133,14 +133,14 @@ def test_values_of_a_step_are_numbers_or_columns() -> None:
 
 
 def test_a_schedule_alone_may_be_swept() -> None:
-    unfolded = Unfolded(Recipe(optim.SGD(0.5), 10, schedule=Cosine(final=sweep.values([0.0, 1.0]))), [0, 1])
+    unfolded = MemberGrid(Recipe(optim.SGD(0.5), 10, schedule=Cosine(final=sweep.values([0.0, 1.0]))), [0, 1])
     assert unfolded.axes["schedule.final"].tolist() == [0, 0, 1, 1]
     assert unfolded.at(10).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
 
 
 def test_schedules_within_schedules_may_be_swept() -> None:
     joined = Warmup(sweep.values([2, 4])).then(Cosine(final=sweep.values([0.0, 0.5])).scaled(0.8), 5)
-    unfolded = Unfolded(Recipe(optim.SGD(0.5), 10, schedule=joined), [0])
+    unfolded = MemberGrid(Recipe(optim.SGD(0.5), 10, schedule=joined), [0])
     assert list(unfolded.axes) == ["schedule.first.warmup", "schedule.second.of.final", "seed"]
     cells = list(zip(unfolded.axes["schedule.first.warmup"], unfolded.axes["schedule.second.of.final"], strict=True))
     for step in (1, 3, 5, 6, 10):
@@ -153,7 +153,7 @@ def test_schedules_within_schedules_may_be_swept() -> None:
 def test_any_number_may_follow_a_schedule_of_its_own() -> None:
     rates, rises = sweep.values([0.1, 0.2], axis="it"), sweep.values([0.3, 0.5], axis="it")
     rule = optim.AdamW(rates, Scheduled(0.95, OneCycleMomentum(rises)), weight_decay=Scheduled(0.5, Cosine()))
-    unfolded = Unfolded(Recipe(rule, 100, schedule=Warmup(10)), [0])
+    unfolded = MemberGrid(Recipe(rule, 100, schedule=Warmup(10)), [0])
     assert unfolded.axes["beta1.schedule.rise"].tolist() == [0.3, 0.5]
     for step in (1, 5, 30, 77, 100):
         h = unfolded.at(step)
@@ -165,14 +165,14 @@ def test_any_number_may_follow_a_schedule_of_its_own() -> None:
 
 
 def test_a_scheduled_rate_follows_the_recipes_schedule_as_well() -> None:
-    unfolded = Unfolded(Recipe(optim.SGD(Scheduled(0.5, Cosine())), 100, schedule=Warmup(10)), [0])
+    unfolded = MemberGrid(Recipe(optim.SGD(Scheduled(0.5, Cosine())), 100, schedule=Warmup(10)), [0])
     for step in (1, 9, 50):
         assert unfolded.at(step).lr == pytest.approx(0.5 * Cosine()(step, 100) * min(1, step / 10))
 
 
 def test_around_a_rule_numbers_follow_schedules_too() -> None:
     rule = optim.SAM(optim.Muon(fallback=optim.AdamW(1e-3, Scheduled(0.9, Linear(1, 0.5)))), Scheduled(0.1, Cosine()))
-    h = Unfolded(Recipe(rule, 10), [0]).at(10)
+    h = MemberGrid(Recipe(rule, 10), [0]).at(10)
     assert h.numbers["rho"] == pytest.approx(0.0)
     assert h.numbers["fallback.beta1"] == pytest.approx(0.45)
 
@@ -191,7 +191,7 @@ def test_around_a_rule_numbers_follow_schedules_too() -> None:
 )
 def test_a_schedule_that_leads_out_of_range_is_found_before_the_first_step(rule: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        Unfolded(Recipe(rule(), 100), [0])
+        MemberGrid(Recipe(rule(), 100), [0])
 
 
 def test_a_description_tells_recipes_apart_and_not_their_making() -> None:

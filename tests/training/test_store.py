@@ -20,7 +20,7 @@ from thalweg import optim
 from thalweg.errors import StorageError
 from thalweg.population import Problem
 from thalweg.progress import Progress
-from thalweg.results import Store
+from thalweg.storage import Store
 
 SCRIPT = Path(__file__).parent / "killed.py"
 MLP = CASE["mlp"]
@@ -73,7 +73,7 @@ def test_a_killed_run_goes_on_bit_for_bit(
     reached = checkpoints[0].document["step"] if checkpoints else 0
     assert reached == written if written is not None else 0 < reached < step - 1
     heard: list[Progress] = []
-    run = tw.train(killed.problem(), killed.RECIPE, killed.SEEDS, plan="looped", store=tmp_path, watch=heard.append)
+    run = tw.train(killed.problem(), killed.RECIPE, killed.SEEDS, plan="looped", store=tmp_path, progress=heard.append)
     assert len(heard) == 30 - reached
     _same_bits(run, uninterrupted)
     store = Store(tmp_path)
@@ -101,11 +101,11 @@ def test_ctrl_c_ends_the_step_writes_a_checkpoint_and_goes_on(tmp_path: Path) ->
     whole = tw.train(MLP.problem(), RECIPE, 3, plan="looped")
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        tw.train(MLP.problem(), RECIPE, 3, plan="looped", store=tmp_path, watch=_interrupt_at(7))
+        tw.train(MLP.problem(), RECIPE, 3, plan="looped", store=tmp_path, progress=_interrupt_at(7))
     assert signal.getsignal(signal.SIGINT) is handler
     assert Store(tmp_path).list("checkpoint")[0].document["step"] == 7
     heard: list[Progress] = []
-    run = tw.train(MLP.problem(), RECIPE, 3, plan="looped", store=tmp_path, watch=heard.append)
+    run = tw.train(MLP.problem(), RECIPE, 3, plan="looped", store=tmp_path, progress=heard.append)
     assert len(heard) == 13
     _same_bits(run, whole)
 
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_the_step_writes_a_checkpoint_and_goes_on(tmp_path: Path) ->
 def test_ctrl_c_without_a_store_stops_too() -> None:
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        tw.train(MLP.problem(), RECIPE, 3, watch=_interrupt_at(2))
+        tw.train(MLP.problem(), RECIPE, 3, progress=_interrupt_at(2))
     assert signal.getsignal(signal.SIGINT) is handler
 
 
@@ -123,14 +123,14 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        tw.train(MLP.problem(), RECIPE, 3, store=tmp_path, watch=twice)
+        tw.train(MLP.problem(), RECIPE, 3, store=tmp_path, progress=twice)
     assert Store(tmp_path).list("checkpoint") == []
 
 
 def test_a_finished_run_is_returned_and_not_trained_again(tmp_path: Path) -> None:
     first = tw.train(CASE["batchnorm"].problem(), RECIPE, 2, store=tmp_path)
     heard: list[Progress] = []
-    again = tw.train(CASE["batchnorm"].problem(), RECIPE, 2, store=Store(tmp_path), watch=heard.append)
+    again = tw.train(CASE["batchnorm"].problem(), RECIPE, 2, store=Store(tmp_path), progress=heard.append)
     assert heard == []
     _same_bits(again, first)
     assert again.plans == first.plans
@@ -158,11 +158,17 @@ def test_an_interrupted_continuation_goes_on_where_it_stopped(tmp_path: Path) ->
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        tw.train(problem, RECIPE, 2, resume=half, store=tmp_path, name="a", watch=stop)
+        tw.train(problem, RECIPE, 2, resume=half, store=tmp_path, name="a", progress=stop)
     assert Store(tmp_path).get("checkpoint", "a").document["step"] == 13
     steps = []
     found = tw.train(
-        problem, RECIPE, 2, resume=half, store=tmp_path, name="a", watch=lambda progress: steps.append(progress.total)
+        problem,
+        RECIPE,
+        2,
+        resume=half,
+        store=tmp_path,
+        name="a",
+        progress=lambda progress: steps.append(progress.total),
     )
     assert steps == [7] * 7
     _same_bits(found, tw.train(problem, RECIPE, 2, plan="looped"))
@@ -188,7 +194,13 @@ def test_a_continuation_under_the_name_of_a_finished_run(tmp_path: Path) -> None
     _same_bits(finished, tw.train(problem, RECIPE, 2, store=tmp_path, name="a"))
     steps = []
     found = tw.train(
-        problem, RECIPE, 2, resume=other, store=tmp_path, name="a", watch=lambda progress: steps.append(progress.total)
+        problem,
+        RECIPE,
+        2,
+        resume=other,
+        store=tmp_path,
+        name="a",
+        progress=lambda progress: steps.append(progress.total),
     )
     assert partly.step == 12
     assert steps == [8] * 8

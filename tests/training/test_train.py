@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg import optim, sweep
-from thalweg.data import own
+from thalweg.data import from_user
 from thalweg.errors import UsageError
-from thalweg.population import Plan, Problem, evaluate
+from thalweg.evaluation import evaluate
+from thalweg.population import Plan, Problem
 from thalweg.progress import Progress
 from thalweg.randomness import BatchOrder, global_stream
 
@@ -232,8 +233,8 @@ def test_arguments_that_cannot_be_meant() -> None:
         tw.train(problem, RECIPE, 2, plan="stack")
     with pytest.raises(UsageError, match="train until must be a whole number of at least 1; got 0"):
         tw.train(problem, RECIPE, until=0)
-    with pytest.raises(UsageError, match="train watch must be a function of the progress"):
-        tw.train(problem, RECIPE, watch=None)
+    with pytest.raises(UsageError, match="train progress must be a function of the progress"):
+        tw.train(problem, RECIPE, progress=None)
     with pytest.raises(UsageError, match="train mask must be a boolean tensor"):
         tw.train(problem, RECIPE, mask="a")
     with pytest.raises(UsageError, match="train checkpoint_seconds must be a number of seconds; got 'a'"):
@@ -259,7 +260,7 @@ def test_plans_are_reported_and_give_the_same_bits_again() -> None:
 
 
 def test_history_holds_what_evaluation_gives() -> None:
-    data = own((X, Y), (X[:9], Y[:9]))
+    data = from_user((X, Y), (X[:9], Y[:9]))
     problem = Problem(mlp, data, dtype=torch.float64)
     recipe = tw.Recipe(optim.SGD(sweep.values([0.1, 0.5])), 6, batch_size=4, evaluate=3, snapshot=(0, 2, 6))
     run = tw.train(problem, recipe, [0, 1], plan="looped")
@@ -317,7 +318,7 @@ def test_evaluation_of_a_part_of_the_training_set() -> None:
 
 def test_watchers_hear_of_every_step() -> None:
     heard: list[Progress] = []
-    tw.train(MLP.problem(), RECIPE, 2, watch=heard.append)
+    tw.train(MLP.problem(), RECIPE, 2, progress=heard.append)
     assert [(p.done, p.total) for p in heard] == [(done, 6) for done in range(1, 7)]
     assert all(a.seconds <= b.seconds for a, b in itertools.pairwise(heard))
 

@@ -14,7 +14,7 @@ from thalweg.errors import UsageError
 from thalweg.progress import Progress
 from thalweg.schedules import Linear
 from thalweg.tuning import Range
-from thalweg.tuning.entrant import Entrant
+from thalweg.tuning.candidate import Entrant
 
 
 def test_compare_finds_the_known_winner_at_equal_expense() -> None:
@@ -27,7 +27,7 @@ def test_compare_finds_the_known_winner_at_equal_expense() -> None:
         steps=15,
         trials=40,
         scoring_seeds=3,
-        watch=lambda progress: seen.append(progress.label),
+        progress=lambda progress: seen.append(progress.label),
     )
     rates = tuning.halton(40, ranges, seed=0)["lr"]
     losses = [loss_of(rate, 15) for rate in rates]
@@ -63,7 +63,7 @@ def test_a_comparison_is_a_reading_and_a_table_with_its_cost() -> None:
 def test_progress_is_that_of_the_whole_comparison() -> None:
     seen: list[tuple[int, int]] = []
     rules = {"SGD": (optim.SGD, {"lr": Range(0.1, 1)}), "Adam": (optim.Adam, {"lr": Range(0.1, 1)})}
-    tuning.compare({"bowl": bowl()}, rules, steps=4, trials=3, watch=lambda p: seen.append((p.done, p.total)))
+    tuning.compare({"bowl": bowl()}, rules, steps=4, trials=3, progress=lambda p: seen.append((p.done, p.total)))
     done = [each for each, _ in seen]
     assert done == sorted(done)
     assert len(seen) == 2 * 2 * 4
@@ -193,8 +193,8 @@ def test_a_rule_that_hardly_learns_does_not_set_the_target() -> None:
 def test_where_every_trial_diverges_there_is_no_best_one() -> None:
     seen: list[tuple[int, int]] = []
     rules = {"SGD": (optim.SGD, {"lr": Range(0.1, 0.4)}), "wild": (optim.SGD, {"lr": Range(10, 1000)})}
-    watch = lambda progress: seen.append((progress.done, progress.total))  # noqa: E731
-    found = tuning.compare({"bowl": bowl()}, rules, steps=400, trials=3, watch=watch)
+    progress = lambda progress: seen.append((progress.done, progress.total))  # noqa: E731
+    found = tuning.compare({"bowl": bowl()}, rules, steps=400, trials=3, progress=progress)
     assert found.best["bowl"]["wild"] == {}
     assert list(found.table().columns["best"])[1] == "none"
     assert np.isinf(found.losses[0, 1]).all()
@@ -211,7 +211,7 @@ def test_what_costs_two_gradients_a_step_is_said() -> None:
 
 
 def test_an_optimizer_of_torchs_may_be_made_in_every_trial() -> None:
-    make = lambda lr: optim.Torch(lr, lambda p: torch.optim.SGD(p, momentum=0.5))  # noqa: E731
+    make = lambda lr: optim.TorchOptimizer(lr, lambda p: torch.optim.SGD(p, momentum=0.5))  # noqa: E731
     ranges = {"lr": Range(0.05, 0.4)}
     rules = {"torch's": (make, ranges), "ours": (lambda lr: optim.Momentum(lr, 0.5), ranges)}
     found = tuning.compare({"bowl": bowl()}, rules, steps=12, trials=3, tuning_seeds=1, scoring_seeds=2)
@@ -286,20 +286,23 @@ def test_where_no_rule_learns_no_target_is_reached() -> None:
         ),
         (lambda: _compare(rules={"SGD": (optim.SGD, {})}), r"rules\['SGD'\] ranges must be ranges by hyper-parameter"),
         (lambda: _compare(rules={"SOAP": (_soap, {"every": Range(1, 9)})}), "SOAP every is 4 here and 1 there"),
-        (lambda: _compare(rules={"torch's": (_beta, {"beta": Range(0.1, 0.9)})}), "Torch make is another function"),
+        (
+            lambda: _compare(rules={"torch's": (_beta, {"beta": Range(0.1, 0.9)})}),
+            "TorchOptimizer make is another function",
+        ),
         (lambda: _compare(batch_size=sweep.values([1, 2])), "but batch_size is swept: give a value"),
         (lambda: _compare(schedule=Linear(sweep.values([0.5, 1.0]))), "but schedule.start is swept"),
         (lambda: _compare(seed="a"), "compare seed must be a whole number of at least 0; got 'a'"),
         (lambda: _compare(seed=-1), "compare seed must be a whole number of at least 0; got -1"),
-        (lambda: _compare(watch=3), "compare watch must be a function"),
+        (lambda: _compare(progress=3), "compare progress must be a function"),
         (
             lambda: _compare(
-                problems={"bowl": bowl(), "more": noisy(0), "other": bowl()}, batch_size=5, watch=_untrained
+                problems={"bowl": bowl(), "more": noisy(0), "other": bowl()}, batch_size=5, progress=_untrained
             ),
             r"problems\['bowl'\] cannot be trained so: batch_size=5 is larger than the training set of 4",
         ),
         (
-            lambda: _compare(problems={"more": noisy(0), "bowl": bowl()}, batch_size=5, watch=_untrained),
+            lambda: _compare(problems={"more": noisy(0), "bowl": bowl()}, batch_size=5, progress=_untrained),
             r"problems\['bowl'\] cannot be trained so",
         ),
         (lambda: _compare(problems={"bowl": "digits"}), r"problems\['bowl'\] must be a Problem"),
@@ -323,8 +326,8 @@ def _soap(every: float) -> optim.SOAP:
     return optim.SOAP(0.1, every=int(every))
 
 
-def _beta(beta: float) -> optim.Torch:
-    return optim.Torch(0.1, lambda p: torch.optim.SGD(p, momentum=beta))
+def _beta(beta: float) -> optim.TorchOptimizer:
+    return optim.TorchOptimizer(0.1, lambda p: torch.optim.SGD(p, momentum=beta))
 
 
 def _decaying(lr: float) -> optim.SGD:

@@ -85,10 +85,10 @@ def test_numbers_of_numpys_are_numbers() -> None:
 
 
 def test_functions_that_do_the_same_are_one() -> None:
-    make = lambda lr, beta=0.9: optim.Torch(lr, lambda p: torch.optim.SGD(p, momentum=beta))  # noqa: E731
+    make = lambda lr, beta=0.9: optim.TorchOptimizer(lr, lambda p: torch.optim.SGD(p, momentum=beta))  # noqa: E731
     one = tuning.together([make(0.1), make(0.2)])
     assert one.lr.points == (0.1, 0.2)
-    with pytest.raises(UsageError, match="Torch make is another function in some: write one for all"):
+    with pytest.raises(UsageError, match="TorchOptimizer make is another function in some: write one for all"):
         tuning.together([make(0.1), make(0.2, 0.5)])
 
 

@@ -11,7 +11,7 @@ import thalweg as tw
 from thalweg import optim, tuning
 from thalweg.errors import UsageError
 from thalweg.schedules import Linear, Scheduled
-from thalweg.studies.interval import mean
+from thalweg.statistics.interval import mean
 from thalweg.tuning.range_test import _steepest
 from thalweg.tuning.rates import interval, standard_error, with_rate
 
@@ -259,7 +259,7 @@ def test_standard_errors_are_those_of_scipy() -> None:
         (lambda: tuning.classic_range_test(bowl(), optim.SGD(1.0)), "classic_range_test recipe must be a Recipe"),
         (lambda: tuning.rate_sensitivity(bowl(), optim.SGD(1.0)), "rate_sensitivity recipe must be a Recipe"),
         (lambda: tuning.range_test("bowl", _short()), "range_test problem must be a Problem; got 'bowl'"),
-        (lambda: tuning.range_test(bowl(), _short(), watch=3), "range_test watch must be a function"),
+        (lambda: tuning.range_test(bowl(), _short(), progress=3), "range_test progress must be a function"),
         (
             lambda: tuning.classic_range_test(bowl(), tw.Recipe(optim.SGD(1.0), 2)),
             "gives every step a rate of its own and needs at least 3 steps; got 2",

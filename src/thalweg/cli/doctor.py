@@ -102,7 +102,7 @@ def _torch(problems: list[str]) -> dict[str, Any]:
 def _store(path: Path, problems: list[str]) -> dict[str, Any]:
     """Whether the store, or the folder it would be made in, can be written and has room."""
     from thalweg.errors import StorageError
-    from thalweg.results import Store
+    from thalweg.storage import Store
 
     in_the_way = next((place for place in (path.absolute(), *path.absolute().parents) if place.exists()), path)
     if not in_the_way.is_dir():

@@ -15,7 +15,7 @@ from thalweg.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from thalweg.studies import Finding
+    from thalweg.claims import Finding
 
 JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
@@ -64,7 +64,7 @@ def write_json(target: str, text: str) -> None:
     if target == "-":
         say(text)
         return
-    from thalweg.results.atomic import explaining, replacing
+    from thalweg.storage.atomic import explaining, replacing
 
     path = Path(target)
     with explaining(path), replacing(path) as temporary:
@@ -80,7 +80,7 @@ def check_json(target: str | None) -> None:
     """
     if target is None or target == "-":
         return
-    from thalweg.results.atomic import explaining, temporary_beside
+    from thalweg.storage.atomic import explaining, temporary_beside
 
     path = Path(target)
     if path.is_dir():
@@ -123,7 +123,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
 
 def verdicts(findings: Iterable["Finding"]) -> None:
     """The table of verdicts."""
-    from thalweg.studies.claim import SYMBOLS
+    from thalweg.claims.claim import SYMBOLS
 
     rows = [
         (

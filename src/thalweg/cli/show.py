@@ -28,7 +28,7 @@ class Show:
         if self.csv and (self.record is None or not self.record.startswith("reading/")):
             msg = f"--csv writes a reading's table; name one, reading/KEY, instead of {self.record or 'nothing'}."
             raise UsageError(msg)
-        from thalweg.results import Store
+        from thalweg.storage import Store
 
         store = Store(self.store, create=False)
         if self.record is None:
@@ -48,7 +48,7 @@ class Show:
             table = Reading.from_document(store.get(kind, key).document).table()
             output.say(table.csv().rstrip("\n") if self.csv else str(table))
         elif kind == "study":
-            from thalweg.studies import StudyResult
+            from thalweg.claims import StudyResult
 
             result = StudyResult.load(store, key)
             output.verdicts(result.findings)

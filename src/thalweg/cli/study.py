@@ -11,7 +11,7 @@ from thalweg.cli.progress import Display, display
 from thalweg.errors import unknown_name
 
 if TYPE_CHECKING:
-    from thalweg.studies import Finding, StudyResult
+    from thalweg.claims import Finding, StudyResult
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class Study:
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
-        from thalweg.studies import catalog, growing
+        from thalweg.studies import catalog, iterate
 
         if self.name not in catalog.MODULES:
             raise unknown_name("study", self.name, catalog.MODULES)
         output.check_json(self.json)
-        from thalweg.results import Store
+        from thalweg.storage import Store
 
         store = None if self.store is None else Store(self.store)
         result: StudyResult | None = None
         try:
             with display() as screen:
-                for result in growing(
-                    self.name, scale=self.scale, seed=self.seed, watch=screen.watch, store=store, device=self.device
+                for result in iterate(
+                    self.name, scale=self.scale, seed=self.seed, progress=screen.watch, store=store, device=self.device
                 ):
                     announce(screen, result.findings[-1])
         except KeyboardInterrupt:

@@ -10,8 +10,8 @@ from thalweg.cli.study import announce
 from thalweg.errors import ThalwegError, UsageError
 
 if TYPE_CHECKING:
-    from thalweg.results import Store
-    from thalweg.studies import StudyResult
+    from thalweg.claims import StudyResult
+    from thalweg.storage import Store
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Tour:
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
         output.note(f"Thalweg's tour at {self.scale} scale; results go to {self.out}. Ctrl-C keeps what is done.")
-        from thalweg.results import Store
+        from thalweg.storage import Store
 
         store = Store(self.out / "store")
         results: list[StudyResult] = []
@@ -49,15 +49,15 @@ class Tour:
 
     def _studies(self, store: "Store", results: "list[StudyResult]", failed: dict[str, Exception]) -> None:
         """Run every study; one that fails does not keep the others from running."""
-        from thalweg.studies import catalog, growing
+        from thalweg.studies import catalog, iterate
 
         with display() as screen:
             for name in catalog.MODULES:
                 screen.note(f"Study {name}")
                 result: StudyResult | None = None
                 try:
-                    for result in growing(
-                        name, scale=self.scale, seed=self.seed, watch=screen.watch, store=store, device=self.device
+                    for result in iterate(
+                        name, scale=self.scale, seed=self.seed, progress=screen.watch, store=store, device=self.device
                     ):
                         announce(screen, result.findings[-1])
                 except Exception as error:

@@ -112,7 +112,7 @@ class Train:
         problem = self._problem()
         try:
             with display() as screen:
-                run = train(problem, recipe, self.seeds, watch=screen.watch, store=self.store, name=self.name)
+                run = train(problem, recipe, self.seeds, progress=screen.watch, store=self.store, name=self.name)
         except KeyboardInterrupt:
             if self.store is not None:
                 output.note(f"A checkpoint is in {self.store}; the same command goes on from there.")
@@ -189,7 +189,7 @@ def _summary(run: "Run", given: tuple[float, ...]) -> None:
     """One row a learning rate: final metrics over seeds, and how many diverged."""
     import numpy as np
 
-    from thalweg.studies import interval
+    from thalweg.statistics import interval
 
     metrics = list(run.history.metrics)
     rates = run.axes.get("lr", np.full(len(run.axes["seed"]), given[0]))
@@ -207,6 +207,6 @@ def _summary(run: "Run", given: tuple[float, ...]) -> None:
 
 def _cell(value: Any) -> Any:
     """A cell as strict JSON; a number that is not finite is one of the words NaN, Infinity, -Infinity."""
-    from thalweg.results.encoding import encode_number
+    from thalweg.storage.encoding import encode_number
 
     return encode_number(value) if isinstance(value, float) else value

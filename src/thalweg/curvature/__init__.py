@@ -1,8 +1,8 @@
 """Curvature of the loss: matrices as operators, their spectra, and sharpness."""
 
 from thalweg.curvature.eigen import ENDS, Eigenpairs, top_eigenvalues
-from thalweg.curvature.index import dense, negative_index
 from thalweg.curvature.lanczos import Krylov
+from thalweg.curvature.negative_index import dense, negative_index
 from thalweg.curvature.operator import Operator, block
 from thalweg.curvature.sharpness import average_case, fisher_rao, keskar, worst_case
 from thalweg.curvature.spectrum import Spectrum, spectrum

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg.curvature.lanczos import Krylov
 from thalweg.curvature.operator import SPOKEN, Operator
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
@@ -47,13 +47,13 @@ def top_eigenvalues(
     *,
     which: str = "largest",
     matrix: str = "hessian",
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     scale: Tensor | None = None,
     tolerance: float = 1e-2,
     most: int = 200,
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Eigenpairs:
     """The k outermost eigenvalues of a curvature matrix of every member, by Lanczos' method until they are accurate.
 
@@ -66,7 +66,7 @@ def top_eigenvalues(
             value where that is more.
         most: products at most, and at least k; the residuals say how far it came.
         seed: of the first vector.
-        watch: called with the progress; fewer products than announced may do.
+        progress: told how far it is; fewer products than announced may do.
 
     Raises:
         UsageError: arguments that cannot be meant, or k beyond the number of parameters that live in any member.
@@ -95,7 +95,7 @@ def top_eigenvalues(
     krylov = Krylov(operator, start, seed=seed)
     for step in range(1, min(most, living) + 1):
         krylov.extend()
-        watch(Progress(f"eigenvalues of the {SPOKEN[matrix]}", step, min(most, living), time.perf_counter() - began))
+        progress(Progress(f"eigenvalues of the {SPOKEN[matrix]}", step, min(most, living), time.perf_counter() - began))
         if step < k:
             continue
         chosen = [_chosen(krylov, member, k, which) for member in range(len(population))]

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from thalweg.data import Examples, Streamed
+from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Population, Problem
 from thalweg.population.derivatives import check_differentiable
-from thalweg.population.linearized import Parts, Product, Vectors
-from thalweg.population.twice import check_twice_differentiable
+from thalweg.population.double_backward import check_twice_differentiable
+from thalweg.population.gradient_graph import GraphChunks, Product, Vectors
 
 MATRICES = ("hessian", "gauss_newton", "fisher")
 SPOKEN = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher": "empirical Fisher matrix"}
@@ -53,7 +53,7 @@ class Operator:
     problem: Problem
     population: Population
     matrix: str = "hessian"
-    examples: Examples | Streamed | None = None
+    examples: ExampleSet | None = None
     limit: int | None = None
     scale: Float[Tensor, "*members parameters"] | None = None
     products: int = field(init=False, default=0)
@@ -64,7 +64,7 @@ class Operator:
         check_type("Operator population", self.population, Population, "a Population such as run.final")
         check_choice("Operator matrix", self.matrix, MATRICES)
         self.problem.check(self.population)
-        kinds = (Examples, Streamed, NoneType)
+        kinds = (Examples, LazyExamples, NoneType)
         check_type("Operator examples", self.examples, kinds, "examples such as problem.data.test")
         check_differentiable(self.problem)
         check_twice_differentiable(self.problem, self.matrix)
@@ -73,7 +73,7 @@ class Operator:
             check_count("Operator limit", self.limit)
         self.count = len(self.examples) if self.limit is None else min(self.limit, len(self.examples))
         self.scale = self._scale()
-        self._parts = Parts(self.problem, self.population, self.examples, self.count)
+        self._parts = GraphChunks(self.problem, self.population, self.examples, self.count)
         self._graphs = list(self._products()) if self._parts.together else None
 
     @property

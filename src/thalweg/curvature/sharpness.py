@@ -17,17 +17,18 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.curvature.student import advice
-from thalweg.data import Examples, Streamed
+from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_count, check_type
-from thalweg.optim.passes import norms
-from thalweg.population import Batch, Evaluator, Population, Problem
+from thalweg.evaluation import Evaluator
+from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
+from thalweg.optim.inplace import norms
+from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import check_differentiable
-from thalweg.population.evaluate import EXAMPLES_AT_ONCE
-from thalweg.population.linearized import Parts
-from thalweg.population.twice import check_twice_differentiable
+from thalweg.population.double_backward import check_twice_differentiable
+from thalweg.population.gradient_graph import GraphChunks
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.statistics.student_t import advice
 
 Vectors = Float[Tensor, "members parameters"]
 Values = NDArray[np.float64]
@@ -51,7 +52,7 @@ def worst_case(
     adaptive: bool = False,
     steps: int = 20,
     restarts: int = 1,
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     seed: int = 0,
 ) -> Reading:
@@ -96,7 +97,7 @@ def average_case(
     radius: float | Sequence[float] = 0.05,
     adaptive: bool = False,
     samples: int = 64,
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     seed: int = 0,
 ) -> Reading:
@@ -143,7 +144,7 @@ def keskar(
     epsilon: float | Sequence[float] = 1e-3,
     steps: int = 20,
     restarts: int = 1,
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     seed: int = 0,
 ) -> Reading:
@@ -165,7 +166,7 @@ def keskar(
 
 
 def fisher_rao(
-    problem: Problem, population: Population, *, examples: Examples | Streamed | None = None, limit: int | None = None
+    problem: Problem, population: Population, *, examples: ExampleSet | None = None, limit: int | None = None
 ) -> Reading:
     """theta^T F theta for the empirical Fisher matrix F: the mean over examples of (g_i . theta)^2.
 
@@ -182,7 +183,7 @@ def fisher_rao(
     around = _Around("fisher_rao", problem, population, examples, limit)
     check_twice_differentiable(problem, "fisher")
     squares = np.full((len(population), around.count), np.nan)
-    for rows, seen, graph in Parts(problem, population, around.examples, around.count):
+    for rows, seen, graph in GraphChunks(problem, population, around.examples, around.count):
         squares[rows, seen] = graph.slopes()(population.theta[rows]).double().square().cpu().numpy()
     around.forwards, around.backwards = around.forwards + 1, around.backwards + 2
     squares[np.isnan(around.loss)] = np.nan
@@ -199,7 +200,7 @@ class _Around:
         what: str,
         problem: Problem,
         population: Population,
-        examples: Examples | Streamed | None,
+        examples: ExampleSet | None,
         limit: int | None,
         name: str = "",
         radius: float | Sequence[float] = 1.0,
@@ -207,7 +208,9 @@ class _Around:
     ) -> None:
         check_type(f"{what} problem", problem, Problem, "a Problem")
         check_type(f"{what} population", population, Population, "a Population such as run.final")
-        check_type(f"{what} examples", examples, (Examples, Streamed, NoneType), "examples such as problem.data.test")
+        check_type(
+            f"{what} examples", examples, (Examples, LazyExamples, NoneType), "examples such as problem.data.test"
+        )
         check_count(f"{what} limit", 1 if limit is None else limit)
         check_type(f"{what} seed", seed, int, "a whole number such as 0")
         problem.check(population)

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from thalweg.curvature.lanczos import Krylov
 from thalweg.curvature.operator import SPOKEN, Operator
-from thalweg.curvature.student import advice, reach
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results import Axis, Cost, Figure, Line, Provenance, Reading
+from thalweg.results import Cost, Provenance, Reading
+from thalweg.statistics.student_t import advice, reach
 
 _GRID = 400
 _WIDTH = 0.02  # of a bump in a figure, by the length of the spectrum
@@ -85,7 +86,7 @@ class Spectrum:
         wide = reach(probes) * error if probes > 1 else None
         drawn = {} if wide is None else {"low": np.maximum(mean - wide, least), "high": np.maximum(mean + wide, least)}
         said = " The band is of 95 %, by Student's t over probes." if drawn else ""
-        return Figure(
+        return Figure.of(
             self.reading.name,
             (Line(at, np.maximum(mean, least), **drawn),),
             Axis("eigenvalue"),
@@ -108,11 +109,11 @@ def spectrum(
     steps: int = 60,
     probes: int = 4,
     matrix: str = "hessian",
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     scale: Tensor | None = None,
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Spectrum:
     """The distribution of the eigenvalues of a curvature matrix of every member.
 
@@ -126,7 +127,7 @@ def spectrum(
         steps: of Lanczos' method, reorthogonalized in full: nodes a probe.
         probes: random vectors, shared by all members; from two on there are standard errors.
         seed: of the vectors.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Raises:
         UsageError: no step or no probe.
@@ -148,7 +149,7 @@ def spectrum(
         while krylov.steps < steps and not krylov.full.all():
             krylov.extend()
             done, total = probe * steps + krylov.steps, probes * steps
-            watch(Progress(f"spectrum of the {SPOKEN[matrix]}", done, total, time.perf_counter() - began))
+            progress(Progress(f"spectrum of the {SPOKEN[matrix]}", done, total, time.perf_counter() - began))
         for member in range(len(population)):
             values, vectors, _ = krylov.ritz(member)
             nodes[member, probe, : len(values)] = values

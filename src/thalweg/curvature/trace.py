@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.curvature.operator import SPOKEN, Operator
-from thalweg.curvature.student import advice
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.statistics.student_t import advice
 
 METHODS = ("xtrace", "hutchinson", "hutch++")
 Product = Callable[[Tensor], Tensor]
@@ -30,11 +30,11 @@ def trace(
     method: str = "xtrace",
     products: int = 32,
     matrix: str = "hessian",
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     scale: Tensor | None = None,
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Reading:
     """The trace of a curvature matrix of every member, unbiased, with its standard error.
 
@@ -56,7 +56,7 @@ def trace(
         products: how many, at least 2 ("xtrace" takes an even number of at least 4, "hutch++" a multiple of 3 from 6
             on; what is over is not used).
         seed: of the vectors, which all members share.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Returns:
         "trace" (member) with its standard error, and "mean eigenvalue", the trace by the number of parameters seen.
@@ -74,7 +74,7 @@ def trace(
 
     def product(vectors: Tensor) -> Tensor:
         found = operator(vectors)
-        watch(Progress(f"trace of the {SPOKEN[matrix]}", operator.products, products, time.perf_counter() - began))
+        progress(Progress(f"trace of the {SPOKEN[matrix]}", operator.products, products, time.perf_counter() - began))
         return found
 
     estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
@@ -104,11 +104,11 @@ def diagonal(
     *,
     products: int = 32,
     matrix: str = "hessian",
-    examples: Examples | Streamed | None = None,
+    examples: ExampleSet | None = None,
     limit: int | None = None,
     scale: Tensor | None = None,
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> tuple[Float[Tensor, "members parameters"], Float[Tensor, "members parameters"]]:
     """The diagonal of a curvature matrix of every member, unbiased, and the standard error of each entry.
 
@@ -119,7 +119,7 @@ def diagonal(
         problem, population, matrix, examples, limit, scale: see `Operator`.
         products: how many, at least 2.
         seed: of the vectors.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Raises:
         UsageError: too few products.
@@ -137,7 +137,7 @@ def diagonal(
         change = sample - mean
         mean += change / count
         spread += change * (sample - mean)
-        watch(Progress(f"diagonal of the {SPOKEN[matrix]}", count, products, time.perf_counter() - began))
+        progress(Progress(f"diagonal of the {SPOKEN[matrix]}", count, products, time.perf_counter() - began))
     return mean, (spread / (products * (products - 1))).sqrt_()
 
 

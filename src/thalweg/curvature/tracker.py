@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.curvature.operator import MATRICES, SPOKEN, Operator
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
-from thalweg.results import Axis, Cost, Figure, Line, Provenance, Reading, Rule
+from thalweg.results import Cost, Provenance, Reading
 
 Basis = Float[Tensor, "members vectors parameters"]
 Scale = Callable[[int, Population, Mapping[str, Tensor]], Tensor]
@@ -72,7 +73,7 @@ class Tracker:
         *,
         every: int = 1,
         matrix: str = "hessian",
-        examples: Examples | Streamed | None = None,
+        examples: ExampleSet | None = None,
         limit: int | None = None,
         scale: Scale | None = None,
         tolerance: float = 0.01,
@@ -176,8 +177,8 @@ class Tracker:
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all members have diverged
                 mean, low, high = np.nanmean(curves, 1), np.nanmin(curves, 1), np.nanmax(curves, 1)
             marks.append(Line(steps, mean, low=low, high=high, label=f"limit {limit:.3g}" if len(groups) > 1 else ""))
-        marks += [Rule(limit, label="limit of stability") for limit in groups if np.isfinite(limit)]
-        return Figure(
+        marks += [ReferenceLine(limit, label="limit of stability") for limit in groups if np.isfinite(limit)]
+        return Figure.of(
             f"Largest eigenvalue of the {SPOKEN[self.matrix]}",
             tuple(marks),
             Axis("step"),

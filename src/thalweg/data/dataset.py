@@ -8,12 +8,12 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from thalweg.data.examples import Examples
-from thalweg.data.streamed import Streamed
+from thalweg.data.lazy_examples import LazyExamples
 from thalweg.data.trees import described, moved, named
 from thalweg.errors import DataError, UsageError, check_count, check_type
 from thalweg.randomness import generator
 
-Rows = Examples | Streamed
+ExampleSet = Examples | LazyExamples
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,23 +26,23 @@ class Data:
         name: for titles and file names.
         classes: number of classes (or of tokens) where targets are integers; None otherwise.
         notes: what was done to the data, one sentence each.
-        facts: tensors known to be true of the data, by name: the coefficients of a linear teacher, the
+        ground_truth: tensors known to be true of the data, by name: the coefficients of a linear teacher, the
             vocabulary of a text.
         flipped: which training labels are wrong on purpose, (examples,); None: none.
     """
 
-    train: Rows
-    test: Rows | None = None
+    train: ExampleSet
+    test: ExampleSet | None = None
     name: str = "own"
     classes: int | None = None
     notes: tuple[str, ...] = ()
-    facts: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    ground_truth: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     flipped: Bool[Tensor, " examples"] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         for role, rows in (("train", self.train), ("test", self.test)):
-            if not isinstance(rows, Examples | Streamed) and (rows is not None or role == "train"):
-                msg = f"{role} is {type(rows).__name__}, not Examples; write thalweg.data.own(train, test)."
+            if not isinstance(rows, Examples | LazyExamples) and (rows is not None or role == "train"):
+                msg = f"{role} is {type(rows).__name__}, not Examples; write thalweg.data.from_user(train, test)."
                 raise UsageError(msg)
         if self.test is not None:
             mine, theirs = _row_shapes(self.train), _row_shapes(self.test)
@@ -110,14 +110,14 @@ class Data:
             self,
             train=self.train.to(device, dtype),
             test=None if self.test is None else self.test.to(device, dtype),
-            facts={name: moved(tensor, device, dtype) for name, tensor in self.facts.items()},
+            ground_truth={name: moved(tensor, device, dtype) for name, tensor in self.ground_truth.items()},
             flipped=None if self.flipped is None else self.flipped.to(device),
         )
 
     def _classified(self) -> tuple[Examples, Tensor]:
         """The training examples and their targets, where these are one class an example."""
-        if isinstance(self.train, Streamed):
-            msg = f"The labels of {self.name!r} are not in memory; pass a larger memory_budget to own()."
+        if isinstance(self.train, LazyExamples):
+            msg = f"The labels of {self.name!r} are not in memory; pass a larger memory_budget to from_user()."
             raise UsageError(msg)
         targets = self.train.targets
         if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.is_floating_point():
@@ -128,13 +128,13 @@ class Data:
         if self.classes is None or self.classes < 2 or low < 0 or high >= self.classes:
             msg = (
                 f"Label noise needs labels 0 to classes - 1 and at least two classes; {self.name!r} has "
-                f"labels {low} to {high} and classes={self.classes}. Pass classes= to own()."
+                f"labels {low} to {high} and classes={self.classes}. Pass classes= to from_user()."
             )
             raise UsageError(msg)
         return self.train, targets
 
 
-def _row_shapes(rows: Rows) -> dict[str, tuple[int, ...]]:
+def _row_shapes(rows: ExampleSet) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of one example, by name."""
     inputs, targets = (rows.inputs, rows.targets) if isinstance(rows, Examples) else rows.first
     return {name: tuple(t.shape[1:]) for name, t in (*named(inputs, "inputs"), *named(targets, "targets"))}
@@ -150,5 +150,5 @@ def _drawn(available: int, wanted: int | None, seed: int, role: str) -> Tensor |
     return torch.randperm(available, generator=generator(seed, f"subset {role}"))[:wanted]
 
 
-def _chosen(rows: Rows, indices: Tensor | None) -> Rows:
+def _chosen(rows: ExampleSet, indices: Tensor | None) -> ExampleSet:
     return rows if indices is None else rows.select(indices)

@@ -33,7 +33,7 @@ def gaussian_linear(
         variances: of each feature; None: all 1. They are the eigenvalues of the expected Hessian of
             half the squared error.
 
-    `facts["coefficients"]` is w, (d, 1).
+    `ground_truth["coefficients"]` is w, (d, 1).
     """
     _check("gaussian_linear", n, d, test, noise)
     check_type("gaussian_linear signal", signal, (int, float), "the length of w, not negative")
@@ -58,7 +58,7 @@ def gaussian_linear(
         examples("test", test) if test else None,
         name="gaussian_linear",
         notes=(f"linear teacher of length {signal:g} in {d:,} dimensions, noise {noise:g} (seed {seed})",),
-        facts={"coefficients": w},
+        ground_truth={"coefficients": w},
     )
 
 
@@ -81,7 +81,7 @@ def gaussian_teacher(
         seed: of the streams (seed, "gaussian ...").
         test: held-out examples; 0 for none.
 
-    `facts["hidden"]` is W, (width, d); `facts["output"]` is a / sqrt(width), (1, width).
+    `ground_truth["hidden"]` is W, (width, d); `ground_truth["output"]` is a / sqrt(width), (1, width).
     """
     _check("gaussian_teacher", n, d, test, noise)
     check_count("gaussian_teacher width", width)
@@ -99,7 +99,7 @@ def gaussian_teacher(
         examples("test", test) if test else None,
         name="gaussian_teacher",
         notes=(f"relu teacher of width {width} in {d:,} dimensions, noise {noise:g} (seed {seed})",),
-        facts={"hidden": hidden, "output": output},
+        ground_truth={"hidden": hidden, "output": output},
     )
 
 

@@ -27,7 +27,7 @@ def text(*, context: int = 64, stride: int | None = None, test_fraction: float =
         stride: bytes from one window to the next; None: `context`, windows that do not overlap.
         test_fraction: part of the document held out, above 0 and below 1.
 
-    Tokens are indices into the bytes that occur, `facts["vocabulary"]`; `decode` turns them into text.
+    Tokens are indices into the bytes that occur, `ground_truth["vocabulary"]`; `decode` turns them into text.
 
     Raises:
         UsageError: a context, stride or fraction that leaves no window.
@@ -51,13 +51,13 @@ def text(*, context: int = 64, stride: int | None = None, test_fraction: float =
             f"documentation of Python {platform.python_version()}, {len(document):,} bytes, "
             f"sha256 {hashlib.sha256(document).hexdigest()[:16]}",
         ),
-        facts={"vocabulary": vocabulary},
+        ground_truth={"vocabulary": vocabulary},
     )
 
 
 def decode(data: Data, tokens: Int64[Tensor, " length"]) -> str:
     """The text that tokens of `text()` stand for."""
-    return bytes(data.facts["vocabulary"][tokens.flatten()].tolist()).decode(errors="replace")
+    return bytes(data.ground_truth["vocabulary"][tokens.flatten()].tolist()).decode(errors="replace")
 
 
 def _windows(tokens: Int64[Tensor, " bytes"], context: int, stride: int) -> Examples:

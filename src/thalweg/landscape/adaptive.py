@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from thalweg.landscape.nodes import leja, polynomial
-from thalweg.landscape.points import Advance, Estimates, Points, advancing
+from thalweg.evaluation.points import Advance, Estimates, Points, advancing
+from thalweg.landscape.leja import leja, polynomial
 from thalweg.progress import Watcher
 from thalweg.randomness import stream_key
 
@@ -51,7 +51,7 @@ def values_from_few(
     tolerance: float,
     seed: int,
     label: str,
-    watch: Watcher,
+    progress: Watcher,
 ) -> Estimates:
     """Loss and metrics of whole on the grid by `fill`, member by member; the loss is judged.
 
@@ -63,7 +63,7 @@ def values_from_few(
     names, members = list(whole.exact), len(whole.centers)
     shape = (len(names), members, len(grid))
     means, errors, evaluated = np.empty(shape), np.empty(shape), np.empty(shape[1:], dtype=bool)
-    advance = advancing(label, members * len(grid), watch)
+    advance = advancing(label, members * len(grid), progress)
     notes: list[str] = []
     units = np.array([max(np.ptp(axis), np.finfo(float).tiny) for axis in axes])
     places = grid.numpy() / units

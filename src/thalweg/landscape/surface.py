@@ -12,18 +12,18 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.data import Examples, Streamed
+from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.evaluation.points import Points, everywhere
+from thalweg.evaluation.running_statistics import tracked
+from thalweg.evaluation.sample import sampled
+from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, SurfacePlot
 from thalweg.landscape.adaptive import values_from_few
 from thalweg.landscape.directions import NORMALIZATIONS, checked, orthogonal, random
-from thalweg.landscape.points import Points, everywhere
-from thalweg.landscape.sample import sampled
-from thalweg.landscape.statistics import tracked
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Axis, Contour, Cost, Figure, HeatMap, Line, Provenance, Reading
-from thalweg.results import Surface as SurfaceMark
-from thalweg.results.overview import band
+from thalweg.results import Cost, Provenance, Reading
+from thalweg.results.default_figure import band
 
 EXAMPLES = ("train", "test")
 _LEANING = (
@@ -66,11 +66,11 @@ class Surface:
         if len(self.coordinates) == 1:
             error = self.reading.standard_errors[metric][member]
             line = Line(self.coordinates[0], values, **band(values, error if error.any() else None))
-            return Figure(f"{metric} on a line", (line,), Axis("coordinate"), Axis(metric, unit), caption=note)
+            return Figure.of(f"{metric} on a line", (line,), Axis("coordinate"), Axis(metric, unit), caption=note)
         x, y = self.coordinates
         marks = (HeatMap(x, y, values.T), Contour(x, y, values.T))
         axes = Axis("first direction"), Axis("second direction"), Axis(metric, unit)
-        return Figure(f"{metric} on a plane", marks, *axes, caption=note)
+        return Figure.of(f"{metric} on a plane", marks, *axes, caption=note)
 
     def relief(self, metric: str = "loss", member: int = 0) -> Figure:
         """The same plane in three dimensions.
@@ -83,8 +83,8 @@ class Surface:
             raise UsageError(msg)
         x, y = self.coordinates
         axes = Axis("first direction"), Axis("second direction"), Axis(metric, self.reading.units.get(metric, ""))
-        mark = SurfaceMark(x, y, self._of(metric, member).T)
-        return Figure(f"{metric} on a plane", (mark,), *axes, caption=" ".join(self.reading.notes))
+        mark = SurfacePlot(x, y, self._of(metric, member).T)
+        return Figure.of(f"{metric} on a plane", (mark,), *axes, caption=" ".join(self.reading.notes))
 
     def _of(self, metric: str, member: int) -> NDArray[np.float64]:
         values = self.reading[metric]
@@ -103,13 +103,13 @@ def surface_on(
     *,
     tolerance: float | None = None,
     to: Population | None = None,
-    examples: str | Examples | Streamed = "train",
+    examples: str | ExampleSet = "train",
     limit: int | None = None,
     statistics: str = "frozen",
     statistics_limit: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Surface:
     """Loss and metrics on the grid of these axes, along directions that are given or drawn."""
     began = time.perf_counter()
@@ -133,7 +133,7 @@ def surface_on(
     most = max(1, problem.memory_budget // (population.theta[0].numel() * population.theta.element_size()))
     rows = min(_ROWS if tolerance is None else _FEW, size, most)
 
-    def points_on(these: Examples | Streamed) -> Points:
+    def points_on(these: ExampleSet) -> Points:
         return Points(
             problem,
             population[living.nonzero().flatten()],
@@ -152,12 +152,14 @@ def surface_on(
     along = [direction[living] for direction in directions]
     if tolerance is None:
         grid = torch.cartesian_prod(*map(torch.as_tensor, axes)).view(size, -1)
-        values = everywhere(whole, along, grid, label, watch)
+        values = everywhere(whole, along, grid, label, progress)
     else:
         part = max(_SAMPLE, whole.whole // 8)
         some = limit is None and 4 * part <= whole.whole
         sample = points_on(chosen.select(sampled(whole.whole, part, seed))) if some else None
-        values = values_from_few(whole, sample, along, axes, tolerance=tolerance, seed=seed, label=label, watch=watch)
+        values = values_from_few(
+            whole, sample, along, axes, tolerance=tolerance, seed=seed, label=label, progress=progress
+        )
 
     def placed(found: NDArray[Any]) -> NDArray[Any]:
         """Of every member, on the grid; NaN of those that are not finite."""
@@ -201,7 +203,7 @@ def _drawn(name: str, population: Population, wanted: Sequence[str | Tensor], se
     return made
 
 
-def _on_what(problem: Problem, points: Points, examples: str | Examples | Streamed, statistics: str) -> str:
+def _on_what(problem: Problem, points: Points, examples: str | ExampleSet, statistics: str) -> str:
     count = f"all {points.whole}" if points.limit is None else f"{points.limit} of {points.whole}"
     which = f" {examples}" if isinstance(examples, str) else ""
     policy = f"; running statistics of normalization layers: {statistics}" if tracked(problem) else ""
@@ -225,9 +227,11 @@ def _members_gone(living: Tensor) -> tuple[str, ...]:
     return (f"Not finite, so not seen: member {', '.join(map(str, gone))}.",) if gone else ()
 
 
-def _examples(name: str, problem: Problem, examples: str | Examples | Streamed) -> Examples | Streamed:
+def _examples(name: str, problem: Problem, examples: str | ExampleSet) -> ExampleSet:
     if not isinstance(examples, str):
-        check_type(f"{name} examples", examples, (Examples, Streamed), '"train", "test" or examples such as data.train')
+        check_type(
+            f"{name} examples", examples, (Examples, LazyExamples), '"train", "test" or examples such as data.train'
+        )
         return examples
     check_choice(f"{name} examples", examples, EXAMPLES)
     if examples == "train":

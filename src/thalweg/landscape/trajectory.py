@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.landscape.statistics import Recomputed, tracked
+from thalweg.evaluation import evaluate
+from thalweg.evaluation.running_statistics import Recomputed, tracked
+from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, TrajectoryLine
 from thalweg.landscape.surface import Surface, surface_on
-from thalweg.population import Plan, Problem, evaluate
+from thalweg.population import Plan, Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Axis, Contour, Cost, Figure, HeatMap, Line, Provenance, Reading
-from thalweg.results import Trajectory as Path
+from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Run
 
 ANCHORS = ("mean", "start", "end")
@@ -52,7 +53,7 @@ class TrajectoryPlane:
         marks = [HeatMap(x, y, values.T), Contour(x, y, values.T)]
         members = len(self.paths)
         marks += [
-            Path(path[:, 0], path[:, 1], label="" if members == 1 else f"member {member}")
+            TrajectoryLine(path[:, 0], path[:, 1], label="" if members == 1 else f"member {member}")
             for member, path in enumerate(self.paths)
         ]
         axes = [Axis(f"component {number + 1} ({self.shares[number]:.0%}{self._null(number)})") for number in range(2)]
@@ -64,7 +65,7 @@ class TrajectoryPlane:
             f"projection, which is what the map shows, by up to {worst:.3g} {of_gap}. "
             f"{' '.join(self.surface.reading.notes)}"
         )
-        return Figure(
+        return Figure.of(
             f"{metric} where the run went", tuple(marks), axes[0], axes[1], Axis(metric, unit), caption=caption
         )
 
@@ -78,7 +79,7 @@ class TrajectoryPlane:
                 for name, words in (("loss", "the run"), ("projected loss", "its projection"))
             ]
         loss = Axis("loss", self.surface.reading.units["loss"])
-        return Figure("What the plane does not show", tuple(lines), Axis("step"), loss)
+        return Figure.of("What the plane does not show", tuple(lines), Axis("step"), loss)
 
     def _null(self, number: int) -> str:
         return "" if self.null is None else f"; random walk {self.null[number]:.0%}"
@@ -97,7 +98,7 @@ def trajectory_plane(
     statistics_limit: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> TrajectoryPlane:
     """The loss on the plane of the first two principal components of a run's snapshots (Li et al., 2018, section 7).
 
@@ -114,7 +115,7 @@ def trajectory_plane(
         resolution: points along each axis.
         statistics: of normalization layers, on the map and of the projections: "recompute", or "frozen" as they were at
             the end (of the first member chosen); the run itself has its own.
-        tolerance, limit, statistics_limit, plan, seed, watch: see `plane`.
+        tolerance, limit, statistics_limit, plan, seed, progress: see `plane`.
 
     Raises:
         UsageError: too few snapshots, no such member, or arguments that cannot be meant.
@@ -160,7 +161,7 @@ def trajectory_plane(
         statistics_limit=statistics_limit,
         plan=plan,
         seed=seed,
-        watch=watch,
+        progress=progress,
     )
     began = time.perf_counter()
     inside = center + (points - center) @ axes.mT @ axes

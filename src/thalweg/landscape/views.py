@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.landscape.directions import between
 from thalweg.landscape.surface import Surface, surface_on
@@ -24,13 +24,13 @@ def line(
     to: Population | None = None,
     span: float | tuple[float, float] | None = None,
     resolution: int = 51,
-    examples: str | Examples | Streamed = "train",
+    examples: str | ExampleSet = "train",
     limit: int | None = None,
     statistics: str | None = None,
     statistics_limit: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Surface:
     """Loss and metrics along one direction from every member.
 
@@ -43,7 +43,7 @@ def line(
         resolution: points.
         statistics: see `plane`; with `to` also "interpolate", a straight line to those of the end. None is "recompute"
             with `to`, where neither end's suit what lies between, else "frozen".
-        examples, limit, statistics_limit, plan, seed, watch: see `plane`.
+        examples, limit, statistics_limit, plan, seed, progress: see `plane`.
 
     Raises:
         UsageError: arguments that cannot be meant; ModelError: see `plane`.
@@ -75,7 +75,7 @@ def line(
         statistics_limit=statistics_limit,
         plan=plan,
         seed=seed,
-        watch=watch,
+        progress=progress,
     )
 
 
@@ -87,13 +87,13 @@ def plane(
     span: float | tuple[float, float] = 1.0,
     resolution: int = 51,
     tolerance: float | None = None,
-    examples: str | Examples | Streamed = "train",
+    examples: str | ExampleSet = "train",
     limit: int | None = None,
     statistics: str = "frozen",
     statistics_limit: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Surface:
     """Loss and metrics on a square of the plane through every member (Li et al., 2018, arXiv:1712.09913).
 
@@ -115,7 +115,7 @@ def plane(
             training examples, drawn at random, at every point.
         plan: "auto" measures whether points are stacked; "stacked", "looped" or a `Plan` force.
         seed: of directions and chosen examples.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Raises:
         UsageError: arguments that cannot be meant.
@@ -142,7 +142,7 @@ def plane(
         statistics_limit=statistics_limit,
         plan=plan,
         seed=seed,
-        watch=watch,
+        progress=progress,
     )
 
 

@@ -4,11 +4,9 @@ from thalweg.optim.adafactor import Adafactor
 from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
-from thalweg.optim.around import Around
 from thalweg.optim.average import Averaged
 from thalweg.optim.explain import Explanation, explain
-from thalweg.optim.filters import Centralized, Grokfast, Orthogonal
-from thalweg.optim.foreign import Torch
+from thalweg.optim.gradient_transforms import Centralized, Grokfast, Orthogonal
 from thalweg.optim.lion import Lion
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
@@ -20,8 +18,10 @@ from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from thalweg.optim.sgd import SGD
 from thalweg.optim.soap import SOAP
 from thalweg.optim.stability import preconditioner, stability_limit
+from thalweg.optim.step_hyperparameters import StepHyperparameters
+from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.updater import Updater
-from thalweg.optim.values import Values
+from thalweg.optim.wrapper import Wrapper
 
 RULES: dict[str, type[Rule]] = {
     "sgd": SGD,
@@ -51,7 +51,6 @@ __all__ = [
     "Adagrad",
     "Adam",
     "AdamW",
-    "Around",
     "Averaged",
     "Centralized",
     "Explanation",
@@ -66,9 +65,10 @@ __all__ = [
     "Rule",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
-    "Torch",
+    "StepHyperparameters",
+    "TorchOptimizer",
     "Updater",
-    "Values",
+    "Wrapper",
     "explain",
     "preconditioner",
     "stability_limit",

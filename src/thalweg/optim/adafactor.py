@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.passes import axpy, blend
+from thalweg.optim.inplace import axpy, blend
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 
@@ -44,12 +44,14 @@ class Adafactor(Rule):
         kept: dict[str, tuple[int, ...]] = {"column_moment": (1, columns), "size": (1, 1)}
         return kept if rows == 1 else kept | {"row_moment": (rows, 1)}
 
-    def decayed(self, theta: Tensor, gradient: Tensor, state: State, h: Values, where: Tensor | None) -> None:
+    def decayed(
+        self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, where: Tensor | None
+    ) -> None:
         """Weight decay, after the size of theta (members, parameters of one tensor) is measured."""
         state["size"].copy_(_rms(theta[:, None]))
         super().decayed(theta, gradient, state, h, where)
 
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
+    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
         """One step in place of one tensor, (members, rows, columns)."""
         t, least = h.step, torch.finfo(theta.dtype).eps
         columns = blend(state["column_moment"], t**-h.c, _mean_square(gradient, 1))

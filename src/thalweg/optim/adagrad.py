@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from thalweg.optim import kernels
-from thalweg.optim.passes import add_quotient, shift
+from thalweg.optim.inplace import add_quotient, shift
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Adagrad(Rule):
     slots: ClassVar[tuple[str, ...]] = ("sum_of_squares",)
     fused: ClassVar[bool] = True
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         s = state["sum_of_squares"]
         if h.step == 1:
@@ -39,7 +39,7 @@ class Adagrad(Rule):
         add_quotient(theta, -h.lr / (1 + (h.step - 1) * h.rate_decay), gradient, root)
 
     def update_fused(
-        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: StepHyperparameters
     ) -> None:
         """One step in place."""
         if h.step == 1:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from thalweg.errors import check_choice
 from thalweg.optim import kernels
-from thalweg.optim.passes import add_quotient, blend, blend_square, shift
+from thalweg.optim.inplace import add_quotient, blend, blend_square, shift
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 EPS = ("outside", "inside", "uncorrected")
 
@@ -44,7 +44,7 @@ class Adam(Rule):
         super().__post_init__()
         check_choice(f"{type(self).__name__} eps_place", self.eps_place, EPS)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         m, v, t = state["first_moment"], state["second_moment"], h.step
         blend(m, 1 - h.beta1, gradient)
@@ -65,7 +65,7 @@ class Adam(Rule):
         return self.eps_place == "outside" and self.bias_correction
 
     def update_fused(
-        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: StepHyperparameters
     ) -> None:
         """One step in place."""
         kernels.adam(theta, gradient, (state["first_moment"], state["second_moment"]), h, decay=self.decay)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from thalweg.errors import check_choice
 from thalweg.optim import kernels
-from thalweg.optim.passes import add_quotient, blend, blend_square, scale, shift
+from thalweg.optim.inplace import add_quotient, blend, blend_square, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 LARGEST = ("uncorrected", "corrected")
 
@@ -38,7 +38,7 @@ class AMSGrad(Rule):
         super().__post_init__()
         check_choice("AMSGrad largest_of", self.largest_of, LARGEST)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         m, v, w, t = state["first_moment"], state["second_moment"], state["largest"], h.step
         blend(m, 1 - h.beta1, gradient)
@@ -58,7 +58,7 @@ class AMSGrad(Rule):
         return self.largest_of == "uncorrected"
 
     def update_fused(
-        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: StepHyperparameters
     ) -> None:
         """One step in place."""
         moments = state["first_moment"], state["second_moment"]

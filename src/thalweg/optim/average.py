@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from thalweg.optim.around import Around
-from thalweg.optim.passes import blend
+from thalweg.optim.inplace import blend
 from thalweg.optim.rule import State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
+from thalweg.optim.wrapper import Wrapper
 
 
 @dataclass(frozen=True)
-class Averaged(Around):
+class Averaged(Wrapper):
     """An exponential moving average of the weights beside the path (Polyak & Juditsky, 1992; doi:10.1137/0330046).
 
     average <- keep average + (1 - keep) theta after every step, from theta after the first one. The path
@@ -22,7 +22,7 @@ class Averaged(Around):
     keep: Swept = 0.999
     own_slots: ClassVar[tuple[str, ...]] = ("average",)
 
-    def after(self, theta: Tensor, state: State, h: Values) -> None:
+    def after(self, theta: Tensor, state: State, h: StepHyperparameters) -> None:
         """Take theta into the average."""
         if h.step == 1:
             state["average"].copy_(theta)

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from thalweg.optim.around import Around
 from thalweg.optim.rule import Rule, unscheduled
 from thalweg.optim.schedule_free import ScheduleFreeSGD
+from thalweg.optim.wrapper import Wrapper
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, points_of
 
@@ -49,13 +49,13 @@ def _when(conventions: str) -> str:
     return "while the rate is constant" if fixed else "under any schedule of the rate"
 
 
-def conventions(rule: Rule | Around) -> list[Convention]:
+def conventions(rule: Rule | Wrapper) -> list[Convention]:
     """What a rule, or something around one, chose."""
     numbers = rule.hyper_parameters()
     found = []
     for one in fields(rule):
         value = getattr(rule, one.name)
-        if one.name in numbers or isinstance(value, Rule | Around) or not one.repr or value is None:
+        if one.name in numbers or isinstance(value, Rule | Wrapper) or not one.repr or value is None:
             continue
         key = value if isinstance(value, str | bool) else None
         meaning = _MEANINGS.get((one.name, key), _MEANINGS.get((one.name, None), ""))

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from thalweg.errors import check_type
-from thalweg.optim.around import Around
 from thalweg.optim.conventions import Convention, conventions, spoken
-from thalweg.optim.in_torch import call_in_torch
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch_equivalent import call_in_torch
+from thalweg.optim.wrapper import Wrapper
 
 _WIDTH = 112
 _PAPER = re.compile(r"\(([A-Z][^()]*\b(?:19|20)\d\d\b[^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -62,16 +62,16 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(rule: Rule | Around) -> Explanation:
+def explain(rule: Rule | Wrapper) -> Explanation:
     """What a rule, or something around one, does: from the outside in.
 
     Raises:
         UsageError: it is neither.
     """
-    check_type("explain rule", rule, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
+    check_type("explain rule", rule, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
     numbers = {one.name: getattr(rule, one.name) for one in fields(rule) if one.name in rule.hyper_parameters()}
     torch, remark = call_in_torch(rule)
-    inside = rule.rule if isinstance(rule, Around) else rule.fallback
+    inside = rule.rule if isinstance(rule, Wrapper) else rule.fallback
     return Explanation(
         type(rule).__name__,
         formula(type(rule)),
@@ -81,7 +81,7 @@ def explain(rule: Rule | Around) -> Explanation:
         torch,
         remark,
         None if inside is None else explain(inside),
-        "around" if isinstance(rule, Around) else "and for all other tensors",
+        "around" if isinstance(rule, Wrapper) else "and for all other tensors",
     )
 
 
@@ -93,7 +93,7 @@ def formula(kind: type) -> tuple[str, ...]:
         sentences = re.split(r"(?<=\.)\s|;|\s\([A-Z]", " ".join(text.split()))
         own = [sentence.strip(" .") for sentence in sentences if "<-" in sentence]
     base = kind.__mro__[1]
-    above = formula(base) if base not in (Rule, Around, object) else ()
+    above = formula(base) if base not in (Rule, Wrapper, object) else ()
     keys = {key for line in own for part in line.split(",  ") if (key := _key(part))}
     kept = [line for line in above if _key(line) not in keys]
     at = next((index for index, line in enumerate(above) if _key(line) in keys), len(kept))

@@ -4,13 +4,15 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.decay import decays, shrinkage
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 Rows = list[Tensor]
 _VANISHING = 1e-150  # rates at which weight decay divided by the rate may leave the range of numbers
 
 
-def sgd(theta: Rows, gradient: Rows, velocity: Rows, h: Values, *, decay: str, nesterov: bool = False) -> None:
+def sgd(
+    theta: Rows, gradient: Rows, velocity: Rows, h: StepHyperparameters, *, decay: str, nesterov: bool = False
+) -> None:
     """v <- beta v + g, theta <- theta - lr v (or lr (g + beta v)); without `velocity` theta <- theta - lr g."""
     coupled = _shrunk(theta, h, decay)
     if velocity and h.beta == 0:  # the kernel then wants no velocity
@@ -33,7 +35,13 @@ def sgd(theta: Rows, gradient: Rows, velocity: Rows, h: Values, *, decay: str, n
 
 
 def adam(
-    theta: Rows, gradient: Rows, moments: tuple[Rows, Rows], h: Values, *, decay: str, largest: Rows | None = None
+    theta: Rows,
+    gradient: Rows,
+    moments: tuple[Rows, Rows],
+    h: StepHyperparameters,
+    *,
+    decay: str,
+    largest: Rows | None = None,
 ) -> None:
     """Adam with bias correction and eps outside the root; with `largest` AMSGrad."""
     kernel, coupled = torch._fused_adam_, h.numbers.get("weight_decay", 0.0)
@@ -47,14 +55,14 @@ def adam(
     kernel(theta, gradient, *moments, largest or [], steps, **numbers, amsgrad=amsgrad, maximize=False)
 
 
-def adagrad(theta: Rows, gradient: Rows, sums: Rows, h: Values, *, decay: str) -> None:
+def adagrad(theta: Rows, gradient: Rows, sums: Rows, h: StepHyperparameters, *, decay: str) -> None:
     """s <- s + g^2, theta <- theta - lr_t g / (sqrt(s) + eps)."""
     coupled = _shrunk(theta, h, decay)
     numbers = {"lr": h.lr, "lr_decay": h.rate_decay, "weight_decay": coupled, "eps": h.eps}
     torch._fused_adagrad_(theta, gradient, sums, _steps(theta, h), **numbers, maximize=False)
 
 
-def _shrunk(theta: Rows, h: Values, decay: str) -> float:
+def _shrunk(theta: Rows, h: StepHyperparameters, decay: str) -> float:
     """Decoupled decay in place; the weight decay that is left for the kernel to add to the gradient."""
     if decay == "l2":
         return h.numbers.get("weight_decay", 0.0)
@@ -63,5 +71,5 @@ def _shrunk(theta: Rows, h: Values, decay: str) -> float:
     return 0.0
 
 
-def _steps(theta: Rows, h: Values) -> Rows:
+def _steps(theta: Rows, h: StepHyperparameters) -> Rows:
     return [torch.tensor(float(h.step), device=theta[0].device)] * len(theta)

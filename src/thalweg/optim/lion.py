@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.passes import axpy, blend
+from thalweg.optim.inplace import axpy, blend
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Lion(Rule):
     decay: str = field(default="lr_coupled", kw_only=True)
     slots: ClassVar[tuple[str, ...]] = ("momentum",)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         m = state["momentum"]
         direction = blend(scratch.copy_(m), 1 - h.beta1, gradient)

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice
 from thalweg.optim import kernels
-from thalweg.optim.passes import axpy, displaced, scale
+from thalweg.optim.inplace import axpy, displaced, scale
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 FORMS = ("sum", "ema", "lr_inside")
 STARTS = ("zero", "first_gradient")
 LOOK_AHEADS = ("beta", "full", "reformulated")
 
 
-def accumulate(form: str, start: str, velocity: Tensor, gradient: Tensor, h: Values) -> None:
+def accumulate(form: str, start: str, velocity: Tensor, gradient: Tensor, h: StepHyperparameters) -> None:
     """The velocity v after this step's gradient, by one of three conventions.
 
     - "sum": v <- beta v + g, and theta moves by -lr v (torch, optax, the lecture);
@@ -53,7 +53,7 @@ class Momentum(Rule):
         check_choice("Momentum form", self.form, FORMS)
         check_choice("Momentum start", self.start, STARTS)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         velocity = state["velocity"]
         accumulate(self.form, self.start, velocity, gradient, h)
@@ -65,7 +65,7 @@ class Momentum(Rule):
         return (self.form, self.start) == ("sum", "zero")
 
     def update_fused(
-        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: StepHyperparameters
     ) -> None:
         """One step in place."""
         kernels.sgd(theta, gradient, state["velocity"], h, decay=self.decay)
@@ -105,12 +105,12 @@ class Nesterov(Rule):
         """Whether the gradient is taken away from theta."""
         return self.look != "reformulated"
 
-    def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
+    def look_ahead(self, theta: Tensor, state: State, h: StepHyperparameters, out: Tensor) -> None:
         """theta - lr beta v, or theta - lr v, by `look`."""
         distance = (1.0 if self.form == "lr_inside" else h.lr) * (h.beta if self.look == "beta" else 1.0)
         displaced(theta, -distance, state["velocity"], out)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         velocity = state["velocity"]
         accumulate(self.form, "zero", velocity, gradient, h)

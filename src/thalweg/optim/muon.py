@@ -8,9 +8,9 @@ from torch import Tensor
 
 from thalweg.errors import check_choice
 from thalweg.optim.adam import AdamW
-from thalweg.optim.passes import axpy, blend
+from thalweg.optim.inplace import axpy, blend
 from thalweg.optim.rule import Rule, State, Swept, check_fallback
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 SCALES = ("spectral", "rms")
@@ -84,7 +84,7 @@ class Muon(Rule):
         inner = {f"fallback.{name}": value for name, value in self.fallback.hyper_parameters().items()}
         return super().hyper_parameters() | inner
 
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
+    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
         """One step in place of one tensor, (members, rows, columns)."""
         momentum = state["matrix_momentum"]
         blend(momentum, 1 - h.beta, gradient)

@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.passes import Hyper, axpy, blend, blend_square, scale, shift
+from thalweg.optim.inplace import Hyper, axpy, blend, blend_square, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class NAdam(Rule):
     slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
     tallies: ClassVar[tuple[str, ...]] = ("correction",)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         m, v, t = state["first_moment"], state["second_moment"], h.step
         blend(m, 1 - h.beta1, gradient)
@@ -42,12 +42,12 @@ class NAdam(Rule):
         axpy(gradient, coming / (1 - product * coming), m)
         axpy(theta, -h.lr, gradient.div_(root))
 
-    def advance(self, state: State, h: Values) -> None:
+    def advance(self, state: State, h: StepHyperparameters) -> None:
         """From 1 - P_{t-1} to 1 - P_t."""
         correction = state["correction"]
         correction.copy_(1 - (1 - correction) * momentum_at(h, h.step))
 
 
-def momentum_at(h: Values, t: int) -> Hyper:
+def momentum_at(h: StepHyperparameters, t: int) -> Hyper:
     """mu_t, by the beta1 of this step."""
     return h.beta1 * (1 - 0.5 * 0.96 ** (t * h.momentum_decay))

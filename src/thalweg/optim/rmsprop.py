@@ -6,9 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thalweg.optim.passes import add_quotient, blend_square, shift
+from thalweg.optim.inplace import add_quotient, blend_square, shift
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RMSprop(Rule):
     eps_inside: bool = False
     slots: ClassVar[tuple[str, ...]] = ("second_moment",)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         v = state["second_moment"]
         blend_square(v, 1 - h.alpha, gradient, scratch)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import KINDS, Entry, Layout
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, plain, points_of
@@ -71,12 +71,12 @@ class Rule:
             )
             raise UsageError(msg)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place: theta and the state's tensors are (members, parameters), scratch is free to use."""
         raise NotImplementedError
 
     def update_fused(
-        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: StepHyperparameters
     ) -> None:
         """Weight decay and `update` in one pass by a kernel of torch's, in place; only rules that are `fused`.
 
@@ -92,7 +92,7 @@ class Rule:
         """The shapes of what is kept, by name, for a tensor (rows, columns) that is updated whole."""
         return {}
 
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
+    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
         """One step in place of one tensor: theta is (members, rows, columns), the gradient is consumed.
 
         A vector is one row. The state holds its `matrix_slots`, of theta's shape, and its `factors`, members in front.
@@ -100,17 +100,19 @@ class Rule:
         """
         raise NotImplementedError
 
-    def decayed(self, theta: Tensor, gradient: Tensor, state: State, h: Values, where: Tensor | None) -> None:
+    def decayed(
+        self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, where: Tensor | None
+    ) -> None:
         """Weight decay by the convention `decay`, in place, ahead of the step.
 
         `where` (parameters,) is 1 for the parameters that decay and 0 for others; None: all do.
         """
         decayed(self.decay, theta, gradient, h, where)
 
-    def advance(self, state: State, h: Values) -> None:
+    def advance(self, state: State, h: StepHyperparameters) -> None:
         """Change the tallies, (members, 1) of float64 on the CPU, once a step and after it."""
 
-    def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
+    def look_ahead(self, theta: Tensor, state: State, h: StepHyperparameters, out: Tensor) -> None:
         """Where the gradient is taken, written to `out`; only rules with `looks_ahead` have such a point."""
         raise NotImplementedError
 

@@ -6,14 +6,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.optim.around import Around, unwrapped
-from thalweg.optim.passes import displaced, norms
+from thalweg.optim.inplace import displaced, norms
 from thalweg.optim.rule import Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
+from thalweg.optim.wrapper import Wrapper, unwrapped
 
 
 @dataclass(frozen=True)
-class SAM(Around):
+class SAM(Wrapper):
     """A rule whose gradient is taken at theta + e (Foret et al., 2021, arXiv:2010.01412).
 
         e = rho g / |g|,    g <- gradient at theta + e,    then the rule steps from theta
@@ -44,7 +44,7 @@ class SAM(Around):
             )
             raise UsageError(msg)
 
-    def ascend(self, theta: Tensor, gradient: Tensor, h: Values, out: Tensor) -> None:
+    def ascend(self, theta: Tensor, gradient: Tensor, h: StepHyperparameters, out: Tensor) -> None:
         """theta + e, written to `out`; the gradient (members, parameters) is consumed."""
         size = theta.abs() if self.adaptive else None
         slope = gradient if size is None else gradient.mul_(size)

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from thalweg.optim.decay import decays, shrinkage
-from thalweg.optim.passes import Hyper, axpy, blend_square, displaced, scale, shift
+from thalweg.optim.inplace import Hyper, axpy, blend_square, displaced, scale, shift
 from thalweg.optim.rule import Rule, State, Swept
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class ScheduleFreeSGD(Rule):
     tallies: ClassVar[tuple[str, ...]] = ("squared_rates",)
     looks_ahead: ClassVar[bool] = True
 
-    def look_ahead(self, theta: Tensor, state: State, h: Values, out: Tensor) -> None:
+    def look_ahead(self, theta: Tensor, state: State, h: StepHyperparameters, out: Tensor) -> None:
         """y = x + (1 - beta) (z - x)."""
         displaced(theta, 1 - h.beta, state["lead"], out)
 
-    def decayed(self, theta: Tensor, gradient: Tensor, state: State, h: Values, where: Tensor | None) -> None:
+    def decayed(
+        self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, where: Tensor | None
+    ) -> None:
         """z <- z - shrinkage y, or for "l2" g <- g + weight_decay y."""
         if not decays(h):
             return
@@ -48,22 +50,22 @@ class ScheduleFreeSGD(Rule):
         else:
             axpy(state["lead"], -shrinkage(self.decay, h), y)
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         self.follow(theta, gradient, state, h)
 
-    def follow(self, theta: Tensor, direction: Tensor, state: State, h: Values) -> None:
+    def follow(self, theta: Tensor, direction: Tensor, state: State, h: StepHyperparameters) -> None:
         """Move z by -lr times the direction, and x towards it."""
         lead, c = axpy(state["lead"], -h.lr, direction), self.share(state, h)
         axpy(theta, c, lead)
         scale(lead, 1 - c)
 
-    def share(self, state: State, h: Values) -> Hyper:
+    def share(self, state: State, h: StepHyperparameters) -> Hyper:
         """c, 0 as long as every rate was 0."""
         square = torch.as_tensor(h.lr, dtype=torch.float64) ** 2
         return torch.nan_to_num(square / (state["squared_rates"] + square))
 
-    def advance(self, state: State, h: Values) -> None:
+    def advance(self, state: State, h: StepHyperparameters) -> None:
         """Take this step's rate into the sum of squared rates."""
         state["squared_rates"].add_(torch.as_tensor(h.lr, dtype=torch.float64) ** 2)
 
@@ -82,7 +84,7 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
     eps: Swept = 1e-8
     slots: ClassVar[tuple[str, ...]] = ("lead", "second_moment")
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         v = blend_square(state["second_moment"], 1 - h.beta2, gradient, scratch)
         root = scale(torch.sqrt(v, out=scratch), (1 - h.beta2**h.step) ** -0.5)

@@ -7,9 +7,9 @@ from typing import ClassVar
 from torch import Tensor
 
 from thalweg.optim import kernels
-from thalweg.optim.passes import axpy
+from thalweg.optim.inplace import axpy
 from thalweg.optim.rule import Rule, State
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class SGD(Rule):
 
     fused: ClassVar[bool] = True
 
-    def update(self, theta: Tensor, gradient: Tensor, state: State, h: Values, scratch: Tensor) -> None:
+    def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place."""
         axpy(theta, -h.lr, gradient)
 
     def update_fused(
-        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: Values
+        self, theta: list[Tensor], gradient: list[Tensor], state: Mapping[str, list[Tensor]], h: StepHyperparameters
     ) -> None:
         """One step in place."""
         kernels.sgd(theta, gradient, [], h, decay=self.decay)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from thalweg.errors import check_count
 from thalweg.optim.adam import AdamW
-from thalweg.optim.passes import axpy, blend, shift
+from thalweg.optim.inplace import axpy, blend, shift
 from thalweg.optim.rule import Rule, State, Swept, check_fallback
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 
@@ -70,7 +70,7 @@ class SOAP(Rule):
         inner = {f"fallback.{name}": value for name, value in self.fallback.hyper_parameters().items()}
         return super().hyper_parameters() | inner
 
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: Values) -> None:
+    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
         """One step in place of one tensor, (members, rows, columns)."""
         m, v, t = state["first_moment"], state["second_moment"], h.step - 1
         left, right = state["left_basis"], state["right_basis"]

@@ -11,14 +11,14 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
-from thalweg.optim.around import Around, unwrapped
 from thalweg.optim.average import Averaged
 from thalweg.optim.decay import decays, shrinkage
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, State
 from thalweg.optim.sgd import SGD
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
+from thalweg.optim.wrapper import Wrapper, unwrapped
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep
 
@@ -26,7 +26,7 @@ _ADAPTIVE = (RMSprop, Adam, AdamW, AMSGrad)  # these and none that inherit: a fo
 _KNOWN = (SGD, Momentum, Nesterov, *_ADAPTIVE)
 
 
-def stability_limit(rule: Rule | Around, h: Values | None = None) -> float | NDArray[np.float64]:
+def stability_limit(rule: Rule | Wrapper, h: StepHyperparameters | None = None) -> float | NDArray[np.float64]:
     """The largest curvature a at which a rule is stable on the quadratic a theta^2/2: above it, theta oscillates away.
 
     At the limit the path alternates, theta_{t+1} = -theta_t. Where w is the weight decay of "l2" and s the share of
@@ -46,7 +46,7 @@ def stability_limit(rule: Rule | Around, h: Values | None = None) -> float | NDA
 
     Args:
         rule: such as `optim.Momentum(0.1)`; an `Averaged` one goes as the rule in it.
-        h: the numbers of a step, such as `training.Unfolded(recipe, seeds).at(step)`. None: the rule's own.
+        h: the numbers of a step, such as `training.MemberGrid(recipe, seeds).at(step)`. None: the rule's own.
 
     Returns:
         The limit, or where numbers differ, that of each member (members,); infinite where the rate is 0.
@@ -71,7 +71,7 @@ def stability_limit(rule: Rule | Around, h: Values | None = None) -> float | NDA
     return limit if limit.ndim else float(limit)
 
 
-def _limit(rule: Rule, h: Values) -> NDArray[np.float64]:
+def _limit(rule: Rule, h: StepHyperparameters) -> NDArray[np.float64]:
     lr, w, s = _number(h.lr), _number(0.0), _number(0.0)
     if decays(h):
         w, s = (_number(h.weight_decay), s) if rule.decay == "l2" else (w, _number(shrinkage(rule.decay, h)))
@@ -90,7 +90,9 @@ def _limit(rule: Rule, h: Values) -> NDArray[np.float64]:
     return (slope - w) / (1 + turn * ahead)
 
 
-def preconditioner(rule: Rule | Around, state: State, h: Values) -> Float[Tensor, "members parameters"] | None:
+def preconditioner(
+    rule: Rule | Wrapper, state: State, h: StepHyperparameters
+) -> Float[Tensor, "members parameters"] | None:
     """P, by which an adaptive rule divided its step, elementwise; None where the rule has none.
 
     The step is -lr g / P for RMSprop, and -lr m / P for Adam, AdamW and AMSGrad, so their bias corrections are in P:
@@ -124,7 +126,7 @@ def preconditioner(rule: Rule | Around, state: State, h: Values) -> Float[Tensor
     return first * ((v / second).sqrt() + eps)
 
 
-def _own(rule: Rule | Around) -> Values:
+def _own(rule: Rule | Wrapper) -> StepHyperparameters:
     """A rule's own numbers, those that are swept as columns."""
     numbers: dict[str, Any] = rule.hyper_parameters()
     sweeps = {name: value for name, value in numbers.items() if isinstance(value, Sweep)}
@@ -133,11 +135,11 @@ def _own(rule: Rule | Around) -> Values:
     if any(isinstance(value, Scheduled) for value in numbers.values()) or max(len(axes), len(lengths)) > 1:
         msg = (
             "Where numbers of a rule follow schedules or are swept on several axes, its limit is that of a step; write "
-            "stability_limit(rule, training.Unfolded(recipe, seeds).at(step))."
+            "stability_limit(rule, training.MemberGrid(recipe, seeds).at(step))."
         )
         raise UsageError(msg)
     columns = {name: torch.tensor(value.points, dtype=torch.float64)[:, None] for name, value in sweeps.items()}
-    return Values({"schedule": 1.0} | numbers | columns, 1)
+    return StepHyperparameters({"schedule": 1.0} | numbers | columns, 1)
 
 
 def _number(value: Any) -> NDArray[np.float64]:

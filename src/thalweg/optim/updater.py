@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from thalweg.optim.around import Around, unwrapped
-from thalweg.optim.foreign import Foreign, Torch, kept
 from thalweg.optim.rule import Rule, State, needed
-from thalweg.optim.values import Values
+from thalweg.optim.step_hyperparameters import StepHyperparameters
+from thalweg.optim.torch_optimizer import Foreign, TorchOptimizer, kept
+from thalweg.optim.wrapper import Wrapper, unwrapped
 from thalweg.population import Layout
 from thalweg.population.layout import Entry
 
@@ -67,7 +67,7 @@ class Updater:
 
     def __init__(
         self,
-        rule: Rule | Around,
+        rule: Rule | Wrapper,
         theta: Float[Tensor, "members parameters"],
         state: Mapping[str, Tensor] | None = None,
         layout: Layout | None = None,
@@ -82,7 +82,9 @@ class Updater:
         whole_words = theta.dtype in (torch.float32, torch.float64)
         self.fused = self.rule.fused and whole_words and theta.shape[1] >= _WIDE and self.rule.decay_on is None
         self.foreign = (
-            Foreign(self.rule, theta, self.state, needed(self.rule, layout)) if isinstance(self.rule, Torch) else None
+            Foreign(self.rule, theta, self.state, needed(self.rule, layout))
+            if isinstance(self.rule, TorchOptimizer)
+            else None
         )
         whole, between = _parted(self.rule, layout, theta.shape[1])
         self.matrices = list(self._matrices(whole))
@@ -109,12 +111,14 @@ class Updater:
             where = _decaying(self.rule, self.layout, self.theta, entry.columns)
             yield Matrix(entry.columns, self.theta[:, entry.columns].view(shape), state, where)
 
-    def look_ahead(self, h: Values, out: Float[Tensor, "members parameters"]) -> None:
+    def look_ahead(self, h: StepHyperparameters, out: Float[Tensor, "members parameters"]) -> None:
         """Write the point at which the coming step wants its gradient."""
         for block in self.blocks:
             self.rule.look_ahead(block.theta, block.state, h.rows(block.rows), out[block.rows, block.columns])
 
-    def step(self, gradient: Float[Tensor, "members parameters"], h: Values, alive: Tensor | None = None) -> None:
+    def step(
+        self, gradient: Float[Tensor, "members parameters"], h: StepHyperparameters, alive: Tensor | None = None
+    ) -> None:
         """One update; `gradient` is consumed. Members outside `alive` (members,) keep theta and state."""
         own = [self.state[slot] for layer in self.around for slot in layer.own_slots]
         with _keeping(own, None if alive is None else ~alive):
@@ -124,7 +128,7 @@ class Updater:
             for layer in reversed(self.around):
                 layer.after(self.theta, self.state, h)
 
-    def _step(self, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+    def _step(self, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
         living = list(range(len(self.theta))) if alive is None else alive.nonzero().flatten().tolist()
         if self.fused:
             self._step_rows(living, gradient.unbind(), h)
@@ -143,14 +147,14 @@ class Updater:
             with _keeping(tallies.values(), None if alive is None else ~alive.cpu()):
                 self.elementwise.advance(tallies, inner)
 
-    def _decay_rows(self, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+    def _decay_rows(self, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
         """Weight decay of the rule's own, ahead of an optimizer's step."""
         with _keeping([self.theta], None if alive is None else ~alive):
             for block in self.blocks:
                 slope = gradient[block.rows, block.columns]
                 self.rule.decayed(block.theta, slope, block.state, h.rows(block.rows), block.where)
 
-    def _step_rows(self, members: list[int], gradients: tuple[Tensor, ...], h: Values) -> None:
+    def _step_rows(self, members: list[int], gradients: tuple[Tensor, ...], h: StepHyperparameters) -> None:
         """One call of the kernel for all of these members, or one each where they have values of their own."""
         thetas, state = self._rows
         each = list(h.each(len(self.theta)))
@@ -160,13 +164,13 @@ class Updater:
             if rows:
                 self.rule.update_fused([thetas[row] for row in rows], slopes, chosen, each[rows[0]])
 
-    def _step_block(self, block: Block, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+    def _step_block(self, block: Block, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
         kept = (block.theta, *(block.state[slot] for slot in self.elementwise.slots))
         with _keeping(kept, None if alive is None else ~alive[block.rows]):
             self.elementwise.decayed(block.theta, gradient, block.state, h, block.where)
             self.elementwise.update(block.theta, gradient, block.state, h, block.scratch)
 
-    def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: Values, alive: Tensor | None) -> None:
+    def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
         if alive is not None:
             gradient[~alive] = 0  # eigendecompositions refuse what is not finite
         with _keeping((matrix.theta, *matrix.state.values()), None if alive is None else ~alive):
@@ -183,7 +187,7 @@ def _keeping(matrices: Iterable[Tensor], dead: Tensor | None) -> Iterator[None]:
         matrix[dead] = before
 
 
-def new_state(rule: Rule | Around, theta: Tensor, layout: Layout | None) -> dict[str, Tensor]:
+def new_state(rule: Rule | Wrapper, theta: Tensor, layout: Layout | None) -> dict[str, Tensor]:
     """What a rule and all around it remember before the first step, zeros: one row a member each."""
     _, inner = unwrapped(rule)
     state = {slot: torch.zeros_like(theta) for slot in rule.slots}
@@ -191,7 +195,7 @@ def new_state(rule: Rule | Around, theta: Tensor, layout: Layout | None) -> dict
         for name, size in inner.factors(*_as_matrix(entry)).items():
             before = state.get(name, theta.new_zeros(len(theta), 0))
             state[name] = torch.cat([before, theta.new_zeros(len(theta), math.prod(size))], dim=1)
-    if isinstance(inner, Torch):
+    if isinstance(inner, TorchOptimizer):
         _, widths = kept(inner, needed(inner, layout), theta.dtype)
         state |= {
             name: torch.zeros(len(theta), width, dtype=dtype, device=theta.device)

@@ -1,7 +1,6 @@
 """Populations of networks as the rows of one matrix, and everything that evaluates them."""
 
 from thalweg.population.batch import Batch
-from thalweg.population.evaluate import Evaluator, evaluate
 from thalweg.population.execution import Execution, Plan, choose
 from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
@@ -10,12 +9,10 @@ from thalweg.population.problem import Problem
 __all__ = [
     "Batch",
     "Entry",
-    "Evaluator",
     "Execution",
     "Layout",
     "Plan",
     "Population",
     "Problem",
     "choose",
-    "evaluate",
 ]

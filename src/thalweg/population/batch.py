@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,13 +25,13 @@ class Batch:
     shared: bool
 
     @classmethod
-    def of(cls, examples: Examples | Streamed, indices: Int64[Tensor, "members_or_one batch"]) -> "Batch":
+    def of(cls, examples: ExampleSet, indices: Int64[Tensor, "members_or_one batch"]) -> "Batch":
         """The examples with these indices; one row of indices is a batch that all members share."""
         shared = len(indices) == 1
         return cls(*examples.take(indices[0] if shared else indices), shared)
 
     @classmethod
-    def range(cls, examples: Examples | Streamed, start: int, stop: int) -> "Batch":
+    def range(cls, examples: ExampleSet, start: int, stop: int) -> "Batch":
         """Examples start:stop, shared by all members."""
         return cls(*examples.slice(start, stop), shared=True)
 

@@ -19,12 +19,12 @@ from thalweg.errors import ModelError, UsageError
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
+from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
 from thalweg.population.looped import activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
-from thalweg.population.twice import check_twice_differentiable
 
 Vectors = Float[Tensor, "members parameters"]
 Row = Callable[..., Any]

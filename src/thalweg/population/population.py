@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import StorageError, UsageError
 from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
-from thalweg.results.statefile import misfits
+from thalweg.storage.statefile import misfits
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thalweg.data import Data, own
+from thalweg.data import Data, from_user
 from thalweg.errors import UsageError, check_type
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.loss import LOSSES, METRICS, Loss, UserLoss, loss_named
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.randomness import global_stream
-from thalweg.results import load_state_file
+from thalweg.storage import load_state_file
 
 _DTYPES = (torch.float32, torch.float64)
 
@@ -27,7 +27,7 @@ class Problem:
     Args:
         model: a function that returns a fresh `nn.Module` (each member is one call), or a module,
             whose present weights are then where every member starts. It is copied, never changed.
-        data: a `Data`, or whatever `thalweg.data.own` takes: (x, y), a Dataset, a DataLoader, arrays.
+        data: a `Data`, or whatever `thalweg.data.from_user` takes: (x, y), a Dataset, a DataLoader, arrays.
         loss: "cross_entropy", "squared_error", "logistic", or a function (output, target) that
             returns a mean over the batch or one value an example.
         metrics: further functions (output, target) with one value an example, by name. None:
@@ -72,7 +72,7 @@ class Problem:
         if self.dtype not in _DTYPES:
             msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
             raise UsageError(msg)
-        self.data: Data = own(data).to(self.device, self.dtype)
+        self.data: Data = from_user(data).to(self.device, self.dtype)
         self.metrics = self._metrics(metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
         self.preflight = Preflight(self.template, self.loss, self.metrics, self.data)

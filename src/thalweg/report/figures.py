@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from thalweg.figures import Axis, Contour, Figure, HeatMap, SurfacePlot, to_matplotlib, to_plotly
+from thalweg.figures.limits import color_ends
+from thalweg.figures.style import spatial
 from thalweg.report.markup import element, embedded, text
-from thalweg.results import Axis, Contour, Figure, HeatMap, Surface, matplotlib, plotly
-from thalweg.results.extents import color_ends
-from thalweg.results.style import spatial
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ def _description(figure: Figure) -> dict[str, Any]:
     """What Plotly draws: traces, frames, and layouts, each with the pixels of width it needs, the widest first."""
     count = len(figure.parts)
     arrangements = sorted({1, min(2, count), count}, reverse=True)
-    drawn = {columns: json.loads(plotly.render(figure, columns=columns).to_json()) for columns in arrangements}
+    drawn = {columns: json.loads(to_plotly.render(figure, columns=columns).to_json()) for columns in arrangements}
     layouts = [
-        [plotly.least_width(figure, columns) if columns > 1 else 0, each["layout"]] for columns, each in drawn.items()
+        [to_plotly.least_width(figure, columns) if columns > 1 else 0, each["layout"]]
+        for columns, each in drawn.items()
     ]
     # The traces are the same in all of them.
     return {"data": drawn[1]["data"], "frames": drawn[1].get("frames", []), "layouts": layouts}
@@ -69,7 +70,7 @@ def _picture(figure: Figure) -> str:
     """A PNG as a data URI."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "figure.png"
-        matplotlib.save(figure, path)
+        to_matplotlib.save(figure, path)
         return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
@@ -87,7 +88,7 @@ def _flat(figure: Figure) -> Figure | None:
 
 def _maps(part: Figure) -> list[Figure]:
     """A map of each surface of a panel, in which a color means the same as in the panel."""
-    surfaces = [mark for mark in part.marks if isinstance(mark, Surface)]
+    surfaces = [mark for mark in part.marks if isinstance(mark, SurfacePlot)]
     low, high = color_ends(part)
     if len(surfaces) > 1 and low < high:
         part = replace(part, z=replace(part.z or Axis(), limits=(low, high)))

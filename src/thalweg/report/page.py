@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from thalweg.claims import Finding, StudyResult
+from thalweg.claims.claim import SYMBOLS
+from thalweg.figures import to_plotly
+from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.report.figures import Drawing, drawing
 from thalweg.report.markup import element, embedded, number, text
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import anchor, badge, bar, spoken, table
-from thalweg.results import Provenance, Reading, plotly
-from thalweg.results.atomic import explaining, replacing
-from thalweg.results.style import GRID, INK, MUTED, SERIES, VEIL
-from thalweg.studies import Finding, StudyResult
-from thalweg.studies.claim import SYMBOLS
+from thalweg.results import Provenance, Reading
+from thalweg.storage.atomic import explaining, replacing
 
 TITLE = "Thalweg: what the experiments say"
 
@@ -190,7 +191,7 @@ def _settings() -> dict[str, object]:
     """For the script: Plotly's configuration, and what the darkest and the lightest colors become on a dark page."""
     night = [[INK, "#e6e6e6"], [MUTED, "#a6adb5"], [GRID, "#3b424a"], [SERIES[0].color, "#4aa3df"]]
     night.append([VEIL, "rgba(20,24,29,0.7)"])
-    return {"config": plotly.CONFIG, "night": night}
+    return {"config": to_plotly.CONFIG, "night": night}
 
 
 def _asset(name: str) -> str:

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from thalweg.claims import Finding, StudyResult, Verdict
+from thalweg.claims.claim import SYMBOLS, Claim, Greater, Rule, Within
 from thalweg.report.markup import element, number, text
-from thalweg.studies import Finding, Interval, StudyResult, Verdict
-from thalweg.studies.claim import SYMBOLS, Claim, Greater, Rule, Within
+from thalweg.statistics import Interval
 
 _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
 _LETTER, _APART = 6.5, 4  # how wide a digit below the bar is, and how far labels are from each other's ticks

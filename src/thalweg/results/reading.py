@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import StorageError, UsageError, check_type, unknown_name
-from thalweg.results.encoding import decode_array, decode_number, encode_array, encode_number, frozen_array, parsed
 from thalweg.results.provenance import Provenance
 from thalweg.results.table import Table
+from thalweg.storage.encoding import decode_array, decode_number, encode_array, encode_number, frozen_array, parsed
 
 if TYPE_CHECKING:
-    from thalweg.results.figure import Figure
+    from thalweg.figures.figure import Figure
 
 
 def _counted(what: str, count: Any) -> int:
@@ -170,7 +170,7 @@ class Reading:
         Raises:
             UsageError: the array has more than two dimensions, or is text.
         """
-        from thalweg.results.overview import overview
+        from thalweg.results.default_figure import overview
 
         return overview(self, next(iter(self.arrays)) if array is None else array)
 

@@ -1,29 +1,8 @@
-"""Studies: claims of the lecture, and the experiments that decide them."""
+"""Studies: the experiments that decide the lecture's claims."""
 
-from thalweg.studies import interval
-from thalweg.studies.catalog import find
-from thalweg.studies.catalog import studies as list
-from thalweg.studies.claim import Claim, Verdict, greater, less, within
-from thalweg.studies.interval import Interval
-from thalweg.studies.result import StudyResult
-from thalweg.studies.running import growing, run
-from thalweg.studies.study import Context, Experiment, Finding, Study
+from thalweg.studies.catalog import find, studies
+from thalweg.studies.lab import Lab
+from thalweg.studies.runner import iterate, run
+from thalweg.studies.study import Experiment, Study
 
-__all__ = [
-    "Claim",
-    "Context",
-    "Experiment",
-    "Finding",
-    "Interval",
-    "Study",
-    "StudyResult",
-    "Verdict",
-    "find",
-    "greater",
-    "growing",
-    "interval",
-    "less",
-    "list",
-    "run",
-    "within",
-]
+__all__ = ["Experiment", "Lab", "Study", "find", "iterate", "run", "studies"]

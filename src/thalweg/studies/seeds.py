@@ -3,20 +3,20 @@
 from dataclasses import replace
 
 from thalweg.progress import Progress, Watcher
-from thalweg.studies.study import Context
+from thalweg.studies.lab import Lab
 
 
-def tuning_and_scored(context: Context, tuning: int, scored: int) -> tuple[list[int], list[int]]:
-    """Two disjoint sets of seeds that belong to the context's seed alone."""
-    first = 1_000 * context.seed
+def tuning_and_scored(lab: Lab, tuning: int, scored: int) -> tuple[list[int], list[int]]:
+    """Two disjoint sets of seeds that belong to the lab's seed alone."""
+    first = 1_000 * lab.seed
     seeds = list(range(first, first + tuning + scored))
     return seeds[:tuning], seeds[tuning:]
 
 
-def labelled(context: Context, label: str) -> Watcher:
-    """The context's watcher, told what is being done."""
+def labelled(lab: Lab, label: str) -> Watcher:
+    """The lab's watcher, told what is being done."""
 
-    def watch(progress: Progress) -> None:
-        context.watch(replace(progress, label=label))
+    def told(report: Progress) -> None:
+        lab.progress(replace(report, label=label))
 
-    return watch
+    return told

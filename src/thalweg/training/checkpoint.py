@@ -7,7 +7,7 @@ from typing import Any
 
 from thalweg.errors import StorageError
 from thalweg.population import Plan
-from thalweg.results import Store
+from thalweg.storage import Store
 from thalweg.training.state import State
 
 _KINDS = ("run", "checkpoint")

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, unknown_name
+from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
-from thalweg.results import Axis, Figure, Line, Table
+from thalweg.results import Table
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
 
@@ -102,7 +103,7 @@ class History:
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all members have diverged
                 mean, low, high = np.nanmean(curve, 1), np.nanmin(curve, 1), np.nanmax(curve, 1)
             lines.append(Line(self.steps.astype(float), mean, low=low, high=high, label=label))
-        return Figure(
+        return Figure.of(
             title=metric.replace("_", " ").capitalize(),
             marks=tuple(lines),
             x=Axis("step"),

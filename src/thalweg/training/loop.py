@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from thalweg.data import Examples, Streamed
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
-from thalweg.optim import Around, Updater, Values
-from thalweg.optim.passes import norms
-from thalweg.population import Batch, Evaluator, Execution, Plan, Population, Problem
+from thalweg.evaluation import Evaluator
+from thalweg.optim import StepHyperparameters, Updater, Wrapper
+from thalweg.optim.inplace import norms
+from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.interrupt import deferred
+from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
-from thalweg.training.unfolded import Unfolded
 
 Observer = Callable[[int, Population], object]
 
@@ -29,7 +30,7 @@ class Group:
     """Members that have one batch size: neighboring rows."""
 
     rows: slice
-    examples: Examples | Streamed
+    examples: ExampleSet
     order: BatchOrder
     execution: Execution
 
@@ -52,7 +53,7 @@ class Loop:
         self,
         problem: Problem,
         recipe: Recipe,
-        unfolded: Unfolded,
+        unfolded: MemberGrid,
         population: Population,
         state: State,
         plans: Mapping[str, Plan | str],
@@ -79,7 +80,7 @@ class Loop:
             if hasattr(observer, "begin"):
                 observer.begin(state.slots)
 
-    def advance(self, until: int, checkpoints: Checkpoints, watch: Watcher) -> None:
+    def advance(self, until: int, checkpoints: Checkpoints, progress: Watcher) -> None:
         """Train up to step `until`, evaluating and keeping snapshots on the way.
 
         Raises:
@@ -96,7 +97,7 @@ class Loop:
                 self._record()
                 self._observe(checkpoints)
                 done = self.state.step - first
-                watch(Progress("training", done, until - first, time.perf_counter() - start))
+                progress(Progress("training", done, until - first, time.perf_counter() - start))
                 if interrupt.requested or checkpoints.due():
                     checkpoints.write(self.state, self.plans)
                 if interrupt.requested:
@@ -136,7 +137,7 @@ class Loop:
         parts = [group.gradient(self.state.step, self.gradient[group.rows]) for group in self.groups]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _ascend(self, ascent: Around, h: Values) -> None:
+    def _ascend(self, ascent: Wrapper, h: StepHyperparameters) -> None:
         """Take the gradient anew, uphill from theta; running statistics stay those of theta."""
         if self.mask is not None:
             self.gradient.mul_(self.mask)
@@ -193,7 +194,7 @@ def _evaluators(
 ) -> tuple[dict[str, Evaluator], Plan]:
     """One for each set of examples, and their plan, measured on the larger: its chunk fits the memory for both."""
     data, times = problem.data, sum(at >= step for at in recipe.evaluation_steps)
-    sets: dict[str, Examples | Streamed] = {"train": data.train}
+    sets: dict[str, ExampleSet] = {"train": data.train}
     if data.test is not None:
         sets["test"] = data.test
     limits = {"train": recipe.evaluate_train_on, "test": None}
@@ -205,7 +206,7 @@ def _evaluators(
     return {split: made[split] for split in sets}, made[order[0]].execution.plan
 
 
-def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Plan | str, steps: int) -> list[Group]:
+def _groups(problem: Problem, unfolded: MemberGrid, members: Population, plan: Plan | str, steps: int) -> list[Group]:
     """The members by batch size; the plan is measured on the largest, so that its chunk fits the memory for all."""
     train, groups = problem.data.train, []
     for rows, batch_size in sorted(unfolded.groups(len(train)), key=lambda group: -group[1]):
@@ -217,7 +218,7 @@ def _groups(problem: Problem, unfolded: Unfolded, members: Population, plan: Pla
     return sorted(groups, key=lambda group: group.rows.start)
 
 
-def starting(problem: Problem, unfolded: Unfolded, start: Population | None, mask: Tensor | None) -> Population:
+def starting(problem: Problem, unfolded: MemberGrid, start: Population | None, mask: Tensor | None) -> Population:
     """The members before the first step, in memory of their own."""
     if start is None:
         distinct = list(dict.fromkeys(unfolded.seeds))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.optim import Around, Rule
+from thalweg.optim import Rule, Wrapper
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import Sweep, plain, points_of
 
@@ -38,7 +38,7 @@ class Recipe:
         UsageError: a recipe that cannot be meant, naming the argument.
     """
 
-    optimizer: Rule | Around
+    optimizer: Rule | Wrapper
     steps: int
     batch_size: int | Sweep | None = None
     schedule: Schedule = dataclasses.field(default_factory=Constant)
@@ -51,7 +51,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "clip_norm"):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        check_type("Recipe optimizer", self.optimizer, (Rule, Around), "a rule such as optim.AdamW(lr=1e-3)")
+        check_type("Recipe optimizer", self.optimizer, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
         check_type("Recipe schedule", self.schedule, Schedule, "a schedule such as schedules.Cosine(warmup=100)")
         check_choice("Recipe spacing", self.spacing, SPACINGS)
         check_count("Recipe steps", self.steps)

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.errors import StorageError
 from thalweg.optim.updater import new_state
 from thalweg.population import Population, Problem
-from thalweg.results.statefile import misfits
+from thalweg.storage.statefile import misfits
 from thalweg.training.recipe import Recipe
 
 

@@ -16,19 +16,20 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from thalweg.data import Examples, Streamed
+from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.population import Evaluator, Plan, Population, Problem
+from thalweg.evaluation import Evaluator
+from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Store
+from thalweg.storage import Store
 from thalweg.sweep import plain
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
 from thalweg.training.loop import Loop, Observer, starting
+from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
 from thalweg.training.state import beginning
-from thalweg.training.unfolded import Unfolded
 
 
 def train(
@@ -41,7 +42,7 @@ def train(
     resume: Run | None = None,
     until: int | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
     observe: Observer | Sequence[Observer] = (),
     store: Store | str | Path | None = None,
     name: str | None = None,
@@ -62,7 +63,7 @@ def train(
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
         until: stop after this many steps; None is all of the recipe. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
-        watch: called with progress after every step.
+        progress: told how far it is after every step.
         observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called at step 0 and
             after every step, or every so many where they have an attribute `every`. The population is the living one,
             to be read only: the next step changes it, so copy what you keep. One with a method `begin` is given what
@@ -92,13 +93,13 @@ def train(
     check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
     check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
     check_type("train mask", mask, (Tensor, NoneType), "a boolean tensor (parameters,) or (members, parameters)")
-    check_type("train watch", watch, Callable, "a function of the progress, such as print")
+    check_type("train progress", progress, Callable, "a function of the progress, such as print")
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
     seeds = _seeds(seeds)
-    unfolded = Unfolded(recipe, seeds)
+    unfolded = MemberGrid(recipe, seeds)
     if resume is not None:
         if start is not None or mask is not None:
             msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
@@ -122,7 +123,7 @@ def train(
     began = time.perf_counter()
     if state.step < last:
         loop = Loop(problem, recipe, unfolded, population, state, plans, observers)
-        loop.advance(last, checkpoints, watch)
+        loop.advance(last, checkpoints, progress)
         plans |= loop.plans
         checkpoints.write(state, loop.plans)
     elif resume is not None and not stored:
@@ -185,7 +186,7 @@ def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Po
     }
 
 
-def _shown(rows: Examples | Streamed) -> Any:
+def _shown(rows: ExampleSet) -> Any:
     """The examples themselves; of streamed ones a few throughout, and how many there are."""
     if isinstance(rows, Examples):
         return rows.inputs, rows.targets
@@ -214,7 +215,7 @@ def _digest(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _check_same(recipe: Recipe, unfolded: Unfolded, resume: Run) -> None:
+def _check_same(recipe: Recipe, unfolded: MemberGrid, resume: Run) -> None:
     if resume.recipe != recipe or unfolded.axes["seed"].tolist() != resume.axes["seed"].tolist():
         msg = "resume must be a run of the same recipe and seeds; start=run.final begins a new run from its members."
         raise UsageError(msg)

@@ -12,9 +12,9 @@ from thalweg.progress import Progress, Watcher, ignore
 from thalweg.results import Cost, Provenance
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import plain
-from thalweg.training import Recipe, Unfolded, train
+from thalweg.training import MemberGrid, Recipe, train
+from thalweg.tuning.candidate import SEARCHES, Entrant, Make
 from thalweg.tuning.comparison import Comparison
-from thalweg.tuning.entrant import SEARCHES, Entrant, Make
 from thalweg.tuning.profiles import time_to_target
 from thalweg.tuning.rates import cost_of, gradients_a_step, infinite_if_gone
 from thalweg.tuning.search import Range, together
@@ -37,7 +37,7 @@ def compare(
     metric: str = "train_loss",
     targets: Mapping[str, float] | None = None,
     seed: int = 0,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Comparison:
     """Tune every rule on every problem by one search of equal size, and score it on other seeds.
 
@@ -59,7 +59,7 @@ def compare(
         targets: the loss to reach, by problem; None: what all rules reach on the tuning seeds that come at least half
             as far down as the best one, 5 % of the way back to the loss before training.
         seed: of the search, and the first seed of all.
-        watch: called with the progress, in steps times members of the whole comparison.
+        progress: told how far it is, in steps times members of the whole comparison.
 
     Raises:
         UsageError: a problem, rule, range, search, metric or target that cannot be meant, by name; before any training.
@@ -74,7 +74,7 @@ def compare(
     for name, count in counts.items():
         check_count(f"compare {name}", count)
     check_count("compare seed", seed, 0)
-    check_type("compare watch", watch, Callable, "a function of the progress, such as print")
+    check_type("compare progress", progress, Callable, "a function of the progress, such as print")
     _check(problems, rules, metric, targets)
     tuning = list(range(seed, seed + tuning_seeds))
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))
@@ -97,17 +97,19 @@ def compare(
     for row, (name, problem) in enumerate(problems.items()):
         for column, entrant in enumerate(entrants):
             label = f"{entrant.name} on {name}"
-            found = train(problem, recipes[column], tuning, watch=_counting(watch, label, done, searched, total, began))
+            found = train(
+                problem, recipes[column], tuning, progress=_counting(progress, label, done, searched, total, began)
+            )
             means = infinite_if_gone(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
             pick = int(means.argmin())
             tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
             done, cost = done + steps * searched, cost + cost_of(found)
-            told = _counting(watch, label, done, scoring_seeds, total, began)
+            told = _counting(progress, label, done, scoring_seeds, total, began)
             done += steps * scoring_seeds
             if np.isfinite(means[pick]):
                 best[name][entrant.name] = entrant.values(pick)
                 warnings += entrant.warnings(name, pick)
-                final = train(problem, Recipe(entrant.trials[pick], evaluate=_LOOKS, **common), scoring, watch=told)
+                final = train(problem, Recipe(entrant.trials[pick], evaluate=_LOOKS, **common), scoring, progress=told)
                 histories[row, column], cost = final.history, cost + cost_of(final)
             else:  # nothing is left to be scored
                 best[name][entrant.name] = {}
@@ -165,7 +167,7 @@ def _check(problems: Any, rules: Any, metric: str, targets: Any) -> None:
 
 def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
     """Raise UsageError unless a recipe has one value of each number, and its batches suit every problem."""
-    unfolded = Unfolded(recipe, [0])
+    unfolded = MemberGrid(recipe, [0])
     swept = sorted(unfolded.values)
     shared = [name for name in swept if name.split(".")[0] in ("batch_size", "schedule")]
     if shared:
@@ -182,10 +184,10 @@ def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) ->
             raise UsageError(msg) from error
 
 
-def _counting(watch: Watcher, label: str, before: int, members: int, total: int, began: float) -> Watcher:
+def _counting(progress: Watcher, label: str, before: int, members: int, total: int, began: float) -> Watcher:
     """A watcher of one run that tells the progress of the whole comparison."""
 
-    def told(progress: Progress) -> None:
-        watch(Progress(label, before + members * progress.done, total, time.perf_counter() - began))
+    def told(report: Progress) -> None:
+        progress(Progress(label, before + members * report.done, total, time.perf_counter() - began))
 
     return told

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.results import Axis, Cost, Figure, Line, Provenance, Reading, Table
+from thalweg.figures import Axis, Figure, Line
+from thalweg.results import Cost, Provenance, Reading, Table
 from thalweg.tuning.profiles import performance_profile, profile_score
 from thalweg.tuning.rates import standard_error
 
@@ -112,7 +113,7 @@ class Comparison:
         ]
         many = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         tuned = f"each rule tuned by {self.budget['trials']} trials of {self.budget['tuning seeds']} seeds"
-        return Figure(
+        return Figure.of(
             "Performance profiles",
             tuple(lines),
             Axis("steps / steps of the best rule"),

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from thalweg.curvature import top_eigenvalues
 from thalweg.errors import UsageError, check_count, check_type
-from thalweg.optim import Adam, AMSGrad, Around, Rule, Updater, Values, preconditioner, stability_limit
-from thalweg.optim.around import unwrapped
+from thalweg.optim import Adam, AMSGrad, Rule, StepHyperparameters, Updater, Wrapper, preconditioner, stability_limit
 from thalweg.optim.stability import beside
+from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Cost, Provenance, Reading
-from thalweg.training import Run, Unfolded
+from thalweg.training import MemberGrid, Run
 from thalweg.training.loop import clipping
 
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -61,7 +61,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
             f"until={run.recipe.steps - 1}), and go on with resume=run."
         )
         raise UsageError(msg)
-    unfolded = Unfolded(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
+    unfolded = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
     h, start = unfolded.at(run.step + 1), run.final
     batch = Batch.of(problem.data.train, torch.arange(min(examples, len(problem.data.train)))[None])
     slope = gradient(problem, start, batch)
@@ -126,13 +126,13 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     )
 
 
-def _corrected(rule: Rule | Around) -> bool:
+def _corrected(rule: Rule | Wrapper) -> bool:
     """Whether the average of gradients is divided by 1 - beta1^t before it is used."""
     inner = unwrapped(rule)[1]
     return isinstance(inner, AMSGrad) or (isinstance(inner, Adam) and inner.bias_correction)
 
 
-def _limit(rule: Rule | Around, h: Values) -> float | NDArray[np.float64] | None:
+def _limit(rule: Rule | Wrapper, h: StepHyperparameters) -> float | NDArray[np.float64] | None:
     try:
         return stability_limit(rule, h)
     except UsageError:  # a rule without a closed form

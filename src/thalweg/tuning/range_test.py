@@ -36,7 +36,7 @@ def range_test(
     high: float = 10.0,
     rates: int = 25,
     seeds: int | Sequence[int] = 3,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Reading:
     """The training loss that every rate reaches: one member a rate and seed, all from the same initialization.
 
@@ -49,7 +49,7 @@ def range_test(
         low, high: the range, above 0.
         rates: how many, at equal ratios.
         seeds: one a member of each rate; an integer n means 0 to n - 1.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Returns:
         "training loss" (rate), the mean over seeds with its standard error, infinite where a seed diverged;
@@ -63,9 +63,9 @@ def range_test(
 
     Cost: rates x seeds runs of the recipe.
     """
-    check_run("range_test", problem, recipe, watch)
+    check_run("range_test", problem, recipe, progress)
     grid = spaced("range_test", low, high, rates, 3)
-    run, before, after = final_losses("range_test", problem, recipe, grid, seeds, watch)
+    run, before, after = final_losses("range_test", problem, recipe, grid, seeds, progress)
     mean = after.mean(1)
     steepest, best, stable = _steepest(grid, mean), _least(grid, mean), _UNKNOWN
     if np.isfinite(best):
@@ -105,7 +105,7 @@ def classic_range_test(
     high: float = 10.0,
     seeds: int | Sequence[int] = 3,
     smoothing: float = 0.9,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Reading:
     """The loss of each batch while the rate grows from low to high in one run (Smith, 2017, arXiv:1506.01186).
 
@@ -114,7 +114,7 @@ def classic_range_test(
         low, high: the first and the last rate, above 0.
         seeds: one a run, of which the mean is taken; an integer n means 0 to n - 1.
         smoothing: b of the running mean m <- b m + (1 - b) loss, corrected for its start at 0.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Returns:
         "batch loss" (rate), smoothed, with its standard error over seeds, infinite once a seed has diverged;
@@ -127,7 +127,7 @@ def classic_range_test(
 
     Cost: seeds runs of the recipe.
     """
-    check_run("classic_range_test", problem, recipe, watch)
+    check_run("classic_range_test", problem, recipe, progress)
     if recipe.steps < 3:
         msg = f"classic_range_test gives every step a rate of its own and needs at least 3 steps; got {recipe.steps}."
         raise UsageError(msg)
@@ -139,7 +139,7 @@ def classic_range_test(
     rate = Scheduled(grid[-1], Growth(grid[0] / grid[-1]))
     growing = replace(recipe, optimizer=with_rate(recipe.optimizer, rate), schedule=Constant(), evaluate=0)
     check_alone("classic_range_test", growing)
-    run = train(problem, growing, seeds, watch=watch)
+    run = train(problem, growing, seeds, progress=progress)
     smooth = _smoothed(run.history.batch_loss, smoothing)
     mean = smooth.mean(1)
     steepest, least = _steepest(grid, mean), _least(grid, mean)

@@ -9,34 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_type
-from thalweg.optim import Around, Rule
-from thalweg.optim.around import unwrapped
+from thalweg.optim import Rule, Wrapper
+from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Problem
 from thalweg.progress import Watcher
 from thalweg.results import Cost, Provenance
-from thalweg.results.bootstrap import FEWEST_TO_RESAMPLE, mean_bounds, t_bounds
 from thalweg.schedules import Scheduled
+from thalweg.statistics.bootstrap import FEWEST_TO_RESAMPLE, mean_bounds, t_bounds
 from thalweg.sweep import plain, values
-from thalweg.training import Recipe, Run, Unfolded, train
+from thalweg.training import MemberGrid, Recipe, Run, train
 
 
-def with_rate(rule: Rule | Around, lr: Any) -> Rule | Around:
+def with_rate(rule: Rule | Wrapper, lr: Any) -> Rule | Wrapper:
     """The rule, or what is around it, at another learning rate: a number or a sweep, or a scheduled one.
 
     A number or a sweep goes on following the schedule that the rate has; a scheduled one brings its own.
     """
-    if isinstance(rule, Around):
+    if isinstance(rule, Wrapper):
         return replace(rule, rule=with_rate(rule.rule, lr))
     if isinstance(rule.lr, Scheduled) and not isinstance(lr, Scheduled):
         return replace(rule, lr=Scheduled(lr, rule.lr.schedule))
     return replace(rule, lr=lr)
 
 
-def check_run(name: str, problem: Any, recipe: Any, watch: Any) -> None:
+def check_run(name: str, problem: Any, recipe: Any, progress: Any) -> None:
     """Raise UsageError unless these are what a run is made of; `name` is what was called."""
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} recipe", recipe, Recipe, "a Recipe such as Recipe(optim.AdamW(1e-3), steps=400)")
-    check_type(f"{name} watch", watch, Callable, "a function of the progress, such as print")
+    check_type(f"{name} progress", progress, Callable, "a function of the progress, such as print")
 
 
 def spaced(name: str, low: Any, high: Any, rates: Any, least: int) -> NDArray[np.float64]:
@@ -56,7 +56,12 @@ def spaced(name: str, low: Any, high: Any, rates: Any, least: int) -> NDArray[np
 
 
 def final_losses(
-    name: str, problem: Problem, recipe: Recipe, rates: NDArray[np.float64], seeds: int | Sequence[int], watch: Watcher
+    name: str,
+    problem: Problem,
+    recipe: Recipe,
+    rates: NDArray[np.float64],
+    seeds: int | Sequence[int],
+    progress: Watcher,
 ) -> tuple[Run, NDArray[np.float64], NDArray[np.float64]]:
     """The run with every rate as members, and its training loss before and after: (rates, seeds) each.
 
@@ -67,14 +72,14 @@ def final_losses(
     """
     swept = replace(recipe, optimizer=with_rate(recipe.optimizer, values(rates.tolist())), evaluate=0)
     check_alone(name, swept)
-    run = train(problem, swept, seeds, watch=watch)
+    run = train(problem, swept, seeds, progress=progress)
     before, after = (np.asarray(row).reshape(len(rates), -1) for row in run.history["train_loss"][[0, -1]])
     return run, before, infinite_if_gone(after)
 
 
 def check_alone(name: str, recipe: Recipe) -> None:
     """Raise UsageError where the recipe sweeps anything but the rate, so that its members are rates and seeds."""
-    others = set(Unfolded(recipe, [0]).axes) - {"lr", "seed"}
+    others = set(MemberGrid(recipe, [0]).axes) - {"lr", "seed"}
     if others:
         msg = (
             f"{name} sweeps the learning rate alone, but the recipe sweeps {', '.join(sorted(others))}: give one value."
@@ -87,7 +92,7 @@ def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
-def gradients_a_step(rule: Rule | Around) -> int:
+def gradients_a_step(rule: Rule | Wrapper) -> int:
     """How many gradients a step takes: one, or two where something around the rule ascends."""
     return 1 + any(layer.ascends for layer in unwrapped(rule)[0])
 

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError, check_type
+from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Axis, Figure, Line, Reading
+from thalweg.results import Reading
 from thalweg.training import Recipe
 from thalweg.tuning.rates import (
     check_run,
@@ -59,7 +60,7 @@ def rate_sensitivity(
     high: float = 3e-1,
     rates: int = 13,
     seeds: int | Sequence[int] = 5,
-    watch: Watcher = ignore,
+    progress: Watcher = ignore,
 ) -> Reading:
     """The loss each rate ends with, and the sensitivity to the rate over the whole range.
 
@@ -69,7 +70,7 @@ def rate_sensitivity(
         low, high: the range, the paper's by default.
         rates: how many, at equal ratios.
         seeds: one a member of each rate; an integer n means 0 to n - 1.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Returns:
         "training loss" (rate), at most the loss before, and the scalar "sensitivity", both means over seeds with
@@ -83,9 +84,9 @@ def rate_sensitivity(
 
     Cost: rates x seeds runs of the recipe.
     """
-    check_run("rate_sensitivity", problem, recipe, watch)
+    check_run("rate_sensitivity", problem, recipe, progress)
     grid = spaced("rate_sensitivity", low, high, rates, 2)
-    run, before, after = final_losses("rate_sensitivity", problem, recipe, grid, seeds, watch)
+    run, before, after = final_losses("rate_sensitivity", problem, recipe, grid, seeds, progress)
     capped, found = np.fmin(after, before), sensitivity(after, before[0])
     never = int(np.isnan(found).sum())
     band, (ends,) = interval(capped), [(np.nan, np.nan)] if never else np.transpose(interval(found[None]))
@@ -149,7 +150,7 @@ def sensitivity_figure(readings: Mapping[str, Reading]) -> Figure:
     limits = (float(seen.min() - margin), float(seen.max() + margin)) if margin > 0 else None
     sizes = sorted({reading.sample_size or 0 for reading in readings.values()})
     seeds = " to ".join(map(str, sizes[:: max(1, len(sizes) - 1)]))
-    return Figure(
+    return Figure.of(
         "Sensitivity to the learning rate",
         tuple(lines),
         Axis("learning rate", scale="log"),

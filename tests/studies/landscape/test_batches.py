@@ -5,14 +5,14 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg.studies import interval
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.landscape import batches
-from thalweg.studies.study import Context
 
 
 @pytest.fixture(scope="module")
 def problem() -> tw.Problem:
-    return batches.problem_of(Context(seed=1))
+    return batches.problem_of(Lab(seed=1))
 
 
 def test_slopes_of_planted_power_laws() -> None:
@@ -79,7 +79,7 @@ def test_each_scored_seed_takes_the_best_rate_of_its_own_tuning_seed(problem: tw
 
 
 def test_members_lie_by_rate_and_seed(problem: tw.Problem) -> None:
-    population = batches.Setting(64, (0.1, 0.2, 0.4), 3).train(Context(seed=1), problem, [5, 6])
+    population = batches.Setting(64, (0.1, 0.2, 0.4), 3).train(Lab(seed=1), problem, [5, 6])
     assert len(population) == 6
     for member, (rate, seed) in enumerate((rate, seed) for rate in (0.1, 0.2, 0.4) for seed in (5, 6)):
         alone = tw.train(problem, tw.Recipe(tw.optim.Momentum(rate), 3, 64, evaluate=0), seeds=[seed])
@@ -92,4 +92,4 @@ def test_the_problem_trains_on_few_digits_and_is_tested_on_all_others(problem: t
     assert len(train) + len(test) == len(whole.train) + len(whole.test)
     seen, unseen = ({tuple(x.tolist()) for x in rows.inputs} for rows in (train, test))
     assert not seen & unseen
-    assert not torch.equal(train.inputs, batches.problem_of(Context(seed=2)).data.train.inputs)
+    assert not torch.equal(train.inputs, batches.problem_of(Lab(seed=2)).data.train.inputs)

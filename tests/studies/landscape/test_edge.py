@@ -7,7 +7,7 @@ import torch
 
 import thalweg as tw
 from thalweg.nets import mlp, resnet
-from thalweg.studies.interval import Interval
+from thalweg.statistics.interval import Interval
 from thalweg.studies.landscape import edge, filters
 
 

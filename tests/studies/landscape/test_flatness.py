@@ -6,14 +6,14 @@ import torch
 
 import thalweg as tw
 from thalweg import curvature
-from thalweg.studies.interval import Interval
+from thalweg.statistics.interval import Interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.landscape import flatness
-from thalweg.studies.study import Context
 
 
 @pytest.fixture(scope="module")
 def problem() -> tw.Problem:
-    return tw.Problem(lambda: tw.nets.mlp(64, 16, 12, 10), flatness.parts(Context())[0])
+    return tw.Problem(lambda: tw.nets.mlp(64, 16, 12, 10), flatness.parts(Lab())[0])
 
 
 def test_the_first_snapshot_at_or_below_a_level_is_that_of_a_loop() -> None:
@@ -82,7 +82,7 @@ def test_rescaling_layers_leaves_functions_and_moves_sharpness(problem: tw.Probl
 
 
 def test_parts_share_no_digit_and_flip_labels_of_the_few_alone() -> None:
-    few, others = flatness.parts(Context(seed=3))
+    few, others = flatness.parts(Lab(seed=3))
     whole = tw.data.digits()
     labels = {
         tuple(x.tolist()): int(y)
@@ -96,7 +96,7 @@ def test_parts_share_no_digit_and_flip_labels_of_the_few_alone() -> None:
     flipped = [labels[tuple(x.tolist())] != int(y) for x, y in zip(few.train.inputs, few.train.targets, strict=True)]
     assert sum(flipped) == round(flatness.NOISE * flatness.EXAMPLES)
     assert all(labels[tuple(x.tolist())] == int(y) for x, y in zip(others.inputs, others.targets, strict=True))
-    assert not torch.equal(few.train.inputs, flatness.parts(Context(seed=4))[0].train.inputs)
+    assert not torch.equal(few.train.inputs, flatness.parts(Lab(seed=4))[0].train.inputs)
 
 
 def test_every_measure_is_one_positive_number_a_member(problem: tw.Problem) -> None:

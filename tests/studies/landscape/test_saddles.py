@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.population import Batch, derivatives
-from thalweg.studies import Context
+from thalweg.studies import Lab
 from thalweg.studies.landscape import saddles
 from thalweg.studies.landscape.critical import critical_points, gradient
 
@@ -59,7 +59,7 @@ def test_from_nearby_every_kind_of_critical_point_is_found() -> None:
     assert found.steps < 20
     torch.testing.assert_close(found.population.theta, wanted, rtol=0, atol=1e-10)
     assert torch.equal(start.theta, before)
-    index = tw.curvature.index.negative_index(problem, found.population)["negative"]
+    index = tw.curvature.negative_index(problem, found.population)["negative"]
     assert index.tolist() == [0, 0.5, 0.5, 1]
 
 
@@ -91,7 +91,7 @@ def test_members_do_not_mix_and_one_that_is_gone_stays() -> None:
 
 
 def test_the_gradient_is_that_of_the_library() -> None:
-    problem = saddles.problem_of(Context())
+    problem = saddles.problem_of(Lab())
     population = problem.initialize(2)
     train = problem.data.train
     wanted = derivatives.gradient(problem, population, Batch.range(train, 0, len(train)))
@@ -107,9 +107,9 @@ def test_what_cannot_be_meant() -> None:
 
 
 def test_the_loss_is_the_error_and_half_the_decay_times_the_sum_of_squares() -> None:
-    problem = saddles.problem_of(Context())
+    problem = saddles.problem_of(Lab())
     population = problem.initialize(3)
-    values = tw.population.evaluate(problem, population, problem.data.train)
+    values = tw.evaluation.evaluate(problem, population, problem.data.train)
     decay = saddles.DECAY / 2 * population.theta.square().sum(1)
     torch.testing.assert_close(values["loss"], values["error"] + decay)
 
@@ -143,11 +143,11 @@ def test_many_seeds_decide() -> None:
 
 
 def test_a_search_that_finds_nothing_is_undecided_by_computation() -> None:
-    context, seeds = Context(), [900, 901]
-    problem = saddles.problem_of(context)
+    lab, seeds = Lab(), [900, 901]
+    problem = saddles.problem_of(lab)
     population = problem.initialize(4)
     start = saddles.Start(population, np.array([0, 1, 0, 1]), np.array(["run", "run", "random", "random"]))
     search = critical_points(problem, population, tolerance=1e-12, steps=1)
-    finding = saddles.finding(context, problem, seeds, start, search)
+    finding = saddles.finding(lab, problem, seeds, start, search)
     assert finding.verdict.outcome == "undecided"
     assert finding.verdict.numbers["different critical points"] == 0

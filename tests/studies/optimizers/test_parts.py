@@ -9,7 +9,8 @@ import torch
 
 from thalweg.optim import SGD, Adam, AdamW, Momentum
 from thalweg.population import Batch
-from thalweg.studies import interval
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers import (
     STUDY,
     adaptive,
@@ -23,13 +24,12 @@ from thalweg.studies.optimizers import (
     sensitivity,
 )
 from thalweg.studies.optimizers.problems import TASKS, digits_mlp, friedman, grid, next_byte, parity, photograph
-from thalweg.studies.record import edge_warnings, infinite_if_gone
+from thalweg.studies.readings import edge_warnings, infinite_if_gone
 from thalweg.studies.seeds import tuning_and_scored
-from thalweg.studies.study import Context
 
 
 def test_tuning_and_scored_seeds_never_overlap_also_not_between_context_seeds():
-    sets = [tuning_and_scored(Context(seed=seed), 5, 20) for seed in (0, 1, 2)]
+    sets = [tuning_and_scored(Lab(seed=seed), 5, 20) for seed in (0, 1, 2)]
     every = [seed for tuning, scored in sets for seed in (*tuning, *scored)]
     assert len(set(every)) == len(every) == 75
 
@@ -56,7 +56,7 @@ def test_opt6_fails_when_the_slopes_are_not_as_predicted():
 
 
 def test_first_step_ratio_is_the_predicted_one():
-    ratios = bias_correction.first_step_ratios(digits_mlp(Context()), [0, 1])
+    ratios = bias_correction.first_step_ratios(digits_mlp(Lab()), [0, 1])
     np.testing.assert_allclose(ratios, 0.1 / 0.001**0.5, rtol=1e-3)
 
 
@@ -158,7 +158,7 @@ def test_noisy_quadratics_reach_the_stationary_loss_of_heavy_ball():
 
 
 def test_mean_squared_gradient_is_that_of_the_same_batches_one_by_one():
-    problem = digits_mlp(Context())
+    problem = digits_mlp(Lab())
     run = adaptive.train(problem, adaptive.Recipe(Adam(1e-3), 2, 16, evaluate=0), 2)
     squared = adaptive.mean_squared_gradient(problem, run, 3, seed=5)
     stream = adaptive.generator(5, "fresh batches")
@@ -175,7 +175,7 @@ def test_mean_squared_gradient_is_that_of_the_same_batches_one_by_one():
 
 
 def test_effective_rates_are_those_of_the_bias_corrected_second_moment():
-    problem = digits_mlp(Context())
+    problem = digits_mlp(Lab())
     run = adaptive.train(problem, adaptive.Recipe(Adam(1e-3), 1, 16, evaluate=0), 1)
     slope = run.state.slots["first_moment"] / (1 - 0.9)  # after one step both moments are those of one gradient
     expected = 1e-3 / (slope.abs() + 1e-8)
@@ -184,14 +184,14 @@ def test_effective_rates_are_those_of_the_bias_corrected_second_moment():
 
 
 def test_by_tensor_takes_each_tensor_by_itself():
-    layout = digits_mlp(Context()).layout
+    layout = digits_mlp(Lab()).layout
     values = torch.cat([torch.full((entry.size,), float(i)) for i, entry in enumerate(layout)])[None]
     for median in (True, False):
         np.testing.assert_allclose(adaptive.by_tensor(layout, values, median=median), [range(len(layout.entries))])
 
 
 def test_the_test_set_is_cut_in_two_halves_that_do_not_overlap():
-    validation, held_out = generalization.halves(Context())
+    validation, held_out = generalization.halves(Lab())
     first, second = validation.data.test.inputs, held_out.data.test.inputs
     assert len(first) == len(second) == 500
     assert not (first[:, None] == second[None]).all(2).any()
@@ -276,7 +276,7 @@ def test_tasks_of_one_source_are_named_alike():
 
 
 def test_the_problems_of_the_study_are_what_they_say():
-    context = Context("full")
+    lab = Lab("full")
     codes, following = next_byte(50, 3, seed=0).train.take(torch.arange(50))
     assert codes.reshape(50, 3, -1).sum(2).eq(1).all()
     assert following.ndim == 1
@@ -289,7 +289,7 @@ def test_the_problems_of_the_study_are_what_they_say():
     assert slopes[5:].abs().max() < 0.05
     x, y = photograph(100, seed=0).train.take(torch.arange(100))
     assert (x.shape, y.shape) == ((100, 2), (100, 3))
-    posed = list(grid(context, ["iris", "diabetes"], ["linear"]))
+    posed = list(grid(lab, ["iris", "diabetes"], ["linear"]))
     assert [one.problem.initialize(1).theta.shape[1] for one in posed] == [4 * 3 + 3, 10 + 1]
 
 
@@ -334,8 +334,8 @@ def test_an_edge_of_the_decay_grid_is_named_with_its_side():
 
 
 def test_missed_examples_are_those_that_the_modules_miss():
-    problem = digits_mlp(Context())
-    missed = generalization.errors(Context(), problem, Adam(1e-2), 5, [0, 1], "test")
+    problem = digits_mlp(Lab())
+    missed = generalization.errors(Lab(), problem, Adam(1e-2), 5, [0, 1], "test")
     run = generalization.train(
         problem,
         generalization.Recipe(Adam(1e-2), 5, generalization.BATCH, generalization.Cosine(warmup=0), evaluate=0),

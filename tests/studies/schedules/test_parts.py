@@ -10,9 +10,9 @@ import torch
 
 from thalweg.optim import Adam
 from thalweg.schedules import Constant, Warmup
-from thalweg.studies import interval
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.schedules import STUDY, cosine, inverse_square_root, language, trainable, warmup, warmup_runs
-from thalweg.studies.study import Context
 from thalweg.training import Recipe, train
 
 RATES = np.array([1.0, 2.0, 4.0, 8.0])
@@ -84,12 +84,12 @@ def test_frequencies_alone_give_their_entropy():
 @pytest.fixture(scope="module")
 def post_norm():
     """The problem of SCH1."""
-    return language.language_model(Context(), warmup_runs.DEPTH, 1, norm="post")
+    return language.language_model(Lab(), warmup_runs.DEPTH, 1, norm="post")
 
 
 def test_final_losses_are_those_of_each_arm_rate_and_seed_alone(post_norm):
     rates = np.array([1e-3, 1e-2])
-    losses = warmup_runs.final_losses(Context(), post_norm, rates, 6, [3, 4], "test")
+    losses = warmup_runs.final_losses(Lab(), post_norm, rates, 6, [3, 4], "test")
     assert {arm: each.shape for arm, each in losses.items()} == dict.fromkeys(warmup_runs.ARMS, (2, 2))
     for arm, schedule in ((warmup_runs.BARE, Constant()), (warmup_runs.WARM, Warmup(warmup_runs.WARMUP))):
         rule = Adam(1e-2, beta2=warmup_runs.BETA2)
@@ -99,7 +99,7 @@ def test_final_losses_are_those_of_each_arm_rate_and_seed_alone(post_norm):
 
 
 def test_a_run_that_gets_worse_counts_as_the_loss_before_training(post_norm):
-    losses = warmup_runs.final_losses(Context(), post_norm, np.array([30.0]), 3, [3], "test")
+    losses = warmup_runs.final_losses(Lab(), post_norm, np.array([30.0]), 3, [3], "test")
     start = post_norm.initialize([3]).module(0)
     inputs, targets = post_norm.data.train.take(torch.arange(warmup_runs.MEASURED))
     before = torch.nn.functional.cross_entropy(start(inputs).flatten(0, 1), targets.flatten())
@@ -107,7 +107,7 @@ def test_a_run_that_gets_worse_counts_as_the_loss_before_training(post_norm):
 
 
 def test_gradient_norms_are_those_of_the_modules(post_norm):
-    at, norms = warmup_runs.gradient_norms(Context(), post_norm, 1e-3, 16, [3, 4], "test")
+    at, norms = warmup_runs.gradient_norms(Lab(), post_norm, 1e-3, 16, [3, 4], "test")
     assert at[: warmup_runs.EARLY].tolist() == list(range(warmup_runs.EARLY))
     assert at[-warmup_runs.LATE :].tolist() == list(range(17 - warmup_runs.LATE, 17))
     assert norms.shape == (len(at), 2)
@@ -170,7 +170,7 @@ def test_the_best_rate_is_that_of_the_least_mean_loss_and_never_one_that_diverge
 
 
 def test_losses_by_window_are_those_of_the_modules():
-    problem = language.language_model(Context(), language.DEPTH, 8)
+    problem = language.language_model(Lab(), language.DEPTH, 8)
     population = problem.initialize([0, 1])
     table = language.by_window(problem, population)
     inputs, targets = problem.data.test.inputs, problem.data.test.targets
@@ -226,15 +226,15 @@ def planted(losses, *, best=1):
 
 
 def test_sch2_finds_a_planted_gain_and_fails_on_a_planted_loss():
-    found = cosine.decide(Context(), planted({"constant": (3.0, 2.2)}))
+    found = cosine.decide(Lab(), planted({"constant": (3.0, 2.2)}))
     assert found.verdict.interval.estimate == pytest.approx(0.2, abs=0.002)
     assert found.verdict.outcome == "holds"
-    assert cosine.decide(Context(), planted({"constant": (3.0, 1.9)})).verdict.outcome == "fails"
-    assert cosine.decide(Context(), planted({"constant": (3.0, 2.005)})).verdict.outcome == "fails"  # not worth having
+    assert cosine.decide(Lab(), planted({"constant": (3.0, 1.9)})).verdict.outcome == "fails"
+    assert cosine.decide(Lab(), planted({"constant": (3.0, 2.005)})).verdict.outcome == "fails"  # not worth having
 
 
 def test_sch2_names_the_best_schedule_from_the_numbers():
-    found = cosine.decide(Context(), planted({"WSD": (3.0, 1.8)}))
+    found = cosine.decide(Lab(), planted({"WSD": (3.0, 1.8)}))
     assert "WSD has the lowest loss, 1.800" in found.sentences[0]
 
 
@@ -242,14 +242,14 @@ def test_sch2_names_the_best_schedule_from_the_numbers():
     ("early", "end", "outcome"), [(2.8, 2.2, "holds"), (2.8, 1.9, "fails"), (3.2, 2.2, "fails"), (3.2, 1.9, "fails")]
 )
 def test_sch3_holds_only_if_ahead_early_and_behind_at_the_end(early, end, outcome):
-    found = inverse_square_root.decide(Context(), planted({"inverse square root": (early, end)}))
+    found = inverse_square_root.decide(Lab(), planted({"inverse square root": (early, end)}))
     assert found.verdict.outcome == outcome
     assert found.verdict.interval.estimate == pytest.approx(min(3 - early, end - 2), abs=0.002)
 
 
 @pytest.mark.parametrize("decide", [cosine.decide, inverse_square_root.decide])
 def test_a_best_rate_on_the_edge_of_its_grid_is_warned_of(decide):
-    inner = decide(Context(), planted({})).sentences
+    inner = decide(Lab(), planted({})).sentences
     assert not any("edge of its grid" in sentence for sentence in inner)
-    edge = decide(Context(), planted({}, best=2)).sentences
+    edge = decide(Lab(), planted({}, best=2)).sentences
     assert any("0.4, lies on the edge of its grid" in sentence for sentence in edge)

@@ -2,6 +2,6 @@
 
 from thalweg.optim.testing.claims import LAWS, Claims
 from thalweg.optim.testing.ladder import RUNGS, check
-from thalweg.optim.testing.report import LadderError, Report, Rung
+from thalweg.optim.testing.report import Report, RequirementError, Rung
 
-__all__ = ["LAWS", "RUNGS", "Claims", "LadderError", "Report", "Rung", "check"]
+__all__ = ["LAWS", "RUNGS", "Claims", "Report", "RequirementError", "Rung", "check"]

@@ -9,8 +9,8 @@ import torch
 
 from thalweg import optim
 from thalweg.errors import UsageError, check_choice, check_type, unknown_name
-from thalweg.optim.around import Around
 from thalweg.optim.rule import Rule, numeric
+from thalweg.optim.wrapper import Wrapper
 from thalweg.sweep import plain
 
 LAWS = (
@@ -78,7 +78,7 @@ class Claims:
         return _ROUGHER if self.law in ("muon", "lion") else _ROUGH
 
     @property
-    def rule(self) -> Rule | Around | None:
+    def rule(self) -> Rule | Wrapper | None:
         """Thalweg's rule of the law with these settings, without decay where none is given.
 
         None where there is no such rule, as for a dampening other than beta.
@@ -137,9 +137,9 @@ def _numbers(law: str) -> list[str]:
     return [*_numbers("sgd"), "rho"] if law == "sam" else numeric(KINDS[law])
 
 
-def claims_of_rule(rule: Rule | Around) -> Claims:
+def claims_of_rule(rule: Rule | Wrapper) -> Claims:
     """What a rule claims by its type; what is around it leaves only the laws that it does not touch."""
-    if isinstance(rule, Around):
+    if isinstance(rule, Wrapper):
         inner = claims_of_rule(rule.rule)
         if isinstance(rule, optim.Averaged):
             return inner
@@ -150,7 +150,7 @@ def claims_of_rule(rule: Rule | Around) -> Claims:
     law = next((law for law, kind in KINDS.items() if isinstance(rule, kind)), None)
     names = [one.name for one in fields(rule)] if law is None else known_settings(law)
     settings = {name: getattr(rule, name) for name in names if hasattr(rule, name)}
-    elementwise = not rule.takes_tensors and not isinstance(rule, optim.Torch) and rule.decay_on is None
+    elementwise = not rule.takes_tensors and not isinstance(rule, optim.TorchOptimizer) and rule.decay_on is None
     return Claims(law, settings, elementwise, consumes=True)
 
 

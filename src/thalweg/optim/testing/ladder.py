@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.optim.around import Around
 from thalweg.optim.rule import Rule
 from thalweg.optim.testing import decays, formulas, laws_of_steps, matrices, mechanics, quadratics
 from thalweg.optim.testing.claims import Claims
@@ -17,6 +16,7 @@ from thalweg.optim.testing.of_torch import TorchSubject
 from thalweg.optim.testing.report import Report
 from thalweg.optim.testing.rung import Check, follow, random, size_of, waves
 from thalweg.optim.testing.subject import Given, Subject
+from thalweg.optim.wrapper import Wrapper
 
 RUNGS = tuple(
     check
@@ -52,9 +52,9 @@ def check(subject: Given, *, reference: Given | Formula | None = None, claims: C
 
 
 def _subject_of(role: str, given: Any, claims: Claims | None = None) -> Subject:
-    if isinstance(given, Rule | Around):
+    if isinstance(given, Rule | Wrapper):
         return RuleSubject(given, claims)
-    if callable(given) and not (isinstance(given, type) and issubclass(given, Rule | Around)):
+    if callable(given) and not (isinstance(given, type) and issubclass(given, Rule | Wrapper)):
         return TorchSubject(given, claims)
     msg = (
         f"check's {role} is a rule such as optim.Adam(1e-3), or a function from a list of parameters to an optimizer "

@@ -101,7 +101,7 @@ def identity_bases(subject: Subject) -> Finding:
     return near(path[-1].view(n, n) - start.view(n, n), torch.from_numpy(theta) - start.view(n, n), 1e-9)
 
 
-@rung("two-cycle", "Around plain descent on h x^2 / 2 it ends in x = +-lr h rho / (2 - lr h).", "sam")
+@rung("two-cycle", "Wrapper plain descent on h x^2 / 2 it ends in x = +-lr h rho / (2 - lr h).", "sam")
 def two_cycle(subject: Subject) -> Finding:
     """At lr h = 1/2."""
     claims, product = subject.claims, 0.5

@@ -6,19 +6,19 @@ from typing import Any
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.optim.around import Around, unwrapped
 from thalweg.optim.rule import Rule
+from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.optim.testing.claims import Claims, claims_of_rule
 from thalweg.optim.testing.subject import MIXED, Shapes, Slope
 from thalweg.optim.updater import Updater
-from thalweg.optim.values import Values
+from thalweg.optim.wrapper import Wrapper, unwrapped
 from thalweg.population.layout import Entry, Layout
 
 
 class RuleSubject:
     """A rule of Thalweg's, on a population of one member."""
 
-    def __init__(self, rule: Rule | Around, claims: Claims | None) -> None:
+    def __init__(self, rule: Rule | Wrapper, claims: Claims | None) -> None:
         for name, value in rule.hyper_parameters().items():
             if not isinstance(value, int | float):
                 msg = f"check takes one value a hyper-parameter; {type(rule).__name__} {name} is {value!r}."
@@ -41,7 +41,7 @@ class RuleSubject:
 class RuleRun:
     """A rule at work."""
 
-    def __init__(self, rule: Rule | Around, start: Tensor, layout: Layout) -> None:
+    def __init__(self, rule: Rule | Wrapper, start: Tensor, layout: Layout) -> None:
         self.rule, self.layout, self.steps = rule, layout, 0
         self.matrix = start.clone()[None]
         self.updater = Updater(rule, self.matrix, layout=layout)
@@ -54,7 +54,7 @@ class RuleRun:
     def advance(self, slope: Slope) -> None:
         """One step."""
         self.steps += 1
-        h = Values(self.rule.hyper_parameters() | {"schedule": 1.0}, self.steps)
+        h = StepHyperparameters(self.rule.hyper_parameters() | {"schedule": 1.0}, self.steps)
         point = self.matrix.clone()
         if self.rule.looks_ahead:
             self.updater.look_ahead(h, out=point)
@@ -88,9 +88,9 @@ def _short(rule: Rule) -> str:
     return f"{type(rule).__name__}({', '.join(given)})"
 
 
-def _changed(rule: Rule | Around, changes: dict[str, Any]) -> Any:
+def _changed(rule: Rule | Wrapper, changes: dict[str, Any]) -> Any:
     """The rule with other settings, also inside of what is around it."""
-    if isinstance(rule, Around):
+    if isinstance(rule, Wrapper):
         own = {name: value for name, value in changes.items() if hasattr(rule, name)}
         rest = {name: value for name, value in changes.items() if name not in own}
         return replace(rule, rule=_changed(rule.rule, rest), **own)

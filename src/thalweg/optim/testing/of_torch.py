@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import UsageError
-from thalweg.optim.foreign import Unmade, made, steps_with_closure
 from thalweg.optim.testing.claims import Claims, claims_of_torch
 from thalweg.optim.testing.subject import MATRICES, MIXED, Make, Shapes, Slope
+from thalweg.optim.torch_optimizer import Unmade, made, steps_with_closure
 from thalweg.sweep import plain
 
 

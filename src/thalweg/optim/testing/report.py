@@ -12,7 +12,7 @@ _NO_LAW = (
 )
 
 
-class LadderError(ThalwegError, AssertionError):
+class RequirementError(ThalwegError, AssertionError):
     """An optimizer that breaks a law it claims to obey."""
 
 
@@ -71,9 +71,9 @@ class Report:
         raise unknown_name("rung", name, [rung.name for rung in self.rungs])
 
     def raise_if_failed(self) -> None:
-        """Raise LadderError, with this report as its text, if a rung failed."""
+        """Raise RequirementError, with this report as its text, if a rung failed."""
         if self.failed:
-            raise LadderError(str(self))
+            raise RequirementError(str(self))
 
     def __str__(self) -> str:
         counts = [sum(rung.verdict == verdict for rung in self.rungs) for verdict in (PASSED, FAILED, ABSENT)]

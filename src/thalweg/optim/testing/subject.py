@@ -6,14 +6,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from thalweg.optim.around import Around
 from thalweg.optim.rule import Rule
 from thalweg.optim.testing.claims import Claims
+from thalweg.optim.wrapper import Wrapper
 
 Shapes = Sequence[tuple[int, ...]]
 Slope = Callable[[Tensor], Tensor]
 Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
-Given = Rule | Around | Make
+Given = Rule | Wrapper | Make
 MATRICES: Shapes = ((4, 4), (3, 5))
 MIXED: Shapes = (*MATRICES, (6,))
 SQUARE: Shapes = ((4, 4), (5, 5))  # one gradient of full rank leaves no eigenvector to be chosen

@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from thalweg import curvature, sweep
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
 from thalweg.data import Data, Examples
+from thalweg.evaluation import Evaluator
+from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
-from thalweg.population import Evaluator, Population, Problem
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
+from thalweg.population import Population, Problem
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.landscape.sets import few_and_others
-from thalweg.studies.record import reading
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -72,16 +74,16 @@ class Setting:
         rates = [low * 2**power for power in range(round(np.log2(high / low)) + 1)]
         return cls(size, tuple(rates if ends else rates[1:-1]), EPOCHS * EXAMPLES // size if by_epochs else STEPS)
 
-    def train(self, context: Context, problem: Problem, seeds: list[int]) -> Population:
+    def train(self, lab: Lab, problem: Problem, seeds: list[int]) -> Population:
         """Members (rates, seeds)."""
         recipe = Recipe(Momentum(sweep.values(self.rates)), self.steps, self.size, evaluate=0, evaluate_train_on=64)
         label = f"LAN5, {self.steps:,} batches of {self.size}"
-        return train(problem, recipe, seeds, watch=labelled(context, label)).final
+        return train(problem, recipe, seeds, progress=labelled(lab, label)).final
 
 
-def problem_of(context: Context) -> Problem:
+def problem_of(lab: Lab) -> Problem:
     """512 digits to train on, half of all others to tune on and the other half to test on, by squared error."""
-    data = few_and_others(EXAMPLES, context.seed, "batches")
+    data = few_and_others(EXAMPLES, lab.seed, "batches")
     sets = [
         Examples(part.inputs, one_hot(torch.as_tensor(part.targets), 10).float())
         for part in (data.train, data.test)
@@ -92,7 +94,7 @@ def problem_of(context: Context) -> Problem:
         Data(*sets, name=data.name),
         "squared_error",
         metrics={"error": lambda outputs, target: (outputs.argmax(-1) != target.argmax(-1)).float()},
-        device=context.device,
+        device=lab.device,
     )
 
 
@@ -133,20 +135,20 @@ class Ended:
         return cls(population[members], np.array(rates)[best], tested[best, scored], np.isin(best, (0, len(rates) - 1)))
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN5."""
-    count = context.pick(quick=3, full=16)
-    tuning, seeds = tuning_and_scored(context, count, count)
-    batches = context.pick(quick=(32, 128), full=tuple(BY_EPOCHS))
-    problem, whole = problem_of(context), context.scale == "full"
+    count = lab.pick(quick=3, full=16)
+    tuning, seeds = tuning_and_scored(lab, count, count)
+    batches = lab.pick(quick=(32, 128), full=tuple(BY_EPOCHS))
+    problem, whole = problem_of(lab), lab.scale == "full"
     settings = {(arm, size): Setting.of(arm, size, ends=whole) for arm in ARMS for size in batches}
-    final = {each: each.train(context, problem, tuning + seeds) for each in dict.fromkeys(settings.values())}
+    final = {each: each.train(lab, problem, tuning + seeds) for each in dict.fromkeys(settings.values())}
     ended = [
         Ended.of(problem, final[each], each.rates, only=ONE_RATE if arm == ARMS[2] else None)
         for (arm, _), each in settings.items()
     ]
     networks = ended[0].networks[[0]].with_theta(torch.cat([one.networks.theta for one in ended]))
-    found = curvature.top_eigenvalues(problem, networks, 1, seed=context.seed)
+    found = curvature.top_eigenvalues(problem, networks, 1, seed=lab.seed)
     losses = Evaluator(problem, networks, problem.data.train)()["loss"].numpy()
     sharpness, loss, error, rate, at_ends = (
         np.reshape(values, (len(ARMS), len(batches), count))
@@ -172,7 +174,7 @@ def decide(context: Context) -> Iterator[Finding]:
     )
     at = np.array(batches, dtype=float)
     panels = [
-        Figure(
+        Figure.of(
             title,
             tuple(banded(at, values, mean, arm) for arm, values in zip(ARMS, by_arm, strict=True)),
             Axis("batch size", scale="log"),
@@ -200,7 +202,7 @@ def decide(context: Context) -> Iterator[Finding]:
         verdict,
         figures=(figure,),
         readings=tuple(
-            reading(context, name, values, coordinates)
+            reading(lab, name, values, coordinates)
             for name, values in (
                 ("largest eigenvalue of the Hessian", sharpness),
                 ("training loss", loss),

@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from thalweg.claims.claim import Claim, within
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.nets import mlp
 from thalweg.population import Population
 from thalweg.randomness import generator
-from thalweg.results import Axis, Figure, Line, Scatter
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, within
-from thalweg.studies.record import reading
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import tuning_and_scored
-from thalweg.studies.study import Context, Finding
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -61,10 +62,10 @@ def measured(dimension: int, pairs: int, seed: int) -> tuple[float, float]:
     return float(distances.std() / distances.mean()), inside / len(distances)
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN7."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=20))
-    pairs = context.pick(quick=1_000, full=4_000)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=20))
+    pairs = lab.pick(quick=1_000, full=4_000)
     spread, shell = np.transpose([[measured(d, pairs, seed) for d in DIMENSIONS] for seed in seeds], (2, 0, 1))
     laws = np.array([relative_spread(d) for d in DIMENSIONS])
     volumes = np.array([in_shell(d) for d in DIMENSIONS])
@@ -84,13 +85,13 @@ def decide(context: Context) -> Iterator[Finding]:
     at = np.array(DIMENSIONS, dtype=float)
     figures = Figure.row(
         (
-            Figure(
+            Figure.of(
                 "Distances",
                 (Line(at, laws, label="exact"), Scatter(at, spread.mean(0), label="measured")),
                 Axis("dimension", scale="log"),
                 Axis("standard deviation / mean", scale="log"),
             ),
-            Figure(
+            Figure.of(
                 "Volume",
                 (Line(at, volumes, label="exact"), Scatter(at, shell.mean(0), label="measured")),
                 Axis("dimension", scale="log"),
@@ -104,8 +105,8 @@ def decide(context: Context) -> Iterator[Finding]:
         verdict,
         figures=(figures,),
         readings=(
-            reading(context, "relative spread of distances", spread, {"seed": seeds, "dimension": DIMENSIONS}),
-            reading(context, "share of volume in the shell", shell, {"seed": seeds, "dimension": DIMENSIONS}),
+            reading(lab, "relative spread of distances", spread, {"seed": seeds, "dimension": DIMENSIONS}),
+            reading(lab, "share of volume in the shell", shell, {"seed": seeds, "dimension": DIMENSIONS}),
         ),
         sentences=(
             f"In {DIMENSIONS[-1]:,} dimensions distances differ by {spread.mean(0)[-1]:.2%} of their mean, in "

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from thalweg.curvature import Operator
-from thalweg.curvature.index import dense
+from thalweg.curvature.negative_index import dense
 from thalweg.errors import UsageError, check_count
 from thalweg.population import Batch, Population, Problem, derivatives
 from thalweg.population.derivatives import Vectors
@@ -39,7 +39,7 @@ class Critical:
 
 
 def critical_points(
-    problem: Problem, population: Population, *, tolerance: float, steps: int = 80, watch: Watcher = ignore
+    problem: Problem, population: Population, *, tolerance: float, steps: int = 80, progress: Watcher = ignore
 ) -> Critical:
     """From every member to a point nearby where the gradient g vanishes, a minimum or not.
 
@@ -58,7 +58,7 @@ def critical_points(
         population: where to begin; only read.
         tolerance: of |g|.
         steps: at most.
-        watch: called with the progress.
+        progress: told how far it is.
 
     Raises:
         UsageError: a tolerance that is not above 0, or no step.
@@ -103,7 +103,7 @@ def critical_points(
         damping = torch.maximum(damping, torch.finfo(theta.dtype).eps * size)
         stale = torch.zeros_like(stale).index_fill(0, moved, 1)
         tried = step
-        watch(Progress("critical points", step, steps, time.perf_counter() - began))
+        progress(Progress("critical points", step, steps, time.perf_counter() - began))
     curved = _length((hessian @ g.unsqueeze(2)).squeeze(2))
     return Critical(at, norm, norm <= tolerance, curved / (size * norm), tried)
 

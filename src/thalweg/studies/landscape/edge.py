@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from thalweg import curvature
+from thalweg.claims.claim import Claim, within
+from thalweg.claims.finding import Finding
 from thalweg.data import digits
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.nets import mlp
 from thalweg.optim import SGD, Momentum, Rule, stability_limit
 from thalweg.population import Problem
-from thalweg.results import Axis, Figure, Line
-from thalweg.results import Rule as Mark
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, within
-from thalweg.studies.interval import Interval
-from thalweg.studies.record import reading
+from thalweg.statistics import interval
+from thalweg.statistics.interval import Interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -40,12 +40,12 @@ RULES: dict[str, Rule] = {"gradient descent": SGD(1.0), "momentum": Momentum(0.5
 SNAPSHOTS = 24
 
 
-def problem_of(context: Context) -> Problem:
+def problem_of(lab: Lab) -> Problem:
     """400 digits by squared error on a smooth network."""
     x, targets = digits().train.take(torch.arange(400))
     y = one_hot(torch.as_tensor(targets), 10).float()
     return Problem(
-        lambda: mlp(64, 32, 32, 10, activation="tanh"), (x, y), "squared_error", metrics={}, device=context.device
+        lambda: mlp(64, 32, 32, 10, activation="tanh"), (x, y), "squared_error", metrics={}, device=lab.device
     )
 
 
@@ -59,11 +59,11 @@ def worst(ends: Mapping[str, Interval]) -> Interval:
     return min(ends.values(), key=order)
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN8."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=3, full=12))
-    steps = context.pick(quick=1_200, full=4_000)
-    problem = problem_of(context)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=3, full=12))
+    steps = lab.pick(quick=1_200, full=4_000)
+    problem = problem_of(lab)
     relative: dict[str, Array] = {}
     at: Array = np.empty(0)
     spectra: list[Figure] = []
@@ -72,17 +72,17 @@ def decide(context: Context) -> Iterator[Finding]:
     for name, rule in RULES.items():
         limit = limits[name]
         recipe = Recipe(rule, steps, evaluate=0, snapshot=SNAPSHOTS)
-        run = train(problem, recipe, seeds, watch=labelled(context, f"LAN8, {name}"))
+        run = train(problem, recipe, seeds, progress=labelled(lab, f"LAN8, {name}"))
         at = np.array(list(run.snapshots), dtype=float)
         found = [
-            curvature.top_eigenvalues(problem, population, 1, tolerance=0.01, seed=context.seed)
+            curvature.top_eigenvalues(problem, population, 1, tolerance=0.01, seed=lab.seed)
             for population in run.snapshots.values()
         ]
         doubt = max(doubt, *(float(np.nanmax(np.abs(one.residuals / one.values))) for one in found))
         relative[name] = np.stack([one.values[:, 0] for one in found]) / limit
         living = [member for member, step in enumerate(run.diverged_at) if step < 0] or [0]
-        spectrum = curvature.spectrum(problem, run.final[living[0]], steps=60, probes=4, seed=context.seed).figure()
-        mark = Mark(limit, "vertical", label="limit of stability")
+        spectrum = curvature.spectrum(problem, run.final[living[0]], steps=60, probes=4, seed=lab.seed).figure()
+        mark = ReferenceLine(limit, "vertical", label="limit of stability")
         spectra.append(replace(spectrum, title=f"where {name} ended", marks=(*spectrum.marks, mark)))
     late = at > 0.75 * steps
     ends = {name: interval.mean(values[late].mean(0)) for name, values in relative.items()}
@@ -97,9 +97,9 @@ def decide(context: Context) -> Iterator[Finding]:
     lines = tuple(
         Line(at, values.mean(1), low=values.min(1), high=values.max(1), label=name) for name, values in relative.items()
     )
-    figure = Figure(
+    figure = Figure.of(
         "Curvature along training",
-        (*lines, Mark(1.0, "horizontal", label="limit of stability")),
+        (*lines, ReferenceLine(1.0, "horizontal", label="limit of stability")),
         Axis("step"),
         Axis("largest eigenvalue / limit"),
         caption=f"400 digits in one batch, squared error, MLP 64-32-32-10 with tanh, {len(seeds)} seeds; bands from "
@@ -116,7 +116,7 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         readings=(
             reading(
-                context,
+                lab,
                 "largest eigenvalue / limit of stability",
                 np.stack(list(relative.values())),
                 {"rule": list(relative), "step": at, "seed": seeds},

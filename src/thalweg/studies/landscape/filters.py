@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thalweg import landscape
+from thalweg.claims.claim import Claim, less
+from thalweg.claims.finding import Finding
 from thalweg.data import digits
+from thalweg.figures import Axis, Contour, Figure, HeatMap
 from thalweg.nets import mlp, resnet
 from thalweg.optim import Momentum
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
-from thalweg.results import Axis, Contour, Figure, HeatMap
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, less
-from thalweg.studies.record import reading
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -75,16 +76,16 @@ def changes(first: Array, second: Array) -> Array:
     return np.abs(first - second).max((1, 2)) / span
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN2."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=4, full=12))
-    size = context.pick(quick=5, full=13)
-    data = digits(image=True).subset(train=context.pick(quick=128, full=500))
-    images = Problem(lambda: resnet(4), data, device=context.device)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=4, full=12))
+    size = lab.pick(quick=5, full=13)
+    data = digits(image=True).subset(train=lab.pick(quick=128, full=500))
+    images = Problem(lambda: resnet(4), data, device=lab.device)
     trained = train(
-        images, Recipe(Momentum(0.05), 100, 64, evaluate=0), seeds, watch=labelled(context, "LAN2, training")
+        images, Recipe(Momentum(0.05), 100, 64, evaluate=0), seeds, progress=labelled(lab, "LAN2, training")
     )
-    other = rescaled(trained.final, context.seed)
+    other = rescaled(trained.final, lab.seed)
     found: dict[str, Array] = {}
     surfaces: dict[tuple[str, str], Array] = {}
     for directions in ("filter", "none"):
@@ -96,15 +97,15 @@ def decide(context: Context) -> Iterator[Finding]:
                 span=SPAN,
                 resolution=size,
                 statistics="recompute",
-                seed=context.seed,
-                watch=labelled(context, f"LAN2, {directions}, {name}"),
+                seed=lab.seed,
+                progress=labelled(lab, f"LAN2, {directions}, {name}"),
             )["loss"]
         found[directions] = changes(surfaces[directions, "as trained"], surfaces[directions, "filters rescaled"])
-    dense = Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=context.device)
-    plain = train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, watch=labelled(context, "LAN2, training"))
+    dense = Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=lab.device)
+    plain = train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, progress=labelled(lab, "LAN2, training"))
     pair = [
-        landscape.plane(dense, population, span=SPAN, resolution=size, seed=context.seed)["loss"]
-        for population in (plain.final, units_rescaled(plain.final, context.seed))
+        landscape.plane(dense, population, span=SPAN, resolution=size, seed=lab.seed)["loss"]
+        for population in (plain.final, units_rescaled(plain.final, lab.seed))
     ]
     units = changes(*pair)
     verdict = CLAIM.judge(
@@ -117,7 +118,7 @@ def decide(context: Context) -> Iterator[Finding]:
     )
     axis = np.linspace(-SPAN, SPAN, size)
     panels = [
-        Figure(
+        Figure.of(
             f"{'filter-normalized' if directions == 'filter' else 'plain'}, {name}",
             (HeatMap(axis, axis, values[0].T), Contour(axis, axis, values[0].T)),
             Axis("first direction"),
@@ -136,7 +137,7 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         readings=(
             reading(
-                context,
+                lab,
                 "largest change of the surface by its range",
                 np.stack([*found.values(), units]),
                 {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds},

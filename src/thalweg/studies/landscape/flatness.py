@@ -13,19 +13,21 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from thalweg import curvature, sweep
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
 from thalweg.data import Data, Examples
+from thalweg.evaluation import evaluate
+from thalweg.figures import Axis, Bars, Figure, Scatter
 from thalweg.nets import mlp
 from thalweg.optim import SGD
-from thalweg.population import Population, Problem, evaluate
+from thalweg.population import Population, Problem
 from thalweg.randomness import generator
-from thalweg.results import Axis, Bars, Figure, Scatter
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.landscape.filters import SCALES
 from thalweg.studies.landscape.sets import few_and_others
-from thalweg.studies.record import reading
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, Run, train
 
 Array = NDArray[np.float64]
@@ -64,12 +66,12 @@ MEASURES: dict[str, Measure] = {
 }
 
 
-def parts(context: Context) -> tuple[Data, Examples]:
+def parts(lab: Lab) -> tuple[Data, Examples]:
     """A few digits, some labels flipped, to train on, and all other digits, with their own labels, to test on."""
-    data = few_and_others(EXAMPLES, context.seed, "flatness")
+    data = few_and_others(EXAMPLES, lab.seed, "flatness")
     assert isinstance(data.test, Examples)
-    trained_on = Data(data.train, None, data.name, data.classes).with_label_noise(NOISE, seed=context.seed)
-    return trained_on, data.test.to(context.device)
+    trained_on = Data(data.train, None, data.name, data.classes).with_label_noise(NOISE, seed=lab.seed)
+    return trained_on, data.test.to(lab.device)
 
 
 def first_at_or_below(losses: Array, level: float) -> NDArray[np.int64]:
@@ -125,19 +127,19 @@ def granulated(measure: Array, error: Array) -> dict[str, float]:
     }
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN3."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=12))
-    batches, steps = context.pick(quick=BATCHES[1::2], full=BATCHES), context.pick(quick=660, full=1_500)
-    data, others = parts(context)
-    problem = Problem(lambda: mlp(64, 32, 32, 10), data, device=context.device)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=5, full=12))
+    batches, steps = lab.pick(quick=BATCHES[1::2], full=BATCHES), lab.pick(quick=660, full=1_500)
+    data, others = parts(lab)
+    problem = Problem(lambda: mlp(64, 32, 32, 10), data, device=lab.device)
     kept = tuple(range(0, steps + 1, EVERY))
     recipe = Recipe(SGD(sweep.values(RATES)), steps, sweep.values(batches), evaluate=kept, snapshot=kept)
-    run = train(problem, recipe, seeds, watch=labelled(context, "LAN3, training"))
+    run = train(problem, recipe, seeds, progress=labelled(lab, "LAN3, training"))
     rows = first_at_or_below(run.history["train_loss"], LEVEL)
     members = np.flatnonzero(rows >= 0)
     trained = at_rows(run, rows[members], members)
-    networks = {"as trained": trained, "layers rescaled": layers_rescaled(trained, context.seed, members.tolist())}
+    networks = {"as trained": trained, "layers rescaled": layers_rescaled(trained, lab.seed, members.tolist())}
     shape = (len(batches), len(RATES), len(seeds))
 
     def placed(values: Array) -> Array:
@@ -154,7 +156,7 @@ def decide(context: Context) -> Iterator[Finding]:
     error = errors["as trained"]
     sharpness = {
         name: {CONTROL: placed(losses)}
-        | {what: placed(measure(problem, population, context.seed)) for what, measure in MEASURES.items()}
+        | {what: placed(measure(problem, population, lab.seed)) for what, measure in MEASURES.items()}
         for name, population in networks.items()
     }
     ranked = {
@@ -180,7 +182,7 @@ def decide(context: Context) -> Iterator[Finding]:
             "test errors": [float(np.nanmin(error)), float(np.nanmax(error))],
         },
     )
-    bars = Figure(
+    bars = Figure.of(
         "Rank correlation with the test error",
         tuple(
             Bars(
@@ -194,7 +196,7 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         y=Axis("Kendall's tau", limits=(-1, 1)),
     )
-    points = Figure(
+    points = Figure.of(
         "Every network twice",
         tuple(Scatter(of[PRIMARY].ravel(), 100 * error.ravel(), label=name) for name, of in sharpness.items()),
         Axis("largest eigenvalue of the Hessian", scale="log"),
@@ -214,18 +216,18 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(figure,),
         readings=(
             reading(
-                context,
+                lab,
                 "Kendall's tau",
                 np.array([list(of.values()) for of in ranked.values()]),
                 {"networks": nets, "measure": [CONTROL, *MEASURES], "seed": seeds},
             ),
             reading(
-                context,
+                lab,
                 "sharpness",
                 np.array([list(of.values()) for of in sharpness.values()]),
                 {"networks": nets, "measure": [CONTROL, *MEASURES], **cells},
             ),
-            reading(context, "test error", error, cells),
+            reading(lab, "test error", error, cells),
         ),
         sentences=(
             f"{len(members)} of {len(rows)} networks came to a training loss of {LEVEL}; their test errors go from "

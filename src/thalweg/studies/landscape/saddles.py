@@ -10,19 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from thalweg.curvature.index import negative_index
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
+from thalweg.curvature.negative_index import negative_index
 from thalweg.data import digits
+from thalweg.evaluation import evaluate
+from thalweg.figures import Axis, Figure, Scatter
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
-from thalweg.population import Population, Problem, evaluate
+from thalweg.population import Population, Problem
 from thalweg.randomness import stream_key
-from thalweg.results import Axis, Figure, Scatter
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.landscape.critical import Critical, critical_points, gradient
-from thalweg.studies.record import reading
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -69,9 +71,9 @@ class Start:
     kind: NDArray[np.str_]
 
 
-def problem_of(context: Context) -> Problem:
+def problem_of(lab: Lab) -> Problem:
     """Digits in their first principal components, by squared error with weight decay, on a small smooth network."""
-    widths, count = WIDTHS[context.scale], context.pick(quick=100, full=200)
+    widths, count = WIDTHS[lab.scale], lab.pick(quick=100, full=200)
     train = digits().train
     x, labels = (torch.as_tensor(part) for part in train.slice(0, len(train)))
     some = (labels < widths[-1]).nonzero().flatten()[:count]
@@ -87,19 +89,19 @@ def problem_of(context: Context) -> Problem:
 
     data = centered @ components.T, one_hot(labels[some], widths[-1]).double()
     return Problem(
-        lambda: Decayed(widths), data, loss, metrics={"error": error}, device=context.device, dtype=torch.float64
+        lambda: Decayed(widths), data, loss, metrics={"error": error}, device=lab.device, dtype=torch.float64
     )
 
 
-def starts(problem: Problem, context: Context, seeds: list[int]) -> Start:
+def starts(problem: Problem, lab: Lab, seeds: list[int]) -> Start:
     """Points along a training run of each seed that begins small, and random points."""
-    steps = context.pick(quick=(4, 7, 12, 30, 400), full=(6, 8, 12, 16, 24, 100, 1_000, 4_000))
+    steps = lab.pick(quick=(4, 7, 12, 30, 400), full=(6, 8, 12, 16, 24, 100, 1_000, 4_000))
     fresh = problem.initialize(seeds)
     recipe = Recipe(Momentum(2.0), steps[-1], evaluate=0, snapshot=steps)
     small = fresh.with_theta(SMALL * fresh.theta)
-    run = train(problem, recipe, seeds, start=small, watch=labelled(context, "LAN6, training"))
+    run = train(problem, recipe, seeds, start=small, progress=labelled(lab, "LAN6, training"))
     points, kinds = [population.theta for population in run.snapshots.values()], ["run"] * len(steps)
-    for number, scale in enumerate(np.geomspace(*SPREAD, context.pick(quick=3, full=4))):
+    for number, scale in enumerate(np.geomspace(*SPREAD, lab.pick(quick=3, full=4))):
         keys = [stream_key(seed, "random point", number) for seed in seeds]
         points.append(float(scale) * problem.initialize(keys).theta)
         kinds.append("random")
@@ -173,23 +175,23 @@ def measured(problem: Problem, start: Start, search: Critical) -> Found:
     return Found(loss, error, index, smallest, single)
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN6."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=10))
-    problem = problem_of(context)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=10))
+    problem = problem_of(lab)
     slopes = torch.linalg.vector_norm(gradient(problem, problem.initialize(seeds)), dim=1)
-    start = starts(problem, context, seeds)
+    start = starts(problem, lab, seeds)
     search = critical_points(
         problem,
         start.population,
         tolerance=TOLERANCE * float(slopes.mean()),
-        steps=context.pick(quick=60, full=80),
-        watch=labelled(context, "LAN6, critical points"),
+        steps=lab.pick(quick=60, full=80),
+        progress=labelled(lab, "LAN6, critical points"),
     )
-    yield finding(context, problem, seeds, start, search)
+    yield finding(lab, problem, seeds, start, search)
 
 
-def finding(context: Context, problem: Problem, seeds: list[int], start: Start, search: Critical) -> Finding:
+def finding(lab: Lab, problem: Problem, seeds: list[int], start: Start, search: Critical) -> Finding:
     """What the points that were found say; undecided where they are too few."""
     found = measured(problem, start, search)
     own = [found.single & (start.seed == seed) for seed in range(len(seeds))]
@@ -215,8 +217,8 @@ def finding(context: Context, problem: Problem, seeds: list[int], start: Start, 
         },
     )
     parts = {"from a training run": start.kind == "run", "from a random point": start.kind == "random"}
-    widths = WIDTHS[context.scale]
-    figure = Figure(
+    widths = WIDTHS[lab.scale]
+    figure = Figure.of(
         "Critical points",
         tuple(
             Scatter(found.index[found.single & part], found.loss[found.single & part], label=label)
@@ -241,9 +243,9 @@ def finding(context: Context, problem: Problem, seeds: list[int], start: Start, 
         verdict,
         figures=(figure,),
         readings=(
-            reading(context, "rank correlation of loss and index", correlations, {"seed": seeds}),
+            reading(lab, "rank correlation of loss and index", correlations, {"seed": seeds}),
             reading(
-                context,
+                lab,
                 "where searches ended",
                 table,
                 {"of a point": names, "search": np.arange(len(found.single))},

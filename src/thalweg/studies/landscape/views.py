@@ -5,16 +5,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from thalweg import landscape
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
 from thalweg.data import digits
+from thalweg.figures import Axis, Bars, Figure
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
 from thalweg.population import Problem
-from thalweg.results import Axis, Bars, Figure
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
-from thalweg.studies.record import reading
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 CLAIM = Claim(
@@ -31,12 +32,12 @@ STEPS, SNAPSHOTS = 300, 40
 SIZE, TOLERANCE = 51, 0.01  # of maps
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN1."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=20))
-    problem = Problem(lambda: mlp(64, 32, 32, 10, activation="tanh"), digits(), device=context.device)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=5, full=20))
+    problem = Problem(lambda: mlp(64, 32, 32, 10, activation="tanh"), digits(), device=lab.device)
     recipe = Recipe(Momentum(0.1), STEPS, 128, evaluate=0, snapshot=SNAPSHOTS)
-    run = train(problem, recipe, seeds, watch=labelled(context, "LAN1, training"))
+    run = train(problem, recipe, seeds, progress=labelled(lab, "LAN1, training"))
     planes = [
         landscape.trajectory_plane(
             problem, run, members=member, resolution=2 if member else SIZE, tolerance=None if member else TOLERANCE
@@ -59,17 +60,17 @@ def decide(context: Context) -> Iterator[Finding]:
         run.final[0],
         resolution=SIZE,
         tolerance=TOLERANCE,
-        seed=context.seed,
-        watch=labelled(context, "LAN1, random plane"),
+        seed=lab.seed,
+        progress=labelled(lab, "LAN1, random plane"),
     )
     line = landscape.line(problem, run.final[0], to=run.final[1], resolution=41)
-    straight = Figure(
+    straight = Figure.of(
         "On the line to another run",
         line.figure().marks,
         Axis("from one run (0) to another (1)"),
         Axis("loss", "nats"),
     )
-    bars = Figure(
+    bars = Figure.of(
         "Shares of two components",
         (
             Bars(("run", "random walk"), np.array([shares[:, 0].mean(), null[0]]), label="first"),
@@ -86,8 +87,8 @@ def decide(context: Context) -> Iterator[Finding]:
             random.relief(),
         ),
         readings=(
-            reading(context, "share of a component", shares, {"seed": seeds, "component": [1, 2]}),
-            reading(context, "largest gap", gaps, {"seed": seeds}, unit="nats"),
+            reading(lab, "share of a component", shares, {"seed": seeds, "component": [1, 2]}),
+            reading(lab, "largest gap", gaps, {"seed": seeds}, unit="nats"),
         ),
         sentences=(
             f"Two components hold {shares.sum(1).mean():.0%} of the path; of a random walk they hold {null.sum():.0%}.",

@@ -7,16 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import curvature, landscape
+from thalweg.claims.claim import Claim, less
+from thalweg.claims.finding import Finding
 from thalweg.data import digits
+from thalweg.evaluation import evaluate
+from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
-from thalweg.population import Population, Problem, evaluate
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, less
-from thalweg.studies.record import reading
+from thalweg.population import Population, Problem
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -105,17 +107,17 @@ def slopes(widths: Sequence[int], values: Array) -> Array:
     return np.polyfit(np.log(widths), np.log(values), 1)[0]
 
 
-def measured(context: Context, width: int, seeds: list[int]) -> Width:
+def measured(lab: Lab, width: int, seeds: list[int]) -> Width:
     """Train networks of one width, one a seed, and look around where they ended."""
-    problem = Problem(lambda: mlp(64, width, width, 10, activation="tanh"), digits(), device=context.device)
+    problem = Problem(lambda: mlp(64, width, width, 10, activation="tanh"), digits(), device=lab.device)
     recipe = Recipe(Momentum(RATES[width]), STEPS, BATCH, evaluate=0)
-    run = train(problem, recipe, seeds, watch=labelled(context, f"LAN4, width {width}, training"))
+    run = train(problem, recipe, seeds, progress=labelled(lab, f"LAN4, width {width}, training"))
     end = run.final
-    lines = np.stack([_line(context, problem, end, number) for number in range(context.pick(quick=4, full=8))])
+    lines = np.stack([_line(lab, problem, end, number) for number in range(lab.pick(quick=4, full=8))])
     inner = lines[:, :, POINTS // 4 : POINTS - POINTS // 4]
     following = end[[*range(1, len(end)), 0]]
-    between = landscape.line(problem, end, to=following, resolution=21, limit=EXAMPLES, seed=context.seed)["loss"]
-    top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=context.seed).values[:, 0]
+    between = landscape.line(problem, end, to=following, resolution=21, limit=EXAMPLES, seed=lab.seed)["loss"]
+    top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=lab.seed).values[:, 0]
     square = end.theta.double().square().sum(1).cpu().numpy()
     return Width(
         roughness=_root_mean_square(roughness(inner)),
@@ -128,11 +130,11 @@ def measured(context: Context, width: int, seeds: list[int]) -> Width:
     )
 
 
-def _line(context: Context, problem: Problem, end: Population, number: int) -> Array:
+def _line(lab: Lab, problem: Problem, end: Population, number: int) -> Array:
     """The loss on a random line through every member: (members, points)."""
-    direction = landscape.directions.random(end, seed=context.seed, number=number)
+    direction = landscape.directions.random(end, seed=lab.seed, number=number)
     surface = landscape.line(
-        problem, end, direction=direction, span=SPAN, resolution=POINTS, limit=EXAMPLES, seed=context.seed
+        problem, end, direction=direction, span=SPAN, resolution=POINTS, limit=EXAMPLES, seed=lab.seed
     )
     return surface["loss"]
 
@@ -142,11 +144,11 @@ def _root_mean_square(values: Array) -> Array:
     return np.sqrt((values**2).mean(0))
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN4."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=4, full=10))
-    widths = context.pick(quick=(8, 16, 32, 64), full=tuple(RATES))
-    each = [measured(context, width, seeds) for width in widths]
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=4, full=10))
+    widths = lab.pick(quick=(8, 16, 32, 64), full=tuple(RATES))
+    each = [measured(lab, width, seeds) for width in widths]
     table = {field: np.stack([getattr(one, field) for one in each]) for field in Width.__dataclass_fields__}
     found = {field: interval.mean(slopes(widths, np.maximum(values, FLOOR))) for field, values in table.items()}
     verdict = CLAIM.judge(
@@ -183,7 +185,7 @@ def decide(context: Context) -> Iterator[Finding]:
         verdict,
         figures=(figure,),
         readings=tuple(
-            reading(context, name, table[field], {"width": widths, "seed": seeds}, unit=unit)
+            reading(lab, name, table[field], {"width": widths, "seed": seeds}, unit=unit)
             for field, (name, unit) in _READINGS.items()
         ),
         sentences=(
@@ -224,4 +226,4 @@ def _panel(title: str, widths: Sequence[int], lines: Mapping[str, Array], label:
         for name, values in lines.items()
     )
     ends = (0.75 * widths[0], max(1.4 * widths[-1], 120.0))  # two powers of ten in sight, or labels crowd
-    return Figure(title, marks, Axis("width", scale="log", limits=ends), Axis(label, unit, scale="log"))
+    return Figure.of(title, marks, Axis("width", scale="log", limits=ends), Axis(label, unit, scale="log"))

@@ -7,18 +7,19 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
+from thalweg.claims.claim import Claim, less
+from thalweg.claims.finding import Finding
 from thalweg.data import text
+from thalweg.figures import Axis, Figure, Scatter
 from thalweg.nets import transformer
 from thalweg.optim import Adam
 from thalweg.population import Batch, Layout, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import generator
-from thalweg.results import Axis, Figure, Scatter
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, less
-from thalweg.studies.record import reading
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, Run, train
 
 CLAIM = Claim(
@@ -65,18 +66,18 @@ def compared(share: interval.Interval) -> str:
     return "smaller, unlike what the lecture says" if share.high < 1 else "no clear difference"
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT4."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=10))
-    steps, batches = context.pick(quick=80, full=400), context.pick(quick=10, full=40)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=5, full=10))
+    steps, batches = lab.pick(quick=80, full=400), lab.pick(quick=10, full=40)
     data = text(context=CONTEXT)
     data = data.subset(test=64, seed=0)
-    vocabulary = len(data.facts["vocabulary"])
-    problem = Problem(lambda: transformer(vocabulary, CONTEXT, 32, 2, 1), data, device=context.device)
+    vocabulary = len(data.ground_truth["vocabulary"])
+    problem = Problem(lambda: transformer(vocabulary, CONTEXT, 32, 2, 1), data, device=lab.device)
     recipe = Recipe(Adam(LR, beta2=BETA2, eps=EPS), steps, BATCH, evaluate=0, evaluate_train_on=64)
-    run = train(problem, recipe, seeds, watch=labelled(context, "OPT4, language model"))
+    run = train(problem, recipe, seeds, progress=labelled(lab, "OPT4, language model"))
     layout = problem.layout
-    squared = by_tensor(layout, mean_squared_gradient(problem, run, batches, context.seed), median=False)
+    squared = by_tensor(layout, mean_squared_gradient(problem, run, batches, lab.seed), median=False)
     # The keys' bias has no gradient at all: it adds the same to every score of a query, and softmax does not see it.
     used = squared.min(0) > NO_GRADIENT
     squared, rates = squared[:, used], by_tensor(layout, effective_rates(run), median=True)[:, used]
@@ -96,7 +97,7 @@ def decide(context: Context) -> Iterator[Finding]:
             "final training loss": final_loss(run),
         },
     )
-    figure = Figure(
+    figure = Figure.of(
         "Adam's rate against the gradient, tensor by tensor",
         tuple(
             Scatter(squared[:, chosen].ravel(), rates[:, chosen].ravel(), label=kind)
@@ -111,7 +112,7 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(figure,),
         readings=(
             reading(
-                context,
+                lab,
                 "gradient and rate of each tensor",
                 np.stack([squared, rates]),
                 {

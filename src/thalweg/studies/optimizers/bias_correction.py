@@ -6,17 +6,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.optim import Adam, Updater, Values
+from thalweg.claims.claim import Claim, within
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line
+from thalweg.optim import Adam, StepHyperparameters, Updater
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import BatchOrder
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, within
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.record import reading
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 PREDICTED = (1 - 0.9) / (1 - 0.999) ** 0.5
@@ -41,7 +42,7 @@ def first_step_ratios(problem: Problem, seeds: list[int]) -> NDArray[np.float64]
     for corrected in (True, False):
         rule = Adam(LR, bias_correction=corrected)
         theta = start.theta.clone()
-        Updater(rule, theta).step(slope.clone(), Values(rule.hyper_parameters() | {"schedule": 1.0}, 1))
+        Updater(rule, theta).step(slope.clone(), StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, 1))
         moved[corrected] = (theta - start.theta).abs()
     ratio = torch.where(slope.abs() > NEGLIGIBLE, moved[False] / moved[True], torch.nan)
     return ratio.nanmedian(dim=1).values.double().numpy()
@@ -54,10 +55,10 @@ def compared(gap: interval.Interval) -> str:
     return "lower with" if gap.high < 0 else "no clear difference"
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT5."""
-    problem = digits_mlp(context)
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=20))
+    problem = digits_mlp(lab)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=20))
     ratios = first_step_ratios(problem, seeds)
     steps = 60
     losses = {
@@ -65,7 +66,7 @@ def decide(context: Context) -> Iterator[Finding]:
             problem,
             Recipe(Adam(LR, bias_correction=corrected), steps, BATCH, evaluate=0),
             seeds,
-            watch=labelled(context, f"OPT5, {name}"),
+            progress=labelled(lab, f"OPT5, {name}"),
         ).history.batch_loss
         for name, corrected in (("with correction", True), ("without correction", False))
     }
@@ -81,7 +82,7 @@ def decide(context: Context) -> Iterator[Finding]:
         },
     )
     at = np.arange(1.0, steps + 1)
-    figure = Figure(
+    figure = Figure.of(
         "The first steps of Adam",
         tuple(
             Line(at, values.mean(1), low=values.min(1), high=values.max(1), label=name)
@@ -96,7 +97,7 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(figure,),
         readings=(
             reading(
-                context,
+                lab,
                 "training loss of the batch",
                 np.stack(list(losses.values())),
                 {"rule": list(losses), "step": at, "seed": seeds},

@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.optim import Adam, AdamW, Rule, Updater, Values
+from thalweg.claims.claim import Claim, less
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line, Scatter
+from thalweg.optim import Adam, AdamW, Rule, StepHyperparameters, Updater
 from thalweg.randomness import generator
-from thalweg.results import Axis, Figure, Line, Scatter
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, less
-from thalweg.studies.record import reading
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.seeds import tuning_and_scored
-from thalweg.studies.study import Context, Finding
 
 CLAIM = Claim(
     id="OPT6",
@@ -58,7 +59,7 @@ def shrink_rates(rule: Rule, steps: int, seeds: list[int], multiplier: float = 1
     streams = [generator(seed, "gradient noise") for seed in seeds]
     for step in range(1, steps + 1):
         noise = torch.stack([torch.randn(columns, generator=stream, dtype=torch.float64) for stream in streams])
-        updater.step((scale * noise).repeat_interleave(2, dim=0), Values(numbers, step))
+        updater.step((scale * noise).repeat_interleave(2, dim=0), StepHyperparameters(numbers, step))
     without, with_decay = theta[0::2], theta[1::2]
     lost = ((without - with_decay) / without.abs().clamp_min(0.1)).view(len(seeds), len(SCALES), COPIES)
     return lost.median(dim=2).values.numpy() / steps
@@ -74,10 +75,10 @@ def halving_steps(lost_per_step: float) -> float:
     return float(np.log(0.5) / np.log1p(-lost_per_step))
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT6."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=6, full=12))
-    steps = context.pick(quick=200, full=1000)
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=12))
+    steps = lab.pick(quick=200, full=1000)
     rates = {name: shrink_rates(rule, steps, seeds) for name, rule in RULES.items()}
     later = {name: shrink_rates(rule, steps, seeds, LATE) for name, rule in RULES.items()}
     coupled, decoupled = slopes(rates["Adam + L2"]), slopes(rates["AdamW, lr-coupled"])
@@ -103,7 +104,7 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(figure,),
         readings=(
             reading(
-                context,
+                lab,
                 "part of the parameter lost a step",
                 np.stack([list(rates.values()), list(later.values())]),
                 {"multiplier of the rate": [1.0, LATE], "rule": list(RULES), "seed": seeds, "scale": SCALES},
@@ -125,7 +126,7 @@ def decide(context: Context) -> Iterator[Finding]:
 def _panel(title: str, rates: Mapping[str, NDArray[np.float64]], multiplier: float) -> Figure:
     """Measured decay over its prediction."""
     flat = np.ones(len(SCALES))
-    return Figure(
+    return Figure.of(
         title,
         (
             Line(SCALES, multiplier * LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),

@@ -8,18 +8,19 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg import sweep
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
 from thalweg.data import Data, Examples, mnist1d
+from thalweg.evaluation.evaluate import Evaluator
+from thalweg.figures import Axis, Figure, HeatMap, Line, Scatter
 from thalweg.nets import mlp
 from thalweg.optim import Adam, AdamW, Rule
 from thalweg.population import Problem
-from thalweg.population.evaluate import Evaluator
-from thalweg.results import Axis, Figure, HeatMap, Line, Scatter
 from thalweg.schedules import Cosine
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
-from thalweg.studies.record import on_edge, reading
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import on_edge, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -39,7 +40,7 @@ GRIDS: dict[str, tuple[type[Adam], dict[str, list[float]]]] = {
 RATES = [3e-3, 1e-2, 3e-2, 1e-1]
 
 
-def halves(context: Context) -> tuple[Problem, Problem]:
+def halves(lab: Lab) -> tuple[Problem, Problem]:
     """The problem with one half of the test set to tune on, and with the other to score on."""
     data = mnist1d()
     assert isinstance(data.test, Examples)
@@ -47,16 +48,16 @@ def halves(context: Context) -> tuple[Problem, Problem]:
     parts = (torch.arange(middle), torch.arange(middle, len(data.test)))
     first, second = (Data(data.train, data.test.select(rows), data.name, data.classes) for rows in parts)
     model = lambda: mlp(40, 100, 100, 10)  # noqa: E731
-    return Problem(model, first, device=context.device), Problem(model, second, device=context.device)
+    return Problem(model, first, device=lab.device), Problem(model, second, device=lab.device)
 
 
-def errors(context: Context, problem: Problem, rule: Rule, steps: int, seeds: list[int], label: str) -> Array:
+def errors(lab: Lab, problem: Problem, rule: Rule, steps: int, seeds: list[int], label: str) -> Array:
     """Whether each test example is missed at the end of a cosine schedule: (configurations, seeds, examples).
 
     A run that diverged misses all.
     """
     recipe = Recipe(rule, steps, BATCH, Cosine(warmup=steps // 20), evaluate=0, evaluate_train_on=64)
-    run = train(problem, recipe, seeds, watch=labelled(context, label))
+    run = train(problem, recipe, seeds, progress=labelled(lab, label))
     assert isinstance(problem.data.test, Examples)
     right = Evaluator(problem, run.final, problem.data.test).by_example()["accuracy"].numpy()
     right[run.diverged_at >= 0] = 0
@@ -98,20 +99,20 @@ def warnings(chosen: Mapping[str, Chosen]) -> Iterator[str]:
         yield "Both do best with next to no decay, where they are nearly the same rule: the comparison says little."
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT7."""
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=3), context.pick(quick=8, full=40))
-    steps = context.pick(quick=250, full=1500)
-    validation, held_out = halves(context)
+    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=3), lab.pick(quick=8, full=40))
+    steps = lab.pick(quick=250, full=1500)
+    validation, held_out = halves(lab)
     missed, maps, chosen = {}, {}, {}
     for name, (rule, grids) in GRIDS.items():
-        decays = grids[context.scale]
+        decays = grids[lab.scale]
         grid = rule(lr=sweep.values(RATES), weight_decay=sweep.values(decays))
-        tuned = errors(context, validation, grid, steps, tuning, f"OPT7, tuning {name}").mean((1, 2))
+        tuned = errors(lab, validation, grid, steps, tuning, f"OPT7, tuning {name}").mean((1, 2))
         maps[name] = tuned.reshape(len(RATES), len(decays))
         pick = chosen[name] = best(maps[name], decays)
         setting = rule(lr=pick.lr, weight_decay=pick.weight_decay)
-        missed[name] = 100 * errors(context, held_out, setting, steps, scored, f"OPT7, scoring {name}")[0]
+        missed[name] = 100 * errors(lab, held_out, setting, steps, scored, f"OPT7, scoring {name}")[0]
     by_seed = {name: table.mean(1) for name, table in missed.items()}
     # Other seeds and other test examples would give another difference: both are samples.
     gap = missed["Adam + L2"] - missed["AdamW"]
@@ -127,7 +128,7 @@ def decide(context: Context) -> Iterator[Finding]:
     )
     both = np.concatenate(list(by_seed.values()))
     ends = np.array([both.min(), both.max()])
-    pairs = Figure(
+    pairs = Figure.of(
         "Test error with the same seed",
         (
             Line(ends, ends, label="equal"),
@@ -139,9 +140,9 @@ def decide(context: Context) -> Iterator[Finding]:
     )
     shared = (100 * min(map(np.min, maps.values())), 100 * max(map(np.max, maps.values())))
     panels = [
-        Figure(
+        Figure.of(
             name,
-            (HeatMap(np.log10(GRIDS[name][1][context.scale]), np.log10(RATES), 100 * tuned, label="validation error"),),
+            (HeatMap(np.log10(GRIDS[name][1][lab.scale]), np.log10(RATES), 100 * tuned, label="validation error"),),
             x=Axis("log10 weight decay"),
             y=Axis("log10 learning rate"),
             z=Axis("validation error", "%", limits=shared),
@@ -160,7 +161,7 @@ def decide(context: Context) -> Iterator[Finding]:
         ),
         readings=(
             reading(
-                context,
+                lab,
                 "test error",
                 np.stack(list(by_seed.values())),
                 {"rule": list(by_seed), "seed": scored},

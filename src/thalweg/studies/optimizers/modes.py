@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.optim import SGD, Momentum, Rule, Updater, Values
-from thalweg.results import Axis, Figure, HeatMap, Line
+from thalweg.figures import Axis, Figure, HeatMap, Line
+from thalweg.optim import SGD, Momentum, Rule, StepHyperparameters, Updater
 
 CONDITION = 100.0
 FALLEN = 1e-6  # of the loss at the start
@@ -31,7 +31,7 @@ def modes(rule: Rule, eigenvalues: torch.Tensor, steps: int) -> NDArray[np.float
     errors = []
     for step in range(1, steps + 1):
         errors.append(theta[0].clone())
-        updater.step(eigenvalues * theta, Values(rule.hyper_parameters() | {"schedule": 1.0}, step))
+        updater.step(eigenvalues * theta, StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, step))
     return torch.stack(errors).numpy()
 
 
@@ -64,7 +64,7 @@ def quadratic(steps: int) -> Quadratic:
     at = np.arange(steps, dtype=float)
     lines = [Line(at, values[:steps], label=name) for name, values in far.items()]
     lines += [Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in predicted.items()]
-    figure = Figure(
+    figure = Figure.of(
         f"A quadratic of condition {CONDITION:g} at the optimal constants",
         tuple(lines),
         x=Axis("step"),
@@ -80,7 +80,7 @@ def _eigenmodes(errors: dict[str, NDArray[np.float64]], eigenvalues: torch.Tenso
     """What is left of every mode over the steps, one panel a rule."""
     at = np.arange(steps, dtype=float)
     panels = [
-        Figure(
+        Figure.of(
             name,
             (HeatMap(at, eigenvalues.numpy(), np.maximum(np.abs(each[:steps]), _SHOWN).T, label="mode"),),
             x=Axis("step"),

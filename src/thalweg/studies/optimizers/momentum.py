@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg import results, sweep
+from thalweg import sweep
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.optim import SGD, Momentum, Rule
 from thalweg.population import Problem
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.modes import CONDITION, FALLEN, quadratic
 from thalweg.studies.optimizers.problems import digits_mlp
 from thalweg.studies.optimizers.race import race as course
-from thalweg.studies.record import edge_warnings, infinite_if_gone, reading
+from thalweg.studies.readings import edge_warnings, infinite_if_gone, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 CLAIM = Claim(
@@ -55,7 +56,7 @@ def steps_to(target: float, at: NDArray[np.int64], losses: NDArray[np.float64]) 
 
 
 def curves(
-    context: Context, problem: Problem, rule: type[Rule], batch: int | None, steps: int, seeds: list[int], label: str
+    lab: Lab, problem: Problem, rule: type[Rule], batch: int | None, steps: int, seeds: list[int], label: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The evaluated steps, and the training loss there: (evaluations, rates, seeds); infinite once diverged."""
     recipe = Recipe(
@@ -65,7 +66,7 @@ def curves(
         evaluate=tuple(range(0, steps + 1, EVERY)),
         evaluate_train_on=512,
     )
-    history = train(problem, recipe, seeds, watch=labelled(context, label)).history
+    history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
     losses = infinite_if_gone(history["train_loss"])
     return history.steps, losses.reshape(len(history.steps), len(RATES), len(seeds))
 
@@ -122,22 +123,20 @@ def judged(at: NDArray[np.int64], losses: Mapping[str, NDArray[np.float64]], tun
     return Race(at, best, rate, target, needed, censored)
 
 
-def race(
-    context: Context, problem: Problem, batch: int | None, steps: int, tuning: list[int], scored: list[int]
-) -> Race:
+def race(lab: Lab, problem: Problem, batch: int | None, steps: int, tuning: list[int], scored: list[int]) -> Race:
     """Both rules on the same problem, batches and seeds."""
     at, losses = np.arange(0), {}
     for name, rule in (("SGD", SGD), ("momentum", Momentum)):
         label = f"OPT2, {name}, {'full batch' if batch is None else f'batch {batch}'}"
-        at, losses[name] = curves(context, problem, rule, batch, steps, tuning + scored, label)
+        at, losses[name] = curves(lab, problem, rule, batch, steps, tuning + scored, label)
     return judged(at, losses, len(tuning))
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT2."""
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=5), context.pick(quick=6, full=15))
-    problem = digits_mlp(context)
-    ran = race(context, problem, BATCH, context.pick(quick=150, full=600), tuning, scored)
+    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=5), lab.pick(quick=6, full=15))
+    problem = digits_mlp(lab)
+    ran = race(lab, problem, BATCH, lab.pick(quick=150, full=600), tuning, scored)
     exact = quadratic(100)
     numbers: dict[str, Any] = {
         "target loss": ran.target,
@@ -148,8 +147,8 @@ def decide(context: Context) -> Iterator[Finding]:
         "quadratic, contraction a step, predicted": exact.predicted,
     }
     whole = None
-    if context.scale == "full":  # too slow for the quick scale
-        whole = race(context, problem, None, 200, tuning[:2], scored[:6])
+    if lab.scale == "full":  # too slow for the quick scale
+        whole = race(lab, problem, None, 200, tuning[:2], scored[:6])
         numbers["full batch, steps of SGD / steps of momentum, 95 % interval"] = [whole.ratio.low, whole.ratio.high]
         numbers["full batch, seeds that never reached the target"] = whole.censored
     sgd, heavy = (ran.needed[name].mean() for name in ("SGD", "momentum"))
@@ -162,7 +161,7 @@ def decide(context: Context) -> Iterator[Finding]:
     ]
     if whole is not None:
         sentences.append(f"With the whole training set as batch SGD takes {whole.ratio} times as many steps on digits.")
-    digits = Figure(
+    digits = Figure.of(
         "Training loss at each rule's best rate",
         (
             *(
@@ -175,7 +174,7 @@ def decide(context: Context) -> Iterator[Finding]:
                 )
                 for name, values in ran.losses.items()
             ),
-            results.Rule(ran.target, "horizontal", label="target"),
+            ReferenceLine(ran.target, "horizontal", label="target"),
         ),
         x=Axis("step"),
         y=Axis("training loss", "nats", scale="log"),
@@ -187,14 +186,14 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(digits, *exact.figures, course()),
         readings=(
             reading(
-                context,
+                lab,
                 "training loss at the best rate",
                 np.stack(list(ran.losses.values())),
                 {"rule": list(ran.losses), "step": ran.at, "seed": scored},
                 unit="nats",
             ),
             reading(
-                context,
+                lab,
                 "steps to the target",
                 np.stack(list(ran.needed.values())),
                 {"rule": list(ran.needed), "seed": scored},

@@ -7,17 +7,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg import results, sweep
-from thalweg.optim import Momentum, Nesterov, Rule, Updater, Values
+from thalweg import sweep
+from thalweg.claims.claim import Claim, within
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Bars, Figure, ReferenceLine
+from thalweg.optim import Momentum, Nesterov, Rule, StepHyperparameters, Updater
 from thalweg.population import Problem
 from thalweg.randomness import generator
-from thalweg.results import Axis, Bars, Figure
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, within
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.problems import MODELS, TASKS, Posed, convolutional, grid
-from thalweg.studies.record import infinite_if_gone, on_edge, reading
+from thalweg.studies.readings import infinite_if_gone, on_edge, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -38,12 +39,12 @@ CONDITIONS = (10.0, 100.0, 1000.0)
 QUICK = [("digits", "shallow"), ("MNIST-1D", "deep tanh"), ("teacher", "shallow")]
 
 
-def trained(context: Context, problem: Problem, steps: int, batch: int | None, seeds: list[int], label: str) -> Array:
+def trained(lab: Lab, problem: Problem, steps: int, batch: int | None, seeds: list[int], label: str) -> Array:
     """Final training loss: (rules, rates, seeds); infinite where it diverged."""
     losses = []
     for rule in RULES.values():
         recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, batch, evaluate=0)
-        run = train(problem, recipe, seeds, watch=labelled(context, label))
+        run = train(problem, recipe, seeds, progress=labelled(lab, label))
         losses.append(infinite_if_gone(run.history.final("train_loss")).reshape(len(RATES), len(seeds)))
     return np.stack(losses)
 
@@ -63,7 +64,7 @@ def descended(condition: float, steps: int, seeds: list[int]) -> Array:
         point = theta.clone()
         updater = Updater(chosen, theta)
         for step in range(steps):
-            h = Values(chosen.hyper_parameters() | {"lr": rates, "schedule": 1.0}, step + 1)
+            h = StepHyperparameters(chosen.hyper_parameters() | {"lr": rates, "schedule": 1.0}, step + 1)
             if chosen.looks_ahead:
                 updater.look_ahead(h, out=point)
             here = point if chosen.looks_ahead else theta
@@ -101,23 +102,23 @@ def sources_needed(found: interval.Interval) -> int | None:
     return int(np.ceil(found.n * (reach / (found.estimate - 0.5)) ** 2))
 
 
-def posed(context: Context) -> Iterator[Posed]:
+def posed(lab: Lab) -> Iterator[Posed]:
     """What is trained."""
-    if context.scale == "full":
-        return itertools.chain(grid(context, list(TASKS), list(MODELS)), convolutional(context))
-    return itertools.chain.from_iterable(grid(context, [task], [model]) for task, model in QUICK)
+    if lab.scale == "full":
+        return itertools.chain(grid(lab, list(TASKS), list(MODELS)), convolutional(lab))
+    return itertools.chain.from_iterable(grid(lab, [task], [model]) for task, model in QUICK)
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT3."""
     # Seeds and models of one source say little about other data, so the full scale spends its time on many sources,
     # and a source is one unit: its examples are all of one kind, whatever is trained on them.
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=2), context.pick(quick=5, full=5))
-    seeds, steps = tuning + scored, context.pick(quick=100, full=400)
+    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=2), lab.pick(quick=5, full=5))
+    seeds, steps = tuning + scored, lab.pick(quick=100, full=400)
     losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, seeds) for k in CONDITIONS}
     sources = dict.fromkeys(losses, "quadratic")
-    for one in posed(context):
-        losses[one.name] = trained(context, one.problem, steps, one.batch, seeds, f"OPT3, {one.name}")
+    for one in posed(lab):
+        losses[one.name] = trained(lab, one.problem, steps, one.batch, seeds, f"OPT3, {one.name}")
         sources[one.name] = one.source
     fractions = {name: float(won(values, len(tuning)).mean()) for name, values in losses.items()}
     best = {name: dict(zip(RULES, RATES[tuned(values, len(tuning))], strict=True)) for name, values in losses.items()}
@@ -135,7 +136,7 @@ def decide(context: Context) -> Iterator[Finding]:
         },
     )
     order = sorted(shares, key=shares.__getitem__, reverse=True)
-    figure = Figure(
+    figure = Figure.of(
         "How often Nesterov ends lower than plain momentum",
         (
             Bars(
@@ -144,7 +145,7 @@ def decide(context: Context) -> Iterator[Finding]:
                 low=np.array([min(grouped[source]) for source in order]),
                 high=np.array([max(grouped[source]) for source in order]),
             ),
-            results.Rule(0.5, "horizontal", label="as often as not"),
+            ReferenceLine(0.5, "horizontal", label="as often as not"),
         ),
         x=Axis("source of the data"),
         y=Axis("fraction of pairs won"),
@@ -158,7 +159,7 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(figure,),
         readings=(
             reading(
-                context,
+                lab,
                 "final training loss",
                 np.stack(list(losses.values()))[..., len(tuning) :],
                 {"problem": list(losses), "rule": list(RULES), "rate": RATES, "seed": scored},

@@ -13,7 +13,7 @@ from thalweg.data import Data, Examples, digits, gaussian_linear, gaussian_teach
 from thalweg.nets import convnet, convnet1d, mlp
 from thalweg.population import Problem
 from thalweg.randomness import generator
-from thalweg.studies.study import Context
+from thalweg.studies.lab import Lab
 
 
 @dataclass(frozen=True)
@@ -68,24 +68,24 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
 }
 
 
-def digits_mlp(context: Context) -> Problem:
+def digits_mlp(lab: Lab) -> Problem:
     """Real digits, one hidden layer."""
-    return Problem(lambda: mlp(64, 32, 10), digits(), device=context.device)
+    return Problem(lambda: mlp(64, 32, 10), digits(), device=lab.device)
 
 
-def grid(context: Context, tasks: list[str], models: list[str]) -> Iterator[Posed]:
+def grid(lab: Lab, tasks: list[str], models: list[str]) -> Iterator[Posed]:
     """Every task with every model."""
     for name in tasks:
         task = TASKS[name]
-        data = task.make(context.seed)
+        data = task.make(lab.seed)
         for model in models:
-            yield Posed(f"{name}, {model}", task.source, _problem(context, data, MODELS[model]), task.batch)
+            yield Posed(f"{name}, {model}", task.source, _problem(lab, data, MODELS[model]), task.batch)
 
 
-def convolutional(context: Context) -> Iterator[Posed]:
+def convolutional(lab: Lab) -> Iterator[Posed]:
     """Images and signals with the networks made for them."""
-    image = Problem(lambda: convnet((4, 8)), digits(image=True), device=context.device)
-    signal = Problem(lambda: convnet1d(8), mnist1d(), device=context.device)
+    image = Problem(lambda: convnet((4, 8)), digits(image=True), device=lab.device)
+    signal = Problem(lambda: convnet1d(8), mnist1d(), device=lab.device)
     yield Posed("digits, convnet", "digits", image, 64)
     yield Posed("MNIST-1D, convnet", "MNIST-1D", signal, 64)
 
@@ -94,7 +94,7 @@ def next_byte(n: int, before: int, seed: int) -> Data:
     """The next byte of Python's documentation from the few before it, each as a one-hot code."""
     windows = text(context=before).subset(train=n, test=64, seed=seed)
     x, y = _all(windows)
-    classes = len(windows.facts["vocabulary"])
+    classes = len(windows.ground_truth["vocabulary"])
     return Data(Examples(one_hot(x, classes).flatten(1).float(), y[:, -1].clone()), None, "text", classes)
 
 
@@ -127,11 +127,11 @@ def _standardized(values: torch.Tensor) -> torch.Tensor:
     return (values - values.mean(0)) / values.std(0)
 
 
-def _problem(context: Context, data: Data, model: Callable[[int, int], nn.Module]) -> Problem:
+def _problem(lab: Lab, data: Data, model: Callable[[int, int], nn.Module]) -> Problem:
     x, y = _all(data)
     outputs = data.classes or y.shape[1]
     loss = "squared_error" if data.classes is None else "cross_entropy"
-    return Problem(lambda: model(x.shape[1], outputs), data, loss, device=context.device, dtype=torch.float32)
+    return Problem(lambda: model(x.shape[1], outputs), data, loss, device=lab.device, dtype=torch.float32)
 
 
 def _all(data: Data) -> tuple[Any, Any]:

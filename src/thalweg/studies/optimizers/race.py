@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.optim import SGD, Adam, Momentum, Nesterov, RMSprop, Rule, Updater, Values
-from thalweg.results import Axis, Contour, Figure, Scatter, Trajectory
-from thalweg.results.marks import Mark
+from thalweg.figures import Axis, Contour, Figure, Scatter, TrajectoryLine
+from thalweg.figures.marks import Mark
+from thalweg.optim import SGD, Adam, Momentum, Nesterov, RMSprop, Rule, StepHyperparameters, Updater
 
 RULES: dict[str, type[Rule]] = {
     "SGD": SGD,
@@ -71,7 +71,7 @@ def paths(rule: Rule, rates: NDArray[np.float64], steps: int) -> dict[str, NDArr
     column = torch.as_tensor(np.tile(rates, len(COURSES)))[:, None]
     point, updater, places = theta.clone(), Updater(rule, theta), [theta.clone()]
     for step in range(1, steps + 1):
-        h = Values(rule.hyper_parameters() | {"lr": column, "schedule": 1.0}, step)
+        h = StepHyperparameters(rule.hyper_parameters() | {"lr": column, "schedule": 1.0}, step)
         if rule.looks_ahead:
             updater.look_ahead(h, out=point)
         here = (point if rule.looks_ahead else theta).detach().requires_grad_()
@@ -112,11 +112,11 @@ def race() -> Figure:
         marks: list[Mark] = [Contour(x, y, heights, levels=10.0 ** np.arange(top - 3, top + 1))]
         for label, found in ran.items():
             way = found[name][:, best(course, found[name])]
-            marks.append(Trajectory(way[:, 0], way[:, 1], label=label))
+            marks.append(TrajectoryLine(way[:, 0], way[:, 1], label=label))
         least = np.array(course.least)
         marks.append(Scatter(least[:, 0], least[:, 1], label="minimum", size=9))
         axes = Axis("first", limits=course.x), Axis("" if panels else "second", limits=course.y)
-        panels.append(Figure(name, tuple(marks), *axes, z=Axis(scale="log")))
+        panels.append(Figure.of(name, tuple(marks), *axes, z=Axis(scale="log")))
     return Figure.row(
         panels,
         title="Where the rules go on four functions of two variables",

@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import sweep
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Bars, Figure, Line
 from thalweg.optim import SGD, Adam, AdamW, Momentum, RMSprop, Rule
 from thalweg.population import Problem
-from thalweg.results import Axis, Bars, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.record import edge_warnings, reading
+from thalweg.studies.readings import edge_warnings, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context, Finding
 from thalweg.training import Recipe, train
 from thalweg.tuning import sensitivity as of_window
 
@@ -39,11 +40,11 @@ RULES: dict[str, type[Rule]] = {
 
 
 def final_losses(
-    context: Context, problem: Problem, rule: type[Rule], steps: int, seeds: list[int], label: str
+    lab: Lab, problem: Problem, rule: type[Rule], steps: int, seeds: list[int], label: str
 ) -> NDArray[np.float64]:
     """Training loss after `steps`, at most what it was before the first: (rates, seeds); diverged counts as that."""
     recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, BATCH, evaluate=0)
-    history = train(problem, recipe, seeds, watch=labelled(context, label)).history
+    history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
     before, after = history["train_loss"][0], history["train_loss"][-1]
     return np.fmin(after, before).reshape(len(RATES), len(seeds))
 
@@ -54,17 +55,17 @@ def sensitivity(losses: NDArray[np.float64], centre: int) -> NDArray[np.float64]
     return of_window(losses[first : first + 2 * WINDOW + 1])
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on OPT1."""
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=4), context.pick(quick=8, full=16))
-    steps = context.pick(quick=150, full=600)
-    problem = digits_mlp(context)
+    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=4), lab.pick(quick=8, full=16))
+    steps = lab.pick(quick=150, full=600)
+    problem = digits_mlp(lab)
     found: dict[str, NDArray[np.float64]] = {}
     fixed: dict[str, float] = {}
     best: dict[str, float] = {}
     kept, lines = [], []
     for name, rule in RULES.items():
-        losses = final_losses(context, problem, rule, steps, tuning + scored, f"OPT1, {name}")
+        losses = final_losses(lab, problem, rule, steps, tuning + scored, f"OPT1, {name}")
         centre = int(losses[:, : len(tuning)].mean(1).argmin())
         held_out = losses[:, len(tuning) :]
         found[name], best[name] = sensitivity(held_out, centre), float(RATES[centre])
@@ -82,7 +83,7 @@ def decide(context: Context) -> Iterator[Finding]:
             "steps": steps,
         },
     )
-    curves = Figure(
+    curves = Figure.of(
         "Final training loss against the learning rate",
         tuple(lines),
         x=Axis("learning rate", scale="log"),
@@ -91,7 +92,7 @@ def decide(context: Context) -> Iterator[Finding]:
         "loss before training. Bands run from the smallest to the largest.",
     )
     intervals = [interval.mean(values) for values in found.values()]
-    bars = Figure(
+    bars = Figure.of(
         "Sensitivity to the learning rate",
         (
             Bars(
@@ -112,7 +113,7 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(curves, bars),
         readings=(
             reading(
-                context,
+                lab,
                 "final training loss",
                 np.stack(kept),
                 {"rule": list(RULES), "rate": RATES, "seed": scored},

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 
+from thalweg.claims.finding import Finding
+from thalweg.studies.lab import Lab
 from thalweg.studies.schedules import cosine, inverse_square_root, warmup
 from thalweg.studies.schedules.language import compare
-from thalweg.studies.study import Context, Experiment, Finding, Study
+from thalweg.studies.study import Experiment, Study
 
 
-def _decays(context: Context) -> Iterator[Finding]:
+def _decays(lab: Lab) -> Iterator[Finding]:
     """The findings on SCH2 and SCH3, which share their runs."""
-    comparison = compare(context)
-    yield cosine.decide(context, comparison)
-    yield inverse_square_root.decide(context, comparison)
+    comparison = compare(lab)
+    yield cosine.decide(lab, comparison)
+    yield inverse_square_root.decide(lab, comparison)
 
 
 STUDY = Study(

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
-from thalweg.studies.record import edge_warnings, reading
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import edge_warnings, reading
 from thalweg.studies.schedules.language import RESTARTS, Comparison, tuning_figure
-from thalweg.studies.study import Context, Finding
 
 CLAIM = Claim(
     id="SCH2",
@@ -22,7 +23,7 @@ CLAIM = Claim(
 NAMES = ("constant", "cosine", "linear", "WSD")
 
 
-def decide(context: Context, comparison: Comparison) -> Finding:
+def decide(lab: Lab, comparison: Comparison) -> Finding:
     """The finding on SCH2."""
     steps = comparison.steps
     final = {name: comparison.by_window(name, steps) for name in (*NAMES, RESTARTS)}
@@ -53,7 +54,7 @@ def decide(context: Context, comparison: Comparison) -> Finding:
         figures=(_courses(comparison), tuning_figure(comparison, NAMES)),
         readings=(
             reading(
-                context,
+                lab,
                 "held-out loss at the end",
                 np.stack(list(by_seed.values())),
                 {"schedule": list(by_seed), "seed": comparison.scored},
@@ -61,7 +62,7 @@ def decide(context: Context, comparison: Comparison) -> Finding:
                 notes=(f"{RESTARTS} runs at the cosine's best peak rate, the others each at its own.",),
             ),
             reading(
-                context,
+                lab,
                 "held-out loss against the peak rate",
                 np.stack([comparison.tuned[name] for name in NAMES]),
                 {"schedule": list(NAMES), "rate": comparison.rates, "seed": comparison.tuning},
@@ -85,7 +86,7 @@ def _courses(comparison: Comparison) -> Figure:
     at = np.arange(1.0, comparison.steps + 1)
     names = (*NAMES, RESTARTS)
     schedules = {name: comparison.runs[name].recipe.schedule for name in names}
-    multiplier = Figure(
+    multiplier = Figure.of(
         "The schedules",
         tuple(
             Line(at, np.broadcast_to(schedule(at, comparison.steps), at.shape), label=name)
@@ -100,7 +101,7 @@ def _courses(comparison: Comparison) -> Figure:
         lines.append(
             Line(steps[1:].astype(float), losses[1:].mean(1), low=losses[1:].min(1), high=losses[1:].max(1), label=name)
         )
-    loss = Figure("The loss", tuple(lines), x=Axis("step"), y=Axis("held-out loss", "nats a byte"))
+    loss = Figure.of("The loss", tuple(lines), x=Axis("step"), y=Axis("held-out loss", "nats a byte"))
     rates = ", ".join(f"{name} {comparison.best[name]:.2g}" for name in NAMES)
     return Figure.row(
         [multiplier, loss],

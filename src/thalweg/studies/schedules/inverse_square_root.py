@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from thalweg import results
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies import interval
-from thalweg.studies.claim import Claim, greater
-from thalweg.studies.record import edge_warnings, reading
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import edge_warnings, reading
 from thalweg.studies.schedules.language import EARLY, Comparison, tuning_figure
-from thalweg.studies.study import Context, Finding
 
 NAME, OTHER = "inverse square root", "cosine"
 CLAIM = Claim(
@@ -39,7 +39,7 @@ def smaller(first: interval.Interval, second: interval.Interval) -> interval.Int
     )
 
 
-def decide(context: Context, comparison: Comparison) -> Finding:
+def decide(lab: Lab, comparison: Comparison) -> Finding:
     """The finding on SCH3."""
     moments = {"early": comparison.early, "end": comparison.steps}
     losses = {
@@ -63,7 +63,7 @@ def decide(context: Context, comparison: Comparison) -> Finding:
         figures=(_lead(comparison), tuning_figure(comparison, (NAME, OTHER))),
         readings=(
             reading(
-                context,
+                lab,
                 "held-out loss early and at the end",
                 np.array([[table.mean(1) for table in each.values()] for each in losses.values()]),
                 {"schedule": list(losses), "step": list(moments.values()), "seed": comparison.scored},
@@ -84,12 +84,12 @@ def _lead(comparison: Comparison) -> Figure:
     steps, ours = comparison.curve(NAME)
     _, theirs = comparison.curve(OTHER)
     lead = (theirs - ours)[1:]
-    return Figure(
+    return Figure.of(
         "The lead of the inverse square root over the cosine",
         (
             Line(steps[1:].astype(float), lead.mean(1), low=lead.min(1), high=lead.max(1), label="mean of the seeds"),
-            results.Rule(0.0, "horizontal", label="equal"),
-            results.Rule(float(comparison.early), "vertical", label="early"),
+            ReferenceLine(0.0, "horizontal", label="equal"),
+            ReferenceLine(float(comparison.early), "vertical", label="early"),
         ),
         x=Axis("step"),
         y=Axis("lead in held-out loss", "nats a byte"),

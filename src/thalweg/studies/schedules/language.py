@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from thalweg import schedules, sweep
 from thalweg.data import Examples, text
+from thalweg.evaluation import Evaluator
+from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import transformer
 from thalweg.optim import Adam
-from thalweg.population import Evaluator, Population, Problem
-from thalweg.results import Axis, Figure, Line
+from thalweg.population import Population, Problem
 from thalweg.schedules import Schedule
-from thalweg.studies.record import infinite_if_gone
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import infinite_if_gone
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.studies.study import Context
 from thalweg.training import Recipe, Run, train
 
 Array = NDArray[np.float64]
@@ -74,35 +75,35 @@ class Comparison:
         return by_window(self.problem, self.runs[name].snapshots[step])
 
 
-def compare(context: Context) -> Comparison:
+def compare(lab: Lab) -> Comparison:
     """Tune every schedule on some seeds, and run it on others."""
-    tuning, scored = tuning_and_scored(context, context.pick(quick=2, full=4), context.pick(quick=5, full=12))
-    steps, held_out = context.pick(quick=100, full=1200), context.pick(quick=128, full=512)
-    rates = factors_of_two(context.pick(quick=-7, full=-9), context.pick(quick=-3, full=-2))
-    problem = language_model(context, DEPTH, held_out)
+    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=4), lab.pick(quick=5, full=12))
+    steps, held_out = lab.pick(quick=100, full=1200), lab.pick(quick=128, full=512)
+    rates = factors_of_two(lab.pick(quick=-7, full=-9), lab.pick(quick=-3, full=-2))
+    problem = language_model(lab, DEPTH, held_out)
     candidates = shapes(steps)
     rule = Adam(sweep.values(rates.tolist()), beta2=BETA2)
     tuned = {}
     for name, schedule in candidates.items():
         recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=1)
-        history = train(problem, recipe, tuning, watch=labelled(context, f"SCH2, tuning {name}")).history
+        history = train(problem, recipe, tuning, progress=labelled(lab, f"SCH2, tuning {name}")).history
         tuned[name] = infinite_if_gone(history.final("test_loss")).reshape(len(rates), len(tuning))
     best = best_rates(rates, tuned)
-    evaluations, kept = context.pick(quick=5, full=20), (steps // EARLY, steps)
+    evaluations, kept = lab.pick(quick=5, full=20), (steps // EARLY, steps)
     runs = {}
     for name, schedule in (candidates | {RESTARTS: restarts(steps)}).items():
         rule = Adam(best.get(name, best["cosine"]), beta2=BETA2)
         recipe = Recipe(rule, steps, BATCH, schedule, evaluate=evaluations, snapshot=kept, evaluate_train_on=1)
-        runs[name] = train(problem, recipe, scored, watch=labelled(context, f"SCH2, {name}"))
+        runs[name] = train(problem, recipe, scored, progress=labelled(lab, f"SCH2, {name}"))
     return Comparison(problem, steps, rates, tuned, tuning, scored, runs)
 
 
-def language_model(context: Context, depth: int, held_out: int, *, norm: str = "pre") -> Problem:
+def language_model(lab: Lab, depth: int, held_out: int, *, norm: str = "pre") -> Problem:
     """The next byte of Python's documentation, after each of the bytes before it, by a small transformer."""
     data = text(context=WINDOW).subset(test=held_out, seed=0)
-    vocabulary = len(data.facts["vocabulary"])
+    vocabulary = len(data.ground_truth["vocabulary"])
     model = lambda: transformer(vocabulary, WINDOW, WIDTH, HEADS, depth, norm=norm)  # noqa: E731
-    return Problem(model, data, device=context.device)
+    return Problem(model, data, device=lab.device)
 
 
 def best_rates(rates: Array, tuned: Mapping[str, Array]) -> dict[str, float]:
@@ -141,7 +142,7 @@ def by_window(problem: Problem, population: Population) -> Array:
 
 def tuning_figure(comparison: Comparison, names: Sequence[str]) -> Figure:
     """The final loss of these schedules against the peak rate."""
-    return Figure(
+    return Figure.of(
         "Final loss against the peak rate",
         tuple(
             Line(comparison.rates, losses.mean(1), low=losses.min(1), high=losses.max(1), label=name)

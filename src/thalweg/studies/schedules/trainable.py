@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.studies import interval
+from thalweg.statistics import interval
 
 Array = NDArray[np.float64]
 

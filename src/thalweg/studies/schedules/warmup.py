@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg import results
-from thalweg.results import Axis, Figure, Line
-from thalweg.studies.claim import Claim, greater
-from thalweg.studies.record import reading
+from thalweg.claims.claim import Claim, greater
+from thalweg.claims.finding import Finding
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
+from thalweg.studies.lab import Lab
+from thalweg.studies.readings import reading
 from thalweg.studies.schedules.language import factors_of_two, language_model
 from thalweg.studies.schedules.trainable import frequencies_alone, largest
 from thalweg.studies.schedules.warmup_runs import (
@@ -31,7 +32,6 @@ from thalweg.studies.schedules.warmup_runs import (
     gradient_norms,
 )
 from thalweg.studies.seeds import tuning_and_scored
-from thalweg.studies.study import Context, Finding
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -45,21 +45,21 @@ CLAIM = Claim(
 )
 
 
-def decide(context: Context) -> Iterator[Finding]:
+def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on SCH1."""
-    _, seeds = tuning_and_scored(context, 0, context.pick(quick=5, full=12))
-    steps = context.pick(quick=150, full=400)
-    rates = factors_of_two(*context.pick(quick=(-7, -4), full=(-7, -1)))
+    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=5, full=12))
+    steps = lab.pick(quick=150, full=400)
+    rates = factors_of_two(*lab.pick(quick=(-7, -4), full=(-7, -1)))
     problems = {  # the quick scale has no time for both
-        f"{norm}-norm": language_model(context, DEPTH, 1, norm=norm)
-        for norm in context.pick(quick=("post",), full=("post", "pre"))
+        f"{norm}-norm": language_model(lab, DEPTH, 1, norm=norm)
+        for norm in lab.pick(quick=("post",), full=("post", "pre"))
     }
     alone = frequencies_alone(bytes_to_predict(problems["post-norm"]))
     found: dict[str, Found] = {}
     for norm, problem in problems.items():
-        losses = final_losses(context, problem, rates, steps, seeds, f"SCH1, {norm}")
+        losses = final_losses(lab, problem, rates, steps, seeds, f"SCH1, {norm}")
         limit = {arm: largest(rates, each, FRACTION * alone) for arm, each in losses.items()}
-        norms = gradient_norms(context, problem, float(rates[0]), steps, seeds, f"SCH1, gradients, {norm}")
+        norms = gradient_norms(lab, problem, float(rates[0]), steps, seeds, f"SCH1, gradients, {norm}")
         found[norm] = Found(losses, limit, *norms)
     verdict = CLAIM.judge(
         found["post-norm"].gain,
@@ -84,7 +84,7 @@ def decide(context: Context) -> Iterator[Finding]:
         figures=(_losses(rates, found, steps, alone), _gradients(found, float(rates[0]))),
         readings=(
             reading(
-                context,
+                lab,
                 "final training loss",
                 np.array([list(one.losses.values()) for one in found.values()]),
                 {"norm": list(found), "arm": list(ARMS), "rate": rates, "seed": seeds},
@@ -92,7 +92,7 @@ def decide(context: Context) -> Iterator[Finding]:
                 notes=("A run that diverged, or ended above the loss before training, counts as that.",),
             ),
             reading(
-                context,
+                lab,
                 "gradient norm without warmup",
                 np.stack([one.norms for one in found.values()]),
                 {"norm": list(found), "step": found["post-norm"].at, "seed": seeds},
@@ -125,14 +125,14 @@ def sentences(norm: str, found: Found, rates: Array) -> Iterator[str]:
 def _losses(rates: Array, found: Mapping[str, Found], steps: int, alone: float) -> Figure:
     """The final loss against the rate, a panel for each placement."""
     panels = [
-        Figure(
+        Figure.of(
             norm,
             (
                 *(
                     Line(rates, each.mean(1), low=each.min(1), high=each.max(1), label=arm)
                     for arm, each in one.losses.items()
                 ),
-                results.Rule(FRACTION * alone, "horizontal", label="trains below"),
+                ReferenceLine(FRACTION * alone, "horizontal", label="trains below"),
             ),
             x=Axis("learning rate", scale="log"),
             y=Axis("training loss", "nats a byte"),
@@ -155,7 +155,7 @@ def _gradients(found: Mapping[str, Found], rate: float) -> Figure:
         Line(one.at.astype(float), one.norms.mean(1), low=one.norms.min(1), high=one.norms.max(1), label=norm)
         for norm, one in found.items()
     ]
-    return Figure(
+    return Figure.of(
         "The gradient without warmup",
         tuple(lines),
         x=Axis("step"),

@@ -12,11 +12,11 @@ from thalweg.optim import Adam
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.schedules import Warmup
-from thalweg.studies import interval
+from thalweg.statistics import interval
+from thalweg.studies.lab import Lab
 from thalweg.studies.schedules.language import BETA2
 from thalweg.studies.schedules.trainable import Largest, gain
 from thalweg.studies.seeds import labelled
-from thalweg.studies.study import Context
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -58,25 +58,25 @@ class Found:
 
 
 def final_losses(
-    context: Context, problem: Problem, rates: Array, steps: int, seeds: list[int], label: str
+    lab: Lab, problem: Problem, rates: Array, steps: int, seeds: list[int], label: str
 ) -> dict[str, Array]:
     """Training loss after `steps`, at most what it was before the first, by arm: (rates, seeds)."""
     rule = Adam(sweep.values(rates.tolist()), beta2=BETA2)
     schedule = Warmup(sweep.values(list(ARMS.values())))
     recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=MEASURED)
-    history = train(problem, recipe, seeds, watch=labelled(context, label)).history
+    history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
     before, after = history["train_loss"][0], history["train_loss"][-1]
     final = np.fmin(after, before).reshape(len(rates), len(ARMS), len(seeds))
     return {arm: final[:, i] for i, arm in enumerate(ARMS)}
 
 
 def gradient_norms(
-    context: Context, problem: Problem, lr: float, steps: int, seeds: list[int], label: str
+    lab: Lab, problem: Problem, lr: float, steps: int, seeds: list[int], label: str
 ) -> tuple[NDArray[np.int64], Array]:
     """Steps, and the norm of the gradient there without warmup, always on the same windows: (steps, seeds)."""
     at = (*range(EARLY), *range(EARLY, steps - LATE, steps // 8), *range(steps - LATE + 1, steps + 1))
     recipe = Recipe(Adam(lr, beta2=BETA2), steps, BATCH, evaluate=0, snapshot=at, evaluate_train_on=1)
-    run = train(problem, recipe, seeds, watch=labelled(context, label))
+    run = train(problem, recipe, seeds, progress=labelled(lab, label))
     batch = Batch.of(problem.data.train, torch.arange(WINDOWS)[None])
     norms = [gradient(problem, kept, batch).norm(dim=1).double().numpy() for kept in run.snapshots.values()]
     return np.array(at), np.stack(norms)

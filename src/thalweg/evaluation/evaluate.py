@@ -1,0 +1,138 @@
+"""Loss and metrics of every member on a set of examples, in evaluation mode."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from thalweg.data import ExampleSet
+from thalweg.population.batch import Batch
+from thalweg.population.execution import Execution, Plan, Trial, choose
+from thalweg.population.looped import Looped, activation_bytes
+from thalweg.population.population import Population
+from thalweg.population.problem import Problem
+from thalweg.randomness import global_stream
+
+EXAMPLES_AT_ONCE = 512
+_MORE_AT_ONCE = 2_048
+_WORTH_MEASURING, _ROUNDS = 32, 3  # evaluations; of timing
+
+
+class Evaluator:
+    """Evaluates one population in place, again and again, always on the same examples.
+
+    Args:
+        population: read at every call, so it may be trained between calls.
+        examples: what to evaluate on, in order, all of them at every call (common random numbers).
+        limit: only the first so many examples; None is all.
+        times: how often it will be called, roughly.
+        batch_size: examples at once.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        population: Population,
+        examples: ExampleSet,
+        *,
+        limit: int | None = None,
+        plan: Plan | str = "auto",
+        times: int = 1,
+        batch_size: int = EXAMPLES_AT_ONCE,
+    ) -> None:
+        self.population = population
+        self.draws = problem.draws(training=False)
+        self.examples = examples
+        self.count = len(examples) if limit is None else min(limit, len(examples))
+        self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
+        self.batch_size = batch_size
+        first = Batch.range(examples, 0, min(batch_size, self.count))
+        calls = times * math.ceil(self.count / batch_size)
+        self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
+
+    def __call__(self) -> dict[str, Tensor]:
+        """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
+
+        Buffers that the model changes are put back; what a loss draws comes from a stream of its own.
+        """
+        sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
+        for name, rows, _, values in self._values():
+            sums[name][rows] += values.sum(1).cpu()
+        return {name: total / self.count for name, total in sums.items()}
+
+    def by_example(self) -> dict[str, Tensor]:
+        """The loss ("loss") and every metric of each example: (members, examples) each, float64."""
+        table = {name: torch.empty(self.execution.members, self.count, dtype=torch.float64) for name in self.functions}
+        for name, rows, examples, values in self._values():
+            table[name][rows, examples] = values.cpu()
+        return table
+
+    @torch.no_grad()
+    def _values(self) -> Iterator[tuple[str, slice, slice, Tensor]]:
+        """Of each function, some members and some examples: the values (members, examples)."""
+        kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
+        try:
+            with global_stream(0, "evaluation"):
+                for number, batch in enumerate(self._batches()):
+                    start = number * self.batch_size
+                    for rows, outputs in self.execution.outputs(batch, number):
+                        targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
+                        with self._stream(number):
+                            for name, function in self.functions.items():
+                                values = function.examples(outputs, targets, 2).double()
+                                yield name, rows, slice(start, start + values.shape[1]), values
+        finally:
+            for name, buffer in kept.items():
+                self.population.buffers[name].copy_(buffer)
+
+    def _stream(self, number: int) -> contextlib.AbstractContextManager[None]:
+        """What a loss draws is the same for every member; where one draws, members come one by one."""
+        return global_stream(0, "evaluation", number) if self.draws else contextlib.nullcontext()
+
+    def _batches(self) -> Iterator[Batch]:
+        for start in range(0, self.count, self.batch_size):
+            yield Batch.range(self.examples, start, min(start + self.batch_size, self.count))
+
+
+def fastest_batch(
+    problem: Problem, population: Population, examples: ExampleSet, *, plan: Plan | str, times: int
+) -> tuple[int, Plan | str]:
+    """How many examples at once an Evaluator that is called so often should take, and by which plan: by timing.
+
+    Either 512, or up to 2,048 with members one by one: fewer calls, where the activations of several would leave the
+    cache. Results are the same to rounding. Cost: a few evaluations of one member, beside those that choose a plan.
+    """
+    count, few = len(examples), times * len(population) < _WORTH_MEASURING
+    if count <= EXAMPLES_AT_ONCE or few or isinstance(plan, Plan) or plan == "stacked":
+        return EXAMPLES_AT_ONCE, plan
+    batch = Batch.range(examples, 0, EXAMPLES_AT_ONCE)
+    example = activation_bytes(problem, population, batch, training=False) / EXAMPLES_AT_ONCE
+    size = min(count, _MORE_AT_ONCE, int(problem.memory_budget / example))
+    if size <= EXAMPLES_AT_ONCE:
+        return EXAMPLES_AT_ONCE, plan
+    calls = times * math.ceil(count / EXAMPLES_AT_ONCE)
+    chosen = choose(problem, population, batch, plan, training=False, calls=calls)
+    smaller, larger = (
+        Trial(problem, population, some, Looped, 1, training=False) for some in (batch, Batch.range(examples, 0, size))
+    )
+    for _ in range(_ROUNDS):
+        smaller.run()
+        larger.run()
+    seconds = min([smaller.seconds, *chosen.seconds.values()]) if chosen.mode == "stacked" else smaller.seconds
+    return (size, "looped") if larger.seconds / size < seconds / EXAMPLES_AT_ONCE else (EXAMPLES_AT_ONCE, plan)
+
+
+def evaluate(
+    problem: Problem,
+    population: Population,
+    examples: ExampleSet | None = None,
+    *,
+    plan: Plan | str = "auto",
+) -> dict[str, Tensor]:
+    """Mean loss and metrics (members,) of a population; by default on the test set, or the training set without one."""
+    if examples is None:
+        examples = problem.data.test if problem.data.test is not None else problem.data.train
+    return Evaluator(problem, population, examples, plan=plan)()

@@ -1,0 +1,121 @@
+"""On which examples something is measured."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from thalweg.data import Examples, ExampleSet, LazyExamples
+from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.population import Problem
+from thalweg.randomness import generator
+
+NAMES = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Examples, or some of them drawn at random without replacement: on what an instrument measures.
+
+    The draw is a function of seed, count and the size of the set alone, so one sample is the same examples in every
+    instrument, and two instruments given equal samples can be compared example by example.
+
+    >>> import thalweg as tw
+    >>> tw.Sample("train", 1_000)
+    Sample(examples='train', count=1000, seed=0)
+
+    Args:
+        examples: "train" or "test" of the problem's data, or examples of one's own.
+        count: how many of them; None, or at least as many as there are, is the whole set in its order.
+        seed: of the stream (seed, "sample").
+
+    Raises:
+        UsageError: arguments that cannot be meant.
+    """
+
+    examples: str | ExampleSet = "train"
+    count: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.examples, str):
+            check_choice("Sample examples", self.examples, NAMES)
+        else:
+            write = '"train", "test" or examples such as data.train'
+            check_type("Sample examples", self.examples, (Examples, LazyExamples), write)
+        if self.count is not None:
+            check_count("Sample count", self.count)
+        check_type("Sample seed", self.seed, int, "a whole number")
+
+    def draw(self, problem: Problem) -> "Drawn":
+        """The examples of a problem that it means.
+
+        Raises:
+            UsageError: "test" of data without a test set.
+        """
+        whole = self._whole(problem)
+        if self.count is None or self.count >= len(whole):
+            return Drawn(self, whole, None)
+        return Drawn(self, whole, sampled(len(whole), self.count, self.seed))
+
+    def _whole(self, problem: Problem) -> ExampleSet:
+        if not isinstance(self.examples, str):
+            return self.examples
+        if self.examples == "train":
+            return problem.data.train
+        if problem.data.test is None:
+            msg = f"{problem.data.name!r} has no test examples; write on='train', or give some."
+            raise UsageError(msg)
+        return problem.data.test
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """The examples that a sample turned out to be.
+
+    Args:
+        sample: what was asked for.
+        whole: the set it is drawn from.
+        indices: which of them, ascending: (count,); None is all.
+    """
+
+    sample: Sample
+    whole: ExampleSet
+    indices: Int64[Tensor, " count"] | None
+
+    def __len__(self) -> int:
+        return len(self.whole) if self.indices is None else len(self.indices)
+
+    @property
+    def examples(self) -> ExampleSet:
+        """The examples themselves. Cost: a copy of those drawn; the whole set is not copied."""
+        return self.whole if self.indices is None else self.whole.select(self.indices)
+
+    @property
+    def text(self) -> str:
+        """How many of which, such as "100 of 1,437 train examples"."""
+        count = f"all {len(self.whole):,}" if self.indices is None else f"{len(self):,} of {len(self.whole):,}"
+        which = f" {self.sample.examples}" if isinstance(self.sample.examples, str) else ""
+        return f"{count}{which} examples"
+
+
+def as_sample(name: str, on: "Sample | str | ExampleSet") -> Sample:
+    """The sample meant by an instrument's `on`: itself, or all of "train", of "test" or of given examples.
+
+    Raises:
+        UsageError: none of these; `name` is the instrument's.
+    """
+    if isinstance(on, Sample):
+        return on
+    if isinstance(on, str):
+        check_choice(f"{name} on", on, NAMES)
+    else:
+        write = 'a Sample such as Sample("train", 1_000), "train", "test" or examples such as data.train'
+        check_type(f"{name} on", on, (Examples, LazyExamples), write)
+    return Sample(on)
+
+
+def sampled(whole: int, count: int, seed: int, purpose: str = "sample") -> Int64[Tensor, " count"]:
+    """As many different numbers below `whole` as `count` says, ascending, by the stream (seed, purpose)."""
+    return torch.randperm(whole, generator=generator(seed, purpose))[:count].sort().values

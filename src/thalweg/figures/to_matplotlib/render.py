@@ -1,0 +1,166 @@
+"""Figures as Matplotlib's: vectors for papers, in the same colors, dashes and levels as on the page."""
+
+import textwrap
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure as Canvas
+
+from thalweg.figures.figure import Axis, Figure
+from thalweg.figures.limits import color_ends, limits, valued
+from thalweg.figures.marks import Contour, HeatMap
+from thalweg.figures.style import (
+    GRID,
+    HANDLE,
+    INK,
+    LETTER,
+    MUTED,
+    Style,
+    categories,
+    legend_columns,
+    named_once,
+    spatial,
+    styles,
+)
+from thalweg.figures.ticks import decades, log_labels
+from thalweg.figures.to_matplotlib.marks import MATH, draw, plain
+from thalweg.figures.to_matplotlib.space import space
+
+_WIDTH, _HEIGHT = 5.2, 3.5  # inches of one panel: the text width of a page, in which 10 pt letters stay 10 pt
+_BESIDE, _ROW = 4.0, 2  # inches of each panel where there are several, and how many stand in a row
+_LETTERS = 10.5  # of a title, an inch: fewer than fit, since it begins where the axes do
+_LINE = 0.18  # inches that each line of a legend, or a further one of a title, adds to the height
+
+_LOOK = {
+    "font.size": 10,
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so a figure looks the same everywhere
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "figure.titlesize": 11,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.6,
+    "hatch.color": "#ffffff",
+    "pdf.fonttype": 42,  # letters as letters, which journals ask for
+    "svg.fonttype": "path",
+    "svg.hashsalt": "thalweg",  # the same figure gives the same bytes
+    "axes.unicode_minus": True,
+}
+
+
+# All else is Matplotlib's default: what a user has set for other figures would change ours.
+_SETTINGS = {name: value for name, value in mpl.rcParamsDefault.items() if name != "backend"} | _LOOK
+
+
+def look() -> AbstractContextManager[None]:
+    """Matplotlib's settings for one of our figures; the user's own are back afterwards."""
+    return mpl.rc_context(_SETTINGS)
+
+
+def render(figure: Figure) -> Canvas:
+    """The figure in Matplotlib, outside pyplot's list of open figures; at most two panels stand in a row."""
+    panels = figure.parts
+    columns = min(len(panels), _ROW)
+    rows = -(-len(panels) // columns)
+    width = _WIDTH if len(panels) == 1 else _BESIDE
+    titles = [_title(panel.title, width) for panel in panels]
+    with look():
+        canvas = Canvas(layout="constrained")
+        handles: dict[str, Any] = {}
+        for index, panel in enumerate(panels):
+            place = rows, columns, index + 1
+            if spatial(panel):
+                axes = space(canvas, place, panel)
+            else:
+                axes = canvas.add_subplot(*place)
+                _panel(axes, panel, styles(figure)[index], named_once(figure)[index], handles)
+            axes.set_title(titles[index], loc="left")
+        above = _title(figure.title, width * columns) if figure.panels else ""
+        if above:
+            canvas.suptitle(above, x=0.01, ha="left")
+        lines = above.count("\n") + rows * max(title.count("\n") for title in titles)
+        lines += _legend(canvas, handles, width * columns) if handles else 0
+        canvas.set_size_inches(width * columns, _HEIGHT * rows + _LINE * lines)
+    return canvas
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a .pdf, .svg or .png; the same figure gives the same bytes."""
+    kind = path.suffix.lower()
+    metadata = {
+        ".pdf": {"Title": figure.title, "Subject": figure.description, "CreationDate": None},
+        ".svg": {"Title": figure.title, "Description": figure.description, "Date": None},
+        ".png": {"Title": figure.title, "Description": figure.description},
+    }[kind]
+    with look():
+        # Viewers show a transparent PNG on black; in a document the page's ground should show.
+        render(figure).savefig(path, dpi=200, metadata=metadata, transparent=kind != ".png")
+
+
+def _panel(axes: Axes, panel: Figure, looks: list[Style], named: list[bool], handles: dict[str, Any]) -> None:
+    _scales(axes, panel)
+    log = panel.z is not None and panel.z.scale == "log"
+    norm = (LogNorm if log else Normalize)(*color_ends(panel))
+    shaded = None
+    for level, (mark, style, fresh) in enumerate(zip(panel.marks, looks, named, strict=True)):
+        drawn = draw(axes, mark, panel, style, norm, zorder=2 + level / 10)
+        shaded = shaded if valued(mark) is None else drawn
+        if fresh:
+            handles[mark.label] = drawn
+    if not any(isinstance(mark, HeatMap | Contour) for mark in panel.marks):
+        axes.grid(visible=True, axis="y" if categories(panel) else "both")
+    if shaded is not None:
+        bar = axes.figure.colorbar(shaded, ax=axes, label=plain((panel.z or Axis()).text), fraction=0.05, pad=0.02)
+        if log:
+            ticks = decades(*color_ends(panel))
+            bar.set_ticks(ticks.tolist(), labels=log_labels(ticks, *MATH), minor=False)
+            bar.minorticks_off()
+    axes.set_xlabel(plain(panel.x.text))
+    axes.set_ylabel(plain(panel.y.text))
+
+
+def _scales(axes: Axes, panel: Figure) -> None:
+    names = categories(panel)
+    if names:
+        axes.set_xticks(range(len(names)), [plain(name) for name in names])
+        if sum(map(len, names)) > 40:
+            axes.tick_params("x", rotation=30)
+            for tick in axes.get_xticklabels():
+                tick.set_horizontalalignment("right")
+    else:
+        axes.set_xscale(panel.x.scale)
+    axes.set_yscale(panel.y.scale)
+    if panel.x.limits is not None:
+        axes.set_xlim(panel.x.limits)
+    if limits(panel) is not None:
+        axes.set_ylim(limits(panel))
+
+
+def _title(text: str, width: float) -> str:
+    """A title in lines no longer than a panel of so many inches."""
+    return "\n".join(textwrap.wrap(plain(text), int(_LETTERS * width)))
+
+
+def _legend(canvas: Canvas, handles: dict[str, Any], width: float) -> int:
+    """A legend below everything, in as many columns as fit into so many inches; how many lines it takes."""
+    wide = width * 72 / 9  # in the font's size
+    letters = int((wide - HANDLE) / LETTER)
+    labels = ["\n".join(textwrap.wrap(plain(label), letters)) for label in handles]
+    columns = legend_columns(labels, wide)
+    canvas.legend(
+        list(handles.values()), labels, loc="outside lower center", ncols=columns, frameon=False, handlelength=3.2
+    )
+    return -(-sum(label.count("\n") + 1 for label in labels) // columns)

@@ -1,0 +1,187 @@
+"""First derivatives of a batch's losses kept as a graph: a product with a second derivative is then a backward pass.
+
+A product of its own (see `derivatives`) computes outputs and gradient anew each time; where many are taken at one
+point, as by Lanczos' method, the graph pays off after the second (measured: 1.5 to 3 times less time a product).
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+
+from thalweg.data import ExampleSet
+from thalweg.population.batch import Batch
+from thalweg.population.binding import Bound, call
+from thalweg.population.execution import explained
+from thalweg.population.looped import activation_bytes
+from thalweg.population.population import Population
+from thalweg.population.problem import Problem
+from thalweg.population.stacked import Attentive, Stacked, plain_attention
+
+Vectors = Float[Tensor, "members parameters"]
+Product = Callable[[Vectors], Vectors]
+_KEPT = 4  # copies of the activations that a graph of second derivatives keeps
+_PROBE = 256  # examples on which the memory of a member is measured
+
+
+class GradientGraph:
+    """The outputs of every member on one batch as a graph over theta, in evaluation mode.
+
+    Args:
+        problem, population, batch: what is evaluated; they are only read.
+
+    Attributes:
+        attention: whether the model computes attention, here by its formula.
+
+    Memory: the activations of all members on the batch, about four times over once a product is taken.
+    """
+
+    def __init__(self, problem: Problem, population: Population, batch: Batch) -> None:
+        self.problem, self.layout = problem, population.layout
+        views = self.layout.views(population.theta)
+        self.leaves = [view.detach().requires_grad_() for view in views.values()]
+        self.targets = batch.targets_of(slice(None), len(population))
+        with torch.enable_grad(), Attentive() as attentive:
+            self.outputs = self._forward(population, batch)
+        self.attention = attentive.seen
+
+    def hessian(self) -> Product:
+        """v -> H v of every member's mean loss, backward over backward."""
+        with torch.enable_grad():
+            losses = self.problem.loss.mean(self.outputs, self.targets, 2)
+            slopes = torch.autograd.grad(losses.sum(), self.leaves, create_graph=True, materialize_grads=True)
+        bent = [place for place, slope in enumerate(slopes) if slope.requires_grad]
+
+        def product(vectors: Vectors) -> Vectors:
+            if not bent:
+                return torch.zeros_like(vectors)
+            parts = list(self.layout.views(vectors).values())
+            return self._back([slopes[place] for place in bent], [parts[place] for place in bent])
+
+        return product
+
+    def gauss_newton(self) -> Product:
+        """v -> J^T (d^2 loss / d outputs^2) J v of every member's mean loss."""
+        leaves, form = tree_flatten(self.outputs)
+        moving = [place for place, leaf in enumerate(leaves) if leaf.requires_grad]  # not classes, nor what is cut off
+        outputs = [leaves[place] for place in moving]
+        values = [output.detach().requires_grad_() for output in outputs]
+        given = dict(enumerate(leaves)) | dict(zip(moving, values, strict=True))
+        with torch.enable_grad():
+            losses = self.problem.loss.mean(tree_unflatten(list(given.values()), form), self.targets, 2)
+            slopes = torch.autograd.grad(losses.sum(), values, create_graph=True, materialize_grads=True)
+        bent = [place for place, slope in enumerate(slopes) if slope.requires_grad]
+        along = self._along(outputs)
+
+        def product(vectors: Vectors) -> Vectors:
+            changes = along(vectors)
+            if not bent:
+                return torch.zeros_like(vectors)
+            chosen = [changes[place] for place in bent]
+            curved = torch.autograd.grad(
+                [slopes[place] for place in bent], values, chosen, retain_graph=True, materialize_grads=True
+            )
+            return self._back(outputs, curved)
+
+        return product
+
+    def fisher(self) -> Product:
+        """v -> the mean over examples of g (g . v) for their gradients g: the empirical Fisher matrix."""
+        losses, along = self._losses()
+
+        def product(vectors: Vectors) -> Vectors:
+            return self._back([losses], [along(vectors)[0] / losses.shape[1]])
+
+        return product
+
+    def slopes(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
+        """v -> how the loss of every example changes along v."""
+        _, along = self._losses()
+        return lambda vectors: along(vectors)[0]
+
+    def _losses(self) -> tuple[Tensor, Callable[[Vectors], list[Tensor]]]:
+        """Those of examples (members, batch), and v -> J v for their Jacobian."""
+        with torch.enable_grad():
+            losses = self.problem.loss.examples(self.outputs, self.targets, 2)
+        return losses, self._along([losses])
+
+    def _along(self, values: Sequence[Tensor]) -> Callable[[Vectors], list[Tensor]]:
+        """v -> J v for J of the values: the derivative of u -> J^T u, which is linear, along v."""
+        with torch.enable_grad():
+            weights = [torch.zeros_like(value).requires_grad_() for value in values]
+            pulled = torch.autograd.grad(values, self.leaves, weights, create_graph=True, materialize_grads=True)
+        used = [place for place, part in enumerate(pulled) if part.requires_grad]
+
+        def product(vectors: Vectors) -> list[Tensor]:
+            parts = list(self.layout.views(vectors).values())
+            chosen = [parts[place] for place in used]
+            made = [pulled[place] for place in used]
+            return list(torch.autograd.grad(made, weights, chosen, retain_graph=True, materialize_grads=True))
+
+        return product
+
+    def _back(self, values: Sequence[Tensor], weights: Sequence[Tensor]) -> Vectors:
+        """Gradients of the weighted sum of values with respect to theta."""
+        parts = torch.autograd.grad(values, self.leaves, weights, retain_graph=True, materialize_grads=True)
+        return self.layout.pack({entry.name: part for entry, part in zip(self.layout, parts, strict=True)})
+
+    def _forward(self, population: Population, batch: Batch) -> Any:
+        """Outputs (members, batch, ...): by one call for all where the model can be stacked."""
+        if len(population) > 1:
+            try:
+                stacked = Stacked(self.problem, population.with_own_buffers(), training=False)
+                names = [entry.name for entry in self.layout]
+                return stacked.call(dict(zip(names, self.leaves, strict=True)), slice(None), batch)
+            except Exception as error:  # whatever vmap cannot do is done member by member
+                if isinstance(error, torch.OutOfMemoryError):
+                    raise
+        population = population.with_own_buffers()
+        bound = Bound(self.problem.template, population, training=False)
+        results = []
+        with plain_attention():
+            for member in range(len(population)):
+                buffers = {name: buffer[member] for name, buffer in population.buffers.items()}
+                bound.bind([leaf[member] for leaf in self.leaves], buffers)
+                results.append(call(bound.module, batch.member(member)[0]))
+        return tree_map(lambda *leaves: torch.stack(leaves), *results)
+
+
+class GraphChunks:
+    """Members and examples, cut so that the graph of each part fits the problem's memory budget.
+
+    Args:
+        problem, population: what is evaluated; they are only read.
+        examples: the first `count` of them.
+
+    Attributes:
+        together: whether the graphs of all parts fit at once.
+
+    Raises:
+        ModelError: the model or its loss fails on the examples.
+    """
+
+    def __init__(self, problem: Problem, population: Population, examples: ExampleSet, count: int) -> None:
+        self.problem, self.population, self.examples, self.count = problem, population, examples, count
+        batch = Batch.range(examples, 0, min(_PROBE, count))
+        with explained(batch):
+            example = _KEPT * activation_bytes(problem, population, batch, training=False) / batch.size
+        budget = problem.memory_budget
+        size = max(1, min(count, int(budget / example)))
+        self.size = math.ceil(count / math.ceil(count / size))
+        self.rows = max(1, min(len(population), int(budget / (example * self.size))))
+        self.together = example * count * len(population) <= budget
+
+    def __iter__(self) -> Iterator[tuple[slice, slice, GradientGraph]]:
+        """Some members, some examples, and their graph."""
+        for start in range(0, self.count, self.size):
+            seen = slice(start, min(start + self.size, self.count))
+            batch = Batch.range(self.examples, seen.start, seen.stop)
+            for first in range(0, len(self.population), self.rows):
+                rows = slice(first, min(first + self.rows, len(self.population)))
+                with explained(batch):
+                    graph = GradientGraph(self.problem, self.population[rows], batch.rows(rows))
+                yield rows, seen, graph

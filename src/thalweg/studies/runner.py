@@ -1,0 +1,130 @@
+"""The verb `studies.run`, and the same claim by claim."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+from thalweg.claims.finding import Finding
+from thalweg.claims.result import StudyResult
+from thalweg.errors import StorageError, UsageError
+from thalweg.progress import Progress, Watcher, ignore
+from thalweg.results import Provenance
+from thalweg.storage import Store
+from thalweg.studies import catalog
+from thalweg.studies.lab import Lab, Scale
+from thalweg.studies.study import Experiment, Study
+
+
+def run(
+    study: str | Study,
+    *,
+    scale: Scale = "quick",
+    seed: int = 0,
+    progress: Watcher = ignore,
+    store: Store | None = None,
+    device: str = "cpu",
+) -> StudyResult:
+    """Run a study to its end.
+
+    Args:
+        study: its name, or the study itself.
+        scale: "quick" or "full".
+        seed: from which every random draw derives.
+        progress: told how far it is inside each experiment, at the start and after each claim.
+        store: where the result is saved after each claim. A run that was interrupted goes on from there: what
+            an experiment found is taken over if claims, versions and device are the same.
+        device: where tensors live.
+
+    Returns:
+        The findings on all claims.
+
+    Raises:
+        UsageError: no such study or scale, or a study that does not decide each of its claims once.
+        KeyboardInterrupt: Ctrl-C; the findings so far are in the store, under the key of an unfinished run.
+    """
+    *_, result = iterate(study, scale=scale, seed=seed, progress=progress, store=store, device=device)
+    return result
+
+
+def iterate(
+    study: str | Study,
+    *,
+    scale: Scale = "quick",
+    seed: int = 0,
+    progress: Watcher = ignore,
+    store: Store | None = None,
+    device: str = "cpu",
+) -> Iterator[StudyResult]:
+    """The result of `run` as it grows: yielded with each further finding, those of an interrupted run first."""
+    chosen = catalog.find(study) if isinstance(study, str) else study
+    lab = Lab(scale, seed, progress, device)
+    start = time.perf_counter()
+    result = _begun(chosen, lab)
+    kept = _kept(chosen, result, store)
+    before = kept.seconds if kept else 0.0
+    if kept:
+        result = replace(result, provenance=kept.provenance, seconds=before)
+    found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
+    progress(Progress(chosen.name, 0, len(chosen.claims), 0.0))
+    for experiment in chosen.experiments:
+        old = [found[claim.id] for claim in experiment.claims if claim.id in found]
+        whole = len(old) == len(experiment.claims)
+        for finding in old if whole else _checked(chosen.name, experiment, lab):
+            seconds = time.perf_counter() - start
+            result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
+            if store is not None and not (whole and len(result.findings) < len(chosen.claims)):
+                result.save(store)
+            yield result
+            progress(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
+
+
+def _begun(study: Study, lab: Lab) -> StudyResult:
+    """The result without a finding."""
+    command = f"thalweg study {study.name} --scale {lab.scale} --seed {lab.seed}"
+    if lab.device != "cpu":
+        command += f" --device {lab.device}"
+    provenance = Provenance.here(lab.seed, lab.device, command=command)
+    return StudyResult(
+        study=study.name,
+        scale=lab.scale,
+        seed=lab.seed,
+        seconds=0.0,
+        version=provenance.versions["thalweg"],
+        findings=(),
+        title=study.title,
+        planned=tuple(claim.id for claim in study.claims),
+        provenance=provenance,
+    )
+
+
+def _kept(study: Study, result: StudyResult, store: Store | None) -> StudyResult | None:
+    """What an interrupted run of the same study left, if it was made alike."""
+    if store is None or ("study", result.key) not in store:
+        return None
+    try:
+        kept = StudyResult.load(store, result.key)
+    except StorageError:  # of another form, or damaged: what is found now takes its place
+        return None
+    made_alike = (kept.provenance.versions, kept.provenance.device) == (
+        result.provenance.versions,
+        result.provenance.device,
+    )
+    same_claims = all(finding.verdict.claim in study.claims for finding in kept.findings)
+    return kept if made_alike and same_claims else None
+
+
+def _checked(study: str, experiment: Experiment, lab: Lab) -> Iterator[Finding]:
+    """The experiment's findings, each claim of it once."""
+    expected = [claim.id for claim in experiment.claims]
+    seen: list[str] = []
+    for finding in experiment.run(lab):
+        name = finding.verdict.claim.id
+        if name not in expected or name in seen:
+            msg = f"The study {study!r} must decide each of {', '.join(expected)} once; it went on with {name}."
+            raise UsageError(msg)
+        seen.append(name)
+        yield finding
+    if len(seen) < len(expected):
+        missing = ", ".join(name for name in expected if name not in seen)
+        msg = f"The study {study!r} ended without a finding on {missing}."
+        raise UsageError(msg)

@@ -1,0 +1,172 @@
+"""A recipe over members: which member has which value, and what every value is at a step."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thalweg.errors import UsageError
+from thalweg.optim import StepHyperparameters
+from thalweg.optim.rule import bound_in_words, bounds, unscheduled
+from thalweg.schedules import Schedule, Scheduled
+from thalweg.sweep import Sweep
+from thalweg.training.recipe import COLUMNS, Recipe
+
+_AT_ONCE = 4_096  # steps of a schedule computed together
+
+
+class MemberGrid:
+    """A recipe over members: sweeps crossed with seeds, seeds varying fastest.
+
+    Args:
+        recipe: with sweeps.
+        seeds: one or several.
+
+    Attributes:
+        axes: for every swept axis and "seed", the value of each member: (members,).
+
+    Raises:
+        UsageError: sweeps on one axis whose lengths do not match, or an axis named "seed".
+    """
+
+    def __init__(self, recipe: Recipe, seeds: Sequence[int]) -> None:
+        self.recipe = recipe
+        lengths: dict[str, tuple[int, str]] = {}
+        sweeps = dict(_sweeps(recipe))
+        for path, sweep in sweeps.items():
+            axis = sweep.axis or path
+            length, first = lengths.setdefault(axis, (len(sweep), path))
+            if length != len(sweep):
+                msg = (
+                    f"Sweeps on the axis {axis!r} go together and must have one length: {first} has {length} values, "
+                    f"{path} has {len(sweep)}. Give them different axes to cross them."
+                )
+                raise UsageError(msg)
+        if "seed" in lengths:
+            msg = 'A sweep may not use the axis "seed"; pass seeds=... to train instead.'
+            raise UsageError(msg)
+        taken = [axis for axis in lengths if axis in COLUMNS]
+        if taken:
+            msg = f"A sweep may not use the axis {taken[0]!r}, which is a column of every history; name it otherwise."
+            raise UsageError(msg)
+        grid = list(itertools.product(*(range(length) for length, _ in lengths.values()), seeds))
+        where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}
+        self.members = len(grid)
+        self.values: dict[str, NDArray[np.float64]] = {
+            path: np.asarray(sweep.points)[where[sweep.axis or path]] for path, sweep in sweeps.items()
+        }
+        self.seeds = [int(cell[-1]) for cell in grid]
+        self.axes: dict[str, NDArray[Any]] = dict(self.values)
+        self.axes |= {axis: index for axis, index in where.items() if axis not in self.values}
+        self.axes["seed"] = np.array(self.seeds)
+        given = recipe.optimizer.hyper_parameters()
+        numbers: dict[str, Any] = {name: self.values.get(name, unscheduled(value)) for name, value in given.items()}
+        self._constant = {name: as_hyper(value) for name, value in numbers.items()}
+        self._schedule = _with_values(recipe.schedule, "schedule", self.values)
+        # What changes over the steps: by name, the number and the schedules that multiply it.
+        self._moving: dict[str, tuple[Any, list[Schedule]]] = {}
+        for name, value in given.items():
+            own: list[Schedule] = []
+            if isinstance(value, Scheduled):
+                own.append(_with_values(value.schedule, f"{name}.schedule", self.values))
+                _check_bounds(name, numbers[name], own[0], recipe.steps)
+            if name.split(".")[-1] == "lr":
+                own.append(self._schedule)
+            if own:
+                self._moving[name] = numbers[name], own
+        self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
+        self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)
+
+    def groups(self, examples: int) -> list[tuple[slice, int]]:
+        """Rows that have one batch size, and that size; they are neighbors, batch_size being the slowest axis.
+
+        Raises:
+            UsageError: a batch larger than the training set of `examples`.
+        """
+        largest = int(self.batch_sizes.max())
+        if largest > examples:
+            msg = (
+                f"batch_size={largest} is larger than the training set of {examples} examples; "
+                f"write batch_size={examples} or None for full batches."
+            )
+            raise UsageError(msg)
+        ends = [*(np.flatnonzero(np.diff(self.batch_sizes)) + 1).tolist(), self.members]
+        starts = [0, *ends[:-1]]
+        return [(slice(a, b), int(self.batch_sizes[a]) or examples) for a, b in zip(starts, ends, strict=True)]
+
+    def at(self, step: int) -> StepHyperparameters:
+        """The hyper-parameters of a step (counted from 1)."""
+        steps = self.recipe.steps
+        shares = {name: math.prod(schedule(step, steps) for schedule in own) for name, (_, own) in self._moving.items()}
+        moving = {name: as_hyper(self._moving[name][0] * share) for name, share in shares.items()}
+        # What multiplies "lr" is "schedule", and what multiplies "fallback.lr" is "fallback.schedule".
+        schedules = {
+            f"{name.removesuffix('lr')}schedule": as_hyper(share)
+            for name, share in shares.items()
+            if name.split(".")[-1] == "lr"
+        }
+        return StepHyperparameters(self._constant | moving | schedules, step)
+
+
+def _check_bounds(name: str, number: Any, schedule: Schedule, steps: int) -> None:
+    """Raise UsageError where a schedule takes a hyper-parameter out of its range."""
+    low, high = bounds(name)
+    for first in range(1, steps + 1, _AT_ONCE):
+        at = np.arange(first, min(first + _AT_ONCE, steps + 1), dtype=np.float64)
+        values = np.atleast_2d(number * schedule(at[:, None], steps))
+        outside = ~((values >= low) & (values < high))
+        if outside.any():
+            row, column = np.argwhere(outside)[0]
+            reached = float(values[row, column])
+            msg = f"{name} must {bound_in_words(name)}, but its schedule takes it to {reached!r} at step {at[row]:.0f}."
+            raise UsageError(msg)
+
+
+def as_hyper(value: Any) -> Any:
+    """A float where all members agree, else a column (members, 1)."""
+    if np.ndim(value) == 0:
+        return float(value)
+    if (value == value[0]).all():
+        return float(value[0])
+    return torch.as_tensor(value, dtype=torch.float64).unsqueeze(1)
+
+
+def _sweeps(recipe: Recipe) -> Iterator[tuple[str, Sweep]]:
+    """Every swept number of the recipe, by the name its axis takes, the slowest axis first."""
+    for name in ("batch_size", "clip_norm"):
+        value = getattr(recipe, name)
+        if isinstance(value, Sweep):
+            yield name, value
+    for name, value in recipe.optimizer.hyper_parameters().items():
+        if isinstance(unscheduled(value), Sweep):
+            yield name, unscheduled(value)
+        if isinstance(value, Scheduled):
+            yield from _sweeps_of(value.schedule, f"{name}.schedule")
+    yield from _sweeps_of(recipe.schedule, "schedule")
+
+
+def _sweeps_of(schedule: Schedule, prefix: str) -> Iterator[tuple[str, Sweep]]:
+    """Every swept number of a schedule and of the schedules in it, by names such as schedule.first.warmup."""
+    for field in dataclasses.fields(schedule):
+        value, path = getattr(schedule, field.name), f"{prefix}.{field.name}"
+        if isinstance(value, Sweep):
+            yield path, value
+        elif isinstance(value, Schedule):
+            yield from _sweeps_of(value, path)
+
+
+def _with_values(schedule: Schedule, prefix: str, values: dict[str, NDArray[np.float64]]) -> Schedule:
+    """The schedule, and those in it, with one value a member in place of each sweep."""
+    changed: dict[str, Any] = {}
+    for field in dataclasses.fields(schedule):
+        value, path = getattr(schedule, field.name), f"{prefix}.{field.name}"
+        if path in values:
+            changed[field.name] = values[path]
+        elif isinstance(value, Schedule):
+            changed[field.name] = _with_values(value, path, values)
+    return dataclasses.replace(schedule, **changed) if changed else schedule

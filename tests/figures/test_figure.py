@@ -1,0 +1,215 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+
+from thalweg.errors import StorageError, UsageError
+from thalweg.figures import (
+    Axis,
+    Bars,
+    Contour,
+    Density,
+    Figure,
+    HeatMap,
+    Histogram,
+    Line,
+    ReferenceLine,
+    Scatter,
+    SurfacePlot,
+    TrajectoryLine,
+)
+
+GRID = np.arange(6.0).reshape(2, 3)
+MARKS = {
+    "trajectory": TrajectoryLine([0, 1, np.nan, 2], [1, 2, 3, 1], label="path"),
+    "line": Line([1, 2, 3], [1, np.nan, 3], low=[0, 0, np.inf], high=[2, 2, 4], label="SGD"),
+    "scatter": Scatter([1, 2], [3, 4], error=[0.1, np.nan], size=4, color=[1, 2], label="Adam"),
+    "heat map": HeatMap([1, 2, 3], [0, 1], GRID, label="loss"),
+    "contour": Contour([1, 2, 3], [0, 1], GRID, levels=[4, 1, 1]),
+    "surface": SurfacePlot([3, 2, 1], [0, 1], GRID),
+    "histogram": Histogram([1.0, 2, 2, np.nan], bins=[0, 1.5, 3], label="weights"),
+    "histogram with a number of bins": Histogram([1.0, 2, 2], bins=5, density=True),
+    "density": Density([0, 1, 2], [0, 1, 0], label="all"),
+    "bars": Bars(["a", "b"], [1, 2], low=[0, 1], high=[2, 3], label="90 %"),
+    "rule": ReferenceLine(0.5, "vertical", label="limit"),
+}
+
+
+@pytest.mark.parametrize("mark", MARKS.values(), ids=MARKS)
+def test_json_gives_back_every_mark(mark: object) -> None:
+    figure = Figure.of("t", [mark], Axis("lr", "1", "log", (1e-3, 1)), Axis("loss"), Axis("z"), caption="c", alt="a")
+    text = figure.to_json()
+    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    back = Figure.from_json(text)
+    assert back.to_document() == figure.to_document()
+    assert (back.x, back.y, back.z) == (figure.x, figure.y, figure.z)
+    for name, value in vars(mark).items():
+        np.testing.assert_array_equal(getattr(back.marks[0], name), value)
+
+
+def test_json_gives_back_panels() -> None:
+    row = Figure.row([Figure.of("a", [MARKS["line"]], caption="One."), Figure.of("b", [MARKS["bars"]], caption="Two.")])
+    back = Figure.from_json(row.to_json())
+    assert back.to_document() == row.to_document()
+    assert [panel.title for panel in back.parts] == ["a", "b"]
+    assert row.caption == "One. Two."
+
+
+@pytest.mark.parametrize(
+    ("marks", "fault"),
+    [
+        ([], "either marks or panels"),
+        ([MARKS["surface"], MARKS["line"]], "SurfacePlot cannot share"),
+        ([MARKS["bars"], MARKS["line"]], "Bars stand on categories"),
+        (["line"], "and not str"),
+    ],
+)
+def test_marks_that_cannot_share_axes(marks: list, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        Figure.of("t", marks)
+
+
+def test_panels_hold_no_panels() -> None:
+    row = Figure.row([Figure.of("a", [MARKS["line"]])])
+    with pytest.raises(UsageError, match="panels have panels"):
+        Figure.row([row])
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: Line([1, 2], [1]), "one length"),
+        (lambda: Line([1], [1], low=[0]), "both low and high"),
+        (lambda: Line(["a"], [1]), "needs numbers"),
+        (lambda: Scatter([[1]], [[1]]), "one-dimensional"),
+        (lambda: HeatMap([0, 1], [0, 1, 2], GRID), r"z of shape \(len\(y\), len\(x\)\)"),
+        (lambda: HeatMap([], [], np.ones((0, 0))), "not empty"),
+        (lambda: Bars(["a", "a"], [1, 2]), "different label"),
+        (lambda: ReferenceLine(np.nan), "finite"),
+        (lambda: ReferenceLine(1, "diagonal"), "diagonal"),
+        (lambda: Density.estimate([1.0, 1.0, np.nan]), "two different"),
+        (lambda: Axis("x", scale="logarithmic"), "linear or log"),
+        (lambda: Axis("x", scale="log", limits=(0, 1)), "from above 0"),
+        (lambda: Axis("x", limits=(1, 1)), "ascend"),
+        (lambda: Axis("x", limits=(0, np.inf)), "finite"),
+        (lambda: Axis("x", limits=(0, 1, 2)), "two numbers"),
+        (lambda: Axis(3), "label of an axis must be text"),
+        (lambda: Line([1], [1], label=0.1), "label of a Line must be text"),
+        (lambda: Figure.of(1, [ReferenceLine(1)]), "title of a figure must be text"),
+        (lambda: Line(torch.ones(1, requires_grad=True), [1]), "requires grad"),
+        (lambda: Scatter([1], [1], error=[-0.1]), "no negative error"),
+        (lambda: Scatter([1], [1], size=0), "size above 0"),
+        (lambda: Histogram([1.0], bins=0), "a number from 1"),
+        (lambda: Histogram([1.0], bins=[2, 1]), "edges that ascend"),
+        (lambda: HeatMap([0, 3, 1], [0, 1], GRID), "x of a HeatMap ascends or descends"),
+        (lambda: SurfacePlot([0, 1, 2], [0, 0], GRID), "y of a SurfacePlot ascends or descends"),
+        (lambda: Contour([0, np.nan, 2], [0, 1], GRID), "finite"),
+        (lambda: Contour([0, 1, 2], [0], GRID[:1]), "at least 2 rows and 2 columns"),
+        (lambda: Contour([0, 1, 2], [0, 1], GRID, levels=[np.nan, 1]), "levels of a Contour are finite"),
+        (lambda: ReferenceLine("a"), "needs numbers"),
+        (lambda: ReferenceLine([1, 2]), "finite value"),
+        (lambda: Figure.of("t", [HeatMap([0, 1, 2], [1, 2], GRID)], Axis(scale="log")), "log axis does not reach"),
+    ],
+)
+def test_marks_and_axes_that_cannot_be_meant(make: object, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
+        make()
+
+
+def test_histogram_counts_the_finite_values() -> None:
+    values = np.array([0.1, 0.2, 0.7, np.nan, np.inf, 5])
+    counted = Histogram(values, bins=[0, 0.5, 1])
+    assert counted.heights.tolist() == [2, 1]
+    area = Histogram(values, bins=[0, 0.5, 1, 6], density=True)
+    assert np.sum(area.heights * np.diff(area.edges)) == pytest.approx(1)
+
+
+def test_what_is_done_to_a_buffer_later_does_not_change_the_mark() -> None:
+    buffer, lines = np.zeros(2), []
+    for height in (1.0, 2.0):
+        buffer[:] = height
+        lines.append(Line([0, 1], buffer))
+    assert [line.y.tolist() for line in lines] == [[1, 1], [2, 2]]
+    with pytest.raises(ValueError, match="read-only"):
+        lines[0].y[0] = 3
+
+
+def test_numbers_of_numpy_are_written_as_json() -> None:
+    marks = [Scatter([1], [1], size=np.float32(3)), Histogram([1.0, 2.0], bins=np.int64(5))]
+    back = Figure.from_json(Figure.of("t", marks).to_json()).marks
+    assert (back[0].size, len(back[1].heights)) == (3.0, 5)
+
+
+def test_values_too_close_for_their_bins_get_fewer() -> None:
+    close = Histogram([1.0, np.nextafter(1.0, 2)])
+    assert close.heights.sum() == 2
+    assert (np.diff(close.edges) > 0).all()
+
+
+def test_a_density_of_nothing_inside_has_no_height() -> None:
+    assert Histogram([5.0, 6.0], bins=[0, 1, 2], density=True).heights.tolist() == [0, 0]
+
+
+def test_estimated_density_is_the_density() -> None:
+    # At the quantiles of a normal sample: their kernel estimate is the normal density smoothed by the bandwidth.
+    sample = norm.ppf((np.arange(2000) + 0.5) / 2000)
+    density = Density.estimate(np.append(sample, np.nan))
+    bandwidth = 2000 ** (-1 / 5)  # Scott's
+    np.testing.assert_allclose(density.y, norm.pdf(density.x, scale=np.hypot(1, bandwidth)), atol=2e-3)
+    assert np.trapezoid(density.y, density.x) == pytest.approx(1, abs=1e-3)
+
+
+def test_description_is_made_when_there_is_no_alt() -> None:
+    figure = Figure.of("Loss", [MARKS["line"], ReferenceLine(1, label="target")], Axis("step"), Axis("loss", "nats"))
+    assert figure.description == "Loss: loss (nats) against step (line SGD, horizontal rule at 1: target)."
+    assert Figure.of("Loss", [MARKS["line"]], alt="One curve falls.").description == "One curve falls."
+    assert Figure.row([figure], title="All").description == f"All. {figure.description}"
+
+
+@pytest.mark.parametrize("ending", ["pdf", "svg", "png", "html", "json"])
+def test_saving_writes_the_named_format(tmp_path: Path, ending: str) -> None:
+    path = Figure.of("t", [MARKS["line"]], Axis("x"), Axis("y")).save(tmp_path / f"figure.{ending}")
+    start = {"pdf": b"%PDF", "svg": b"<?xml", "png": b"\x89PNG", "html": b"<!doctype html>", "json": b"{"}[ending]
+    assert path.read_bytes().startswith(start)
+    assert [file.name for file in tmp_path.iterdir()] == [f"figure.{ending}"]
+
+
+@pytest.mark.parametrize("ending", ["pdf", "svg", "png"])
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path, ending: str) -> None:
+    figure = Figure.of("t", [MARKS["heat map"], MARKS["contour"]], z=Axis("loss"))
+    first, second = (figure.save(tmp_path / f"{name}.{ending}").read_bytes() for name in "ab")
+    assert first == second
+
+
+def test_saving_what_or_where_it_cannot(tmp_path: Path) -> None:
+    figure = Figure.of("t", [MARKS["line"]])
+    with pytest.raises(UsageError, match=r"\.pdf, \.svg"):
+        figure.save(tmp_path / "figure.jpg")
+    with pytest.raises(StorageError, match="does not exist"):
+        figure.save(tmp_path / "nowhere" / "figure.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="a file is in the way"):
+        figure.save(tmp_path / "file" / "figure.json")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"title": 1}'])
+def test_json_of_something_else_is_refused(text: str) -> None:
+    with pytest.raises(StorageError, match=r"not JSON|not a figure"):
+        Figure.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"marks": []},
+        {"marks": [{"mark": "Ring"}]},
+        {"x": {"label": "", "unit": "", "scale": "cubic", "limits": None}},
+        {"x": {"label": "", "unit": "", "scale": "log", "limits": [1, 2, 3]}},
+    ],
+)
+def test_a_figure_that_was_altered_is_refused(change: dict) -> None:
+    with pytest.raises(StorageError, match="not a figure"):
+        Figure.from_document(Figure.of("t", [MARKS["line"]]).to_document() | change)
