@@ -168,6 +168,29 @@ class Recurrent(nn.Module):
         return self.out(self.cell(x.unflatten(-1, (2, 2)))[0][:, -1])
 
 
+class Scaled(nn.Module):
+    """With a trained number, which has no dimension."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(4, 4), nn.Linear(4, CLASSES)
+        self.scale = nn.Parameter(torch.tensor(1.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * self.head(torch.tanh(self.body(x)))
+
+
+class Padded(nn.Module):
+    """An embedding whose row 0 is never trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Embedding(5, 4, padding_idx=0), nn.Linear(4, CLASSES)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.out(torch.tanh(self.embed(tokens)).mean(1))
+
+
 def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, CLASSES))
 
@@ -205,6 +228,8 @@ CASES = [
     Case("encoder", Encoder, TOKENS, Y),
     Case("frozen", Frozen, X, Y),
     Case("recurrent", Recurrent, X, Y, stackable=False),
+    Case("number", Scaled, X, Y),
+    Case("padding", Padded, TOKENS, Y, stackable=False),
     Case("dropout", dropout, X, Y, stochastic=True),
 ]
 CASE = {case.name: case for case in CASES}

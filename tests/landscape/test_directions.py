@@ -102,3 +102,15 @@ def test_filters_have_the_length_of_the_weights() -> None:
     assert float(second.norm()) == pytest.approx(float(scaled.norm()), rel=1e-5)
     with pytest.raises(UsageError, match="Direction 2 is zero or lies along"):
         directions.orthogonal([found, 2 * found])
+
+
+@pytest.mark.parametrize("normalization", directions.NORMALIZATIONS)
+@pytest.mark.parametrize("one_dimensional", directions.ONE_DIMENSIONAL)
+def test_a_number_is_a_tensor_of_length_one(normalization: str, one_dimensional: str) -> None:
+    problem = CASE["number"].problem(dtype=torch.float64)
+    population = problem.initialize(2)
+    way = directions.random(population, normalization=normalization, one_dimensional=one_dimensional)
+    number = population.layout.views(way)["scale"]
+    assert number.shape == (2,)
+    if normalization in ("filter", "layer"):
+        assert number.abs().tolist() == [0 if one_dimensional == "zero" else 1.5] * 2

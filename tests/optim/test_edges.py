@@ -1,9 +1,11 @@
 """Gradients so large or so small that squares leave the range of numbers, and members beside others."""
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
+from cases import Scaled, X, Y
 from torch import nn
 
 import thalweg as tw
@@ -143,3 +145,26 @@ def test_decoupled_decay_by_the_kernel_at_vanishing_rates(lr: float) -> None:
     assert updater.fused
     updater.step(torch.ones_like(theta), MemberGrid(tw.Recipe(rule, 1), [0]).at(1))
     assert torch.allclose(theta, torch.tensor(0.75, dtype=torch.float64), rtol=1e-11)
+
+
+EVERY_RULE = [*optim.RULES.values(), lambda lr: optim.Torch(lr, torch.optim.AdamW)]
+
+
+@pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: getattr(rule, "__name__", "Torch"))
+def test_a_trained_number_moves_as_a_vector_of_one_does(rule: Callable[[float], optim.Rule]) -> None:
+    def model(*shape: int) -> nn.Module:
+        scaled = Scaled()
+        scaled.scale = nn.Parameter(torch.full(shape, 1.5))
+        return scaled
+
+    ends = []
+    for shape in ((), (1,)):
+        problem = tw.Problem(lambda shape=shape: model(*shape), (X, Y), dtype=torch.float64)
+        recipe = tw.Recipe(rule(0.01), steps=3, batch_size=8, snapshot=1)
+        runs = [tw.train(problem, recipe, seeds=2, plan=plan).final for plan in ("stacked", "looped")]
+        torch.testing.assert_close(runs[0].theta, runs[1].theta, rtol=1e-9, atol=1e-12)
+        ends.append(runs[1])
+    moved = ends[0].layout.views(ends[0].theta)["scale"]
+    assert moved.shape == (2,)
+    assert (moved != 1.5).all()
+    torch.testing.assert_close(*(end.theta for end in ends), rtol=1e-12, atol=1e-14)

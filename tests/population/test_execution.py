@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 import torch
 from cases import CASE, CASES, DETERMINISTIC, Case, X, Y, every_with, flat_gradient, mean_loss, plain_call
@@ -6,7 +9,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, Execution, Plan, Population, Problem, choose, execution
-from thalweg.population.looped import Looped
+from thalweg.population.looped import Looped, activation_bytes
 from thalweg.randomness import generator
 
 MEMBERS = 5
@@ -311,3 +314,26 @@ def test_linear_maps_of_every_form_are_stacked() -> None:
         Execution(problem, members, batch, plan=plan).gradient(batch, out)
         gradients.append(out)
     torch.testing.assert_close(*gradients)
+
+
+class Watched(nn.Linear):
+    """Keeps weak references to what tanh keeps for its backward pass, which is its own output."""
+
+    seen: list[weakref.ref] = []  # noqa: RUF012 - one list for all copies
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = torch.tanh(super().forward(x))
+        self.seen.append(weakref.ref(out))
+        return out
+
+
+def test_measuring_activations_keeps_none() -> None:
+    problem = Problem(lambda: Watched(4, 3), (X, Y))
+    population, batch = _members(problem), _batch(problem, shared=True)
+    for training in (True, False):
+        problem.draws(training=training)
+        Watched.seen.clear()
+        assert activation_bytes(problem, population, batch, training=training) >= 7 * (4 + 3) * 4
+        gc.collect()
+        assert len(Watched.seen) == 1
+        assert Watched.seen[0]() is None

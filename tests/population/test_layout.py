@@ -36,6 +36,15 @@ def test_views_share_memory_with_theta_also_in_a_part_of_its_rows() -> None:
     assert theta[2, layout["2.bias"].columns].tolist() == [1, 2, 3]
 
 
+def test_a_number_is_a_view_too() -> None:
+    layout = Layout.of(CASE["number"].model())
+    theta = torch.zeros(layout.parameters)
+    assert layout["scale"].shape == ()
+    layout.views(theta)["scale"].fill_(2)
+    assert theta[layout["scale"].columns].tolist() == [2]
+    assert theta.count_nonzero() == 1
+
+
 def test_tied_tensors_are_one_entry_under_all_their_names() -> None:
     layout = Layout.of(CASE["tied"].model())
     assert layout["embed.weight"].ties == ("out.weight",)

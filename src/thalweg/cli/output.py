@@ -1,8 +1,10 @@
 """What goes to the user: results to stdout, everything else to stderr; a reader that went away is no error."""
 
+import errno
 import io
 import json
 import os
+import stat
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +23,7 @@ JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
 
 _STYLES = {"holds": "bold blue", "fails": "bold red", "undecided": "bold"}
+_STREAMS = (stat.S_IFCHR, stat.S_IFIFO)  # devices such as /dev/null, and pipes: written into
 _WIDE = 150  # columns of a table that no terminal limits
 
 
@@ -58,6 +61,8 @@ def reader_left() -> None:
 def write_json(target: str, text: str) -> None:
     """JSON to a file, whole or not at all, or to stdout for "-".
 
+    A symbolic link stays one: the file that it leads to is written. A device or a pipe stays too, and is written into.
+
     Raises:
         StorageError: the file cannot be written.
     """
@@ -67,15 +72,19 @@ def write_json(target: str, text: str) -> None:
     from thalweg.storage.atomic import explaining, replacing
 
     path = Path(target)
-    with explaining(path), replacing(path) as temporary:
-        temporary.write_text(f"{text}\n", encoding="utf-8")
+    with explaining(path):
+        if _kind(path) in _STREAMS:  # a file that took its place by renaming would be the end of /dev/null
+            path.write_text(f"{text}\n", encoding="utf-8")
+            return
+        with replacing(_led_to(path)) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def check_json(target: str | None) -> None:
     """Before the work: whether its result can be written there.
 
     Raises:
-        UsageError: it is a folder.
+        UsageError: it is a folder, or something else that is neither a file nor takes a stream.
         StorageError: the folder of the file does not exist or cannot be written to.
     """
     if target is None or target == "-":
@@ -87,9 +96,30 @@ def check_json(target: str | None) -> None:
         msg = f"--json {path} is a folder; name a file in it, such as {path / 'result.json'}."
         raise UsageError(msg)
     with explaining(path):
-        temporary = temporary_beside(path)
+        kind = _kind(path)
+        if kind in _STREAMS:
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
+        if kind not in (None, stat.S_IFREG):
+            msg = f"--json {path} is neither a file nor a pipe; name a file, such as result.json, or - for stdout."
+            raise UsageError(msg)
+        temporary = temporary_beside(_led_to(path))
         temporary.touch()
         temporary.unlink()
+
+
+def _kind(path: Path) -> int | None:
+    """What a path leads to, as `stat` names it; None where nothing is there."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+
+
+def _led_to(path: Path) -> Path:
+    """Where a file's content is: behind symbolic links."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def as_json(document: Any) -> str:

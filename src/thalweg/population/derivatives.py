@@ -4,6 +4,7 @@ All functions take the model in evaluation mode (running statistics frozen, no d
 row a member. A row's derivative depends on that row alone, so members never mix.
 """
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from thalweg.population.binding import call
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
 from thalweg.population.looped import activation_bytes
+from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
@@ -125,11 +127,13 @@ class _Functions:
         check_differentiable(problem)
         self.module: nn.Module = copy.deepcopy(population.template).eval()
         self.running = tuple(population.running)
+        self.pads = problem.pads(training=False)
 
     def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:
         own = {name: buffers[name].clone() for name in self.running}  # the model may write into them
         tensors = {**self.layout.views(theta), **buffers, **own}
-        return call(lambda *args, **names: functional_call(self.module, tensors, args, names), inputs)
+        with Padding() if self.pads else contextlib.nullcontext():
+            return call(lambda *args, **names: functional_call(self.module, tensors, args, names), inputs)
 
     def loss(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
         return self.problem.loss.mean(self.outputs(theta, buffers, inputs), targets)

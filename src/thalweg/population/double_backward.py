@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 
 from thalweg.errors import ModelError
 from thalweg.population.binding import call
+from thalweg.population.padding import Padding
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream
@@ -87,15 +88,20 @@ def _fault(problem: Problem, matrix: str) -> str:
 
 
 class _Model:
-    """A module's outputs on some inputs as a function of its trained parameters; its buffers stay as they are."""
+    """A module's outputs on some inputs as a function of its trained parameters.
+
+    Its buffers, and padding rows of embeddings once it was called, stay as they are.
+    """
 
     def __init__(self, module: nn.Module, names: Sequence[str], inputs: Any) -> None:
         self.module, self.names, self.inputs = module, names, inputs
+        self.padding: list[Tensor] = []
 
     def __call__(self, point: Vectors) -> Any:
         buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         tensors = {**dict(zip(self.names, point, strict=True)), **buffers}
-        return call(lambda *args, **named: functional_call(self.module, tensors, args, named), self.inputs)
+        with Padding(self.padding):
+            return call(lambda *args, **named: functional_call(self.module, tensors, args, named), self.inputs)
 
     def near(self, draw: torch.Generator) -> list[Tensor]:
         """The module's parameters with noise that hides no term, as weights of zero would, and keeps activations."""

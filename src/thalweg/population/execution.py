@@ -126,13 +126,15 @@ def choose(
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
-            numbers (members could not each have their own stream).
+            numbers (members could not each have their own stream) or trains embeddings with padding rows.
     """
     _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
     if problem.draws(training=training):
         return Plan("looped", 1, "each member draws its own random numbers")
+    if training and problem.pads(training=training):
+        return Plan("looped", 1, "the model has an embedding with padding_idx, whose row vmap would train")
     key = (plan, training, len(population), batch.shared, batch.size)
     known, measured_for = problem.plans.get(key, (None, 0))
     if known is None or calls > _MORE * measured_for:
@@ -161,6 +163,12 @@ def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
         msg = (
             f"The model or its loss draws random numbers in {'training' if training else 'evaluation'} mode, and "
             'stacked members cannot each have their own stream; write plan="looped" or leave plan="auto".'
+        )
+        raise UsageError(msg)
+    if mode == "stacked" and training and problem.pads(training=training):
+        msg = (
+            "The model has an embedding with padding_idx, and vmap would train the padding rows of all stacked members "
+            'but the first; write plan="looped" or leave plan="auto".'
         )
         raise UsageError(msg)
 

@@ -102,7 +102,7 @@ class Layout:
     def views(self, theta: Shaped[Tensor, "*rows parameters"]) -> dict[str, Tensor]:
         """Every tensor as a view into theta, with theta's leading dimensions in front; nothing is copied."""
         rows = theta.shape[:-1]
-        return {entry.name: theta[..., entry.columns].view(*rows, *entry.shape) for entry in self.entries}
+        return {entry.name: theta[..., entry.columns].view((*rows, *entry.shape)) for entry in self.entries}
 
     def pack(self, tensors: Mapping[str, Tensor]) -> Shaped[Tensor, "*rows parameters"]:
         """The inverse of `views`: named tensors with equal leading dimensions, as columns of one matrix."""

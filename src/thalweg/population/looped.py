@@ -99,14 +99,19 @@ def activation_bytes(problem: Problem, population: Population, batch: Batch, *, 
     """Bytes that the backward pass of one member keeps alive, measured on its first member."""
     member = Looped(problem, population[0].copy(), training=training)
     kept: dict[int, int] = {}
+    saved: list[Tensor] = []  # the graph gets their numbers: a function that held its own output would never be freed
 
-    def note(tensor: Tensor) -> Tensor:
+    def note(tensor: Tensor) -> int:
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        saved.append(tensor)
+        return len(saved) - 1
 
     inputs, targets = batch.member(0)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        problem.loss.mean(member._forward(0, inputs), targets)
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(note, saved.__getitem__):
+            problem.loss.mean(member._forward(0, inputs), targets)
+    finally:
+        saved.clear()
     kept.pop(member.theta.untyped_storage().data_ptr(), None)
     return max(1, sum(kept.values()))

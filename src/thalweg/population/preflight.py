@@ -13,6 +13,7 @@ from thalweg.data import Data, Examples
 from thalweg.errors import ModelError
 from thalweg.population.binding import call
 from thalweg.population.loss import LOSSES, Loss, UserLoss, check_classes, check_shapes
+from thalweg.population.padding import Padding
 from thalweg.randomness import global_stream
 
 _EXAMPLES = 8
@@ -73,6 +74,17 @@ class Preflight:
                 buffer.copy_(buffers[name])
             _check_same(first, self._outputs(module, inputs))
         return any(not torch.equal(a, b) for a, b in zip(drew, untouched, strict=True))
+
+    def pads(self, *, training: bool) -> bool:
+        """Whether the model looks up an embedding that is trained but for a padding row (`padding_idx`).
+
+        Raises:
+            ModelError: the model cannot be called in that mode.
+        """
+        module = copy.deepcopy(self.model).train(training)
+        with global_stream(0, "preflight"), torch.enable_grad(), Padding() as padding:
+            self._outputs(module, self.examples()[0])
+        return padding.found
 
     def examples(self) -> tuple[Any, Any]:
         """Inputs and targets of the first few examples."""

@@ -78,6 +78,7 @@ class Problem:
         self.preflight = Preflight(self.template, self.loss, self.metrics, self.data)
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
+        self._pads: dict[bool, bool] = {}
 
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one a seed (an integer n means seeds 0 to n - 1)."""
@@ -114,6 +115,16 @@ class Problem:
         if training not in self._draws:
             self._draws[training] = self.preflight.draws(training=training)
         return self._draws[training]
+
+    def pads(self, *, training: bool) -> bool:
+        """Whether the model looks up an embedding that is trained but for a padding row, in that mode.
+
+        Raises:
+            ModelError: in that mode the model cannot be called.
+        """
+        if training not in self._pads:
+            self._pads[training] = self.preflight.pads(training=training)
+        return self._pads[training]
 
     def check(self, population: Population) -> None:
         """Raise UsageError unless the population has this problem's architecture, dtype and device."""

@@ -71,7 +71,7 @@ def render(figure: Figure, *, columns: int | None = None) -> go.Figure:
         layout |= color_bar(panel, place, traces, names)
     moving = frames(traces)
     if moving:
-        layout |= _player()
+        layout |= _player(redraw=_erased(traces, moving))
         layout["margin"]["t"] += _PLAYER
     return go.Figure(data=traces, layout=layout, frames=moving)
 
@@ -163,9 +163,20 @@ def _frame(figure: Figure, *, rows: int, lines: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _player() -> dict[str, Any]:
+def _erased(traces: list[Trace], moving: list[Trace]) -> bool:
+    """Whether moving the dots would erase other traces, so that everything is to be drawn anew with them.
+
+    Plotly draws the traces of a frame alone; of the others only scatter traces in panels that a frame draws in stay.
+    """
+    panel = lambda trace: (trace.get("xaxis", "x"), trace.get("yaxis", "y"))  # noqa: E731
+    drawn = {panel(traces[index]) for frame in moving for index in frame["traces"]}
+    flat = [trace for trace in traces if "scene" not in trace]  # what is in space is drawn by itself
+    return any(trace["type"] != "scatter" or panel(trace) not in drawn for trace in flat)
+
+
+def _player(*, redraw: bool) -> dict[str, Any]:
     """Buttons that set the dots of trajectories going, and stop them."""
-    clock = {"frame": {"duration": 60, "redraw": False}, "transition": {"duration": 0}, "mode": "immediate"}
+    clock = {"frame": {"duration": 60, "redraw": redraw}, "transition": {"duration": 0}, "mode": "immediate"}
     still = {"frame": {"duration": 0}, "transition": {"duration": 0}, "mode": "immediate"}
     buttons = [
         {"label": "▶ Play", "method": "animate", "args": [None, clock | {"fromcurrent": False}]},
