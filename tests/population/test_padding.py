@@ -13,7 +13,7 @@ from torch.func import functional_call
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.population import Batch, Execution, Plan, Population, Problem, choose, derivatives
-from thalweg.population.linearized import Linearized
+from thalweg.population.gradient_graph import GradientGraph
 from thalweg.population.padding import Padding
 from thalweg.randomness import BatchOrder
 
@@ -122,7 +122,7 @@ def test_second_derivatives_take_the_row_for_a_constant(model: Callable[[], nn.M
     problem = Problem(model, (TOKENS, Y), dtype=torch.float64)
     population, batch = _apart(problem.initialize(MEMBERS)), _own(problem)
     v = torch.randn(population.theta.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    graph = Linearized(problem, population, batch)
+    graph = GradientGraph(problem, population, batch)
     wanted = torch.stack([_dense(population, member, batch) @ v[member] for member in range(MEMBERS)])
     assert wanted[:, :4].count_nonzero() == 0
     for got in (derivatives.hessian_product(problem, population, v, batch), graph.hessian()(v)):
