@@ -291,10 +291,10 @@ def test_dots_move_along_their_trajectories_and_wait_at_the_end():
 
 def test_playing_erases_nothing_else():
     """Plotly's `redraw: false` draws the traces of a frame alone, and takes others of other kinds or panels away."""
-    way, line, heat = Trajectory(X, X), Line(X, X), HeatMap(SIDE, SIDE, BOWL)
+    way, line, heat = TrajectoryLine(X, X), Line(X, X), HeatMap(SIDE, SIDE, BOWL)
     alone, beside = Figure("t", [line, way]), Figure.row([Figure("a", [way]), Figure("b", [line])], title="t")
     for figure, redraw in ((alone, False), (Figure("t", [heat, way]), True), (beside, True)):
-        play = plotly.render(figure).layout.updatemenus[0].buttons[0]
+        play = to_plotly.render(figure).layout.updatemenus[0].buttons[0]
         assert play.args[1]["frame"]["redraw"] is redraw
 
 

@@ -147,7 +147,7 @@ def test_decoupled_decay_by_the_kernel_at_vanishing_rates(lr: float) -> None:
     assert torch.allclose(theta, torch.tensor(0.75, dtype=torch.float64), rtol=1e-11)
 
 
-EVERY_RULE = [*optim.RULES.values(), lambda lr: optim.Torch(lr, torch.optim.AdamW)]
+EVERY_RULE = [*optim.RULES.values(), lambda lr: optim.TorchOptimizer(lr, torch.optim.AdamW)]
 
 
 @pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: getattr(rule, "__name__", "Torch"))
