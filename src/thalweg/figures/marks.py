@@ -249,7 +249,7 @@ class Density:
         sample = np.asarray(values, dtype=np.float64).ravel()
         sample = sample[np.isfinite(sample)]
         if len(np.unique(sample)) < 2:
-            msg = "A density needs at least two different finite values; draw a Rule at the one there is."
+            msg = "A density needs at least two different finite values; draw a ReferenceLine at the one there is."
             raise UsageError(msg)
         kernel = gaussian_kde(sample)
         margin = 3 * float(np.sqrt(kernel.covariance[0, 0]))
@@ -305,7 +305,7 @@ class ReferenceLine:
         validation.labelled(self)
         value = validation.numbers(self, "value")
         if self.direction not in {"horizontal", "vertical"} or value.ndim or not np.isfinite(value):
-            msg = f"A Rule is horizontal or vertical at a finite value, not {self.direction} at {self.value}."
+            msg = f"A ReferenceLine is horizontal or vertical at a finite value, not {self.direction} at {self.value}."
             raise UsageError(msg)
         object.__setattr__(self, "value", float(value))
 

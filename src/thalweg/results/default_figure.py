@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
-from thalweg.figures.figure import Axis, Figure
+from thalweg.figures.figure import Figure
 from thalweg.figures.marks import Bars, Contour, HeatMap, Line, Mark
+from thalweg.figures.panel import Axis
 from thalweg.results.reading import Reading
 
 _NAMED = 7  # more lines than the palette has colors go unnamed
