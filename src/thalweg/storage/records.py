@@ -86,6 +86,21 @@ def write(database: sqlite3.Connection, kind: str, key: str, text: str, staged: 
     return Record(kind, key, json.loads(text), created, {role: file.sha256 for role, file in staged.items()})
 
 
+def duplicate(database: sqlite3.Connection, kind: str, key: str, new: str) -> None:
+    """Put a record also under another key, where it refers to the same objects; within a transaction."""
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    (source,) = database.execute("SELECT id FROM record WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+    database.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, new))
+    row = database.execute(
+        "INSERT INTO record (kind, key, document, created) SELECT kind, ?, document, ? FROM record WHERE id = ?",
+        (new, created, source),
+    )
+    database.execute(
+        "INSERT INTO object (record, role, sha256, bytes) SELECT ?, role, sha256, bytes FROM object WHERE record = ?",
+        (row.lastrowid, source),
+    )
+
+
 def read(database: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[Record]:
     """The records that an SQL condition chooses, newest first."""
     # One statement, so that records and objects are of the same moment.
