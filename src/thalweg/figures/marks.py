@@ -27,6 +27,15 @@ class Line:
         low: lower end of the band: (points,).
         high: upper end of the band: (points,).
         label: its name in the legend; lines of one name look the same in every panel.
+
+    Raises:
+        UsageError: entries that are not numbers, not one-dimensional, or of different lengths; one end of the band
+            without the other.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.Line([0, 1], [2.0, 1.0], low=[1.5, 0.8], high=[2.5, 1.2], label="SGD").y.tolist()
+        [2.0, 1.0]
     """
 
     x: Numbers
@@ -53,6 +62,15 @@ class Scatter:
         error: half the length of each point's error bar: (points,).
         size: diameter in points of print.
         color: a value per point, shown by color on the figure's z axis, NaN a gap: (points,).
+
+    Raises:
+        UsageError: entries that are not numbers, not one-dimensional, or of different lengths; a size that is not
+            above 0, or a negative error.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.Scatter([1, 2], [3.0, 4.0], error=[0.1, 0.2]).error.tolist()
+        [0.1, 0.2]
     """
 
     x: Numbers
@@ -75,12 +93,20 @@ class Scatter:
 
 @dataclass(frozen=True, eq=False)
 class TrajectoryLine:
-    """The way of a point in time, from one place to the next; where it can move, a dot goes along.
+    """The path of a point over time, with a dot at its end; on a page the dot can be made to move along it.
 
     Args:
         x: (times,).
         y: (times,).
         label: its name in the legend.
+
+    Raises:
+        UsageError: entries that are not numbers, not one-dimensional, or of different lengths.
+
+    Example:
+        >>> import thalweg as tw
+        >>> len(tw.figures.TrajectoryLine([1.0, 0.5, 0.0], [1.0, 0.2, 0.0], label="momentum").x)
+        3
     """
 
     x: Numbers
@@ -102,6 +128,14 @@ class HeatMap:
         y: centers of the rows, in order: (rows,).
         z: (rows, columns).
         label: what is shown, for the reader of the hover text.
+
+    Raises:
+        UsageError: z has not the shape (rows, columns), or x or y is not finite and in order.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.HeatMap([0, 1, 2], [0, 1], [[1, 2, 3], [4, 5, 6]], label="loss").z.shape
+        (2, 3)
     """
 
     x: Numbers
@@ -125,6 +159,14 @@ class Contour:
         z: (rows, columns).
         label: what is shown.
         levels: the values at which to draw a line: (levels,); round ones are chosen when not given.
+
+    Raises:
+        UsageError: z has not the shape (rows, columns) or less than two of each, or x or y is not finite and in order.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.Contour([0, 1], [0, 1], [[1, 2], [3, 4]], levels=[3, 2, 2]).levels.tolist()
+        [2.0, 3.0]
     """
 
     x: Numbers
@@ -146,13 +188,21 @@ class Contour:
 
 @dataclass(frozen=True, eq=False)
 class SurfacePlot:
-    """A grid as a landscape in three dimensions; a flat heat map beside it is what can be read off.
+    """A grid as a landscape in three dimensions; values are read off a flat heat map beside it.
 
     Args:
         x: (columns,), in order.
         y: (rows,), in order.
         z: heights: (rows, columns).
         label: what is shown.
+
+    Raises:
+        UsageError: z has not the shape (rows, columns) or less than two of each, or x or y is not finite and in order.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.SurfacePlot([0, 1], [0, 1], [[1, 2], [3, 4]]).z.tolist()
+        [[1.0, 2.0], [3.0, 4.0]]
     """
 
     x: Numbers
@@ -168,13 +218,21 @@ class SurfacePlot:
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How often values fall into bins; values that are not finite are left out.
+    """How often values fall into each bin; values that are not finite are left out.
 
     Args:
         values: (values,).
         bins: how many equal bins, or their edges: (bins + 1,).
         label: its name in the legend.
-        density: divide by number and width of bins, so that the area is 1, as beside a `Density`.
+        density: divide counts by their sum and the width of the bin, so that the area is 1, as a `Density` has it.
+
+    Raises:
+        UsageError: values that are not numbers, no bin, or edges that do not ascend.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.Histogram([0.1, 0.2, 0.7], bins=[0, 0.5, 1]).heights.tolist()
+        [2.0, 1.0]
     """
 
     values: Numbers
@@ -226,6 +284,14 @@ class Density:
         x: (points,).
         y: the density: (points,).
         label: its name in the legend.
+
+    Raises:
+        UsageError: entries that are not numbers, not one-dimensional, or of different lengths.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.Density([0, 1, 2], [0.0, 1.0, 0.0], label="weights").y.tolist()
+        [0.0, 1.0, 0.0]
     """
 
     x: Numbers
@@ -239,10 +305,24 @@ class Density:
 
     @classmethod
     def estimate(cls, values: ArrayLike, *, label: str = "", points: int = 256) -> "Density":
-        """The Gaussian kernel estimate of the density of the finite `values`, by Scott's rule.
+        """Estimate a density from values by a Gaussian kernel, whose width Scott's rule gives.
+
+        Args:
+            values: of any shape; those that are not finite are left out.
+            label: its name in the legend.
+            points: at which the density is computed, to three widths beyond the values.
 
         Raises:
-            UsageError: fewer than two different values.
+            UsageError: fewer than two different finite values.
+
+        References:
+            Scott (1992), Multivariate Density Estimation, doi:10.1002/9780470316849.
+
+        Example:
+            >>> import thalweg as tw
+            >>> density = tw.figures.Density.estimate([0.0, 1.0, 2.0], points=101)
+            >>> round(float(density.x[density.y.argmax()]), 6)
+            1.0
         """
         from scipy.stats import gaussian_kde
 
@@ -259,7 +339,7 @@ class Density:
 
 @dataclass(frozen=True, eq=False)
 class Bars:
-    """One bar per category; several marks in one figure stand side by side.
+    """One bar per category; the bars of several such marks in one panel stand side by side.
 
     Args:
         labels: the categories: (bars,).
@@ -267,6 +347,14 @@ class Bars:
         low: lower ends of the error bars: (bars,).
         high: upper ends of the error bars: (bars,).
         label: the name of the set of bars in the legend.
+
+    Raises:
+        UsageError: labels that repeat or are not as many as the values; one end of the error bars without the other.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.Bars(["SGD", "Adam"], [120, 80], low=[100, 70], high=[150, 95]).labels
+        ('SGD', 'Adam')
     """
 
     labels: Sequence[str]
@@ -294,6 +382,14 @@ class ReferenceLine:
         value: where it crosses the axis.
         direction: "horizontal" at a value of y, or "vertical" at a value of x.
         label: written along it.
+
+    Raises:
+        UsageError: a value that is not a finite number, or another direction.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.figures.ReferenceLine(0.1, "horizontal", label="target").value
+        0.1
     """
 
     value: float

@@ -21,6 +21,13 @@ class Record:
         document: what was put, as JSON reads it back (tuples are lists, keys are text).
         created: UTC, ISO 8601.
         objects: by role, the SHA-256 to ask `Store.arrays` for.
+
+    Example:
+        >>> import tempfile
+        >>> import thalweg as tw
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tw.Store(folder).put("run", "first", {"lr": 0.1}).document
+        {'lr': 0.1}
     """
 
     kind: str

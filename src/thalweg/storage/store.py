@@ -50,6 +50,15 @@ class Store:
     Raises:
         StorageError: the path is a file, cannot be written, holds a foreign or damaged database or objects without
             one, or was written by a newer Thalweg.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import thalweg as tw
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = tw.Store(folder)
+        ...     record = store.put("run", "first", {"lr": 0.1}, {"state": {"theta": torch.zeros(3)}})
+        ...     store.get("run", "first").document, store.arrays(record.objects["state"])["theta"].tolist()
+        ({'lr': 0.1}, [0.0, 0.0, 0.0])
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
