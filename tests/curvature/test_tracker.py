@@ -192,12 +192,12 @@ def test_the_figure_has_a_rule_a_limit() -> None:
     reading = tracker.reading()
     assert reading.coordinate("step").tolist() == [0, 2, 4, 6]
     plain = tracker.figure()
-    assert [type(mark).__name__ for mark in plain.marks] == ["Line"]
-    np.testing.assert_allclose(plain.marks[0].y, reading["largest eigenvalue"].mean(1))
+    assert [type(mark).__name__ for mark in plain.panels[0].marks] == ["Line"]
+    np.testing.assert_allclose(plain.panels[0].marks[0].y, reading["largest eigenvalue"].mean(1))
     limited = tracker.figure([4, 4, 20, 20])
-    assert [getattr(mark, "value", None) for mark in limited.marks] == [None, None, 4, 20]
-    np.testing.assert_allclose(limited.marks[1].high, reading["largest eigenvalue"][:, 2:].max(1))
-    assert tracker.figure(20.0).marks[1].value == 20
+    assert [getattr(mark, "value", None) for mark in limited.panels[0].marks] == [None, None, 4, 20]
+    np.testing.assert_allclose(limited.panels[0].marks[1].high, reading["largest eigenvalue"][:, 2:].max(1))
+    assert tracker.figure(20.0).panels[0].marks[1].value == 20
     with pytest.raises(UsageError, match="one for each of the 4 members"):
         tracker.figure([1.0, 2.0])
 

@@ -16,6 +16,7 @@ from thalweg.figures import (
     HeatMap,
     Histogram,
     Line,
+    Panel,
     ReferenceLine,
     Scatter,
     SurfacePlot,
@@ -45,23 +46,24 @@ def test_json_gives_back_every_mark(mark: object) -> None:
     json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     back = Figure.from_json(text)
     assert back.to_document() == figure.to_document()
-    assert (back.x, back.y, back.z) == (figure.x, figure.y, figure.z)
+    (panel,), (given,) = back.panels, figure.panels
+    assert (panel.x, panel.y, panel.z) == (given.x, given.y, given.z)
     for name, value in vars(mark).items():
-        np.testing.assert_array_equal(getattr(back.marks[0], name), value)
+        np.testing.assert_array_equal(getattr(panel.marks[0], name), value)
 
 
 def test_json_gives_back_panels() -> None:
     row = Figure.row([Figure.of("a", [MARKS["line"]], caption="One."), Figure.of("b", [MARKS["bars"]], caption="Two.")])
     back = Figure.from_json(row.to_json())
     assert back.to_document() == row.to_document()
-    assert [panel.title for panel in back.parts] == ["a", "b"]
+    assert [panel.title for panel in back.panels] == ["a", "b"]
     assert row.caption == "One. Two."
 
 
 @pytest.mark.parametrize(
     ("marks", "fault"),
     [
-        ([], "either marks or panels"),
+        ([], "has no marks"),
         ([MARKS["surface"], MARKS["line"]], "SurfacePlot cannot share"),
         ([MARKS["bars"], MARKS["line"]], "Bars stand on categories"),
         (["line"], "and not str"),
@@ -72,10 +74,61 @@ def test_marks_that_cannot_share_axes(marks: list, fault: str) -> None:
         Figure.of("t", marks)
 
 
-def test_panels_hold_no_panels() -> None:
-    row = Figure.row([Figure.of("a", [MARKS["line"]])])
-    with pytest.raises(UsageError, match="panels have panels"):
-        Figure.row([row])
+def test_a_row_takes_panels_and_the_panels_of_rows() -> None:
+    one, two = Figure.of("a", [MARKS["line"]], caption="One."), Figure.of("b", [MARKS["bars"]], caption="Two.")
+    row = Figure.row([Figure.row([one, two]), Panel("c", [MARKS["rule"]]), one], title="All")
+    assert [panel.title for panel in row.panels] == ["a", "b", "c", "a"]
+    assert row.caption == "One. Two. One."
+    with pytest.raises(UsageError, match="has no panels"):
+        Figure.row([])
+    with pytest.raises(UsageError, match="a Panel or a Figure"):
+        Figure.row(["a"])
+
+
+def test_what_a_figure_of_a_row_says_for_itself_is_kept() -> None:
+    row = Figure.row([Figure.of("a", [MARKS["line"]], alt="One falls."), Figure.of("b", [MARKS["rule"]])], title="All")
+    assert row.description == "All. One falls. b (vertical rule at 0.5: limit)."
+
+
+def test_further_marks_come_on_top_and_leave_the_figure_alone() -> None:
+    figure = Figure.of("a", [MARKS["line"]], Axis("step"), caption="One.", alt="A line.")
+    more = figure.with_marks(MARKS["rule"], MARKS["density"])
+    assert more.panels[0].marks == (MARKS["line"], MARKS["rule"], MARKS["density"])
+    assert (more.title, more.panels[0].title, more.caption, more.alt) == ("a", "a", "One.", "A line.")
+    assert more.panels[0].x == Axis("step")
+    assert len(figure.panels[0].marks) == 1
+    renamed = figure.with_marks(title="b")
+    assert (renamed.title, renamed.panels[0].title) == ("b", "b")
+    over = Figure.row([figure], title="over").with_marks(title="b")
+    assert (over.title, over.panels[0].title) == ("b", "a")
+    with pytest.raises(UsageError, match="of one panel, and 'two' has 2"):
+        Figure.row([figure, figure], title="two").with_marks(MARKS["rule"])
+    with pytest.raises(UsageError, match="SurfacePlot cannot share"):
+        figure.with_marks(MARKS["surface"])
+
+
+def test_without_its_title_a_figure_keeps_those_of_a_row() -> None:
+    figure = Figure.of("a", [MARKS["line"]], caption="One.")
+    bare = figure.untitled()
+    assert (bare.title, bare.panels[0].title, bare.caption) == ("", "", "One.")
+    row = Figure.row([figure, figure], title="All").untitled()
+    assert (row.title, [panel.title for panel in row.panels]) == ("", ["a", "a"])
+    alone = Figure.row([figure], title="All").untitled()
+    assert alone.panels[0].title == "a"
+
+
+@pytest.mark.parametrize("title", ["", "All"])
+def test_a_title_is_written_once_and_that_of_a_panel_in_a_row_below_it(title: str) -> None:
+    single = Figure.of("a", [MARKS["line"]])
+    row = Figure.row([single], title=title)
+    assert single.to_plotly().layout.title.text == "a"
+    assert not single.to_plotly().layout.annotations
+    assert [note.text for note in row.to_plotly().layout.annotations] == ["a"]
+    assert row.to_plotly().layout.title.text == title
+    assert single.to_matplotlib()._suptitle is None
+    above = row.to_matplotlib()._suptitle
+    assert (above.get_text() if above else "") == title
+    assert row.to_matplotlib().axes[0].get_title(loc="left") == "a"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +192,7 @@ def test_what_is_done_to_a_buffer_later_does_not_change_the_mark() -> None:
 
 def test_numbers_of_numpy_are_written_as_json() -> None:
     marks = [Scatter([1], [1], size=np.float32(3)), Histogram([1.0, 2.0], bins=np.int64(5))]
-    back = Figure.from_json(Figure.of("t", marks).to_json()).marks
+    back = Figure.from_json(Figure.of("t", marks).to_json()).panels[0].marks
     assert (back[0].size, len(back[1].heights)) == (3.0, 5)
 
 
@@ -206,10 +259,12 @@ def test_json_of_something_else_is_refused(text: str) -> None:
     [
         {"marks": []},
         {"marks": [{"mark": "Ring"}]},
+        {"title": None},
         {"x": {"label": "", "unit": "", "scale": "cubic", "limits": None}},
         {"x": {"label": "", "unit": "", "scale": "log", "limits": [1, 2, 3]}},
     ],
 )
 def test_a_figure_that_was_altered_is_refused(change: dict) -> None:
+    document = Figure.of("t", [MARKS["line"]]).to_document()
     with pytest.raises(StorageError, match="not a figure"):
-        Figure.from_document(Figure.of("t", [MARKS["line"]]).to_document() | change)
+        Figure.from_document(document | {"panels": [document["panels"][0] | change]})

@@ -25,7 +25,6 @@ from thalweg.figures import (
     SurfacePlot,
     TrajectoryLine,
     style,
-    to_matplotlib,
     to_plotly,
 )
 
@@ -107,16 +106,16 @@ FIGURES["row"] = Figure.row([FIGURES["lines"], FIGURES["heat map"], FIGURES["sur
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 def test_matplotlib_draws_without_a_warning(figure: Figure) -> None:
-    canvas = to_matplotlib.render(figure)
+    canvas = figure.to_matplotlib()
     canvas.savefig("/dev/null", format="png", dpi=40)
     panels = [axes for axes in canvas.axes if axes.get_label() != "<colorbar>"]
-    assert len(panels) == len(figure.parts)
+    assert len(panels) == len(figure.panels)
 
 
 @pytest.mark.parametrize("figure", FIGURES.values(), ids=FIGURES)
 @pytest.mark.parametrize("columns", [None, 1])
 def test_plotly_takes_every_figure(figure: Figure, columns: int | None) -> None:
-    drawn = to_plotly.render(figure, columns=columns)
+    drawn = figure.to_plotly(columns=columns)
     text = drawn.to_json()
     assert "Infinity" not in text
     assert "NaN" not in text
@@ -126,7 +125,7 @@ def test_plotly_takes_every_figure(figure: Figure, columns: int | None) -> None:
 
 
 def traces(figure: Figure, name: str) -> list[go.Scatter]:
-    return [trace for trace in to_plotly.render(figure).data if trace.name == name]
+    return [trace for trace in figure.to_plotly().data if trace.name == name]
 
 
 def test_a_gap_stays_a_gap() -> None:
@@ -134,7 +133,7 @@ def test_a_gap_stays_a_gap() -> None:
     (line,) = (trace for trace in traces(figure, "SGD") if trace.showlegend)
     np.testing.assert_array_equal(line.y, WAVE)
     assert not line.connectgaps
-    drawn = to_matplotlib.render(figure).axes[0].lines[0]
+    drawn = figure.to_matplotlib().axes[0].lines[0]
     np.testing.assert_array_equal(drawn.get_ydata(), WAVE)
 
 
@@ -151,7 +150,7 @@ def test_the_band_is_broken_where_the_line_is() -> None:
     np.testing.assert_allclose(outline.y[before : 2 * before][::-1], WAVE[:before] - 2)
     assert outline.y[first - 1] == outline.y[0]
     np.testing.assert_allclose(outline.x[first + 1 :][: second // 2], X[after + 1 :])
-    polygons = to_matplotlib.render(figure).axes[0].collections[0].get_paths()
+    polygons = figure.to_matplotlib().axes[0].collections[0].get_paths()
     assert sum(len(path.to_polygons()) for path in polygons) == 2
 
 
@@ -160,12 +159,12 @@ def test_a_log_axis_shows_only_what_is_positive() -> None:
     (line,) = (trace for trace in traces(figure, "SGD") if trace.showlegend)
     expected = np.where(WAVE - 1 > 0, WAVE - 1, np.nan)
     np.testing.assert_array_equal(line.y, expected)
-    np.testing.assert_array_equal(to_matplotlib.render(figure).axes[0].lines[0].get_ydata(), expected)
+    np.testing.assert_array_equal(figure.to_matplotlib().axes[0].lines[0].get_ydata(), expected)
     (outline,) = (trace for trace in traces(figure, "SGD") if trace.fill == "toself")
     smallest = np.nanmin(np.concatenate([expected, WAVE]))
     assert np.nanmin(outline.y) == smallest / 10  # cut below what the axis shows, not dropped
-    layout = to_plotly.render(figure).layout
-    assert 10 ** layout.yaxis.range[0] == pytest.approx(to_matplotlib.render(figure).axes[0].get_ylim()[0])
+    layout = figure.to_plotly().layout
+    assert 10 ** layout.yaxis.range[0] == pytest.approx(figure.to_matplotlib().axes[0].get_ylim()[0])
     assert smallest / 2 < 10 ** layout.yaxis.range[0] < smallest
     assert (layout.xaxis.type, layout.yaxis.type) == ("log", "log")
     assert len(layout.shapes) == 1  # a rule at -1 has no place on it
@@ -174,8 +173,8 @@ def test_a_log_axis_shows_only_what_is_positive() -> None:
 def test_both_renderers_give_a_series_the_same_color_and_dash() -> None:
     lines = [Line(X, X * k, label=str(k)) for k in range(1, 10)]
     figure = Figure.of("t", lines)
-    drawn = to_matplotlib.render(figure).axes[0].lines
-    interactive = to_plotly.render(figure).data
+    drawn = figure.to_matplotlib().axes[0].lines
+    interactive = figure.to_plotly().data
     looks = set()
     for line, trace in zip(drawn, interactive, strict=True):
         assert to_hex(line.get_color()).upper() == trace.line.color
@@ -195,22 +194,22 @@ def test_a_label_looks_the_same_in_every_panel_and_is_listed_once() -> None:
     first = Figure.of("a", [Line(X, X, label="SGD"), Line(X, X, label="Adam")])
     second = Figure.of("b", [Line(X, X), Line(X, X, label="Adam"), Line(X, X, label="SGD")])
     row = Figure.row([first, second])
-    left, right = style.styles(row)
+    left, right = style.styles(row.panels)
     assert (right[1], right[2]) == (left[1], left[0])
     assert right[0] not in left
-    listed = [trace.name for trace in to_plotly.render(row).data if trace.showlegend]
+    listed = [trace.name for trace in row.to_plotly().data if trace.showlegend]
     assert listed == ["SGD", "Adam"]
-    (legend,) = to_matplotlib.render(row).legends
+    (legend,) = row.to_matplotlib().legends
     assert [text.get_text() for text in legend.get_texts()] == ["SGD", "Adam"]
 
 
 def test_marks_on_a_grid_avoid_its_blue() -> None:
-    assert style.styles(FIGURES["heat map"])[0][2].color != style.SERIES[0].color
+    assert style.styles(FIGURES["heat map"].panels)[0][2].color != style.SERIES[0].color
 
 
 @pytest.mark.parametrize("kind", ["heat map", "surface"])
 def test_colors_span_the_values_and_the_map_is_perceptual(kind: str) -> None:
-    drawn = to_plotly.render(FIGURES[kind])
+    drawn = FIGURES[kind].to_plotly()
     axis = drawn.layout.coloraxis
     assert (axis.cmin, axis.cmax) == (np.nanmin(HOLED), np.nanmax(HOLED))
     np.testing.assert_array_equal(drawn.data[0].z, HOLED)
@@ -222,25 +221,25 @@ def test_colors_span_the_values_and_the_map_is_perceptual(kind: str) -> None:
 
 def test_bars_stand_at_their_category() -> None:
     figure = FIGURES["bars"]
-    axes = to_matplotlib.render(figure).axes[0]
+    axes = figure.to_matplotlib().axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
     centers = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
     assert [round(center) for center in centers] == [0, 1, 1, 2]
-    assert list(to_plotly.render(figure).layout.xaxis.categoryarray) == ["a", "b", "c"]
-    error = to_plotly.render(figure).data[0].error_y
+    assert list(figure.to_plotly().layout.xaxis.categoryarray) == ["a", "b", "c"]
+    error = figure.to_plotly().data[0].error_y
     assert (error.array[0], error.arrayminus[0]) == (2, 1)
 
 
 def test_text_is_text_in_both() -> None:
     figure = FIGURES["lines"]
-    assert to_plotly.render(figure).layout.title.text == "Loss $5$ &amp; &lt;b&gt;"
-    canvas = to_matplotlib.render(figure)
+    assert figure.to_plotly().layout.title.text == "Loss $5$ &amp; &lt;b&gt;"
+    canvas = figure.to_matplotlib()
     title = canvas.axes[0].get_title(loc="left")
     assert title == r"Loss \$5\$ & <b>"
 
 
-def test_nothing_is_fetched_or_sent() -> None:
-    page = to_plotly.page(FIGURES["row"])
+def test_nothing_is_fetched_or_sent(tmp_path) -> None:
+    page = FIGURES["row"].save(tmp_path / "row.html").read_text()
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert "http" not in markup
     assert not re.search(r"<(script|link|img)[^>]*(src|href)=", page)
@@ -251,31 +250,31 @@ def test_nothing_is_fetched_or_sent() -> None:
 
 def test_users_own_matplotlib_settings_are_left_alone() -> None:
     before = dict(mpl.rcParams)
-    to_matplotlib.render(FIGURES["lines"])
+    FIGURES["lines"].to_matplotlib()
     assert dict(mpl.rcParams) == before
 
 
 def test_panels_stack_on_a_narrow_page() -> None:
-    wide, narrow = to_plotly.render(FIGURES["row"]).layout, to_plotly.render(FIGURES["row"], columns=1).layout
+    wide, narrow = FIGURES["row"].to_plotly().layout, FIGURES["row"].to_plotly(columns=1).layout
     assert wide.xaxis2.domain[0] > wide.xaxis.domain[1]
     assert narrow.xaxis2.domain == narrow.xaxis.domain
     assert narrow.yaxis2.domain[1] < narrow.yaxis.domain[0]
     assert narrow.height > 3 * wide.height
     with pytest.raises(UsageError, match="at least one column"):
-        to_plotly.render(FIGURES["row"], columns=0)
+        FIGURES["row"].to_plotly(columns=0)
 
 
 def test_cells_of_a_heat_map_end_halfway_as_the_axis_measures_it() -> None:
     rates, widths = [1e-3, 1e-2, 1e-1], [8, 16]
     figure = Figure.of("t", [HeatMap(rates, widths, np.ones((2, 3)))], x=Axis("lr", scale="log"), y=Axis("width"))
-    (mesh,) = to_matplotlib.render(figure).axes[0].collections
+    (mesh,) = figure.to_matplotlib().axes[0].collections
     corners = mesh.get_coordinates()
     np.testing.assert_allclose(corners[0, :, 0], 10.0 ** np.array([-3.5, -2.5, -1.5, -0.5]))
     np.testing.assert_allclose(corners[:, 0, 1], [4, 12, 20])
 
 
 def test_dots_move_along_their_trajectories_and_wait_at_the_end():
-    drawn = to_plotly.render(FIGURES["race"])
+    drawn = FIGURES["race"].to_plotly()
     heads = [index for index, trace in enumerate(drawn.data) if trace.type == "scatter" and trace.mode == "markers"]
     assert len(heads) == 2
     assert all("meta" not in trace.to_plotly_json() for trace in drawn.data)
@@ -286,7 +285,7 @@ def test_dots_move_along_their_trajectories_and_wait_at_the_end():
         np.testing.assert_array_equal(frame.data[0].x, reached[-1:])
         np.testing.assert_array_equal(frame.data[1].x, [0.0] if number == 0 else [1.0])
     assert [button.label[2:] for button in drawn.layout.updatemenus[0].buttons] == ["Play", "Stop"]
-    assert not to_plotly.render(FIGURES["lines"]).frames
+    assert not FIGURES["lines"].to_plotly().frames
 
 
 def test_playing_erases_nothing_else():
@@ -300,7 +299,7 @@ def test_playing_erases_nothing_else():
 
 def test_long_trajectories_have_a_bounded_number_of_frames():
     x = np.linspace(0, 1, 10_001)
-    drawn = to_plotly.render(Figure.of("t", [TrajectoryLine(x, x)]))
+    drawn = Figure.of("t", [TrajectoryLine(x, x)]).to_plotly()
     assert len(drawn.frames) == 60
     assert drawn.frames[-1].data[0].x[0] == 1.0
 
@@ -311,14 +310,14 @@ def test_long_trajectories_have_a_bounded_number_of_frames():
     ids=["heat map", "bars"],
 )
 def test_rules_are_above_what_would_hide_them(below: HeatMap | Bars) -> None:
-    axes = to_matplotlib.render(Figure.of("t", [ReferenceLine(0.5), below])).axes[0]
+    axes = Figure.of("t", [ReferenceLine(0.5), below]).to_matplotlib().axes[0]
     hiding = [*axes.collections, *axes.patches]
     assert min(line.get_zorder() for line in axes.lines) > max(artist.get_zorder() for artist in hiding)
 
 
 def test_a_band_is_above_the_map_it_is_drawn_on() -> None:
     marks = [HeatMap(SIDE, SIDE, BOWL), Line(SIDE, SIDE, low=SIDE - 0.1, high=SIDE + 0.1)]
-    mesh, band = to_matplotlib.render(Figure.of("t", marks)).axes[0].collections
+    mesh, band = Figure.of("t", marks).to_matplotlib().axes[0].collections
     assert mesh.get_zorder() < band.get_zorder()
 
 
@@ -330,7 +329,7 @@ def test_users_own_matplotlib_settings_do_not_show(tmp_path) -> None:
 
 
 def test_categories_are_text_in_plotly() -> None:
-    drawn = to_plotly.render(Figure.of("t", [Bars(["a<b>", "c"], [1, 2]), ReferenceLine(1.5)]))
+    drawn = Figure.of("t", [Bars(["a<b>", "c"], [1, 2]), ReferenceLine(1.5)]).to_plotly()
     assert drawn.data[0].x == ("a&lt;b&gt;", "c")
     assert drawn.layout.xaxis.categoryarray == ("a&lt;b&gt;", "c")
     assert drawn.data[1].x == ("a&lt;b&gt;",)

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
-from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, ReferenceLine, ticks, to_matplotlib, to_plotly
+from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, ReferenceLine, ticks
 
 SIDE = np.linspace(-1, 1, 9)
 BOWL = SIDE[:, None] ** 2 + 3 * SIDE**2 + 0.1
 HOLED = np.where(BOWL > 3.5, np.nan, BOWL)
 MAP = Figure.of("t", [HeatMap(SIDE, SIDE, HOLED), Contour(SIDE, SIDE, HOLED), Line(SIDE, SIDE, label="path")])
 UNEVEN = Figure.of("t", [Contour(SIDE, SIDE, HOLED, levels=[1, 1.5, 3])])
-LOG_MAP = Figure.of("t", MAP.marks[:2], z=Axis("z", scale="log"))
+LOG_MAP = Figure.of("t", MAP.panels[0].marks[:2], z=Axis("z", scale="log"))
 
 
 def test_levels_are_round_and_inside() -> None:
-    contour = MAP.marks[1]
+    contour = MAP.panels[0].marks[1]
     chosen = ticks.levels(contour, Axis())
     assert 5 <= len(chosen) <= 12
     assert np.nanmin(HOLED) < chosen.min() < chosen.max() < np.nanmax(HOLED)
@@ -22,14 +22,14 @@ def test_levels_are_round_and_inside() -> None:
     wide = Contour(SIDE, SIDE, 10.0 ** (4 * BOWL))
     np.testing.assert_allclose(np.log10(ticks.levels(wide, Axis(scale="log"))) % 0.5, 0, atol=1e-9)
     # Both renderers draw these.
-    drawn = to_matplotlib.render(MAP).axes[0].collections[1]
+    drawn = MAP.to_matplotlib().axes[0].collections[1]
     np.testing.assert_allclose(drawn.levels, chosen)
-    contours = to_plotly.render(MAP).data[1].contours
+    contours = MAP.to_plotly().data[1].contours
     np.testing.assert_allclose(np.arange(contours.start, contours.end, contours.size), chosen)
 
 
 def test_uneven_levels_are_drawn_one_by_one() -> None:
-    drawn = to_plotly.render(UNEVEN).data
+    drawn = UNEVEN.to_plotly().data
     assert [(trace.contours.start, trace.contours.end) for trace in drawn] == [(1, 1), (1.5, 1.5), (3, 3)]
 
 
@@ -59,9 +59,9 @@ def test_a_number_at_a_log_axis_keeps_its_digits() -> None:
 @pytest.mark.parametrize("scale", ["linear", "log"])
 def test_contours_say_their_levels(scale: str) -> None:
     figure = Figure.of("t", [Contour(SIDE, SIDE, 1000 + 150 * BOWL, levels=[1050, 1150, 1350])], z=Axis(scale=scale))
-    texts = {text.get_text() for text in to_matplotlib.render(figure).axes[0].texts}
+    texts = {text.get_text() for text in figure.to_matplotlib().axes[0].texts}
     assert texts == {"1050", "1150", "1350"}
-    drawn = to_plotly.render(figure).data
+    drawn = figure.to_plotly().data
     assert [trace.contours.start for trace in drawn] == [1050, 1150, 1350]
     assert all(trace.contours.showlabels for trace in drawn)
     for trace in drawn:
@@ -77,7 +77,7 @@ def test_contours_say_their_levels(scale: str) -> None:
 )
 def test_labels_of_contours_are_the_levels_on_the_page_too(given: list[float]) -> None:
     z = np.linspace(min(given) - 1, max(given) + 1, SIDE.size**2).reshape(SIDE.size, SIDE.size)
-    for trace in to_plotly.render(Figure.of("t", [Contour(SIDE, SIDE, z, levels=given)])).data:
+    for trace in Figure.of("t", [Contour(SIDE, SIDE, z, levels=given)]).to_plotly().data:
         decimals = int(trace.contours.labelformat.removeprefix(".").removesuffix("~f"))
         steps = trace.contours.size if trace.contours.end > trace.contours.start else np.inf
         for level in [level for level in given if trace.contours.start <= level <= trace.contours.end]:
@@ -85,7 +85,7 @@ def test_labels_of_contours_are_the_levels_on_the_page_too(given: list[float]) -
 
 
 def test_a_log_color_bar_is_labelled_with_values() -> None:
-    axis = to_plotly.render(LOG_MAP).layout.coloraxis
+    axis = LOG_MAP.to_plotly().layout.coloraxis
     assert axis.cmin == pytest.approx(np.log10(np.nanmin(HOLED)))
     assert axis.cmax == pytest.approx(np.log10(np.nanmax(HOLED)))
     shown = dict(zip(axis.colorbar.ticktext, axis.colorbar.tickvals, strict=True))
@@ -99,9 +99,9 @@ def test_a_log_color_bar_is_labelled_with_values() -> None:
 
 def test_a_log_axis_within_a_decade_keeps_plotlys_ticks() -> None:
     short = Figure.of("t", [Line([1, 2, 4], [3, 4, 5])], Axis(scale="log"), Axis(scale="log"))
-    assert to_plotly.render(short).layout.xaxis.dtick is None
+    assert short.to_plotly().layout.xaxis.dtick is None
     banded = Figure.of("t", [Line([1, 2], [3, 4], low=[1e-12, 2], high=[5, 5])], y=Axis(scale="log"))
-    assert to_plotly.render(banded).layout.yaxis.dtick == 2
+    assert banded.to_plotly().layout.yaxis.dtick == 2
 
 
 def test_logarithms_of_limits_and_annotations() -> None:
@@ -111,8 +111,8 @@ def test_logarithms_of_limits_and_annotations() -> None:
         Axis("x", scale="log", limits=(0.1, 10)),
         Axis("y", scale="log"),
     )
-    layout = to_plotly.render(limits).layout
+    layout = limits.to_plotly().layout
     assert layout.xaxis.range == (-1, 1)
     assert layout.annotations[0].y == 2  # Plotly wants the exponent here,
     assert layout.shapes[0].y0 == 100  # and the value there.
-    assert to_matplotlib.render(limits).axes[0].get_xlim() == (0.1, 10)
+    assert limits.to_matplotlib().axes[0].get_xlim() == (0.1, 10)

@@ -155,10 +155,10 @@ def test_figures() -> None:
     problem = CASE["mlp"].problem()
     population = problem.initialize(2)
     line = landscape.line(problem, population, resolution=5, limit=10)
-    assert line.figure(member=1).marks[0].low is not None
+    assert line.figure(member=1).panels[0].marks[0].low is not None
     plane = landscape.plane(problem, population, resolution=4)
     assert plane.figure("accuracy").title == "accuracy on a plane"
-    assert plane.relief().z.unit == "nats"
+    assert plane.relief().panels[0].z.unit == "nats"
     with pytest.raises(UsageError, match="There is no member 2; the surface has 2"):
         plane.figure(member=2)
     with pytest.raises(UsageError, match="A line has no relief"):

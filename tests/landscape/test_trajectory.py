@@ -79,10 +79,10 @@ def test_several_members_share_a_plane_and_figures_say_what_they_show(trained: t
     found = landscape.trajectory_plane(problem, run, members=[0, 1], resolution=4)
     assert found.paths.shape == (2, 11, 2)
     assert found.null is None
-    assert [mark.label for mark in found.figure().marks[2:]] == ["member 0", "member 1"]
+    assert [mark.label for mark in found.figure().panels[0].marks[2:]] == ["member 0", "member 1"]
     single = landscape.trajectory_plane(problem, run, resolution=4)
-    assert "random walk" in single.figure().x.label
-    assert len(single.gap_figure().marks) == 2
+    assert "random walk" in single.figure().panels[0].x.label
+    assert len(single.gap_figure().panels[0].marks) == 2
     low, high = single.surface.coordinates[0][[0, -1]]
     assert low < single.paths[0, :, 0].min() < single.paths[0, :, 0].max() < high
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from thalweg.errors import StorageError, UsageError
-from thalweg.figures import Bars, Contour, HeatMap, Line
 from thalweg.results import Cost, Provenance, Reading
 
 
@@ -118,6 +117,10 @@ def test_an_array_with_values_missing_is_refused() -> None:
         ({"units": {"loss": "nats"}}, "neither array nor dimension"),
         ({"standard_errors": {"trace": [1.0, 2.0]}}, r"\(2,\), not \(\)"),
         ({"standard_errors": {"loss": 1.0}}, "'loss', which is no array"),
+        ({"degrees_of_freedom": {"trace": 3}}, "'trace', which has no standard errors"),
+        ({"standard_errors": {"trace": 1.0}, "degrees_of_freedom": {"trace": [3]}}, r"shape \(1,\), and one number"),
+        ({"standard_errors": {"trace": 1.0}, "degrees_of_freedom": {"trace": -1}}, "not numbers from 0"),
+        ({"standard_errors": {"trace": 1.0}, "degrees_of_freedom": {"trace": "3"}}, "not numbers from 0"),
         ({"arrays": {"x": np.ones(2), "y": np.ones(3)}, "dims": {"x": ("i",), "y": ("i",)}}, "3 entries in 'y' and 2"),
         ({"arrays": {"x": np.ones(2)}, "dims": {"x": ("value",)}}, "column of the table"),
         ({"arrays": {"x": np.ones(2, complex)}, "dims": {"x": ("i",)}}, "real and imaginary"),
@@ -178,95 +181,6 @@ def test_select_keeps_the_rest() -> None:
         example().select("arm", "tikcet")
     with pytest.raises(UsageError, match="Did you mean 'arm'"):
         example().select("amr", 0)
-
-
-def test_one_numeric_dimension_is_a_line_with_its_interval() -> None:
-    lr = np.logspace(-4, 0, 5)
-    loss, error = np.array([1, 2, np.nan, 4, 5.0]), np.full(5, 0.5)
-    reading = Reading("sweep", {"loss": loss}, {"loss": ("lr",)}, {"lr": lr}, {"loss": "nats"}, {"loss": error})
-    figure = reading.figure()
-    (line,) = figure.marks
-    assert isinstance(line, Line)
-    np.testing.assert_array_equal(line.x, lr)
-    np.testing.assert_array_equal(line.y, loss)
-    np.testing.assert_allclose(line.low, loss - 0.98)
-    np.testing.assert_allclose(line.high, loss + 0.98)
-    assert (figure.x.scale, figure.y.text) == ("log", "loss (nats)")
-
-
-def test_a_second_dimension_is_one_line_per_entry() -> None:
-    values = np.arange(6.0).reshape(2, 3)
-    named = Reading("r", {"v": values}, {"v": ("arm", "step")}, {"arm": ["dense", "ticket"], "step": [0, 10, 20]})
-    assert [line.label for line in named.figure().marks] == ["dense", "ticket"]
-    np.testing.assert_array_equal(named.figure().marks[1].y, values[1])
-    turned = Reading("r", {"v": values.T}, {"v": ("step", "member")}, {"step": [0, 10, 20]})
-    assert [line.label for line in turned.figure().marks] == ["member 0", "member 1"]
-    np.testing.assert_array_equal(turned.figure().marks[1].y, values[1])
-
-
-def test_two_numeric_dimensions_are_a_heat_map_with_contours() -> None:
-    values = np.arange(12.0).reshape(3, 4)
-    reading = Reading("plane", {"loss": values}, {"loss": ("b", "a")}, {"a": np.arange(4.0), "b": np.arange(3.0)})
-    heat_map, contour = reading.figure().marks
-    assert isinstance(heat_map, HeatMap)
-    assert isinstance(contour, Contour)
-    np.testing.assert_array_equal(heat_map.z, values)
-    assert (len(heat_map.x), len(heat_map.y)) == (4, 3)
-    assert (reading.figure().x.label, reading.figure().y.label) == ("a", "b")
-
-
-def test_coordinates_are_drawn_in_order_whatever_order_they_came_in() -> None:
-    rates, steps = [0.1, 0.001, 0.01], [3, 1, 2]
-    values = np.add.outer(np.log10(rates), np.multiply(10, steps))
-    reading = Reading(
-        "r", {"v": values}, {"v": ("lr", "step")}, {"lr": rates, "step": steps}, standard_errors={"v": values / 10}
-    )
-    (heat_map, *_) = reading.figure().marks
-    assert heat_map.y.tolist() == [0.001, 0.01, 0.1]
-    np.testing.assert_array_equal(heat_map.z, np.add.outer([-3, -2, -1], [10, 20, 30]))
-    (line,) = reading.select("step", 1).figure().marks
-    assert line.x.tolist() == [0.001, 0.01, 0.1]
-    np.testing.assert_array_equal(line.y, [7, 8, 9])
-    np.testing.assert_allclose(line.high - line.y, 0.196 * line.y)
-
-
-@pytest.mark.parametrize("dims", [("seed", "lr"), ("lr", "seed")])
-def test_seeds_are_names_of_lines_and_no_scale(dims: tuple) -> None:
-    seeds, rates = np.array([7, 900, 3]), np.array([0.1, 0.001, 0.01])
-    values = np.add.outer(seeds, rates)
-    reading = Reading("r", {"v": values if dims[0] == "seed" else values.T}, {"v": dims}, {"seed": seeds, "lr": rates})
-    lines = reading.figure().marks
-    assert [line.label for line in lines] == ["seed 3", "seed 7", "seed 900"]
-    for line, seed in zip(lines, (3, 7, 900), strict=True):
-        np.testing.assert_array_equal(line.y, seed + line.x)
-
-
-def test_numbers_that_come_twice_are_no_scale() -> None:
-    values = np.arange(6.0).reshape(2, 3)
-    twice = Reading("r", {"v": values}, {"v": ("lr", "step")}, {"lr": [0.1, 0.1], "step": [0, 1, 2]})
-    assert [(line.label, line.y.tolist()) for line in twice.figure().marks] == [
-        ("lr 0.1", [0, 1, 2]),
-        ("lr 0.1", [3, 4, 5]),
-    ]
-    both = Reading("r", {"v": values}, {"v": ("lr", "step")}, {"lr": [0.1, 0.1], "step": [0, 1, 1]})
-    assert all(isinstance(line, Line) for line in both.figure().marks)
-
-
-def test_text_dimensions_and_scalars_are_bars() -> None:
-    figure = example().figure("trace")
-    assert isinstance(figure.marks[0], Bars)
-    assert figure.marks[0].values.tolist() == [7.25]
-    values = np.arange(4.0).reshape(2, 2)
-    two = Reading("r", {"v": values}, {"v": ("arm", "net")}, {"arm": ["a", "b"], "net": ["mlp", "cnn"]})
-    assert [(bars.label, bars.values.tolist()) for bars in two.figure().marks] == [("mlp", [0, 2]), ("cnn", [1, 3])]
-
-
-def test_what_cannot_be_drawn_says_what_to_write() -> None:
-    cube = Reading("r", {"v": np.ones((2, 2, 2))}, {"v": ("a", "b", "c")})
-    with pytest.raises(UsageError, match=r"reading\.select\('a', value\)"):
-        cube.figure()
-    with pytest.raises(UsageError, match="is text"):
-        Reading("r", {"v": ["a"]}, {"v": ("i",)}).figure()
 
 
 def test_importing_results_loads_no_heavy_library() -> None:

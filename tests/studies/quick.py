@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 from thalweg import studies
-from thalweg.figures import to_matplotlib
 from thalweg.results import Reading
 
 
@@ -20,7 +19,7 @@ def claims_of(name: str) -> dict[str, dict[str, Any]]:
             assert Reading.from_json(reading.to_json()).to_json() == reading.to_json()
         for figure in finding.figures:
             assert figure.title
-            assert figure.parts[0].y.label  # in a row it may stand for the others too
-            to_matplotlib.render(figure)
+            assert figure.panels[0].y.label  # in a row it may stand for the others too
+            figure.to_matplotlib()
     assert {claim["verdict"] for claim in document["claims"]} <= {"holds", "fails", "undecided"}
     return {claim["id"]: claim for claim in document["claims"]}

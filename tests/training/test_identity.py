@@ -59,7 +59,7 @@ def test_seeds_far_from_zero_are_told_apart():
 
 def test_the_figure_leaves_out_diverged_members_only():
     run = tw.train(problem(), tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 1e30])), 5, 8), 1)
-    curve = run.history.figure("train_loss").marks[0]
+    curve = run.history.figure("train_loss").panels[0].marks[0]
     assert run.diverged_at.max() > 0
     np.testing.assert_allclose(curve.y[-1], run.history["train_loss"][-1, 0])
 

@@ -39,7 +39,7 @@ def test_compare_finds_the_known_winner_at_equal_expense() -> None:
     assert found.warnings == ()
     assert {"SGD on bowl", "momentum on bowl"} == set(seen)
     assert found.reading["train_loss"].shape == (1, 2, 3)
-    assert [mark.label for mark in found.figure().marks][1] == "momentum, score 1.00"
+    assert [mark.label for mark in found.figure().panels[0].marks][1] == "momentum, score 1.00"
     worst = found.tuned.max()
     assert found.targets[0] == pytest.approx(worst + 0.05 * (2.5 - worst))
     assert np.isfinite(found.steps).all()

@@ -32,7 +32,7 @@ def test_a_range_test_finds_the_stability_limit_and_the_best_rate() -> None:
     assert float(reading["steepest rate"]) == rates[slope.argmin()] < rates[best]
     assert f"least at {rates[best]:.2g}" in reading.notes[1]
     figure = reading.figure()
-    assert figure.x.scale == "log"
+    assert figure.panels[0].x.scale == "log"
     figure.to_json()
 
 
@@ -126,7 +126,7 @@ def test_what_learns_at_no_rate_has_no_sensitivity() -> None:
     assert np.isnan(reading["sensitivity of the mean loss"])
     assert "3 of 3 seeds end below their start at no rate" in reading.notes[-1]
     figure = tuning.sensitivity_figure({"SGD": reading})
-    assert figure.marks[0].label == "SGD, not all seeds learn"
+    assert figure.panels[0].marks[0].label == "SGD, not all seeds learn"
     figure.to_json()
 
 
@@ -211,10 +211,10 @@ def test_the_band_of_the_sensitivity_is_the_interval_over_seeds() -> None:
             assert reading["low"][index] == pytest.approx(expected.low, rel=1e-12)
             assert reading["high"][index] == pytest.approx(expected.high, rel=1e-12)
         figure = tuning.sensitivity_figure({"SGD": reading})
-        assert figure.x.scale == "log"
-        assert figure.y.limits[0] < by_seed.min() < by_seed.max() < figure.y.limits[1]
-        np.testing.assert_array_equal(figure.marks[0].low, reading["low"])
-        assert figure.marks[0].label == f"SGD, sensitivity {float(reading['sensitivity']):.2g}"
+        assert figure.panels[0].x.scale == "log"
+        assert figure.panels[0].y.limits[0] < by_seed.min() < by_seed.max() < figure.panels[0].y.limits[1]
+        np.testing.assert_array_equal(figure.panels[0].marks[0].low, reading["low"])
+        assert figure.panels[0].marks[0].label == f"SGD, sensitivity {float(reading['sensitivity']):.2g}"
 
 
 def test_an_interval_of_one_seed_bounds_nothing_and_of_equal_ones_is_a_point() -> None:

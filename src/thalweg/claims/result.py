@@ -90,7 +90,12 @@ class StudyResult:
             # Under the result's own key: an unfinished run leaves the readings of a finished one alone.
             place = f"{self.key}/{finding.verdict.claim.id}"
             for reading in finding.readings:
-                store.put("reading", f"{place}/{reading.name}", reading.to_document())
+                # A finished result takes over what the unfinished one has, so that every array is written once.
+                earlier = f"{self.key}/{UNFINISHED}/{finding.verdict.claim.id}/{reading.name}"
+                if self.complete and reading.is_saved(store, earlier):
+                    store.copy("reading", earlier, f"{place}/{reading.name}")
+                else:
+                    reading.save(store, f"{place}/{reading.name}")
             claim |= {
                 "lecture": finding.verdict.claim.lecture,
                 "corrected": finding.verdict.claim.corrected,
@@ -176,7 +181,7 @@ def _finding(store: Store, document: Mapping[str, Any]) -> Finding:
     return Finding(
         verdict,
         figures=tuple(Figure.from_document(figure) for figure in document["figures"]),
-        readings=tuple(Reading.from_document(store.get("reading", key).document) for key in document["readings"]),
+        readings=tuple(Reading.load(store, key) for key in document["readings"]),
         sentences=tuple(document["sentences"]),
     )
 

@@ -45,7 +45,7 @@ class Show:
         if kind == "reading":
             from thalweg.results import Reading
 
-            table = Reading.from_document(store.get(kind, key).document).table()
+            table = Reading.load(store, key).table()
             output.say(table.csv().rstrip("\n") if self.csv else str(table))
         elif kind == "study":
             from thalweg.claims import StudyResult

@@ -1,6 +1,6 @@
 """What to draw, free of any plotting library: marks, axes, panels, figures; two renderers draw it."""
 
-from thalweg.figures.figure import Axis, Figure
+from thalweg.figures.figure import Figure
 from thalweg.figures.marks import (
     Bars,
     Contour,
@@ -13,6 +13,7 @@ from thalweg.figures.marks import (
     SurfacePlot,
     TrajectoryLine,
 )
+from thalweg.figures.panel import Axis, Panel
 
 __all__ = [
     "Axis",
@@ -23,6 +24,7 @@ __all__ = [
     "HeatMap",
     "Histogram",
     "Line",
+    "Panel",
     "ReferenceLine",
     "Scatter",
     "SurfacePlot",

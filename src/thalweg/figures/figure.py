@@ -1,4 +1,4 @@
-"""What to draw, free of any plotting library: a title, marks, axes; or several such panels side by side."""
+"""A figure: one panel, or several side by side under a title, with what is said about them."""
 
 import dataclasses
 import json
@@ -6,166 +6,166 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from thalweg.errors import StorageError, UsageError, check_type, unknown_name
-from thalweg.figures import marks as kinds
-from thalweg.figures.marks import Bars, Contour, HeatMap, Mark, ReferenceLine, Scatter, SurfacePlot
+from thalweg.errors import StorageError, UsageError, check_type
+from thalweg.figures.document import panel_from_document, panel_to_document
+from thalweg.figures.marks import Mark
+from thalweg.figures.panel import UNNAMED, Axis, Panel, is_single
 from thalweg.storage.atomic import explaining, replacing
-from thalweg.storage.encoding import decode_array, encode_array, parsed
+from thalweg.storage.encoding import parsed
 
-_MARKS = {
-    kind.__name__: kind
-    for kind in (
-        kinds.Line, Scatter, kinds.TrajectoryLine, HeatMap, Contour, SurfacePlot, kinds.Histogram, kinds.Density, Bars,
-        ReferenceLine,
-    )
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What an axis shows.
-
-    Args:
-        label: what is measured along it.
-        unit: in what.
-        scale: "linear" or "log".
-        limits: where it begins and ends, when that is not for the data to say.
-    """
-
-    label: str = ""
-    unit: str = ""
-    scale: Literal["linear", "log"] = "linear"
-    limits: tuple[float, float] | None = None
-
-    def __post_init__(self) -> None:
-        if self.scale not in {"linear", "log"}:
-            msg = f"An axis is linear or log, not {self.scale!r}."
-            raise UsageError(msg)
-        check_type("The label of an axis", self.label, str, "text")
-        check_type("The unit of an axis", self.unit, str, "text")
-        if self.limits is not None:
-            try:
-                low, high = map(float, self.limits)
-            except (TypeError, ValueError):
-                msg = f"Limits of an axis are two numbers, (low, high); got {self.limits!r}."
-                raise UsageError(msg) from None
-            object.__setattr__(self, "limits", (low, high))
-            if not -np.inf < low < high < np.inf or (self.scale == "log" and low <= 0):
-                msg = (
-                    f"Limits of a {self.scale} axis are finite and ascend (a log axis from above 0); got {self.limits}."
-                )
-                raise UsageError(msg)
-
-    @property
-    def text(self) -> str:
-        """Label and unit as they stand at the axis."""
-        return f"{self.label} ({self.unit})" if self.label and self.unit else self.label or self.unit
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from matplotlib.figure import Figure as Canvas
 
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """Marks on two axes (three with a SurfacePlot), or panels side by side.
+    """Panels side by side, with title, caption and description; made by `Figure.of` and `Figure.row`.
 
     Args:
+        panels: at least one. The title of a single panel is the figure's.
         title: one line.
-        marks: what is drawn, the first at the bottom.
-        x: the horizontal axis.
-        y: the vertical axis.
-        z: what color and height show.
         caption: sentences that belong below it.
         alt: what it shows, for those who cannot see it; made from titles and labels when not given.
-        panels: figures without panels of their own; then there are no marks.
 
     Raises:
-        UsageError: nothing to draw, or marks that cannot share axes.
+        UsageError: there is nothing to draw.
     """
 
+    panels: tuple[Panel, ...]
     title: str = ""
-    marks: tuple[Mark, ...] = ()
-    x: Axis = Axis()
-    y: Axis = Axis()
-    z: Axis | None = None
     caption: str = ""
     alt: str = ""
-    panels: tuple["Figure", ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "marks", tuple(self.marks))
         object.__setattr__(self, "panels", tuple(self.panels))
         for name in ("title", "caption", "alt"):
             check_type(f"The {name} of a figure", getattr(self, name), str, "text")
-        strange = [type(mark).__name__ for mark in self.marks if not isinstance(mark, tuple(_MARKS.values()))]
-        present = {type(mark) for mark in self.marks}
-        fault = ""
-        if bool(self.marks) == bool(self.panels):
-            fault = "it needs either marks or panels"
-        elif strange:
-            fault = f"its marks are {', '.join(_MARKS)}, and not {', '.join(strange)}"
-        elif SurfacePlot in present and present != {SurfacePlot}:
-            fault = "a SurfacePlot cannot share its axes with flat marks; put them into another panel"
-        elif Bars in present and not present <= {Bars, ReferenceLine}:
-            fault = "Bars stand on categories, so only Bars and Rules share their axes"
-        elif any(panel.panels for panel in self.panels):
-            fault = "its panels have panels"
-        elif any(self._off_the_axes(mark) for mark in self.marks):
-            fault = "a grid has coordinates at or below 0, which a log axis does not reach; leave them out"
-        if fault:
-            msg = f"The figure {self.title!r} cannot be drawn: {fault}."
+        if not self.panels:
+            msg = f"The figure {self.title!r} cannot be drawn: it has no panels."
             raise UsageError(msg)
-
-    def _off_the_axes(self, mark: Mark) -> bool:
-        """Whether a grid has cells where a log axis has no place."""
-        if not isinstance(mark, HeatMap | Contour | SurfacePlot):
-            return False
-        return any(axis.scale == "log" and at.min() <= 0 for axis, at in ((self.x, mark.x), (self.y, mark.y)))
-
-    @classmethod
-    def row(cls, panels: Sequence["Figure"], *, title: str = "", caption: str = "", alt: str = "") -> "Figure":
-        """Figures side by side under one title; their captions are joined when none is given."""
-        captions = caption or " ".join(panel.caption for panel in panels if panel.caption)
-        return cls(title=title, caption=captions, alt=alt, panels=tuple(panels))
+        for panel in self.panels:
+            check_type("A panel of a figure", panel, Panel, "a Panel or a Figure, as in Figure.row([a, b])")
 
     @classmethod
     def of(
         cls,
         title: str,
         marks: Sequence[Mark],
-        x: Axis = Axis(),
-        y: Axis = Axis(),
+        x: Axis = UNNAMED,
+        y: Axis = UNNAMED,
         z: Axis | None = None,
         *,
         caption: str = "",
         alt: str = "",
     ) -> "Figure":
-        """Marks on one set of axes."""
-        return cls(title, tuple(marks), x, y, z, caption, alt)
+        """A figure of one panel: marks on one set of axes.
 
-    @property
-    def parts(self) -> tuple["Figure", ...]:
-        """Its panels, or itself alone."""
-        return self.panels or (self,)
+        Args:
+            title: one line.
+            marks: what is drawn, the first at the bottom.
+            x: the horizontal axis.
+            y: the vertical axis.
+            z: what color and height show.
+            caption: sentences that belong below it.
+            alt: what it shows, for those who cannot see it; made from title and labels when not given.
+
+        Raises:
+            UsageError: there are no marks, or marks that cannot share axes.
+
+        Example:
+            >>> import thalweg as tw
+            >>> line = tw.figures.Line([0, 1, 2], [2.0, 1.0, 0.5], label="SGD")
+            >>> figure = tw.figures.Figure.of("Loss", [line], tw.figures.Axis("step"), tw.figures.Axis("loss"))
+            >>> figure.description
+            'Loss: loss against step (line SGD).'
+        """
+        return cls((Panel(title, marks, x, y, z),), title, caption, alt)
+
+    @classmethod
+    def row(cls, figures: Sequence["Figure | Panel"], *, title: str = "", caption: str = "", alt: str = "") -> "Figure":
+        """Several side by side under one title; the panels of a row among them are taken one by one.
+
+        Args:
+            figures: figures and panels, from left to right.
+            title: over all of them.
+            caption: sentences that belong below; the figures' own, joined, when not given.
+            alt: what it shows, for those who cannot see it; made from the figures' own when not given.
+
+        Raises:
+            UsageError: there are none.
+
+        Example:
+            >>> import thalweg as tw
+            >>> a, b = (tw.figures.Figure.of(name, [tw.figures.Line([0, 1], [0, 1])]) for name in "ab")
+            >>> [panel.title for panel in tw.figures.Figure.row([a, b], title="Both").panels]
+            ['a', 'b']
+        """
+        parts = list(figures)
+        whole = [part for part in parts if isinstance(part, Figure)]
+        caption = caption or " ".join(figure.caption for figure in whole if figure.caption)
+        if not alt and any(figure.alt for figure in whole):
+            alt = " ".join([f"{title}."] * bool(title) + [part.description for part in parts])
+        panels = [panel for part in parts for panel in (part.panels if isinstance(part, Figure) else (part,))]
+        return cls(tuple(panels), title, caption, alt)
+
+    def with_marks(self, *more: Mark, title: str | None = None) -> "Figure":
+        """The same with further marks on top, and with another title where given.
+
+        Raises:
+            UsageError: the figure has several panels, or the marks cannot share its axes.
+
+        Example:
+            >>> import thalweg as tw
+            >>> figure = tw.figures.Figure.of("Loss", [tw.figures.Line([0, 1], [2.0, 1.0])])
+            >>> marked = figure.with_marks(tw.figures.ReferenceLine(1.5, label="target"), title="Loss and target")
+            >>> marked.title, len(marked.panels[0].marks)
+            ('Loss and target', 2)
+        """
+        if len(self.panels) > 1:
+            count = len(self.panels)
+            msg = f"with_marks needs a figure of one panel, and {self.title!r} has {count}; mark one before Figure.row."
+            raise UsageError(msg)
+        (panel,) = self.panels
+        single = is_single(self.panels, self.title)
+        title = self.title if title is None else title
+        panel = dataclasses.replace(panel, marks=(*panel.marks, *more), title=title if single else panel.title)
+        return dataclasses.replace(self, panels=(panel,), title=title)
+
+    def untitled(self) -> "Figure":
+        """The same without its title, for a place that has written it already; panels side by side keep theirs."""
+        panels = self.panels
+        if is_single(panels, self.title):
+            panels = (dataclasses.replace(panels[0], title=""),)
+        return dataclasses.replace(self, panels=panels, title="")
 
     @property
     def description(self) -> str:
-        """`alt`, or a sentence made from titles, axes and labels."""
+        """`alt`, or sentences made from titles, axes and labels."""
         if self.alt:
             return self.alt
-        if self.panels:
-            title = [f"{self.title}."] if self.title else []
-            return " ".join([*title, *(panel.description for panel in self.panels)])
-        shown = ", ".join(dict.fromkeys(_phrase(mark) for mark in self.marks))
-        axes = " against ".join(axis.text for axis in (self.y, self.x) if axis.text)
-        return f"{': '.join(text for text in (self.title, axes) if text)} ({shown})."
+        over = [] if is_single(self.panels, self.title) or not self.title else [f"{self.title}."]
+        return " ".join([*over, *(panel.description for panel in self.panels)])
+
+    def to_plotly(self, *, columns: int | None = None) -> "go.Figure":
+        """The figure as Plotly's, with so many panels side by side (all of them when not given)."""
+        from thalweg.figures.to_plotly import render
+
+        return render(self.panels, self.title, columns=columns)
+
+    def to_matplotlib(self) -> "Canvas":
+        """The figure as Matplotlib's, outside pyplot's list of open figures."""
+        from thalweg.figures.to_matplotlib import render
+
+        return render(self.panels, self.title)
 
     def show(self) -> None:
         """Open it: in the notebook, else in the browser."""
-        from thalweg.figures import to_plotly
+        from thalweg.figures.to_plotly import CONFIG
 
-        to_plotly.render(self).show(config=dict(to_plotly.CONFIG))
+        self.to_plotly().show(config=dict(CONFIG))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it: `.pdf`, `.svg` or `.png` for print, `.html` interactive and self-contained, `.json` as data.
@@ -183,28 +183,24 @@ class Figure:
             if ending == ".json":
                 temporary.write_text(self.to_json(), encoding="utf-8")
             elif ending == ".html":
-                from thalweg.figures import to_plotly
+                from thalweg.figures.to_plotly import page
 
-                temporary.write_text(to_plotly.page(self), encoding="utf-8")
+                content = page(self.panels, self.title, caption=self.caption, description=self.description)
+                temporary.write_text(content, encoding="utf-8")
             else:
-                from thalweg.figures import to_matplotlib
+                from thalweg.figures.to_matplotlib import save
 
-                to_matplotlib.save(self, temporary)
+                save(self.panels, self.title, temporary, description=self.description)
         return path
 
     def to_document(self) -> dict[str, Any]:
         """The whole figure as JSON-able values."""
-        document = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in {"marks", "panels", "x", "y", "z"}
+        return {
+            "title": self.title,
+            "caption": self.caption,
+            "alt": self.alt,
+            "panels": [panel_to_document(panel) for panel in self.panels],
         }
-        for name in ("x", "y", "z"):
-            axis = getattr(self, name)
-            document[name] = None if axis is None else dataclasses.asdict(axis)
-        document["marks"] = [_encode(mark) for mark in self.marks]
-        document["panels"] = [panel.to_document() for panel in self.panels]
-        return document
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Figure":
@@ -214,15 +210,8 @@ class Figure:
             StorageError: the document is not one of a figure.
         """
         try:
-            axes = {name: document[name] and Axis(**document[name]) for name in ("x", "y", "z")}
-            return cls(
-                title=document["title"],
-                marks=tuple(_decode(mark) for mark in document["marks"]),
-                caption=document["caption"],
-                alt=document["alt"],
-                panels=tuple(cls.from_document(panel) for panel in document["panels"]),
-                **axes,
-            )
+            panels = tuple(panel_from_document(panel) for panel in document["panels"])
+            return cls(panels, document["title"], document["caption"], document["alt"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             msg = f"This JSON is not a figure: {error!r}."
             raise StorageError(msg) from error
@@ -239,29 +228,3 @@ class Figure:
             StorageError: the text is not JSON, or not of a figure.
         """
         return cls.from_document(parsed(text))
-
-
-def _phrase(mark: Mark) -> str:
-    if isinstance(mark, Bars):
-        return f"bars {mark.label}: {', '.join(mark.labels)}" if mark.label else f"bars: {', '.join(mark.labels)}"
-    if isinstance(mark, ReferenceLine):
-        return f"{mark.direction} rule at {mark.value:g}" + (f": {mark.label}" if mark.label else "")
-    kind = {"HeatMap": "heat map"}.get(type(mark).__name__, type(mark).__name__.lower())
-    return f"{kind} {mark.label}".strip()
-
-
-def _encode(mark: Mark) -> dict[str, Any]:
-    entries = {field.name: getattr(mark, field.name) for field in dataclasses.fields(mark)}
-    encoded = {name: encode_array(v) if isinstance(v, np.ndarray) else v for name, v in entries.items()}
-    return {"mark": type(mark).__name__, **encoded}
-
-
-def _decode(encoded: Mapping[str, Any]) -> Mark:
-    if encoded["mark"] not in _MARKS:
-        raise unknown_name("mark", encoded["mark"], _MARKS)
-    entries: dict[str, Any] = {
-        name: decode_array(value) if isinstance(value, dict) else value
-        for name, value in encoded.items()
-        if name != "mark"
-    }
-    return _MARKS[encoded["mark"]](**entries)

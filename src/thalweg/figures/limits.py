@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.figures.figure import Axis, Figure
 from thalweg.figures.marks import Bars, Density, HeatMap, Histogram, Line, Mark, ReferenceLine, Scatter, SurfacePlot
+from thalweg.figures.panel import Axis, Panel
 
 
 def drawable(values: NDArray[np.float64], axis: Axis) -> NDArray[np.float64]:
@@ -13,7 +13,7 @@ def drawable(values: NDArray[np.float64], axis: Axis) -> NDArray[np.float64]:
     return np.where(shown, values, np.nan)
 
 
-def points(mark: Scatter, panel: Figure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def points(mark: Scatter, panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where the points of a scatter are; one that has no color on the color scale is a gap."""
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     if mark.color is not None:
@@ -50,13 +50,13 @@ def along(mark: Mark, name: str) -> list[NDArray[np.float64]]:
     return [one for one in values if one is not None]
 
 
-def extent(panel: Figure, name: str) -> tuple[float, float] | None:
+def extent(panel: Panel, name: str) -> tuple[float, float] | None:
     """The smallest and the largest of what a panel shows along an axis; None when that is nothing."""
     axis = getattr(panel, name)
     return _ends([drawable(values, axis) for mark in panel.marks for values in along(mark, name)])
 
 
-def floor(panel: Figure) -> float:
+def floor(panel: Panel) -> float:
     """Down to where areas are filled and bands go that reach below what y shows.
 
     That is 0, and on a log axis, which has no 0, its lower limit or a decade below the smallest value.
@@ -67,7 +67,7 @@ def floor(panel: Figure) -> float:
     return np.nan if ends is None else ends[0] / (1.0 if panel.y.limits else 10.0)
 
 
-def limits(panel: Figure) -> tuple[float, float] | None:
+def limits(panel: Panel) -> tuple[float, float] | None:
     """From where to where y goes: as given; on a log axis with areas down to the `floor`, as the values do."""
     ends = extent(panel, "y")
     filled = [mark for mark in panel.marks if isinstance(mark, Histogram | Density)]
@@ -79,7 +79,7 @@ def limits(panel: Figure) -> tuple[float, float] | None:
     return low / (max(margin, 2.0) if filled else margin), high * margin
 
 
-def band(mark: Line | Bars, panel: Figure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def band(mark: Line | Bars, panel: Panel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both ends of a mark's intervals; on a log axis a lower end at or below zero goes down to the `floor`."""
     low, high = np.asarray(mark.low), np.asarray(mark.high)
     if panel.y.scale == "log":
@@ -87,7 +87,7 @@ def band(mark: Line | Bars, panel: Figure) -> tuple[NDArray[np.float64], NDArray
     return drawable(low, panel.y), drawable(high, panel.y)
 
 
-def crosses(rule: ReferenceLine, panel: Figure) -> bool:
+def crosses(rule: ReferenceLine, panel: Panel) -> bool:
     """Whether a rule is on the panel: within given limits, and above 0 on a log axis."""
     axis = panel.y if rule.direction == "horizontal" else panel.x
     low, high = axis.limits or (-np.inf, np.inf)
@@ -101,7 +101,7 @@ def valued(mark: Mark) -> NDArray[np.float64] | None:
     return mark.color if isinstance(mark, Scatter) else None
 
 
-def color_ends(panel: Figure) -> tuple[float, float]:
+def color_ends(panel: Panel) -> tuple[float, float]:
     """From where to where the one color scale of a panel goes."""
     axis = panel.z or Axis()
     shown = [drawable(values, axis) for values in map(valued, panel.marks) if values is not None]

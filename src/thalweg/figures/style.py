@@ -7,11 +7,11 @@ well, so that a grey print can be read. Grids use viridis and points cividis, bo
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from thalweg.figures.figure import Figure
 from thalweg.figures.marks import Bars, Contour, HeatMap, Mark, ReferenceLine, SurfacePlot
+from thalweg.figures.panel import Panel
 
 INK = "#222222"
 MUTED = "#6b6b6b"
@@ -64,21 +64,21 @@ SERIES = (
 _PLAIN = (HeatMap, Contour, SurfacePlot, ReferenceLine)  # marks that take no color of the series
 
 
-def styles(figure: Figure) -> list[list[Style]]:
+def styles(panels: Sequence[Panel]) -> list[list[Style]]:
     """The style of every mark of every panel: one label, one style, in all panels.
 
     Unlabelled marks take the first style their panel does not use.
     """
     # On a grid the first color, a blue, sinks into viridis: what is drawn there takes another.
-    on_grid = [on_map(panel) for panel in figure.parts]
-    gridded = {mark.label for panel, grid in zip(figure.parts, on_grid, strict=True) if grid for mark in panel.marks}
+    on_grid = [on_map(panel) for panel in panels]
+    gridded = {mark.label for panel, grid in zip(panels, on_grid, strict=True) if grid for mark in panel.marks}
     named: dict[str, int] = {}
-    for panel in figure.parts:
+    for panel in panels:
         for mark in _series(panel):
             if mark.label and mark.label not in named:
                 named[mark.label] = _free(set(named.values()), blue=mark.label not in gridded)
     result = []
-    for panel, grid in zip(figure.parts, on_grid, strict=True):
+    for panel, grid in zip(panels, on_grid, strict=True):
         used = {named[mark.label] for mark in _series(panel) if mark.label}
         row = []
         for mark in panel.marks:
@@ -103,15 +103,15 @@ def _style(index: int) -> Style:
     return dataclasses.replace(SERIES[(index + 3 * around) % len(SERIES)], color=SERIES[color].color)
 
 
-def _series(panel: Figure) -> Iterator[Mark]:
+def _series(panel: Panel) -> Iterator[Mark]:
     return (mark for mark in panel.marks if not isinstance(mark, _PLAIN))
 
 
-def named_once(figure: Figure) -> list[list[bool]]:
+def named_once(panels: Sequence[Panel]) -> list[list[bool]]:
     """For every mark of every panel, whether it is the one that stands for its label in the legend."""
     seen: set[str] = set()
     result = []
-    for panel in figure.parts:
+    for panel in panels:
         row = []
         for mark in panel.marks:
             fresh = bool(mark.label) and not isinstance(mark, _PLAIN) and mark.label not in seen
@@ -122,14 +122,14 @@ def named_once(figure: Figure) -> list[list[bool]]:
     return result
 
 
-def categories(panel: Figure) -> list[str]:
+def categories(panel: Panel) -> list[str]:
     """The labels of all Bars of a panel, in order of appearance."""
     return list(dict.fromkeys(label for mark in panel.marks if isinstance(mark, Bars) for label in mark.labels))
 
 
-def legend_labels(figure: Figure) -> list[str]:
+def legend_labels(panels: Sequence[Panel]) -> list[str]:
     """What the legend lists."""
-    named = zip(figure.parts, named_once(figure), strict=True)
+    named = zip(panels, named_once(panels), strict=True)
     return [mark.label for panel, row in named for mark, fresh in zip(panel.marks, row, strict=True) if fresh]
 
 
@@ -139,16 +139,16 @@ def legend_columns(labels: list[str], width: float) -> int:
     return max(1, min(len(labels), int(width / (HANDLE + LETTER * longest))))
 
 
-def on_map(panel: Figure) -> bool:
+def on_map(panel: Panel) -> bool:
     """Whether there is a heat map, on which strokes need a light edge."""
     return any(isinstance(mark, HeatMap) for mark in panel.marks)
 
 
-def spatial(panel: Figure) -> bool:
+def spatial(panel: Panel) -> bool:
     """Whether a panel is drawn in three dimensions."""
     return any(isinstance(mark, SurfacePlot) for mark in panel.marks)
 
 
-def color_map(panel: Figure) -> str:
+def color_map(panel: Panel) -> str:
     """The map of a panel's color scale: one for grids, which points on a grid share, and one for points."""
     return GRID_MAP if on_map(panel) or spatial(panel) else POINT_MAP

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.figures.figure import Axis
 from thalweg.figures.limits import drawable
 from thalweg.figures.marks import Contour
+from thalweg.figures.panel import Axis
 
 _ABOUT = 8  # level lines where none were given
 _STEPS = 6  # of powers of ten along a color bar

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_type
 
+Numbers = NDArray[Any]  # given as any array of numbers, kept as read-only float64
+
 
 def labelled(mark: Any) -> None:
     """Raise UsageError unless the mark's label is text."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from thalweg.figures import Axis, Contour, Figure, HeatMap, SurfacePlot, to_matplotlib, to_plotly
+from thalweg.figures import Axis, Contour, Figure, HeatMap, Panel, SurfacePlot, to_plotly
 from thalweg.figures.limits import color_ends
 from thalweg.figures.style import spatial
 from thalweg.report.markup import element, embedded, text
@@ -38,16 +38,16 @@ def drawing(figure: Figure, name: str) -> Drawing:
 
 def _drawing(figure: Figure, name: str) -> Drawing:
     title = element("strong", text(figure.title)) if figure.title else ""
-    untitled = replace(figure, title="")
+    untitled = figure.untitled()
     picture = element(
         "figure",
         f'<img alt="{text(figure.description)}" src="{_picture(untitled)}">',
         element("div", class_="plot", role="group", aria_label=figure.description),
-        element("button", "Draw in 3-D", type="button", hidden=True) if any(map(spatial, figure.parts)) else "",
+        element("button", "Draw in 3-D", type="button", hidden=True) if any(map(spatial, figure.panels)) else "",
         element("figcaption", title, " " if title and figure.caption else "", text(figure.caption)),
         id=name,
         data_plot=f"{name}-data",
-        data_spatial=any(map(spatial, figure.parts)),
+        data_spatial=any(map(spatial, figure.panels)),
     )
     data = element("script", embedded(_description(untitled)), type="application/json", id=f"{name}-data")
     return Drawing(picture, data)
@@ -55,11 +55,11 @@ def _drawing(figure: Figure, name: str) -> Drawing:
 
 def _description(figure: Figure) -> dict[str, Any]:
     """What Plotly draws: traces, frames, and layouts, each with the pixels of width it needs, the widest first."""
-    count = len(figure.parts)
+    count = len(figure.panels)
     arrangements = sorted({1, min(2, count), count}, reverse=True)
-    drawn = {columns: json.loads(to_plotly.render(figure, columns=columns).to_json()) for columns in arrangements}
+    drawn = {columns: json.loads(figure.to_plotly(columns=columns).to_json()) for columns in arrangements}
     layouts = [
-        [to_plotly.least_width(figure, columns) if columns > 1 else 0, each["layout"]]
+        [to_plotly.least_width(figure.panels, columns) if columns > 1 else 0, each["layout"]]
         for columns, each in drawn.items()
     ]
     # The traces are the same in all of them.
@@ -69,36 +69,32 @@ def _description(figure: Figure) -> dict[str, Any]:
 def _picture(figure: Figure) -> str:
     """A PNG as a data URI."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "figure.png"
-        to_matplotlib.save(figure, path)
+        path = figure.save(Path(folder) / "figure.png")
         return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _flat(figure: Figure) -> Figure | None:
     """The surfaces of a figure as maps; None when it has none, or has flat grids already."""
-    marks = [mark for part in figure.parts for mark in part.marks]
-    if not any(map(spatial, figure.parts)) or any(isinstance(mark, HeatMap | Contour) for mark in marks):
+    marks = [mark for panel in figure.panels for mark in panel.marks]
+    if not any(map(spatial, figure.panels)) or any(isinstance(mark, HeatMap | Contour) for mark in marks):
         return None
-    parts = [each for part in figure.parts for each in _maps(part)]
-    caption = "The same, seen from above."
-    if len(parts) == 1:
-        return replace(parts[0], title=figure.title, caption=caption)
-    return Figure.row(parts, title=figure.title, caption=caption)
+    maps = [each for panel in figure.panels for each in _maps(panel)]
+    if len(maps) == 1:
+        maps = [replace(maps[0], title=figure.title)]
+    return Figure.row(maps, title=figure.title, caption="The same, seen from above.")
 
 
-def _maps(part: Figure) -> list[Figure]:
+def _maps(panel: Panel) -> list[Panel]:
     """A map of each surface of a panel, in which a color means the same as in the panel."""
-    surfaces = [mark for mark in part.marks if isinstance(mark, SurfacePlot)]
-    low, high = color_ends(part)
+    surfaces = [mark for mark in panel.marks if isinstance(mark, SurfacePlot)]
+    low, high = color_ends(panel)
     if len(surfaces) > 1 and low < high:
-        part = replace(part, z=replace(part.z or Axis(), limits=(low, high)))
+        panel = replace(panel, z=replace(panel.z or Axis(), limits=(low, high)))
     return [
         replace(
-            part,
-            title=": ".join(name for name in (part.title, mark.label if len(surfaces) > 1 else "") if name),
+            panel,
+            title=": ".join(name for name in (panel.title, mark.label if len(surfaces) > 1 else "") if name),
             marks=tuple(kind(mark.x, mark.y, mark.z, label=mark.label) for kind in (HeatMap, Contour)),
-            alt="",
-            caption="",
         )
         for mark in surfaces
     ]

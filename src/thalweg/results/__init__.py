@@ -1,7 +1,9 @@
 """What Thalweg hands back: readings with their uncertainty, tables, and where they were made."""
 
+from thalweg.results.cost import Cost
 from thalweg.results.provenance import Provenance
-from thalweg.results.reading import Cost, Reading
+from thalweg.results.reading import Reading
+from thalweg.results.spread import spread
 from thalweg.results.table import Table
 
-__all__ = ["Cost", "Provenance", "Reading", "Table"]
+__all__ = ["Cost", "Provenance", "Reading", "Table", "spread"]

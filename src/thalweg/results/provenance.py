@@ -27,6 +27,11 @@ class Provenance:
         cpu: the processor's model.
         threads: of torch when it was loaded, else of the process.
         time: when it was made, UTC, ISO 8601.
+
+    Example:
+        >>> import thalweg as tw
+        >>> tw.results.Provenance.here(seed=0, dtype="torch.float64").dtype
+        'float64'
     """
 
     seed: int | tuple[int, ...] | None = None
@@ -49,7 +54,15 @@ class Provenance:
         plan: str | Mapping[str, Any] | None = None,
         command: str | None = None,
     ) -> "Provenance":
-        """The provenance of something made on this machine, now."""
+        """The provenance of something made on this machine, now.
+
+        Args:
+            seed: the seed, or the seeds of all members.
+            device: "cpu", or such as "cuda:0".
+            dtype: the number type of the computation, also as torch writes it.
+            plan: how the population was executed.
+            command: the command line or call that makes it again.
+        """
         torch = sys.modules.get("torch")  # whoever computed with it has loaded it; nobody else should wait for it
         return cls(
             seed=_seeds(seed),

@@ -1,8 +1,8 @@
 """What a measurement returns: named arrays with dims and units, their uncertainty, sample and cost."""
 
 import dataclasses
+import functools
 import json
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,44 +11,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import StorageError, UsageError, check_type, unknown_name
+from thalweg.results import dimensions, documents, exports, reductions
+from thalweg.results.cost import Cost, counted
 from thalweg.results.provenance import Provenance
+from thalweg.results.quantity import Quantity
 from thalweg.results.table import Table
-from thalweg.storage.encoding import decode_array, decode_number, encode_array, encode_number, frozen_array, parsed
+from thalweg.storage.encoding import frozen_array, parsed
 
 if TYPE_CHECKING:
+    import pandas as pd  # pyrefly: ignore
+    import xarray as xr  # pyrefly: ignore
+
     from thalweg.figures.figure import Figure
+    from thalweg.storage.store import Store
 
-
-def _counted(what: str, count: Any) -> int:
-    """A whole number of Python's, whoever it was counted by."""
-    try:
-        return operator.index(count)
-    except TypeError:
-        msg = f"{what} must be a whole number; got {count!r}."
-        raise UsageError(msg) from None
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a reading took: wall-clock seconds and passes over the model, counted per member and batch."""
-
-    seconds: float = 0.0
-    forwards: int = 0
-    backwards: int = 0
-    hvps: int = 0
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "seconds", float(self.seconds))
-        for name in ("forwards", "backwards", "hvps"):
-            object.__setattr__(self, name, _counted(f"Cost {name}", getattr(self, name)))
-
-    def __add__(self, other: "Cost") -> "Cost":
-        return Cost(
-            self.seconds + other.seconds,
-            self.forwards + other.forwards,
-            self.backwards + other.backwards,
-            self.hvps + other.hvps,
-        )
+_KIND, _ROLE = "reading", "arrays"  # of its record in a store, and of its object
+_FREE = Cost()
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +40,8 @@ class Reading:
         coordinates: for a dimension, the value at each index; a dimension without is counted from 0.
         units: of arrays and of dimensions, by name.
         standard_errors: by array name, of the array's shape; NaN where unknown.
+        degrees_of_freedom: of the standard errors, by array name: one number, or an array of its shape. An error
+            without is one of a normal estimate, which has infinitely many.
         sample_size: on how many examples, seeds or probes it was taken (the notes say which).
         cost: what it took.
         provenance: where it was made.
@@ -69,6 +49,12 @@ class Reading:
 
     Raises:
         UsageError: shapes, dims, coordinates, units or errors that do not fit each other.
+
+    Example:
+        >>> import thalweg as tw
+        >>> loss = tw.Reading("loss", {"loss": [2.0, 1.0]}, {"loss": ("step",)}, {"step": [0, 10]}, {"loss": "nats"})
+        >>> loss["loss"].tolist(), loss.coordinate("step").tolist()
+        ([2.0, 1.0], [0, 10])
     """
 
     name: str
@@ -78,24 +64,26 @@ class Reading:
     units: Mapping[str, str] = field(default_factory=dict)
     standard_errors: Mapping[str, Any] = field(default_factory=dict)
     sample_size: int | None = None
-    cost: Cost = Cost()
+    cost: Cost = _FREE
     provenance: Provenance = field(default_factory=Provenance)
     notes: tuple[str, ...] = ()
+    degrees_of_freedom: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         arrays = _freeze("Array", self.arrays)
         put = object.__setattr__  # the class is frozen for everyone after this
         put(self, "arrays", arrays)
-        put(self, "dims", {name: tuple(self.dims.get(name, ())) for name in arrays} | _strangers(self.dims, arrays))
+        put(self, "dims", {**dict.fromkeys(arrays, ()), **{name: tuple(dims) for name, dims in self.dims.items()}})
         put(self, "coordinates", _freeze("Coordinate", self.coordinates))
         put(self, "standard_errors", _freeze("Standard error of", self.standard_errors))
+        put(self, "degrees_of_freedom", _freeze("Degrees of freedom of", self.degrees_of_freedom))
         put(self, "units", dict(self.units))
         put(self, "notes", tuple(self.notes))
         if self.sample_size is not None:
-            put(self, "sample_size", _counted("Reading sample_size", self.sample_size))
-        faults = _faults(self)
-        if faults:
-            msg = f"Reading {self.name!r} does not fit together: {'; '.join(faults)}."
+            put(self, "sample_size", counted("Reading sample_size", self.sample_size))
+        found = dimensions.faults(vars(self))
+        if found:
+            msg = f"Reading {self.name!r} does not fit together: {'; '.join(found)}."
             raise UsageError(msg)
 
     def __getitem__(self, array: str) -> NDArray[Any]:
@@ -106,88 +94,118 @@ class Reading:
 
     def coordinate(self, dim: str) -> NDArray[Any]:
         """The values along a dimension; 0, 1, 2, ... where none were given."""
-        if dim in self.coordinates:
-            return self.coordinates[dim]
-        return np.arange(self._sizes()[dim])
+        return dimensions.coordinate(vars(self), dim)
+
+    def quantity(self, array: str | None = None) -> Quantity:
+        """One array (the first when none is named) with its coordinates, units and errors, as figures need them.
+
+        Raises:
+            UsageError: no such array.
+        """
+        name = next(iter(self.arrays)) if array is None else array
+        values = self[name]
+        return Quantity(
+            name=name,
+            title=self.name,
+            values=values,
+            dims=self.dims[name],
+            coordinates={dim: points for dim, points in self.coordinates.items() if dim in self.dims[name]},
+            units=self.units,
+            error=self.standard_errors.get(name),
+            degrees=np.broadcast_to(np.asarray(self.degrees_of_freedom.get(name, np.inf), np.float64), values.shape),
+            notes=self.notes,
+        )
 
     def select(self, dim: str, value: Any) -> "Reading":
         """The reading at one value of a dimension, which its arrays lose.
 
         Raises:
             UsageError: no such dimension or value.
+
+        Example:
+            >>> import thalweg as tw
+            >>> loss = tw.Reading("loss", {"loss": [2.0, 1.0]}, {"loss": ("step",)}, {"step": [0, 10]})
+            >>> float(loss.select("step", 10)["loss"])
+            1.0
         """
-        if dim not in self._sizes():
-            raise unknown_name("dimension", dim, self._sizes())
-        found = np.flatnonzero(self.coordinate(dim) == value)
-        if len(found) != 1:
-            msg = f"Dimension {dim!r} has {len(found)} entries {value!r}; it has {self.coordinate(dim).tolist()}."
-            raise UsageError(msg)
-        index = int(found[0])
+        return dataclasses.replace(self, **reductions.select(vars(self), dim, value))
 
-        def cut(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-            return {
-                name: array.take(index, self.dims[name].index(dim)) if dim in self.dims[name] else array
-                for name, array in arrays.items()
-            }
+    def mean(self, dim: str) -> "Reading":
+        """The mean over a dimension, such as "seed", with the standard error that the spread over it gives.
 
-        return dataclasses.replace(
-            self,
-            arrays=cut(self.arrays),
-            standard_errors=cut(self.standard_errors),
-            dims={name: tuple(d for d in dims if d != dim) for name, dims in self.dims.items()},
-            coordinates={d: values for d, values in self.coordinates.items() if d != dim},
-            units={name: unit for name, unit in self.units.items() if name != dim},
-            notes=(*self.notes, f"At {dim} = {value}."),
-        )
+        mean_i x_i, error = sqrt(sum_i (x_i - mean)^2 / (n - 1) / n), with n - 1 degrees of freedom. The errors of the
+        single values are in that spread already and are dropped. Booleans become the fraction that is true. An array
+        of text along the dimension is left out, and one without the dimension stays as it is.
+
+        A value that is not finite (a run that diverged) makes its mean and error NaN: leaving it out would flatter the
+        rest. Leave entries out yourself, with `select` or before the reading is made, if that is what you mean. The
+        error of a single entry is NaN.
+
+        Raises:
+            UsageError: no such dimension, or only text along it.
+
+        Example:
+            >>> import thalweg as tw
+            >>> loss = tw.Reading("loss", {"loss": [[2.0, 4.0], [1.0, 1.0]]}, {"loss": ("step", "seed")})
+            >>> mean = loss.mean("seed")
+            >>> mean["loss"].tolist(), mean.standard_errors["loss"].tolist(), int(mean.degrees_of_freedom["loss"])
+            ([3.0, 1.0], [1.0, 0.0], 1)
+        """
+        return dataclasses.replace(self, **reductions.mean(vars(self), dim))
 
     def table(self) -> Table:
-        """One row per entry of every array: its place in each dimension, which array, value, error, unit."""
-        sizes = self._sizes()
-        columns: dict[str, list[Any]] = {dim: [] for dim in sizes}
-        columns |= {"quantity": [], "value": [], "standard_error": [], "unit": []}
-        for name, array in self.arrays.items():
-            places = dict(zip(self.dims[name], np.indices(array.shape).reshape(array.ndim, array.size), strict=True))
-            for dim in sizes:
-                columns[dim] += self.coordinate(dim)[places[dim]].tolist() if dim in places else [None] * array.size
-            errors = self.standard_errors.get(name)
-            columns["quantity"] += [name] * array.size
-            columns["value"] += array.ravel().tolist()
-            columns["standard_error"] += [None] * array.size if errors is None else errors.ravel().tolist()
-            columns["unit"] += [self.units.get(name, "")] * array.size
-        if not self.standard_errors:
-            del columns["standard_error"]
-        if not any(columns["unit"]):
-            del columns["unit"]
-        return Table({name: _column(values) for name, values in columns.items()})
+        """One row per entry of every array: its place in each dimension, which array, value, error, unit.
+
+        Example:
+            >>> import thalweg as tw
+            >>> tw.Reading("loss", {"loss": [2.0, 1.0]}, {"loss": ("step",)}, {"step": [0, 10]}).table()
+            step  quantity  value
+               0  loss          2
+              10  loss          1
+        """
+        return exports.table(vars(self))
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """The same as `table`, as a DataFrame of pandas.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return exports.to_pandas(vars(self))
+
+    def to_xarray(self) -> "xr.Dataset":
+        """The arrays, dims and coordinates as a Dataset of xarray, with units as attributes.
+
+        Errors and degrees of freedom are variables of their own, such as "loss_standard_error".
+
+        Raises:
+            UsageError: xarray is not installed.
+        """
+        return exports.to_xarray(vars(self))
 
     def figure(self, array: str | None = None) -> "Figure":
         """A generic picture of one array (the first when none is named), chosen by its dimensions.
 
         No dimension or one of text: bars. One of numbers: a line with a 95 % band where standard errors are
         known, one line per entry of a second dimension that is text, seeds or without coordinates. Two of numbers:
-        a heat map with contours.
+        a heat map with contours. Intervals are by Student's t where degrees of freedom are given.
 
         Raises:
             UsageError: the array has more than two dimensions, or is text.
-        """
-        from thalweg.results.default_figure import overview
 
-        return overview(self, next(iter(self.arrays)) if array is None else array)
+        Example:
+            >>> import thalweg as tw
+            >>> loss = tw.Reading("loss", {"loss": [2.0, 1.0]}, {"loss": ("step",)}, {"step": [0, 10]})
+            >>> loss.figure().description
+            'loss: loss against step (line).'
+        """
+        from thalweg.results.default_figure import overview  # waits for SciPy
+
+        return overview(self.quantity(array))
 
     def to_document(self) -> dict[str, Any]:
-        """The whole reading as JSON-able values (for `Store.put`)."""
-        return {
-            "name": self.name,
-            "arrays": {name: encode_array(array) for name, array in self.arrays.items()},
-            "dims": {name: list(dims) for name, dims in self.dims.items()},
-            "coordinates": {dim: encode_array(values) for dim, values in self.coordinates.items()},
-            "units": dict(self.units),
-            "standard_errors": {name: encode_array(array) for name, array in self.standard_errors.items()},
-            "sample_size": self.sample_size,
-            "cost": {**dataclasses.asdict(self.cost), "seconds": encode_number(self.cost.seconds)},
-            "provenance": self.provenance.to_document(),
-            "notes": list(self.notes),
-        }
+        """The whole reading as JSON-able values."""
+        return documents.to_document(vars(self))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Reading":
@@ -196,23 +214,7 @@ class Reading:
         Raises:
             StorageError: the document is not one of a reading.
         """
-        try:
-            cost: dict[str, Any] = {**document["cost"], "seconds": decode_number(document["cost"]["seconds"])}
-            return cls(
-                name=document["name"],
-                arrays={name: decode_array(array) for name, array in document["arrays"].items()},
-                dims={name: tuple(dims) for name, dims in document["dims"].items()},
-                coordinates={dim: decode_array(values) for dim, values in document["coordinates"].items()},
-                units=document["units"],
-                standard_errors={n: decode_array(array) for n, array in document["standard_errors"].items()},
-                sample_size=document["sample_size"],
-                cost=Cost(**cost),
-                provenance=Provenance.from_document(document["provenance"]),
-                notes=tuple(document["notes"]),
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            msg = f"This JSON is not a reading: {error!r}."
-            raise StorageError(msg) from error
+        return cls._of(documents.from_document(document))
 
     def to_json(self) -> str:
         """The whole reading as strict JSON text; every number reads back bit for bit."""
@@ -227,57 +229,62 @@ class Reading:
         """
         return cls.from_document(parsed(text))
 
-    def _sizes(self) -> dict[str, int]:
-        """Length of every dimension, in order of appearance."""
-        sizes: dict[str, int] = {}
-        for name, array in self.arrays.items():
-            for dim, size in zip(self.dims[name], array.shape, strict=True):
-                sizes.setdefault(dim, size)
-        return sizes
+    def arrays_and_document(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What `save` writes: all numbers as named arrays, and the rest as JSON-able values with null in their place.
+
+        Text is in the document, as safetensors hold numbers only.
+        """
+        arrays, document = self._split
+        return dict(arrays), dict(document)
+
+    def save(self, store: "Store", key: str) -> None:
+        """Write it into a store under a key: a document, and all its numbers in one object.
+
+        A reading that is there already, to the bit, is not written again.
+
+        Raises:
+            StorageError: the store cannot be written; what was there is then as before.
+        """
+        if not self.is_saved(store, key):
+            arrays, document = self._split
+            store.put(_KIND, key, document, {_ROLE: arrays} if arrays else None)
+
+    def is_saved(self, store: "Store", key: str) -> bool:
+        """Whether a store has just this reading under a key."""
+        if (_KIND, key) not in store:
+            return False
+        record = store.get(_KIND, key)
+        return record.document == self._split[1] and all(map(store.has_object, record.objects.values()))
+
+    @classmethod
+    def load(cls, store: "Store", key: str) -> "Reading":
+        """The reading that was saved in a store under a key, to the bit.
+
+        Raises:
+            StorageError: there is none, it is damaged, or the record is not one of a reading.
+        """
+        record = store.get(_KIND, key)
+        tensors = store.arrays(record.objects[_ROLE]) if _ROLE in record.objects else {}
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return cls._of(documents.join(arrays, record.document))
+
+    @functools.cached_property
+    def _split(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """See `arrays_and_document`; the document is as JSON reads it back."""
+        arrays, document = documents.split(vars(self))
+        return arrays, json.loads(json.dumps(document, allow_nan=False))
+
+    @classmethod
+    def _of(cls, fields: dict[str, Any]) -> "Reading":
+        """The reading with these fields, which were read from somewhere."""
+        try:
+            return cls(**fields)
+        except (TypeError, ValueError, AttributeError) as error:
+            msg = f"This JSON is not a reading: {error!r}."
+            raise StorageError(msg) from error
 
 
 def _freeze(what: str, arrays: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
     for name in arrays:
         check_type(f"{what} name", name, str, "text")
     return {name: frozen_array(f"{what} {name!r}", array) for name, array in arrays.items()}
-
-
-def _strangers(given: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in known}
-
-
-def _column(values: list[Any]) -> NDArray[Any]:
-    """Mixed kinds of cells stay Python objects; numpy would turn the numbers among them into text."""
-    kinds = {type(value) for value in values}
-    return np.array(values) if len(kinds) == 1 else np.array(values, dtype=object)
-
-
-def _faults(reading: Reading) -> list[str]:
-    faults = [] if reading.arrays else ["it has no array"]
-    faults += [f"dims of {name!r}, which is no array" for name in _strangers(reading.dims, reading.arrays)]
-    sizes: dict[str, int] = {}
-    for name, array in reading.arrays.items():
-        dims = reading.dims[name]
-        if len(dims) != array.ndim:
-            faults.append(f"{name!r} has shape {array.shape} but dims {dims}")
-        if len(set(dims)) != len(dims):
-            faults.append(f"{name!r} names a dimension twice: {dims}")
-        for dim, size in zip(dims, array.shape, strict=False):
-            if sizes.setdefault(dim, size) != size:
-                faults.append(f"dimension {dim!r} has {size} entries in {name!r} and {sizes[dim]} elsewhere")
-    for dim, values in reading.coordinates.items():
-        if dim not in sizes:
-            faults.append(f"coordinates of {dim!r}, which is no dimension")
-        elif values.shape != (sizes[dim],):
-            faults.append(f"coordinates of {dim!r} have shape {values.shape} for {sizes[dim]} entries")
-    faults += [
-        f"a unit of {name!r}, which is neither array nor dimension"
-        for name in _strangers(reading.units, {**reading.arrays, **sizes})
-    ]
-    for name, errors in reading.standard_errors.items():
-        if name not in reading.arrays:
-            faults.append(f"standard errors of {name!r}, which is no array")
-        elif errors.shape != reading.arrays[name].shape:
-            faults.append(f"standard errors of {name!r} have shape {errors.shape}, not {reading.arrays[name].shape}")
-    clash = set(sizes) & {"quantity", "value", "standard_error", "unit"}
-    return faults + [f"dimension {dim!r} is named as a column of the table" for dim in sorted(clash)]

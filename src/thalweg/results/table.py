@@ -15,13 +15,23 @@ _SHOWN = 20  # rows printed before the middle is left out
 
 
 class Table:
-    """Named columns of equal length.
+    r"""Named columns of equal length.
 
     Args:
         columns: by name, in the order in which they are shown: (rows,) each. None is an empty cell.
 
     Raises:
         UsageError: a column is not one-dimensional, or lengths differ.
+
+    Example:
+        >>> import thalweg as tw
+        >>> table = tw.results.Table({"rule": ["SGD", "Adam"], "loss": [0.5, 0.25]})
+        >>> table
+        rule  loss
+        SGD    0.5
+        Adam  0.25
+        >>> table.csv()
+        'rule,loss\nSGD,0.5\nAdam,0.25\n'
     """
 
     def __init__(self, columns: Mapping[str, ArrayLike]) -> None:

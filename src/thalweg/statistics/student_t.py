@@ -1,11 +1,18 @@
 """What a standard error of few samples is worth: an interval of 95 % is wider than 1.96 of it."""
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 
+def factor(degrees: ArrayLike) -> NDArray[np.float64]:
+    """How many standard errors to either side hold 95 %, by Student's t; infinite degrees of freedom give 1.96."""
+    return np.asarray(special.stdtrit(np.asarray(degrees, dtype=np.float64), 0.975))
+
+
 def reach(samples: int) -> float:
-    """How many standard errors to either side hold 95 %: Student's t for samples - 1 degrees of freedom."""
-    return float(special.stdtrit(samples - 1, 0.975))
+    """The same for a mean of so many samples, whose standard error has samples - 1 degrees of freedom."""
+    return float(factor(samples - 1))
 
 
 def advice(samples: int) -> str:

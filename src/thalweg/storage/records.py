@@ -21,6 +21,13 @@ class Record:
         document: what was put, as JSON reads it back (tuples are lists, keys are text).
         created: UTC, ISO 8601.
         objects: by role, the SHA-256 to ask `Store.arrays` for.
+
+    Example:
+        >>> import tempfile
+        >>> import thalweg as tw
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     tw.Store(folder).put("run", "first", {"lr": 0.1}).document
+        {'lr': 0.1}
     """
 
     kind: str
@@ -84,6 +91,21 @@ def write(database: sqlite3.Connection, kind: str, key: str, text: str, staged: 
         [(row.lastrowid, role, file.sha256, file.size) for role, file in staged.items()],
     )
     return Record(kind, key, json.loads(text), created, {role: file.sha256 for role, file in staged.items()})
+
+
+def duplicate(database: sqlite3.Connection, kind: str, key: str, new: str) -> None:
+    """Put a record also under another key, where it refers to the same objects; within a transaction."""
+    created = datetime.now(UTC).isoformat(timespec="milliseconds")
+    (source,) = database.execute("SELECT id FROM record WHERE kind = ? AND key = ?", (kind, key)).fetchone()
+    database.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, new))
+    row = database.execute(
+        "INSERT INTO record (kind, key, document, created) SELECT kind, ?, document, ? FROM record WHERE id = ?",
+        (new, created, source),
+    )
+    database.execute(
+        "INSERT INTO object (record, role, sha256, bytes) SELECT ?, role, sha256, bytes FROM object WHERE record = ?",
+        (row.lastrowid, source),
+    )
 
 
 def read(database: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[Record]:

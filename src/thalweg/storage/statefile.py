@@ -42,10 +42,18 @@ def load_state_file(path: str | os.PathLike[str], *, entry: str | None = None) -
         StorageError: the file is missing, damaged or foreign, needs code to be run, or holds no tensors or
             several sets of them.
         UsageError: a file name with another ending.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from thalweg.storage import load_state_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({"model": {"weight": torch.ones(2)}, "step": 7}, f"{folder}/checkpoint.pt")
+        ...     load_state_file(f"{folder}/checkpoint.pt")
+        {'weight': tensor([1., 1.])}
     """
     path = Path(path)
     if path.suffix not in (".safetensors", *_TORCH):
-        msg = f"{path} does not end in .safetensors, {', '.join(_TORCH)}, so it is not known how to read it."
+        msg = f"{path} cannot be read: its name does not end in .safetensors, {', '.join(_TORCH)}; convert it to one."
         raise UsageError(msg)
     with explaining(path):
         if not path.is_file():
@@ -60,6 +68,14 @@ def save_state_file(path: str | os.PathLike[str], tensors: Mapping[str, "Tensor 
     Raises:
         StorageError: it cannot be written; a file that was there is then as before.
         UsageError: the name has another ending, or an entry is not a tensor or array.
+
+    Example:
+        >>> import tempfile, numpy
+        >>> from thalweg.storage import load_state_file, save_state_file
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_state_file(f"{folder}/weights.safetensors", {"weight": numpy.ones(2)})
+        ...     load_state_file(f"{folder}/weights.safetensors")
+        {'weight': tensor([1., 1.], dtype=torch.float64)}
     """
     path = Path(path)
     if path.suffix != ".safetensors":

@@ -28,7 +28,7 @@ from urllib.parse import quote
 from thalweg.errors import StorageError, UsageError
 from thalweg.storage import schema
 from thalweg.storage.atomic import explaining, sync, temporary_beside
-from thalweg.storage.records import Record, Staged, as_json, objects_of, read, write
+from thalweg.storage.records import Record, Staged, as_json, duplicate, objects_of, read, write
 from thalweg.storage.statefile import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ class Store:
     Raises:
         StorageError: the path is a file, cannot be written, holds a foreign or damaged database or objects without
             one, or was written by a newer Thalweg.
+
+    Example:
+        >>> import tempfile, torch
+        >>> import thalweg as tw
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = tw.Store(folder)
+        ...     record = store.put("run", "first", {"lr": 0.1}, {"state": {"theta": torch.zeros(3)}})
+        ...     store.get("run", "first").document, store.arrays(record.objects["state"])["theta"].tolist()
+        ({'lr': 0.1}, [0.0, 0.0, 0.0])
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
@@ -165,6 +174,22 @@ class Store:
                 )
                 raise StorageError(msg)
             return read_safetensors(path)
+
+    def has_object(self, sha256: str) -> bool:
+        """Whether the file of an object is there; `arrays` verifies its content as well."""
+        return self._object(sha256).is_file()
+
+    def copy(self, kind: str, key: str, new: str) -> None:
+        """Put a record under a further key, in place of one that is there; its arrays are shared, not written again.
+
+        Raises:
+            StorageError: there is no such record, or the store cannot be written; all is then as before.
+        """
+        self.get(kind, key)
+        with explaining(self.path), self._transaction() as database:
+            superseded = objects_of(database, kind, new)
+            duplicate(database, kind, key, new)
+        self._tidy(superseded)
 
     def delete(self, kind: str, key: str) -> None:
         """Remove a record, and its arrays where no other record has the same.

@@ -9,7 +9,6 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from thalweg.figures.figure import Axis, Figure
 from thalweg.figures.limits import alone, band, crosses, drawable, floor, points, reached
 from thalweg.figures.marks import (
     Bars,
@@ -23,6 +22,7 @@ from thalweg.figures.marks import (
     Scatter,
     TrajectoryLine,
 )
+from thalweg.figures.panel import Axis, Panel
 from thalweg.figures.style import FEW, GRID_MAP, INK, MARKERS, MUTED, Style, categories, color_map, on_map
 from thalweg.figures.ticks import levels, log_labels, numerals
 
@@ -31,7 +31,7 @@ _LINE = 1.6
 MATH = ("$^{", "}$")  # what sets an exponent
 
 
-def draw(axes: Axes, mark: Mark, panel: Figure, style: Style, norm: Normalize, *, zorder: float) -> Any:
+def draw(axes: Axes, mark: Mark, panel: Panel, style: Style, norm: Normalize, *, zorder: float) -> Any:
     """Draw one mark; what it returns can stand in a legend or carry a color bar."""
     if isinstance(mark, Line):
         return _line(axes, mark, panel, style, zorder)
@@ -71,7 +71,7 @@ def _edges(centers: Any, axis: Axis) -> Any:
     return 10.0**edges if axis.scale == "log" else edges
 
 
-def _line(axes: Axes, mark: Line, panel: Figure, style: Style, zorder: float) -> Any:
+def _line(axes: Axes, mark: Line, panel: Panel, style: Style, zorder: float) -> Any:
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     if mark.low is not None:
         low, high = band(mark, panel)
@@ -87,7 +87,7 @@ def _line(axes: Axes, mark: Line, panel: Figure, style: Style, zorder: float) ->
     )[0]  # fmt: skip
 
 
-def _scatter(axes: Axes, mark: Scatter, panel: Figure, style: Style, norm: Normalize, zorder: float) -> Any:
+def _scatter(axes: Axes, mark: Scatter, panel: Panel, style: Style, norm: Normalize, zorder: float) -> Any:
     x, y = points(mark, panel)
     if mark.error is not None:
         color = style.color if mark.color is None else MUTED
@@ -100,7 +100,7 @@ def _scatter(axes: Axes, mark: Scatter, panel: Figure, style: Style, norm: Norma
     )
 
 
-def _trajectory(axes: Axes, mark: TrajectoryLine, panel: Figure, style: Style, zorder: float) -> Any:
+def _trajectory(axes: Axes, mark: TrajectoryLine, panel: Panel, style: Style, zorder: float) -> Any:
     """A trajectory, with a dot at its end."""
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     return axes.plot(
@@ -109,7 +109,7 @@ def _trajectory(axes: Axes, mark: TrajectoryLine, panel: Figure, style: Style, z
     )[0]  # fmt: skip
 
 
-def _bars(axes: Axes, mark: Bars, panel: Figure, style: Style, zorder: float) -> Any:
+def _bars(axes: Axes, mark: Bars, panel: Panel, style: Style, zorder: float) -> Any:
     names = categories(panel)
     sets = [other for other in panel.marks if isinstance(other, Bars)]
     width = 0.7 / len(sets)
@@ -128,7 +128,7 @@ def _bars(axes: Axes, mark: Bars, panel: Figure, style: Style, zorder: float) ->
     return drawn
 
 
-def _contour(axes: Axes, mark: Contour, panel: Figure, zorder: float) -> Any:
+def _contour(axes: Axes, mark: Contour, panel: Panel, zorder: float) -> Any:
     axis = panel.z or Axis()
     chosen = levels(mark, axis)
     if not len(chosen):
@@ -148,7 +148,7 @@ def _contour(axes: Axes, mark: Contour, panel: Figure, zorder: float) -> Any:
     return drawn
 
 
-def _rule(axes: Axes, mark: ReferenceLine, panel: Figure) -> Any:
+def _rule(axes: Axes, mark: ReferenceLine, panel: Panel) -> Any:
     if not crosses(mark, panel):
         return None
     flat = mark.direction == "horizontal"

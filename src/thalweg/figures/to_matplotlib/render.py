@@ -1,6 +1,7 @@
 """Figures as Matplotlib's: vectors for papers, in the same colors, dashes and levels as on the page."""
 
 import textwrap
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Canvas
 
-from thalweg.figures.figure import Axis, Figure
 from thalweg.figures.limits import color_ends, limits, valued
 from thalweg.figures.marks import Contour, HeatMap
+from thalweg.figures.panel import Axis, Panel, is_single
 from thalweg.figures.style import (
     GRID,
     HANDLE,
@@ -70,9 +71,8 @@ def look() -> AbstractContextManager[None]:
     return mpl.rc_context(_SETTINGS)
 
 
-def render(figure: Figure) -> Canvas:
-    """The figure in Matplotlib, outside pyplot's list of open figures; at most two panels stand in a row."""
-    panels = figure.parts
+def render(panels: Sequence[Panel], title: str) -> Canvas:
+    """A figure in Matplotlib, outside pyplot's list of open figures; at most two panels stand in a row."""
     columns = min(len(panels), _ROW)
     rows = -(-len(panels) // columns)
     width = _WIDTH if len(panels) == 1 else _BESIDE
@@ -86,31 +86,31 @@ def render(figure: Figure) -> Canvas:
                 axes = space(canvas, place, panel)
             else:
                 axes = canvas.add_subplot(*place)
-                _panel(axes, panel, styles(figure)[index], named_once(figure)[index], handles)
+                _panel(axes, panel, styles(panels)[index], named_once(panels)[index], handles)
             axes.set_title(titles[index], loc="left")
-        above = _title(figure.title, width * columns) if figure.panels else ""
+        above = "" if is_single(panels, title) else _title(title, width * columns)
         if above:
             canvas.suptitle(above, x=0.01, ha="left")
-        lines = above.count("\n") + rows * max(title.count("\n") for title in titles)
+        lines = above.count("\n") + rows * max(each.count("\n") for each in titles)
         lines += _legend(canvas, handles, width * columns) if handles else 0
         canvas.set_size_inches(width * columns, _HEIGHT * rows + _LINE * lines)
     return canvas
 
 
-def save(figure: Figure, path: Path) -> None:
+def save(panels: Sequence[Panel], title: str, path: Path, *, description: str) -> None:
     """Write a .pdf, .svg or .png; the same figure gives the same bytes."""
     kind = path.suffix.lower()
     metadata = {
-        ".pdf": {"Title": figure.title, "Subject": figure.description, "CreationDate": None},
-        ".svg": {"Title": figure.title, "Description": figure.description, "Date": None},
-        ".png": {"Title": figure.title, "Description": figure.description},
+        ".pdf": {"Title": title, "Subject": description, "CreationDate": None},
+        ".svg": {"Title": title, "Description": description, "Date": None},
+        ".png": {"Title": title, "Description": description},
     }[kind]
     with look():
         # Viewers show a transparent PNG on black; in a document the page's ground should show.
-        render(figure).savefig(path, dpi=200, metadata=metadata, transparent=kind != ".png")
+        render(panels, title).savefig(path, dpi=200, metadata=metadata, transparent=kind != ".png")
 
 
-def _panel(axes: Axes, panel: Figure, looks: list[Style], named: list[bool], handles: dict[str, Any]) -> None:
+def _panel(axes: Axes, panel: Panel, looks: list[Style], named: list[bool], handles: dict[str, Any]) -> None:
     _scales(axes, panel)
     log = panel.z is not None and panel.z.scale == "log"
     norm = (LogNorm if log else Normalize)(*color_ends(panel))
@@ -132,7 +132,7 @@ def _panel(axes: Axes, panel: Figure, looks: list[Style], named: list[bool], han
     axes.set_ylabel(plain(panel.y.text))
 
 
-def _scales(axes: Axes, panel: Figure) -> None:
+def _scales(axes: Axes, panel: Panel) -> None:
     names = categories(panel)
     if names:
         axes.set_xticks(range(len(names)), [plain(name) for name in names])

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from thalweg.figures.figure import Axis, Figure
 from thalweg.figures.limits import color_ends, drawable
 from thalweg.figures.marks import SurfacePlot
+from thalweg.figures.panel import Axis, Panel
 from thalweg.figures.style import GRID_MAP
 from thalweg.figures.ticks import power
 from thalweg.figures.to_matplotlib.marks import MATH, plain
@@ -19,7 +19,7 @@ from thalweg.figures.to_matplotlib.marks import MATH, plain
 _POWERS = FuncFormatter(lambda exponent, _: power(10.0**exponent, *MATH).replace("\N{MINUS SIGN}", "-"))
 
 
-def space(canvas: Canvas, place: tuple[int, int, int], panel: Figure) -> Any:
+def space(canvas: Canvas, place: tuple[int, int, int], panel: Panel) -> Any:
     """Draw the surfaces of a panel at its place (rows, columns, number), on one color scale."""
     axes = canvas.add_subplot(*place, projection="3d")
     scales = (panel.x, panel.y, panel.z or Axis())

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.figures.figure import Axis, Figure
 from thalweg.figures.limits import color_ends, crosses, extent, limits, valued
 from thalweg.figures.marks import Bars, Contour, HeatMap, Histogram, Mark, ReferenceLine
+from thalweg.figures.panel import Axis, Panel
 from thalweg.figures.style import GRID, MUTED, VEIL, categories, color_map, spatial
 from thalweg.figures.ticks import decades, log_labels
 from thalweg.figures.to_plotly.traces import Trace, escaped
@@ -26,7 +26,7 @@ class Names:
         self.xaxis, self.yaxis = f"xaxis{number}", f"yaxis{number}"
 
 
-def axes(panel: Figure, place: Place, names: Names) -> dict[str, Any]:
+def axes(panel: Panel, place: Place, names: Names) -> dict[str, Any]:
     """The two axes of a flat panel."""
     left, right, bottom, top = place
     x, y = _axis(panel.x, panel.x.limits, extent(panel, "x")), _axis(panel.y, limits(panel), extent(panel, "y"))
@@ -70,7 +70,7 @@ def _range(axis: Axis, ends: tuple[float, float] | None) -> dict[str, Any]:
     return {"range": [float(np.log10(end)) for end in ends] if axis.scale == "log" else [*ends]}
 
 
-def scene(panel: Figure, place: Place, names: Names) -> dict[str, Any]:
+def scene(panel: Panel, place: Place, names: Names) -> dict[str, Any]:
     """The three axes of a panel with surfaces."""
     left, right, bottom, top = place
     axes = {
@@ -94,7 +94,7 @@ def scene(panel: Figure, place: Place, names: Names) -> dict[str, Any]:
     return {names.scene: scene}
 
 
-def rule(mark: ReferenceLine, panel: Figure, names: Names, layout: dict[str, Any], traces: list[Trace]) -> None:
+def rule(mark: ReferenceLine, panel: Panel, names: Names, layout: dict[str, Any], traces: list[Trace]) -> None:
     """A line across the panel, its label, and an unseen point that keeps it within the axis."""
     flat = mark.direction == "horizontal"
     axis = panel.y if flat else panel.x
@@ -143,7 +143,7 @@ def _some_point(mark: Mark, flat: bool) -> list[Any]:
     return values[np.isfinite(values) & (values > 0)][:1].tolist() or values[np.isfinite(values)][:1].tolist()
 
 
-def color_bar(panel: Figure, place: Place, traces: list[Trace], names: Names) -> dict[str, Any]:
+def color_bar(panel: Panel, place: Place, traces: list[Trace], names: Names) -> dict[str, Any]:
     """One color axis per panel, with a bar beside it, for all its marks that show values by color."""
     if all(valued(mark) is None for mark in panel.marks):
         return {}

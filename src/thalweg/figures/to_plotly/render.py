@@ -2,14 +2,15 @@
 
 import html
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
 
 from thalweg.errors import UsageError
-from thalweg.figures.figure import Figure
 from thalweg.figures.limits import valued
 from thalweg.figures.marks import ReferenceLine
+from thalweg.figures.panel import Panel, is_single
 from thalweg.figures.style import INK, VEIL, legend_columns, legend_labels, named_once, spatial, styles
 from thalweg.figures.to_plotly.axes import Names, Place, axes, color_bar, rule, scene
 from thalweg.figures.to_plotly.traces import Trace, draw, escaped, frames
@@ -36,32 +37,33 @@ _LETTERS = 40  # of a title in one line: as many as a phone is wide
 _PAGE = 112  # letters of a panel's title in a row of panels as wide as a page
 
 
-def render(figure: Figure, *, columns: int | None = None) -> go.Figure:
-    """The figure in Plotly.
+def render(panels: Sequence[Panel], title: str, *, columns: int | None = None) -> go.Figure:
+    """A figure in Plotly.
 
     Args:
-        figure: what to draw.
+        panels: what to draw.
+        title: over all of them.
         columns: panels side by side; all of them when not given. A narrow page wants 1.
 
     Raises:
         UsageError: fewer than one column.
     """
-    panels = figure.parts
     if columns is not None and columns < 1:
         msg = f"A figure has at least one column of panels, not {columns}."
         raise UsageError(msg)
     columns = min(columns or len(panels), len(panels))
     places = _places(panels, columns)
-    headings = [_wrapped(panel.title, min(_LETTERS, _PAGE // columns)) if figure.panels else "" for panel in panels]
-    layout = _frame(figure, rows=-(-len(panels) // columns), lines=max(map(_lines, headings[:columns])))
+    single = is_single(panels, title)
+    headings = ["" if single else _wrapped(panel.title, min(_LETTERS, _PAGE // columns)) for panel in panels]
+    layout = _frame(panels, title, rows=-(-len(panels) // columns), lines=max(map(_lines, headings[:columns])))
     traces: list[Trace] = []
     for index, (panel, place) in enumerate(zip(panels, places, strict=True)):
         names = Names(index)
         layout |= scene(panel, place, names) if spatial(panel) else axes(panel, place, names)
         if headings[index]:
             layout["annotations"].append(_heading(headings[index], place))
-        legend = named_once(figure)[index]
-        for mark, style, named in zip(panel.marks, styles(figure)[index], legend, strict=True):
+        legend = named_once(panels)[index]
+        for mark, style, named in zip(panel.marks, styles(panels)[index], legend, strict=True):
             if isinstance(mark, ReferenceLine):
                 rule(mark, panel, names, layout, traces)
                 continue
@@ -76,32 +78,32 @@ def render(figure: Figure, *, columns: int | None = None) -> go.Figure:
     return go.Figure(data=traces, layout=layout, frames=moving)
 
 
-def page(figure: Figure) -> str:
+def page(panels: Sequence[Panel], title: str, *, caption: str, description: str) -> str:
     """A self-contained HTML page with the figure and its caption."""
-    drawing = render(figure).to_html(include_plotlyjs=True, full_html=False, auto_play=False, config=dict(CONFIG))
-    title = html.escape(figure.title or "Figure")
-    caption = f"<figcaption>{html.escape(figure.caption)}</figcaption>" if figure.caption else ""
+    drawn = render(panels, title)
+    drawing = drawn.to_html(include_plotlyjs=True, full_html=False, auto_play=False, config=dict(CONFIG))
+    below = f"<figcaption>{html.escape(caption)}</figcaption>" if caption else ""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title}</title><style>body{{margin:1rem;font-family:{_FONT};color:{INK}}}"
+        f"<title>{html.escape(title or 'Figure')}</title><style>body{{margin:1rem;font-family:{_FONT};color:{INK}}}"
         "figure{margin:0 auto;max-width:75rem}figcaption{max-width:45rem;margin:.5rem auto;line-height:1.45}</style>"
-        f'</head><body><figure><div role="img" aria-label="{html.escape(figure.description)}">{drawing}</div>'
-        f"{caption}</figure></body></html>\n"
+        f'</head><body><figure><div role="img" aria-label="{html.escape(description)}">{drawing}</div>'
+        f"{below}</figure></body></html>\n"
     )
 
 
-def least_width(figure: Figure, columns: int) -> int:
+def least_width(panels: Sequence[Panel], columns: int) -> int:
     """Pixels from which on so many of its panels fit side by side, each with its labels and color bar."""
-    needed = [_PLOT + _BAR * _barred(panel) for panel in figure.parts]
+    needed = [_PLOT + _BAR * _barred(panel) for panel in panels]
     return max(sum(needed[start : start + columns]) for start in range(0, len(needed), columns))
 
 
-def _barred(panel: Figure) -> bool:
+def _barred(panel: Panel) -> bool:
     return any(valued(mark) is not None for mark in panel.marks)
 
 
-def _places(panels: tuple[Figure, ...], columns: int) -> list[Place]:
+def _places(panels: Sequence[Panel], columns: int) -> list[Place]:
     """Where every panel is, all of one size; between them is room for the labels, titles and color bars there."""
     rows = -(-len(panels) // columns)
     # The outer margins grow with their tick labels; between panels the room has to be left here.
@@ -133,11 +135,11 @@ def _lines(wrapped: str) -> int:
     return wrapped.count("<br>") + 1 if wrapped else 0
 
 
-def _frame(figure: Figure, *, rows: int, lines: int) -> dict[str, Any]:
+def _frame(panels: Sequence[Panel], title: str, *, rows: int, lines: int) -> dict[str, Any]:
     """What all panels share; above the first row are so many lines of their titles."""
-    title = _wrapped(figure.title, _LETTERS)
+    title = _wrapped(title, _LETTERS)
     above = _lines(title)
-    labels = legend_labels(figure)
+    labels = legend_labels(panels)
     legend = -(-len(labels) // legend_columns(labels, _WIDE / _FONT_SIZE))  # lines
     top = 12 + (10 + 21 * above if above else 0) + (4 + 18 * lines if lines else 0)
     return {

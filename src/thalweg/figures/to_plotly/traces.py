@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.figures.figure import Axis, Figure
 from thalweg.figures.limits import alone, band, drawable, floor, points, reached
 from thalweg.figures.marks import (
     Bars,
@@ -20,6 +19,7 @@ from thalweg.figures.marks import (
     SurfacePlot,
     TrajectoryLine,
 )
+from thalweg.figures.panel import Axis, Panel
 from thalweg.figures.style import FEW, INK, MUTED, Style, on_map
 from thalweg.figures.ticks import digits, levels
 
@@ -29,7 +29,7 @@ _FRAMES = 60  # places at which a moving dot is shown
 Trace = dict[str, Any]
 
 
-def draw(mark: Mark, panel: Figure, style: Style, named: bool) -> list[Trace]:
+def draw(mark: Mark, panel: Panel, style: Style, named: bool) -> list[Trace]:
     """The traces of one mark; `named` says whether it stands for its label in the legend."""
     legend = {"name": escaped(mark.label), "legendgroup": mark.label or None, "showlegend": named}
     if isinstance(mark, Line):
@@ -54,7 +54,7 @@ def draw(mark: Mark, panel: Figure, style: Style, named: bool) -> list[Trace]:
     return [_surface(mark, panel)] if isinstance(mark, SurfacePlot) else []
 
 
-def _line(mark: Line, panel: Figure, style: Style, legend: dict[str, Any]) -> list[Trace]:
+def _line(mark: Line, panel: Panel, style: Style, legend: dict[str, Any]) -> list[Trace]:
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     traces: list[Trace] = []
     if mark.low is not None:
@@ -107,7 +107,7 @@ def _outline(
     return (np.concatenate(xs)[:-1], np.concatenate(ys)[:-1]) if xs else (np.array([]), np.array([]))
 
 
-def _scatter(mark: Scatter, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:
+def _scatter(mark: Scatter, panel: Panel, style: Style, legend: dict[str, Any]) -> Trace:
     x, y = points(mark, panel)
     size = mark.size * 4 / 3  # points of print are 1/72 inch, CSS pixels 1/96
     marker: dict[str, Any] = {"symbol": style.marker, "size": size, "line": {"color": "#ffffff", "width": 0.8}}
@@ -126,7 +126,7 @@ def _scatter(mark: Scatter, panel: Figure, style: Style, legend: dict[str, Any])
     return trace
 
 
-def _trajectory(mark: TrajectoryLine, panel: Figure, style: Style, legend: dict[str, Any]) -> list[Trace]:
+def _trajectory(mark: TrajectoryLine, panel: Panel, style: Style, legend: dict[str, Any]) -> list[Trace]:
     """The whole way as a line, and the dot at its end, which `frames` moves along it."""
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     way = {"color": style.color, "width": LINE - 0.6, "dash": _dash(style)}
@@ -167,7 +167,7 @@ def frames(traces: list[Trace]) -> list[Trace]:
     return drawn
 
 
-def _bars(mark: Bars, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:
+def _bars(mark: Bars, panel: Panel, style: Style, legend: dict[str, Any]) -> Trace:
     trace = legend | {
         "type": "bar",
         "x": list(map(escaped, mark.labels)),
@@ -186,7 +186,7 @@ def _bars(mark: Bars, panel: Figure, style: Style, legend: dict[str, Any]) -> Tr
     return trace
 
 
-def _histogram(mark: Histogram, panel: Figure, style: Style, legend: dict[str, Any]) -> Trace:
+def _histogram(mark: Histogram, panel: Panel, style: Style, legend: dict[str, Any]) -> Trace:
     """An outline around every run of bins; on a log axis empty ones are gaps."""
     x = drawable(np.repeat(mark.edges, 2), panel.x)
     y = drawable(np.concatenate([[0.0], np.repeat(mark.heights, 2), [0.0]]), panel.y)
@@ -197,7 +197,7 @@ def _histogram(mark: Histogram, panel: Figure, style: Style, legend: dict[str, A
     return area | legend | {"line": {"color": style.color, "width": 1.4}}
 
 
-def _heat_map(mark: HeatMap, panel: Figure) -> Trace:
+def _heat_map(mark: HeatMap, panel: Panel) -> Trace:
     z = drawable(mark.z, panel.z or Axis())
     return {
         "type": "heatmap",
@@ -210,7 +210,7 @@ def _heat_map(mark: HeatMap, panel: Figure) -> Trace:
     }
 
 
-def _contour(mark: Contour, panel: Figure) -> list[Trace]:
+def _contour(mark: Contour, panel: Panel) -> list[Trace]:
     """One trace per level: Plotly itself only knows equally spaced ones."""
     axis = panel.z or Axis()
     z = drawable(mark.z, axis)
@@ -253,7 +253,7 @@ def _format(levels: NDArray[np.float64], count: int) -> str:
     return f".{max(0, count - 1 - smallest)}~f" if -4 < largest < 6 else f".{count - 1}~e"
 
 
-def _surface(mark: SurfacePlot, panel: Figure) -> Trace:
+def _surface(mark: SurfacePlot, panel: Panel) -> Trace:
     z = drawable(mark.z, panel.z or Axis())
     return {
         "type": "surface",
@@ -266,14 +266,14 @@ def _surface(mark: SurfacePlot, panel: Figure) -> Trace:
     }
 
 
-def shade(values: NDArray[np.float64], panel: Figure) -> NDArray[np.float64]:
+def shade(values: NDArray[np.float64], panel: Panel) -> NDArray[np.float64]:
     """Values on the color axis. Plotly has no logarithmic one: logarithms are drawn, with the values at the ticks."""
     axis = panel.z or Axis()
     shown = drawable(values, axis)
     return np.log10(shown) if axis.scale == "log" else shown
 
 
-def _hover(panel: Figure, label: str, *, x: str = "%{x:.4g}", z: str = "") -> str:
+def _hover(panel: Panel, label: str, *, x: str = "%{x:.4g}", z: str = "") -> str:
     lines = [f"{escaped(panel.x.label or 'x')}: {x}", f"{escaped(panel.y.label or 'y')}: %{{y:.4g}}"]
     if z:
         lines.append(f"{escaped((panel.z.label if panel.z else '') or label or 'z')}: {z}")

@@ -1,7 +1,6 @@
 """LAN8: full-batch gradient descent ends where its rate is just stable."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -83,7 +82,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
         living = [member for member, step in enumerate(run.diverged_at) if step < 0] or [0]
         spectrum = curvature.spectrum(problem, run.final[living[0]], steps=60, probes=4, seed=lab.seed).figure()
         mark = ReferenceLine(limit, "vertical", label="limit of stability")
-        spectra.append(replace(spectrum, title=f"where {name} ended", marks=(*spectrum.marks, mark)))
+        spectra.append(spectrum.with_marks(mark, title=f"where {name} ended"))
     late = at > 0.75 * steps
     ends = {name: interval.mean(values[late].mean(0)) for name, values in relative.items()}
     verdict = CLAIM.judge(

@@ -66,7 +66,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
     line = landscape.line(problem, run.final[0], to=run.final[1], resolution=41)
     straight = Figure.of(
         "On the line to another run",
-        line.figure().marks,
+        line.figure().panels[0].marks,
         Axis("from one run (0) to another (1)"),
         Axis("loss", "nats"),
     )
