@@ -8,6 +8,7 @@ from thalweg.optim.average import Averaged
 from thalweg.optim.explain import Explanation, explain
 from thalweg.optim.gradient_transforms import Centralized, Grokfast, Orthogonal
 from thalweg.optim.lion import Lion
+from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
 from thalweg.optim.nadam import NAdam
@@ -56,6 +57,7 @@ __all__ = [
     "Explanation",
     "Grokfast",
     "Lion",
+    "MatrixRule",
     "Momentum",
     "Muon",
     "NAdam",

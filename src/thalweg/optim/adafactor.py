@@ -1,19 +1,20 @@
 """Adafactor: a second moment kept as row and column means."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thalweg.optim.inplace import axpy, blend
-from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.matrix_rule import MatrixRule
+from thalweg.optim.rule import State, Swept
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 
 @dataclass(frozen=True)
-class Adafactor(Rule):
+class Adafactor(MatrixRule):
     """Adafactor with relative steps and update clipping (Shazeer & Stern, 2018, arXiv:1804.04235).
 
         r <- (1 - t^-c) r + t^-c mean of G^2 over each row,    k likewise over each column
@@ -33,9 +34,8 @@ class Adafactor(Rule):
     clip: Swept = 1.0
     weight_decay: Swept = field(default=0.0, kw_only=True)
     decay: str = field(default="lr_coupled", kw_only=True)
-    takes_tensors: ClassVar[bool] = True
 
-    def take(self, entry: Entry) -> bool:
+    def takes(self, entry: Entry) -> bool:
         """Every tensor is taken whole."""
         return True
 

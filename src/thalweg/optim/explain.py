@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from thalweg.errors import check_type
 from thalweg.optim.conventions import Convention, conventions, spoken
+from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.rule import Rule
 from thalweg.optim.torch_equivalent import call_in_torch
 from thalweg.optim.wrapper import Wrapper
@@ -71,7 +72,8 @@ def explain(rule: Rule | Wrapper) -> Explanation:
     check_type("explain rule", rule, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
     numbers = {one.name: getattr(rule, one.name) for one in fields(rule) if one.name in rule.hyper_parameters()}
     torch, remark = call_in_torch(rule)
-    inside = rule.rule if isinstance(rule, Wrapper) else rule.fallback
+    fallback = rule.fallback if isinstance(rule, MatrixRule) else None
+    inside = rule.rule if isinstance(rule, Wrapper) else fallback
     return Explanation(
         type(rule).__name__,
         formula(type(rule)),
@@ -93,7 +95,7 @@ def formula(kind: type) -> tuple[str, ...]:
         sentences = re.split(r"(?<=\.)\s|;|\s\([A-Z]", " ".join(text.split()))
         own = [sentence.strip(" .") for sentence in sentences if "<-" in sentence]
     base = kind.__mro__[1]
-    above = formula(base) if base not in (Rule, Wrapper, object) else ()
+    above = formula(base) if base not in (Rule, MatrixRule, Wrapper, object) else ()
     keys = {key for line in own for part in line.split(",  ") if (key := _key(part))}
     kept = [line for line in above if _key(line) not in keys]
     at = next((index for index, line in enumerate(above) if _key(line) in keys), len(kept))

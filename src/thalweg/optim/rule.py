@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
 from thalweg.optim.step_hyperparameters import StepHyperparameters
-from thalweg.population.layout import KINDS, Entry, Layout
+from thalweg.population.layout import KINDS, Layout
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, plain, points_of
 
@@ -24,9 +24,9 @@ DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 class Rule:
     """An update rule: its hyper-parameters as fields, its formula as `update`.
 
-    The formula never mixes members. It is elementwise, so that it can be applied to any block of theta, but for
-    rules that `take` whole tensors. What a rule remembers are matrices with one row a member: `slots` of theta's
-    shape, `factors` of each whole tensor, and `tallies`, one number each.
+    The formula never mixes members. It is elementwise, so that it can be applied to any block of theta; a rule that
+    updates whole tensors is a `MatrixRule`. What a rule remembers are matrices with one row per member: `slots` of
+    theta's shape, and `tallies`, one number each.
 
     Every rule knows weight decay, by one of four conventions that differ by factors of thousands:
 
@@ -50,9 +50,6 @@ class Rule:
     tallies: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
-    takes_tensors: ClassVar[bool] = False
-    matrix_slots: ClassVar[tuple[str, ...]] = ()
-    fallback: ClassVar["Rule | None"] = None
 
     def __post_init__(self) -> None:
         if self.decay_on is not None:
@@ -81,22 +78,6 @@ class Rule:
         """Weight decay and `update` in one pass by a kernel of torch's, in place; only rules that are `fused`.
 
         Takes rows (parameters,) of members that share their values, which are floats.
-        """
-        raise NotImplementedError
-
-    def take(self, entry: Entry) -> bool:
-        """Whether a tensor is updated whole; only asked of rules with `takes_tensors`."""
-        raise NotImplementedError
-
-    def factors(self, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of what is kept, by name, for a tensor (rows, columns) that is updated whole."""
-        return {}
-
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
-        """One step in place of one tensor: theta is (members, rows, columns), the gradient is consumed.
-
-        A vector is one row. The state holds its `matrix_slots`, of theta's shape, and its `factors`, members in front.
-        Tensors that the rule does not take follow its `fallback`.
         """
         raise NotImplementedError
 
@@ -170,12 +151,3 @@ def needed(rule: Any, layout: Layout | None) -> Layout:
 def unscheduled(value: Any) -> Any:
     """A hyper-parameter without the schedule it follows, if it follows one."""
     return value.value if isinstance(value, Scheduled) else value
-
-
-def check_fallback(name: str, fallback: Rule) -> None:
-    """Raise UsageError unless a rule can be the fallback of the rule `name`."""
-    check_type(f"{name} fallback", fallback, Rule, "a rule such as optim.AdamW(lr=3e-4)")
-    formula = type(fallback).update is not Rule.update
-    if fallback.takes_tensors or fallback.looks_ahead or not formula:
-        msg = f"{name} fallback must be elementwise with its gradient at theta; got {type(fallback).__name__}."
-        raise UsageError(msg)

@@ -238,7 +238,7 @@ def _besides(optimizer: torch.optim.Optimizer) -> dict[str, str]:
     return {name: repr(value) for name, value in own.items()}
 
 
-class Foreign:
+class TorchOptimizers:
     """The optimizers of a population's members, on the rows of theta; what they keep are views of the state.
 
     Args:

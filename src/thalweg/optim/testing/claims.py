@@ -150,7 +150,7 @@ def claims_of_rule(rule: Rule | Wrapper) -> Claims:
     law = next((law for law, kind in KINDS.items() if isinstance(rule, kind)), None)
     names = [one.name for one in fields(rule)] if law is None else known_settings(law)
     settings = {name: getattr(rule, name) for name in names if hasattr(rule, name)}
-    elementwise = not rule.takes_tensors and not isinstance(rule, optim.TorchOptimizer) and rule.decay_on is None
+    elementwise = not isinstance(rule, optim.MatrixRule | optim.TorchOptimizer) and rule.decay_on is None
     return Claims(law, settings, elementwise, consumes=True)
 
 
