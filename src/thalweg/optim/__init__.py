@@ -1,5 +1,8 @@
 """Update rules: short formulas over theta (members, parameters)."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from thalweg.optim.adafactor import Adafactor
 from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam, AdamW
@@ -23,6 +26,9 @@ from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.updater import Updater
 from thalweg.optim.wrapper import Wrapper
+
+if TYPE_CHECKING:
+    from thalweg.optim import testing
 
 RULES: dict[str, type[Rule]] = {
     "sgd": SGD,
@@ -74,4 +80,13 @@ __all__ = [
     "explain",
     "preconditioner",
     "stability_limit",
+    "testing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `testing` when it is first used: no training needs it."""
+    if name == "testing":
+        return importlib.import_module("thalweg.optim.testing")
+    msg = f"module 'thalweg.optim' has no attribute {name!r}"
+    raise AttributeError(msg)

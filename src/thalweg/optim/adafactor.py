@@ -26,6 +26,10 @@ class Adafactor(MatrixRule):
     torch.optim.Adafactor(lr, beta2_decay=-c, eps=(None, floor), d=clip) on vectors and matrices; on a convolution
     torch factors the last two dimensions, the kernel, alone. Each mean counts as at least the square of the machine
     epsilon; in torch their product does.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Adafactor()).torch
+    'torch.optim.Adafactor(params, lr=0.01, beta2_decay=-0.8, eps=(None, 0.001), d=1.0)'
     """
 
     lr: Swept = 1e-2

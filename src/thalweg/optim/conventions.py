@@ -50,7 +50,7 @@ def _when(conventions: str) -> str:
 
 
 def conventions(rule: Rule | Wrapper) -> list[Convention]:
-    """What a rule, or something around one, chose."""
+    """What a rule, or a wrapper of one, chose."""
     numbers = rule.hyper_parameters()
     found = []
     for one in fields(rule):

@@ -54,6 +54,13 @@ class Muon(MatrixRule):
 
     Cost: 15 products of matrices a step (each with its transpose, the square of that, their sum with it), batched
     over members.
+
+    >>> import thalweg as tw
+    >>> rule = tw.optim.Muon(0.02, fallback=tw.optim.AdamW(1e-3))
+    >>> rule.slots
+    ('matrix_momentum', 'first_moment', 'second_moment')
+    >>> rule.hyper_parameters()["fallback.lr"]
+    0.001
     """
 
     lr: Swept = 0.02

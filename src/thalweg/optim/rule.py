@@ -40,6 +40,13 @@ class Rule:
 
     A list in place of a number means one value a configuration: all lists of a rule go together. A
     `schedules.Scheduled` number follows a schedule of its own.
+
+    >>> import thalweg as tw
+    >>> rule = tw.optim.AdamW([1e-3, 1e-2], weight_decay=0.1)
+    >>> sorted(rule.hyper_parameters())
+    ['beta1', 'beta2', 'eps', 'lr', 'weight_decay']
+    >>> rule.lr
+    Sweep(points=(0.001, 0.01), axis='configuration')
     """
 
     lr: Swept
@@ -103,15 +110,15 @@ class Rule:
 
 
 def numeric(rule: Any) -> list[str]:
-    """The fields of a rule, or of what is around one, that are numbers and may be swept."""
+    """The fields of a rule, or of a wrapper, that are numbers and may be swept."""
     return [one.name for one in fields(rule) if one.type in (Swept, float)]
 
 
 def check_fields(rule: Any) -> None:
-    """Make lists sweeps in the numbers of a rule, or of what is around one.
+    """Make lists sweeps in the numbers of a rule, or of a wrapper.
 
     Raises:
-        UsageError: a number is none or out of its bounds, or a choice of yes or no is something else.
+        UsageError: a number is not one or out of its bounds, or a choice of yes or no is something else.
     """
     kind = type(rule).__name__
     for one in fields(rule):

@@ -31,6 +31,10 @@ class SOAP(MatrixRule):
 
     Memory beside theta and two moments: 2 (rows^2 + columns^2) a matrix. Cost of a step: about
     6 rows columns (rows + columns) multiplications, and a QR of both sides every `every` steps.
+
+    >>> import thalweg as tw
+    >>> tw.optim.SOAP(0.003).factors(rows=3, columns=5)
+    {'left': (3, 3), 'right': (5, 5), 'left_basis': (3, 3), 'right_basis': (5, 5)}
     """
 
     lr: Swept = 3e-3

@@ -65,6 +65,17 @@ class Updater:
         layout: of theta, for what depends on tensors.
 
     Memory: one matrix of theta's size per slot, the rule's factors, and one scratch block.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> rule, theta = tw.optim.Momentum(0.1), torch.zeros(2, 3)
+    >>> updater = tw.optim.Updater(rule, theta)
+    >>> for step in (1, 2):
+    ...     numbers = rule.hyper_parameters() | {"schedule": 1.0}
+    ...     updater.step(torch.ones(2, 3), tw.optim.StepHyperparameters(numbers, step))
+    >>> theta
+    tensor([[-0.2900, -0.2900, -0.2900],
+            [-0.2900, -0.2900, -0.2900]])
     """
 
     def __init__(
