@@ -307,7 +307,7 @@ def test_settings_that_cannot_be_changed_leave_their_laws_out() -> None:
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: check(optim.SGD([0.1, 0.2])), "check takes one value a hyper-parameter; SGD lr is Sweep"),
+        (lambda: check(optim.SGD([0.1, 0.2])), "check takes one value per hyper-parameter; SGD lr is Sweep"),
         (lambda: check("adam"), "check's subject is a rule such as optim.Adam.*got 'adam'"),
         (lambda: check(optim.Adam), "check's subject is a rule such as optim.Adam.*got <class"),
         (lambda: check(lambda p: T.LBFGS(p)), "LBFGS cannot step without a closure"),
@@ -321,7 +321,10 @@ def test_settings_that_cannot_be_changed_leave_their_laws_out() -> None:
         (lambda: Specification("sgd", [0.1]), "Specification settings must be a mapping"),
         (lambda: Specification("adam", {**ADAM.settings, "eps_place": "beside"}), "Adam eps_place is one of"),
         (lambda: check(optim.Adam(0.1), reference=T.SGD([torch.ones(1)])), "check's reference is a rule .*got SGD"),
-        (lambda: check(optim.Adam(0.1), reference=optim.Adam([1e-3, 1e-2])), "check takes one value a hyper-parameter"),
+        (
+            lambda: check(optim.Adam(0.1), reference=optim.Adam([1e-3, 1e-2])),
+            "check takes one value per hyper-parameter",
+        ),
         (lambda: check(optim.Adam(0.1), reference=optim.Adam), "check's reference is a rule .*got <class"),
         (
             lambda: check(optim.Adam(0.1), reference=_short_formula),

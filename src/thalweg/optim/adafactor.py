@@ -22,7 +22,7 @@ class Adafactor(MatrixRule):
         theta <- theta - max(floor, rms(theta)) min(lr, 1/sqrt(t)) U
 
     for every tensor whole: matrices as (filters, rest); what has one row keeps its second moment k itself.
-    No momentum. Memory beside theta: rows + columns numbers a matrix, which is its point. Equals
+    No momentum. Memory beside theta: rows + columns numbers per matrix, which is its point. Equals
     torch.optim.Adafactor(lr, beta2_decay=-c, eps=(None, floor), d=clip) on vectors and matrices; on a convolution
     torch factors the last two dimensions, the kernel, alone. Each mean counts as at least the square of the machine
     epsilon; in torch their product does.

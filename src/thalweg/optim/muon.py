@@ -17,7 +17,7 @@ from thalweg.population.layout import Entry
 SCALES = ("spectral", "rms")
 QUINTIC = (3.4445, -4.7750, 2.0315)  # maps singular values in [0.01, 1] into [0.68, 1.14] in five steps
 ITERATIONS = 5
-SHORTEST = 1e-7  # torch's: matrices much shorter than this have no direction but rounding, and become shorter steps
+LEAST_NORM = 1e-7  # torch's: matrices of a much smaller norm are mostly rounding, and become smaller steps
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(SHORTEST)
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(LEAST_NORM)
     a, b, c = QUINTIC
     for _ in range(ITERATIONS):
         gram = x @ x.mT
@@ -52,7 +52,7 @@ class Muon(MatrixRule):
     schedule goes for both rates. Numbers are those of torch.optim.Muon with adjust_lr_fn "original" and
     "match_rms_adamw", which iterates in bfloat16, where this iterates in theta's precision.
 
-    Cost: 15 products of matrices a step (each with its transpose, the square of that, their sum with it), batched
+    Cost: 15 products of matrices per step (each with its transpose, the square of that, their sum with it), batched
     over members.
 
     >>> import thalweg as tw

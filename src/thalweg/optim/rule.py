@@ -38,7 +38,7 @@ class Rule:
     `decay_on` names the kinds of tensors that decay (see `Layout`), such as ("embedding", "hidden", "output")
     to leave biases and normalization layers alone, as is usual for transformers; None: all decay.
 
-    A list in place of a number means one value a configuration: all lists of a rule go together. A
+    A list in place of a number means one value per configuration: all lists of a rule go together. A
     `schedules.Scheduled` number follows a schedule of its own.
 
     >>> import thalweg as tw

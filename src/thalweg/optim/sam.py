@@ -25,7 +25,7 @@ class SAM(Wrapper):
 
     Wherever it stands among several wrappers, the second gradient is what all of them see.
 
-    Cost: two gradients a step, and one matrix of theta's size.
+    Cost: two gradients per step, and one matrix of theta's size.
 
     Raises:
         UsageError: it wraps a rule that takes its gradient away from theta itself.

@@ -1,4 +1,4 @@
-"""How much curvature a rule stands: its limit of stability on quadratics, and what adaptive rules divide by."""
+"""The curvature up to which a rule is stable on quadratics, and what adaptive rules divide by."""
 
 from typing import Any
 

@@ -229,7 +229,7 @@ _ABSENT: dict[type[Rule], str] = {
     TorchOptimizer: "It is an optimizer of torch's interface already, one for each member.",
 }
 _OF_WRAPPERS: dict[type[Wrapper], str] = {
-    SAM: "Torch has no SAM: it takes two gradients a step.",
+    SAM: "Torch has no SAM: it takes two gradients per step.",
     Averaged: "torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(keep)), updated after "
     "every step, keeps the same average beside the path.",
     Grokfast: "Torch has none; change the gradients between backward() and step().",

@@ -24,9 +24,9 @@ class TorchOptimizer(Rule):
 
     Before every step each of its parameter groups is given `lr`, which may be swept and follows the schedule; all else
     is as `make` sets it. What it keeps (tensors and numbers, by parameter and by group, from the first step on) lies in
-    matrices with a row a member, so runs resume exactly; an optimizer that counts in attributes of its own is refused.
-    Random numbers it draws are torch's, and do not resume. Weight decay is the optimizer's own; the rule's comes
-    besides.
+    matrices with one row per member, so runs resume exactly; an optimizer that counts in attributes of its own is
+    refused. Random numbers it draws are torch's, and do not resume. Weight decay is the optimizer's own; the rule's
+    comes besides.
 
     Args:
         lr: the learning rate.
@@ -72,7 +72,7 @@ def made(make: Make, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that `make` makes.
 
     Raises:
-        UsageError: it is none, or none that fits, or cannot be made of these parameters.
+        UsageError: it is no optimizer, or none that fits, or cannot be made of these parameters.
     """
     try:
         optimizer = make(parameters)

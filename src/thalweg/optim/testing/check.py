@@ -42,8 +42,8 @@ def check(
 
     Raises:
         UsageError: `subject` or `reference` is no optimizer, sweeps a hyper-parameter, has the learning rate 0,
-            maximizes, or needs a closure; `specification` is none; or the reference is a formula that fails or yields
-            something else.
+            maximizes, or needs a closure; `specification` is not one; or the reference is a formula that fails or
+            yields something else.
 
     >>> import thalweg as tw
     >>> report = tw.optim.testing.check(tw.optim.SGD(0.1))

@@ -21,7 +21,7 @@ class RuleSubject:
     def __init__(self, rule: Rule | Wrapper, specification: Specification | None) -> None:
         for name, value in rule.hyper_parameters().items():
             if not isinstance(value, int | float):
-                msg = f"check takes one value a hyper-parameter; {type(rule).__name__} {name} is {value!r}."
+                msg = f"check takes one value per hyper-parameter; {type(rule).__name__} {name} is {value!r}."
                 raise UsageError(msg)
         wrappers, inner = unwrapped(rule)
         check_rate(type(inner).__name__, rule.hyper_parameters()["lr"])

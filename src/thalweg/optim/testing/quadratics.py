@@ -1,4 +1,4 @@
-"""Requirements on descent with and without momentum: rates, stability and noise on a quadratic, one mode an entry."""
+"""Requirements on descent with and without momentum: rates, stability and noise on a quadratic, one mode per entry."""
 
 import math
 from itertools import pairwise
@@ -77,7 +77,7 @@ def stability_limit(subject: Subject) -> Measurement:
     return Measurement(under < 1 < over, says, "one below 1, one above")
 
 
-@requirement("rate", "Modes shrink by the factor a step that the law gives.", *LAWS)
+@requirement("rate", "Modes shrink by the factor per step that the law gives.", *LAWS)
 def rate(subject: Subject) -> Measurement:
     """|1 - a| for descent; the root of beta for the heavy ball where it swings, whatever the curvature."""
     if subject.specification.law == "sgd":
@@ -121,7 +121,7 @@ def _modes(subject: Subject) -> tuple[list[float], list[float]]:
     "stationary variance", "Under gradient noise it settles to the variance that the law gives.", "sgd", "momentum"
 )
 def stationary_variance(subject: Subject) -> Measurement:
-    """One chain an entry, with curvature and noise that make the effective product a half."""
+    """One chain per entry, with curvature and noise that make the effective product a half."""
     settings, a = subject.specification, 0.5
     beta = settings["beta"] if subject.specification.law == "momentum" else 0.0
     if beta > 0.995:

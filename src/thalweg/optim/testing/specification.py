@@ -7,9 +7,25 @@ from typing import Any
 
 import torch
 
-from thalweg import optim
 from thalweg.errors import UsageError, check_choice, check_type, unknown_name
+from thalweg.optim.adafactor import Adafactor
+from thalweg.optim.adagrad import Adagrad
+from thalweg.optim.adam import Adam
+from thalweg.optim.amsgrad import AMSGrad
+from thalweg.optim.average import Averaged
+from thalweg.optim.gradient_transforms import Grokfast
+from thalweg.optim.lion import Lion
+from thalweg.optim.matrix_rule import MatrixRule
+from thalweg.optim.momentum import Momentum, Nesterov
+from thalweg.optim.muon import Muon
+from thalweg.optim.nadam import NAdam
+from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, numeric
+from thalweg.optim.sam import SAM
+from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from thalweg.optim.sgd import SGD
+from thalweg.optim.soap import SOAP
+from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.wrapper import Wrapper
 from thalweg.sweep import plain
 
@@ -99,7 +115,7 @@ class Specification:
             return None
         if self.law == "sam":
             rho, adaptive = given.pop("rho"), given.pop("adaptive")
-            return optim.SAM(optim.SGD(**given), rho, adaptive)
+            return SAM(SGD(**given), rho, adaptive)
         return KINDS[self.law](**given)
 
 
@@ -112,20 +128,20 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 KINDS: dict[str, type[Rule]] = {
-    "sgd": optim.SGD,
-    "momentum": optim.Momentum,
-    "nesterov": optim.Nesterov,
-    "rmsprop": optim.RMSprop,
-    "adam": optim.Adam,
-    "amsgrad": optim.AMSGrad,
-    "nadam": optim.NAdam,
-    "adagrad": optim.Adagrad,
-    "adafactor": optim.Adafactor,
-    "lion": optim.Lion,
-    "muon": optim.Muon,
-    "soap": optim.SOAP,
-    "schedule_free_adam": optim.ScheduleFreeAdamW,  # ahead of what it inherits
-    "schedule_free": optim.ScheduleFreeSGD,
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "amsgrad": AMSGrad,
+    "nadam": NAdam,
+    "adagrad": Adagrad,
+    "adafactor": Adafactor,
+    "lion": Lion,
+    "muon": Muon,
+    "soap": SOAP,
+    "schedule_free_adam": ScheduleFreeAdamW,  # ahead of what it inherits
+    "schedule_free": ScheduleFreeSGD,
 }
 
 
@@ -146,16 +162,16 @@ def specification_of_rule(rule: Rule | Wrapper) -> Specification:
     """The specification of a rule by its type; a wrapper keeps only the laws that it does not touch."""
     if isinstance(rule, Wrapper):
         inner = specification_of_rule(rule.rule)
-        if isinstance(rule, optim.Averaged):
+        if isinstance(rule, Averaged):
             return inner
-        law = "sam" if isinstance(rule, optim.SAM) and inner.law == "sgd" else None
+        law = "sam" if isinstance(rule, SAM) and inner.law == "sgd" else None
         own = {one.name: getattr(rule, one.name) for one in fields(rule) if one.name != "rule"}
-        elementwise = isinstance(rule, optim.Grokfast) and inner.elementwise
+        elementwise = isinstance(rule, Grokfast) and inner.elementwise
         return Specification(law, {**inner.settings, **own}, elementwise, inner.consumes, rounding=inner.share)
     law = next((law for law, kind in KINDS.items() if isinstance(rule, kind)), None)
     names = [one.name for one in fields(rule)] if law is None else known_settings(law)
     settings = {name: getattr(rule, name) for name in names if hasattr(rule, name)}
-    elementwise = not isinstance(rule, optim.MatrixRule | optim.TorchOptimizer) and rule.decay_on is None
+    elementwise = not isinstance(rule, MatrixRule | TorchOptimizer) and rule.decay_on is None
     return Specification(law, settings, elementwise, consumes=True)
 
 
