@@ -35,7 +35,8 @@ def test_errors_and_version_need_no_torch() -> None:
 
 def test_rules_load_without_torchs_compiler() -> None:
     """An optimizer of torch built at import would load it, which takes seconds."""
-    assert not {name for name in _loaded_after("import thalweg.optim") if name.startswith("torch._dynamo")}
+    loaded = _loaded_after("import thalweg.optim")
+    assert not {name for name in loaded if name.startswith(("torch._dynamo", "thalweg.optim.testing"))}
 
 
 @pytest.mark.parametrize("name", thalweg.__all__)
@@ -47,6 +48,21 @@ def test_every_advertised_name_resolves(name: str) -> None:
         assert value.__module__.startswith("thalweg.")
     elif inspect.ismodule(value):
         assert value is importlib.import_module(f"thalweg.{name}")
+
+
+VOCABULARY = [
+    "Figure", "Layout", "Population", "Problem", "Reading", "Recipe", "Run", "Sample", "Store",
+    "claims.Claim", "claims.Finding", "claims.Verdict", "curvature", "data.digits", "data.from_user",
+    "evaluate", "evaluation.evaluate", "figures", "landscape.plane", "nets.mlp",
+    "optim.AdamW", "optim.TorchOptimizer", "optim.explain", "optim.testing.check", "population.Batch", "results",
+    "schedules.Cosine", "statistics.interval", "studies.Study", "sweep.log", "train", "training.train", "tuning",
+]  # fmt: skip
+
+
+def test_the_whole_vocabulary_is_there_after_one_import() -> None:
+    """In fresh interpreters, for other tests have imported the rooms already."""
+    _loaded_after("import thalweg as tw\n" + "\n".join(f"tw.{name}" for name in VOCABULARY))
+    _loaded_after("import thalweg as tw; tw.optim.testing.check")
 
 
 def test_dir_is_the_vocabulary_and_star_import_works() -> None:

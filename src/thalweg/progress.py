@@ -1,7 +1,9 @@
-"""How far a long computation is: the one message every verb sends to whoever watches."""
+"""How far a long computation is: the message that every long function sends to its watcher."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+__all__ = ["Progress", "Watcher", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -13,6 +15,10 @@ class Progress:
         done: units of work finished (steps, points, rounds).
         total: units of work in all, at least 1.
         seconds: wall-clock time since the computation began.
+
+    >>> from thalweg.progress import Progress
+    >>> Progress("train", done=20, total=100, seconds=3.0).remaining
+    12.0
     """
 
     label: str
@@ -30,4 +36,8 @@ Watcher = Callable[[Progress], None]
 
 
 def ignore(progress: Progress) -> None:
-    """The watcher that does nothing."""
+    """The watcher that does nothing.
+
+    >>> from thalweg.progress import Progress, ignore
+    >>> ignore(Progress("train", done=1, total=2, seconds=0.1))
+    """

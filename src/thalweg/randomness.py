@@ -11,9 +11,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+__all__ = ["BatchOrder", "generator", "global_stream", "stream_key"]
+
 
 def stream_key(seed: int, purpose: str, counter: int = 0) -> int:
-    """The 63-bit key of one stream: a hash of (seed, purpose, counter), so streams never overlap by design."""
+    """The 63-bit key of one stream: a hash of (seed, purpose, counter), so streams never overlap by design.
+
+    >>> from thalweg.randomness import stream_key
+    >>> stream_key(0, "order") == stream_key(0, "order", 0) != stream_key(1, "order")
+    True
+    """
     text = f"{int(seed)}|{purpose}|{int(counter)}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
@@ -22,13 +29,28 @@ def generator(seed: int, purpose: str, counter: int = 0) -> torch.Generator:
     """A fresh CPU generator at the start of the stream (seed, purpose, counter).
 
     Draws are always made on the CPU and moved, so that a seed means the same on every device.
+
+    >>> import torch
+    >>> from thalweg.randomness import generator
+    >>> torch.randperm(5, generator=generator(0, "order"))
+    tensor([0, 3, 4, 2, 1])
     """
     return torch.Generator().manual_seed(stream_key(seed, purpose, counter))
 
 
 @contextlib.contextmanager
 def global_stream(seed: int, purpose: str, counter: int = 0) -> Iterator[None]:
-    """Run code that draws from torch's global generators as if it owned the stream; restore them after."""
+    """Run code that draws from torch's global generators as if it owned the stream; restore them after.
+
+    >>> import torch
+    >>> from thalweg.randomness import global_stream
+    >>> with global_stream(0, "initialization"):
+    ...     first = torch.rand(2)
+    >>> with global_stream(0, "initialization"):
+    ...     second = torch.rand(2)
+    >>> torch.equal(first, second)
+    True
+    """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(stream_key(seed, purpose, counter))
         yield
@@ -45,6 +67,11 @@ class BatchOrder:
         seeds: one per member.
         examples: size of the training set.
         batch_size: examples per batch, at most `examples`.
+
+    >>> from thalweg.randomness import BatchOrder
+    >>> order = BatchOrder(seeds=[0, 1], examples=10, batch_size=4)
+    >>> order.batches_per_epoch, order.indices(step=0).shape
+    (2, torch.Size([2, 4]))
     """
 
     def __init__(self, seeds: list[int], examples: int, batch_size: int) -> None:

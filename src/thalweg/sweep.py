@@ -1,4 +1,4 @@
-"""Values to compare: a sweep in place of a number makes one member a value.
+"""Values to compare: a sweep in place of a number makes one member per value.
 
 Sweeps of different axes are crossed; sweeps that share an axis go together, value by value.
 """
@@ -11,6 +11,8 @@ import numpy as np
 
 from thalweg.errors import UsageError, check_count, check_type
 
+__all__ = ["Sweep", "linear", "log", "values"]
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -19,6 +21,11 @@ class Sweep:
     Args:
         points: the values.
         axis: the name of the axis they lie on; None is the name of the hyper-parameter they are given to.
+
+    >>> import thalweg as tw
+    >>> rates = tw.sweep.Sweep((0.01, 0.1), axis="lr")
+    >>> len(rates)
+    2
     """
 
     points: tuple[float, ...]
@@ -40,7 +47,11 @@ def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:
     """The given values.
 
     Raises:
-        UsageError: they are not finite numbers, or there is none.
+        UsageError: the list is empty, or holds anything but finite numbers.
+
+    >>> import thalweg as tw
+    >>> tw.sweep.values([0.1, 0.2])
+    Sweep(points=(0.1, 0.2), axis=None)
     """
     try:
         numbers = tuple(_number(point) for point in points)
@@ -90,7 +101,12 @@ def log(low: float, high: float, count: int, *, axis: str | None = None) -> Swee
     """`count` values from low to high at equal ratios; both must be positive.
 
     Raises:
-        UsageError: ends that are no positive numbers or descend, or no count.
+        UsageError: low or high is not a positive number, low is above high, or count is not a whole number
+            above 0.
+
+    >>> import thalweg as tw
+    >>> [round(point, 4) for point in tw.sweep.log(1e-3, 1e-1, 3).points]
+    [0.001, 0.01, 0.1]
     """
     _check("sweep.log", low, high, count)
     if not 0 < low <= high:
@@ -103,7 +119,11 @@ def linear(low: float, high: float, count: int, *, axis: str | None = None) -> S
     """`count` values from low to high at equal differences.
 
     Raises:
-        UsageError: ends that are no numbers, or no count.
+        UsageError: low or high is not a number, or count is not a whole number of at least 1.
+
+    >>> import thalweg as tw
+    >>> tw.sweep.linear(0.0, 1.0, 3).points
+    (0.0, 0.5, 1.0)
     """
     _check("sweep.linear", low, high, count)
     return values(np.linspace(low, high, count).tolist(), axis=axis)

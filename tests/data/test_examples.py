@@ -224,7 +224,7 @@ def test_label_noise_that_cannot_be_meant() -> None:
         labelled().with_label_noise(1.5, 0)
     with pytest.raises(UsageError, match="noisy already"):
         labelled().with_label_noise(0.5, 0).with_label_noise(0.5, 0)
-    with pytest.raises(UsageError, match="one integer class an example"):
+    with pytest.raises(UsageError, match="one integer class per example"):
         Data(Examples(X, X), name="regression").with_label_noise(0.1, 0)
     with pytest.raises(UsageError, match="labels 0 to 3 and classes=None"):
         Data(Examples(X, Y), name="toy").with_label_noise(0.1, 0)

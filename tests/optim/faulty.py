@@ -1,4 +1,4 @@
-"""Optimizers with a fault each, and the rung that is to catch it."""
+"""Optimizers with a fault each, and the requirement that is to catch it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from thalweg import optim
-from thalweg.optim.testing import Claims
-from thalweg.optim.testing.claims import claims_of_rule
+from thalweg.optim.testing import Specification
+from thalweg.optim.testing.specification import specification_of_rule
 
 T = torch.optim
 
@@ -54,7 +54,7 @@ def adam(
     return written(change, betas=(0.9, 0.999), eps=1e-8)
 
 
-ADAM = Claims("adam", {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})
+ADAM = Specification("adam", {"lr": 0.01, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})
 
 
 def _noisy(p: Tensor, g: Tensor, state: Any, group: Any) -> None:
@@ -167,14 +167,14 @@ class NearScheduleFree(optim.ScheduleFreeSGD):
         return 1.0 if h.step == 1 else 0.5
 
 
-def claimed(law: str, **settings: Any) -> Claims:
+def specified(law: str, **settings: Any) -> Specification:
     beta = {} if law == "sgd" else {"beta": 0.9}
-    return Claims(law, {"lr": 0.1} | beta | settings, consumes=True)
+    return Specification(law, {"lr": 0.1} | beta | settings, consumes=True)
 
 
-PLAIN = Claims("sgd", {"lr": 0.01})
-NOTHING = Claims(settings={"lr": 0.01})
-FAULTS: list[tuple[str, Any, Claims | None]] = [
+PLAIN = Specification("sgd", {"lr": 0.01})
+NOTHING = Specification(settings={"lr": 0.01})
+FAULTS: list[tuple[str, Any, Specification | None]] = [
     ("determinism", written(_noisy), NOTHING),
     ("direction", written(_uphill), NOTHING),
     ("order", written(_by_place), NOTHING),
@@ -187,46 +187,58 @@ FAULTS: list[tuple[str, Any, Claims | None]] = [
     ("memory", written(_remembering_gradients), NOTHING),
     ("reused gradients", written(_remembering_gradients), NOTHING),
     ("reused gradients, bfloat16", written(_remembering_rough_gradients), NOTHING),
-    ("bfloat16", written(_normalizing_what_it_keeps), Claims(elementwise=False)),
+    ("bfloat16", written(_normalizing_what_it_keeps), Specification(elementwise=False)),
     ("bfloat16, wide", RoughAdam(0.01), None),
     ("resuming", written(_counting_outside), NOTHING),
-    ("stability limit", optim.Nesterov(0.1, look="full"), claimed("nesterov", look="beta")),
-    ("stability limit", lambda p: T.SGD(p, lr=0.1, momentum=0.9, nesterov=True), claimed("momentum")),
-    ("stability limit", optim.SGD(0.101), claimed("sgd")),
-    ("rate", optim.Momentum(0.1, 0.91), claimed("momentum")),
-    ("rate", optim.Adam(0.1), claimed("momentum")),
-    ("stationary variance", optim.Momentum(0.1, 0.91), claimed("momentum")),
-    ("stationary variance", optim.SGD(0.105), claimed("sgd")),
-    ("first step", optim.Momentum(0.1), claimed("momentum", form="ema")),
+    ("stability limit", optim.Nesterov(0.1, look="full"), specified("nesterov", look="beta")),
+    ("stability limit", lambda p: T.SGD(p, lr=0.1, momentum=0.9, nesterov=True), specified("momentum")),
+    ("stability limit", optim.SGD(0.101), specified("sgd")),
+    ("rate", optim.Momentum(0.1, 0.91), specified("momentum")),
+    ("rate", optim.Adam(0.1), specified("momentum")),
+    ("stationary variance", optim.Momentum(0.1, 0.91), specified("momentum")),
+    ("stationary variance", optim.SGD(0.105), specified("sgd")),
+    ("first step", optim.Momentum(0.1), specified("momentum", form="ema")),
     ("first step", optim.Adam(0.01, eps_place="uncorrected"), ADAM),
     ("first step", optim.Adam(0.01, eps_place="inside"), ADAM),
     ("first step", optim.Adam(0.01, bias_correction=False), ADAM),
-    ("first step", optim.RMSprop(0.01, 0.9), Claims("rmsprop", {"lr": 0.01, "alpha": 0.99, "eps": 1e-8})),
-    ("first step", optim.Adafactor(0.1, floor=10.0), Claims("adafactor", {"lr": 0.1}, elementwise=False)),
+    ("first step", optim.RMSprop(0.01, 0.9), Specification("rmsprop", {"lr": 0.01, "alpha": 0.99, "eps": 1e-8})),
+    ("first step", optim.Adafactor(0.1, floor=10.0), Specification("adafactor", {"lr": 0.1}, elementwise=False)),
     ("constant gradient", adam(correct=lambda beta, t: 1 - beta ** min(t, 9)), ADAM),
-    ("constant gradient", optim.Adagrad(0.1, rate_decay=0.1), Claims("adagrad", {"lr": 0.1, "eps": 1e-10})),
+    ("constant gradient", optim.Adagrad(0.1, rate_decay=0.1), Specification("adagrad", {"lr": 0.1, "eps": 1e-10})),
     ("scale of the loss", adam(eps=lambda eps: 1e-6), ADAM),
     ("sign descent", adam(least=0.1), ADAM),
     ("step bound", adam(late=True), ADAM),
     ("step size", SoftLion(0.1), None),
-    ("decay alone", optim.AdamW(0.1, decay="constant"), Claims("adam", {**ADAM.settings, "decay": "lr_coupled"})),
+    (
+        "decay alone",
+        optim.AdamW(0.1, decay="constant"),
+        Specification("adam", {**ADAM.settings, "decay": "lr_coupled"}),
+    ),
     ("decay as gradient", optim.AdamW(0.01), ADAM),
     ("decay as gradient", lambda p: T.AdamW(p, lr=0.01), ADAM),
-    ("decay at rest", optim.AdamW(0.1, decay="constant"), Claims("adam", {**ADAM.settings, "decay": "lr_coupled"})),
+    (
+        "decay at rest",
+        optim.AdamW(0.1, decay="constant"),
+        Specification("adam", {**ADAM.settings, "decay": "lr_coupled"}),
+    ),
     ("singular values", HalfMuon(0.1), None),
     ("iteration", SignMuon(0.1), None),
     ("equivariance", SignMuon(0.1), None),
     ("identity bases", EarlySOAP(0.1), None),
     ("two-cycle", FarSAM(optim.SGD(0.1)), None),
     ("mean of the path", NearScheduleFree(0.1), None),
-    ("formula", optim.Adam(0.01), Claims("amsgrad", ADAM.settings, consumes=True)),
+    ("formula", optim.Adam(0.01), Specification("amsgrad", ADAM.settings, consumes=True)),
     ("formula", optim.Adam(0.01, 0.5), ADAM),
-    ("formula", optim.Lion(0.01, 0.0, 0.0), Claims("lion", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99}, consumes=True)),
-    ("formula", optim.Muon(0.02, beta=0.5, nesterov=False), claims_of_rule(optim.Muon(0.02))),
-    ("formula", optim.Adafactor(0.01, 0.1), claims_of_rule(optim.Adafactor(0.01))),
-    ("formula", optim.SOAP(0.01, beta_shampoo=0.1), claims_of_rule(optim.SOAP(0.01))),
-    ("formula", optim.ScheduleFreeSGD(0.1, 0.5), claims_of_rule(optim.ScheduleFreeSGD(0.1))),
-    ("formula", optim.ScheduleFreeAdamW(0.01, 0.5), claims_of_rule(optim.ScheduleFreeAdamW(0.01))),
-    ("formula", optim.ScheduleFreeAdamW(0.01, beta2=0.9), claims_of_rule(optim.ScheduleFreeAdamW(0.01))),
-    ("formula", optim.SAM(optim.SGD(0.1), 0.06), Claims("sam", {"lr": 0.1, "rho": 0.05}, consumes=True)),
+    (
+        "formula",
+        optim.Lion(0.01, 0.0, 0.0),
+        Specification("lion", {"lr": 0.01, "beta1": 0.9, "beta2": 0.99}, consumes=True),
+    ),
+    ("formula", optim.Muon(0.02, beta=0.5, nesterov=False), specification_of_rule(optim.Muon(0.02))),
+    ("formula", optim.Adafactor(0.01, 0.1), specification_of_rule(optim.Adafactor(0.01))),
+    ("formula", optim.SOAP(0.01, beta_shampoo=0.1), specification_of_rule(optim.SOAP(0.01))),
+    ("formula", optim.ScheduleFreeSGD(0.1, 0.5), specification_of_rule(optim.ScheduleFreeSGD(0.1))),
+    ("formula", optim.ScheduleFreeAdamW(0.01, 0.5), specification_of_rule(optim.ScheduleFreeAdamW(0.01))),
+    ("formula", optim.ScheduleFreeAdamW(0.01, beta2=0.9), specification_of_rule(optim.ScheduleFreeAdamW(0.01))),
+    ("formula", optim.SAM(optim.SGD(0.1), 0.06), Specification("sam", {"lr": 0.1, "rho": 0.05}, consumes=True)),
 ]

@@ -1,4 +1,4 @@
-"""Rules on a quadratic h theta^2 / 2, one mode a member."""
+"""Rules on a quadratic h theta^2 / 2, one mode per member."""
 
 from collections.abc import Callable
 from typing import Any

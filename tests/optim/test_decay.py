@@ -81,8 +81,8 @@ def test_against_a_constant_sign_the_papers_decay_rests_at_rate_over_decay(decay
 
 
 def test_for_plain_descent_coupled_and_decoupled_decay_are_one() -> None:
-    slope = torch.tensor([[0.3, 1.0, 0.7]], dtype=torch.float64)
-    gradient = lambda theta, _: slope * torch.sin(theta)  # noqa: E731
+    curvature = torch.tensor([[0.3, 1.0, 0.7]], dtype=torch.float64)
+    gradient = lambda theta, _: curvature * torch.sin(theta)  # noqa: E731
     l2 = follow(SGD(0.1, weight_decay=0.2), START, gradient, 60)[-1]
     coupled = follow(SGD(0.1, weight_decay=0.2, decay="lr_coupled"), START, gradient, 60)[-1]
     constant = follow(SGD(0.1, weight_decay=0.02, decay="constant"), START, gradient, 60)[-1]

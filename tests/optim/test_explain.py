@@ -32,11 +32,11 @@ def _random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-START, SLOPES = 2 * _random(17), 0.2 + _random(17, seed=1).abs()
+START, CURVATURES = 2 * _random(17), 0.2 + _random(17, seed=1).abs()
 
 
 def _gradient(theta: Tensor, step: int) -> Tensor:
-    return SLOPES * theta + torch.sin(3 * theta) + 0.3 * _random(17, seed=100 + step)
+    return CURVATURES * theta + torch.sin(3 * theta) + 0.3 * _random(17, seed=100 + step)
 
 
 def _by_rule(rule: Rule, multiplier: Multiplier = _constant) -> Tensor:
@@ -229,7 +229,7 @@ def test_wrappings_are_explained_from_the_outside_in() -> None:
     assert found.torch is None
     text = str(found)
     assert [text.index(f"{name}\n") for name in names] == sorted(text.index(f"{name}\n") for name in names)
-    assert text.count("\naround ") == 3
+    assert text.count("\nwraps ") == 3
     assert "rho = 0.1 to 0.2 (2 values)" in text
     muon = explain(optim.Muon(fallback=optim.SGD(0.1)))
     assert muon.inside is not None

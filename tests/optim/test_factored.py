@@ -62,9 +62,9 @@ def _by_peer(make: Callable[..., Any], member: int, gradient: Callable[[Tensor, 
         peer.train()
     for step in range(1, STEPS + 1):
         now = LAYOUT.pack({name: parameter.detach() for name, parameter in parameters.items()})
-        slopes = LAYOUT.views(gradient(now[None].expand(MEMBERS, -1), step)[member].clone())
+        pieces = LAYOUT.views(gradient(now[None].expand(MEMBERS, -1), step)[member].clone())
         for name, parameter in parameters.items():
-            parameter.grad = slopes[name].clone()
+            parameter.grad = pieces[name].clone()
         peer.step()
     if hasattr(peer, "eval"):
         peer.eval()
@@ -240,7 +240,7 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_dead_member_changes_nothing_and_stays(name: str) -> None:
-    alive = torch.tensor([True, False, True])
+    active = torch.tensor([True, False, True])
     theta, both = _random(MEMBERS, LAYOUT.parameters), _random(MEMBERS, LAYOUT.parameters)
     rule = RULES[name]()
     one, other = Updater(rule, theta, layout=LAYOUT), Updater(rule, both, layout=LAYOUT)
@@ -248,10 +248,10 @@ def test_a_dead_member_changes_nothing_and_stays(name: str) -> None:
         h = StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, step)
         spoiled = _given(theta, step)
         spoiled[1] = torch.nan
-        one.step(spoiled, h, alive)
+        one.step(spoiled, h, active)
         other.step(_given(theta, step), h)
     assert torch.equal(theta[1], _random(MEMBERS, LAYOUT.parameters)[1])
-    torch.testing.assert_close(theta[alive], both[alive], rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(theta[active], both[active], rtol=1e-12, atol=1e-14)
     for state in one.state.values():
         assert torch.isfinite(state).all()
         assert not state[1].any()

@@ -79,20 +79,20 @@ def test_hidden_matrices_follow_the_formula_and_the_rest_the_fallback(nesterov: 
         for member in range(MEMBERS):
             got = theta[member, entry.columns]
             wanted = start[member, entry.columns].clone()
-            slopes = [gradient[member, entry.columns] for gradient in GRADIENTS]
+            pieces = [gradient[member, entry.columns] for gradient in GRADIENTS]
             if entry.kind == "hidden":
-                _muon(wanted, slopes, entry.shape, member, nesterov, scale)
+                _muon(wanted, pieces, entry.shape, member, nesterov, scale)
             else:
-                _adamw(wanted, slopes)
+                _adamw(wanted, pieces)
             torch.testing.assert_close(got, wanted, rtol=1e-10, atol=1e-12)
 
 
-def _muon(w: Tensor, slopes: list[Tensor], shape: tuple[int, ...], member: int, nesterov: bool, scale: str) -> None:
+def _muon(w: Tensor, pieces: list[Tensor], shape: tuple[int, ...], member: int, nesterov: bool, scale: str) -> None:
     matrix, momentum = w.view(shape[0], -1), torch.zeros(shape[0], w.numel() // shape[0], dtype=torch.float64)
     rows, columns = matrix.shape
     beta, lr = BETAS[member], LRS[member]
-    for slope in slopes:
-        g = slope.view(rows, columns)
+    for piece in pieces:
+        g = piece.view(rows, columns)
         momentum = beta * momentum + (1 - beta) * g
         u = (1 - beta) * g + beta * momentum if nesterov else momentum
         x = u / u.norm() if rows <= columns else u.T / u.norm()
@@ -104,31 +104,31 @@ def _muon(w: Tensor, slopes: list[Tensor], shape: tuple[int, ...], member: int, 
         matrix.mul_(1 - lr * DECAYS[member]).sub_(lr * size * x)
 
 
-def _adamw(w: Tensor, slopes: list[Tensor]) -> None:
+def _adamw(w: Tensor, pieces: list[Tensor]) -> None:
     parameter = nn.Parameter(w)
     other = torch.optim.AdamW([parameter], lr=0.01, betas=(0.8, 0.9), eps=1e-8, weight_decay=0.2)
-    for slope in slopes:
-        parameter.grad = slope.clone()
+    for piece in pieces:
+        parameter.grad = piece.clone()
         other.step()
 
 
 @pytest.mark.parametrize(("scale", "theirs"), [("spectral", "original"), ("rms", "match_rms_adamw")])
 def test_a_step_is_torchs_to_its_sixteen_bits(scale: str, theirs: str) -> None:
-    weight, slope = _random(12, 7).float(), _random(12, 7, seed=1).float()
+    weight, piece = _random(12, 7).float(), _random(12, 7, seed=1).float()
     layout = Layout.of(nn.Sequential(nn.Linear(7, 12, bias=False), nn.Linear(12, 2, bias=False)))
     theta = torch.cat([weight.flatten(), torch.zeros(24)])[None]
-    gradient = torch.cat([slope.flatten(), torch.zeros(24)])[None]
+    gradient = torch.cat([piece.flatten(), torch.zeros(24)])[None]
     h = {"lr": 0.1, "beta": 0.9, "weight_decay": 0.1, "schedule": 1.0} | {
         f"fallback.{k}": v for k, v in FALLBACK.items()
     }
     Updater(optim.Muon(0.1, scale=scale), theta, layout=layout).step(gradient, StepHyperparameters(h, 1))
     parameter = nn.Parameter(weight.clone())
     other = torch.optim.Muon([parameter], lr=0.1, momentum=0.9, weight_decay=0.1, adjust_lr_fn=theirs)
-    parameter.grad = slope.clone()
+    parameter.grad = piece.clone()
     other.step()
     got, wanted = theta[0, :84].view(12, 7) - weight, parameter.detach() - weight
-    rounded = orthogonalized(slope.bfloat16()).float() - orthogonalized(slope)
-    error = float(rounded.norm() / orthogonalized(slope).norm())  # of sixteen bits, in this very iteration
+    rounded = orthogonalized(piece.bfloat16()).float() - orthogonalized(piece)
+    error = float(rounded.norm() / orthogonalized(piece).norm())  # of sixteen bits, in this very iteration
     assert error < 0.1
     assert float((got - wanted).norm() / wanted.norm()) < 2 * error
 

@@ -161,11 +161,11 @@ def _torch_run(peer: Peer, member: int) -> Tensor:
     start, batches = _stream(SEEDS[member % 4])
     theta = nn.Parameter(start * MASKS[member])
     theta.grad = torch.zeros_like(theta)
-    seen, slope = theta.detach().numpy(), theta.grad.numpy()  # the same memory
+    seen, gradient = theta.detach().numpy(), theta.grad.numpy()  # the same memory
     optimizer = peer.torchs([theta], **numbers)
     for t, (x, y) in enumerate(batches, 1):
         optimizer.param_groups[0]["lr"] = numbers["lr"] * _multiplier(t)
-        slope[:] = mask * _gradient(seen, x, y)
+        gradient[:] = mask * _gradient(seen, x, y)
         optimizer.step()
     return theta.detach()
 

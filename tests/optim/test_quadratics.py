@@ -188,8 +188,8 @@ def test_eps_inside_the_root_has_a_floor_of_its_root() -> None:
 
 def test_looking_ahead_equals_the_reformulation_after_a_change_of_variable() -> None:
     lr, beta = 0.07, 0.8
-    slopes, noise, start = _gradients(3, 5).abs() + 0.1, _gradients(100, 3, 5), _gradients(3, 5)
-    gradient = lambda theta, t: slopes * theta + torch.sin(2 * theta) + noise[t - 1]  # noqa: E731
+    curvatures, noise, start = _gradients(3, 5).abs() + 0.1, _gradients(100, 3, 5), _gradients(3, 5)
+    gradient = lambda theta, t: curvatures * theta + torch.sin(2 * theta) + noise[t - 1]  # noqa: E731
     true = follow(Nesterov(lr, beta), start, gradient, 100)
     other = follow(Nesterov(lr, beta, look="reformulated"), start, gradient, 100)
     for step in range(1, 101):

@@ -68,7 +68,7 @@ def _name(value: Any) -> str:
 
 
 conventions = pytest.mark.parametrize(("name", "options"), _conventions(), ids=_name)
-SLOPES = np.random.default_rng(1).uniform(0.1, 1.5, (MEMBERS, PARAMETERS))
+CURVATURES = np.random.default_rng(1).uniform(0.1, 1.5, (MEMBERS, PARAMETERS))
 START = np.random.default_rng(2).normal(size=(MEMBERS, PARAMETERS))
 
 
@@ -79,7 +79,7 @@ def _noise(t: int) -> np.ndarray:
 
 def _gradient(theta: np.ndarray, t: int) -> np.ndarray:
     """A nonlinear landscape with noise, of each entry on its own."""
-    return SLOPES * theta + 0.3 * np.sin(3 * theta) + 0.5 * _noise(t)
+    return CURVATURES * theta + 0.3 * np.sin(3 * theta) + 0.5 * _noise(t)
 
 
 def _multiplier(t: int) -> float:
@@ -152,7 +152,7 @@ def test_fifty_steps_equal_the_formulas(name: str, options: dict[str, Any]) -> N
             flags = {"decay": "lr_coupled"} | flags
 
         def gradient(theta: np.ndarray, t: int, member: int = member) -> np.ndarray:
-            return SLOPES[member] * theta + 0.3 * np.sin(3 * theta) + 0.5 * _noise(t)[member]
+            return CURVATURES[member] * theta + 0.3 * np.sin(3 * theta) + 0.5 * _noise(t)[member]
 
         if name == "AdamW" and "weight_decay" not in options:
             numbers["weight_decay"] = 0.0
@@ -224,7 +224,7 @@ def test_a_shared_step_of_the_kernel_decays_also_at_rate_zero(lr: float, monkeyp
         theta = torch.tensor(START)
         updater = Updater(optim.AdamW(lr, decay="schedule_coupled"), theta)
         assert updater.fused == (wide == 1)
-        updater.step(torch.tensor(SLOPES), h, torch.tensor([True, True, False, True, True]))
+        updater.step(torch.tensor(CURVATURES), h, torch.tensor([True, True, False, True, True]))
         paths.append(theta)
     torch.testing.assert_close(*paths, rtol=1e-14, atol=1e-15)
     assert torch.equal(paths[0][2], torch.tensor(START)[2])
@@ -253,19 +253,19 @@ def test_a_member_that_is_not_finite_changes_no_other_bit(name: str, options: di
         assert sick[2].isnan().all()
 
 
-def test_members_that_are_not_alive_keep_theta_and_state() -> None:
+def test_members_that_are_not_active_keep_theta_and_state() -> None:
     theta = torch.tensor(START)
     updater = Updater(optim.AdamW(0.1), theta)
     h = StepHyperparameters(
         {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1, "schedule": 1.0}, 1
     )
-    alive = torch.tensor([True, False, True, True, False])
+    active = torch.tensor([True, False, True, True, False])
     gradient = torch.ones_like(theta)
     gradient[1] = torch.inf
-    updater.step(gradient, h, alive)
-    assert torch.equal(theta[~alive], torch.tensor(START)[~alive])
-    assert all(torch.equal(matrix[~alive], torch.zeros(2, PARAMETERS).double()) for matrix in updater.state.values())
-    assert (theta[alive] != torch.tensor(START)[alive]).all()
+    updater.step(gradient, h, active)
+    assert torch.equal(theta[~active], torch.tensor(START)[~active])
+    assert all(torch.equal(matrix[~active], torch.zeros(2, PARAMETERS).double()) for matrix in updater.state.values())
+    assert (theta[active] != torch.tensor(START)[active]).all()
 
 
 @pytest.mark.parametrize(
@@ -346,4 +346,4 @@ def test_every_rule_is_listed_under_its_name() -> None:
     assert all(rule.__name__.lower() == name.replace("-", "") for name, rule in optim.RULES.items())
     assert set(optim.RULES.values()) == {
         rule for rule in vars(optim).values() if isinstance(rule, type) and issubclass(rule, optim.Rule)
-    } - {optim.Rule, optim.TorchOptimizer}
+    } - {optim.Rule, optim.MatrixRule, optim.TorchOptimizer}

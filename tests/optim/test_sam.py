@@ -102,7 +102,7 @@ def test_dropout_is_the_same_at_both_points() -> None:
             lambda: optim.SAM(optim.Nesterov(0.1)),
             r'Nesterov takes it ahead; write Nesterov\(look="reformulated"\) or Momentum inside it',
         ),
-        (lambda: optim.SAM(optim.SAM(optim.SGD(0.1))), "around a rule that has rho too"),
+        (lambda: optim.SAM(optim.SAM(optim.SGD(0.1))), "SAM wraps a rule that has rho too"),
         (lambda: optim.SAM(optim.SGD(0.1), rho="big"), "SAM rho must be a number"),
     ],
 )

@@ -178,8 +178,8 @@ def test_where_only_some_parameters_decay_the_limit_is_a_bound(look: str | None,
     ("rule", "says"),
     [
         (optim.Lion(1e-3), "^Lion has no stability limit in closed form; SGD, Momentum, .* have"),
-        (optim.SAM(SGD(0.1)), "^SAM around SGD has no"),
-        (optim.Grokfast(AdamW(0.1)), "^Grokfast around AdamW has no"),
+        (optim.SAM(SGD(0.1)), "^SAM of SGD has no"),
+        (optim.Grokfast(AdamW(0.1)), "^Grokfast of AdamW has no"),
         (Adam(0.1, weight_decay=0.1), "^Adam, whose l2 decay goes through its moments, has no"),
     ],
 )

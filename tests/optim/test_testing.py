@@ -1,4 +1,4 @@
-"""The ladder: what it lets pass, and a planted fault for every rung of it."""
+"""What the requirements let pass, and a planted fault for each of them."""
 
 import math
 from collections.abc import Callable
@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import pytorch_optimizer
 import torch
-from optim.faulty import ADAM, FAULTS, NOTHING, PLAIN, adam, claimed, written
+from optim.faulty import ADAM, FAULTS, NOTHING, PLAIN, adam, specified, written
 from optim.reference import RULES as FORMULAS
 
 from thalweg import optim
 from thalweg.errors import UsageError
-from thalweg.optim.testing import LAWS, RUNGS, Claims, Report, RequirementError, check
+from thalweg.optim.testing import LAWS, REQUIREMENTS, Report, RequirementError, Specification, check
 
 T = torch.optim
 
 
 def _failed(report: Report) -> set[str]:
-    return {rung.name for rung in report.failed}
+    return {outcome.name for outcome in report.failed}
 
 
 CONVENTIONS: dict[str, optim.Rule | optim.Wrapper] = {
@@ -122,12 +122,12 @@ def test_groups_that_differ_in_more_than_decay_obey_no_law() -> None:
     assert [report["splitting"].verdict for report in several] == ["not applicable"] * 2
 
 
-def test_what_is_claimed_of_anothers_optimizer_passes_up_to_its_rounding() -> None:
-    lion = Claims("lion", {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "decay": "lr_coupled"})
-    check(lambda p: pytorch_optimizer.Lion(p, lr=1e-2), claims=lion).raise_if_failed()
+def test_what_is_specified_of_anothers_optimizer_passes_up_to_its_rounding() -> None:
+    lion = Specification("lion", {"lr": 1e-2, "beta1": 0.9, "beta2": 0.99, "decay": "lr_coupled"})
+    check(lambda p: pytorch_optimizer.Lion(p, lr=1e-2), specification=lion).raise_if_failed()
     numbers = {"lr": 3e-3, "beta1": 0.95, "beta2": 0.95, "beta_shampoo": 0.95, "eps": 1e-8}
     soap = lambda p: pytorch_optimizer.SOAP(p, lr=3e-3, betas=(0.95, 0.95), weight_decay=0.0)  # noqa: E731
-    report = check(soap, claims=Claims("soap", {**numbers, "decay": "lr_coupled"}, elementwise=False))
+    report = check(soap, specification=Specification("soap", {**numbers, "decay": "lr_coupled"}, elementwise=False))
     assert report["formula"].verdict == report["scale of the loss"].verdict == "passed", report
 
 
@@ -178,28 +178,30 @@ def test_torchs_fused_sgd_skips_full_vectors_in_bfloat16() -> None:
 
 
 def test_adam_written_by_hand_passes() -> None:
-    report = check(adam(), claims=ADAM)
+    report = check(adam(), specification=ADAM)
     assert _failed(report) == {"decay as gradient"}  # it has none
     assert report["step bound"].verdict == "passed"
 
 
 def test_a_doubled_bias_correction_is_caught_without_a_reference() -> None:
     doubled = adam(correct=lambda beta, t: (1 - beta**t) ** 2)
-    failed = _failed(check(doubled, claims=ADAM))
+    failed = _failed(check(doubled, specification=ADAM))
     assert {"first step", "constant gradient"} <= failed
     only_first = adam(correct=lambda beta, t: (1 - beta**t) ** (2 if beta == 0.9 else 1))
-    assert {"first step", "constant gradient"} <= _failed(check(only_first, claims=ADAM))
+    assert {"first step", "constant gradient"} <= _failed(check(only_first, specification=ADAM))
 
 
-@pytest.mark.parametrize(("name", "subject", "claims"), FAULTS, ids=[fault[0] for fault in FAULTS])
-def test_every_rung_catches_a_planted_fault(name: str, subject: Any, claims: Claims | None) -> None:
-    report = check(subject, claims=claims)
+@pytest.mark.parametrize(("name", "subject", "specification"), FAULTS, ids=[fault[0] for fault in FAULTS])
+def test_every_requirement_catches_a_planted_fault(
+    name: str, subject: Any, specification: Specification | None
+) -> None:
+    report = check(subject, specification=specification)
     assert report[name].verdict == "failed", report
 
 
-def test_no_rung_is_without_a_fault() -> None:
-    assert {one.name for one in RUNGS} == {fault[0] for fault in FAULTS}
-    assert {law for one in RUNGS if one.name != "formula" for law in one.laws} == set(LAWS)
+def test_no_requirement_is_without_a_fault() -> None:
+    assert {one.name for one in REQUIREMENTS} == {fault[0] for fault in FAULTS}
+    assert {law for one in REQUIREMENTS if one.name != "formula" for law in one.laws} == set(LAWS)
 
 
 @pytest.mark.parametrize(
@@ -220,9 +222,9 @@ def test_no_rung_is_without_a_fault() -> None:
         ),
     ],
 )
-def test_a_fault_fails_at_its_own_rungs_alone(name: str, failing: set[str]) -> None:
-    _, subject, claims = next(fault for fault in FAULTS if fault[0] == name)
-    assert _failed(check(subject, claims=claims)) <= failing
+def test_a_fault_fails_at_its_own_requirements_alone(name: str, failing: set[str]) -> None:
+    _, subject, specification = next(fault for fault in FAULTS if fault[0] == name)
+    assert _failed(check(subject, specification=specification)) <= failing
 
 
 def test_another_optimizer_is_told_from_its_reference() -> None:
@@ -232,7 +234,7 @@ def test_another_optimizer_is_told_from_its_reference() -> None:
 
 
 def test_a_report_is_a_table_and_raises() -> None:
-    good, bad = check(optim.RMSprop(0.1)), check(optim.SGD(0.1), claims=claimed("sgd", lr=0.2))
+    good, bad = check(optim.RMSprop(0.1)), check(optim.SGD(0.1), specification=specified("sgd", lr=0.2))
     good.raise_if_failed()
     assert good.passed
     assert str(good).splitlines()[0] == "RMSprop(lr=0.1): 16 passed, 0 failed, 3 not applicable"
@@ -245,15 +247,15 @@ def test_a_report_is_a_table_and_raises() -> None:
     assert check(optim.Muon(fallback=optim.SGD(0.1))).subject == "Muon(lr=0.02, fallback=SGD(lr=0.1))"
 
 
-def test_a_report_says_that_nothing_is_claimed() -> None:
+def test_a_report_says_that_nothing_is_specified() -> None:
     doubled = adam(correct=lambda beta, t: (1 - beta**t) ** 2)
     report = check(doubled)
     assert report.passed
     assert report.law is None
     assert "Held to no law but what holds for every optimizer, so its formula is unchecked" in str(report)
     assert max(map(len, str(report).splitlines())) <= 120
-    assert not check(doubled, claims=ADAM).passed
-    with pytest.raises(UsageError, match="There is no rung 'frist step'"):
+    assert not check(doubled, specification=ADAM).passed
+    with pytest.raises(UsageError, match="There is no requirement 'frist step'"):
         check(optim.SGD(0.1))["frist step"]
 
 
@@ -277,7 +279,7 @@ def test_an_exception_is_a_failure_with_its_text() -> None:
     def change(*_: Any) -> None:
         raise ZeroDivisionError("no rate")
 
-    report = check(written(change), claims=NOTHING)
+    report = check(written(change), specification=NOTHING)
     assert report["determinism"].measured == "raised ZeroDivisionError: no rate"
     assert not report.passed
 
@@ -292,10 +294,10 @@ def test_settings_that_cannot_be_changed_leave_their_laws_out() -> None:
             for parameter in self.param_groups[0]["params"]:
                 parameter.sub_(0.01 * parameter.grad)
 
-    report = check(Fixed, claims=PLAIN)
+    report = check(Fixed, specification=PLAIN)
     report.raise_if_failed()
     assert report["decay as gradient"].measured == "its weight_decay cannot be set"
-    decaying = check(Fixed, claims=Claims("sgd", {"lr": 0.01, "weight_decay": 0.1}))
+    decaying = check(Fixed, specification=Specification("sgd", {"lr": 0.01, "weight_decay": 0.1}))
     assert decaying["first step"].measured == "its weight decay cannot be taken away"
     slow = check(optim.Momentum(0.1, 0.999))
     assert slow["stationary variance"].verdict == "not applicable"
@@ -305,18 +307,24 @@ def test_settings_that_cannot_be_changed_leave_their_laws_out() -> None:
 @pytest.mark.parametrize(
     ("build", "sentence"),
     [
-        (lambda: check(optim.SGD([0.1, 0.2])), "check takes one value a hyper-parameter; SGD lr is Sweep"),
+        (lambda: check(optim.SGD([0.1, 0.2])), "check takes one value per hyper-parameter; SGD lr is Sweep"),
         (lambda: check("adam"), "check's subject is a rule such as optim.Adam.*got 'adam'"),
         (lambda: check(optim.Adam), "check's subject is a rule such as optim.Adam.*got <class"),
         (lambda: check(lambda p: T.LBFGS(p)), "LBFGS cannot step without a closure"),
-        (lambda: check(optim.Adam(0.1), claims="adam"), r"check claims must be such as Claims\("),
-        (lambda: Claims("adam", {"lr": 0.01}), "Claims of 'adam' need the settings beta1, beta2, too"),
-        (lambda: Claims("adam", {"betas": (0.9, 0.999)}), "no setting of the law 'adam' 'betas'. Did you mean 'beta2'"),
-        (lambda: Claims("sgd", {"lr": "0.1"}), r"Claims settings\['lr'\] must be a number; got '0.1'"),
-        (lambda: Claims("sgd", [0.1]), "Claims settings must be a mapping"),
-        (lambda: Claims("adam", {**ADAM.settings, "eps_place": "beside"}), "Adam eps_place is one of"),
+        (lambda: check(optim.Adam(0.1), specification="adam"), r"check specification must be such as Specification\("),
+        (lambda: Specification("adam", {"lr": 0.01}), r"Specification\('adam'\) needs the settings beta1, beta2, too"),
+        (
+            lambda: Specification("adam", {"betas": (0.9, 0.999)}),
+            "no setting of the law 'adam' 'betas'. Did you mean 'beta2'",
+        ),
+        (lambda: Specification("sgd", {"lr": "0.1"}), r"Specification settings\['lr'\] must be a number; got '0.1'"),
+        (lambda: Specification("sgd", [0.1]), "Specification settings must be a mapping"),
+        (lambda: Specification("adam", {**ADAM.settings, "eps_place": "beside"}), "Adam eps_place is one of"),
         (lambda: check(optim.Adam(0.1), reference=T.SGD([torch.ones(1)])), "check's reference is a rule .*got SGD"),
-        (lambda: check(optim.Adam(0.1), reference=optim.Adam([1e-3, 1e-2])), "check takes one value a hyper-parameter"),
+        (
+            lambda: check(optim.Adam(0.1), reference=optim.Adam([1e-3, 1e-2])),
+            "check takes one value per hyper-parameter",
+        ),
         (lambda: check(optim.Adam(0.1), reference=optim.Adam), "check's reference is a rule .*got <class"),
         (
             lambda: check(optim.Adam(0.1), reference=_short_formula),
@@ -326,9 +334,14 @@ def test_settings_that_cannot_be_changed_leave_their_laws_out() -> None:
             lambda: check(optim.Adam(0.1), reference=_failing_formula),
             "reference, a formula, raised KeyError: 'nothing'",
         ),
+        (lambda: check(optim.SGD(0.0)), "SGD has the learning rate 0; give it one such as 1e-3"),
+        (lambda: check(lambda p: T.Adam(p, lr=0.0)), "Adam has the learning rate 0"),
         (lambda: check(lambda p: 3), "must return a torch.optim.Optimizer"),
         (lambda: check(lambda p: T.SGD(p, lr=0.1, maximize=True)), "give SGD without maximize=True"),
-        (lambda: check(optim.SGD(0.1), claims=Claims("best")), "Claims law is one of sgd, momentum"),
+        (
+            lambda: check(optim.SGD(0.1), specification=Specification("best")),
+            "Specification law is one of sgd, momentum",
+        ),
     ],
 )
 def test_what_cannot_be_meant(build: Any, sentence: str) -> None:

@@ -135,7 +135,7 @@ def test_a_member_that_diverges_leaves_the_others_their_bits() -> None:
     assert torch.equal(both.final.theta[:1], calm.final.theta)
 
 
-def test_what_goes_around_a_rule_goes_around_it_too() -> None:
+def test_wrappers_of_rules_wrap_it_too() -> None:
     rule = optim.Averaged(optim.Centralized(optim.TorchOptimizer(0.1, MAKES["sgd with momentum"])), 0.5)
     own = optim.Averaged(optim.Centralized(optim.Momentum(0.1)), 0.5)
     first, second = (tw.train(_problem(), tw.Recipe(each, STEPS), [0]) for each in (rule, own))
@@ -281,5 +281,5 @@ def test_groups_with_rates_of_their_own_are_refused() -> None:
         return torch.optim.SGD([{"params": p[:1], "lr": 0.0}, {"params": p[1:], "lr": 0.5}])
 
     problem = tw.Problem(lambda: nn.Linear(4, 3), (torch.ones(20, 4), torch.arange(20) % 3))
-    with pytest.raises(UsageError, match=r"groups of SGD have rates 0, 0\.5; Torch gives all of them its lr"):
+    with pytest.raises(UsageError, match=r"groups of SGD have rates 0, 0\.5; TorchOptimizer gives all of them its lr"):
         tw.train(problem, tw.Recipe(optim.TorchOptimizer(0.1, groups), 2))

@@ -1,4 +1,4 @@
-"""What goes around a rule, against loops straight from the papers and closed forms."""
+"""Wrappers of rules, against loops straight from the papers and closed forms."""
 
 from typing import Any
 
@@ -124,7 +124,7 @@ def test_half_and_half_is_the_whole() -> None:
     assert torch.equal(rest.averaged.theta, whole.averaged.theta)
 
 
-def test_members_that_are_not_alive_keep_what_is_around_them() -> None:
+def test_wrappers_keep_the_state_of_members_that_are_not_active() -> None:
     theta = _random(0)
     updater = Updater(optim.Averaged(optim.Grokfast(optim.SGD(0.1))), theta, layout=LAYOUT)
     h = {"lr": 0.1, "weight_decay": 0.0, "schedule": 1.0, "momentum": 0.9, "amplification": 1.0, "keep": 0.9}
@@ -151,7 +151,7 @@ def test_the_average_of_a_member_that_never_moved_is_where_it_began() -> None:
     [
         (lambda: optim.Grokfast(0.1), "Grokfast rule must be a rule such as"),
         (lambda: optim.Grokfast(optim.SGD(0.1), momentum="0.9"), "Grokfast momentum must be a number"),
-        (lambda: optim.Grokfast(optim.Grokfast(optim.SGD(0.1))), "around a rule that has amplification, momentum"),
+        (lambda: optim.Grokfast(optim.Grokfast(optim.SGD(0.1))), "wraps a rule that has amplification, momentum"),
         (lambda: optim.Grokfast(optim.SGD(0.1), amplification=-1), "Grokfast amplification must be finite and not neg"),
         (lambda: optim.Grokfast(optim.SGD(0.1), momentum=1.0), r"Grokfast momentum must lie in \[0, 1\); got 1.0"),
         (lambda: optim.Averaged(optim.SGD(0.1), keep=1.5), r"Averaged keep must lie in \[0, 1\); got 1.5"),

@@ -126,7 +126,7 @@ def test_outputs_must_be_tensors() -> None:
 
 def test_a_batch_that_the_model_cannot_take_is_named() -> None:
     problem = Problem(lambda: nn.Sequential(nn.Linear(4, CLASSES), nn.BatchNorm1d(CLASSES)), (X, Y))
-    with pytest.raises(ModelError, match="failed on a batch of 1 examples a member: Expected more than 1 value"):
+    with pytest.raises(ModelError, match="failed on a batch of 1 examples per member: Expected more than 1 value"):
         tw.train(problem, tw.Recipe(tw.optim.SGD(lr=0.1), steps=2, batch_size=1))
 
 

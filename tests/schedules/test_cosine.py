@@ -22,7 +22,7 @@ def test_constant() -> None:
 
 @pytest.mark.parametrize("warmup", [1, 2, 7, 30, 100, 250])
 @pytest.mark.parametrize("start", [0.0, 0.25])
-def test_warmup_climbs_by_equal_steps(warmup: int, start: float) -> None:
+def test_warmup_rises_by_equal_steps(warmup: int, start: float) -> None:
     wanted, value = [], start
     for _ in range(T + 5):
         value = min(1.0, value + (1 - start) / warmup)

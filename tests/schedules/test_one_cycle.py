@@ -45,11 +45,11 @@ def test_ends_peak_and_mirror(anneal: str, annihilate: bool) -> None:
     momentum = OneCycleMomentum(0.4, 0.5, anneal, annihilate)
     assert [float(rate(t, T)) for t in (1, 40, T, T + 1, 9 * T)] == pytest.approx([0.1, 1, 0.001, 0.001, 0.001])
     assert [float(momentum(t, T)) for t in (1, 40, T, T + 1)] == pytest.approx([1, 0.5, 1, 1])
-    climb = values(rate)[:40]
-    close((climb - 0.1) / 0.9, (1 - values(momentum)[:40]) / 0.5)
+    rise = values(rate)[:40]
+    close((rise - 0.1) / 0.9, (1 - values(momentum)[:40]) / 0.5)
     if annihilate:
         assert float(rate(79, T)) == pytest.approx(0.1)
-        close(values(rate)[39:79], climb[::-1])
+        close(values(rate)[39:79], rise[::-1])
 
 
 def test_short_runs_and_members() -> None:

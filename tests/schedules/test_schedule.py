@@ -53,9 +53,9 @@ def test_repetition_is_periodic_and_idempotent(a: Schedule, period: int, times: 
 
 
 @given(shapes, counts, numbers)
-def test_a_warmup_climbs_to_where_the_schedule_starts(a: Schedule, warmup: int, start: float) -> None:
-    climb = start + (1 - start) * np.arange(1, warmup + 1) / warmup
-    close(values(a.warmed_up(warmup, start)), [*(climb * float(a(0, T - warmup))), *values(a, T - warmup)])
+def test_a_warmup_rises_to_where_the_schedule_starts(a: Schedule, warmup: int, start: float) -> None:
+    rise = start + (1 - start) * np.arange(1, warmup + 1) / warmup
+    close(values(a.warmed_up(warmup, start)), [*(rise * float(a(0, T - warmup))), *values(a, T - warmup)])
     close(values(a.warmed_up(0)), values(a))
 
 
@@ -180,7 +180,7 @@ def test_a_warmup_is_no_share_of_the_steps(build: Any) -> None:
 
 def test_a_warmup_to_nothing_is_refused() -> None:
     for rising in (schedules.InverseSquareRoot(3), Warmup(5), Linear(0.0, 1.0), Cosine(4).scaled(0.5)):
-        with pytest.raises(UsageError, match=r"climbs to where the schedule after it starts, and .* starts at 0"):
+        with pytest.raises(UsageError, match=r"rises to where the schedule after it starts, and .* starts at 0"):
             rising.warmed_up(4)
         assert rising.warmed_up(0).of == rising
     swept = Warmup(sweep.values([0, 5])).warmed_up(4)

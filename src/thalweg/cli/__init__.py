@@ -1,1 +1,3 @@
-"""The command line: one file a verb."""
+"""The command line: one file per verb. It has no public names; `thalweg --help` lists the verbs."""
+
+__all__: list[str] = []

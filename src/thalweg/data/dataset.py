@@ -26,9 +26,15 @@ class Data:
         name: for titles and file names.
         classes: number of classes (or of tokens) where targets are integers; None otherwise.
         notes: what was done to the data, one sentence each.
-        ground_truth: tensors known to be true of the data, by name: the coefficients of a linear teacher, the
+        ground_truth: what is known to be true of the data, by name: the coefficients of a linear teacher, the
             vocabulary of a text.
         flipped: which training labels are wrong on purpose, (examples,); None: none.
+
+    >>> import thalweg as tw
+    >>> data = tw.data.digits()
+    >>> noisy = data.subset(train=200).with_label_noise(0.1, seed=0)
+    >>> len(noisy.train), int(noisy.flipped.sum())
+    (200, 20)
     """
 
     train: ExampleSet
@@ -115,14 +121,14 @@ class Data:
         )
 
     def _classified(self) -> tuple[Examples, Tensor]:
-        """The training examples and their targets, where these are one class an example."""
+        """The training examples and their targets, where these are one class per example."""
         if isinstance(self.train, LazyExamples):
             msg = f"The labels of {self.name!r} are not in memory; pass a larger memory_budget to from_user()."
             raise UsageError(msg)
         targets = self.train.targets
         if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.is_floating_point():
             got = described(targets)
-            msg = f"Label noise needs one integer class an example; a target of {self.name!r} is {got}."
+            msg = f"Label noise needs one integer class per example; a target of {self.name!r} is {got}."
             raise UsageError(msg)
         low, high = int(targets.min()), int(targets.max())
         if self.classes is None or self.classes < 2 or low < 0 or high >= self.classes:

@@ -21,6 +21,11 @@ def digits(*, image: bool = False, seed: int = 0) -> Data:
         seed: of the split, the stream (seed, "digits split").
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (doi:10.24432/C50P49).
+
+    >>> import thalweg as tw
+    >>> data = tw.data.digits()
+    >>> len(data.train), len(data.test), data.classes
+    (1437, 360, 10)
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

@@ -19,6 +19,14 @@ class Examples:
 
     Raises:
         DataError: lengths disagree, there is no row, or a value is not finite.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> examples = tw.data.Examples(torch.zeros(5, 3), torch.arange(5))
+    >>> examples
+    Examples(5: inputs float32 (3,), targets int64 ())
+    >>> examples.take(torch.tensor([4, 0]))[1]
+    tensor([4, 0])
     """
 
     def __init__(self, inputs: Tree, targets: Tree) -> None:
@@ -34,7 +42,7 @@ class Examples:
         return f"Examples({len(self):,}: inputs {described(self.inputs)}, targets {described(self.targets)})"
 
     def take(self, indices: Int64[Tensor, "*shape"]) -> tuple[Tree, Tree]:
-        """The asked rows as (inputs, targets), each tensor with leading shape `indices.shape`.
+        """The rows with these indices as (inputs, targets), each tensor with leading shape `indices.shape`.
 
         Cost: a copy of those rows. Flattened indices, because index_select is several times faster
         than advanced indexing on a CPU.
@@ -52,7 +60,7 @@ class Examples:
         return mapped(lambda t: t[start:stop], self.inputs), mapped(lambda t: t[start:stop], self.targets)
 
     def select(self, indices: Int64[Tensor, " chosen"]) -> "Examples":
-        """The chosen rows, in that order, as examples of their own."""
+        """The chosen rows, in that order, as new examples."""
         return Examples(*self.take(indices))
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Examples":
@@ -65,16 +73,16 @@ class Examples:
 
 
 def check_lengths(inputs: Tree, targets: Tree) -> int:
-    """The common number of rows of all tensors; DataError where there is none."""
+    """The common number of rows of all tensors; DataError where they disagree or there is no row."""
     leaves = [*named(inputs, "inputs"), *named(targets, "targets")]
     for name, tensor in leaves:
         if tensor.ndim == 0:
-            msg = f"{name} is a single number; expected one row an example."
+            msg = f"{name} is a single number; expected one row per example."
             raise DataError(msg)
     lengths = {name: len(tensor) for name, tensor in leaves}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} has {length:,}" for name, length in lengths.items())
-        msg = f"Inputs and targets need one row an example, but {listed}."
+        msg = f"Inputs and targets need one row per example, but {listed}."
         raise DataError(msg)
     if not leaves or 0 in lengths.values():
         msg = "There are no examples: got 0 rows, expected at least one."

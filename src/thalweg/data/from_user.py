@@ -58,6 +58,13 @@ def from_user(
     Raises:
         DataError: a non-finite value, lengths that do not match, or a form that is none of these.
         UsageError: `classes` that the targets do not fit.
+
+    >>> import numpy as np
+    >>> import thalweg as tw
+    >>> x, y = np.zeros((20, 3)), np.arange(20) % 4
+    >>> data = tw.data.from_user((x, y), name="mine")
+    >>> data.train, data.classes
+    (Examples(20: inputs float64 (3,), targets int64 ()), 4)
     """
     if isinstance(train, Data):
         if test is not None:
@@ -69,10 +76,10 @@ def from_user(
     held_out = None if test is None else _rows(test, memory_budget, "test", notes)
     found = _classes(examples, held_out)
     if classes is not None:
-        check_type("own classes", classes, int, "how many classes there are, or None to find out")
+        check_type("from_user classes", classes, int, "how many classes there are, or None to find out")
         if classes < 1 or (found is not None and found > classes):
             largest = f", and the largest target is {found - 1}" if found is not None else ""
-            msg = f"own classes must be at least 1 and above every target; got {classes}{largest}."
+            msg = f"from_user classes must be at least 1 and above every target; got {classes}{largest}."
             raise UsageError(msg)
         found = classes
     return Data(examples, held_out, name, found, tuple(notes))

@@ -34,6 +34,13 @@ def gaussian_linear(
             half the squared error.
 
     `ground_truth["coefficients"]` is w, (d, 1).
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> data = tw.data.gaussian_linear(100, 5, noise=0.0, test=50)
+    >>> x, y = data.train.take(torch.arange(100))
+    >>> torch.allclose(x @ data.ground_truth["coefficients"], y)
+    True
     """
     _check("gaussian_linear", n, d, test, noise)
     check_type("gaussian_linear signal", signal, (int, float), "the length of w, not negative")
@@ -82,6 +89,11 @@ def gaussian_teacher(
         test: held-out examples; 0 for none.
 
     `ground_truth["hidden"]` is W, (width, d); `ground_truth["output"]` is a / sqrt(width), (1, width).
+
+    >>> import thalweg as tw
+    >>> data = tw.data.gaussian_teacher(100, 5, test=50)
+    >>> len(data.train), len(data.test), data.classes
+    (100, 50, None)
     """
     _check("gaussian_teacher", n, d, test, noise)
     check_count("gaussian_teacher width", width)

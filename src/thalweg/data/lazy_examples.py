@@ -29,8 +29,14 @@ class LazyExamples:
         draws: whether reading an example is known to draw random numbers; it is noticed, too.
 
     Raises:
-        DataError: the dataset is empty, its first item is not an (input, target) pair of numbers, or that item is
-            another when it is read again.
+        DataError: the dataset is empty, its first item is not an (input, target) pair of numbers, or that item
+            differs when it is read again.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> items = [(torch.full((3,), float(i)), i) for i in range(5)]
+    >>> tw.data.LazyExamples(items).take(torch.tensor([4, 0]))[1]
+    tensor([4, 0])
     """
 
     def __init__(
@@ -61,7 +67,7 @@ class LazyExamples:
         return f"LazyExamples({len(self):,}: inputs {described(inputs)}, targets {described(targets)})"
 
     def take(self, indices: Int64[Tensor, "*shape"]) -> tuple[Tree, Tree]:
-        """The asked rows as (inputs, targets), each tensor with leading shape `indices.shape`.
+        """The rows with these indices as (inputs, targets), each tensor with leading shape `indices.shape`.
 
         Cost: reading those items. Raises DataError when one of them is not finite.
         """
@@ -80,7 +86,7 @@ class LazyExamples:
         return self.take(torch.arange(len(self))[start:stop])
 
     def select(self, indices: Int64[Tensor, " chosen"]) -> "LazyExamples":
-        """The chosen rows, in that order, still streamed."""
+        """The chosen rows, in that order, still read when asked for."""
         return self._with(indices=self.indices[indices.cpu()])
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "LazyExamples":
@@ -119,7 +125,7 @@ class LazyExamples:
             self.draws = self.draws or before != states()
         got = check_lengths(inputs, targets)
         if got != len(items):
-            msg = f"collate made {got} rows of {len(items)} items; expected one row an item."
+            msg = f"collate made {got} rows of {len(items)} items; expected one row per item."
             raise DataError(msg)
         inputs, targets = moved(inputs, self.device, self.dtype), moved(targets, self.device, self.dtype)
         check_finite(inputs, targets, flat)
@@ -161,7 +167,7 @@ def _check_same(first: tuple[Tree, Tree], second: tuple[Tree, Tree]) -> None:
     if all(a.shape == b.shape and torch.equal(a, b) for (_, a), (_, b) in pairs):
         return
     msg = (
-        "An example is another one each time it is read, so it draws from a random generator of its own; draw from "
+        "An example differs each time it is read, so it draws from a random generator of its own; draw from "
         "torch's, numpy's or Python's global one, which is set for every example, or pass tensors."
     )
     raise DataError(msg)

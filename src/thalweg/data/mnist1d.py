@@ -33,6 +33,11 @@ def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: 
         shuffled: put the 40 positions in one fixed random order, which takes locality away and nothing else.
 
     Source: Greydanus and Kobak, Scaling down Deep Learning with MNIST-1D, arXiv:2011.14439.
+
+    >>> import thalweg as tw
+    >>> data = tw.data.mnist1d(train=80, test=20)
+    >>> len(data.train), len(data.test), data.classes
+    (80, 20, 10)
     """
     check_count("mnist1d train", train)
     check_count("mnist1d test", test)

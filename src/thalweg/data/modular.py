@@ -32,9 +32,14 @@ def modular(
             "tokens" for int64 inputs (n, 3), the tokens a, b and "=" (which is p): a vocabulary of p + 1.
 
     Raises:
-        UsageError: p, operation, encoding or fraction that cannot be meant.
+        UsageError: p, operation, encoding or fraction is not one of those above.
 
     Source: Power et al., Grokking, arXiv:2201.02177.
+
+    >>> import thalweg as tw
+    >>> data = tw.data.modular(7)
+    >>> len(data.train), len(data.test), data.classes
+    (24, 25, 7)
     """
     if operation not in _OPERATIONS:
         raise unknown_name("operation", operation, _OPERATIONS)

@@ -40,6 +40,11 @@ def table(name: str, *, seed: int = 0) -> Data:
     Sources: Wolberg et al. (doi:10.24432/C5DW2B); Efron et al., Least angle regression, 2004
     (doi:10.1214/009053604000000067); Fisher, 1936 (doi:10.1111/j.1469-1809.1936.tb02137.x); Aeberhard and Forina
     (doi:10.24432/C5PC7J).
+
+    >>> import thalweg as tw
+    >>> data = tw.data.table("iris")
+    >>> len(data.train), len(data.test), data.classes
+    (119, 30, 3)
     """
     if name not in _LOADERS:
         raise unknown_name("table", name, _LOADERS)

@@ -31,6 +31,11 @@ def text(*, context: int = 64, stride: int | None = None, test_fraction: float =
 
     Raises:
         UsageError: a context, stride or fraction that leaves no window.
+
+    >>> import thalweg as tw
+    >>> data = tw.data.text(context=32)
+    >>> data.train.inputs.shape[1], data.train.targets.shape[1]
+    (32, 32)
     """
     stride = context if stride is None else stride
     check_count("text context", context)
@@ -56,7 +61,13 @@ def text(*, context: int = 64, stride: int | None = None, test_fraction: float =
 
 
 def decode(data: Data, tokens: Int64[Tensor, " length"]) -> str:
-    """The text that tokens of `text()` stand for."""
+    """The text that tokens of `text()` stand for.
+
+    >>> import thalweg as tw
+    >>> data = tw.data.text(context=32)
+    >>> len(tw.data.decode(data, data.train.inputs[0]))
+    32
+    """
     return bytes(data.ground_truth["vocabulary"][tokens.flatten()].tolist()).decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""Inputs and targets as trees: a tensor, or a tuple or dict of trees, one example a row."""
+"""Inputs and targets as trees: a tensor, or a tuple or dict of trees, one row per example."""
 
 from collections.abc import Callable, Iterator, Mapping
 from numbers import Number
@@ -52,7 +52,7 @@ def joined(trees: list[Tree], name: str) -> Tree:
 
 def _joined(parts: list[Tensor], name: str) -> Tensor:
     if any(part.ndim == 0 for part in parts):
-        msg = f"{name}: a batch is a single number; expected one row an example."
+        msg = f"{name}: a batch is a single number; expected one row per example."
         raise DataError(msg)
     shapes = sorted({tuple(part.shape[1:]) for part in parts})
     if len(shapes) > 1:

@@ -31,6 +31,11 @@ def convnet(
 
     Raises:
         UsageError: the image is too small for that many stages.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.convnet((4, 8))
+    >>> sum(p.numel() for p in net.parameters())
+    666
     """
     check_image("convnet", image)
     if not isinstance(channels, Sequence):
@@ -58,11 +63,16 @@ def convnet(
 def convnet1d(channels: int = 25, classes: int = 10, length: int = 40, *, activation: str = "relu") -> nn.Sequential:
     """The convolutional baseline of MNIST-1D: (batch, length) -> (batch, classes).
 
-    Three convolutions of stride 2 (kernels 5, 3, 3, padding 1), then one linear layer; 5,210 parameters as it
-    stands (Greydanus and Kobak, arXiv:2011.14439).
+    Three convolutions of stride 2 (kernels 5, 3, 3, padding 1), then one linear layer; 5,210 parameters with
+    its defaults (Greydanus and Kobak, arXiv:2011.14439).
 
     Raises:
         UsageError: a length below 3.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.convnet1d()
+    >>> sum(p.numel() for p in net.parameters())
+    5210
     """
     check_sizes("convnet1d", {"channels": channels, "classes": classes, "length": length})
     if length < 3:

@@ -22,6 +22,11 @@ def mlp(*widths: int, activation: str = "relu", bias: bool = True) -> nn.Sequent
         bias: whether layers have one.
 
     Parameters: the sum over layers of fan_in * fan_out (+ fan_out).
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.mlp(64, 32, 10)
+    >>> sum(p.numel() for p in net.parameters())
+    2410
     """
     if len(widths) < 2:
         msg = f"mlp needs the width of its input and of its output, for example mlp(64, 128, 10); got {widths}."

@@ -8,7 +8,14 @@ from thalweg.nets.transformer import Transformer
 
 
 class ModularTransformer(Transformer):
-    """A transformer that answers at the last position only; see `modular_transformer`."""
+    """A transformer that answers at the last position only; see `modular_transformer`.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> net = tw.nets.modular_transformer(7, width=16)
+    >>> net(torch.zeros(2, 3, dtype=torch.int64)).shape
+    torch.Size([2, 7])
+    """
 
     def forward(self, tokens: Int64[Tensor, "batch 3"]) -> Float[Tensor, "batch p"]:
         """Logits of the answer."""
@@ -37,7 +44,12 @@ def modular_transformer(
         activation: as in `mlp`.
 
     Raises:
-        UsageError: heads do not divide the width, or another size that cannot be meant.
+        UsageError: heads do not divide the width, or a size is below 1.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.modular_transformer(7, width=16)
+    >>> sum(p.numel() for p in net.parameters())
+    3504
     """
     check_sizes("modular_transformer", {"p": p})
     return ModularTransformer(p + 1, p, 3, width, heads, depth, norm=norm, activation=activation, dropout=0.0)

@@ -38,7 +38,13 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """A stem, three stages of residual blocks and a linear layer on the mean over positions; see `resnet`."""
+    """A stem, three stages of residual blocks and a linear layer on the mean over positions; see `resnet`.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.resnet(width=8)
+    >>> type(net).__name__, len(net.stages)
+    ('ResNet', 3)
+    """
 
     def __init__(self, width: int, blocks: int, classes: int, channels: int, norm: str) -> None:
         super().__init__()
@@ -76,7 +82,7 @@ def resnet(
 
     Args:
         width: channels of the first stage; 16 in the paper.
-        blocks: residual blocks a stage; 3 is ResNet-20.
+        blocks: residual blocks per stage; 3 is ResNet-20.
         classes: outputs.
         image: channels, height and width of the inputs.
         norm: "batch" (running statistics are buffers) or "group" (8 groups, no state and no dependence
@@ -86,6 +92,11 @@ def resnet(
         UsageError: an image below 4x4, or a width that 8 groups do not divide.
 
     Source: He et al., Deep Residual Learning, arXiv:1512.03385.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.resnet(width=8)
+    >>> sum(p.numel() for p in net.parameters())
+    19810
     """
     if norm not in _NORMS:
         raise unknown_name("norm", norm, _NORMS)

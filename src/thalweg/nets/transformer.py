@@ -79,6 +79,12 @@ class Transformer(nn.Module):
         outputs: logits at every position.
         context: positions there are embeddings for.
         width, heads, depth, norm, activation, dropout: of the blocks.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> net = tw.nets.transformer(vocabulary=10, context=8, width=16)
+    >>> net(torch.zeros(2, 8, dtype=torch.int64)).shape
+    torch.Size([2, 8, 10])
     """
 
     def __init__(
@@ -153,7 +159,7 @@ def transformer(
         vocabulary: number of tokens.
         context: the longest sequence.
         width: of the residual stream, a multiple of heads.
-        heads: a layer.
+        heads: per layer.
         depth: blocks.
         norm: "pre" (and once before the output) or "post".
         tied: whether the output layer is the embedding (Press and Wolf, arXiv:1608.05859).
@@ -163,8 +169,13 @@ def transformer(
     unless tied, and 2 * width with pre-norm.
 
     Raises:
-        UsageError: heads do not divide the width, or another size that cannot be meant.
+        UsageError: heads do not divide the width, or a size is below 1.
         ModelError: when called on a sequence longer than the context.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.transformer(vocabulary=10, context=8, width=16)
+    >>> sum(p.numel() for p in net.parameters())
+    7040
     """
     if norm not in ("pre", "post"):
         raise unknown_name("norm", norm, ("pre", "post"))

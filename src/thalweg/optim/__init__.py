@@ -1,5 +1,8 @@
 """Update rules: short formulas over theta (members, parameters)."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from thalweg.optim.adafactor import Adafactor
 from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam, AdamW
@@ -8,6 +11,7 @@ from thalweg.optim.average import Averaged
 from thalweg.optim.explain import Explanation, explain
 from thalweg.optim.gradient_transforms import Centralized, Grokfast, Orthogonal
 from thalweg.optim.lion import Lion
+from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
 from thalweg.optim.nadam import NAdam
@@ -22,6 +26,9 @@ from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.updater import Updater
 from thalweg.optim.wrapper import Wrapper
+
+if TYPE_CHECKING:
+    from thalweg.optim import testing
 
 RULES: dict[str, type[Rule]] = {
     "sgd": SGD,
@@ -56,6 +63,7 @@ __all__ = [
     "Explanation",
     "Grokfast",
     "Lion",
+    "MatrixRule",
     "Momentum",
     "Muon",
     "NAdam",
@@ -72,4 +80,13 @@ __all__ = [
     "explain",
     "preconditioner",
     "stability_limit",
+    "testing",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `testing` when it is first used: no training needs it."""
+    if name == "testing":
+        return importlib.import_module("thalweg.optim.testing")
+    msg = f"module 'thalweg.optim' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,19 +1,20 @@
 """Adafactor: a second moment kept as row and column means."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from thalweg.optim.inplace import axpy, blend
-from thalweg.optim.rule import Rule, State, Swept
+from thalweg.optim.matrix_rule import MatrixRule
+from thalweg.optim.rule import State, Swept
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 
 @dataclass(frozen=True)
-class Adafactor(Rule):
+class Adafactor(MatrixRule):
     """Adafactor with relative steps and update clipping (Shazeer & Stern, 2018, arXiv:1804.04235).
 
         r <- (1 - t^-c) r + t^-c mean of G^2 over each row,    k likewise over each column
@@ -21,10 +22,14 @@ class Adafactor(Rule):
         theta <- theta - max(floor, rms(theta)) min(lr, 1/sqrt(t)) U
 
     for every tensor whole: matrices as (filters, rest); what has one row keeps its second moment k itself.
-    No momentum. Memory beside theta: rows + columns numbers a matrix, which is its point. Equals
+    No momentum. Memory beside theta: rows + columns numbers per matrix, which is its point. Equals
     torch.optim.Adafactor(lr, beta2_decay=-c, eps=(None, floor), d=clip) on vectors and matrices; on a convolution
     torch factors the last two dimensions, the kernel, alone. Each mean counts as at least the square of the machine
     epsilon; in torch their product does.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Adafactor()).torch
+    'torch.optim.Adafactor(params, lr=0.01, beta2_decay=-0.8, eps=(None, 0.001), d=1.0)'
     """
 
     lr: Swept = 1e-2
@@ -33,9 +38,8 @@ class Adafactor(Rule):
     clip: Swept = 1.0
     weight_decay: Swept = field(default=0.0, kw_only=True)
     decay: str = field(default="lr_coupled", kw_only=True)
-    takes_tensors: ClassVar[bool] = True
 
-    def take(self, entry: Entry) -> bool:
+    def takes(self, entry: Entry) -> bool:
         """Every tensor is taken whole."""
         return True
 

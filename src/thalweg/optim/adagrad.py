@@ -20,6 +20,10 @@ class Adagrad(Rule):
         s <- s + g^2,    theta <- theta - lr / (1 + (t - 1) rate_decay) g / (sqrt(s) + eps)
 
     s starts at `initial`. Equals torch.optim.Adagrad(lr, rate_decay, weight_decay, initial, eps).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Adagrad()).torch
+    'torch.optim.Adagrad(params, lr=0.01, lr_decay=0.0, initial_accumulator_value=0.0, eps=1e-10)'
     """
 
     lr: Swept = 1e-2

@@ -30,6 +30,10 @@ class Adam(Rule):
     first step is up to 31.6 times weaker). Without `bias_correction` the first step is
     lr (1 - beta1)/sqrt(1 - beta2), 3.16 lr at the defaults. With eps = 0 a parameter whose gradient was always 0 is
     moved by 0/0, as in torch. Equals torch.optim.Adam(lr, (beta1, beta2), eps).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Adam(0.001)).torch
+    'torch.optim.Adam(params, lr=0.001, betas=(0.9, 0.999), eps=1e-08)'
     """
 
     lr: Swept = 1e-3
@@ -78,6 +82,10 @@ class AdamW(Adam):
     theta <- (1 - lr_t weight_decay) theta - lr m_hat / (sqrt(v_hat) + eps); `decay` chooses what multiplies
     weight_decay: "lr_coupled" (torch), "schedule_coupled" (the paper's) or "constant" (see `Rule`).
     Equals torch.optim.AdamW(lr, (beta1, beta2), eps, weight_decay).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.AdamW(0.001, weight_decay=0.1)).torch
+    'torch.optim.AdamW(params, lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.1)'
     """
 
     weight_decay: Swept = field(default=1e-2, kw_only=True)

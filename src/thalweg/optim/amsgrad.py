@@ -25,6 +25,10 @@ class AMSGrad(Rule):
 
     with hats as in Adam. `largest_of` says of what the maximum is taken: of the "uncorrected" v, corrected
     afterwards (torch.optim.Adam(amsgrad=True)), or of the "corrected" v_hat (optax.amsgrad).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.AMSGrad(0.001)).torch
+    'torch.optim.Adam(params, lr=0.001, betas=(0.9, 0.999), eps=1e-08, amsgrad=True)'
     """
 
     lr: Swept = 1e-3

@@ -17,6 +17,10 @@ class Averaged(Wrapper):
 
     average <- keep average + (1 - keep) theta after every step, from theta after the first one. The path
     itself is not changed; `run.averaged` has the members at their averages.
+
+    >>> import thalweg as tw
+    >>> tw.optim.Averaged(tw.optim.Momentum(0.1)).slots
+    ('average', 'velocity')
     """
 
     keep: Swept = 0.999

@@ -50,7 +50,7 @@ def _when(conventions: str) -> str:
 
 
 def conventions(rule: Rule | Wrapper) -> list[Convention]:
-    """What a rule, or something around one, chose."""
+    """What a rule, or a wrapper of one, chose."""
     numbers = rule.hyper_parameters()
     found = []
     for one in fields(rule):
@@ -182,8 +182,8 @@ _MEANINGS: dict[tuple[str, Any], str | Callable[[Any], str]] = {
     ("scale", "spectral"): "steps are sqrt(max(1, rows/columns)) lr long in every direction (torch's 'original').",
     ("scale", "rms"): "steps are 0.2 sqrt(max(rows, columns)) lr long in every direction, the size of an AdamW step "
     "(torch's 'match_rms_adamw').",
-    ("every", None): "the bases turn once in so many steps.",
-    ("largest", None): "matrices with a longer side follow the fallback.",
+    ("every", None): "the bases turn once in this many steps.",
+    ("largest", None): "matrices with a larger side follow the fallback.",
     ("adaptive", True): "the step up is scaled by |theta| (ASAM); rho is about 40 times as large.",
     ("adaptive", False): "the step up has the length rho.",
     ("over", "member"): "theta is one vector.",

@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 
 from thalweg.errors import check_type
 from thalweg.optim.conventions import Convention, conventions, spoken
+from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.rule import Rule
-from thalweg.optim.torch_equivalent import call_in_torch
+from thalweg.optim.torch_equivalent import torch_equivalent
 from thalweg.optim.wrapper import Wrapper
 
 _WIDTH = 112
@@ -19,7 +20,7 @@ _KEY = re.compile(r"^\s*(\S+)\s*(?:<-|=)")
 
 @dataclass(frozen=True)
 class Explanation:
-    """A rule in words; printed, all of it, with what is inside it below.
+    """A rule in words; printed, all of it, with the rule inside it below.
 
     Args:
         name: of the rule.
@@ -29,7 +30,12 @@ class Explanation:
         papers: where it comes from.
         torch: the equal call, with `params` for the parameters and names for what is swept; None: torch has none.
         remark: why torch has none, or where the call differs.
-        inside: what it is around, or its fallback; `within` says which.
+        inside: the rule that it wraps, or its fallback; `within` says which.
+
+    >>> import thalweg as tw
+    >>> words = tw.optim.explain(tw.optim.Muon())
+    >>> words.name, words.within, words.inside.name
+    ('Muon', 'and for all other tensors', 'AdamW')
     """
 
     name: str
@@ -63,15 +69,32 @@ class Explanation:
 
 
 def explain(rule: Rule | Wrapper) -> Explanation:
-    """What a rule, or something around one, does: from the outside in.
+    """What a rule, or a wrapper of one, does: from the outside in.
 
     Raises:
         UsageError: it is neither.
+
+    >>> import thalweg as tw
+    >>> print(tw.optim.explain(tw.optim.RMSprop(0.01)))
+    RMSprop
+      formula
+        v <- alpha v + (1 - alpha) g^2, theta <- theta - lr g / (sqrt(v) + eps)
+      conventions
+        decay = 'l2': the gradient becomes g + weight_decay theta, before anything else sees it. Here weight_decay
+          is 0.
+        eps_inside = False: eps is added to the root of v (torch).
+      values
+        lr = 0.01, weight_decay = 0.0, alpha = 0.99, eps = 1e-08
+      paper
+        Tieleman & Hinton, 2012
+      in torch
+        torch.optim.RMSprop(params, lr=0.01, alpha=0.99, eps=1e-08)
     """
     check_type("explain rule", rule, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
     numbers = {one.name: getattr(rule, one.name) for one in fields(rule) if one.name in rule.hyper_parameters()}
-    torch, remark = call_in_torch(rule)
-    inside = rule.rule if isinstance(rule, Wrapper) else rule.fallback
+    torch, remark = torch_equivalent(rule)
+    fallback = rule.fallback if isinstance(rule, MatrixRule) else None
+    inside = rule.rule if isinstance(rule, Wrapper) else fallback
     return Explanation(
         type(rule).__name__,
         formula(type(rule)),
@@ -81,23 +104,28 @@ def explain(rule: Rule | Wrapper) -> Explanation:
         torch,
         remark,
         None if inside is None else explain(inside),
-        "around" if isinstance(rule, Wrapper) else "and for all other tensors",
+        "wraps" if isinstance(rule, Wrapper) else "and for all other tensors",
     )
 
 
 def formula(kind: type) -> tuple[str, ...]:
     """The indented lines of a class's docstring, or its sentences with an arrow; what these change is inherited."""
-    text = inspect.cleandoc(kind.__doc__ or "")
+    text = _described(kind)
     own = [line.strip() for line in text.splitlines() if line.startswith("    ") and ("<-" in line or " = " in line)]
     if not own:
         sentences = re.split(r"(?<=\.)\s|;|\s\([A-Z]", " ".join(text.split()))
         own = [sentence.strip(" .") for sentence in sentences if "<-" in sentence]
     base = kind.__mro__[1]
-    above = formula(base) if base not in (Rule, Wrapper, object) else ()
+    above = formula(base) if base not in (Rule, MatrixRule, Wrapper, object) else ()
     keys = {key for line in own for part in line.split(",  ") if (key := _key(part))}
     kept = [line for line in above if _key(line) not in keys]
     at = next((index for index, line in enumerate(above) if _key(line) in keys), len(kept))
     return (*kept[:at], *own, *kept[at:])
+
+
+def _described(kind: type) -> str:
+    """A class's docstring without its examples."""
+    return inspect.cleandoc(kind.__doc__ or "").partition("\n>>>")[0]
 
 
 def _key(assignment: str) -> str | None:
@@ -107,4 +135,4 @@ def _key(assignment: str) -> str | None:
 
 def papers(kind: type) -> tuple[str, ...]:
     """What a class's docstring cites in parentheses."""
-    return tuple(_PAPER.findall(" ".join((kind.__doc__ or "").split())))
+    return tuple(_PAPER.findall(" ".join(_described(kind).split())))

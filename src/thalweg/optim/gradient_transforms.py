@@ -21,6 +21,10 @@ class Grokfast(Wrapper):
 
     mu starts at the first gradient, as in the authors' code. For a constant gradient this is a rate
     1 + amplification times as large: compare at rates tuned for each.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Grokfast(tw.optim.AdamW(0.001))).formula
+    ('mu <- momentum mu + (1 - momentum) g,    g <- g + amplification mu',)
     """
 
     momentum: Swept = 0.98
@@ -48,6 +52,10 @@ class Orthogonal(Wrapper):
     It removes the direction in which a network only scales its weights; the authors' code then scales the rest to the
     length of g, which this does not: tune the rate. `over` says what a vector is: one
     "member" (the paper's formula) or each "tensor" of it. A theta of zeros leaves g as it is.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Orthogonal(tw.optim.SGD(0.1))).formula
+    ('g <- g - (<theta, g> / <theta, theta>) theta',)
     """
 
     over: str = "member"
@@ -62,10 +70,10 @@ class Orthogonal(Wrapper):
         """Change the gradient in place."""
         whole = [slice(None)] if self.over == "member" else [entry.columns for entry in needed(self, layout)]
         for columns in whole:
-            weights, slope = theta[:, columns], gradient[:, columns]
+            weights, part = theta[:, columns], gradient[:, columns]
             square = weights.square().sum(1, keepdim=True)
-            share = (weights * slope).sum(1, keepdim=True) / square.masked_fill(square == 0, 1)
-            slope.addcmul_(weights, share, value=-1)
+            share = (weights * part).sum(1, keepdim=True) / square.masked_fill(square == 0, 1)
+            part.addcmul_(weights, share, value=-1)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,10 @@ class Centralized(Wrapper):
     """Gradients of weight matrices with mean zero over the inputs of each unit (Yong et al., 2020, arXiv:2004.01461).
 
     g_i <- g_i - mean(g_i) for every row (filter) i of a tensor with two dimensions or more; others stay.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Centralized(tw.optim.SGD(0.1))).inside.name
+    'SGD'
     """
 
     def before(

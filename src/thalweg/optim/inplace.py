@@ -1,4 +1,4 @@
-"""Passes over a matrix in place, with one number for all members or a column of one each.
+"""Operations on a matrix in place, with one number for all members or a column of one each.
 
 Columns are (members, 1) in float64 and on the CPU, whatever theta is: coefficients such as 1 - beta2 are
 computed from them exactly, and rounded once, where they meet the matrix. A number and a column of it take the same

@@ -19,6 +19,10 @@ class Lion(Rule):
 
     Every parameter moves by lr (or not at all, where the sign is 0), so rates are 3 to 10 times smaller and
     decays as much larger than AdamW's. Equals optax.lion(lr, beta1, beta2, weight_decay).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Lion()).formula
+    ('theta <- theta - lr sign(beta1 m + (1 - beta1) g),    m <- beta2 m + (1 - beta2) g',)
     """
 
     lr: Swept = 1e-4

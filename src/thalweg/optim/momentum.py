@@ -40,6 +40,10 @@ class Momentum(Rule):
     On a quadratic with eigenvalue h it is stable for lr h < 2 (1 + beta). `form` and `start` choose the
     convention (see `accumulate`). Equals torch.optim.SGD(lr, momentum=beta); form = "ema" with start =
     "first_gradient" is torch's dampening = beta.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Momentum(0.1)).torch
+    'torch.optim.SGD(params, lr=0.1, momentum=0.9)'
     """
 
     lr: Swept
@@ -84,6 +88,10 @@ class Nesterov(Rule):
 
     With decay = "l2" the decay is that of theta, not of the point ahead.
     "reformulated" equals torch.optim.SGD(lr, momentum=beta, nesterov=True).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.Nesterov(0.1, look="reformulated")).torch
+    'torch.optim.SGD(params, lr=0.1, momentum=0.9, nesterov=True)'
     """
 
     lr: Swept

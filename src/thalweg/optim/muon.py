@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are made orthogonal."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -9,14 +9,15 @@ from torch import Tensor
 from thalweg.errors import check_choice
 from thalweg.optim.adam import AdamW
 from thalweg.optim.inplace import axpy, blend
-from thalweg.optim.rule import Rule, State, Swept, check_fallback
+from thalweg.optim.matrix_rule import MatrixRule
+from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 SCALES = ("spectral", "rms")
 QUINTIC = (3.4445, -4.7750, 2.0315)  # maps singular values in [0.01, 1] into [0.68, 1.14] in five steps
 ITERATIONS = 5
-SHORTEST = 1e-7  # torch's: matrices much shorter than this have no direction but rounding, and become shorter steps
+LEAST_NORM = 1e-7  # torch's: matrices of a much smaller norm are mostly rounding, and become smaller steps
 
 
 def orthogonalized(matrices: Tensor) -> Tensor:
@@ -29,7 +30,7 @@ def orthogonalized(matrices: Tensor) -> Tensor:
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if tall else matrices
-    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(SHORTEST)
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(LEAST_NORM)
     a, b, c = QUINTIC
     for _ in range(ITERATIONS):
         gram = x @ x.mT
@@ -38,7 +39,7 @@ def orthogonalized(matrices: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Muon(Rule):
+class Muon(MatrixRule):
     """Steps along the orthogonal factor of the momentum of every hidden matrix (Jordan et al., 2024).
 
         m <- beta m + (1 - beta) g,    u = (1 - beta) g + beta m (or m without `nesterov`)
@@ -51,8 +52,15 @@ class Muon(Rule):
     schedule goes for both rates. Numbers are those of torch.optim.Muon with adjust_lr_fn "original" and
     "match_rms_adamw", which iterates in bfloat16, where this iterates in theta's precision.
 
-    Cost: 15 products of matrices a step (each with its transpose, the square of that, their sum with it), batched
+    Cost: 15 products of matrices per step (each with its transpose, the square of that, their sum with it), batched
     over members.
+
+    >>> import thalweg as tw
+    >>> rule = tw.optim.Muon(0.02, fallback=tw.optim.AdamW(1e-3))
+    >>> rule.slots
+    ('matrix_momentum', 'first_moment', 'second_moment')
+    >>> rule.hyper_parameters()["fallback.lr"]
+    0.001
     """
 
     lr: Swept = 0.02
@@ -62,27 +70,15 @@ class Muon(Rule):
     fallback: Rule = field(default_factory=lambda: AdamW(3e-4))  # type: ignore[misc]
     weight_decay: Swept = field(default=0.0, kw_only=True)
     decay: str = field(default="lr_coupled", kw_only=True)
-    takes_tensors: ClassVar[bool] = True
     matrix_slots: ClassVar[tuple[str, ...]] = ("matrix_momentum",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice("Muon scale", self.scale, SCALES)
-        check_fallback("Muon", self.fallback)
 
-    def take(self, entry: Entry) -> bool:
+    def takes(self, entry: Entry) -> bool:
         """Whether it is a hidden matrix."""
         return entry.kind == "hidden" and entry.filters is not None
-
-    @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Its own momentum and what the fallback keeps."""
-        return (*self.matrix_slots, *self.fallback.slots)
-
-    def hyper_parameters(self) -> dict[str, Any]:
-        """The numeric fields by name, those of the fallback with its name in front."""
-        inner = {f"fallback.{name}": value for name, value in self.fallback.hyper_parameters().items()}
-        return super().hyper_parameters() | inner
 
     def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
         """One step in place of one tensor, (members, rows, columns)."""

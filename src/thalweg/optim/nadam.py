@@ -20,6 +20,10 @@ class NAdam(Rule):
 
     with m, v and v_hat as in Adam. Equals torch.optim.NAdam(lr, (beta1, beta2), eps, weight_decay,
     momentum_decay); torch's own default rate is 2e-3.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.NAdam()).torch
+    'torch.optim.NAdam(params, lr=0.002, betas=(0.9, 0.999), eps=1e-08, momentum_decay=0.004)'
     """
 
     lr: Swept = 2e-3

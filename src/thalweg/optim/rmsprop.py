@@ -17,6 +17,10 @@ class RMSprop(Rule):
 
     With eps_inside the denominator is sqrt(v + eps), whose floor is sqrt(eps). v starts at zero without
     bias correction, so the first step is lr / sqrt(1 - alpha). Equals torch.optim.RMSprop(lr, alpha, eps).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.RMSprop(0.01)).torch
+    'torch.optim.RMSprop(params, lr=0.01, alpha=0.99, eps=1e-08)'
     """
 
     lr: Swept

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
 from thalweg.optim.step_hyperparameters import StepHyperparameters
-from thalweg.population.layout import KINDS, Entry, Layout
+from thalweg.population.layout import KINDS, Layout
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, plain, points_of
 
@@ -24,9 +24,9 @@ DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 class Rule:
     """An update rule: its hyper-parameters as fields, its formula as `update`.
 
-    The formula never mixes members. It is elementwise, so that it can be applied to any block of theta, but for
-    rules that `take` whole tensors. What a rule remembers are matrices with one row a member: `slots` of theta's
-    shape, `factors` of each whole tensor, and `tallies`, one number each.
+    The formula never mixes members. It is elementwise, so that it can be applied to any block of theta; a rule that
+    updates whole tensors is a `MatrixRule`. What a rule remembers are matrices with one row per member: `slots` of
+    theta's shape, and `tallies`, one number each.
 
     Every rule knows weight decay, by one of four conventions that differ by factors of thousands:
 
@@ -38,8 +38,15 @@ class Rule:
     `decay_on` names the kinds of tensors that decay (see `Layout`), such as ("embedding", "hidden", "output")
     to leave biases and normalization layers alone, as is usual for transformers; None: all decay.
 
-    A list in place of a number means one value a configuration: all lists of a rule go together. A
+    A list in place of a number means one value per configuration: all lists of a rule go together. A
     `schedules.Scheduled` number follows a schedule of its own.
+
+    >>> import thalweg as tw
+    >>> rule = tw.optim.AdamW([1e-3, 1e-2], weight_decay=0.1)
+    >>> sorted(rule.hyper_parameters())
+    ['beta1', 'beta2', 'eps', 'lr', 'weight_decay']
+    >>> rule.lr
+    Sweep(points=(0.001, 0.01), axis='configuration')
     """
 
     lr: Swept
@@ -50,9 +57,6 @@ class Rule:
     tallies: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
-    takes_tensors: ClassVar[bool] = False
-    matrix_slots: ClassVar[tuple[str, ...]] = ()
-    fallback: ClassVar["Rule | None"] = None
 
     def __post_init__(self) -> None:
         if self.decay_on is not None:
@@ -84,22 +88,6 @@ class Rule:
         """
         raise NotImplementedError
 
-    def take(self, entry: Entry) -> bool:
-        """Whether a tensor is updated whole; only asked of rules with `takes_tensors`."""
-        raise NotImplementedError
-
-    def factors(self, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
-        """The shapes of what is kept, by name, for a tensor (rows, columns) that is updated whole."""
-        return {}
-
-    def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
-        """One step in place of one tensor: theta is (members, rows, columns), the gradient is consumed.
-
-        A vector is one row. The state holds its `matrix_slots`, of theta's shape, and its `factors`, members in front.
-        Tensors that the rule does not take follow its `fallback`.
-        """
-        raise NotImplementedError
-
     def decayed(
         self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, where: Tensor | None
     ) -> None:
@@ -122,15 +110,15 @@ class Rule:
 
 
 def numeric(rule: Any) -> list[str]:
-    """The fields of a rule, or of what is around one, that are numbers and may be swept."""
+    """The fields of a rule, or of a wrapper, that are numbers and may be swept."""
     return [one.name for one in fields(rule) if one.type in (Swept, float)]
 
 
 def check_fields(rule: Any) -> None:
-    """Make lists sweeps in the numbers of a rule, or of what is around one.
+    """Make lists sweeps in the numbers of a rule, or of a wrapper.
 
     Raises:
-        UsageError: a number is none or out of its bounds, or a choice of yes or no is something else.
+        UsageError: a number is not one or out of its bounds, or a choice of yes or no is something else.
     """
     kind = type(rule).__name__
     for one in fields(rule):
@@ -170,12 +158,3 @@ def needed(rule: Any, layout: Layout | None) -> Layout:
 def unscheduled(value: Any) -> Any:
     """A hyper-parameter without the schedule it follows, if it follows one."""
     return value.value if isinstance(value, Scheduled) else value
-
-
-def check_fallback(name: str, fallback: Rule) -> None:
-    """Raise UsageError unless a rule can be the fallback of the rule `name`."""
-    check_type(f"{name} fallback", fallback, Rule, "a rule such as optim.AdamW(lr=3e-4)")
-    formula = type(fallback).update is not Rule.update
-    if fallback.takes_tensors or fallback.looks_ahead or not formula:
-        msg = f"{name} fallback must be elementwise with its gradient at theta; got {type(fallback).__name__}."
-        raise UsageError(msg)

@@ -23,12 +23,17 @@ class SAM(Wrapper):
     same batch and the same dropout; running statistics are those of the first. Masked parameters stay zero.
     On h x^2/2 under SGD it ends in x = +-lr h rho / (2 - lr h).
 
-    Wherever it stands among others around a rule, the second gradient is what all of them see.
+    Wherever it stands among several wrappers, the second gradient is what all of them see.
 
-    Cost: two gradients a step, and one matrix of theta's size.
+    Cost: two gradients per step, and one matrix of theta's size.
 
     Raises:
-        UsageError: around a rule that takes its gradient away from theta itself.
+        UsageError: it wraps a rule that takes its gradient away from theta itself.
+
+    >>> import thalweg as tw
+    >>> rule = tw.optim.SAM(tw.optim.SGD([0.05, 0.1]), rho=0.05)
+    >>> tw.optim.explain(rule).values, tw.optim.explain(rule).inside.values["lr"]
+    ({'rho': '0.05'}, '0.05 to 0.1 (2 values)')
     """
 
     rho: Swept = 0.05
@@ -47,8 +52,8 @@ class SAM(Wrapper):
     def ascend(self, theta: Tensor, gradient: Tensor, h: StepHyperparameters, out: Tensor) -> None:
         """theta + e, written to `out`; the gradient (members, parameters) is consumed."""
         size = theta.abs() if self.adaptive else None
-        slope = gradient if size is None else gradient.mul_(size)
-        length = norms(slope)
-        slope.div_(length.masked_fill(length == 0, 1))
-        direction = slope if size is None else slope.mul_(size)
+        direction = gradient if size is None else gradient.mul_(size)
+        length = norms(direction)
+        direction.div_(length.masked_fill(length == 0, 1))
+        direction = direction if size is None else direction.mul_(size)
         displaced(theta, h.rho, direction, out)

@@ -23,6 +23,11 @@ class ScheduleFreeSGD(Rule):
     theta is x, which is what one evaluates, so there is no mode to forget; the gradient is taken at y. It needs
     no falling schedule, but a warmup may be given as one. Decay shrinks z by lr_t weight_decay y. Kept are
     z - x and the sum of squared rates. Equals schedulefree.SGDScheduleFree's x, while the rate does not fall.
+
+    >>> import thalweg as tw
+    >>> rule = tw.optim.ScheduleFreeSGD(0.5)
+    >>> rule.slots, rule.tallies, rule.looks_ahead
+    (('lead',), ('squared_rates',), True)
     """
 
     lr: Swept = 1.0
@@ -77,6 +82,10 @@ class ScheduleFreeAdamW(ScheduleFreeSGD):
         v <- beta2 v + (1 - beta2) g^2,    z <- z - lr_t (g / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay y)
 
     Equals schedulefree.AdamWScheduleFree's x, while the rate does not fall.
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.ScheduleFreeAdamW()).remark
+    'Torch has no Schedule-Free; schedulefree.AdamWScheduleFree has the same average.'
     """
 
     lr: Swept = 2.5e-3

@@ -17,6 +17,10 @@ class SGD(Rule):
     """theta <- theta - lr g (Robbins & Monro, 1951, doi:10.1214/aoms/1177729586).
 
     Equals torch.optim.SGD(lr, weight_decay=weight_decay).
+
+    >>> import thalweg as tw
+    >>> tw.optim.explain(tw.optim.SGD(0.1)).torch
+    'torch.optim.SGD(params, lr=0.1)'
     """
 
     fused: ClassVar[bool] = True

@@ -1,7 +1,7 @@
 """SOAP: Adam in the eigenbasis of Shampoo's preconditioner."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -9,13 +9,14 @@ from torch import Tensor
 from thalweg.errors import check_count
 from thalweg.optim.adam import AdamW
 from thalweg.optim.inplace import axpy, blend, shift
-from thalweg.optim.rule import Rule, State, Swept, check_fallback
+from thalweg.optim.matrix_rule import MatrixRule
+from thalweg.optim.rule import Rule, State, Swept
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import Entry
 
 
 @dataclass(frozen=True)
-class SOAP(Rule):
+class SOAP(MatrixRule):
     """Adam run in the eigenbases of L and R, which turn slowly (Vyas et al., 2024, arXiv:2409.11321).
 
         L <- beta_shampoo L + (1 - beta_shampoo) G G^T,    R likewise of G^T G,    after the step
@@ -30,6 +31,10 @@ class SOAP(Rule):
 
     Memory beside theta and two moments: 2 (rows^2 + columns^2) a matrix. Cost of a step: about
     6 rows columns (rows + columns) multiplications, and a QR of both sides every `every` steps.
+
+    >>> import thalweg as tw
+    >>> tw.optim.SOAP(0.003).factors(rows=3, columns=5)
+    {'left': (3, 3), 'right': (5, 5), 'left_basis': (3, 3), 'right_basis': (5, 5)}
     """
 
     lr: Swept = 3e-3
@@ -42,16 +47,14 @@ class SOAP(Rule):
     fallback: Rule = field(default_factory=lambda: AdamW(3e-3, 0.95, 0.95))  # type: ignore[misc]
     weight_decay: Swept = field(default=1e-2, kw_only=True)
     decay: str = field(default="lr_coupled", kw_only=True)
-    takes_tensors: ClassVar[bool] = True
     matrix_slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_fallback("SOAP", self.fallback)
         for name in ("every", "largest"):
             check_count(f"SOAP {name}", getattr(self, name))
 
-    def take(self, entry: Entry) -> bool:
+    def takes(self, entry: Entry) -> bool:
         """Whether it is a matrix with sides that are not too large."""
         return entry.filters is not None and max(entry.filters, entry.size // entry.filters) <= self.largest
 
@@ -59,16 +62,6 @@ class SOAP(Rule):
         """L and R, and their eigenvectors in columns."""
         left, right = (rows, rows), (columns, columns)
         return {"left": left, "right": right, "left_basis": left, "right_basis": right}
-
-    @property
-    def slots(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The moments, which a fallback that has them too shares."""
-        return tuple(dict.fromkeys((*self.matrix_slots, *self.fallback.slots)))
-
-    def hyper_parameters(self) -> dict[str, Any]:
-        """The numeric fields by name, those of the fallback with its name in front."""
-        inner = {f"fallback.{name}": value for name, value in self.fallback.hyper_parameters().items()}
-        return super().hyper_parameters() | inner
 
     def update_matrix(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters) -> None:
         """One step in place of one tensor, (members, rows, columns)."""

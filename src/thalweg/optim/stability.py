@@ -1,4 +1,4 @@
-"""How much curvature a rule stands: its limit of stability on quadratics, and what adaptive rules divide by."""
+"""The curvature up to which a rule is stable on quadratics, and what adaptive rules divide by."""
 
 from typing import Any
 
@@ -56,12 +56,16 @@ def stability_limit(rule: Rule | Wrapper, h: StepHyperparameters | None = None) 
 
     References:
         Cohen et al. (2021, arXiv:2103.00065); Cohen et al. (2022, arXiv:2207.14484) for adaptive rules.
+
+    >>> import thalweg as tw
+    >>> tw.optim.stability_limit(tw.optim.Momentum([0.1, 0.2], beta=0.9))
+    array([38., 19.])
     """
-    layers, inner = unwrapped(rule)
+    wrappers, inner = unwrapped(rule)
     h = _own(rule) if h is None else h
     coupled = type(inner) in _ADAPTIVE and inner.decay == "l2" and decays(h)
-    if type(inner) not in _KNOWN or not all(isinstance(layer, Averaged) for layer in layers) or coupled:
-        what = " around ".join(type(one).__name__ for one in (*layers, inner))
+    if type(inner) not in _KNOWN or not all(isinstance(wrapper, Averaged) for wrapper in wrappers) or coupled:
+        what = " of ".join(type(one).__name__ for one in (*wrappers, inner))
         what += ", whose l2 decay goes through its moments," if coupled else ""
         known = "SGD, Momentum, Nesterov, RMSprop, Adam, AdamW and AMSGrad (adaptive ones with decoupled decay)"
         msg = f"{what} has no stability limit in closed form; {known} have, also in optim.Averaged."
@@ -82,12 +86,12 @@ def _limit(rule: Rule, h: StepHyperparameters) -> NDArray[np.float64]:
     if not isinstance(rule, Momentum | Nesterov):
         return turn / lr - w
     beta = _number(h.beta)  # the velocity alternates, too: v = gain g / (1 + beta)
-    slope = turn * (1 + beta) / (lr * (1 - beta) if rule.form == "ema" else lr)
+    limit = turn * (1 + beta) / (lr * (1 - beta) if rule.form == "ema" else lr)
     look = rule.look if isinstance(rule, Nesterov) else ""
     if look == "reformulated":
-        return slope / (1 + 2 * beta) - w
+        return limit / (1 + 2 * beta) - w
     ahead = {"": 0.0, "beta": beta, "full": 1.0}[look]
-    return (slope - w) / (1 + turn * ahead)
+    return (limit - w) / (1 + turn * ahead)
 
 
 def preconditioner(
@@ -102,11 +106,18 @@ def preconditioner(
     or what `eps_place`, `bias_correction` and so on make of it.
 
     Args:
-        rule: the rule, or what is around it.
+        rule: the rule, or a wrapper of it.
         state: what it remembers after the step: its slots by name, (members, parameters).
         h: the numbers of that step.
 
     Source: Cohen et al. (2022, arXiv:2207.14484).
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> rule, state = tw.optim.RMSprop(0.1, eps=0.5), {"second_moment": torch.tensor([[4.0, 9.0]])}
+    >>> h = tw.optim.StepHyperparameters(rule.hyper_parameters(), step=1)
+    >>> tw.optim.preconditioner(rule, state, h)
+    tensor([[2.5000, 3.5000]])
     """
     inner = unwrapped(rule)[1]
     if type(inner) not in _ADAPTIVE:

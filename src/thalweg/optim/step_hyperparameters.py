@@ -14,6 +14,11 @@ class StepHyperparameters:
     """The hyper-parameters of one step, by name: floats, or columns (members, 1) of float64 on the CPU.
 
     `lr` is the scheduled rate; `schedule` all that multiplies it; `step` counts from 1.
+
+    >>> import thalweg as tw
+    >>> h = tw.optim.StepHyperparameters({"lr": 0.1, "schedule": 1.0}, step=1)
+    >>> h.lr, h.step, h.shared
+    (0.1, 1, True)
     """
 
     numbers: dict[str, Hyper]

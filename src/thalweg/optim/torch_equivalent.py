@@ -35,10 +35,10 @@ class Written(str):
     """An expression of what is swept, by name."""
 
 
-def call_in_torch(rule: Rule | Wrapper) -> tuple[str | None, str]:
+def torch_equivalent(rule: Rule | Wrapper) -> tuple[str | None, str]:
     """The call, with `params` for the parameters, or None; and why there is none, or where it differs."""
     if isinstance(rule, Wrapper):
-        return None, _AROUND.get(type(rule), "TorchOptimizer has no such thing around an optimizer.")
+        return None, _OF_WRAPPERS.get(type(rule), "Torch has no such wrapper of an optimizer.")
     try:
         _check(rule)
         write = next((write for kind, write in _CALLS if type(rule) is kind), None)
@@ -100,7 +100,7 @@ def _decoupled(rule: Rule) -> tuple[dict[str, Any], str]:
     if rule.decay == "lr_coupled" or rule.weight_decay == 0:
         return {"weight_decay": _of(rule, "weight_decay")}, ""
     if rule.lr == 0:
-        msg = "TorchOptimizer multiplies weight decay by the rate, which is 0."
+        msg = "Torch multiplies weight decay by the rate, which is 0."
         raise Absent(msg)
     share = _made(lambda decay, lr: decay / lr, "{} / {}", rule, "weight_decay", "lr")
     return {"weight_decay": share}, _RATE if rule.decay == "constant" else ""
@@ -133,7 +133,7 @@ def _nesterov(rule: Nesterov) -> Call:
             "Torch takes no gradient away from theta. With look = 'beta' and constant numbers, its "
             "SGD(nesterov=True) goes along the points at which this rule takes its gradients."
             if rule.look == "beta"
-            else "TorchOptimizer takes no gradient away from theta."
+            else "Torch takes no gradient away from theta."
         )
         raise Absent(msg)
     decay = _l2(rule, "SGD")
@@ -228,8 +228,8 @@ _ABSENT: dict[type[Rule], str] = {
     ScheduleFreeAdamW: "Torch has no Schedule-Free; schedulefree.AdamWScheduleFree has the same average.",
     TorchOptimizer: "It is an optimizer of torch's interface already, one for each member.",
 }
-_AROUND: dict[type[Wrapper], str] = {
-    SAM: "Torch has no SAM: it takes two gradients a step.",
+_OF_WRAPPERS: dict[type[Wrapper], str] = {
+    SAM: "Torch has no SAM: it takes two gradients per step.",
     Averaged: "torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(keep)), updated after "
     "every step, keeps the same average beside the path.",
     Grokfast: "Torch has none; change the gradients between backward() and step().",

@@ -20,13 +20,13 @@ Make = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class TorchOptimizer(Rule):
-    """An optimizer with torch's interface, one for each member: `Torch(1e-3, lambda p: torch.optim.RAdam(p))`.
+    """An optimizer with torch's interface, one for each member: `TorchOptimizer(1e-3, lambda p: torch.optim.RAdam(p))`.
 
     Before every step each of its parameter groups is given `lr`, which may be swept and follows the schedule; all else
     is as `make` sets it. What it keeps (tensors and numbers, by parameter and by group, from the first step on) lies in
-    matrices with a row a member, so runs resume exactly; an optimizer that counts in attributes of its own is refused.
-    Random numbers it draws are torch's, and do not resume. Weight decay is the optimizer's own; the rule's comes
-    besides.
+    matrices with one row per member, so runs resume exactly; an optimizer that counts in attributes of its own is
+    refused. Random numbers it draws are torch's, and do not resume. Weight decay is the optimizer's own; the rule's
+    comes besides.
 
     Args:
         lr: the learning rate.
@@ -38,6 +38,11 @@ class TorchOptimizer(Rule):
             cannot be resumed.
 
     Cost: Python loops over members, parameters and what is kept of each, so rules written for populations are faster.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> tw.optim.TorchOptimizer(1e-3, lambda p: torch.optim.ASGD(p, lambd=0.0)).what  # doctest: +ELLIPSIS
+    'torch.optim.asgd.ASGD(alpha=0.75, capturable=False, ... weight_decay=0)'
     """
 
     lr: Swept
@@ -67,7 +72,7 @@ def made(make: Make, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     """The optimizer that `make` makes.
 
     Raises:
-        UsageError: it is none, or none that fits, or cannot be made of these parameters.
+        UsageError: it is no optimizer, or none that fits, or cannot be made of these parameters.
     """
     try:
         optimizer = make(parameters)
@@ -209,7 +214,7 @@ def _check_rates(optimizer: torch.optim.Optimizer) -> None:
         shown = ", ".join(f"{rate:g}" for rate in rates)
         msg = (
             f"The parameter groups of {type(optimizer).__name__} have rates {shown}; "
-            "Torch gives all of them its lr. Write one rate, and requires_grad_(False) on what is not to move."
+            "TorchOptimizer gives all of them its lr. Write one rate, and requires_grad_(False) on what is not to move."
         )
         raise UsageError(msg)
 
@@ -238,7 +243,7 @@ def _besides(optimizer: torch.optim.Optimizer) -> dict[str, str]:
     return {name: repr(value) for name, value in own.items()}
 
 
-class Foreign:
+class TorchOptimizers:
     """The optimizers of a population's members, on the rows of theta; what they keep are views of the state.
 
     Args:
@@ -267,10 +272,10 @@ class Foreign:
             optimizer = self.optimizers[member]
             for group in optimizer.param_groups:
                 group["lr"] = each[member].lr
-            for parameter, slope in zip(
+            for parameter, piece in zip(
                 self.parameters[member], self.layout.views(gradient[member]).values(), strict=True
             ):
-                parameter.grad = slope.clone()
+                parameter.grad = piece.clone()
             with torch.enable_grad():
                 optimizer.step()
             self._bind(member)

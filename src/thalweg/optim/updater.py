@@ -13,9 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.rule import Rule, State, needed
 from thalweg.optim.step_hyperparameters import StepHyperparameters
-from thalweg.optim.torch_optimizer import Foreign, TorchOptimizer, kept
+from thalweg.optim.torch_optimizer import TorchOptimizer, TorchOptimizers, kept
 from thalweg.optim.wrapper import Wrapper, unwrapped
 from thalweg.population import Layout
 from thalweg.population.layout import Entry
@@ -41,8 +42,9 @@ class Block:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A tensor that a rule takes whole, (members, rows, columns), as views of theta and of the rule's state."""
+    """A tensor that a `MatrixRule` takes whole, (members, rows, columns), as views of theta and of the rule's state."""
 
+    rule: MatrixRule
     columns: slice
     theta: Tensor
     state: State
@@ -57,12 +59,23 @@ class Updater:
     rounding in float64 (Python and torch round powers apart) and for rules that take products of matrices.
 
     Args:
-        rule: the rule, or what is around it, with numbers or sweeps as fields.
+        rule: the rule, or a wrapper of one, with numbers or sweeps as fields.
         theta: the population's parameters, changed by `step`.
         state: what the rule remembers, by name; zeros by default (see `new_state`).
         layout: of theta, for what depends on tensors.
 
-    Memory: one matrix of theta's size a slot, the rule's factors, and one scratch block.
+    Memory: one matrix of theta's size per slot, the rule's factors, and one scratch block.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> rule, theta = tw.optim.Momentum(0.1), torch.zeros(2, 3)
+    >>> updater = tw.optim.Updater(rule, theta)
+    >>> for step in (1, 2):
+    ...     numbers = rule.hyper_parameters() | {"schedule": 1.0}
+    ...     updater.step(torch.ones(2, 3), tw.optim.StepHyperparameters(numbers, step))
+    >>> theta
+    tensor([[-0.2900, -0.2900, -0.2900],
+            [-0.2900, -0.2900, -0.2900]])
     """
 
     def __init__(
@@ -72,22 +85,22 @@ class Updater:
         state: Mapping[str, Tensor] | None = None,
         layout: Layout | None = None,
     ) -> None:
-        self.around, self.rule = unwrapped(rule)
-        self.ascent = next((layer for layer in self.around if layer.ascends), None)
+        self.wrappers, self.rule = unwrapped(rule)
+        self.ascent = next((wrapper for wrapper in self.wrappers if wrapper.ascends), None)
         self.theta = theta
         self.layout = layout
         self.state = dict(state) if state is not None else new_state(rule, theta, layout)
-        self.elementwise = self.rule.fallback or self.rule
+        self.elementwise = _elementwise(self.rule)
         # torch's fused SGD leaves out full vectors of 16-bit numbers on CPUs (pytorch issue 191763).
         whole_words = theta.dtype in (torch.float32, torch.float64)
         self.fused = self.rule.fused and whole_words and theta.shape[1] >= _WIDE and self.rule.decay_on is None
-        self.foreign = (
-            Foreign(self.rule, theta, self.state, needed(self.rule, layout))
+        self.torch_optimizers = (
+            TorchOptimizers(self.rule, theta, self.state, needed(self.rule, layout))
             if isinstance(self.rule, TorchOptimizer)
             else None
         )
-        whole, between = _parted(self.rule, layout, theta.shape[1])
-        self.matrices = list(self._matrices(whole))
+        self.matrices = list(_matrices(self.rule, theta, self.state, layout))
+        between = _between(self.matrices, theta.shape[1])
         self.scratch = torch.empty(min(theta.numel(), _BLOCK), dtype=theta.dtype, device=theta.device)
         self.blocks = [self._block(rows, part) for columns in between for rows, part in _blocks(len(theta), columns)]
         self._rows = theta.unbind(), {slot: matrix.unbind() for slot, matrix in self.state.items()}
@@ -99,60 +112,48 @@ class Updater:
         where = _decaying(self.elementwise, self.layout, theta, columns)
         return Block(rows, columns, theta, state, self.scratch[: theta.numel()].view_as(theta), where)
 
-    def _matrices(self, whole: list[Entry]) -> Iterator[Matrix]:
-        starts: dict[str, int] = {}
-        for entry in whole:
-            shape = (len(self.theta), *_as_matrix(entry))
-            state = {slot: self.state[slot][:, entry.columns].view(shape) for slot in self.rule.matrix_slots}
-            for name, size in self.rule.factors(*_as_matrix(entry)).items():
-                start = starts.get(name, 0)
-                starts[name] = start + math.prod(size)
-                state[name] = self.state[name][:, start : starts[name]].view(len(self.theta), *size)
-            where = _decaying(self.rule, self.layout, self.theta, entry.columns)
-            yield Matrix(entry.columns, self.theta[:, entry.columns].view(shape), state, where)
-
     def look_ahead(self, h: StepHyperparameters, out: Float[Tensor, "members parameters"]) -> None:
         """Write the point at which the coming step wants its gradient."""
         for block in self.blocks:
             self.rule.look_ahead(block.theta, block.state, h.rows(block.rows), out[block.rows, block.columns])
 
     def step(
-        self, gradient: Float[Tensor, "members parameters"], h: StepHyperparameters, alive: Tensor | None = None
+        self, gradient: Float[Tensor, "members parameters"], h: StepHyperparameters, active: Tensor | None = None
     ) -> None:
-        """One update; `gradient` is consumed. Members outside `alive` (members,) keep theta and state."""
-        own = [self.state[slot] for layer in self.around for slot in layer.own_slots]
-        with _keeping(own, None if alive is None else ~alive):
-            for layer in self.around:
-                layer.before(self.theta, gradient, self.state, h, self.layout)
-            self._step(gradient, h, alive)
-            for layer in reversed(self.around):
-                layer.after(self.theta, self.state, h)
+        """One update; `gradient` is consumed. Members that are not `active` (members,) keep theta and state."""
+        own = [self.state[slot] for wrapper in self.wrappers for slot in wrapper.own_slots]
+        with _keeping(own, None if active is None else ~active):
+            for wrapper in self.wrappers:
+                wrapper.before(self.theta, gradient, self.state, h, self.layout)
+            self._step(gradient, h, active)
+            for wrapper in reversed(self.wrappers):
+                wrapper.after(self.theta, self.state, h)
 
-    def _step(self, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
-        living = list(range(len(self.theta))) if alive is None else alive.nonzero().flatten().tolist()
+    def _step(self, gradient: Tensor, h: StepHyperparameters, active: Tensor | None) -> None:
+        members = list(range(len(self.theta))) if active is None else active.nonzero().flatten().tolist()
         if self.fused:
-            self._step_rows(living, gradient.unbind(), h)
+            self._step_rows(members, gradient.unbind(), h)
             return
-        if self.foreign is not None:
-            self._decay_rows(gradient, h, alive)
-            self.foreign.step(living, gradient, h)
+        if self.torch_optimizers is not None:
+            self._decay_rows(gradient, h, active)
+            self.torch_optimizers.step(members, gradient, h)
             return
-        inner = h if self.rule.fallback is None else h.under("fallback")
+        inner = h if self.elementwise is self.rule else h.under("fallback")
         for block in self.blocks:
-            self._step_block(block, gradient[block.rows, block.columns], inner.rows(block.rows), alive)
+            self._step_block(block, gradient[block.rows, block.columns], inner.rows(block.rows), active)
         for matrix in self.matrices:
-            self._step_matrix(matrix, gradient[:, matrix.columns], h, alive)
+            self._step_matrix(matrix, gradient[:, matrix.columns], h, active)
         if self.elementwise.tallies:
             tallies = {name: self.state[name] for name in self.elementwise.tallies}
-            with _keeping(tallies.values(), None if alive is None else ~alive.cpu()):
+            with _keeping(tallies.values(), None if active is None else ~active.cpu()):
                 self.elementwise.advance(tallies, inner)
 
-    def _decay_rows(self, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
+    def _decay_rows(self, gradient: Tensor, h: StepHyperparameters, active: Tensor | None) -> None:
         """Weight decay of the rule's own, ahead of an optimizer's step."""
-        with _keeping([self.theta], None if alive is None else ~alive):
+        with _keeping([self.theta], None if active is None else ~active):
             for block in self.blocks:
-                slope = gradient[block.rows, block.columns]
-                self.rule.decayed(block.theta, slope, block.state, h.rows(block.rows), block.where)
+                piece = gradient[block.rows, block.columns]
+                self.rule.decayed(block.theta, piece, block.state, h.rows(block.rows), block.where)
 
     def _step_rows(self, members: list[int], gradients: tuple[Tensor, ...], h: StepHyperparameters) -> None:
         """One call of the kernel for all of these members, or one each where they have values of their own."""
@@ -160,49 +161,55 @@ class Updater:
         each = list(h.each(len(self.theta)))
         for rows in [members] if h.shared else [[member] for member in members]:
             chosen = {slot: [matrix[row] for row in rows] for slot, matrix in state.items()}
-            slopes = [gradients[row] for row in rows]
+            pieces = [gradients[row] for row in rows]
             if rows:
-                self.rule.update_fused([thetas[row] for row in rows], slopes, chosen, each[rows[0]])
+                self.rule.update_fused([thetas[row] for row in rows], pieces, chosen, each[rows[0]])
 
-    def _step_block(self, block: Block, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
+    def _step_block(self, block: Block, gradient: Tensor, h: StepHyperparameters, active: Tensor | None) -> None:
         kept = (block.theta, *(block.state[slot] for slot in self.elementwise.slots))
-        with _keeping(kept, None if alive is None else ~alive[block.rows]):
+        with _keeping(kept, None if active is None else ~active[block.rows]):
             self.elementwise.decayed(block.theta, gradient, block.state, h, block.where)
             self.elementwise.update(block.theta, gradient, block.state, h, block.scratch)
 
-    def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: StepHyperparameters, alive: Tensor | None) -> None:
-        if alive is not None:
-            gradient[~alive] = 0  # eigendecompositions refuse what is not finite
-        with _keeping((matrix.theta, *matrix.state.values()), None if alive is None else ~alive):
-            self.rule.decayed(self.theta[:, matrix.columns], gradient, matrix.state, h, matrix.where)
-            self.rule.update_matrix(matrix.theta, gradient.view(matrix.theta.shape), matrix.state, h.for_matrices)
+    def _step_matrix(self, matrix: Matrix, gradient: Tensor, h: StepHyperparameters, active: Tensor | None) -> None:
+        if active is not None:
+            gradient[~active] = 0  # eigendecompositions refuse what is not finite
+        with _keeping((matrix.theta, *matrix.state.values()), None if active is None else ~active):
+            matrix.rule.decayed(self.theta[:, matrix.columns], gradient, matrix.state, h, matrix.where)
+            matrix.rule.update_matrix(matrix.theta, gradient.view(matrix.theta.shape), matrix.state, h.for_matrices)
 
 
 @contextlib.contextmanager
-def _keeping(matrices: Iterable[Tensor], dead: Tensor | None) -> Iterator[None]:
-    """Undo what is done to the rows that are `dead`."""
-    kept = [] if dead is None else [(matrix, matrix[dead]) for matrix in matrices]
+def _keeping(matrices: Iterable[Tensor], frozen: Tensor | None) -> Iterator[None]:
+    """Undo what is done to the rows that are `frozen`."""
+    kept = [] if frozen is None else [(matrix, matrix[frozen]) for matrix in matrices]
     yield
     for matrix, before in kept:
-        matrix[dead] = before
+        matrix[frozen] = before
 
 
 def new_state(rule: Rule | Wrapper, theta: Tensor, layout: Layout | None) -> dict[str, Tensor]:
-    """What a rule and all around it remember before the first step, zeros: one row a member each."""
+    """What a rule and all its wrappers remember before the first step: zeros, one row per member each."""
     _, inner = unwrapped(rule)
     state = {slot: torch.zeros_like(theta) for slot in rule.slots}
-    for entry in _parted(inner, layout, theta.shape[1])[0]:
-        for name, size in inner.factors(*_as_matrix(entry)).items():
-            before = state.get(name, theta.new_zeros(len(theta), 0))
-            state[name] = torch.cat([before, theta.new_zeros(len(theta), math.prod(size))], dim=1)
+    if isinstance(inner, MatrixRule):
+        for entry in _whole(inner, layout):
+            for name, size in inner.factors(*_as_matrix(entry)).items():
+                before = state.get(name, theta.new_zeros(len(theta), 0))
+                state[name] = torch.cat([before, theta.new_zeros(len(theta), math.prod(size))], dim=1)
     if isinstance(inner, TorchOptimizer):
         _, widths = kept(inner, needed(inner, layout), theta.dtype)
         state |= {
             name: torch.zeros(len(theta), width, dtype=dtype, device=theta.device)
             for name, (width, dtype) in widths.items()
         }
-    tallies = (inner.fallback or inner).tallies
+    tallies = _elementwise(inner).tallies
     return state | {name: torch.zeros(len(theta), 1, dtype=torch.float64) for name in tallies}
+
+
+def _elementwise(rule: Rule) -> Rule:
+    """What updates the columns that are in no matrix: the rule itself, or a matrix rule's fallback if it needs one."""
+    return (isinstance(rule, MatrixRule) and rule.fallback) or rule
 
 
 def _as_matrix(entry: Entry) -> tuple[int, int]:
@@ -211,14 +218,31 @@ def _as_matrix(entry: Entry) -> tuple[int, int]:
     return rows, entry.size // rows
 
 
-def _parted(rule: Rule, layout: Layout | None, parameters: int) -> tuple[list[Entry], list[slice]]:
-    """The tensors that the rule takes whole, and the columns between them."""
-    if not rule.takes_tensors:
-        return [], [slice(0, parameters)]
-    whole = [entry for entry in needed(rule, layout) if rule.take(entry)]
-    edges = [0, *(edge for entry in whole for edge in (entry.columns.start, entry.columns.stop)), parameters]
-    between = [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
-    return whole, between
+def _whole(rule: MatrixRule, layout: Layout | None) -> list[Entry]:
+    """The tensors that the rule takes."""
+    return [entry for entry in needed(rule, layout) if rule.takes(entry)]
+
+
+def _matrices(rule: Rule, theta: Tensor, state: State, layout: Layout | None) -> Iterator[Matrix]:
+    """The tensors that the rule takes, as matrices; the factors of one kind lie one after the other in a row."""
+    if not isinstance(rule, MatrixRule):
+        return
+    starts: dict[str, int] = {}
+    for entry in _whole(rule, layout):
+        shape = (len(theta), *_as_matrix(entry))
+        views = {slot: state[slot][:, entry.columns].view(shape) for slot in rule.matrix_slots}
+        for name, size in rule.factors(*_as_matrix(entry)).items():
+            start = starts.get(name, 0)
+            starts[name] = start + math.prod(size)
+            views[name] = state[name][:, start : starts[name]].view(len(theta), *size)
+        where = _decaying(rule, layout, theta, entry.columns)
+        yield Matrix(rule, entry.columns, theta[:, entry.columns].view(shape), views, where)
+
+
+def _between(matrices: list[Matrix], parameters: int) -> list[slice]:
+    """The columns that are in no matrix."""
+    edges = [0, *(edge for matrix in matrices for edge in (matrix.columns.start, matrix.columns.stop)), parameters]
+    return [slice(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True) if start < stop]
 
 
 def _decaying(rule: Rule, layout: Layout | None, theta: Tensor, columns: slice) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""What can be put around an update rule: changes of its gradient, and averages of where it has been."""
+"""Wrappers of update rules: changes of the gradient, and averages of the path."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,16 +13,21 @@ from thalweg.population import Layout
 
 @dataclass(frozen=True)
 class Wrapper:
-    """A rule, or something around a rule, with one thing done before its step and one after it.
+    """A rule with one thing done before its step and one after it.
 
-    Several can be put around each other; the outermost sees the gradient first. Hyper-parameters of all of
-    them may be swept, under their own names. Masks and clipping come before all of them.
+    A wrapper may wrap another; the outermost sees the gradient first. Hyper-parameters of all of them may be swept,
+    under their own names. Masks and clipping come before all of them.
 
     Args:
-        rule: what is inside.
+        rule: the rule or wrapper inside.
 
     Raises:
-        UsageError: `rule` is none, or two things around one rule have a hyper-parameter or slot of one name.
+        UsageError: `rule` is neither, or has a hyper-parameter or slot of the same name as the wrapper.
+
+    >>> import thalweg as tw
+    >>> wrapper = tw.optim.Averaged(tw.optim.Grokfast(tw.optim.Momentum(0.1)))
+    >>> wrapper.slots
+    ('average', 'slow_gradient', 'velocity')
     """
 
     rule: "Rule | Wrapper"
@@ -32,9 +37,10 @@ class Wrapper:
     def __post_init__(self) -> None:
         check_type(f"{type(self).__name__} rule", self.rule, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
         check_fields(self)
-        twice = {*numeric(self), *self.own_slots} & {*self.rule.hyper_parameters(), *self.rule.slots}
-        if twice:
-            msg = f"{type(self).__name__} is around a rule that has {', '.join(sorted(twice))} too; put one there only."
+        shared = {*numeric(self), *self.own_slots} & {*self.rule.hyper_parameters(), *self.rule.slots}
+        if shared:
+            names = ", ".join(sorted(shared))
+            msg = f"{type(self).__name__} wraps a rule that has {names} too; leave one of the two out."
             raise UsageError(msg)
 
     def before(
@@ -43,7 +49,7 @@ class Wrapper:
         """Change the gradient (members, parameters) in place, ahead of the step."""
 
     def ascend(self, theta: Tensor, gradient: Tensor, h: StepHyperparameters, out: Tensor) -> None:
-        """Where the gradient is taken anew, given the one at theta; only what `ascends` has such a point."""
+        """Where the gradient is taken again, given the one at theta; only a wrapper that `ascends` has such a point."""
         raise NotImplementedError
 
     def after(self, theta: Tensor, state: State, h: StepHyperparameters) -> None:
@@ -65,9 +71,9 @@ class Wrapper:
 
 
 def unwrapped(rule: Rule | Wrapper) -> tuple[list[Wrapper], Rule]:
-    """What is around a rule, from the outside in, and the rule itself."""
-    layers = []
+    """The wrappers of a rule, from the outside in, and the rule itself."""
+    wrappers = []
     while isinstance(rule, Wrapper):
-        layers.append(rule)
+        wrappers.append(rule)
         rule = rule.rule
-    return layers, rule
+    return wrappers, rule

@@ -1,4 +1,4 @@
-"""A batch for a whole population: one for everybody, or one a member."""
+"""A batch for a whole population: one for everybody, or one per member."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +18,14 @@ class Batch:
         inputs, targets: tensors (or tuples and dicts of them) of shape (batch, ...) when `shared`,
             else (members, batch, ...).
         shared: whether every member sees the same examples.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> examples = tw.data.digits().train
+    >>> shared = tw.population.Batch.range(examples, 0, 32)
+    >>> own = tw.population.Batch.of(examples, torch.tensor([[0, 1, 2], [7, 8, 9]]))
+    >>> shared.size, own.size, own.shared
+    (32, 3, False)
     """
 
     inputs: Any

@@ -90,7 +90,7 @@ class Broadcast(TorchFunctionMode):
         return outputs.view(self.members, -1, len(input)).mT
 
     def _flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """The inputs, a row an example."""
+        """The inputs, a row per example."""
         if start_dim != 1 or end_dim != -1:
             raise CannotBroadcast
         return torch.flatten(self.inputs, 1 if self.shared else 2)

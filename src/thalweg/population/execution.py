@@ -40,10 +40,14 @@ class Plan:
     """How the rows of a population are evaluated.
 
     Args:
-        mode: "stacked" (one call a chunk) or "looped" (one call a row).
+        mode: "stacked" (one call per chunk) or "looped" (one call per row).
         chunk: rows evaluated at once; 1 when looped, 0 for as many as the memory budget allows.
         reason: why this plan, for a person.
-        seconds: measured seconds a step of each candidate, by its name; empty when nothing was timed.
+        seconds: measured seconds per step of each candidate, by its name; empty when nothing was timed.
+
+    >>> import thalweg as tw
+    >>> str(tw.population.Plan("stacked", 8)), tw.population.Plan("looped", 1).reason
+    ('stacked, 8 at once', 'forced')
     """
 
     mode: Literal["stacked", "looped"]
@@ -66,6 +70,14 @@ class Execution:
         calls: how many such batches are coming: timing takes a small share of the whole work. Unknown: infinitely many.
         training: whether the model is in training mode, and the work includes gradients.
         seeds: one per member, for models that draw random numbers.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
+    >>> population, batch = problem.initialize(3), tw.population.Batch.range(problem.data.train, 0, 32)
+    >>> execution = tw.population.Execution(problem, population, batch, plan="looped")
+    >>> execution.gradient(batch, out=torch.empty_like(population.theta)).shape
+    torch.Size([3])
     """
 
     def __init__(
@@ -120,13 +132,19 @@ def choose(
     training: bool = True,
     calls: float = math.inf,
 ) -> Plan:
-    """The plan for this work, measured once a shape of work and then remembered by the problem.
+    """The plan for this work, measured once per shape of work and then remembered by the problem.
 
     Cost: one or a few evaluations of the batch for each candidate (see `Execution`), none when there is only one.
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
             numbers (members could not each have their own stream) or trains embeddings with padding rows.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
+    >>> population, batch = problem.initialize(1), tw.population.Batch.range(problem.data.train, 0, 32)
+    >>> tw.population.choose(problem, population, batch).reason
+    'there is one member'
     """
     _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
@@ -152,7 +170,7 @@ def explained(batch: Batch) -> Iterator[None]:
     except ThalwegError:
         raise
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        msg = f"The model or its loss failed on a batch of {batch.size} examples a member: {error}"
+        msg = f"The model or its loss failed on a batch of {batch.size} examples per member: {error}"
         raise ModelError(msg) from error
 
 

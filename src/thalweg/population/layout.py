@@ -28,6 +28,11 @@ class Entry:
             of those, unless it is tied to an embedding), bias, norm (scale and shift of normalization layers) or other.
         filter_dim: the dimension along which its filters lie, each making one output unit: 0, but 1 of a transposed
             convolution (where it has no groups).
+
+    >>> import thalweg as tw
+    >>> entry = tw.Layout.of(tw.nets.mlp(4, 3, 2))["hidden1.weight"]
+    >>> entry.size, entry.filters
+    (12, 3)
     """
 
     name: str
@@ -59,6 +64,13 @@ class Layout:
 
     Only parameters that require a gradient are columns; a tensor with several names (tied weights) is
     there once.
+
+    >>> import thalweg as tw
+    >>> layout = tw.Layout.of(tw.nets.mlp(4, 3, 2))
+    >>> [(entry.name, entry.shape, entry.kind) for entry in layout][:2]
+    [('hidden1.weight', (3, 4), 'hidden'), ('hidden1.bias', (3,), 'bias')]
+    >>> layout["output.weight"].columns
+    slice(15, 21, None)
     """
 
     entries: tuple[Entry, ...]

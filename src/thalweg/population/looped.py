@@ -96,7 +96,7 @@ class Looped:
 
 @torch.enable_grad()
 def activation_bytes(problem: Problem, population: Population, batch: Batch, *, training: bool) -> int:
-    """Bytes that the backward pass of one member keeps alive, measured on its first member."""
+    """Bytes that the backward pass of one member keeps in memory, measured on the first member."""
     member = Looped(problem, population[0].copy(), training=training)
     kept: dict[int, int] = {}
     saved: list[Tensor] = []  # the graph gets their numbers: a function that held its own output would never be freed

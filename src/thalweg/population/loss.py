@@ -17,7 +17,7 @@ Lead = int  # leading dimensions of outputs: 1 is (batch, ...), 2 is (members, b
 
 @dataclass(frozen=True)
 class PerExample:
-    """A function of outputs and targets with one value an example.
+    """A function of outputs and targets with one value per example.
 
     Args:
         name: for tables and figures.
@@ -31,7 +31,7 @@ class PerExample:
     unit: str = ""
 
     def examples(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
-        """One value an example: (batch,) or (members, batch)."""
+        """One value per example: (batch,) or (members, batch)."""
         return self.function(outputs, targets, lead)
 
     def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
@@ -41,7 +41,7 @@ class PerExample:
 
 @dataclass(frozen=True)
 class UserLoss:
-    """A loss of the user's own: `function(output, target)`, either a mean over the batch or one value an example.
+    """A loss of the user's own: `function(output, target)`, either a mean over the batch or one value per example.
 
     Where vmap cannot hold it, it is called member by member, and a mean example by example where each is asked for.
     """
@@ -51,7 +51,7 @@ class UserLoss:
     unit: str = ""
 
     def examples(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
-        """One value an example; a loss that returns a mean is called on batches of one."""
+        """One value per example; a loss that returns a mean is called on batches of one."""
         if lead == 2:
             return _mapped(self.examples, outputs, targets)
         values = self.function(outputs, targets)
@@ -80,7 +80,7 @@ class UserLoss:
         if whole.ndim and len(whole) != count:
             msg = (
                 f"The loss {self.name!r} returned shape {tuple(whole.shape)} for {count} examples; return a mean over "
-                f"the batch (a scalar), or one value an example: shape ({count}, ...)."
+                f"the batch (a scalar), or one value per example: shape ({count}, ...)."
             )
             raise ModelError(msg)
         if not torch.equal(before, torch.get_rng_state()):
@@ -93,13 +93,13 @@ class UserLoss:
         if math.isclose(got, count * expected, rel_tol=1e-3, abs_tol=1e-6):
             msg = (
                 f"The loss {self.name!r} is not a mean over the batch but a sum: {got:.6g} for {count} examples whose "
-                f"mean is {expected:.6g}. Divide by the batch size, or return one value an example."
+                f"mean is {expected:.6g}. Divide by the batch size, or return one value per example."
             )
             raise ModelError(msg)
         msg = (
             f"The loss {self.name!r} of a batch is not the mean of the losses of its examples: {got:.6g} against "
             f"{expected:.6g}. Either outputs and targets broadcast against each other (give them one shape), or "
-            "examples are weighted (class weights, ignore_index: return one value an example)."
+            "examples are weighted (class weights, ignore_index: return one value per example)."
         )
         raise ModelError(msg)
 
@@ -147,7 +147,7 @@ def _logistic(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
 
 
 def _accuracy(outputs: Tensor, targets: Tensor, lead: Lead) -> Tensor:
-    if outputs.ndim == targets.ndim:  # one logit an answer, else one an answer and class
+    if outputs.ndim == targets.ndim:  # one logit per answer, else one per answer and class
         return _rest(((outputs > 0) == (targets > 0.5)).to(outputs.dtype), lead)
     best = outputs.max(-1).indices  # as argmax, which takes 7 times as long where classes are not next to each other
     return _rest((best == targets).to(outputs.dtype), lead)

@@ -17,7 +17,7 @@ from thalweg.storage.statefile import misfits
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Networks of one architecture, one row each; an immutable value (functions return new ones).
+    """Networks of one architecture, one row each; immutable (functions return new ones).
 
     Args:
         theta: the trained parameters.
@@ -25,7 +25,15 @@ class Population:
             normalization layers, frozen parameters.
         layout: which columns are which tensors.
         template: a private copy of the model that `module` builds on; its own numbers are never used.
-        mask: True where a parameter lives; elsewhere it is zero and stays zero. None: everywhere.
+        mask: True where a parameter is active; elsewhere it is zero and stays zero. None: all are active.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> population = tw.Population.initialize(lambda: tw.nets.mlp(4, 3, 2), seeds=[0, 1])
+    >>> population.theta.shape, len(population[0])
+    (torch.Size([2, 23]), 1)
+    >>> population.module(1)(torch.zeros(5, 4)).shape
+    torch.Size([5, 2])
     """
 
     theta: Float[Tensor, "members parameters"]
@@ -51,7 +59,7 @@ class Population:
 
     @classmethod
     def initialize(cls, model: Callable[[], nn.Module], seeds: Iterable[int]) -> "Population":
-        """One freshly built module a seed, each drawn from the stream (seed, "initialization").
+        """One freshly built module per seed, each drawn from the stream (seed, "initialization").
 
         Cost: one call of `model` a member; torch's initializers read the fan-in of a single module,
         which is why members are not initialized as one stacked tensor.

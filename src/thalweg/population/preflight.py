@@ -152,7 +152,7 @@ def _same(one: Any, other: Any, count: int) -> bool:
     """Whether the outputs of the first examples are equal to rounding, which may be that of another kernel."""
     for whole, part in zip(tree_leaves(one), tree_leaves(other), strict=True):
         if not part.ndim or len(part) < count or not part.is_floating_point():
-            continue  # not one value an example, or classes, which rounding may decide
+            continue  # not one value per example, or classes, which rounding may decide
         a, b = whole[:count], part[:count]
         near = torch.finfo(a.dtype).eps ** (1 / 3)
         size = float(a.abs().nan_to_num(0, 0, 0).amax()) if a.numel() else 0.0
@@ -172,7 +172,7 @@ def _check_loss(loss: UserLoss, outputs: Any, targets: Any) -> None:
 
 
 def _check_metric(metric: Loss, outputs: Any, targets: Any) -> None:
-    """Raise ModelError unless the metric has one value an example."""
+    """Raise ModelError unless the metric has one value per example."""
     count = len(tree_leaves(targets)[0])
     try:
         values = metric.examples(outputs, targets)

@@ -29,8 +29,8 @@ class Problem:
             whose present weights are then where every member starts. It is copied, never changed.
         data: a `Data`, or whatever `thalweg.data.from_user` takes: (x, y), a Dataset, a DataLoader, arrays.
         loss: "cross_entropy", "squared_error", "logistic", or a function (output, target) that
-            returns a mean over the batch or one value an example.
-        metrics: further functions (output, target) with one value an example, by name. None:
+            returns a mean over the batch or one value per example.
+        metrics: further functions (output, target) with one value per example, by name. None:
             accuracy, where the targets are classes.
         device, dtype: where and in what to compute; None is the model's own dtype.
         memory_budget: bytes that activations of one evaluation may take.
@@ -39,6 +39,13 @@ class Problem:
         ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
             of the batch, or the loss is not a mean over examples.
         DataError: the data holds non-finite numbers or lengths that do not match.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(model=lambda: tw.nets.mlp(64, 16, 10), data=tw.data.digits(), loss="cross_entropy")
+    >>> problem.layout.parameters, problem.dtype
+    (1210, torch.float32)
+    >>> problem.initialize(seeds=3).theta.shape
+    torch.Size([3, 1210])
     """
 
     def __init__(
@@ -81,7 +88,7 @@ class Problem:
         self._pads: dict[bool, bool] = {}
 
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
-        """Fresh members, one a seed (an integer n means seeds 0 to n - 1)."""
+        """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
         seeds = range(seeds) if isinstance(seeds, int) else seeds
         check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
         return Population.initialize(self.model, seeds).to(self.device, self.dtype)

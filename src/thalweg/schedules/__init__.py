@@ -1,7 +1,7 @@
 """Schedules: closed-form functions of the step that multiply the learning rate, and their algebra.
 
 A schedule maps a step t = 1, 2, ..., T to a multiplier, usually in [0, 1]. It has no state, so a run
-resumes exactly at any step. Fields may be numbers or one value a member. Each says what it gives beyond T.
+resumes exactly at any step. Fields may be numbers or one value per member. Each says what it gives beyond T.
 `Scheduled` gives any other hyper-parameter a schedule of its own.
 """
 

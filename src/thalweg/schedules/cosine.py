@@ -20,11 +20,16 @@ class Cosine(Schedule):
 
     - "after_warmup": (t - warmup)/(T - warmup), 0 during the warmup (optax, transformers);
     - "global": t/T throughout, so that the cosine has already fallen when the warmup hands over;
-    - "global_jump": t/T, and the warmup alone before it: the rate climbs to its peak and then drops by
+    - "global_jump": t/T, and the warmup alone before it: the rate rises to its peak and then drops by
       (1 - cos(pi warmup/T)) / 2 at once (the lecture, timm by default).
 
     Beyond T it holds `final`, or with after_end = "periodic" the cosine goes on and rises again, as torch's
     CosineAnnealingLR(T_max, eta_min), which Cosine(final=f, after_end="periodic").from_zero() equals.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Cosine(warmup=2)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [0.5, 1.0, 0.8536, 0.5, 0.1464, 0.0]
     """
 
     warmup: Swept = 0

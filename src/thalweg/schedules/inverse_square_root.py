@@ -12,6 +12,11 @@ class InverseSquareRoot(Schedule):
     """s(t) = min(t / warmup, sqrt(warmup / t)), with peak 1 at t = warmup; goes on falling beyond T.
 
     The schedule of Vaswani et al. (2017, arXiv:1706.03762), normalized to its peak.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.InverseSquareRoot(warmup=2)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [0.5, 1.0, 0.8165, 0.7071, 0.6325, 0.5774]
     """
 
     warmup: Swept = 1
@@ -30,6 +35,11 @@ class Noam(Schedule):
 
     As published by Vaswani et al. (2017, arXiv:1706.03762), for a rate of 1: its peak is (d_model warmup)^(-1/2),
     7.0e-4 for 512 and 4000. It is InverseSquareRoot(warmup) times that peak.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Noam(d_model=4, warmup=2)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [0.1768, 0.3536, 0.2887, 0.25, 0.2236, 0.2041]
     """
 
     d_model: Swept

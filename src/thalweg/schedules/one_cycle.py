@@ -36,10 +36,15 @@ class OneCycle(Schedule):
     """From `initial` at t = 1 up to 1 at t = rise T, and down to `final` at t = T.
 
     The policy of Smith & Topin (2017, arXiv:1708.07120).
-    With annihilate = True it comes down to `initial` in as many steps as it climbed and only then goes on to
+    With annihilate = True it comes down to `initial` in as many steps as it rose and only then goes on to
     `final`, as in the paper. Pieces are half cosines or straight lines, by `anneal`. Beyond T it holds `final`.
     Equals torch.optim.lr_scheduler.OneCycleLR(pct_start=rise, div_factor=1/initial,
     final_div_factor=initial/final, three_phase=annihilate), whose defaults are these.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.OneCycle(rise=0.5, initial=0.1, final=0.0)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [0.1, 0.55, 1.0, 0.75, 0.25, 0.0]
     """
 
     rise: Swept = 0.3
@@ -64,6 +69,11 @@ class OneCycleMomentum(Schedule):
     """The mirror of `OneCycle` for momentum: from 1 down to `lowest` at t = rise T, and back to 1 (same paper).
 
     Beyond T it holds 1. Times max_momentum = 0.95 it is what torch's OneCycleLR gives momentum by default.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.OneCycleMomentum(rise=0.5, lowest=0.9)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [1.0, 0.95, 0.9, 0.925, 0.975, 1.0]
     """
 
     rise: Swept = 0.3

@@ -18,6 +18,11 @@ class Restarts(Schedule):
     Here a cycle ends on its lowest rate. In the paper and in torch it begins on its highest one and the lowest
     is never reached: that is shape = Cosine().from_zero(), which equals torch's CosineAnnealingWarmRestarts.
     A warmup in every cycle is shape = Cosine(warmup=w); one before the first is .warmed_up(w).
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Restarts(period=2, growth=2)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [0.5, 0.0, 0.8536, 0.5, 0.1464, 0.0]
     """
 
     period: Swept

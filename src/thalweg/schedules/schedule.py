@@ -10,7 +10,7 @@ from thalweg.errors import UsageError
 
 Number = float | NDArray[np.float64]
 
-Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member when the recipe is unfolded
+Swept = Any  # a number, or a Sweep in a recipe, which becomes one value per member in a run
 
 TINY = 1e-9  # divides in place of a span of no steps
 ROUNDING = 1e-12  # shares of a step's number by which a sum of fractional periods may miss it
@@ -18,7 +18,7 @@ _LONG = 10**6  # steps, to ask a schedule where it starts
 
 
 def check_numbers(least: float, most: float = np.inf, **fields: Any) -> None:
-    """Raise UsageError for a field that is no number from `least` to `most`, naming it."""
+    """Raise UsageError, naming the field, for a field that is not a number from `least` to `most`."""
     for name, value in fields.items():
         if isinstance(value, list | tuple):
             msg = f"A schedule's {name} is a number or a sweep; write sweep.values({list(value)})."
@@ -35,7 +35,7 @@ def check_numbers(least: float, most: float = np.inf, **fields: Any) -> None:
 
 
 def check_warmup(**fields: Any) -> None:
-    """Raise UsageError for a warmup that is no number of steps: shorter than one, it would be none."""
+    """Raise UsageError for a warmup that is not a number of steps, but a share of them."""
     check_numbers(0, **fields)
     for name, value in fields.items():
         for point in np.atleast_1d(getattr(value, "points", value)):
@@ -54,8 +54,13 @@ def warmup_factor(step: Number, warmup: Number, start: Number = 0.0) -> Number:
 class Schedule:
     """A closed-form function s(t, T) of the step t = 1, 2, ..., T: a multiplier, usually in [0, 1].
 
-    It has no state, so a run resumes exactly at any step. Fields are numbers, or one value a member, or a
+    It has no state, so a run resumes exactly at any step. Fields are numbers, or one value per member, or a
     sweep in a recipe. s(0) is where it starts, which no step of its own uses.
+
+    >>> import thalweg as tw
+    >>> s = 0.5 * tw.schedules.Constant().then(tw.schedules.Linear(), at=2)
+    >>> [round(float(s(t, 4)), 4) for t in range(1, 5)]
+    [0.5, 0.5, 0.25, 0.0]
     """
 
     def __call__(self, step: Number, steps: Number) -> Number:
@@ -83,7 +88,7 @@ class Schedule:
         return Repeated(self, period)
 
     def warmed_up(self, steps: Swept, start: Swept = 0.0) -> "WarmedUp":
-        """A linear climb over `steps` steps, then this schedule over those that are left."""
+        """A linear rise over `steps` steps, then this schedule over those that are left."""
         return WarmedUp(self, steps, start)
 
     def from_zero(self) -> "FromZero":
@@ -150,11 +155,11 @@ class Repeated(Schedule):
 class WarmedUp(Schedule):
     """s(t) = (start + (1 - start) t / warmup) of(0) for t <= warmup, and of(t - warmup, T - warmup) afterwards.
 
-    It climbs to where the other schedule starts, s(0), which must therefore be above 0. Beyond T it is what
+    It rises to where the other schedule starts, s(0), which must therefore be above 0. Beyond T it is what
     the other is beyond its end. Cosine().warmed_up(w) equals Cosine(warmup=w).
 
     Raises:
-        UsageError: the other starts at 0, so that a climb to it would be no climb; seen once no number in it is swept.
+        UsageError: the other starts at 0, so that there is nothing to rise to; checked once no number in it is swept.
     """
 
     of: Schedule
@@ -168,8 +173,8 @@ class WarmedUp(Schedule):
         if _swept(self) or not np.any((np.asarray(self.warmup) > 0) & (np.asarray(self.of(0, _LONG)) == 0)):
             return
         msg = (
-            f"A warmup climbs to where the schedule after it starts, and {self.of} starts at 0: its own rise is a "
-            "warmup already; or join them by .then."
+            f"A warmup rises to where the schedule after it starts, and {self.of} starts at 0: its own rise is a "
+            "warmup already; leave this one out, or join them by .then."
         )
         raise UsageError(msg)
 

@@ -19,7 +19,12 @@ class Scheduled:
         schedule: by what; its numbers may be swept, too.
 
     Raises:
-        UsageError: something else than a number or a sweep, or no schedule.
+        UsageError: the value is neither a number nor a sweep, or the schedule is not one.
+
+    >>> import thalweg as tw
+    >>> beta = tw.schedules.Scheduled(0.95, tw.schedules.OneCycleMomentum())
+    >>> tw.optim.Momentum(0.1, beta).beta.value
+    0.95
     """
 
     value: float | Sweep

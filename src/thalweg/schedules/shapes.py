@@ -13,6 +13,11 @@ class Polynomial(Schedule):
 
     `over` is a number of steps, None being all T. With .from_zero() it equals optax.polynomial_schedule and, with
     start = 1 and final = 0, torch.optim.lr_scheduler.PolynomialLR(total_iters=over, power=power).
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Polynomial(power=2)
+    >>> [round(float(s(t, 4)), 4) for t in range(1, 5)]
+    [0.5625, 0.25, 0.0625, 0.0]
     """
 
     power: Swept = 1.0
@@ -37,6 +42,11 @@ class Linear(Schedule):
 
     `over` is a number of steps, None being all T. With .from_zero() it equals optax.linear_schedule and
     torch.optim.lr_scheduler.LinearLR(start_factor=start, end_factor=final, total_iters=over).
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Linear()
+    >>> [round(float(s(t, 4)), 4) for t in range(1, 5)]
+    [0.75, 0.5, 0.25, 0.0]
     """
 
     start: Swept = 1.0
@@ -56,10 +66,15 @@ class Linear(Schedule):
 
 @dataclass(frozen=True)
 class Exponential(Schedule):
-    """s(t) = max(factor^(t / every), final): a factor every so many steps; goes on beyond T.
+    """s(t) = max(factor^(t / every), final): one factor per `every` steps; goes on beyond T.
 
     With .from_zero() it equals torch.optim.lr_scheduler.ExponentialLR(gamma=factor) and
     optax.exponential_decay(transition_steps=every, decay_rate=factor, end_value=final) for a falling rate.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Exponential(0.5)
+    >>> [round(float(s(t, 4)), 4) for t in range(1, 5)]
+    [0.5, 0.25, 0.125, 0.0625]
     """
 
     factor: Swept
@@ -80,6 +95,11 @@ class Step(Schedule):
     """s(t) = factor^floor((t - 1) / every): stairs, each `every` steps long; goes on beyond T.
 
     Equals torch.optim.lr_scheduler.StepLR(step_size=every, gamma=factor).
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.Step(every=2, factor=0.1)
+    >>> [round(float(s(t, 4)), 4) for t in range(1, 5)]
+    [1.0, 1.0, 0.1, 0.1]
     """
 
     every: Swept

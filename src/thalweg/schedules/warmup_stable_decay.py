@@ -26,6 +26,11 @@ class WSD(Schedule):
     - "exponential": final^q, for a `final` above 0.
 
     After the cooldown, and beyond T, it holds `final`.
+
+    >>> import thalweg as tw
+    >>> s = tw.schedules.WSD(decay=2, warmup=2)
+    >>> [round(float(s(t, 6)), 4) for t in range(1, 7)]
+    [0.5, 1.0, 1.0, 1.0, 0.5, 0.0]
     """
 
     decay: Swept

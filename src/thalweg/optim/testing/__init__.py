@@ -1,7 +1,7 @@
-"""A ladder of checks for any optimizer: what none may do, and the closed forms of what it claims to be."""
+"""Tests for any optimizer: what every optimizer must do, and the closed forms of what it says it is."""
 
-from thalweg.optim.testing.claims import LAWS, Claims
-from thalweg.optim.testing.ladder import RUNGS, check
-from thalweg.optim.testing.report import Report, RequirementError, Rung
+from thalweg.optim.testing.check import REQUIREMENTS, check
+from thalweg.optim.testing.report import Outcome, Report, RequirementError
+from thalweg.optim.testing.specification import LAWS, Specification
 
-__all__ = ["LAWS", "RUNGS", "Claims", "Report", "RequirementError", "Rung", "check"]
+__all__ = ["LAWS", "REQUIREMENTS", "Outcome", "Report", "RequirementError", "Specification", "check"]

@@ -1,4 +1,4 @@
-"""The rung for all of a formula at once, and what a user gives in its place: a reference."""
+"""The requirement for all of a formula at once, and what a user gives in its place: a reference."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -10,19 +10,19 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.optim.testing.claims import LAWS
 from thalweg.optim.testing.decays import OWN
 from thalweg.optim.testing.of_rule import RuleSubject
-from thalweg.optim.testing.rung import (
-    Finding,
+from thalweg.optim.testing.requirement import (
+    Measurement,
     NotApplicable,
     follow,
     near_as_a_whole,
     random,
-    rung,
+    requirement,
     size_of,
     waves,
 )
+from thalweg.optim.testing.specification import LAWS
 from thalweg.optim.testing.subject import MATRICES, SQUARE, Subject
 
 Formula = Callable[..., Iterator[np.ndarray]]
@@ -33,28 +33,28 @@ _ROUNDED = 0.1  # of the way, where steps are computed in bfloat16
 _SHAPES = {
     "muon": MATRICES,
     "soap": SQUARE,
-}  # what they leave to another rule, of which nothing is claimed, is not here
+}  # what they leave to another rule, of which nothing is specified, is not here
 
 
-@rung("formula", "Over fifty steps it goes the way of Thalweg's rule of that law with these settings.", *LAWS)
-def formula(subject: Subject) -> Finding:
-    """Weight decay, which has rungs of its own, is taken away where that is possible."""
-    rule = subject.claims.rule
+@requirement("formula", "Over fifty steps it goes the way of Thalweg's rule of that law with these settings.", *LAWS)
+def formula(subject: Subject) -> Measurement:
+    """Weight decay, which has requirements of its own, is taken away where that is possible."""
+    rule = subject.specification.rule
     if rule is None:
         msg = "Thalweg has no rule with these settings"
         raise NotApplicable(msg)
-    apart = subject.claims.law not in OWN and subject.knows("weight_decay")
+    apart = subject.specification.law not in OWN and subject.knows("weight_decay")
     changes = {"weight_decay": 0.0} if apart else {}
-    shapes = _SHAPES.get(subject.claims.law or "", subject.shapes)
+    shapes = _SHAPES.get(subject.specification.law or "", subject.shapes)
     size = size_of(shapes)
     start, gradient = random(size), waves(size)
     got = follow(subject, start, gradient, STEPS, shapes, **changes)[1:]
-    wanted = follow(RuleSubject(rule, subject.claims), start, gradient, STEPS, shapes, **changes)[1:]
-    fine = _TURNED if subject.claims.law == "soap" else _TOLERANCE
-    return near_as_a_whole(got - start, wanted - start, fine if subject.claims.bits == "float64" else _ROUNDED)
+    wanted = follow(RuleSubject(rule, subject.specification), start, gradient, STEPS, shapes, **changes)[1:]
+    fine = _TURNED if subject.specification.law == "soap" else _TOLERANCE
+    return near_as_a_whole(got - start, wanted - start, fine if subject.specification.bits == "float64" else _ROUNDED)
 
 
-def follows(subject: Subject, wanted: Tensor | None) -> Finding:
+def follows(subject: Subject, wanted: Tensor | None) -> Measurement:
     """Whether a subject goes the way of its reference, (steps, parameters)."""
     if wanted is None:
         msg = "no reference was given"
@@ -84,9 +84,9 @@ def way_of(formula: Formula, subject: Subject) -> Tensor:
     """
     size = size_of(subject.shapes)
     start, gradient = random(size), waves(size)
-    slope = lambda theta, t: gradient(torch.from_numpy(np.asarray(theta)), t).numpy()  # noqa: E731
+    gradient_at = lambda theta, t: gradient(torch.from_numpy(np.asarray(theta)), t).numpy()  # noqa: E731
     try:
-        thetas = formula(start.numpy().copy(), slope, lambda t: 1.0, dict(subject.claims.settings))
+        thetas = formula(start.numpy().copy(), gradient_at, lambda t: 1.0, dict(subject.specification.settings))
         found = [np.array(theta, dtype=np.float64) for theta in islice(thetas, STEPS)]
     except Exception as error:
         msg = f"check's reference, a formula, raised {type(error).__name__}: {error}"

@@ -1,18 +1,18 @@
-"""Rungs for every optimizer: what no update rule may depend on."""
+"""Requirements on every optimizer: what no update rule may depend on."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from thalweg.optim.testing.rung import (
-    Finding,
+from thalweg.optim.testing.requirement import (
+    Measurement,
     NotApplicable,
     follow,
     near,
     near_as_a_whole,
     random,
-    rung,
+    requirement,
     same_bits,
     size_of,
     waves,
@@ -25,8 +25,8 @@ _WIDE = 9_000  # entries for which rules take to kernels
 
 
 def _elementwise(subject: Subject) -> None:
-    if not subject.claims.elementwise:
-        msg = "it does not claim to be elementwise"
+    if not subject.specification.elementwise:
+        msg = "its specification does not say that it is elementwise"
         raise NotApplicable(msg)
 
 
@@ -36,28 +36,28 @@ def _kept(given: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tensor:
     return gradient
 
 
-@rung("determinism", "The same start and gradients lead to the same path.")
-def determinism(subject: Subject) -> Finding:
+@requirement("determinism", "The same start and gradients lead to the same path.")
+def determinism(subject: Subject) -> Measurement:
     """Two runs."""
     size = size_of(subject.shapes)
     first, second = (follow(subject, random(size), waves(size), STEPS) for _ in range(2))
     return same_bits(first, second)
 
 
-@rung("direction", "A few small steps down a quadratic lower its loss.")
-def direction(subject: Subject) -> Finding:
+@requirement("direction", "A few small steps down a quadratic lower its loss.")
+def direction(subject: Subject) -> Measurement:
     """Ten steps at a rate of at most 0.001."""
     size = size_of(subject.shapes)
-    slopes, start = 0.5 + random(size, seed=1).abs(), random(size)
-    rate: dict[str, Any] = {"lr": min(1e-3, subject.claims["lr"] or 1e-3)} if subject.knows("lr") else {}
-    path = follow(subject, start, lambda point, _: slopes * point, 10, **rate)
-    losses = (slopes * path**2).sum(1) / 2
+    curvatures, start = 0.5 + random(size, seed=1).abs(), random(size)
+    rate: dict[str, Any] = {"lr": min(1e-3, subject.specification["lr"] or 1e-3)} if subject.knows("lr") else {}
+    path = follow(subject, start, lambda point, _: curvatures * point, 10, **rate)
+    losses = (curvatures * path**2).sum(1) / 2
     change = float(losses[-1] / losses[0]) - 1
-    return Finding(change < 0, f"the loss changed by {100 * change:+.2g} %", "a change below zero")
+    return Measurement(change < 0, f"the loss changed by {100 * change:+.2g} %", "a change below zero")
 
 
-@rung("order", "Entries in another order go the same ways.")
-def order(subject: Subject) -> Finding:
+@requirement("order", "Entries in another order go the same ways.")
+def order(subject: Subject) -> Measurement:
     """A vector and its permutation."""
     _elementwise(subject)
     size, turned = 12, torch.tensor([7, 3, 11, 0, 5, 9, 1, 10, 2, 8, 4, 6])
@@ -67,8 +67,8 @@ def order(subject: Subject) -> Finding:
     return near(other, plain[:, turned], 1e-12)
 
 
-@rung("splitting", "A tensor cut in two goes the same way.")
-def splitting(subject: Subject) -> Finding:
+@requirement("splitting", "A tensor cut in two goes the same way.")
+def splitting(subject: Subject) -> Measurement:
     """A vector, and the same as two vectors and as a matrix."""
     _elementwise(subject)
     start, gradient = random(12), waves(12)
@@ -76,8 +76,8 @@ def splitting(subject: Subject) -> Finding:
     return near(torch.cat(others), torch.cat([plain, plain]), 1e-12)
 
 
-@rung("width", "A vector long enough for kernels of its own goes the way of its pieces.")
-def width(subject: Subject) -> Finding:
+@requirement("width", "A vector long enough for kernels of its own goes the way of its pieces.")
+def width(subject: Subject) -> Measurement:
     """Nine thousand entries at once, and in three runs."""
     _elementwise(subject)
     size = _WIDE
@@ -90,10 +90,10 @@ def width(subject: Subject) -> Finding:
     return near_as_a_whole(torch.cat(parts), whole, 1e-12)
 
 
-@rung("gradients kept", "Gradient tensors that are handed over are not changed.")
-def gradients_kept(subject: Subject) -> Finding:
+@requirement("gradients kept", "Gradient tensors that are handed over are not changed.")
+def gradients_kept(subject: Subject) -> Measurement:
     """What was handed over, after the step."""
-    if subject.claims.consumes:
+    if subject.specification.consumes:
         msg = "it declares that gradients are consumed"
         raise NotApplicable(msg)
     size = size_of(subject.shapes)
@@ -102,12 +102,12 @@ def gradients_kept(subject: Subject) -> Finding:
         run.advance(lambda point, step=step: _kept(given, gradient(point, step)))
         changed = sum(int((now != before).sum()) for now, before in given)  # what became NaN is changed, too
         if changed:
-            return Finding(False, f"{changed} entries were other numbers after step {step}", "the same numbers")
-    return Finding(True, "the same numbers", "the same numbers")
+            return Measurement(False, f"{changed} entries were other numbers after step {step}", "the same numbers")
+    return Measurement(True, "the same numbers", "the same numbers")
 
 
-@rung("memory", "The state shares no memory with parameters or with gradients that were handed over.")
-def memory(subject: Subject) -> Finding:
+@requirement("memory", "The state shares no memory with parameters or with gradients that were handed over.")
+def memory(subject: Subject) -> Measurement:
     """Addresses, after three steps."""
     size = size_of(subject.shapes)
     run, gradient, given = subject.run(random(size)), waves(size), []
@@ -120,7 +120,9 @@ def memory(subject: Subject) -> Finding:
         for what, tensors in (("parameters", parameters), ("gradients", [now for now, _ in given]))
         if kept & {tensor.untyped_storage().data_ptr() for tensor in tensors}
     ]
-    return Finding(not shared, "shared with " + " and ".join(shared) if shared else "nothing shared", "nothing shared")
+    return Measurement(
+        not shared, "shared with " + " and ".join(shared) if shared else "nothing shared", "nothing shared"
+    )
 
 
 def _given(subject: Subject, dtype: torch.dtype, reused: bool, shapes: Shapes | None = None) -> Tensor:
@@ -129,15 +131,15 @@ def _given(subject: Subject, dtype: torch.dtype, reused: bool, shapes: Shapes | 
     run, path = subject.run(torch.zeros(size, dtype=dtype), shapes), []
     tensor = torch.empty(size, dtype=dtype)
     for step in range(1, 9):
-        slope = (8 * (1 + step % 3) * random(size, seed=50 + step)).to(ROUGH).to(dtype)
-        run.advance(lambda _, slope=slope: tensor.copy_(slope) if reused else slope.clone())
+        given = (8 * (1 + step % 3) * random(size, seed=50 + step)).to(ROUGH).to(dtype)
+        run.advance(lambda _, given=given: tensor.copy_(given) if reused else given.clone())
         tensor.fill_(torch.nan)
         path.append(run.theta)
     return torch.stack(path)
 
 
-@rung("reused gradients", "Overwriting a gradient tensor after the step changes nothing.")
-def reused_gradients(subject: Subject) -> Finding:
+@requirement("reused gradients", "Overwriting a gradient tensor after the step changes nothing.")
+def reused_gradients(subject: Subject) -> Measurement:
     """Fresh tensors against one."""
     return same_bits(_given(subject, torch.float64, False), _given(subject, torch.float64, True))
 
@@ -150,34 +152,36 @@ def _rough(subject: Subject, reused: bool, shapes: Shapes | None = None) -> Tens
         raise NotApplicable(msg) from error
 
 
-@rung("reused gradients, bfloat16", "Overwriting a gradient tensor after the step changes nothing in bfloat16 either.")
-def reused_rough_gradients(subject: Subject) -> Finding:
+@requirement(
+    "reused gradients, bfloat16", "Overwriting a gradient tensor after the step changes nothing in bfloat16 either."
+)
+def reused_rough_gradients(subject: Subject) -> Measurement:
     """Fresh tensors against one."""
     return same_bits(_rough(subject, False), _rough(subject, True))
 
 
-@rung(
+@requirement(
     "bfloat16",
     "Parameters and gradients in bfloat16 follow float64 to rounding; where they do not, something kept is overwritten "
     "or lost, as by x.bfloat16(), which copies no tensor that is bfloat16 already.",
 )
-def bfloat16(subject: Subject) -> Finding:
+def bfloat16(subject: Subject) -> Measurement:
     """Eight steps under the same gradients."""
     fine = _given(subject, torch.float64, False)[-1]
-    return near_as_a_whole(_rough(subject, False)[-1], fine, subject.claims.share)
+    return near_as_a_whole(_rough(subject, False)[-1], fine, subject.specification.share)
 
 
-@rung("bfloat16, wide", "In bfloat16 kernels for long vectors follow float64 to rounding, too.")
-def wide_bfloat16(subject: Subject) -> Finding:
+@requirement("bfloat16, wide", "In bfloat16 kernels for long vectors follow float64 to rounding, too.")
+def wide_bfloat16(subject: Subject) -> Measurement:
     """Eight steps of nine thousand entries."""
     _elementwise(subject)
     shapes = [(_WIDE,)]
     rough, fine = _rough(subject, False, shapes)[-1], _given(subject, torch.float64, False, shapes)[-1]
-    return near_as_a_whole(rough, fine, subject.claims.share)
+    return near_as_a_whole(rough, fine, subject.specification.share)
 
 
-@rung("resuming", "A new optimizer with the saved state goes on with the same bits.")
-def resuming(subject: Subject) -> Finding:
+@requirement("resuming", "A new optimizer with the saved state goes on with the same bits.")
+def resuming(subject: Subject) -> Measurement:
     """Half of the path twice."""
     size = size_of(subject.shapes)
     run, gradient = subject.run(random(size)), waves(size)

@@ -8,8 +8,8 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.optim.rule import Rule
 from thalweg.optim.step_hyperparameters import StepHyperparameters
-from thalweg.optim.testing.claims import Claims, claims_of_rule
-from thalweg.optim.testing.subject import MIXED, Shapes, Slope
+from thalweg.optim.testing.specification import Specification, specification_of_rule
+from thalweg.optim.testing.subject import MIXED, GradientAt, Shapes, check_rate
 from thalweg.optim.updater import Updater
 from thalweg.optim.wrapper import Wrapper, unwrapped
 from thalweg.population.layout import Entry, Layout
@@ -18,14 +18,15 @@ from thalweg.population.layout import Entry, Layout
 class RuleSubject:
     """A rule of Thalweg's, on a population of one member."""
 
-    def __init__(self, rule: Rule | Wrapper, claims: Claims | None) -> None:
+    def __init__(self, rule: Rule | Wrapper, specification: Specification | None) -> None:
         for name, value in rule.hyper_parameters().items():
             if not isinstance(value, int | float):
-                msg = f"check takes one value a hyper-parameter; {type(rule).__name__} {name} is {value!r}."
+                msg = f"check takes one value per hyper-parameter; {type(rule).__name__} {name} is {value!r}."
                 raise UsageError(msg)
-        layers, inner = unwrapped(rule)
-        self.rule, self.claims = rule, claims or claims_of_rule(rule)
-        self.name = "".join(f"{type(layer).__name__}(" for layer in layers) + _short(inner) + ")" * len(layers)
+        wrappers, inner = unwrapped(rule)
+        check_rate(type(inner).__name__, rule.hyper_parameters()["lr"])
+        self.rule, self.specification = rule, specification or specification_of_rule(rule)
+        self.name = "".join(f"{type(wrapper).__name__}(" for wrapper in wrappers) + _short(inner) + ")" * len(wrappers)
         self.shapes: Shapes = MIXED
 
     def run(self, start: Tensor, shapes: Shapes | None = None, **changes: Any) -> "RuleRun":
@@ -51,17 +52,17 @@ class RuleRun:
         """A copy of the parameters."""
         return self.matrix[0].clone()
 
-    def advance(self, slope: Slope) -> None:
+    def advance(self, gradient_at: GradientAt) -> None:
         """One step."""
         self.steps += 1
         h = StepHyperparameters(self.rule.hyper_parameters() | {"schedule": 1.0}, self.steps)
         point = self.matrix.clone()
         if self.rule.looks_ahead:
             self.updater.look_ahead(h, out=point)
-        gradient = slope(point[0])[None]
+        gradient = gradient_at(point[0])[None]
         if self.updater.ascent is not None:
             self.updater.ascent.ascend(self.matrix, gradient, h, point)
-            gradient = slope(point[0])[None]
+            gradient = gradient_at(point[0])[None]
         self.updater.step(gradient, h)
 
     def memory(self) -> tuple[list[Tensor], list[Tensor]]:
@@ -89,7 +90,7 @@ def _short(rule: Rule) -> str:
 
 
 def _changed(rule: Rule | Wrapper, changes: dict[str, Any]) -> Any:
-    """The rule with other settings, also inside of what is around it."""
+    """The rule with other settings, also inside its wrappers."""
     if isinstance(rule, Wrapper):
         own = {name: value for name, value in changes.items() if hasattr(rule, name)}
         rest = {name: value for name, value in changes.items() if name not in own}

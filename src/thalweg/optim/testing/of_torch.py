@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import UsageError
-from thalweg.optim.testing.claims import Claims, claims_of_torch
-from thalweg.optim.testing.subject import MATRICES, MIXED, Make, Shapes, Slope
+from thalweg.optim.testing.specification import Specification, specification_of_torch
+from thalweg.optim.testing.subject import MATRICES, MIXED, GradientAt, Make, Shapes, check_rate
 from thalweg.optim.torch_optimizer import Unmade, made, steps_with_closure
 from thalweg.sweep import plain
 
@@ -17,10 +17,10 @@ class TorchSubject:
     """What makes an optimizer of torch's interface.
 
     Raises:
-        UsageError: it makes none, or one that maximizes or needs a closure.
+        UsageError: it makes none, or one that maximizes, has the learning rate 0 or needs a closure.
     """
 
-    def __init__(self, make: Make, claims: Claims | None) -> None:
+    def __init__(self, make: Make, specification: Specification | None) -> None:
         self.make = make
         try:
             self.shapes, parameters = MIXED, _parameters(torch.ones(37), MIXED)
@@ -32,13 +32,14 @@ class TorchSubject:
         if any(group.get("maximize") for group in optimizer.param_groups):
             msg = f"check follows losses downhill; give {name} without maximize=True."
             raise UsageError(msg)
-        self.groups, self.claims = optimizer.param_groups, claims or claims_of_torch(optimizer)
+        check_rate(name, max(float(group.get("lr", 1.0)) for group in optimizer.param_groups))
+        self.groups, self.specification = optimizer.param_groups, specification or specification_of_torch(optimizer)
         self.name = f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
         for parameter in parameters:
             parameter.grad = torch.ones_like(parameter)
         try:
             optimizer.step()
-        except Exception as error:  # a rung will find another fault again
+        except Exception as error:  # a requirement will find another fault again
             if steps_with_closure(optimizer, parameters):
                 says = f"{type(error).__name__}: {error}"
                 msg = f"check hands gradients over, and {name} cannot step without a closure ({says})."
@@ -71,9 +72,9 @@ class TorchRun:
         """A copy of the parameters."""
         return torch.cat([parameter.detach().flatten() for parameter in self.parameters])
 
-    def advance(self, slope: Slope) -> None:
+    def advance(self, gradient_at: GradientAt) -> None:
         """One step."""
-        gradient = slope(self.theta)
+        gradient = gradient_at(self.theta)
         for parameter, piece in zip(self.parameters, _cut(gradient, self.shapes), strict=True):
             parameter.grad = piece
         self.optimizer.step()

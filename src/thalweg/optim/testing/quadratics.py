@@ -1,4 +1,4 @@
-"""Rungs for descent with and without momentum: rates, stability and noise on a quadratic, one mode an entry."""
+"""Requirements on descent with and without momentum: rates, stability and noise on a quadratic, one mode per entry."""
 
 import math
 from itertools import pairwise
@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from thalweg.optim.testing.rung import Finding, NotApplicable, below, follow, rung, undecayed
+from thalweg.optim.testing.requirement import Measurement, NotApplicable, below, follow, requirement, undecayed
 from thalweg.optim.testing.subject import Subject
 
 LAWS = ("sgd", "momentum", "nesterov")
@@ -17,25 +17,25 @@ _NOISE = 4.0  # standard errors that a variance may be off
 
 def gain(subject: Subject) -> float:
     """By what a gradient goes into the velocity, in units of the rate."""
-    claims = subject.claims
-    return 1 - claims["beta"] if claims["form"] == "ema" else 1 - claims["dampening"]
+    settings = subject.specification
+    return 1 - settings["beta"] if settings["form"] == "ema" else 1 - settings["dampening"]
 
 
 def _radii(subject: Subject, products: list[float]) -> list[float]:
     """The factor by which each mode shrinks a step, for these products of effective rate and curvature."""
-    claims = subject.claims
-    momentum = claims.law != "sgd"
-    slopes = torch.tensor(products, dtype=torch.float64) / (claims["lr"] * (gain(subject) if momentum else 1.0))
+    settings = subject.specification
+    momentum = subject.specification.law != "sgd"
+    curvatures = torch.tensor(products, dtype=torch.float64) / (settings["lr"] * (gain(subject) if momentum else 1.0))
     path = follow(
         subject,
-        torch.ones_like(slopes),
-        lambda point, _: slopes * point,
+        torch.ones_like(curvatures),
+        lambda point, _: curvatures * point,
         6,
-        [tuple(slopes.shape)],
+        [tuple(curvatures.shape)],
         **undecayed(subject),
     )
     # What looks a whole velocity ahead sees the step before even where beta is 0.
-    second_order = momentum and (claims["beta"] > 0 or claims["look"] == "full")
+    second_order = momentum and (settings["beta"] > 0 or settings["look"] == "full")
     # The first velocity may be special, and no law needs the first step.
     return [_radius(row, second_order) for row in path[1:].T.numpy()]
 
@@ -52,26 +52,35 @@ def _radius(x: np.ndarray, second_order: bool) -> float:
 
 def _limit(subject: Subject) -> float:
     """Effective rate times curvature from which on a mode grows."""
-    claims = subject.claims
-    if claims.law == "sgd":
+    settings = subject.specification
+    if subject.specification.law == "sgd":
         return 2.0
-    reach = {"momentum": 1.0, "beta": 1 + 2 * claims["beta"], "full": 3.0, "reformulated": 1 + 2 * claims["beta"]}
-    return 2 * (1 + claims["beta"]) / reach["momentum" if claims.law == "momentum" else claims["look"]]
+    reach = {
+        "momentum": 1.0,
+        "beta": 1 + 2 * settings["beta"],
+        "full": 3.0,
+        "reformulated": 1 + 2 * settings["beta"],
+    }
+    return (
+        2 * (1 + settings["beta"]) / reach["momentum" if subject.specification.law == "momentum" else settings["look"]]
+    )
 
 
-@rung("stability limit", "Modes shrink just below the limit of lr h that the law gives, and grow just above it.", *LAWS)
-def stability_limit(subject: Subject) -> Finding:
+@requirement(
+    "stability limit", "Modes shrink just below the limit of lr h that the law gives, and grow just above it.", *LAWS
+)
+def stability_limit(subject: Subject) -> Measurement:
     """2 for descent, 2 (1 + beta) for the heavy ball, less for what looks ahead."""
     limit = _limit(subject)
     under, over = _radii(subject, [limit * (1 - _CLOSE), limit * (1 + _CLOSE)])
     says = f"factors {under:.6f} and {over:.6f} a step at {1 - _CLOSE} and {1 + _CLOSE} of lr h = {limit:.4g}"
-    return Finding(under < 1 < over, says, "one below 1, one above")
+    return Measurement(under < 1 < over, says, "one below 1, one above")
 
 
-@rung("rate", "Modes shrink by the factor a step that the law gives.", *LAWS)
-def rate(subject: Subject) -> Finding:
+@requirement("rate", "Modes shrink by the factor per step that the law gives.", *LAWS)
+def rate(subject: Subject) -> Measurement:
     """|1 - a| for descent; the root of beta for the heavy ball where it swings, whatever the curvature."""
-    if subject.claims.law == "sgd":
+    if subject.specification.law == "sgd":
         products = [0.1, 0.5, 0.9, 1.5]
         wanted = [abs(1 - a) for a in products]
     else:
@@ -83,7 +92,10 @@ def rate(subject: Subject) -> Finding:
 
 def _modes(subject: Subject) -> tuple[list[float], list[float]]:
     """Products a of effective rate and curvature, and the size of their larger root; those that swing, if any do."""
-    beta, look = subject.claims["beta"], "none" if subject.claims.law == "momentum" else subject.claims["look"]
+    beta, look = (
+        subject.specification["beta"],
+        "none" if subject.specification.law == "momentum" else subject.specification["look"],
+    )
     if not beta:
         msg = "beta is 0"
         raise NotApplicable(msg)
@@ -105,21 +117,23 @@ def _modes(subject: Subject) -> tuple[list[float], list[float]]:
     return list(products), list(factors)
 
 
-@rung("stationary variance", "Under gradient noise it settles to the variance that the law gives.", "sgd", "momentum")
-def stationary_variance(subject: Subject) -> Finding:
-    """One chain an entry, with curvature and noise that make the effective product a half."""
-    claims, a = subject.claims, 0.5
-    beta = claims["beta"] if claims.law == "momentum" else 0.0
+@requirement(
+    "stationary variance", "Under gradient noise it settles to the variance that the law gives.", "sgd", "momentum"
+)
+def stationary_variance(subject: Subject) -> Measurement:
+    """One chain per entry, with curvature and noise that make the effective product a half."""
+    settings, a = subject.specification, 0.5
+    beta = settings["beta"] if subject.specification.law == "momentum" else 0.0
     if beta > 0.995:
         msg = f"beta = {beta} forgets too slowly to be measured"
         raise NotApplicable(msg)
     factor = max(math.sqrt(beta), 1 - a) if beta else 1 - a
-    slope = a / (claims["lr"] * (gain(subject) if beta else 1.0))
+    curvature = a / (settings["lr"] * (gain(subject) if beta else 1.0))
     draw = torch.Generator().manual_seed(11)
     run = subject.run(torch.zeros(_CHAINS, dtype=torch.float64), [(_CHAINS,)], **undecayed(subject))
     for _ in range(math.ceil(math.log(1e-2) / math.log(factor)) + 20):
-        run.advance(lambda point: slope * (point + torch.randn(_CHAINS, generator=draw, dtype=torch.float64)))
+        run.advance(lambda point: curvature * (point + torch.randn(_CHAINS, generator=draw, dtype=torch.float64)))
     got = float(run.theta.square().mean())
     wanted = a * (1 + beta) / ((1 - beta) * (2 * (1 + beta) - a))
     z = (got / wanted - 1) / math.sqrt(2 / _CHAINS)
-    return Finding(abs(z) < _NOISE, f"variance {got:.4f}, {z:+.1f} standard errors off", f"{wanted:.4f}")
+    return Measurement(abs(z) < _NOISE, f"variance {got:.4f}, {z:+.1f} standard errors off", f"{wanted:.4f}")

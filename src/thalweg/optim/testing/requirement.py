@@ -1,4 +1,4 @@
-"""How a rung is written: a function from a subject to what it found, with its name and the law it checks."""
+"""How a requirement is written: a function from a subject to what it measured, with its name and its law."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.optim.testing.report import ABSENT, FAILED, PASSED, Rung
+from thalweg.optim.testing.report import ABSENT, FAILED, PASSED, Outcome
 from thalweg.optim.testing.subject import Shapes, Subject
 
 Gradient = Callable[[Tensor, int], Tensor]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What a rung measured, and whether it is what the law demands."""
+class Measurement:
+    """What was measured for a requirement, and whether it is what the law demands."""
 
     passed: bool
     measured: str
@@ -23,58 +23,66 @@ class Finding:
 
 
 class NotApplicable(Exception):
-    """A rung says nothing about this subject; its text says why."""
+    """A requirement does not apply to this subject; the text says why."""
 
 
 @dataclass(frozen=True)
-class Check:
-    """A rung before it is climbed; `laws` names the families it is for, none meaning all."""
+class Requirement:
+    """One law that optimizers are tested for.
+
+    Args:
+        name: what is tested.
+        sentence: the law.
+        laws: the families it is for; none means all.
+        measure: the test.
+    """
 
     name: str
     sentence: str
     laws: tuple[str, ...]
-    measure: Callable[[Subject], Finding]
+    measure: Callable[[Subject], Measurement]
 
-    def __call__(self, subject: Subject) -> Rung:
-        """The rung, climbed; an exception of the subject's is a failure."""
+    def __call__(self, subject: Subject) -> Outcome:
+        """Test a subject; an exception that it raises is a failure."""
         try:
-            finding = self.measure(subject)
+            measurement = self.measure(subject)
         except NotApplicable as reason:
-            return Rung(self.name, ABSENT, str(reason), "", self.sentence)
+            return Outcome(self.name, ABSENT, str(reason), "", self.sentence)
         except Exception as error:
-            return Rung(self.name, FAILED, f"raised {type(error).__name__}: {error}", "no exception", self.sentence)
-        return Rung(self.name, PASSED if finding.passed else FAILED, finding.measured, finding.expected, self.sentence)
+            return Outcome(self.name, FAILED, f"raised {type(error).__name__}: {error}", "no exception", self.sentence)
+        verdict = PASSED if measurement.passed else FAILED
+        return Outcome(self.name, verdict, measurement.measured, measurement.expected, self.sentence)
 
 
-def rung(name: str, sentence: str, *laws: str) -> Callable[[Callable[[Subject], Finding]], Check]:
-    """Make a rung of a function."""
-    return lambda measure: Check(name, sentence, laws, measure)
+def requirement(name: str, sentence: str, *laws: str) -> Callable[[Callable[[Subject], Measurement]], Requirement]:
+    """Make a requirement of a function."""
+    return lambda measure: Requirement(name, sentence, laws, measure)
 
 
-def near(got: Tensor, wanted: Tensor, tolerance: float, what: str = "relative deviation") -> Finding:
+def near(got: Tensor, wanted: Tensor, tolerance: float, what: str = "relative deviation") -> Measurement:
     """Whether entries agree, each to a share of itself."""
     off = (got - wanted).abs() / wanted.abs().clamp_min(torch.finfo(wanted.dtype).tiny)
     return below(float(off.nan_to_num(torch.inf).where(got != wanted, 0).max()), tolerance, what)
 
 
-def near_as_a_whole(got: Tensor, wanted: Tensor, tolerance: float) -> Finding:
+def near_as_a_whole(got: Tensor, wanted: Tensor, tolerance: float) -> Measurement:
     """Whether two vectors agree, to a share of the length."""
     off = float((got - wanted).norm() / wanted.norm().clamp_min(torch.finfo(wanted.dtype).tiny))
     return below(off if off == off else torch.inf, tolerance, "relative distance")
 
 
-def below(value: float, tolerance: float, what: str) -> Finding:
+def below(value: float, tolerance: float, what: str) -> Measurement:
     """Whether a number is at most its tolerance."""
-    return Finding(value <= tolerance, f"{what} {value:.2g}", f"at most {tolerance:.2g}")
+    return Measurement(value <= tolerance, f"{what} {value:.2g}", f"at most {tolerance:.2g}")
 
 
-def same_bits(first: Tensor, second: Tensor) -> Finding:
+def same_bits(first: Tensor, second: Tensor) -> Measurement:
     """Whether two paths (steps, parameters) are equal bit for bit."""
     differ = (first != second).any(-1).nonzero().flatten()
     if not len(differ):
-        return Finding(True, "the same bits", "the same bits")
+        return Measurement(True, "the same bits", "the same bits")
     off = float((first - second).abs().max())
-    return Finding(False, f"paths differ from step {int(differ[0])} on, at most by {off:.2g}", "the same bits")
+    return Measurement(False, f"paths differ from step {int(differ[0])} on, at most by {off:.2g}", "the same bits")
 
 
 def follow(
@@ -92,7 +100,7 @@ def undecayed(subject: Subject) -> dict[str, float]:
     """The change that takes weight decay away."""
     if subject.knows("weight_decay"):
         return {"weight_decay": 0.0}
-    if subject.claims["weight_decay"]:
+    if subject.specification["weight_decay"]:
         msg = "its weight decay cannot be taken away"
         raise NotApplicable(msg)
     return {}
@@ -119,5 +127,6 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 def waves(parameters: int) -> Gradient:
     """The gradient of a bowl with waves, with noise of the step's, each entry on its own."""
-    slopes = 0.1 + random(parameters, seed=1).abs()
-    return lambda point, step: slopes * point + 0.3 * torch.sin(3 * point) + 0.5 * random(parameters, seed=1000 + step)
+    curvatures = 0.1 + random(parameters, seed=1).abs()
+    noise = lambda step: 0.5 * random(parameters, seed=1000 + step)  # noqa: E731
+    return lambda point, step: curvatures * point + 0.3 * torch.sin(3 * point) + noise(step)

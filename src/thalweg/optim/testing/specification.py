@@ -1,4 +1,4 @@
-"""What an optimizer claims to be, which decides the laws it is held to."""
+"""What an optimizer is said to be, which decides the laws it is held to."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -7,9 +7,25 @@ from typing import Any
 
 import torch
 
-from thalweg import optim
 from thalweg.errors import UsageError, check_choice, check_type, unknown_name
+from thalweg.optim.adafactor import Adafactor
+from thalweg.optim.adagrad import Adagrad
+from thalweg.optim.adam import Adam
+from thalweg.optim.amsgrad import AMSGrad
+from thalweg.optim.average import Averaged
+from thalweg.optim.gradient_transforms import Grokfast
+from thalweg.optim.lion import Lion
+from thalweg.optim.matrix_rule import MatrixRule
+from thalweg.optim.momentum import Momentum, Nesterov
+from thalweg.optim.muon import Muon
+from thalweg.optim.nadam import NAdam
+from thalweg.optim.rmsprop import RMSprop
 from thalweg.optim.rule import Rule, numeric
+from thalweg.optim.sam import SAM
+from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
+from thalweg.optim.sgd import SGD
+from thalweg.optim.soap import SOAP
+from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.wrapper import Wrapper
 from thalweg.sweep import plain
 
@@ -20,8 +36,8 @@ LAWS = (
 
 
 @dataclass(frozen=True)
-class Claims:
-    """What an optimizer is held to: `Claims("adam", {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})`.
+class Specification:
+    """What an optimizer is held to: `Specification("adam", {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})`.
 
     Args:
         law: the family whose formula and closed forms it must obey (see `LAWS`); None: only what holds for every
@@ -35,7 +51,11 @@ class Claims:
             0.25 for Muon, whose steps are thirty rounded products, and Lion, where rounding turns whole steps round.
 
     Raises:
-        UsageError: there is no such law or setting, or one is missing that the law cannot do without.
+        UsageError: there is no such law or setting, or one is missing that the law needs.
+
+    >>> import thalweg as tw
+    >>> tw.optim.testing.Specification("momentum", {"lr": 0.1, "beta": 0.9}).rule
+    Momentum(lr=0.1, weight_decay=0.0, decay='l2', decay_on=None, beta=0.9, form='sum', start='zero')
     """
 
     law: str | None = None
@@ -46,24 +66,25 @@ class Claims:
     rounding: float | None = None
 
     def __post_init__(self) -> None:
-        check_type("Claims settings", self.settings, Mapping, 'a mapping such as {"lr": 1e-3, "beta": 0.9}')
-        check_choice("Claims bits", self.bits, ("float64", "bfloat16"))
-        check_type("Claims rounding", self.rounding, (int, float, NoneType), "a share, or None for the law's")
+        check_type("Specification settings", self.settings, Mapping, 'a mapping such as {"lr": 1e-3, "beta": 0.9}')
+        check_choice("Specification bits", self.bits, ("float64", "bfloat16"))
+        check_type("Specification rounding", self.rounding, (int, float, NoneType), "a share, or None for the law's")
         kept = {name: value if isinstance(value, list) else plain(value) for name, value in self.settings.items()}
         object.__setattr__(self, "settings", kept)
         if self.law is None:
             return
-        check_choice("Claims law", self.law, LAWS)
+        check_choice("Specification law", self.law, LAWS)
         kind, known = f"setting of the law {self.law!r}", known_settings(self.law)
         for name in self.settings:
             if name not in known:
                 raise unknown_name(kind, name, known)
         missing = [name for name in _numbers(self.law) if self[name] is None and name != "weight_decay"]
         if missing:
-            msg = f"Claims of {self.law!r} need the settings {', '.join(missing)}, too; got {dict(self.settings)}."
+            too = ", ".join(missing)
+            msg = f"Specification({self.law!r}) needs the settings {too}, too; got {dict(self.settings)}."
             raise UsageError(msg)
         for name in _numbers(self.law):
-            check_type(f"Claims settings[{name!r}]", self[name] or 0.0, (int, float), "a number")
+            check_type(f"Specification settings[{name!r}]", self[name] or 0.0, (int, float), "a number")
         self.rule  # noqa: B018  which refuses what its class refuses
 
     def __getitem__(self, name: str) -> Any:
@@ -94,7 +115,7 @@ class Claims:
             return None
         if self.law == "sam":
             rho, adaptive = given.pop("rho"), given.pop("adaptive")
-            return optim.SAM(optim.SGD(**given), rho, adaptive)
+            return SAM(SGD(**given), rho, adaptive)
         return KINDS[self.law](**given)
 
 
@@ -107,20 +128,20 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 KINDS: dict[str, type[Rule]] = {
-    "sgd": optim.SGD,
-    "momentum": optim.Momentum,
-    "nesterov": optim.Nesterov,
-    "rmsprop": optim.RMSprop,
-    "adam": optim.Adam,
-    "amsgrad": optim.AMSGrad,
-    "nadam": optim.NAdam,
-    "adagrad": optim.Adagrad,
-    "adafactor": optim.Adafactor,
-    "lion": optim.Lion,
-    "muon": optim.Muon,
-    "soap": optim.SOAP,
-    "schedule_free_adam": optim.ScheduleFreeAdamW,  # ahead of what it inherits
-    "schedule_free": optim.ScheduleFreeSGD,
+    "sgd": SGD,
+    "momentum": Momentum,
+    "nesterov": Nesterov,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "amsgrad": AMSGrad,
+    "nadam": NAdam,
+    "adagrad": Adagrad,
+    "adafactor": Adafactor,
+    "lion": Lion,
+    "muon": Muon,
+    "soap": SOAP,
+    "schedule_free_adam": ScheduleFreeAdamW,  # ahead of what it inherits
+    "schedule_free": ScheduleFreeSGD,
 }
 
 
@@ -137,25 +158,25 @@ def _numbers(law: str) -> list[str]:
     return [*_numbers("sgd"), "rho"] if law == "sam" else numeric(KINDS[law])
 
 
-def claims_of_rule(rule: Rule | Wrapper) -> Claims:
-    """What a rule claims by its type; what is around it leaves only the laws that it does not touch."""
+def specification_of_rule(rule: Rule | Wrapper) -> Specification:
+    """The specification of a rule by its type; a wrapper keeps only the laws that it does not touch."""
     if isinstance(rule, Wrapper):
-        inner = claims_of_rule(rule.rule)
-        if isinstance(rule, optim.Averaged):
+        inner = specification_of_rule(rule.rule)
+        if isinstance(rule, Averaged):
             return inner
-        law = "sam" if isinstance(rule, optim.SAM) and inner.law == "sgd" else None
+        law = "sam" if isinstance(rule, SAM) and inner.law == "sgd" else None
         own = {one.name: getattr(rule, one.name) for one in fields(rule) if one.name != "rule"}
-        elementwise = isinstance(rule, optim.Grokfast) and inner.elementwise
-        return Claims(law, {**inner.settings, **own}, elementwise, inner.consumes, rounding=inner.share)
+        elementwise = isinstance(rule, Grokfast) and inner.elementwise
+        return Specification(law, {**inner.settings, **own}, elementwise, inner.consumes, rounding=inner.share)
     law = next((law for law, kind in KINDS.items() if isinstance(rule, kind)), None)
     names = [one.name for one in fields(rule)] if law is None else known_settings(law)
     settings = {name: getattr(rule, name) for name in names if hasattr(rule, name)}
-    elementwise = not rule.takes_tensors and not isinstance(rule, optim.TorchOptimizer) and rule.decay_on is None
-    return Claims(law, settings, elementwise, consumes=True)
+    elementwise = not isinstance(rule, MatrixRule | TorchOptimizer) and rule.decay_on is None
+    return Specification(law, settings, elementwise, consumes=True)
 
 
-def claims_of_torch(optimizer: torch.optim.Optimizer) -> Claims:
-    """What an optimizer of torch's claims by its type; others claim nothing and are not elementwise.
+def specification_of_torch(optimizer: torch.optim.Optimizer) -> Specification:
+    """The specification of an optimizer of torch's by its type; others have no law and are not elementwise.
 
     Groups that differ in more than their weight decay obey no law together.
     """
@@ -170,8 +191,8 @@ def claims_of_torch(optimizer: torch.optim.Optimizer) -> Claims:
             given = _common(groups[0]) | found
             if law is not None:
                 given = {name: value for name, value in given.items() if name in known_settings(law)}
-            return Claims(law, given, not matrices and len(groups) == 1, bits=bits)
-    return Claims(elementwise=False)
+            return Specification(law, given, not matrices and len(groups) == 1, bits=bits)
+    return Specification(elementwise=False)
 
 
 def _common(group: Mapping[str, Any]) -> dict[str, Any]:

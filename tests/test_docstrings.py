@@ -1,0 +1,63 @@
+"""Every public function and class shows how it is used, by lines that `make test` runs as doctests."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import thalweg
+
+# Rooms whose examples are not written yet. Only ever remove from this list.
+TO_COME = {
+    "claims",
+    "cli",
+    "curvature",
+    "evaluation",
+    "figures",
+    "landscape",
+    "report",
+    "results",
+    "statistics",
+    "storage",
+    "studies",
+    "training",
+    "tuning",
+}
+ROOMS = sorted(room.name for room in pkgutil.iter_modules(thalweg.__path__) if room.name != "__main__")
+
+
+def _public(module: Any) -> Iterator[tuple[str, Any]]:
+    """The functions and classes that a room makes public, those of rooms inside it too."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        if inspect.ismodule(value):
+            yield from _public(value)
+        elif inspect.isfunction(value) or inspect.isclass(value):
+            yield f"{module.__name__}.{name}", value
+
+
+def _own_docstring(value: Any) -> str:
+    """The docstring of a function or class, not one that it inherits."""
+    return (vars(value).get("__doc__") if inspect.isclass(value) else value.__doc__) or ""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_says_what_is_public(room: str) -> None:
+    module = importlib.import_module(f"thalweg.{room}")
+    missing = [name for name in module.__all__ if not hasattr(module, name)]
+    assert not missing
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if room not in TO_COME])
+def test_everything_public_has_an_example(room: str) -> None:
+    public = dict(_public(importlib.import_module(f"thalweg.{room}")))
+    assert public
+    assert not [name for name, value in public.items() if ">>> " not in _own_docstring(value)]
+
+
+def test_no_room_is_excused_that_is_not_there() -> None:
+    assert set(ROOMS) >= TO_COME
