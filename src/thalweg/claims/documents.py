@@ -13,7 +13,7 @@ from thalweg.storage.encoding import decode_number, encode_number
 
 
 def summary(verdict: Verdict) -> dict[str, Any]:
-    """What a reader of the JSON wants: statement, outcome, interval, rule; the same of parts and the lecture's wording."""
+    """What a reader of the JSON wants: statement, outcome, interval, rule; also of parts and the lecture's wording."""
     claim = verdict.claim
     document = {
         "id": claim.id,
