@@ -1,10 +1,13 @@
+import json
 import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg.claims.claim import Claim, greater, less, rule_from_json, rule_to_json, within
+from thalweg.claims import Claim, Part, greater, less, weakest, within
+from thalweg.claims.documents import summary, verdict_from, whole
+from thalweg.claims.rule import rule_from_json, rule_to_json
 from thalweg.errors import UsageError
 from thalweg.statistics.interval import Interval
 
@@ -105,3 +108,70 @@ def test_rules_read_as_sentences():
 def test_impossible_rules_are_refused(build):
     with pytest.raises(UsageError, match="got"):
         build()
+
+
+def _claim(**changes: object) -> Claim:
+    return Claim("X1", "It is more.", "It is much more.", greater(0), "numbers", **changes)
+
+
+def test_the_weakest_part_that_decides_decides() -> None:
+    parts = (Part("early", "Early.", greater(0), "a"), Part("late", "Late.", less(0), "b"))
+    claim = _claim(parts=parts)
+    above, below, both = Interval(1, 0.5, 1.5, 5, "m"), Interval(-1, -1.5, -0.5, 5, "m"), Interval(0, -1, 1, 5, "m")
+    for early, late, wanted in ((above, below, "holds"), (above, both, "undecided"), (both, above, "fails")):
+        assert claim.judge(above, parts={"early": early, "late": late}).outcome == wanted
+    assert claim.judge(both, parts={"early": above, "late": below}).outcome == "undecided"
+    beside = _claim(parts=(parts[0], Part("late", "Late.", less(0), "b", decides=False)))
+    verdict = beside.judge(above, parts={"early": above, "late": above})
+    assert (verdict.outcome, verdict.parts[1].outcome) == ("holds", "fails")
+
+
+def test_the_weakest_of_outcomes() -> None:
+    assert weakest(["holds", "holds"]) == "holds"
+    assert weakest(["holds", "undecided"]) == "undecided"
+    assert weakest(["undecided", "fails", "holds"]) == "fails"
+
+
+def test_the_lectures_wording_is_judged_apart() -> None:
+    above = Interval(1, 0.5, 1.5, 5, "m")
+    verdict = _claim(lecture_rule=greater(2)).judge(above, lecture=above)
+    assert verdict.outcome == "holds"
+    assert verdict.lecture is not None
+    assert verdict.lecture.outcome == "fails"
+    assert summary(verdict)["lecture"]["verdict"] == "fails"
+
+
+def test_below_its_budget_a_claim_is_undecided() -> None:
+    claim, above = _claim(budget={"steps": 1000, "seeds": 5}), Interval(1, 0.5, 1.5, 5, "m")
+    short = claim.judge(above, ran={"steps": 100, "seeds": 5})
+    assert (short.outcome, short.shortfall) == ("undecided", "100 of 1,000 steps")
+    assert summary(short)["shortfall"] == "100 of 1,000 steps"
+    enough = claim.judge(above, ran={"steps": 1000, "seeds": 7})
+    assert (enough.outcome, enough.shortfall) == ("holds", "")
+
+
+@pytest.mark.parametrize(
+    ("claim", "arguments", "message"),
+    [
+        (_claim(), {"parts": {"early": Interval(1, 0, 2, 5, "m")}}, r"X1 has the parts \[\]; got intervals of"),
+        (_claim(parts=(Part("a", "A.", less(0), "u"),)), {}, r"X1 has the parts \['a'\]; got intervals of \[\]"),
+        (_claim(lecture_rule=less(0)), {}, "has a lecture_rule for the lecture's own wording, .* and got none"),
+        (_claim(), {"lecture": Interval(1, 0, 2, 5, "m")}, "has no lecture_rule"),
+        (_claim(budget={"steps": 9}), {}, r"about a budget of \{'steps': 9\}; say what ran"),
+    ],
+)
+def test_what_does_not_fit_the_claim_is_refused(claim: Claim, arguments: dict, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        claim.judge(Interval(1, 0.5, 1.5, 5, "m"), **arguments)
+
+
+def test_a_verdict_is_made_again_from_its_document() -> None:
+    claim = _claim(
+        parts=(Part("early", "Early.", within(0, 2), "a", decides=False),), lecture_rule=less(0), budget={"steps": 9}
+    )
+    interval = Interval(1, 0.5, math.inf, 5, "m")
+    verdict = claim.judge(
+        interval, numbers={"a": [1.5]}, parts={"early": interval}, lecture=interval, ran={"steps": 8.0}
+    )
+    document = json.loads(json.dumps(summary(verdict) | whole(verdict), allow_nan=False))
+    assert verdict_from(document) == verdict

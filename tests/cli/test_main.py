@@ -127,7 +127,7 @@ def test_the_tour_leaves_a_report_and_a_store(catalog_of_one, capsys, tmp_path):
 
 def test_a_tour_goes_on_after_a_study_that_fails(catalog_of_one, fake_study, capsys, tmp_path):
     def failing(context):
-        yield next(fake_study.experiments[0].run(context))
+        yield next(fake_study.experiments[0](context))
         msg = "The disk is full."
         raise StorageError(msg)
 

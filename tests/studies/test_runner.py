@@ -59,7 +59,7 @@ def stopping_after(study, count, error):
         yield
 
     def decide(lab):
-        yield from list(study.experiments[0].run(lab))[:count]
+        yield from list(study.experiments[0](lab))[:count]
 
     return dataclasses.replace(study, experiments=(Experiment(first, decide), Experiment(second, interrupted)))
 
@@ -89,7 +89,7 @@ def counted(study, ran, stop=None):
             if claim.id == stop:
                 raise KeyboardInterrupt
             ran.append(claim.id)
-            yield list(study.experiments[0].run(lab))[index]
+            yield list(study.experiments[0](lab))[index]
 
         return Experiment((study.claims[index],), decide)
 
@@ -148,7 +148,7 @@ def test_a_study_decides_each_of_its_claims_once(ids, words):
 
 def test_a_study_is_told_scale_seed_and_device(fake_study):
     seen = []
-    decide = fake_study.experiments[0].run
+    decide = fake_study.experiments[0]
     experiment = Experiment(fake_study.claims, lambda lab: (seen.append(lab), decide(lab))[1])
     study = dataclasses.replace(fake_study, experiments=(experiment,))
     result = run(study, scale="full", seed=7, device="meta")

@@ -1,152 +1,50 @@
-"""Claims and verdicts: a falsifiable statement, the rule that decides it, and what an experiment found.
+"""Claims and verdicts: a falsifiable statement, and what an experiment found.
 
-A verdict is never typed. It is computed from the claim's rule and a 95 % interval, whenever it is read.
+A verdict is never typed. It is computed from a rule and a 95 % interval, whenever it is read.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from thalweg.claims.rule import Outcome, Rule, weakest
 from thalweg.errors import UsageError
-from thalweg.statistics.interval import Interval
-
-Outcome = Literal["holds", "fails", "undecided"]
-SYMBOLS: dict[Outcome, str] = {"holds": "✓", "fails": "✗", "undecided": "?"}
+from thalweg.statistics import Interval
 
 
 @dataclass(frozen=True)
-class Greater:
-    """The quantity is greater than `threshold`, by enough to matter.
+class Part:
+    """One of several statements that a claim makes at once, each with an interval of its own.
 
-    Holds when low > threshold; fails when high < worth, so also when it is on the other side, or beyond the
-    threshold but wholly smaller than the smallest effect worth having; undecided in between.
+    >>> from thalweg.claims import Part, less
+    >>> Part("late", "At the end it is less.", less(0), "nats").rule.text
+    'holds if wholly below 0; fails if wholly above it'
 
     Args:
-        threshold: where the claim begins to be true.
-        worth: the smallest value worth having, at least `threshold`; None is the threshold.
+        id: such as "early".
+        statement: what is tested, one sentence.
+        rule: when it holds.
+        unit: of the quantity the rule judges, in words.
+        decides: whether the claim holds only if this part does; otherwise it is judged and shown beside.
     """
 
-    threshold: float
-    worth: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.worth is not None and not self.worth >= self.threshold:
-            msg = f"greater needs worth >= threshold; got threshold={self.threshold}, worth={self.worth}."
-            raise UsageError(msg)
-
-    @property
-    def text(self) -> str:
-        """The rule in words."""
-        return _one_sided("above", self.threshold, self.worth)
-
-    @property
-    def landmarks(self) -> tuple[float, ...]:
-        """The values at which the verdict changes."""
-        return _distinct(self.threshold, self.worth)
-
-    def judge(self, low: float, high: float) -> Outcome:
-        """The verdict on an interval; an end that is not a number decides nothing."""
-        if math.isnan(low) or math.isnan(high):
-            return "undecided"
-        if high < (self.threshold if self.worth is None else self.worth):
-            return "fails"
-        return "holds" if low > self.threshold else "undecided"
-
-
-@dataclass(frozen=True)
-class Less:
-    """The quantity is less than `threshold`, by enough to matter: the mirror image of `Greater`.
-
-    Args:
-        threshold: where the claim begins to be true.
-        worth: the largest value worth having, at most `threshold`; None is the threshold.
-    """
-
-    threshold: float
-    worth: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.worth is not None and not self.worth <= self.threshold:
-            msg = f"less needs worth <= threshold; got threshold={self.threshold}, worth={self.worth}."
-            raise UsageError(msg)
-
-    @property
-    def text(self) -> str:
-        """The rule in words."""
-        return _one_sided("below", self.threshold, self.worth)
-
-    @property
-    def landmarks(self) -> tuple[float, ...]:
-        """The values at which the verdict changes."""
-        return _distinct(self.threshold, self.worth)
-
-    def judge(self, low: float, high: float) -> Outcome:
-        """The verdict on an interval; an end that is not a number decides nothing."""
-        if math.isnan(low) or math.isnan(high):
-            return "undecided"
-        if low > (self.threshold if self.worth is None else self.worth):
-            return "fails"
-        return "holds" if high < self.threshold else "undecided"
-
-
-@dataclass(frozen=True)
-class Within:
-    """The quantity lies between `low` and `high`.
-
-    Holds when the whole interval lies inside; fails when it lies wholly outside; undecided when it straddles
-    or touches an end.
-    """
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            msg = f"within needs low < high; got low={self.low}, high={self.high}."
-            raise UsageError(msg)
-
-    @property
-    def text(self) -> str:
-        """The rule in words."""
-        return f"holds if wholly between {self.low:g} and {self.high:g}; fails if wholly outside"
-
-    @property
-    def landmarks(self) -> tuple[float, ...]:
-        """The values at which the verdict changes."""
-        return (self.low, self.high)
-
-    def judge(self, low: float, high: float) -> Outcome:
-        """The verdict on an interval; an end that is not a number decides nothing."""
-        if math.isnan(low) or math.isnan(high):
-            return "undecided"
-        if low > self.low and high < self.high:
-            return "holds"
-        return "fails" if high < self.low or low > self.high else "undecided"
-
-
-Rule = Greater | Less | Within
-_KINDS: dict[str, type[Rule]] = {"greater": Greater, "less": Less, "within": Within}
-
-
-def greater(threshold: float, *, worth: float | None = None) -> Greater:
-    """Holds when the interval is above `threshold`; fails when it is below `worth` (default: the threshold)."""
-    return Greater(float(threshold), None if worth is None else float(worth))
-
-
-def less(threshold: float, *, worth: float | None = None) -> Less:
-    """Holds when the interval is below `threshold`; fails when it is above `worth` (default: the threshold)."""
-    return Less(float(threshold), None if worth is None else float(worth))
-
-
-def within(low: float, high: float) -> Within:
-    """Holds when the interval is wholly between low and high; fails when it is wholly outside."""
-    return Within(float(low), float(high))
+    id: str
+    statement: str
+    rule: Rule
+    unit: str
+    decides: bool = True
 
 
 @dataclass(frozen=True)
 class Claim:
     """A falsifiable statement.
+
+    >>> from thalweg.claims import Claim, greater
+    >>> from thalweg.statistics import Interval
+    >>> claim = Claim("X1", "Twice is more than once.", "Twice is more.", greater(1), "ratio")
+    >>> claim.judge(Interval(2.0, 1.5, 2.5, 5, "made up")).outcome
+    'holds'
 
     Args:
         id: such as "OPT2".
@@ -155,6 +53,10 @@ class Claim:
         rule: when it holds.
         unit: of the quantity the rule judges, in words.
         corrected: what is right, where the lecture is imprecise or wrong.
+        parts: further statements that belong to it; those that decide must hold as well.
+        lecture_rule: when the lecture's own wording would hold, where it differs from the statement.
+        budget: the smallest budget that the claim is about, by what is counted, such as {"steps": 1000}; an experiment
+            that ran less shows its interval, and the verdict is undecided.
     """
 
     id: str
@@ -163,55 +65,118 @@ class Claim:
     rule: Rule
     unit: str
     corrected: str | None = None
+    parts: tuple[Part, ...] = ()
+    lecture_rule: Rule | None = None
+    budget: Mapping[str, float] = field(default_factory=dict)
 
-    def judge(self, interval: Interval, *, numbers: Mapping[str, Any] | None = None) -> "Verdict":
-        """What an experiment says about the claim; `numbers` are further quantities for the record."""
-        return Verdict(self, interval, dict(numbers or {}))
+    def judge(
+        self,
+        interval: Interval,
+        *,
+        numbers: Mapping[str, Any] | None = None,
+        parts: Mapping[str, Interval] | None = None,
+        lecture: Interval | None = None,
+        ran: Mapping[str, float] | None = None,
+    ) -> "Verdict":
+        """What an experiment says about the claim.
+
+        Args:
+            interval: of the quantity that the rule judges.
+            numbers: further quantities for the record.
+            parts: the interval of every part, by its id.
+            lecture: the interval that the lecture's own wording is judged by.
+            ran: what the experiment ran, by what the budget counts.
+
+        Raises:
+            UsageError: intervals of other parts than the claim has, of a wording that it does not judge, or a budget
+                that cannot be compared.
+        """
+        parts, ran = dict(parts or {}), dict(ran or {})
+        if set(parts) != {part.id for part in self.parts}:
+            msg = f"{self.id} has the parts {[part.id for part in self.parts]}; got intervals of {list(parts)}."
+            raise UsageError(msg)
+        if (lecture is None) != (self.lecture_rule is None):
+            has = "has no lecture_rule" if self.lecture_rule is None else "has a lecture_rule"
+            got = "none" if lecture is None else "one"
+            msg = f"{self.id} {has} for the lecture's own wording, whose interval goes with it, and got {got}."
+            raise UsageError(msg)
+        if not set(self.budget) <= set(ran):
+            msg = f"{self.id} is about a budget of {dict(self.budget)}; say what ran, such as ran={dict(self.budget)}."
+            raise UsageError(msg)
+        judged = tuple(Judgment(part, parts[part.id]) for part in self.parts)
+        words = None
+        if lecture is not None and self.lecture_rule is not None:
+            words = Judgment(Part("lecture", self.lecture, self.lecture_rule, self.unit, decides=False), lecture)
+        return Verdict(self, interval, dict(numbers or {}), judged, words, {name: ran[name] for name in self.budget})
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """A part of a claim, or the lecture's own wording, with the interval an experiment put on it.
+
+    >>> from thalweg.claims import Judgment, Part, greater
+    >>> from thalweg.statistics import Interval
+    >>> Judgment(Part("late", "It is more.", greater(0), "nats"), Interval(1.0, -0.5, 2.5, 5, "made up")).outcome
+    'undecided'
+    """
+
+    part: Part
+    interval: Interval
+
+    @property
+    def outcome(self) -> Outcome:
+        """holds, fails or undecided, computed from the rule and the interval."""
+        return _outcome(self.part.rule, self.interval)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim, and the interval an experiment put on it.
+    """A claim, and the interval an experiment put on it; made by `Claim.judge`.
+
+    >>> from thalweg.claims import Claim, greater
+    >>> from thalweg.statistics import Interval
+    >>> claim = Claim("X1", "It is more.", "It is more.", greater(0), "nats", budget={"steps": 1_000})
+    >>> verdict = claim.judge(Interval(1.0, 0.5, 1.5, 5, "made up"), ran={"steps": 100})
+    >>> verdict.outcome, verdict.shortfall
+    ('undecided', '100 of 1,000 steps')
 
     Args:
         claim: what was tested.
         interval: of the quantity the claim's rule judges.
         numbers: further quantities, by name: numbers, strings, or lists or mappings of them.
+        parts: each part of the claim with its own interval and outcome.
+        lecture: the lecture's own wording with its interval and outcome; it decides nothing.
+        ran: what the experiment ran, by what the claim's budget counts.
     """
 
     claim: Claim
     interval: Interval
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Judgment, ...] = ()
+    lecture: Judgment | None = None
+    ran: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
-        """holds, fails or undecided: computed from the rule and the interval; undecided if anything is not a number."""
-        if math.isnan(self.interval.estimate):
+        """holds, fails or undecided: the weakest of the statement and of all parts that decide.
+
+        Undecided below the claim's budget, and where a number is none.
+        """
+        if self.shortfall:
             return "undecided"
-        return self.claim.rule.judge(self.interval.low, self.interval.high)
+        deciding = [judgment.outcome for judgment in self.parts if judgment.part.decides]
+        return weakest([_outcome(self.claim.rule, self.interval), *deciding])
+
+    @property
+    def shortfall(self) -> str:
+        """What it lacked of the claim's budget, such as "100 of 1,000 steps"; "" where nothing."""
+        short = [
+            f"{self.ran[name]:,g} of {least:,g} {name}"
+            for name, least in self.claim.budget.items()
+            if self.ran[name] < least
+        ]
+        return ", ".join(short)
 
 
-def rule_to_json(rule: Rule) -> dict[str, Any]:
-    """The rule as JSON-able data."""
-    kind = next(name for name, cls in _KINDS.items() if type(rule) is cls)
-    return {"is": kind} | vars(rule)
-
-
-def rule_from_json(document: Mapping[str, Any]) -> Rule:
-    """The rule that `rule_to_json` wrote."""
-    fields = {name: value for name, value in document.items() if name != "is"}
-    return _KINDS[document["is"]](**fields)
-
-
-def _one_sided(side: str, threshold: float, worth: float | None) -> str:
-    other = {"above": "below", "below": "above"}[side]
-    if worth is None or worth == threshold:
-        return f"holds if wholly {side} {threshold:g}; fails if wholly {other} it"
-    return (
-        f"fails if wholly {other} {worth:g}, the smallest effect worth having; otherwise holds if wholly {side} "
-        f"{threshold:g}"
-    )
-
-
-def _distinct(threshold: float, worth: float | None) -> tuple[float, ...]:
-    return (threshold,) if worth is None or worth == threshold else (threshold, worth)
+def _outcome(rule: Rule, interval: Interval) -> Outcome:
+    return "undecided" if math.isnan(interval.estimate) else rule.judge(interval.low, interval.high)

@@ -5,16 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from thalweg.claims.claim import Claim, Verdict, rule_from_json, rule_to_json
+from thalweg.claims.documents import summary, verdict_from, whole
 from thalweg.claims.finding import Finding
-from thalweg.errors import StorageError, UsageError
+from thalweg.errors import StorageError
 from thalweg.figures import Figure
 from thalweg.results import Provenance, Reading
-from thalweg.statistics.interval import Interval
 from thalweg.storage import Store
-from thalweg.storage.encoding import decode_number, encode_number
 
 KIND = "study"
 UNFINISHED = "unfinished"
@@ -68,7 +64,7 @@ class StudyResult:
             "seed": self.seed,
             "seconds": round(self.seconds, 3),
             "version": self.version,
-            "claims": [_claim_document(finding.verdict) for finding in self.findings],
+            "claims": [summary(finding.verdict) for finding in self.findings],
         }
 
     def to_json(self) -> str:
@@ -96,10 +92,7 @@ class StudyResult:
                     store.copy("reading", earlier, f"{place}/{reading.name}")
                 else:
                     reading.save(store, f"{place}/{reading.name}")
-            claim |= {
-                "lecture": finding.verdict.claim.lecture,
-                "corrected": finding.verdict.claim.corrected,
-                "rule_parts": rule_to_json(finding.verdict.claim.rule),
+            claim |= whole(finding.verdict) | {
                 "sentences": list(finding.sentences),
                 "figures": [figure.to_document() for figure in finding.figures],
                 "readings": [f"{place}/{reading.name}" for reading in finding.readings],
@@ -144,63 +137,10 @@ def _remove(store: Store, key: str) -> None:
             store.delete("reading", name)
 
 
-def _claim_document(verdict: Verdict) -> dict[str, Any]:
-    claim, interval = verdict.claim, verdict.interval
-    return {
-        "id": claim.id,
-        "statement": claim.statement,
-        "verdict": verdict.outcome,
-        "estimate": encode_number(interval.estimate),
-        "low": encode_number(interval.low),
-        "high": encode_number(interval.high),
-        "unit": claim.unit,
-        "n": interval.n,
-        "rule": claim.rule.text,
-        "method": interval.method,
-        "numbers": plain(verdict.numbers),
-    }
-
-
 def _finding(store: Store, document: Mapping[str, Any]) -> Finding:
-    claim = Claim(
-        id=document["id"],
-        statement=document["statement"],
-        lecture=document["lecture"],
-        rule=rule_from_json(document["rule_parts"]),
-        unit=document["unit"],
-        corrected=document["corrected"],
-    )
-    interval = Interval(
-        estimate=decode_number(document["estimate"]),
-        low=decode_number(document["low"]),
-        high=decode_number(document["high"]),
-        n=document["n"],
-        method=document["method"],
-    )
-    verdict = Verdict(claim, interval, document["numbers"])
     return Finding(
-        verdict,
+        verdict_from(document),
         figures=tuple(Figure.from_document(figure) for figure in document["figures"]),
         readings=tuple(Reading.load(store, key) for key in document["readings"]),
         sentences=tuple(document["sentences"]),
     )
-
-
-def plain(value: Any) -> Any:
-    """Numbers, texts, and lists and mappings of them, as strict JSON; numpy's become Python's.
-
-    Raises:
-        UsageError: anything else.
-    """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
-    if isinstance(value, float):
-        return encode_number(value)
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    msg = f"The numbers of a verdict are numbers, texts, lists or mappings of them; got {type(value).__name__}."
-    raise UsageError(msg)

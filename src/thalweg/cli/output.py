@@ -153,7 +153,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
 
 def verdicts(findings: Iterable["Finding"]) -> None:
     """The table of verdicts."""
-    from thalweg.claims.claim import SYMBOLS
+    from thalweg.claims.rule import SYMBOLS
 
     rows = [
         (

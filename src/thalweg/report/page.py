@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from thalweg.claims import Finding, StudyResult
-from thalweg.claims.claim import SYMBOLS
+from thalweg.claims.rule import SYMBOLS
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.report.figures import Drawing, drawing

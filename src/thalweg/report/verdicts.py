@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from thalweg.claims import Finding, StudyResult, Verdict
-from thalweg.claims.claim import SYMBOLS, Claim, Greater, Rule, Within
+from thalweg.claims import Claim, Finding, StudyResult, Verdict
+from thalweg.claims.rule import SYMBOLS, Greater, Rule, Within
 from thalweg.report.markup import element, number, text
 from thalweg.statistics import Interval
 

@@ -1,10 +1,20 @@
-"""What an experiment is given."""
+"""What an experiment is given: seeds, training, labels of the progress, readings, findings."""
 
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar, overload
 
-from thalweg.errors import unknown_name
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from thalweg.claims import Claim, Finding
+from thalweg.errors import UsageError, unknown_name
+from thalweg.figures import Figure
+from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, ignore
+from thalweg.results import Provenance, Reading
+from thalweg.statistics import Interval
+from thalweg.training import Recipe, Run, train
 
 Scale = Literal["quick", "full"]
 SCALES: tuple[Scale, ...] = ("quick", "full")
@@ -12,25 +22,180 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Seeds:
+    """Which seeds an experiment scores on, and which it tunes on; no seed is both.
+
+    Args:
+        scored: what verdicts rest on.
+        shared_tuning: seeds on which one choice is made for all that are scored.
+        own_tuning: for every scored seed, those on which its own choice is made.
+    """
+
+    scored: list[int]
+    shared_tuning: list[int]
+    own_tuning: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.scored)
+
+
+@dataclass(frozen=True)
 class Lab:
-    """What a study is given.
+    """What an experiment is given.
+
+    >>> import thalweg as tw
+    >>> tw.studies.Lab(seed=2).seeds(quick=3, full=20, shared_tuning=2)
+    Seeds(scored=[2002, 2003, 2004], shared_tuning=[2000, 2001], own_tuning=[[], [], []])
 
     Args:
         scale: "quick" may leave claims undecided; "full" aims to decide every one.
         seed: from which every random draw of the study derives.
-        progress: whom to tell how far it is.
+        progress: told how far it is.
         device: where tensors live.
+        claims: what the experiment at hand decides.
     """
 
     scale: Scale = "quick"
     seed: int = 0
     progress: Watcher = ignore
     device: str = "cpu"
+    claims: tuple[Claim, ...] = ()
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise unknown_name("scale", self.scale, SCALES)
 
+    def on(self, claims: tuple[Claim, ...]) -> "Lab":
+        """The same lab for the experiment that decides these claims."""
+        return replace(self, claims=claims)
+
     def pick(self, *, quick: T, full: T) -> T:
         """The value for this scale."""
         return quick if self.scale == "quick" else full
+
+    def seeds(self, *, quick: int, full: int, tuning: int = 0, shared_tuning: int = 0) -> Seeds:
+        """Seeds to score on, as many as the scale says, and apart from them seeds to tune on.
+
+        All are functions of the lab's seed alone: of seed s they are 1000 s, 1000 s + 1, ..., those for tuning first.
+
+        Args:
+            quick, full: how many are scored.
+            tuning: how many each scored seed has of its own to tune on, so that the doubt about the choice is part of
+                the interval.
+            shared_tuning: how many all scored seeds share to tune on.
+        """
+        count = self.pick(quick=quick, full=full)
+        stream = iter(range(1_000 * self.seed, 1_000 * (self.seed + 1)))
+        if count + shared_tuning + count * tuning > 1_000:
+            msg = f"A lab has 1,000 seeds; got {count} to score and {shared_tuning + count * tuning} to tune on."
+            raise UsageError(msg)
+        shared = [next(stream) for _ in range(shared_tuning)]
+        own = [[next(stream) for _ in range(tuning)] for _ in range(count)]
+        return Seeds([next(stream) for _ in range(count)], shared, own)
+
+    def labelled(self, label: str) -> Watcher:
+        """Who is told the progress, with what is being done: the claims, and the label."""
+        name = ", ".join([*(claim.id for claim in self.claims), label])
+        return lambda report: self.progress(replace(report, label=name))
+
+    @overload
+    def train(
+        self,
+        problem: Problem,
+        recipe: Recipe,
+        seeds: Sequence[int],
+        label: str = "training",
+        *,
+        start: Population | None = None,
+    ) -> Run: ...
+
+    @overload
+    def train(
+        self,
+        problem: Problem,
+        recipe: Mapping[str, Recipe],
+        seeds: Sequence[int],
+        label: str = "",
+        *,
+        start: Population | None = None,
+    ) -> dict[str, Run]: ...
+
+    def train(
+        self,
+        problem: Problem,
+        recipe: Recipe | Mapping[str, Recipe],
+        seeds: Sequence[int],
+        label: str = "",
+        *,
+        start: Population | None = None,
+    ) -> Run | dict[str, Run]:
+        """One run, or one for each arm, all with the same seeds and so the same starts and batches.
+
+        Args:
+            recipe: of the run, or of every arm by its name.
+            label: what the progress calls it; of arms, what stands before their names.
+            start: see `training.train`.
+        """
+        if isinstance(recipe, Recipe):
+            return train(problem, recipe, seeds, start=start, progress=self.labelled(label or "training"))
+        names = {arm: f"{label}, {arm}" if label else arm for arm in recipe}
+        return {
+            arm: train(problem, one, seeds, start=start, progress=self.labelled(names[arm]))
+            for arm, one in recipe.items()
+        }
+
+    def reading(
+        self,
+        name: str,
+        values: ArrayLike,
+        coordinates: Mapping[str, Sequence[Any] | NDArray[Any]],
+        *,
+        unit: str = "",
+        notes: tuple[str, ...] = (),
+    ) -> Reading:
+        """One array by the coordinates of its dimensions, in their order; the sample size is the number of seeds."""
+        return Reading(
+            name,
+            {name: np.asarray(values)},
+            {name: tuple(coordinates)},
+            {dim: np.asarray(points) for dim, points in coordinates.items()},
+            {name: unit} if unit else {},
+            sample_size=len(coordinates["seed"]) if "seed" in coordinates else None,
+            provenance=Provenance.here(self.seed, self.device),
+            notes=notes,
+        )
+
+    def finding(
+        self,
+        interval: Interval,
+        *,
+        claim: Claim | None = None,
+        figures: Figure | Sequence[Figure] = (),
+        readings: Reading | Sequence[Reading] = (),
+        sentences: Sequence[str] = (),
+        numbers: Mapping[str, Any] | None = None,
+        parts: Mapping[str, Interval] | None = None,
+        lecture: Interval | None = None,
+        ran: Mapping[str, float] | None = None,
+    ) -> Finding:
+        """What was found: the interval that the claim's rule judges, and what goes with it.
+
+        Args:
+            claim: which one, where the experiment decides several.
+            numbers, parts, lecture, ran: see `Claim.judge`.
+            figures, readings, sentences: see `Finding`.
+
+        Raises:
+            UsageError: see `Claim.judge`; or several claims and none named.
+        """
+        if claim is None:
+            if len(self.claims) != 1:
+                msg = f"The experiment decides {[one.id for one in self.claims]}; say which: finding(..., claim=CLAIM)."
+                raise UsageError(msg)
+            claim = self.claims[0]
+        return Finding(
+            claim.judge(interval, numbers=numbers, parts=parts, lecture=lecture, ran=ran),
+            figures=(figures,) if isinstance(figures, Figure) else tuple(figures),
+            readings=(readings,) if isinstance(readings, Reading) else tuple(readings),
+            sentences=tuple(sentences),
+        )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
-from thalweg.claims.finding import Finding
+from thalweg.claims import Finding
 from thalweg.claims.result import StudyResult
 from thalweg.errors import StorageError, UsageError
 from thalweg.progress import Progress, Watcher, ignore
@@ -117,7 +117,7 @@ def _checked(study: str, experiment: Experiment, lab: Lab) -> Iterator[Finding]:
     """The experiment's findings, each claim of it once."""
     expected = [claim.id for claim in experiment.claims]
     seen: list[str] = []
-    for finding in experiment.run(lab):
+    for finding in experiment(lab):
         name = finding.verdict.claim.id
         if name not in expected or name in seen:
             msg = f"The study {study!r} must decide each of {', '.join(expected)} once; it went on with {name}."

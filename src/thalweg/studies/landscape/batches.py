@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from thalweg import curvature, sweep
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples
 from thalweg.evaluation import Evaluator
 from thalweg.figures import Axis, Figure, Line

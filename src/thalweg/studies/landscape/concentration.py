@@ -7,8 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.claims.claim import Claim, within
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, within
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.nets import mlp
 from thalweg.population import Population

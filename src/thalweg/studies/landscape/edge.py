@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
 from thalweg import curvature
-from thalweg.claims.claim import Claim, within
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, within
 from thalweg.data import digits
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.nets import mlp

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from thalweg import landscape
-from thalweg.claims.claim import Claim, less
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, less
 from thalweg.data import digits
 from thalweg.figures import Axis, Contour, Figure, HeatMap
 from thalweg.nets import mlp, resnet

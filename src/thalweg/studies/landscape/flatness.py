@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from thalweg import curvature, sweep
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Bars, Figure, Scatter

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.curvature.negative_index import negative_index
 from thalweg.data import digits
 from thalweg.evaluation import evaluate

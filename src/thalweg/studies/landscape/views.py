@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from thalweg import landscape
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.data import digits
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.nets import mlp

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import curvature, landscape
-from thalweg.claims.claim import Claim, less
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, less
 from thalweg.data import digits
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Line

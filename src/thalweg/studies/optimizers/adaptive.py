@@ -7,8 +7,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from thalweg.claims.claim import Claim, less
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, less
 from thalweg.data import text
 from thalweg.figures import Axis, Figure, Scatter
 from thalweg.nets import transformer

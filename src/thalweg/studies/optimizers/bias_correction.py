@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.claims.claim import Claim, within
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, within
 from thalweg.figures import Axis, Figure, Line
 from thalweg.optim import Adam, StepHyperparameters, Updater
 from thalweg.population import Batch, Problem

@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg.claims.claim import Claim, less
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, less
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.optim import Adam, AdamW, Rule, StepHyperparameters, Updater
 from thalweg.randomness import generator

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg import sweep
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples, mnist1d
 from thalweg.evaluation.evaluate import Evaluator
 from thalweg.figures import Axis, Figure, HeatMap, Line, Scatter

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import sweep
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.optim import SGD, Momentum, Rule
 from thalweg.population import Problem

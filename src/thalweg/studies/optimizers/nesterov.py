@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg import sweep
-from thalweg.claims.claim import Claim, within
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, within
 from thalweg.figures import Axis, Bars, Figure, ReferenceLine
 from thalweg.optim import Momentum, Nesterov, Rule, StepHyperparameters, Updater
 from thalweg.population import Problem

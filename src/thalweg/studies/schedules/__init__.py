@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from thalweg.claims.finding import Finding
+from thalweg.claims import Finding
 from thalweg.studies.lab import Lab
 from thalweg.studies.schedules import cosine, inverse_square_root, warmup
 from thalweg.studies.schedules.language import compare

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.claims.claim import Claim, greater
-from thalweg.claims.finding import Finding
+from thalweg.claims import Claim, Finding, greater
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.studies.lab import Lab
 from thalweg.studies.readings import reading
