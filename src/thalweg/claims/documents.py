@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.claims import Claim, Judgment, Part, Verdict
+from thalweg.claims.claim import Claim, Judgment, Part, Verdict
 from thalweg.claims.rule import rule_from_json, rule_to_json
 from thalweg.errors import UsageError
 from thalweg.statistics import Interval
