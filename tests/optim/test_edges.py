@@ -89,11 +89,11 @@ def test_a_member_beside_others_with_other_rates_is_the_member_alone(
     found = []
     for one, members in ((recipe, 3), (alone, 1)):
         theta = start.repeat(members, 1)
-        updater, unfolded = Updater(one.optimizer, theta), MemberGrid(one, [0])
+        updater, grid = Updater(one.optimizer, theta), MemberGrid(one, [0])
         draw = torch.Generator().manual_seed(1)
         for step in range(1, 61):
             gradient = torch.randn(1, 53, dtype=dtype, generator=draw).repeat(members, 1)
-            updater.step(gradient, unfolded.at(step))
+            updater.step(gradient, grid.at(step))
         found.append(theta[-1])
     if dtype == torch.float32:
         assert torch.equal(*found)

@@ -218,8 +218,9 @@ class _Around:
         self.began, self.forwards, self.backwards = time.perf_counter(), 0, 0
         self.what, self.problem, self.theta, self.point = what, problem, population.theta, population.copy()
         self.examples = problem.data.train if examples is None else examples
-        self.mean = Evaluator(problem, self.point, self.examples, limit=limit, times=20)
-        self.count = self.mean.count
+        self.count = len(self.examples) if limit is None else min(limit, len(self.examples))
+        some = self.examples if limit is None else self.examples.select(torch.arange(self.count))
+        self.mean = Evaluator(problem, self.point, some, times=20)
         self.living = torch.ones_like(self.theta) if population.mask is None else population.mask.to(self.theta)
         self.radii = radius if isinstance(radius, Sequence) else [radius]
         for one in self.radii or [math.nan]:

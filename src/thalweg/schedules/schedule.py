@@ -10,7 +10,7 @@ from thalweg.errors import UsageError
 
 Number = float | NDArray[np.float64]
 
-Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member when the recipe is unfolded
+Swept = Any  # a number, or a Sweep in a recipe, which becomes one value a member of a `MemberGrid`
 
 TINY = 1e-9  # divides in place of a span of no steps
 ROUNDING = 1e-12  # shares of a step's number by which a sum of fractional periods may miss it

@@ -167,8 +167,8 @@ def _check(problems: Any, rules: Any, metric: str, targets: Any) -> None:
 
 def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
     """Raise UsageError unless a recipe has one value of each number, and its batches suit every problem."""
-    unfolded = MemberGrid(recipe, [0])
-    swept = sorted(unfolded.values)
+    grid = MemberGrid(recipe, [0])
+    swept = sorted(grid.values)
     shared = [name for name in swept if name.split(".")[0] in ("batch_size", "schedule")]
     if shared:
         msg = f"compare gives all runs one batch_size and one schedule, but {', '.join(shared)} is swept: give a value."
@@ -178,7 +178,7 @@ def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) ->
         raise UsageError(msg)
     for name, problem in problems.items():
         try:
-            unfolded.groups(len(problem.data.train))
+            grid.groups(len(problem.data.train))
         except UsageError as error:
             msg = f"compare problems[{name!r}] cannot be trained so: {error}"
             raise UsageError(msg) from error

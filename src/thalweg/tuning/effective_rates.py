@@ -61,8 +61,8 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
             f"until={run.recipe.steps - 1}), and go on with resume=run."
         )
         raise UsageError(msg)
-    unfolded = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
-    h, start = unfolded.at(run.step + 1), run.final
+    grid = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
+    h, start = grid.at(run.step + 1), run.final
     batch = Batch.of(problem.data.train, torch.arange(min(examples, len(problem.data.train)))[None])
     slope = gradient(problem, start, batch)
     if start.mask is not None:
@@ -72,7 +72,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
         raise UsageError(msg)
-    short = torch.ones_like(slope[:, :1]) if unfolded.clip_norm is None else clipping(slope, unfolded.clip_norm)
+    short = torch.ones_like(slope[:, :1]) if grid.clip_norm is None else clipping(slope, grid.clip_norm)
     updater.step(slope * short, h)
     if start.mask is not None:
         theta *= start.mask

@@ -10,7 +10,7 @@ from thalweg import curvature, landscape
 from thalweg.claims.claim import Claim, less
 from thalweg.claims.finding import Finding
 from thalweg.data import digits
-from thalweg.evaluation import evaluate
+from thalweg.evaluation import Sample, evaluate
 from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
@@ -116,7 +116,9 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> Width:
     lines = np.stack([_line(lab, problem, end, number) for number in range(lab.pick(quick=4, full=8))])
     inner = lines[:, :, POINTS // 4 : POINTS - POINTS // 4]
     following = end[[*range(1, len(end)), 0]]
-    between = landscape.line(problem, end, to=following, resolution=21, limit=EXAMPLES, seed=lab.seed)["loss"]
+    between = landscape.line(
+        problem, end, to=following, resolution=21, on=Sample("train", EXAMPLES, lab.seed), seed=lab.seed
+    )["loss"]
     top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=lab.seed).values[:, 0]
     square = end.theta.double().square().sum(1).cpu().numpy()
     return Width(
@@ -134,7 +136,13 @@ def _line(lab: Lab, problem: Problem, end: Population, number: int) -> Array:
     """The loss on a random line through every member: (members, points)."""
     direction = landscape.directions.random(end, seed=lab.seed, number=number)
     surface = landscape.line(
-        problem, end, direction=direction, span=SPAN, resolution=POINTS, limit=EXAMPLES, seed=lab.seed
+        problem,
+        end,
+        direction=direction,
+        span=SPAN,
+        resolution=POINTS,
+        on=Sample("train", EXAMPLES, lab.seed),
+        seed=lab.seed,
     )
     return surface["loss"]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from thalweg import sweep
 from thalweg.claims.claim import Claim, greater
 from thalweg.claims.finding import Finding
+from thalweg.evaluation import Sample
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.optim import SGD, Momentum, Rule
 from thalweg.population import Problem
@@ -64,7 +65,7 @@ def curves(
         steps,
         batch,
         evaluate=tuple(range(0, steps + 1, EVERY)),
-        evaluate_train_on=512,
+        evaluate_train_on=Sample("train", 512),
     )
     history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
     losses = infinite_if_gone(history["train_loss"])
