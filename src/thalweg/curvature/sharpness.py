@@ -13,7 +13,6 @@ from types import NoneType
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,11 +25,11 @@ from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import check_differentiable
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
+from thalweg.population.layout import Vectors
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.statistics.student_t import advice
 
-Vectors = Float[Tensor, "members parameters"]
 Values = NDArray[np.float64]
 Region = tuple[Callable[[Vectors], Vectors], Callable[[Vectors, float], Vectors]]
 

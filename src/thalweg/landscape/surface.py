@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, SurfacePlot
 from thalweg.landscape.adaptive import grid_weights, values_from_few
 from thalweg.landscape.directions import NORMALIZATIONS, checked, orthogonal, random
 from thalweg.population import Population
+from thalweg.population.layout import Vectors
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.results.default_figure import band
@@ -35,7 +35,7 @@ class Surface:
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
     >>> surface = tw.landscape.plane(problem, problem.initialize(1), resolution=3)
     >>> surface["loss"].shape, surface.figure().z.text
-    ((1, 3, 3), 'loss [nats]')
+    ((1, 3, 3), 'loss (nats)')
 
     Args:
         coordinates: of each axis, in units of its direction: (points,) each.
@@ -45,7 +45,7 @@ class Surface:
     """
 
     coordinates: tuple[NDArray[np.float64], ...]
-    directions: tuple[Float[Tensor, "members parameters"], ...] = field(repr=False)
+    directions: tuple[Vectors, ...] = field(repr=False)
     reading: Reading
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from thalweg.claims.finding import Finding
 from thalweg.data import digits
 from thalweg.evaluation import Sample, evaluate
 from thalweg.figures import Axis, Figure, Line
+from thalweg.landscape import distance_from_convex
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
 from thalweg.population import Population, Problem
@@ -63,30 +64,6 @@ class Width:
     loss: Array
 
 
-def hull(values: Array) -> Array:
-    """The largest convex function below values at equal distances: their lower convex hull (points,)."""
-    corners: list[int] = []
-    for point in range(len(values)):
-        while len(corners) > 1:
-            before, last = corners[-2:]
-            rise = (values[point] - values[before]) * (last - before)
-            if (values[last] - values[before]) * (point - before) < rise:
-                break
-            corners.pop()
-        corners.append(point)
-    return np.interp(np.arange(len(values)), corners, values[corners])
-
-
-def roughness(lines: Array) -> Array:
-    """The root mean square distance from the largest convex function below, by the range: (..., points) to (...).
-
-    0 where the loss is convex, at most 1.
-    """
-    flat = lines.reshape(-1, lines.shape[-1])
-    above = np.array([values - hull(values) for values in flat])
-    return (np.sqrt((above**2).mean(1)) / np.ptp(flat, axis=1)).reshape(lines.shape[:-1])
-
-
 def bent(lines: Array) -> Array:
     """The root mean square distance from the best convex parabola, by the range: (..., points) to (...)."""
     flat = lines.reshape(-1, lines.shape[-1])
@@ -122,8 +99,8 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> Width:
     top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=lab.seed).values[:, 0]
     square = end.theta.double().square().sum(1).cpu().numpy()
     return Width(
-        roughness=_root_mean_square(roughness(inner)),
-        farther=_root_mean_square(roughness(lines)),
+        roughness=_root_mean_square(distance_from_convex(inner)),
+        farther=_root_mean_square(distance_from_convex(lines)),
         bent=_root_mean_square(bent(inner)),
         barrier=barrier(between),
         sharpness=top * square,
