@@ -15,9 +15,8 @@ from thalweg.optim import Adam
 from thalweg.population import Population, Problem
 from thalweg.schedules import Schedule
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import infinite_if_gone
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, Run, train
+from thalweg.training import Recipe, Run, infinite_if_diverged, train
 
 Array = NDArray[np.float64]
 WINDOW, WIDTH, HEADS, DEPTH = 16, 16, 2, 1  # bytes read at once, and the size of the transformer
@@ -87,7 +86,7 @@ def compare(lab: Lab) -> Comparison:
     for name, schedule in candidates.items():
         recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=Sample("train", 1))
         history = train(problem, recipe, tuning, progress=labelled(lab, f"SCH2, tuning {name}")).history
-        tuned[name] = infinite_if_gone(history.final("test_loss")).reshape(len(rates), len(tuning))
+        tuned[name] = infinite_if_diverged(history.final("test_loss")).reshape(len(rates), len(tuning))
     best = best_rates(rates, tuned)
     evaluations, kept = lab.pick(quick=5, full=20), (steps // EARLY, steps)
     runs = {}
