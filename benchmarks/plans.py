@@ -37,7 +37,11 @@ PROBLEMS: dict[str, tuple[Callable[[], tw.Problem], int, int]] = {
 def seconds_a_step(problem: tw.Problem, members: int, batch: int, plan: Plan | str, steps: int = 15) -> float:
     """Seconds a step under a plan that is given, so that choosing is not timed."""
     recipe = tw.Recipe(
-        tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-3, members)), steps, batch, evaluate=0, evaluate_train_on=1
+        tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-3, members)),
+        steps,
+        batch,
+        evaluate=0,
+        evaluate_train_on=tw.Sample("train", 1),
     )
     return tw.train(problem, recipe, plan={"gradient": plan, "outputs": Plan("looped", 1)}).seconds / steps
 
@@ -47,7 +51,11 @@ def main() -> None:
     for name, (make, members, batch) in PROBLEMS.items():
         problem = make()
         recipe = tw.Recipe(
-            tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-3, members)), 1000, batch, evaluate=0, evaluate_train_on=1
+            tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-3, members)),
+            1000,
+            batch,
+            evaluate=0,
+            evaluate_train_on=tw.Sample("train", 1),
         )
         chosen = tw.train(problem, recipe, until=1).plan
         timed: dict[str, list[float]] = {"chosen": [], "looped": [], "stacked": []}

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.data import Examples, from_user
-from thalweg.evaluation import Evaluator, evaluate
+from thalweg.errors import UsageError
+from thalweg.evaluation import Evaluator, by_example, evaluate
 from thalweg.evaluation.evaluate import fastest_batch
 from thalweg.population import Batch, Plan, Population, Problem
 
@@ -47,22 +48,26 @@ def test_means_are_over_examples_however_they_are_cut(count: int, plan: str) -> 
         assert float(got["accuracy"][member]) == pytest.approx((outputs.argmax(1) == y).double().mean().item())
 
 
-def test_a_limit_takes_the_first_examples() -> None:
-    x, y = _large(700)
-    problem = Problem(mlp, (x, y), dtype=torch.float64)
-    population = problem.initialize(2)
-    first = evaluate(problem, population, Examples(x[:600], y[:600]))
-    limited = Evaluator(problem, population, problem.data.train, limit=600)()
-    assert torch.equal(first["loss"], limited["loss"])
-    assert Evaluator(problem, population, problem.data.train, limit=9_999).count == 700
-
-
 def test_held_out_examples_are_the_default() -> None:
     x, y = _large(50)
     problem = Problem(mlp, from_user((x, y), (x[:10], y[:10])), dtype=torch.float64)
     population = problem.initialize(2)
     held_out = evaluate(problem, population, Examples(x[:10], y[:10]))
     assert torch.equal(evaluate(problem, population)["loss"], held_out["loss"])
+    assert torch.equal(by_example(problem, population)["loss"].mean(1), held_out["loss"])
+    alone = Problem(mlp, (x, y), dtype=torch.float64)
+    assert torch.equal(evaluate(alone, population)["loss"], evaluate(problem, population, on="train")["loss"])
+
+
+def test_what_cannot_be_meant() -> None:
+    problem = Problem(mlp, _large(50), dtype=torch.float64)
+    population = problem.initialize(1)
+    with pytest.raises(UsageError, match=r"evaluate population must be a Population such as run\.final; got Examples"):
+        evaluate(problem, problem.data.train)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="evaluate on is one of train, test; got 'all'"):
+        evaluate(problem, population, "all")
+    with pytest.raises(UsageError, match=r"by_example on must be a Sample .*; got 100"):
+        by_example(problem, population, 100)  # type: ignore[arg-type]
 
 
 def test_accuracy_of_one_logit_and_of_sequences() -> None:

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from cases import X, Y
+from cases import CASE, X, Y
 from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg import landscape
 from thalweg.errors import UsageError
-from thalweg.evaluation import evaluate, running_statistics
+from thalweg.evaluation import Conditions, evaluate, recomputed
 from thalweg.randomness import generator
 
 
@@ -66,7 +66,9 @@ def test_statistics_are_recomputed_for_a_sample_of_examples_too() -> None:
     """The center exactly, other points as the mean over the sample within the errors said."""
     problem, population, _ = _scaled_twice()
     whole = landscape.line(problem, population, resolution=5, statistics="recompute", direction="layer")
-    some = landscape.line(problem, population, resolution=5, statistics="recompute", direction="layer", limit=40)
+    some = landscape.line(
+        problem, population, resolution=5, statistics="recompute", direction="layer", on=tw.Sample("train", 40)
+    )
     assert some["loss"][0, 2] == pytest.approx(whole["loss"][0, 2], rel=1e-12)
     error = some.reading.standard_errors["loss"][0]
     assert (np.abs(some["loss"] - whole["loss"])[0] <= 4 * error + 1e-12).all()
@@ -98,13 +100,13 @@ def test_points_after_one_that_is_not_finite_are_evaluated_anew() -> None:
 
 
 def test_recomputed_statistics_are_of_examples_drawn_from_all() -> None:
-    problem, population, _ = _scaled_twice()
+    problem, _, _ = _scaled_twice()
     train = problem.data.train
     order = train.targets.argsort()  # by class, as data sets often come
     by_class = tw.Problem(Scaled, (train.inputs[order], train.targets[order]), dtype=torch.float64)
-    seen = running_statistics.Recomputed(by_class, population.copy(), 20, "auto", 0).batch
+    seen = Conditions.of("line", by_class, statistics="recompute", statistics_count=20).statistics_examples
     assert set(seen.targets.tolist()) == {0, 1, 2}
-    assert len(seen.targets) == 20
+    assert len(seen) == 20
 
 
 def test_interpolated_statistics_go_in_a_straight_line_to_those_of_the_end() -> None:
@@ -125,3 +127,55 @@ def test_interpolated_statistics_go_in_a_straight_line_to_those_of_the_end() -> 
     assert abs(frozen["loss"][0, 2] - wanted[1]) > 1e-3
     with pytest.raises(UsageError, match='statistics="interpolate" needs a line to another population'):
         landscape.plane(problem, start, resolution=3, statistics="interpolate")
+
+
+@pytest.mark.parametrize("plan", ["looped", "stacked"])
+def test_recomputed_is_what_torch_makes_of_the_same_examples(plan: str) -> None:
+    """One batch, as torch's update_bn takes it; weights, other buffers and the given population stay as they are."""
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    run = tw.train(problem, tw.Recipe(tw.optim.Momentum(0.05), 10, 8), 3)
+    before = {name: buffer.clone() for name, buffer in run.final.buffers.items()}
+    some = tw.Sample("train", 9, seed=1)
+    found = recomputed(problem, run.final, some, plan=plan)
+    assert torch.equal(found.theta, run.final.theta)
+    assert all(torch.equal(run.final.buffers[name], buffer) for name, buffer in before.items())
+    inputs, _ = some.draw(problem).examples.slice(0, 9)
+    for member in range(3):
+        module = run.final.module(member)
+        torch.optim.swa_utils.update_bn([inputs], module)
+        for name, buffer in module.named_buffers():
+            torch.testing.assert_close(found.buffers[name][member], buffer, rtol=1e-12, atol=1e-14)
+            assert not torch.equal(buffer, before[name][member])
+
+
+def test_the_average_of_a_run_has_the_statistics_of_its_own_weights() -> None:
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    run = tw.train(problem, tw.Recipe(tw.optim.Averaged(tw.optim.Momentum(0.05), 0.9), 10, 8), 2)
+    average = run.averaged(problem)
+    inputs, _ = problem.data.train.slice(0, len(problem.data.train))
+    for member in range(2):
+        module = run.final.with_theta(average.theta).module(member)
+        torch.optim.swa_utils.update_bn([inputs], module)
+        for name, buffer in module.named_buffers():
+            torch.testing.assert_close(average.buffers[name][member], buffer, rtol=1e-12, atol=1e-14)
+    assert not torch.equal(average.theta, run.final.theta)
+
+
+def test_a_pruned_network_keeps_its_mask_and_gets_new_statistics() -> None:
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    mask = torch.rand(problem.layout.parameters, generator=generator(0, "mask")) < 0.5
+    pruned = problem.initialize(2).with_mask(mask)
+    found = recomputed(problem, pruned)
+    assert torch.equal(found.mask, pruned.mask)
+    assert torch.equal(recomputed(problem, found).theta, pruned.theta)
+    assert not torch.equal(found.running["norm.running_var"], pruned.running["norm.running_var"])
+
+
+def test_without_layers_that_keep_statistics_there_is_nothing_to_recompute() -> None:
+    problem = CASE["mlp"].problem()
+    population = problem.initialize(1)
+    assert recomputed(problem, population) is population
+    with pytest.raises(UsageError, match="recomputed needs at least 2 examples, as one alone has no variance"):
+        recomputed(problem, population, tw.Sample("train", 1))
+    with pytest.raises(UsageError, match=r"recomputed on must be a Sample .*; got 1024"):
+        recomputed(problem, population, 1_024)  # type: ignore[arg-type]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 import thalweg as tw
 from thalweg import landscape
 from thalweg.errors import UsageError
-from thalweg.landscape.adaptive import HELD_OUT, Filled, fill
-from thalweg.landscape.leja import leja, polynomial
+from thalweg.landscape.adaptive import HELD_OUT, Filled, fill, through
+from thalweg.landscape.leja import leja
 
 AXIS = np.linspace(-1, 1, 51)
 Array = NDArray[np.float64]
@@ -40,22 +40,22 @@ def test_every_beginning_of_lejas_order_interpolates_polynomials_exactly() -> No
     assert sorted(order) == list(range(51))
     assert set(AXIS[order[:3]]) == {-1, 0, 1}
     for count in (3, 8, 15, 25):
-        nodes = AXIS[order[:count]]
-        matrix = polynomial(AXIS, nodes)
+        matrix = through(AXIS, order[:count], np.eye(count)[None])[0]
         for power in range(count):
-            np.testing.assert_allclose(matrix @ nodes**power, AXIS**power, atol=1e-10)
-        assert np.array_equal(matrix[order[:count]], np.eye(count))  # at a node its own value, to the bit
+            np.testing.assert_allclose(matrix @ AXIS[order[:count]] ** power, AXIS**power, atol=1e-10)
+        assert np.array_equal(matrix[order[:count]], np.eye(count))  # a known value stays, to the bit
         assert np.abs(matrix).sum(1).max() < 15  # Lebesgue's constant: errors of values are not blown up
 
 
-def test_nodes_of_any_unit_and_place_do_as_well() -> None:
+def test_points_of_any_unit_and_place_do_as_well() -> None:
     for scale, shift in ((1e-6, 0.0), (1e6, 3e6)):
         axis = scale * AXIS + shift
-        nodes = axis[leja(axis)[:13]]
-        np.testing.assert_allclose(polynomial(axis, nodes) @ np.cos((nodes - shift) / scale), np.cos(AXIS), atol=1e-8)
+        known = leja(axis)[:13]
+        values = np.cos((axis[known] - shift) / scale)
+        np.testing.assert_allclose(through(axis, known, values[None])[0], np.cos(AXIS), atol=1e-8)
 
 
-def test_a_polynomial_takes_the_fewest_nodes_and_is_exact() -> None:
+def test_a_polynomial_takes_the_fewest_points_and_is_exact() -> None:
     whole = Counted(X**2 * Y - 3 * Y**2 + X)
     found = _filled(whole)
     assert whole.asked == 25 + HELD_OUT == found.evaluated.sum()
@@ -168,8 +168,8 @@ def test_a_member_that_is_not_finite_does_not_keep_others_from_being_seen() -> N
 def test_a_sample_of_examples_keeps_its_own_errors() -> None:
     problem = _problem()
     center = problem.initialize(1)
-    whole = landscape.plane(problem, center, resolution=31, limit=300)
-    few = landscape.plane(problem, center, resolution=31, limit=300, tolerance=0.02)
+    whole = landscape.plane(problem, center, resolution=31, on=tw.Sample("train", 300))
+    few = landscape.plane(problem, center, resolution=31, on=tw.Sample("train", 300), tolerance=0.02)
     mine, wanted = few.reading.standard_errors["loss"], whole.reading.standard_errors["loss"]
     seen = few["evaluated"]
     np.testing.assert_allclose(mine[seen], wanted[seen], rtol=1e-4)

@@ -20,14 +20,14 @@ def test_populations_that_no_line_joins() -> None:
 
     problem = tw.Problem(half_frozen, (X, Y))
     start, end = problem.initialize([0]), problem.initialize([1])
-    with pytest.raises(UsageError, match=r"frozen parameter 'output\.weight' differs at the two ends"):
+    with pytest.raises(UsageError, match=r"frozen parameter 'output\.weight' differs, so between has no weighted sums"):
         landscape.line(problem, start, to=end)
     other = tw.Problem(lambda: tw.nets.mlp(4, 3, 3), (X, Y))
     with pytest.raises(UsageError, match="layouts differ"):
         landscape.line(problem, start, to=other.initialize(1))
-    with pytest.raises(UsageError, match="as many members on both sides; got 1 and 2"):
+    with pytest.raises(UsageError, match="as many members everywhere; got 1 and 2"):
         directions.between(start, problem.initialize(2))
-    with pytest.raises(UsageError, match="between end must be a Population"):
+    with pytest.raises(UsageError, match="between anchor must be a Population"):
         directions.between(start, 3)  # type: ignore[arg-type]
 
 

@@ -62,9 +62,9 @@ def test_the_center_is_a_direct_evaluation_bit_for_bit_on_every_path_through_it(
     problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
     population = problem.initialize([3])
     direct = evaluate(problem, population, problem.data.train)
-    for limit in (None, 100):
-        plane = landscape.plane(problem, population, resolution=5, limit=limit)
-        line = landscape.line(problem, population, resolution=7, seed=4, limit=limit)
+    for on in ("train", tw.Sample("train", 100)):
+        plane = landscape.plane(problem, population, resolution=5, on=on)
+        line = landscape.line(problem, population, resolution=7, seed=4, on=on)
         for name in ("loss", "accuracy"):
             assert plane[name][0, 2, 2] == line[name][0, 3] == float(direct[name][0])
             assert plane.reading.standard_errors[name][0, 2, 2] == 0
@@ -79,7 +79,8 @@ def test_intervals_of_a_subsample_cover() -> None:
     axes = [direction[0] for direction in exact.directions]
     covered, widths = [], []
     for seed in range(200):
-        some = landscape.plane(problem, center, directions=axes, resolution=5, span=0.7, limit=60, seed=seed)
+        on = tw.Sample("train", 60, seed)
+        some = landscape.plane(problem, center, directions=axes, resolution=5, span=0.7, on=on)
         error = some.reading.standard_errors["loss"][0]
         away = error > 0
         covered.append((np.abs(some["loss"][0] - exact["loss"][0]) <= 1.96 * error)[away].mean())
@@ -124,7 +125,7 @@ def test_any_number_of_points(count: int) -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     population = problem.initialize(1)
     whole = landscape.line(problem, population, span=(0.1, 1.0), resolution=count)
-    some = landscape.line(problem, population, span=(0.1, 1.0), resolution=2, limit=12)
+    some = landscape.line(problem, population, span=(0.1, 1.0), resolution=2, on=tw.Sample("train", 12))
     assert whole["loss"].shape == (1, count)
     ends = landscape.line(problem, population, span=(0.1, 1.0), resolution=2)
     np.testing.assert_allclose(whole["loss"][0, [0, -1]], ends["loss"][0], rtol=1e-9)
@@ -154,7 +155,7 @@ def test_masked_parameters_do_not_move() -> None:
 def test_figures() -> None:
     problem = CASE["mlp"].problem()
     population = problem.initialize(2)
-    line = landscape.line(problem, population, resolution=5, limit=10)
+    line = landscape.line(problem, population, resolution=5, on=tw.Sample("train", 10))
     assert line.figure(member=1).panels[0].marks[0].low is not None
     plane = landscape.plane(problem, population, resolution=4)
     assert plane.figure("accuracy").title == "accuracy on a plane"
@@ -189,9 +190,12 @@ def _noisy() -> nn.Module:
         ({"span": "1"}, "plane span must be a number above 0"),
         ({"span": (0.0, 1.0, 2.0)}, "plane span must be a number above 0"),
         ({"seed": 1.5}, "plane seed must be a whole number"),
-        ({"examples": "valid"}, "plane examples is one of train, test; got 'valid'"),
-        ({"examples": "test"}, "has no test examples"),
-        ({"limit": 1}, "limit must be a whole number of at least 2; got 1"),
+        ({"on": "valid"}, "plane on is one of train, test; got 'valid'"),
+        ({"on": "test"}, "has no test examples"),
+        ({"on": 500}, r'plane on must be a Sample such as Sample\("train", 1_000\)'),
+        ({"on": tw.Sample("train", 1)}, "plane on a sample needs at least 2 examples"),
+        ({"statistics": "interpolate"}, 'statistics="interpolate" needs a line to another population'),
+        ({"statistics_count": 1}, "plane statistics_count must be a whole number of at least 2; got 1"),
         ({"statistics": "batch"}, "statistics is one of frozen, interpolate, recompute; got 'batch'"),
     ],
 )
@@ -220,22 +224,22 @@ def test_a_line_to_a_population_ends_there_whatever_its_mask() -> None:
     assert line["loss"][0, 2] == pytest.approx(float(evaluate(problem, ends[1], problem.data.train)["loss"]), rel=1e-12)
 
 
-def test_estimates_that_lean_on_a_few_examples_say_so() -> None:
+def test_estimates_that_owe_their_change_to_a_few_examples_say_so() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
     run = tw.train(problem, tw.Recipe(tw.optim.Momentum(0.1), 400, 64, evaluate=0))
-    near = landscape.line(problem, run.final, span=0.1, resolution=5, limit=100)
+    near = landscape.line(problem, run.final, span=0.1, resolution=5, on=tw.Sample("train", 100))
     assert any("fewer than 30 of the examples" in note for note in near.reading.notes)
-    fresh = landscape.line(problem, problem.initialize(1), span=0.5, resolution=5, limit=400)
+    fresh = landscape.line(problem, problem.initialize(1), span=0.5, resolution=5, on=tw.Sample("train", 400))
     assert not any("fewer than 30 of the examples" in note for note in fresh.reading.notes)
 
 
 def test_points_at_once_fit_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    class Watched(landscape.Points):
-        def __init__(self, *given: Any, rows: int, **options: Any) -> None:
-            seen.append(rows)
-            super().__init__(*given, rows=rows, **options)
+    class Watched(tw.evaluation.Points):
+        def __init__(self, *given: Any, **options: Any) -> None:
+            super().__init__(*given, **options)
+            seen.append(len(self.theta))
 
     monkeypatch.setattr(landscape.surface, "Points", Watched)
     model = lambda: tw.nets.mlp(64, 32, 10)  # noqa: E731

@@ -50,41 +50,41 @@ def test_the_plane_goes_through_the_anchor_and_the_gap_is_what_is_lost(
     found = landscape.trajectory_plane(problem, run, members=1, anchor=anchor, resolution=5, statistics="frozen")
     renewed = landscape.trajectory_plane(problem, run, members=1, anchor=anchor, resolution=5)
     points = torch.stack([population.theta[1] for population in run.snapshots.values()])
-    assert found.steps.tolist() == list(run.snapshots)
+    assert found.reading.coordinate("step").tolist() == list(run.snapshots)
     if anchor == "mean":
-        np.testing.assert_allclose(found.paths[0].mean(0), 0, atol=1e-10)
+        np.testing.assert_allclose(found["path"][0].mean(0), 0, atol=1e-10)
     else:
-        np.testing.assert_allclose(found.paths[0, 0 if anchor == "start" else -1], 0, atol=1e-10)
-    assert found.shares[0] >= found.shares[1] > 0
-    assert found.shares.sum() == pytest.approx(1)
-    assert found.null is not None
+        np.testing.assert_allclose(found["path"][0, 0 if anchor == "start" else -1], 0, atol=1e-10)
+    assert found["share"][0] >= found["share"][1] > 0
+    assert found["share"].sum() == pytest.approx(1)
+    assert np.array_equal(found["random walk share"], random_walk_shares(np.array(list(run.snapshots)), anchor))
     # What is left of each point outside of the plane has no part along its axes.
     axes = torch.cat([direction for direction in found.surface.directions])
     center = {"mean": points.mean(0), "start": points[0], "end": points[-1]}[anchor]
-    inside = center + torch.tensor(found.paths[0]) @ axes
+    inside = center + torch.tensor(found["path"][0]) @ axes
     assert ((points - inside) @ axes.mT).abs().max() < 1e-10
     for place, (step, population) in enumerate(run.snapshots.items()):
         projected = run.final[1].with_theta(inside[place][None])  # with the statistics of the map
-        for name, there in (("loss", population[1]), ("projected loss", projected)):
+        for name, there in (("loss of the run", population[1]), ("loss of its projection", projected)):
             wanted = tw.evaluation.evaluate(problem, there, problem.data.train)["loss"]
-            assert found.gap[name][0, place] == pytest.approx(float(wanted[0]), rel=1e-9), step
+            assert found[name][0, place] == pytest.approx(float(wanted[0]), rel=1e-9), step
         line = landscape.line(problem, projected, statistics="recompute", resolution=3)
-        assert renewed.gap["projected loss"][0, place] == pytest.approx(line["loss"][0, 1], rel=1e-9)
-    assert np.array_equal(renewed.gap["loss"], found.gap["loss"])
-    np.testing.assert_allclose(found.gap["gap"], found.gap["loss"] - found.gap["projected loss"])
+        assert renewed["loss of its projection"][0, place] == pytest.approx(line["loss"][0, 1], rel=1e-9)
+    assert np.array_equal(renewed["loss of the run"], found["loss of the run"])
+    np.testing.assert_allclose(found["gap"], found["loss of the run"] - found["loss of its projection"])
 
 
 def test_several_members_share_a_plane_and_figures_say_what_they_show(trained: tuple[tw.Problem, tw.Run]) -> None:
     problem, run = trained
     found = landscape.trajectory_plane(problem, run, members=[0, 1], resolution=4)
-    assert found.paths.shape == (2, 11, 2)
-    assert found.null is None
+    assert found["path"].shape == (2, 11, 2)
+    assert "random walk share" not in found.reading.arrays
     assert [mark.label for mark in found.figure().panels[0].marks[2:]] == ["member 0", "member 1"]
     single = landscape.trajectory_plane(problem, run, resolution=4)
     assert "random walk" in single.figure().panels[0].x.label
     assert len(single.gap_figure().panels[0].marks) == 2
     low, high = single.surface.coordinates[0][[0, -1]]
-    assert low < single.paths[0, :, 0].min() < single.paths[0, :, 0].max() < high
+    assert low < single["path"][0, :, 0].min() < single["path"][0, :, 0].max() < high
 
 
 def test_what_cannot_be_meant(trained: tuple[tw.Problem, tw.Run]) -> None:

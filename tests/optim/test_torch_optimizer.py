@@ -139,7 +139,9 @@ def test_wrappers_of_rules_wrap_it_too() -> None:
     rule = optim.Averaged(optim.Centralized(optim.TorchOptimizer(0.1, MAKES["sgd with momentum"])), 0.5)
     own = optim.Averaged(optim.Centralized(optim.Momentum(0.1)), 0.5)
     first, second = (tw.train(_problem(), tw.Recipe(each, STEPS), [0]) for each in (rule, own))
-    torch.testing.assert_close(first.averaged.theta, second.averaged.theta, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(
+        first.averaged(_problem()).theta, second.averaged(_problem()).theta, rtol=1e-10, atol=1e-12
+    )
 
 
 def test_it_says_what_it_is_as_json() -> None:

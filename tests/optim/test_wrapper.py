@@ -83,9 +83,9 @@ def test_the_average_is_the_exponential_one_and_leaves_the_path() -> None:
         average = plain.snapshots[1].theta[seed]
         for step in range(2, steps + 1):
             average = kept * average + (1 - kept) * plain.snapshots[step].theta[seed]
-        torch.testing.assert_close(run.averaged.theta[member], average, rtol=1e-12, atol=1e-13)
+        torch.testing.assert_close(run.averaged(problem).theta[member], average, rtol=1e-12, atol=1e-13)
     with pytest.raises(UsageError, match=r"train with optim.Averaged\(rule\)"):
-        _ = plain.averaged
+        _ = plain.averaged(problem)
 
 
 @pytest.mark.parametrize("decay", ["l2", "lr_coupled", "schedule_coupled", "constant"])
@@ -121,7 +121,7 @@ def test_half_and_half_is_the_whole() -> None:
     half = tw.train(problem, recipe, 2, until=5)
     rest = tw.train(problem, recipe, 2, resume=half)
     assert torch.equal(rest.final.theta, whole.final.theta)
-    assert torch.equal(rest.averaged.theta, whole.averaged.theta)
+    assert torch.equal(rest.averaged(problem).theta, whole.averaged(problem).theta)
 
 
 def test_wrappers_keep_the_state_of_members_that_are_not_active() -> None:
@@ -143,7 +143,7 @@ def test_the_average_of_a_member_that_never_moved_is_where_it_began() -> None:
     problem = tw.Problem(lambda: torch.nn.Linear(1, 1), (x, y), "squared_error")  # the first loss is infinite
     run = tw.train(problem, tw.Recipe(optim.Averaged(optim.SGD(0.1)), 3))
     assert run.diverged_at.tolist() == [1]
-    assert torch.equal(run.averaged.theta, problem.initialize([0]).theta)
+    assert torch.equal(run.averaged(problem).theta, problem.initialize([0]).theta)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_masked_parameters_stay_zero(name: str) -> None:
     assert run.final.theta[mask].all()
     assert (run.diverged_at == -1).all()
     if name == "averaged":
-        assert not run.averaged.theta[~mask].any()
+        assert not run.averaged(problem).theta[~mask].any()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 
 from thalweg import optim, sweep
 from thalweg.errors import UsageError
+from thalweg.evaluation import Sample
 from thalweg.schedules import Constant, Cosine, Linear, OneCycleMomentum, Scheduled, Warmup
 from thalweg.training import MemberGrid, Recipe
 
@@ -47,8 +48,13 @@ SGD = optim.SGD(0.1)
         (lambda: Recipe(SGD, 5, clip_norm="1"), "Recipe clip_norm must be a number, a list of numbers or a sweep"),
         (lambda: Recipe(SGD, 5, schedule=Cosine), "Recipe schedule must be a schedule such as schedules.Cosine"),
         (
-            lambda: Recipe(SGD, 5, evaluate_train_on=0),
-            "evaluate_train_on must be a whole number of at least 1; got 0",
+            lambda: Recipe(SGD, 5, evaluate_train_on=200),
+            r'evaluate_train_on must be a Sample of the training set such as Sample\("train", 200\); got 200',
+        ),
+        (lambda: Recipe(SGD, 5, evaluate_train_on=None), "evaluate_train_on must be a Sample of the training set"),
+        (
+            lambda: Recipe(SGD, 5, evaluate_train_on=Sample("test")),
+            "must be a Sample of the training set .*; other examples are evaluated after training, by evaluate",
         ),
     ],
 )
@@ -74,29 +80,29 @@ def test_sweeps_are_crossed_with_each_other_and_with_seeds_which_vary_fastest() 
         5,
         batch_size=sweep.values([8, 4]),
     )
-    unfolded = MemberGrid(recipe, [9, 3])
-    assert unfolded.members == 24
-    cells = list(zip(*(unfolded.axes[name].tolist() for name in unfolded.axes), strict=True))
-    assert list(unfolded.axes) == ["batch_size", "lr", "weight_decay", "seed"]
+    grid = MemberGrid(recipe, [9, 3])
+    assert grid.members == 24
+    cells = list(zip(*(grid.axes[name].tolist() for name in grid.axes), strict=True))
+    assert list(grid.axes) == ["batch_size", "lr", "weight_decay", "seed"]
     wanted = [(b, lr, w, s) for b in (8, 4) for lr in (1, 2) for w in (0.5, 0.6, 0.7) for s in (9, 3)]
     assert cells == wanted
-    assert unfolded.seeds == [9, 3] * 12
-    assert unfolded.groups(10) == [(slice(0, 12), 8), (slice(12, 24), 4)]
+    assert grid.seeds == [9, 3] * 12
+    assert grid.groups(10) == [(slice(0, 12), 8), (slice(12, 24), 4)]
 
 
 def test_sweeps_on_one_axis_go_together() -> None:
     pairs = {"lr": sweep.values([0.1, 0.2], axis="pair"), "beta": sweep.values([0.5, 0.9], axis="pair")}
-    unfolded = MemberGrid(Recipe(optim.Momentum(**pairs), 5), [0, 1])
-    assert unfolded.axes["lr"].tolist() == [0.1, 0.1, 0.2, 0.2]
-    assert unfolded.axes["beta"].tolist() == [0.5, 0.5, 0.9, 0.9]
-    assert unfolded.axes["pair"].tolist() == [0, 0, 1, 1]
+    grid = MemberGrid(Recipe(optim.Momentum(**pairs), 5), [0, 1])
+    assert grid.axes["lr"].tolist() == [0.1, 0.1, 0.2, 0.2]
+    assert grid.axes["beta"].tolist() == [0.5, 0.5, 0.9, 0.9]
+    assert grid.axes["pair"].tolist() == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("points", [[0.1, 0.2], np.array([0.1, 0.2]), torch.DoubleTensor([0.1, 0.2])])
 def test_lists_go_together(points: Any) -> None:
-    unfolded = MemberGrid(Recipe(optim.Momentum(lr=points, beta=[0.5, 0.9]), 5), [0])
-    assert unfolded.axes["lr"].tolist() == [0.1, 0.2]
-    assert unfolded.axes["beta"].tolist() == [0.5, 0.9]
+    grid = MemberGrid(Recipe(optim.Momentum(lr=points, beta=[0.5, 0.9]), 5), [0])
+    assert grid.axes["lr"].tolist() == [0.1, 0.2]
+    assert grid.axes["beta"].tolist() == [0.5, 0.9]
 
 
 def test_lengths_that_do_not_match_name_both() -> None:
@@ -110,10 +116,10 @@ def test_lengths_that_do_not_match_name_both() -> None:
 
 
 def test_a_batch_larger_than_the_data() -> None:
-    unfolded = MemberGrid(Recipe(SGD, 5, batch_size=sweep.values([8, 65])), [0])
+    grid = MemberGrid(Recipe(SGD, 5, batch_size=sweep.values([8, 65])), [0])
     with pytest.raises(UsageError, match=r"batch_size=65 is larger than the training set of 64 examples; write"):
-        unfolded.groups(64)
-    assert unfolded.groups(65) == [(slice(0, 1), 8), (slice(1, 2), 65)]
+        grid.groups(64)
+    assert grid.groups(65) == [(slice(0, 1), 8), (slice(1, 2), 65)]
     assert MemberGrid(Recipe(SGD, 5), [0, 1]).groups(64) == [(slice(0, 2), 64)]
 
 
@@ -133,30 +139,30 @@ def test_values_of_a_step_are_numbers_or_columns() -> None:
 
 
 def test_a_schedule_alone_may_be_swept() -> None:
-    unfolded = MemberGrid(Recipe(optim.SGD(0.5), 10, schedule=Cosine(final=sweep.values([0.0, 1.0]))), [0, 1])
-    assert unfolded.axes["schedule.final"].tolist() == [0, 0, 1, 1]
-    assert unfolded.at(10).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
+    grid = MemberGrid(Recipe(optim.SGD(0.5), 10, schedule=Cosine(final=sweep.values([0.0, 1.0]))), [0, 1])
+    assert grid.axes["schedule.final"].tolist() == [0, 0, 1, 1]
+    assert grid.at(10).lr.flatten().tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-15)
 
 
 def test_schedules_within_schedules_may_be_swept() -> None:
     joined = Warmup(sweep.values([2, 4])).then(Cosine(final=sweep.values([0.0, 0.5])).scaled(0.8), 5)
-    unfolded = MemberGrid(Recipe(optim.SGD(0.5), 10, schedule=joined), [0])
-    assert list(unfolded.axes) == ["schedule.first.warmup", "schedule.second.of.final", "seed"]
-    cells = list(zip(unfolded.axes["schedule.first.warmup"], unfolded.axes["schedule.second.of.final"], strict=True))
+    grid = MemberGrid(Recipe(optim.SGD(0.5), 10, schedule=joined), [0])
+    assert list(grid.axes) == ["schedule.first.warmup", "schedule.second.of.final", "seed"]
+    cells = list(zip(grid.axes["schedule.first.warmup"], grid.axes["schedule.second.of.final"], strict=True))
     for step in (1, 3, 5, 6, 10):
         alone = [Warmup(w).then(Cosine(final=f).scaled(0.8), 5) for w, f in cells]
         wanted = [0.5 * float(one(step, 10)) for one in alone]
-        got = torch.as_tensor(unfolded.at(step).lr, dtype=torch.float64).expand(4, 1).flatten()
+        got = torch.as_tensor(grid.at(step).lr, dtype=torch.float64).expand(4, 1).flatten()
         np.testing.assert_allclose(got.numpy(), wanted, rtol=1e-14, atol=1e-16)
 
 
 def test_any_number_may_follow_a_schedule_of_its_own() -> None:
     rates, rises = sweep.values([0.1, 0.2], axis="it"), sweep.values([0.3, 0.5], axis="it")
     rule = optim.AdamW(rates, Scheduled(0.95, OneCycleMomentum(rises)), weight_decay=Scheduled(0.5, Cosine()))
-    unfolded = MemberGrid(Recipe(rule, 100, schedule=Warmup(10)), [0])
-    assert unfolded.axes["beta1.schedule.rise"].tolist() == [0.3, 0.5]
+    grid = MemberGrid(Recipe(rule, 100, schedule=Warmup(10)), [0])
+    assert grid.axes["beta1.schedule.rise"].tolist() == [0.3, 0.5]
     for step in (1, 5, 30, 77, 100):
-        h = unfolded.at(step)
+        h = grid.at(step)
         beta = [0.95 * OneCycleMomentum(rise)(step, 100) for rise in (0.3, 0.5)]
         np.testing.assert_allclose(np.ravel(h.beta1) * np.ones(2), beta, rtol=1e-12)
         np.testing.assert_allclose(np.ravel(h.lr), np.array([0.1, 0.2]) * min(1, step / 10), rtol=1e-12)
@@ -165,9 +171,9 @@ def test_any_number_may_follow_a_schedule_of_its_own() -> None:
 
 
 def test_a_scheduled_rate_follows_the_recipes_schedule_as_well() -> None:
-    unfolded = MemberGrid(Recipe(optim.SGD(Scheduled(0.5, Cosine())), 100, schedule=Warmup(10)), [0])
+    grid = MemberGrid(Recipe(optim.SGD(Scheduled(0.5, Cosine())), 100, schedule=Warmup(10)), [0])
     for step in (1, 9, 50):
-        assert unfolded.at(step).lr == pytest.approx(0.5 * Cosine()(step, 100) * min(1, step / 10))
+        assert grid.at(step).lr == pytest.approx(0.5 * Cosine()(step, 100) * min(1, step / 10))
 
 
 def test_around_a_rule_numbers_follow_schedules_too() -> None:
@@ -205,6 +211,8 @@ def test_a_description_tells_recipes_apart_and_not_their_making() -> None:
         recipe(schedule=Warmup(3)),
         recipe(clip_norm=1.0),
         recipe(evaluate=3),
+        recipe(evaluate_train_on=Sample("train", 5)),
+        recipe(evaluate_train_on=Sample("train", 5, seed=1)),
         dataclasses.replace(recipe(), steps=11),
         dataclasses.replace(recipe(), optimizer=optim.Adam(lr=sweep.log(1e-3, 1e-1, 3))),
         dataclasses.replace(recipe(), optimizer=optim.AdamW(lr=sweep.log(1e-3, 1e-1, 3), eps_place="inside")),

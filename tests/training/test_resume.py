@@ -16,7 +16,7 @@ from thalweg.population import Plan
 MLP = CASE["mlp"]
 
 
-def same_bits(one: tw.Run, other: tw.Run) -> None:
+def assert_same_bits(one: tw.Run, other: tw.Run) -> None:
     """All that a run holds, except the time it took."""
     ours, theirs = one.state.tensors(), other.state.tensors()
     assert ours.keys() == theirs.keys()
@@ -57,7 +57,7 @@ def test_two_halves_are_the_whole(rule: str) -> None:
     half = tw.train(problem, recipe, 3, plan=plan, until=200)
     assert half.step == 200
     assert list(half.snapshots) == [0, 100, 200]
-    same_bits(tw.train(problem, recipe, 3, resume=half), whole)
+    assert_same_bits(tw.train(problem, recipe, 3, resume=half), whole)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_models_with_statistics_and_random_numbers_too(name: str, plan: Plan) ->
     problem, recipe = CASE[name].problem(), dataclasses.replace(_recipe("momentum"), steps=100)
     whole = tw.train(problem, recipe, 2, plan=plan)
     part = tw.train(problem, recipe, 2, plan=plan, until=33)
-    same_bits(tw.train(CASE[name].problem(), recipe, 2, resume=part), whole)
+    assert_same_bits(tw.train(CASE[name].problem(), recipe, 2, resume=part), whole)
 
 
 def test_measured_plans_are_kept() -> None:
@@ -83,7 +83,7 @@ def test_measured_plans_are_kept() -> None:
     half = tw.train(problem, recipe, 3, until=200)
     rest = tw.train(MLP.problem(), recipe, 3, resume=half)
     assert rest.plans == half.plans
-    same_bits(rest, tw.train(problem, recipe, 3, plan=half.plans))
+    assert_same_bits(rest, tw.train(problem, recipe, 3, plan=half.plans))
 
 
 def test_many_small_pieces() -> None:
@@ -93,7 +93,7 @@ def test_many_small_pieces() -> None:
     for until in range(2, 13):
         run = tw.train(problem, recipe, 2, resume=run, until=until)
         assert run.step == until
-    same_bits(run, whole)
+    assert_same_bits(run, whole)
 
 
 def test_going_on_leaves_the_first_run_as_it_was() -> None:
@@ -102,7 +102,7 @@ def test_going_on_leaves_the_first_run_as_it_was() -> None:
     before = {name: tensor.clone() for name, tensor in half.state.tensors().items()}
     one = tw.train(problem, recipe, 2, resume=half, until=60)
     other = tw.train(problem, recipe, 2, resume=half, until=60)
-    same_bits(one, other)
+    assert_same_bits(one, other)
     assert half.step == 50
     for name, tensor in half.state.tensors().items():
         assert torch.equal(tensor.nan_to_num(-1e30), before[name].nan_to_num(-1e30)), name
@@ -116,7 +116,7 @@ def test_a_mask_and_a_start_go_on_without_being_given_again() -> None:
     whole = tw.train(problem, recipe, 3, until=40, **options)
     half = tw.train(problem, recipe, 3, until=20, **options)
     rest = tw.train(problem, recipe, 3, until=40, resume=half)
-    same_bits(rest, whole)
+    assert_same_bits(rest, whole)
     assert torch.equal(rest.final.mask, mask)
     assert (rest.final.theta[~mask] == 0).all()
 
@@ -124,8 +124,8 @@ def test_a_mask_and_a_start_go_on_without_being_given_again() -> None:
 def test_a_finished_run_stays_finished() -> None:
     problem, recipe = MLP.problem(), tw.Recipe(optim.SGD(0.1), 3)
     whole = tw.train(problem, recipe, 2)
-    same_bits(tw.train(problem, recipe, 2, resume=whole), whole)
-    same_bits(tw.train(problem, recipe, 2, resume=whole, until=1), whole)
+    assert_same_bits(tw.train(problem, recipe, 2, resume=whole), whole)
+    assert_same_bits(tw.train(problem, recipe, 2, resume=whole, until=1), whole)
 
 
 def test_another_recipe_or_other_seeds_are_refused() -> None:

@@ -42,7 +42,7 @@ def uninterrupted(killed: ModuleType) -> tw.Run:
     return tw.train(killed.problem(), killed.RECIPE, killed.SEEDS, plan="looped")
 
 
-def _same_bits(one: tw.Run, other: tw.Run) -> None:
+def assert_same_bits(one: tw.Run, other: tw.Run) -> None:
     ours, theirs = one.state.tensors(), other.state.tensors()
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
@@ -52,7 +52,7 @@ def _same_bits(one: tw.Run, other: tw.Run) -> None:
         assert np.array_equal(values, other.history[metric], equal_nan=True), metric
 
 
-def _kill_at(step: int, store: Path, clock: float) -> None:
+def assert_killed_at(step: int, store: Path, clock: float) -> None:
     paths = [str(SCRIPT.parent.parent), *sys.path]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     command = [sys.executable, str(SCRIPT), str(store), str(step), str(clock)]
@@ -68,14 +68,14 @@ def _kill_at(step: int, store: Path, clock: float) -> None:
 def test_a_killed_run_goes_on_bit_for_bit(
     step: int, clock: float, written: int | None, tmp_path: Path, killed: ModuleType, uninterrupted: tw.Run
 ) -> None:
-    _kill_at(step, tmp_path, clock)
+    assert_killed_at(step, tmp_path, clock)
     checkpoints = Store(tmp_path).list("checkpoint")
     reached = checkpoints[0].document["step"] if checkpoints else 0
     assert reached == written if written is not None else 0 < reached < step - 1
     heard: list[Progress] = []
     run = tw.train(killed.problem(), killed.RECIPE, killed.SEEDS, plan="looped", store=tmp_path, progress=heard.append)
     assert len(heard) == 30 - reached
-    _same_bits(run, uninterrupted)
+    assert_same_bits(run, uninterrupted)
     store = Store(tmp_path)
     assert (len(store.list("run")), len(store.list("checkpoint"))) == (1, 0)
     assert store.check() == []
@@ -83,10 +83,10 @@ def test_a_killed_run_goes_on_bit_for_bit(
 
 def test_killed_again_and_again(tmp_path: Path, killed: ModuleType, uninterrupted: tw.Run) -> None:
     for step in (5, 9):  # counted from where the process began
-        _kill_at(step, tmp_path, 0)
+        assert_killed_at(step, tmp_path, 0)
     assert Store(tmp_path).list("checkpoint")[0].document["step"] == 4 + 8
     run = tw.train(killed.problem(), killed.RECIPE, killed.SEEDS, plan="looped", store=tmp_path)
-    _same_bits(run, uninterrupted)
+    assert_same_bits(run, uninterrupted)
 
 
 def _interrupt_at(step: int) -> Any:
@@ -107,7 +107,7 @@ def test_ctrl_c_ends_the_step_writes_a_checkpoint_and_goes_on(tmp_path: Path) ->
     heard: list[Progress] = []
     run = tw.train(MLP.problem(), RECIPE, 3, plan="looped", store=tmp_path, progress=heard.append)
     assert len(heard) == 13
-    _same_bits(run, whole)
+    assert_same_bits(run, whole)
 
 
 def test_ctrl_c_without_a_store_stops_too() -> None:
@@ -132,7 +132,7 @@ def test_a_finished_run_is_returned_and_not_trained_again(tmp_path: Path) -> Non
     heard: list[Progress] = []
     again = tw.train(CASE["batchnorm"].problem(), RECIPE, 2, store=Store(tmp_path), progress=heard.append)
     assert heard == []
-    _same_bits(again, first)
+    assert_same_bits(again, first)
     assert again.plans == first.plans
     for buffer, values in first.final.buffers.items():
         assert torch.equal(again.final.buffers[buffer], values)
@@ -142,7 +142,7 @@ def test_stopping_on_purpose_and_going_on_in_the_store(tmp_path: Path) -> None:
     whole = tw.train(MLP.problem(), RECIPE, 2, plan="looped")
     half = tw.train(MLP.problem(), RECIPE, 2, plan="looped", store=tmp_path, until=8)
     assert half.step == 8
-    _same_bits(tw.train(MLP.problem(), RECIPE, 2, plan="looped", store=tmp_path), whole)
+    assert_same_bits(tw.train(MLP.problem(), RECIPE, 2, plan="looped", store=tmp_path), whole)
 
 
 def _tanh_or_relu(layer: type[nn.Module]) -> Any:
@@ -171,7 +171,7 @@ def test_an_interrupted_continuation_goes_on_where_it_stopped(tmp_path: Path) ->
         progress=lambda progress: steps.append(progress.total),
     )
     assert steps == [7] * 7
-    _same_bits(found, tw.train(problem, RECIPE, 2, plan="looped"))
+    assert_same_bits(found, tw.train(problem, RECIPE, 2, plan="looped"))
     assert Store(tmp_path).list("checkpoint") == []
 
 
@@ -182,7 +182,7 @@ def test_a_run_that_is_handed_over_is_stored(tmp_path: Path, until: int | None) 
     again = tw.train(problem, RECIPE, 2, resume=run, until=until, store=tmp_path, name="a")
     (record,) = Store(tmp_path).list("run" if until is None else "checkpoint")
     assert (record.key, record.document["step"]) == ("a", run.step)
-    _same_bits(run, again)
+    assert_same_bits(run, again)
 
 
 def test_a_continuation_under_the_name_of_a_finished_run(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_continuation_under_the_name_of_a_finished_run(tmp_path: Path) -> None
     finished = tw.train(problem, RECIPE, 2, store=tmp_path, name="a", plan="looped")
     other = tw.train(problem, RECIPE, 2, start=problem.initialize([7, 8]), until=8, plan="looped")
     partly = tw.train(problem, RECIPE, 2, resume=other, until=12, store=tmp_path, name="a")
-    _same_bits(finished, tw.train(problem, RECIPE, 2, store=tmp_path, name="a"))
+    assert_same_bits(finished, tw.train(problem, RECIPE, 2, store=tmp_path, name="a"))
     steps = []
     found = tw.train(
         problem,

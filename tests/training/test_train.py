@@ -309,11 +309,15 @@ def test_selecting_tells_small_numbers_apart() -> None:
     assert [run.select(eps=eps) for eps in (1e-8, 1e-9, 0)] == [[0], [1], [2]]
 
 
-def test_evaluation_of_a_part_of_the_training_set() -> None:
-    problem = MLP.problem()
-    run = tw.train(problem, tw.Recipe(optim.SGD(0.1), 2, evaluate_train_on=5), plan="looped")
-    wanted = evaluate(problem, run.final, problem.data.train.select(torch.arange(5)), plan="looped")
-    assert run.history.final("train_loss")[0] == wanted["loss"][0]
+def test_evaluation_of_a_sample_of_the_training_set_leaves_the_run_as_it_is() -> None:
+    problem, some = MLP.problem(), tw.Sample("train", 5, seed=3)
+    run = tw.train(problem, tw.Recipe(optim.SGD(0.1), 2, evaluate_train_on=some), plan="looped")
+    drawn = problem.data.train.select(some.draw(problem).indices)
+    assert run.history.final("train_loss")[0] == evaluate(problem, run.final, drawn, plan="looped")["loss"][0]
+    whole = tw.train(problem, tw.Recipe(optim.SGD(0.1), 2), plan="looped")
+    assert run.history.final("train_loss")[0] != whole.history.final("train_loss")[0]
+    assert torch.equal(run.final.theta, whole.final.theta)
+    assert np.array_equal(run.history.batch_loss, whole.history.batch_loss)
 
 
 def test_watchers_hear_of_every_step() -> None:

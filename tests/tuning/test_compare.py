@@ -14,7 +14,7 @@ from thalweg.errors import UsageError
 from thalweg.progress import Progress
 from thalweg.schedules import Linear
 from thalweg.tuning import Range
-from thalweg.tuning.candidate import Entrant
+from thalweg.tuning.candidate import Candidate
 
 
 def test_compare_finds_the_known_winner_at_equal_expense() -> None:
@@ -97,7 +97,7 @@ def test_compare_warns_of_a_best_value_at_the_end_of_its_range_and_survives_dive
 
 def test_an_end_is_a_twentieth_of_a_range_for_points_and_the_last_value_of_a_grid() -> None:
     entry = (optim.SGD, {"lr": Range(1e-4, 1)})
-    points, grid = (Entrant.of("SGD", entry, search, 50, 0) for search in ("halton", "grid"))
+    points, grid = (Candidate.of("SGD", entry, search, 50, 0) for search in ("halton", "grid"))
     warned = [bool(points.warnings("bowl", trial)) for trial in range(50)]
     shares = [np.log10(points.values(trial)["lr"]) / 4 + 1 for trial in range(50)]
     assert warned == [share <= 0.05 or share >= 0.95 for share in shares]
@@ -109,7 +109,7 @@ def test_an_end_is_a_twentieth_of_a_range_for_points_and_the_last_value_of_a_gri
 
 
 def test_of_a_few_points_the_smallest_and_the_largest_tried_are_ends_too() -> None:
-    few = Entrant.of("SGD", (optim.SGD, {"lr": Range(1e-4, 1)}), "halton", 5, 3)
+    few = Candidate.of("SGD", (optim.SGD, {"lr": Range(1e-4, 1)}), "halton", 5, 3)
     order = few.points["lr"].argsort()
     assert all(0.05 < few.ranges["lr"].share(rate) < 0.95 for rate in few.points["lr"])
     assert [trial for trial in order if few.warnings("bowl", trial)] == [order[0], order[-1]]
@@ -119,12 +119,12 @@ def test_of_a_few_points_the_smallest_and_the_largest_tried_are_ends_too() -> No
 
 def test_beyond_an_end_that_no_rule_can_pass_nothing_could_be_better() -> None:
     ranges = {"lr": Range(0.1, 1), "weight_decay": Range(0, 0.1, log=False)}
-    decay = Entrant.of("SGD", (optim.SGD, ranges), "grid", 9, 0)
+    decay = Candidate.of("SGD", (optim.SGD, ranges), "grid", 9, 0)
     where = {trial: " ".join(decay.warnings("bowl", trial)) for trial in range(9)}
     found = {decay.values(trial)["weight_decay"]: "best weight_decay" in text for trial, text in where.items()}
     assert found == {0.0: False, 0.05: False, 0.1: True}
     made = (lambda lr, far: optim.Momentum(lr, 1 - far), {"lr": Range(0.1, 1), "far": Range(0.5, 1, log=False)})
-    momentum = Entrant.of("momentum", made, "grid", 4, 0)
+    momentum = Candidate.of("momentum", made, "grid", 4, 0)
     texts = [" ".join(momentum.warnings("bowl", trial)) for trial in range(4)]
     assert [("best far" in text, momentum.values(trial)["far"]) for trial, text in enumerate(texts)] == [
         (True, 0.5),
@@ -170,9 +170,9 @@ def test_a_seed_that_diverges_when_scored_has_not_reached_the_target() -> None:
 def test_every_rule_is_given_as_many_trials_on_a_grid() -> None:
     ranges = {"lr": Range(0.01, 1), "weight_decay": Range(1e-4, 1e-2), "beta": Range(0.1, 0.9, log=False)}
     of = lambda count: dict(list(ranges.items())[:count])  # noqa: E731
-    entrants = [Entrant.of("momentum", (_momentum, of(count)), "grid", 15, 3) for count in (1, 2, 3)]
-    assert [len(entrant.trials) for entrant in entrants] == [15, 15, 15]
-    two = entrants[1].points
+    candidates = [Candidate.of("momentum", (_momentum, of(count)), "grid", 15, 3) for count in (1, 2, 3)]
+    assert [len(candidate.trials) for candidate in candidates] == [15, 15, 15]
+    two = candidates[1].points
     corners = tuning.grid(3, of(2))
     between = tuning.halton(6, of(2), seed=3)
     for name in two:

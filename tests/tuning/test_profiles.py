@@ -78,11 +78,6 @@ def test_a_profile_counts_the_problems_within_the_ratio(costs: np.ndarray) -> No
         np.testing.assert_allclose(tuning.performance_profile(costs, [ratio])[0], expected)
 
 
-def test_time_to_target_is_the_first_evaluation_that_is_there() -> None:
-    losses = np.array([[3.0, 3.0, 3.0], [1.0, 2.0, np.nan], [2.0, 1.0, np.nan]])
-    np.testing.assert_array_equal(tuning.time_to_target([0, 10, 20], losses, 1.0), [10, 20, np.inf])
-
-
 def test_profiles_and_scores_by_hand() -> None:
     costs = [[10, 20, np.inf], [30, 10, 40], [np.inf, np.inf, np.inf]]
     profile = tuning.performance_profile(costs, [1, 2, 4])
@@ -108,17 +103,6 @@ def test_a_score_is_the_area_under_the_profile() -> None:
         (lambda: tuning.profile_score(1.0), "got shape"),
         (lambda: tuning.profile_score([[1.0]], most=1), "ratio above 1"),
         (lambda: tuning.performance_profile([[1.0]], [0.5]), "ratios must be numbers of at least 1"),
-        (lambda: tuning.time_to_target([0, 1], [1.0, 2.0], 1.0), r"\(evaluations, members\).*got shape"),
-        (lambda: tuning.time_to_target([0, 1], [[1.0]], 1.0), r"got shapes \(2,\) and \(1, 1\)"),
-        (
-            lambda: tuning.time_to_target([], np.ones((0, 2)), 1.0),
-            r"steps must be numbers \(evaluations,\), at least one",
-        ),
-        (
-            lambda: tuning.time_to_target([0, 1], [[1.0, 2.0], [1.0]], 1.0),
-            "losses must be numbers .* as many in every row",
-        ),
-        (lambda: tuning.time_to_target([0], [[1.0]], "low"), "target must be the loss to reach; got 'low'"),
         (lambda: tuning.profile_score([[1.0, 2.0], [1.0]]), r"Costs must be numbers \(problems, methods\), as many"),
         (lambda: tuning.profile_score([["1", "2"]]), "Costs must be numbers"),
         (lambda: tuning.profile_score([[1.0]], most="4"), "most must be a finite ratio above 1; got '4'"),

@@ -62,7 +62,7 @@ def test_trials_together_are_trained_as_each_alone() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(20, 3, generator=generator, dtype=torch.float64)
     problem = tw.Problem(lambda: nn.Linear(3, 2), (inputs, torch.arange(20) % 2), dtype=torch.float64)
-    whole = tw.train(problem, tw.Recipe(tuning.together(rules), 20, 5), [4, 7])
+    whole = tw.train(problem, tw.Recipe(tuning.stack_trials(rules), 20, 5), [4, 7])
     assert len(whole.final) == 6
     for index, rule in enumerate(rules):
         alone = tw.train(problem, tw.Recipe(rule, 20, 5), [4, 7])
@@ -70,9 +70,9 @@ def test_trials_together_are_trained_as_each_alone() -> None:
 
 
 def test_what_all_trials_share_is_not_swept_and_recipes_go_together_too() -> None:
-    same = tuning.together([optim.SGD(0.1), optim.SGD(0.1)])
+    same = tuning.stack_trials([optim.SGD(0.1), optim.SGD(0.1)])
     assert same == optim.SGD(0.1)
-    recipe = tuning.together([tw.Recipe(optim.SGD(lr), 5, size) for lr, size in [(0.1, 4), (0.2, 8)]])
+    recipe = tuning.stack_trials([tw.Recipe(optim.SGD(lr), 5, size) for lr, size in [(0.1, 4), (0.2, 8)]])
     assert recipe.optimizer.lr.points == (0.1, 0.2)
     assert recipe.batch_size.points == (4, 8)
     assert recipe.steps == 5
@@ -86,10 +86,10 @@ def test_numbers_of_numpys_are_numbers() -> None:
 
 def test_functions_that_do_the_same_are_one() -> None:
     make = lambda lr, beta=0.9: optim.TorchOptimizer(lr, lambda p: torch.optim.SGD(p, momentum=beta))  # noqa: E731
-    one = tuning.together([make(0.1), make(0.2)])
+    one = tuning.stack_trials([make(0.1), make(0.2)])
     assert one.lr.points == (0.1, 0.2)
     with pytest.raises(UsageError, match="TorchOptimizer make is another function in some: write one for all"):
-        tuning.together([make(0.1), make(0.2, 0.5)])
+        tuning.stack_trials([make(0.1), make(0.2, 0.5)])
 
 
 @pytest.mark.parametrize(
@@ -105,15 +105,15 @@ def test_functions_that_do_the_same_are_one() -> None:
         (lambda: tuning.halton(3, {"lr": (1, 2)}), r"halton ranges\['lr'\] must be a Range"),
         (lambda: tuning.grid(1, {"lr": Range(1, 2)}), "grid count must be a whole number of at least 2; got 1"),
         (lambda: tuning.halton(3, {"lr": Range(1, 2)}, seed=-1), "halton seed must be a whole number of at least 0"),
-        (lambda: tuning.together(None), "together trials must be a list of rules or recipes"),
+        (lambda: tuning.stack_trials(None), "stack_trials trials must be a list of rules or recipes"),
         (
-            lambda: tuning.together([tw.Recipe(optim.SGD(0.1), steps) for steps in (5, 6)]),
+            lambda: tuning.stack_trials([tw.Recipe(optim.SGD(0.1), steps) for steps in (5, 6)]),
             "numbers that can be swept; Recipe steps is 5 here and 6 there",
         ),
-        (lambda: tuning.together([]), "together trials must be at least one"),
-        (lambda: tuning.together([optim.SGD(0.1), optim.Adam(0.1)]), "SGD is SGD"),
+        (lambda: tuning.stack_trials([]), "stack_trials trials must be at least one"),
+        (lambda: tuning.stack_trials([optim.SGD(0.1), optim.Adam(0.1)]), "SGD is SGD"),
         (
-            lambda: tuning.together([optim.SGD(0.1, decay="constant"), optim.SGD(0.1)]),
+            lambda: tuning.stack_trials([optim.SGD(0.1, decay="constant"), optim.SGD(0.1)]),
             "SGD decay is 'constant' here and 'l2' there",
         ),
     ],

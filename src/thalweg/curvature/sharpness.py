@@ -13,7 +13,6 @@ from types import NoneType
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,11 +25,11 @@ from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import check_differentiable
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
+from thalweg.population.layout import Vectors
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.statistics.student_t import advice
 
-Vectors = Float[Tensor, "members parameters"]
 Values = NDArray[np.float64]
 Region = tuple[Callable[[Vectors], Vectors], Callable[[Vectors, float], Vectors]]
 
@@ -218,8 +217,9 @@ class _Around:
         self.began, self.forwards, self.backwards = time.perf_counter(), 0, 0
         self.what, self.problem, self.theta, self.point = what, problem, population.theta, population.copy()
         self.examples = problem.data.train if examples is None else examples
-        self.mean = Evaluator(problem, self.point, self.examples, limit=limit, times=20)
-        self.count = self.mean.count
+        self.count = len(self.examples) if limit is None else min(limit, len(self.examples))
+        some = self.examples if limit is None else self.examples.select(torch.arange(self.count))
+        self.mean = Evaluator(problem, self.point, some, times=20)
         self.living = torch.ones_like(self.theta) if population.mask is None else population.mask.to(self.theta)
         self.radii = radius if isinstance(radius, Sequence) else [radius]
         for one in self.radii or [math.nan]:

@@ -1,6 +1,22 @@
 """Losses and metrics of populations, on samples of examples, under one policy of running statistics."""
 
-from thalweg.evaluation.evaluate import Evaluator, evaluate
-from thalweg.evaluation.sample import Sample
+from thalweg.evaluation.conditions import Conditions
+from thalweg.evaluation.evaluate import Evaluator, by_example, evaluate
+from thalweg.evaluation.points import Estimates, Points, weighted_sums
+from thalweg.evaluation.running_statistics import RunningStatistics, recomputed
+from thalweg.evaluation.sample import Drawn, Sample, as_sample
 
-__all__ = ["Evaluator", "Sample", "evaluate"]
+__all__ = [
+    "Conditions",
+    "Drawn",
+    "Estimates",
+    "Evaluator",
+    "Points",
+    "RunningStatistics",
+    "Sample",
+    "as_sample",
+    "by_example",
+    "evaluate",
+    "recomputed",
+    "weighted_sums",
+]

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import ExampleSet
+from thalweg.errors import check_type
+from thalweg.evaluation.sample import Drawn, Sample, as_sample
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, Trial, choose
 from thalweg.population.looped import Looped, activation_bytes
@@ -24,10 +26,17 @@ _WORTH_MEASURING, _ROUNDS = 32, 3  # evaluations; of timing
 class Evaluator:
     """Evaluates one population in place, again and again, always on the same examples.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> evaluator = tw.evaluation.Evaluator(problem, problem.initialize(2), problem.data.train)
+    >>> evaluator.by_example()["loss"].shape
+    torch.Size([2, 1437])
+
     Args:
+        problem: what is evaluated.
         population: read at every call, so it may be trained between calls.
         examples: what to evaluate on, in order, all of them at every call (common random numbers).
-        limit: only the first so many examples; None is all.
+        plan: see `train`.
         times: how often it will be called, roughly.
         batch_size: examples at once.
     """
@@ -38,7 +47,6 @@ class Evaluator:
         population: Population,
         examples: ExampleSet,
         *,
-        limit: int | None = None,
         plan: Plan | str = "auto",
         times: int = 1,
         batch_size: int = EXAMPLES_AT_ONCE,
@@ -46,7 +54,7 @@ class Evaluator:
         self.population = population
         self.draws = problem.draws(training=False)
         self.examples = examples
-        self.count = len(examples) if limit is None else min(limit, len(examples))
+        self.count = len(examples)
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
         self.batch_size = batch_size
         first = Batch.range(examples, 0, min(batch_size, self.count))
@@ -128,11 +136,51 @@ def fastest_batch(
 def evaluate(
     problem: Problem,
     population: Population,
-    examples: ExampleSet | None = None,
+    on: Sample | str | ExampleSet | None = None,
     *,
     plan: Plan | str = "auto",
 ) -> dict[str, Tensor]:
-    """Mean loss and metrics (members,) of a population; by default on the test set, or the training set without one."""
-    if examples is None:
-        examples = problem.data.test if problem.data.test is not None else problem.data.train
-    return Evaluator(problem, population, examples, plan=plan)()
+    """The mean of the loss ("loss") and of every metric over examples, in evaluation mode: (members,) each, float64.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> {name: values.shape for name, values in tw.evaluate(problem, problem.initialize(2), on="train").items()}
+    {'loss': torch.Size([2]), 'accuracy': torch.Size([2])}
+
+    Args:
+        problem, population: what is evaluated; they are only read.
+        on: the examples; None is the test set, or the training set where there is none.
+        plan: see `train`.
+
+    Raises:
+        UsageError: examples that cannot be meant, or a population of another problem.
+
+    Cost: one forward pass of every member.
+    """
+    return Evaluator(problem, population, _drawn("evaluate", problem, population, on).examples, plan=plan)()
+
+
+def by_example(
+    problem: Problem,
+    population: Population,
+    on: Sample | str | ExampleSet | None = None,
+    *,
+    plan: Plan | str = "auto",
+) -> dict[str, Tensor]:
+    """The loss ("loss") and every metric of each example: (members, examples) each, float64; see `evaluate`.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> tw.evaluation.by_example(problem, problem.initialize(2), on=tw.Sample("train", 100))["loss"].shape
+    torch.Size([2, 100])
+    """
+    drawn = _drawn("by_example", problem, population, on)
+    return Evaluator(problem, population, drawn.examples, plan=plan).by_example()
+
+
+def _drawn(name: str, problem: Problem, population: Population, on: Sample | str | ExampleSet | None) -> Drawn:
+    check_type(f"{name} problem", problem, Problem, "a Problem")
+    check_type(f"{name} population", population, Population, "a Population such as run.final")
+    if on is None:
+        on = "train" if problem.data.test is None else "test"
+    return as_sample(name, on).draw(problem)

@@ -1,4 +1,4 @@
-"""Loss and metrics of networks at many points of a line or plane, all on the same examples."""
+"""Loss and metrics at weighted sums of given networks: lines, planes, curves and simplexes, on the same examples."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,23 +7,29 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError, check_choice, check_count
-from thalweg.evaluation import Evaluator
-from thalweg.evaluation.evaluate import fastest_batch
-from thalweg.evaluation.running_statistics import POLICIES, Recomputed, tracked
-from thalweg.evaluation.sample import sampled
+from thalweg.errors import UsageError, check_type
+from thalweg.evaluation.conditions import Conditions
+from thalweg.evaluation.evaluate import Evaluator, fastest_batch
+from thalweg.evaluation.running_statistics import RunningStatistics
+from thalweg.evaluation.sample import Sample
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
-from thalweg.progress import Progress, Watcher
+from thalweg.population.layout import same_layout
+from thalweg.progress import Progress, Watcher, ignore
 
 Array = NDArray[np.float64]
-Grid = Float[Tensor, "points directions"]
+Weights = Float[Tensor, "points anchors"]
 Advance = Callable[[int], None]  # called with how many further points are done
+AT_ONCE = 64  # points in memory at once
 _FEW = 30  # examples by which most of a mean changes: with fewer, its error is not to be trusted
+_FEW_EFFECTIVE = (
+    "At some points the change from the first anchor is that of fewer than 30 of the examples, so that its error may "
+    "be too small; a Sample of more examples helps."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,143 +50,151 @@ class Estimates:
     evaluations: int
     notes: tuple[str, ...] = ()
 
+    def __getitem__(self, metric: str) -> Array:
+        """The means of one metric: (members, points)."""
+        return self.means[metric]
+
 
 class Points:
-    """The neighborhood of every member of a population: `at` evaluates it.
+    """Networks at weighted sums of the rows of anchors; `at` evaluates them.
 
-    With a limit, the same random examples are seen at every point, and the mean difference from the center on them is
-    added to the center's value on all examples (common random numbers with a control variate): an error is that of this
-    mean difference, for a sample without replacement. The center itself is evaluated directly. Close to the center of a
-    trained network most examples hardly change and a few change much; a sample that has none of these few shows an
-    error that is too small (of intervals by 100 of 1,437 digits, 72 to 86 % covered there, and 95 % farther out).
+        theta[point] = sum over anchors of weights[point, anchor] theta[anchor]        for every member
+
+    A line from a to b has the anchors (a, b) and the weights (1 - t, t); a plane has (center, d1, d2) and (1, x, y),
+    directions being anchors too; a Bezier curve has its control points and Bernstein's polynomials; a simplex has its
+    corners and weights that sum to 1. Running statistics go the way of the `Conditions`; with "interpolate" they are
+    the same weighted sums.
+
+    On a sample of examples, the same ones are seen at every point, and the mean difference from the first anchor on
+    them is added to the first anchor's value on all examples (common random numbers with a control variate): an error
+    is that of this mean difference, for a sample without replacement. The first anchor itself, weights (1, 0, ..., 0),
+    is evaluated directly on all examples. Close to a trained network most examples hardly change and a few change
+    much; a sample that has none of these few shows an error that is too small (of intervals by 100 of 1,437 digits,
+    72 to 86 % covered there, and 95 % farther out).
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> conditions = tw.evaluation.Conditions.of("curve", problem)
+    >>> points = tw.evaluation.Points([problem.initialize([seed]) for seed in range(3)], conditions)
+    >>> means, errors = points.at(0, torch.tensor([[1.0, 0.0, 0.0], [0.25, 0.5, 0.25]]))
+    >>> means["loss"].shape
+    (2,)
 
     Args:
-        problem: what is evaluated.
-        centers: one member or several, with buffers.
-        examples: on which.
-        limit: so many of them at every point but the center; None is all.
-        statistics: "frozen": normalization layers keep the center's running statistics everywhere; "interpolate": they
-            go in a straight line to those of `ends` at coordinate 1; "recompute": at every point they take those of
-            `statistics_limit` training examples anew.
-        statistics_limit: how many.
-        plan: see `train`.
-        seed: of the streams that draw the examples.
-        rows: points in memory at once.
+        anchors: networks or directions, each with as many members; the first lends its buffers. They are only read,
+            and never copied once a point.
+        conditions: on which examples, with which running statistics, by which plan.
+        rows: points in memory at once, at most; fewer where they would not fit the problem's memory budget.
         times: how often so many will be evaluated, roughly.
-        ends: where the first direction leads each member, for "interpolate".
 
     Attributes:
         evaluations: points evaluated so far.
-        leaning: whether an estimate leaned on a few examples.
+        few_effective_examples: whether an estimate owes most of its change to a few examples.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: anchors of another problem, of different sizes or with different frozen parameters.
         ModelError: a model that draws random numbers in evaluation mode.
     """
 
     def __init__(
-        self,
-        problem: Problem,
-        centers: Population,
-        examples: ExampleSet,
-        *,
-        limit: int | None,
-        statistics: str,
-        statistics_limit: int,
-        plan: Plan | str,
-        seed: int,
-        rows: int,
-        times: int,
-        ends: Population | None = None,
+        self, anchors: Sequence[Population], conditions: Conditions, *, rows: int = AT_ONCE, times: int = 1
     ) -> None:
-        check_choice("statistics", statistics, POLICIES)
-        check_count("statistics_limit", statistics_limit, 2)
-        if statistics == "interpolate" and ends is None:
-            msg = 'statistics="interpolate" needs a line to another population: landscape.line(problem, one, to=other).'
-            raise UsageError(msg)
-        if limit is not None:
-            check_count("limit", limit, 2)
+        problem, plan = conditions.problem, conditions.plan
         check_steady(problem, "points cannot be compared")
-        problem.check(centers)
-        self.problem, self.centers, self.whole = problem, centers, len(examples)
-        self.limit = None if limit is None or limit >= self.whole else limit
-        self.chosen = None if self.limit is None else sampled(self.whole, self.limit, seed)
-        self.ends = ends if statistics == "interpolate" else None
-        self.theta = centers.theta[:1].expand(rows, -1).clone()
-        buffers = {name: buffer[:1].expand(rows, *buffer.shape[1:]).clone() for name, buffer in centers.buffers.items()}
-        self.scratch = replace(centers, theta=self.theta, buffers=buffers, mask=None)
-        settled = centers
-        self.renewed: Recomputed | None = None
-        if statistics == "recompute" and tracked(problem):
-            self.renewed = Recomputed(problem, self.scratch, statistics_limit, plan, seed)
-            settled = centers.copy()
-            Recomputed(problem, settled, statistics_limit, plan, seed).renew()
-        subset = examples if self.chosen is None else examples.select(self.chosen)
+        check_anchors("Points", anchors)
+        first = anchors[0]
+        problem.check(first)
+        self.anchors, self.conditions = list(anchors), conditions
+        self.whole = len(conditions.drawn.whole)
+        self.chosen = conditions.drawn.indices
+        rows = max(1, min(rows, problem.memory_budget // (first.theta[0].numel() * first.theta.element_size())))
+        self.theta = first.theta[:1].expand(rows, -1).clone()
+        buffers = {name: buffer[:1].expand(rows, *buffer.shape[1:]).clone() for name, buffer in first.buffers.items()}
+        self.scratch = replace(first, theta=self.theta, buffers=buffers, mask=None)
+        settled, self.statistics = first, None
+        if conditions.recomputes:
+            examples, settled = conditions.statistics_examples, first.copy()
+            self.statistics = RunningStatistics(problem, self.scratch, examples, plan=plan)
+            RunningStatistics(problem, settled, examples, plan=plan).recompute()
+        subset = conditions.drawn.examples
         size, how = fastest_batch(problem, self.scratch, subset, plan=plan, times=times)
         self.evaluator = Evaluator(problem, self.scratch, subset, plan=how, times=times, batch_size=size)
-        self.exact, self.base = self._homes(Evaluator(problem, settled, examples, plan=plan))
-        self.evaluations, self.leaning = 0, False
+        self.exact, self.base = self._homes(Evaluator(problem, settled, conditions.drawn.whole, plan=plan))
+        self.evaluations, self.few_effective_examples = 0, False
+
+    def __len__(self) -> int:
+        """Members of every anchor."""
+        return len(self.anchors[0])
 
     @property
     def plan(self) -> Plan:
         """How points are evaluated."""
         return self.evaluator.execution.plan
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that belong to the estimates made so far."""
+        return (_FEW_EFFECTIVE,) if self.few_effective_examples else ()
+
     def at(
-        self, member: int, directions: Sequence[Float[Tensor, "members parameters"]], grid: Grid, advance: Advance
+        self, member: int, weights: Weights, advance: Advance = lambda count: None
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Means and standard errors (points,) of one member's center + grid @ directions."""
-        means = {name: np.full(len(grid), np.nan) for name in self.exact}
-        errors = {name: np.zeros(len(grid)) for name in self.exact}
-        home = (grid == 0).all(1)
-        plane = torch.stack([direction[member] for direction in directions])
-        for name, buffer in self.centers.buffers.items():
+        """Means and standard errors (points,) of one member's anchors, weighted; by name of the metric."""
+        means = {name: np.full(len(weights), np.nan) for name in self.exact}
+        errors = {name: np.zeros(len(weights)) for name in self.exact}
+        home = (weights[:, 0] == 1) & (weights[:, 1:] == 0).all(1)
+        rows = torch.stack([anchor.theta[member] for anchor in self.anchors])
+        for name, buffer in self.anchors[0].buffers.items():
             self.scratch.buffers[name].copy_(buffer[member].expand_as(self.scratch.buffers[name]))
         for some in (~home).nonzero().flatten().split(len(self.theta)):
-            torch.addmm(self.centers.theta[member], grid[some].to(plane), plane, out=self.theta[: len(some)])
-            self._lead(member, grid[some, 0])
+            chosen, there = weights[some].to(rows), self.theta[: len(some)]
+            torch.mul(chosen[:, :1], rows[0], out=there)
+            there.addmm_(chosen[:, 1:], rows[1:])
+            if self.conditions.statistics == "interpolate":
+                self._interpolate(member, weights[some])
             for name, (mean, error) in self._evaluate(member, len(some)).items():
                 means[name][some.numpy()], errors[name][some.numpy()] = mean, error
             self.evaluations += len(some)
             advance(len(some))
         for name, values in self.exact.items():
             means[name][home.numpy()] = values[member]
-        gone = ~np.isfinite(means["loss"])
+        lost = ~np.isfinite(means["loss"])
         for name, values in means.items():
-            there = gone | ~np.isfinite(values)
+            there = lost | ~np.isfinite(values)
             values[there], errors[name][there] = np.nan, np.nan
         return means, errors
 
     def _evaluate(self, member: int, count: int) -> dict[str, tuple[Array, Array]]:
         """Means and standard errors (count,) of the first rows of the scratch."""
-        if self.renewed is not None:
-            self.renewed.renew()
-        if self.limit is None:
+        if self.statistics is not None:
+            self.statistics.recompute()
+        if self.chosen is None:
             return {name: (values[:count].numpy(), np.zeros(count)) for name, values in self.evaluator().items()}
-        found = {}
+        found, size = {}, len(self.chosen)
         for name, values in self.evaluator.by_example().items():
             change = values[:count] - self.base[name][member]
-            spread = change.std(1) * ((1 - self.limit / self.whole) / self.limit) ** 0.5
+            spread = change.std(1) * ((1 - size / self.whole) / size) ** 0.5
             found[name] = (self.exact[name][member] + change.mean(1)).numpy(), spread.numpy()
             if name == "loss":
                 effective = change.abs().sum(1) ** 2 / change.square().sum(1)
-                self.leaning = self.leaning or bool((effective < _FEW).any())
+                self.few_effective_examples |= bool((effective < _FEW).any())
         return found
 
-    def _lead(self, member: int, share: Float[Tensor, " points"]) -> None:
-        """Move the buffers of the first rows of the scratch by that share of the way to the member's end."""
-        if self.ends is None:
-            return
-        for name, start in self.centers.running.items():
-            if start.is_floating_point():
-                way = self.ends.buffers[name][member] - start[member]
-                steps = share.to(way).reshape(-1, *(1 for _ in way.shape))
-                there = torch.addcmul(start[member], steps, way)
-                # Beyond the ends a variance may fall below zero, which no network has.
-                self.scratch.buffers[name][: len(share)] = there.clamp_min(0) if name.endswith("running_var") else there
+    def _interpolate(self, member: int, weights: Weights) -> None:
+        """Put weighted sums of the anchors' running statistics into the first rows of the scratch."""
+        for name, first in self.anchors[0].running.items():
+            if not first.is_floating_point():
+                continue
+            shares = weights.to(first).reshape(*weights.shape, *(1 for _ in first.shape[1:]))
+            there = shares[:, 0] * first[member]
+            for number, anchor in enumerate(self.anchors[1:], start=1):
+                there = torch.addcmul(there, shares[:, number], anchor.buffers[name][member])
+            # Beyond the anchors a variance may fall below zero, which no network has.
+            self.scratch.buffers[name][: len(weights)] = there.clamp_min(0) if name.endswith("running_var") else there
 
     def _homes(self, evaluator: Evaluator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Values of every member itself: (members,) on all examples, and (members, limit) on each of those chosen."""
+        """Values of the first anchor: (members,) on all examples, and (members, count) on each of those chosen."""
         if self.chosen is None:
             return evaluator(), {}
         each = evaluator.by_example()
@@ -188,19 +202,88 @@ class Points:
         return exact, {name: values[:, self.chosen] for name, values in each.items()}
 
 
-def everywhere(
-    points: Points,
-    directions: Sequence[Float[Tensor, "members parameters"]],
-    grid: Grid,
-    label: str,
-    progress: Watcher,
+def check_anchors(what: str, anchors: Sequence[Population]) -> None:
+    """Raise UsageError unless weighted sums of these can be taken, member by member; `what` names who asks."""
+    check_type(f"{what} anchors", anchors or None, Sequence, "a list of at least one Population")
+    for anchor in anchors:
+        check_type(f"{what} anchor", anchor, Population, "a Population such as run.final")
+    first = anchors[0]
+    for other in anchors[1:]:
+        same_layout(first.layout, other.layout)
+        if len(first) != len(other):
+            msg = f"{what} needs as many members everywhere; got {len(first)} and {len(other)}."
+            raise UsageError(msg)
+        for name in first.buffers.keys() - first.running.keys():
+            if not torch.equal(first.buffers[name], other.buffers[name]):
+                msg = f"The frozen parameter {name!r} differs, so {what} has no weighted sums of trained ones alone."
+                raise UsageError(msg)
+
+
+def weighted_sums(
+    problem: Problem,
+    anchors: Sequence[Population],
+    weights: ArrayLike | Weights,
+    *,
+    on: Sample | str | ExampleSet = "train",
+    statistics: str = "recompute",
+    statistics_count: int = 1_024,
+    plan: Plan | str = "auto",
+    seed: int = 0,
+    progress: Watcher = ignore,
 ) -> Estimates:
-    """Every point of the grid, of every member."""
-    members = range(len(points.centers))
-    advance = advancing(label, len(members) * len(grid), progress)
-    found = [points.at(member, directions, grid, advance) for member in members]
+    """Loss and metrics of every member at weighted sums of the anchors' parameters (see `Points`).
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> ends = problem.initialize([0, 1]), problem.initialize([2, 3])
+    >>> tw.evaluation.weighted_sums(problem, ends, [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])["loss"].shape
+    (2, 3)
+
+    Args:
+        problem: what is evaluated.
+        anchors: networks, each with as many members; they are only read.
+        weights: of the anchors at every point, the same for all members: (points, anchors).
+        on: the examples; on some of them, the figures are estimates with standard errors.
+        statistics: of normalization layers: "recompute" those of `statistics_count` training examples at every point,
+            "interpolate" the anchors' by the same weights, or "frozen" as the first anchor has them.
+        plan: see `train`.
+        seed: of the training examples drawn for "recompute".
+        progress: told how far it is.
+
+    Raises:
+        UsageError: arguments that cannot be meant.
+        ModelError: a model or loss that draws random numbers in evaluation mode.
+
+    Cost: an evaluation a point and member, and with "recompute" a pass over those examples. Memory: 64 points at once.
+    """
+    conditions = Conditions.of(
+        "weighted_sums",
+        problem,
+        on=on,
+        statistics=statistics,
+        statistics_count=statistics_count,
+        plan=plan,
+        seed=seed,
+    )
+    table = torch.as_tensor(weights, dtype=torch.float64)
+    check_anchors("weighted_sums", anchors)
+    if table.ndim != 2 or table.shape[1] != len(anchors) or not len(table) or not table.isfinite().all():
+        msg = f"weighted_sums weights must be finite, (points, {len(anchors)} anchors); got shape {tuple(table.shape)}."
+        raise UsageError(msg)
+    rows = min(AT_ONCE, len(table))
+    return everywhere(
+        Points(anchors, conditions, rows=rows, times=-(-len(table) // rows)), table, "weighted sums", progress
+    )
+
+
+def everywhere(points: Points, weights: Weights, label: str, progress: Watcher) -> Estimates:
+    """Every point of every member."""
+    members = range(len(points))
+    advance = advancing(label, len(members) * len(weights), progress)
+    found = [points.at(member, weights, advance) for member in members]
     means, errors = ({name: np.stack([one[part][name] for one in found]) for name in points.exact} for part in (0, 1))
-    return Estimates(means, errors, np.ones((len(members), len(grid)), dtype=bool), points.evaluations)
+    evaluated = np.ones((len(members), len(weights)), dtype=bool)
+    return Estimates(means, errors, evaluated, points.evaluations, points.warnings)
 
 
 def advancing(label: str, total: int, progress: Watcher) -> Advance:

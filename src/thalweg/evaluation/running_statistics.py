@@ -4,40 +4,46 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
-from thalweg.evaluation.sample import sampled
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_type
+from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 
 POLICIES = ("frozen", "interpolate", "recompute")
+STATISTICS_SAMPLE = Sample("train", 1_024)
 
 
-class Recomputed:
-    """The running statistics of a population's normalization layers, made anew on some training examples, in place.
+class RunningStatistics:
+    """The running statistics of a population's normalization layers, made anew on given examples, in place.
+
+    The layers keep the mean and the (unbiased) variance of all examples as one batch, as torch's do with momentum 1.
 
     Args:
-        population: read and written at every `renew`.
-        count: how many training examples, the same at every call, drawn by the stream (seed, "statistics"); the layers
-            keep their mean and (unbiased) variance, as torch's do with momentum 1.
+        problem: what is evaluated.
+        population: read and written at every `recompute`.
+        examples: the same at every call.
         plan: see `train`.
+
+    Memory: the activations of all these examples in one member, or in as many as the plan takes at once.
     """
 
-    def __init__(self, problem: Problem, population: Population, count: int, plan: Plan | str, seed: int) -> None:
-        train = problem.data.train
-        chosen = sampled(len(train), min(count, len(train)), seed, "statistics")
-        self.batch = Batch.of(train, chosen[None])
+    def __init__(
+        self, problem: Problem, population: Population, examples: ExampleSet, *, plan: Plan | str = "auto"
+    ) -> None:
+        self.batch = Batch.range(examples, 0, len(examples))
         self.execution = Execution(problem, population, self.batch, plan=plan, training=False)
-        self.kept: list[Tensor] = []
+        self.buffers: list[Tensor] = []
         for name, layer in self.execution.rows.bound.module.named_modules():
             if isinstance(layer, _NormBase) and layer.track_running_stats:
                 layer.train()
                 layer.momentum = 1.0
-                self.kept += [
-                    population.buffers[f"{name}.{leaf}".lstrip(".")] for leaf in ("running_mean", "running_var")
-                ]
+                leaves = ("running_mean", "running_var", "num_batches_tracked")
+                self.buffers += [population.buffers[f"{name}.{leaf}".lstrip(".")] for leaf in leaves]
 
     @torch.no_grad()
-    def renew(self) -> None:
+    def recompute(self) -> None:
         """One pass over the examples, whose outputs nobody wants."""
-        for buffer in self.kept:
+        for buffer in self.buffers:
             buffer.zero_()  # what was not finite before would stay so: 0 times it is not 0
         for _ in self.execution.outputs(self.batch):
             pass
@@ -46,3 +52,46 @@ class Recomputed:
 def tracked(problem: Problem) -> bool:
     """Whether the model has layers that keep running statistics."""
     return any(isinstance(layer, _NormBase) and layer.track_running_stats for layer in problem.template.modules())
+
+
+def recomputed(
+    problem: Problem,
+    population: Population,
+    on: Sample | str | ExampleSet = STATISTICS_SAMPLE,
+    *,
+    plan: Plan | str = "auto",
+) -> Population:
+    """The same networks with the running statistics that their normalization layers have on these examples.
+
+    Averaged, interpolated and pruned weights need it: the statistics they come with are those of other weights
+    (Izmailov et al., 2018, arXiv:1803.05407, section 3.2). Where no layer keeps statistics, the population is
+    returned as it is.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.resnet(4), tw.data.digits(image=True).subset(train=50, test=50))
+    >>> fresh = problem.initialize(2)
+    >>> tw.evaluation.recomputed(problem, fresh, on=tw.Sample("train", 20)).running["stem.1.running_mean"].shape
+    torch.Size([2, 4])
+
+    Args:
+        problem, population: only read.
+        on: the examples, which are one batch.
+        plan: see `train`.
+
+    Raises:
+        UsageError: arguments that cannot be meant, or a single example, which has no variance.
+
+    Cost: one forward pass of every member. Memory: the activations of all these examples in one member.
+    """
+    check_type("recomputed problem", problem, Problem, "a Problem")
+    check_type("recomputed population", population, Population, "a Population such as run.final")
+    problem.check(population)
+    drawn = as_sample("recomputed", on).draw(problem)
+    if len(drawn) < 2:
+        msg = "recomputed needs at least 2 examples, as one alone has no variance; got 1."
+        raise UsageError(msg)
+    if not tracked(problem):
+        return population
+    own = population.with_own_buffers()
+    RunningStatistics(problem, own, drawn.examples, plan=plan).recompute()
+    return own

@@ -88,6 +88,11 @@ class Drawn:
         return len(self.whole) if self.indices is None else len(self.indices)
 
     @property
+    def is_whole(self) -> bool:
+        """Whether that is every example of the set."""
+        return self.indices is None
+
+    @property
     def examples(self) -> ExampleSet:
         """The examples themselves. Cost: a copy of those drawn; the whole set is not copied."""
         return self.whole if self.indices is None else self.whole.select(self.indices)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.interpolate import BarycentricInterpolator
 from scipy.spatial import KDTree
 from torch import Tensor
 
 from thalweg.evaluation.points import Advance, Estimates, Points, advancing
-from thalweg.landscape.leja import leja, polynomial
+from thalweg.landscape.leja import leja
 from thalweg.progress import Watcher
 from thalweg.randomness import stream_key
 
@@ -45,7 +46,6 @@ class Filled:
 def values_from_few(
     whole: Points,
     sample: Points | None,
-    directions: Sequence[Tensor],
     axes: Sequence[Array],
     *,
     tolerance: float,
@@ -59,33 +59,43 @@ def values_from_few(
     point is interpolated, its standard error is the root mean square of what interpolation was off at the points held
     out, beside the error of the sample at the nearest point evaluated.
     """
-    grid = torch.cartesian_prod(*(torch.as_tensor(axis) for axis in axes)).reshape(-1, len(axes))
-    names, members = list(whole.exact), len(whole.centers)
-    shape = (len(names), members, len(grid))
+    weights = grid_weights(axes)
+    names, members = list(whole.exact), len(whole)
+    shape = (len(names), members, len(weights))
     means, errors, evaluated = np.empty(shape), np.empty(shape), np.empty(shape[1:], dtype=bool)
-    advance = advancing(label, members * len(grid), progress)
+    advance = advancing(label, members * len(weights), progress)
     notes: list[str] = []
     units = np.array([max(np.ptp(axis), np.finfo(float).tiny) for axis in axes])
-    places = grid.numpy() / units
+    places = weights[:, 1:].numpy() / units
     for member in range(members):
-        exact = _Rows(whole, member, directions, grid, advance)
-        cheap = None if sample is None else _Rows(sample, member, directions, grid, advance)
+        exact = _Rows(whole, member, weights, advance)
+        cheap = None if sample is None else _Rows(sample, member, weights, advance)
         stream = np.random.default_rng(stream_key(seed, "held out"))
         found = fill(exact, cheap, axes, judged=slice(1), tolerance=tolerance, stream=stream)
         means[:, member], evaluated[member] = found.values, found.evaluated
         known = np.flatnonzero(found.evaluated & (places != 0).any(1))  # the center has no error to lend
-        nearest = np.where(found.evaluated, np.arange(len(grid)), known[KDTree(places[known]).query(places)[1]])
+        nearest = np.where(found.evaluated, np.arange(len(weights)), known[KDTree(places[known]).query(places)[1]])
         errors[:, member] = np.hypot(exact.errors[:, nearest], np.where(found.evaluated, 0, found.spread[:, None]))
         rough = found.worst > tolerance
         for table in (means, errors):
             table[:, member][rough[:, None] & ~found.evaluated] = np.nan
-        notes.append(_how(found, tolerance, [name for name, gone in zip(names, rough, strict=True) if gone]))
+        notes.append(_how(found, tolerance, [name for name, missed in zip(names, rough, strict=True) if missed]))
     share = 0 if sample is None else sample.whole / whole.whole
     passes = whole.evaluations + round(share * (sample.evaluations if sample else 0))
     said = notes[:1] if members == 1 else [f"Member {member}: {note}" for member, note in enumerate(notes)]
     return Estimates(
-        dict(zip(names, means, strict=True)), dict(zip(names, errors, strict=True)), evaluated, passes, tuple(said)
+        dict(zip(names, means, strict=True)),
+        dict(zip(names, errors, strict=True)),
+        evaluated,
+        passes,
+        (*said, *whole.warnings),
     )
+
+
+def grid_weights(axes: Sequence[Array]) -> Tensor:
+    """Of the center and of one direction an axis, the weights at every point of the grid: (points, 1 + axes)."""
+    grid = torch.cartesian_prod(*(torch.as_tensor(axis) for axis in axes)).reshape(-1, len(axes))
+    return torch.cat([torch.ones(len(grid), 1, dtype=grid.dtype), grid], dim=1)
 
 
 def fill(
@@ -148,16 +158,13 @@ class _Rows:
         errors: their standard errors, as far as they are known: (metrics, points).
     """
 
-    def __init__(
-        self, points: Points, member: int, directions: Sequence[Tensor], grid: Tensor, advance: Advance
-    ) -> None:
-        self.points, self.member, self.directions, self.grid = points, member, directions, grid
-        self.advance = advance
-        self.errors = np.full((len(points.exact), len(grid)), np.nan)
+    def __init__(self, points: Points, member: int, weights: Tensor, advance: Advance) -> None:
+        self.points, self.member, self.weights, self.advance = points, member, weights, advance
+        self.errors = np.full((len(points.exact), len(weights)), np.nan)
 
     def __call__(self, numbers: Numbers) -> Array:
-        chosen = self.grid[torch.as_tensor(numbers)]
-        means, errors = self.points.at(self.member, self.directions, chosen, self.advance)
+        chosen = self.weights[torch.as_tensor(numbers)]
+        means, errors = self.points.at(self.member, chosen, self.advance)
         self.errors[:, numbers] = np.stack([*errors.values()])
         return np.stack([*means.values()])
 
@@ -217,12 +224,21 @@ class _Interpolant:
         """The interpolated function (rows, points)."""
         values = self.values.reshape(-1, *(self.count for _ in self.axes))
         for axis, order in zip(self.axes, self.orders, strict=True):  # each takes the first of the axes to the last
-            values = np.tensordot(values, polynomial(axis, axis[order[: self.count]]), axes=(1, 1))
+            values = np.moveaxis(through(axis, order[: self.count], values), 1, -1)
         return values.reshape(len(values), -1)
 
     def _numbers(self) -> Numbers:
         chosen = np.meshgrid(*(order[: self.count] for order in self.orders), indexing="ij")
         return np.ravel_multi_index(tuple(chosen), self.shape).reshape(-1)
+
+
+def through(axis: Array, known: NDArray[np.int64], values: Array) -> Array:
+    """The polynomials through values (rows, known, ...) at some points of an axis, at all of them: (rows, axis, ...).
+
+    By the barycentric formula (Berrut & Trefethen, 2004, doi:10.1137/S0036144502417715); where a value is known, it
+    is that to the bit.
+    """
+    return BarycentricInterpolator(axis[known], values, axis=1, rng=0)(axis)  # it multiplies in a random order
 
 
 def _how(found: Filled, tolerance: float, rough: Sequence[str]) -> str:
@@ -233,8 +249,8 @@ def _how(found: Filled, tolerance: float, rough: Sequence[str]) -> str:
         f"Evaluated at {count} of {len(found.evaluated)} points, elsewhere interpolated by polynomials, "
         f"which missed the loss by at most {found.worst[0]:.2%} of its range at {HELD_OUT} points held out."
     )
-    gone = " and ".join(rough)
-    return said + (f" They miss more of {gone}, which is given only where it was evaluated." if gone else "")
+    missed = " and ".join(rough)
+    return said + (f" They miss more of {missed}, which is given only where it was evaluated." if missed else "")
 
 
 def _by_scale(off: Array, scale: Array) -> Array:

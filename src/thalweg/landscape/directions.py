@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.evaluation.points import check_anchors
 from thalweg.population import Population
-from thalweg.population.layout import Entry, same_layout
+from thalweg.population.layout import Entry, Vectors
 from thalweg.randomness import generator
 
-Vectors = Float[Tensor, "members parameters"]
 NORMALIZATIONS = ("filter", "layer", "member", "none")
 ONE_DIMENSIONAL = ("zero", "tensor", "copy")
 
@@ -31,6 +31,13 @@ def random(
     layer, an output channel of a convolution (also of a transposed one), a token of an embedding. Coordinate 1 then is
     as long as the weights. Filters that are zero, and masked parameters, do not move.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> population = problem.initialize(2)
+    >>> direction = tw.landscape.directions.random(population, normalization="member")
+    >>> bool((direction.norm(dim=1) / population.theta.norm(dim=1) - 1).abs().max() < 1e-6)
+    True
+
     Args:
         population: the points to start from.
         normalization: "filter", "layer", "member" or "none".
@@ -49,7 +56,7 @@ def random(
     draw = torch.randn(theta.shape[1], generator=generator(seed, "direction", number), dtype=torch.float64).to(theta)
     direction = draw.expand_as(theta).clone()
     if population.mask is not None:
-        direction *= population.mask  # before it is scaled: what lives is to be as long as the weights
+        direction *= population.mask  # before it is scaled: what is active is to be as long as the weights
     if normalization == "member":
         _as_long(direction, theta, (1,))
     elif normalization != "none":
@@ -69,24 +76,26 @@ def random(
 def between(start: Population, end: Population) -> Vectors:
     """From every member of one population to that of another, so that coordinate 1 is there: end - start.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> tw.landscape.directions.between(problem.initialize([0]), problem.initialize([1])).shape
+    torch.Size([1, 650])
+
     Raises:
         UsageError: populations of different layouts or sizes, or whose frozen parameters differ.
     """
-    for what, population in (("start", start), ("end", end)):
-        check_type(f"between {what}", population, Population, "a Population")
-    same_layout(start.layout, end.layout)
-    if len(start) != len(end):
-        msg = f"between needs as many members on both sides; got {len(start)} and {len(end)}."
-        raise UsageError(msg)
-    for name, buffer in start.buffers.items():
-        if name not in start.running and not torch.equal(buffer, end.buffers[name]):
-            msg = f"The frozen parameter {name!r} differs at the two ends, so no line of trained ones joins them."
-            raise UsageError(msg)
+    check_anchors("between", [start, end])
     return end.theta - start.theta
 
 
 def orthogonal(directions: Sequence[Vectors]) -> list[Vectors]:
     """The same plane by directions at right angles: each without its parts along those before it, as long as it was.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> first, second = torch.tensor([[2.0, 0.0]]), torch.tensor([[3.0, 4.0]])
+    >>> [direction.tolist() for direction in tw.landscape.directions.orthogonal([first, second])]
+    [[[2.0, 0.0]], [[0.0, 5.0]]]
 
     Raises:
         UsageError: one lies along those before it.
@@ -108,12 +117,12 @@ def orthogonal(directions: Sequence[Vectors]) -> list[Vectors]:
 
 
 def checked(
-    population: Population, directions: Sequence[Tensor], living: Bool[Tensor, " members"] | None = None
+    population: Population, directions: Sequence[Tensor], finite: Bool[Tensor, " members"] | None = None
 ) -> list[Vectors]:
     """Directions (parameters,) or (members, parameters) as matrices of theta's shape, on its device, within its mask.
 
     Raises:
-        UsageError: one of another shape, or not finite for a member that lives (None: all do).
+        UsageError: one of another shape, or not finite for a member that is to be seen (None: all are).
     """
     found = []
     for place, direction in enumerate(directions):
@@ -130,7 +139,7 @@ def checked(
             )
             raise UsageError(msg)
         matrix = direction.to(population.theta).expand_as(population.theta)
-        wrong = ~matrix.isfinite().all(1) if living is None else ~matrix.isfinite().all(1) & living
+        wrong = ~matrix.isfinite().all(1) if finite is None else ~matrix.isfinite().all(1) & finite
         if wrong.any():
             msg = f"{what} is not finite for member {int(wrong.nonzero()[0])}."
             raise UsageError(msg)

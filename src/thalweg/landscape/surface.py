@@ -3,42 +3,39 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_choice, check_type
-from thalweg.evaluation.points import Points, everywhere
-from thalweg.evaluation.running_statistics import tracked
-from thalweg.evaluation.sample import sampled
+from thalweg.evaluation import Conditions, Points, Sample
+from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, SurfacePlot
-from thalweg.landscape.adaptive import values_from_few
+from thalweg.landscape.adaptive import grid_weights, values_from_few
 from thalweg.landscape.directions import NORMALIZATIONS, checked, orthogonal, random
-from thalweg.population import Plan, Population, Problem
+from thalweg.population import Population
+from thalweg.population.layout import Vectors
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.results.default_figure import band
 
-EXAMPLES = ("train", "test")
-_LEANING = (
-    "At some points the change from the center is that of fewer than 30 of the examples, so that its error may be too "
-    "small; a larger limit helps."
-)
-_ROWS = 64  # points in memory at once,
-_FEW = 8  # or where a few are chosen: nodes come by multiples of 8
+_FEW = 8  # points in memory at once where few are evaluated: they come by multiples of 8
 _EXPECTED = 64  # points that are evaluated then, roughly
 _SAMPLE = 256  # examples at least, or an eighth of all, that the nearby cheaper loss is on
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Loss and metrics on a grid around every member.
+    """Loss and metrics on a grid around every member: what `line` and `plane` return.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> surface = tw.landscape.plane(problem, problem.initialize(1), resolution=3)
+    >>> surface["loss"].shape, surface.figure().z.text
+    ((1, 3, 3), 'loss (nats)')
 
     Args:
         coordinates: of each axis, in units of its direction: (points,) each.
@@ -48,7 +45,7 @@ class Surface:
     """
 
     coordinates: tuple[NDArray[np.float64], ...]
-    directions: tuple[Float[Tensor, "members parameters"], ...] = field(repr=False)
+    directions: tuple[Vectors, ...] = field(repr=False)
     reading: Reading
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
@@ -96,24 +93,18 @@ class Surface:
 
 def surface_on(
     name: str,
-    problem: Problem,
     population: Population,
     wanted: Sequence[str | Tensor],
     axes: Sequence[NDArray[np.float64]],
+    conditions: Conditions,
     *,
+    seed: int,
     tolerance: float | None = None,
     to: Population | None = None,
-    examples: str | ExampleSet = "train",
-    limit: int | None = None,
-    statistics: str = "frozen",
-    statistics_limit: int = 1_024,
-    plan: Plan | str = "auto",
-    seed: int = 0,
     progress: Watcher = ignore,
 ) -> Surface:
-    """Loss and metrics on the grid of these axes, along directions that are given or drawn."""
-    began = time.perf_counter()
-    check_type(f"{name} problem", problem, Problem, "a Problem")
+    """Loss and metrics on the grid of these axes, along directions that are given or drawn from the seed."""
+    began, problem = time.perf_counter(), conditions.problem
     check_type(f"{name} population", population, Population, "a Population such as run.final")
     check_type(f"{name} seed", seed, int, "a whole number")
     if tolerance is not None:
@@ -121,50 +112,35 @@ def surface_on(
         if not 0 < tolerance < 1:
             msg = f"{name} tolerance must be between 0 and 1, a share of the range; got {tolerance}."
             raise UsageError(msg)
-    living = population.theta.isfinite().all(1)
-    directions = checked(population, _drawn(name, population, wanted, seed), living)
-    if not living.any():
+    if conditions.statistics == "interpolate" and to is None:
+        msg = 'statistics="interpolate" needs a line to another population: landscape.line(problem, one, to=other).'
+        raise UsageError(msg)
+    finite = population.theta.isfinite().all(1)
+    directions = checked(population, _drawn(name, population, wanted, seed), finite)
+    if not finite.any():
         msg = f"No member of the population is finite, so there is nothing to see on a {name}."
         raise UsageError(msg)
     if len(directions) > 1:
-        orthogonal([direction[living] for direction in directions])  # raises where they do not span a plane
-    chosen = _examples(name, problem, examples)
+        orthogonal([direction[finite] for direction in directions])  # raises where they do not span a plane
     size = int(np.prod([len(axis) for axis in axes]))
-    most = max(1, problem.memory_budget // (population.theta[0].numel() * population.theta.element_size()))
-    rows = min(_ROWS if tolerance is None else _FEW, size, most)
-
-    def points_on(these: ExampleSet) -> Points:
-        return Points(
-            problem,
-            population[living.nonzero().flatten()],
-            these,
-            limit=limit,
-            statistics=statistics,
-            statistics_limit=statistics_limit,
-            plan=plan,
-            seed=seed,
-            rows=rows,
-            times=math.ceil((size if tolerance is None else _EXPECTED) / rows),
-            ends=None if to is None else to[living.nonzero().flatten()],
-        )
-
-    whole, label = points_on(chosen), f"loss on a {name}"
-    along = [direction[living] for direction in directions]
+    rows = min(AT_ONCE if tolerance is None else _FEW, size)
+    times = math.ceil((size if tolerance is None else _EXPECTED) / rows)
+    anchors = [anchor[finite.nonzero().flatten()] for anchor in _anchors(population, directions, to)]
+    whole, label = Points(anchors, conditions, rows=rows, times=times), f"loss on a {name}"
     if tolerance is None:
-        grid = torch.cartesian_prod(*map(torch.as_tensor, axes)).view(size, -1)
-        values = everywhere(whole, along, grid, label, progress)
+        values = everywhere(whole, grid_weights(axes), label, progress)
     else:
-        part = max(_SAMPLE, whole.whole // 8)
-        some = limit is None and 4 * part <= whole.whole
-        sample = points_on(chosen.select(sampled(whole.whole, part, seed))) if some else None
-        values = values_from_few(
-            whole, sample, along, axes, tolerance=tolerance, seed=seed, label=label, progress=progress
-        )
+        count = max(_SAMPLE, whole.whole // 8)
+        sample = None
+        if conditions.drawn.is_whole and 4 * count <= whole.whole:
+            some = Sample(Sample(conditions.drawn.whole, count, seed).draw(problem).examples)
+            sample = Points(anchors, replace(conditions, drawn=some.draw(problem)), rows=rows, times=times)
+        values = values_from_few(whole, sample, axes, tolerance=tolerance, seed=seed, label=label, progress=progress)
 
     def placed(found: NDArray[Any]) -> NDArray[Any]:
         """Of every member, on the grid; NaN of those that are not finite."""
         table = np.full((len(population), size), np.nan)
-        table[living.cpu().numpy()] = found
+        table[finite.cpu().numpy()] = found
         return table.reshape(len(population), *(len(axis) for axis in axes))
 
     dims = ("member", "a", "b")[: 1 + len(axes)]
@@ -176,16 +152,15 @@ def surface_on(
         {"member": np.arange(len(population))} | dict(zip(dims[1:], axes, strict=True)),
         {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics},
         {metric: placed(found) for metric, found in values.errors.items()},
-        sample_size=whole.limit or whole.whole,
+        sample_size=len(conditions.drawn),
         cost=Cost(time.perf_counter() - began, forwards=values.evaluations),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(whole.plan)),
         notes=(
-            _on_what(problem, whole, examples, statistics),
+            conditions.text,
             *_along(wanted, to),
             *values.notes,
-            *_gone(values.means["loss"][values.evaluated]),
-            *_members_gone(living),
-            *([_LEANING] if whole.leaning else []),
+            *_left_out(values.means["loss"][values.evaluated]),
+            *_members_left_out(finite),
         ),
     )
     return Surface(tuple(axes), tuple(directions), reading)
@@ -203,11 +178,13 @@ def _drawn(name: str, population: Population, wanted: Sequence[str | Tensor], se
     return made
 
 
-def _on_what(problem: Problem, points: Points, examples: str | ExampleSet, statistics: str) -> str:
-    count = f"all {points.whole}" if points.limit is None else f"{points.limit} of {points.whole}"
-    which = f" {examples}" if isinstance(examples, str) else ""
-    policy = f"; running statistics of normalization layers: {statistics}" if tracked(problem) else ""
-    return f"On {count}{which} examples{policy}."
+def _anchors(population: Population, directions: Sequence[Tensor], to: Population | None) -> list[Population]:
+    """The center and the directions; with `to`, the buffers of the direction are how far those of the end are off."""
+    buffers = dict(population.buffers)
+    if to is not None:
+        floating = [name for name, start in population.running.items() if start.is_floating_point()]
+        buffers |= {name: to.buffers[name] - population.buffers[name] for name in floating}
+    return [population, *(replace(population, theta=direction, buffers=buffers) for direction in directions)]
 
 
 def _along(wanted: Sequence[str | Tensor], to: Population | None) -> tuple[str, ...]:
@@ -217,26 +194,11 @@ def _along(wanted: Sequence[str | Tensor], to: Population | None) -> tuple[str, 
     return ("Random directions" + ("." if drawn[0] == "none" else f" in units of each {drawn[0]}'s weights."),)
 
 
-def _gone(losses: NDArray[np.float64]) -> tuple[str, ...]:
+def _left_out(losses: NDArray[np.float64]) -> tuple[str, ...]:
     missing = int(np.isnan(losses).sum())
     return (f"{missing} of {losses.size} points are not finite and left out.",) if missing else ()
 
 
-def _members_gone(living: Tensor) -> tuple[str, ...]:
-    gone = (~living).nonzero().flatten().tolist()
-    return (f"Not finite, so not seen: member {', '.join(map(str, gone))}.",) if gone else ()
-
-
-def _examples(name: str, problem: Problem, examples: str | ExampleSet) -> ExampleSet:
-    if not isinstance(examples, str):
-        check_type(
-            f"{name} examples", examples, (Examples, LazyExamples), '"train", "test" or examples such as data.train'
-        )
-        return examples
-    check_choice(f"{name} examples", examples, EXAMPLES)
-    if examples == "train":
-        return problem.data.train
-    if problem.data.test is None:
-        msg = f"{problem.data.name!r} has no test examples; write examples='train', or give some."
-        raise UsageError(msg)
-    return problem.data.test
+def _members_left_out(finite: Tensor) -> tuple[str, ...]:
+    missing = (~finite).nonzero().flatten().tolist()
+    return (f"Not finite, so not seen: member {', '.join(map(str, missing))}.",) if missing else ()

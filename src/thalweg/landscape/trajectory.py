@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,17 +11,18 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.evaluation import evaluate
-from thalweg.evaluation.running_statistics import Recomputed, tracked
+from thalweg.evaluation import Conditions, RunningStatistics, Sample, evaluate
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, TrajectoryLine
 from thalweg.landscape.surface import Surface, surface_on
-from thalweg.population import Plan, Problem
+from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Run
 
 ANCHORS = ("mean", "start", "end")
+OWN, PROJECTED = "loss of the run", "loss of its projection"
 _MARGIN = 0.15  # of the path's extent, beyond it on every side
 
 
@@ -30,39 +32,34 @@ class TrajectoryPlane:
 
     Args:
         surface: the loss there; coordinates are distances from the anchor in the space of parameters.
-        steps: of the snapshots: (snapshots,).
-        paths: where each member was: (members, snapshots, 2).
-        shares: of the squared distance from the anchor that lies along each component: (components,).
-        null: the same of a random walk in many dimensions seen at the same steps: (components,); None for several
-            members.
-        gap: "loss" of theta_t, "projected loss" of theta_t projected on the plane, and their difference "gap":
-            (member, step).
+        reading: "path" (member, step, axis), where each member was; "share" (component), of the squared distance from
+            the anchor; "random walk share" (component), the same of a random walk in many dimensions seen at the same
+            steps, for a single member; and (member, step) each "loss of the run", "loss of its projection" on the
+            plane, and their difference "gap".
     """
 
-    surface: Surface
-    steps: NDArray[np.int64]
-    paths: NDArray[np.float64]
-    shares: NDArray[np.float64]
-    null: NDArray[np.float64] | None
-    gap: Reading = field(repr=False)
+    surface: Surface = field(repr=False)
+    reading: Reading
+
+    def __getitem__(self, array: str) -> NDArray[Any]:
+        """One array of the reading; the loss on the plane is surface["loss"]."""
+        return self.reading[array]
 
     def figure(self, metric: str = "loss") -> Figure:
         """The map with the paths on it, the shares in its axes' labels."""
         x, y = self.surface.coordinates
-        values = self.surface[metric][0]
+        values, paths = self.surface[metric][0], self["path"]
         marks = [HeatMap(x, y, values.T), Contour(x, y, values.T)]
-        members = len(self.paths)
         marks += [
-            TrajectoryLine(path[:, 0], path[:, 1], label="" if members == 1 else f"member {member}")
-            for member, path in enumerate(self.paths)
+            TrajectoryLine(path[:, 0], path[:, 1], label="" if len(paths) == 1 else f"member {member}")
+            for member, path in zip(self.reading.coordinate("member"), paths, strict=True)
         ]
-        axes = [Axis(f"component {number + 1} ({self.shares[number]:.0%}{self._null(number)})") for number in range(2)]
+        axes = [Axis(f"component {number + 1} ({self['share'][number]:.0%}{self._null(number)})") for number in (0, 1)]
         unit = self.surface.reading.units.get(metric, "")
-        worst = float(np.abs(self.gap["gap"]).max())
-        of_gap = self.gap.units["gap"]
+        worst = float(np.abs(self["gap"]).max())
         caption = (
             f"Shares are of the squared distance from the anchor. The loss of the run itself differs from that of its "
-            f"projection, which is what the map shows, by up to {worst:.3g} {of_gap}. "
+            f"projection, which is what the map shows, by up to {worst:.3g} {self.reading.units['gap']}. "
             f"{' '.join(self.surface.reading.notes)}"
         )
         return Figure.of(
@@ -71,18 +68,19 @@ class TrajectoryPlane:
 
     def gap_figure(self) -> Figure:
         """The loss along the run beside that of its projection on the plane."""
-        lines = []
-        for member in range(len(self.paths)):
-            of = "" if len(self.paths) == 1 else f", member {member}"
+        lines, members, steps = [], self.reading.coordinate("member"), self.reading.coordinate("step")
+        for place, member in enumerate(members):
+            of = "" if len(members) == 1 else f", member {member}"
             lines += [
-                Line(self.steps, self.gap[name][member], label=f"{words}{of}")
-                for name, words in (("loss", "the run"), ("projected loss", "its projection"))
+                Line(steps, self[name][place], label=f"{name.removeprefix('loss of ')}{of}")
+                for name in (OWN, PROJECTED)
             ]
-        loss = Axis("loss", self.surface.reading.units["loss"])
+        loss = Axis("loss", self.reading.units["gap"])
         return Figure.of("What the plane does not show", tuple(lines), Axis("step"), loss)
 
     def _null(self, number: int) -> str:
-        return "" if self.null is None else f"; random walk {self.null[number]:.0%}"
+        known = "random walk share" in self.reading.arrays
+        return f"; random walk {self['random walk share'][number]:.0%}" if known else ""
 
 
 def trajectory_plane(
@@ -93,9 +91,9 @@ def trajectory_plane(
     anchor: str = "mean",
     resolution: int = 31,
     tolerance: float | None = None,
-    limit: int | None = None,
+    on: Sample | str | ExampleSet = "train",
     statistics: str = "recompute",
-    statistics_limit: int = 1_024,
+    statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
     progress: Watcher = ignore,
@@ -107,26 +105,76 @@ def trajectory_plane(
     arXiv:1806.08805). So the shares stand beside those of a random walk that is seen at the same steps; and since the
     plane is not where the run was, the loss of the run stands beside that of its projection.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=8, batch_size=64, snapshot=4))
+    >>> found = tw.landscape.trajectory_plane(problem, run, resolution=3)
+    >>> found["path"].shape, found.surface["loss"].shape
+    ((1, 5, 2), (1, 3, 3))
+
     Args:
         problem, run: what was trained, and how it went; the recipe must keep at least three snapshots.
         members: which, by number; several share one plane.
         anchor: through which point the plane goes, and from where distances count: the "mean" of all snapshots, the
             first ("start") or the last ("end"), the mean of them over members.
         resolution: points along each axis.
+        on: the examples, also of the losses of the run and of its projection.
         statistics: of normalization layers, on the map and of the projections: "recompute", or "frozen" as they were at
             the end (of the first member chosen); the run itself has its own.
-        tolerance, limit, statistics_limit, plan, seed, progress: see `plane`.
+        tolerance, statistics_count, plan, seed, progress: see `plane`.
 
     Raises:
         UsageError: too few snapshots, no such member, or arguments that cannot be meant.
 
     Cost: resolution^2 evaluations and two for each snapshot and member. Memory: four matrices of all snapshots chosen.
     """
-    check_type("trajectory_plane problem", problem, Problem, "a Problem")
     check_type("trajectory_plane run", run, Run, "a Run such as train returns")
     check_choice("trajectory_plane anchor", anchor, ANCHORS)
     check_count("trajectory_plane resolution", resolution, 2)
     check_type("trajectory_plane members", members, (int, np.integer, Sequence), "a number, or a list of them")
+    conditions = Conditions.of(
+        "trajectory_plane",
+        problem,
+        on=on,
+        statistics=statistics,
+        statistics_count=statistics_count,
+        plan=plan,
+        seed=seed,
+    )
+    chosen, steps, points = _snapshots(run, members)
+    center = {"mean": points.mean(1), "start": points[:, 0], "end": points[:, -1]}[anchor].mean(0)
+    axes, paths, shares = principal_components(points - center)
+    extents = [_extent(paths[..., number]) for number in range(2)]
+    grids = [np.linspace(*extent, resolution) for extent in extents]
+    here = replace(run.final[chosen[0]], theta=center[None], mask=None)
+    surface = surface_on(
+        "trajectory plane", here, list(axes), grids, conditions, seed=seed, tolerance=tolerance, progress=progress
+    )
+    began = time.perf_counter()
+    inside = center + (points - center) @ axes.mT @ axes
+    losses = _losses(conditions, run, chosen, here.with_theta(inside.flatten(0, 1)).copy())
+    arrays = {"path": paths, "share": shares} | losses | {"gap": losses[OWN] - losses[PROJECTED]}
+    dims = dict.fromkeys(arrays, ("member", "step")) | {"path": ("member", "step", "axis"), "share": ("component",)}
+    if len(chosen) == 1:
+        arrays["random walk share"], dims["random walk share"] = random_walk_shares(steps, anchor), ("component",)
+    reading = Reading(
+        "a run on the plane of its first two principal components",
+        arrays,
+        dims,
+        {"member": np.array(chosen), "step": steps},
+        dict.fromkeys((*losses, "gap"), problem.loss.unit),
+        sample_size=len(conditions.drawn),
+        cost=Cost(time.perf_counter() - began, forwards=2 * arrays["gap"].size),
+        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
+        notes=(conditions.text, f"Distances count from the anchor: {anchor}."),
+    )
+    return TrajectoryPlane(surface, reading)
+
+
+def _snapshots(
+    run: Run, members: int | Sequence[int]
+) -> tuple[list[int], NDArray[np.int64], Float[Tensor, "members steps parameters"]]:
+    """The members by number, the steps of the snapshots, and where the members were."""
     chosen = [int(members)] if isinstance(members, int | np.integer) else [int(member) for member in members]
     if not chosen:
         msg = "trajectory_plane needs at least one member; got an empty list."
@@ -139,57 +187,33 @@ def trajectory_plane(
         if not 0 <= member < len(run.final):
             msg = f"There is no member {member}; the run has {len(run.final)} (0 to {len(run.final) - 1})."
             raise UsageError(msg)
-    steps = np.array(list(snapshots))
     points = torch.stack([population.theta[chosen] for population in snapshots.values()], dim=1)
     if not points.isfinite().all():
         msg = "The run has snapshots that are not finite; choose members that did not diverge."
         raise UsageError(msg)
-    center = {"mean": points.mean(1), "start": points[:, 0], "end": points[:, -1]}[anchor].mean(0)
-    axes, paths, shares = principal_components(points - center)
-    extents = [_extent(paths[..., number]) for number in range(2)]
-    grids = [np.linspace(*extent, resolution) for extent in extents]
-    here = replace(run.final[chosen[0]], theta=center[None], mask=None)
-    surface = surface_on(
-        "trajectory plane",
-        problem,
-        here,
-        list(axes),
-        grids,
-        tolerance=tolerance,
-        limit=limit,
-        statistics=statistics,
-        statistics_limit=statistics_limit,
-        plan=plan,
-        seed=seed,
-        progress=progress,
-    )
-    began = time.perf_counter()
-    inside = center + (points - center) @ axes.mT @ axes
-    projected = here.with_theta(inside.flatten(0, 1)).copy()
-    if statistics == "recompute" and tracked(problem):
-        Recomputed(problem, projected, statistics_limit, plan, seed).renew()
-    seen = [population[chosen] for population in snapshots.values()]
+    return chosen, np.array(list(snapshots)), points
+
+
+def _losses(
+    conditions: Conditions, run: Run, chosen: list[int], projected: Population
+) -> dict[str, NDArray[np.float64]]:
+    """Of the snapshots of a run, with its own statistics, and of their projections: (members, steps) each.
+
+    Args:
+        projected: (members x steps) rows, whose statistics may be changed.
+    """
+    problem, examples = conditions.problem, conditions.drawn.examples
+    if conditions.recomputes:
+        RunningStatistics(problem, projected, conditions.statistics_examples, plan=conditions.plan).recompute()
+    seen = [population[chosen] for population in run.snapshots.values()]
     own = replace(
         seen[0],
         theta=torch.cat([one.theta for one in seen]),
         buffers={name: torch.cat([one.buffers[name] for one in seen]) for name in seen[0].buffers},
         mask=None,
     )
-    losses = [evaluate(problem, there, problem.data.train, plan=plan)["loss"].numpy() for there in (own, projected)]
-    own_loss, flat = losses[0].reshape(len(steps), -1).T, losses[1].reshape(len(chosen), -1)
-    arrays = {"loss": own_loss, "projected loss": flat, "gap": own_loss - flat}
-    gap = Reading(
-        "loss of a run and of its projection on a plane",
-        arrays,
-        dict.fromkeys(arrays, ("member", "step")),
-        {"member": np.array(chosen), "step": steps},
-        dict.fromkeys(arrays, problem.loss.unit),
-        sample_size=len(problem.data.train),
-        cost=Cost(time.perf_counter() - began, forwards=2 * flat.size),
-        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
-    )
-    null = None if len(chosen) > 1 else random_walk_shares(steps, anchor)
-    return TrajectoryPlane(surface, steps, paths, shares, null, gap)
+    first, second = (evaluate(problem, there, examples, plan=conditions.plan)["loss"] for there in (own, projected))
+    return {OWN: first.numpy().reshape(len(seen), -1).T, PROJECTED: second.numpy().reshape(len(chosen), -1)}
 
 
 def principal_components(

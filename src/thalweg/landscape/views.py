@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.evaluation import Conditions, Sample
 from thalweg.landscape.directions import between
 from thalweg.landscape.surface import Surface, surface_on
 from thalweg.population import Plan, Population, Problem
@@ -24,15 +25,22 @@ def line(
     to: Population | None = None,
     span: float | tuple[float, float] | None = None,
     resolution: int = 51,
-    examples: str | ExampleSet = "train",
-    limit: int | None = None,
+    on: Sample | str | ExampleSet = "train",
     statistics: str | None = None,
-    statistics_limit: int = 1_024,
+    statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
     progress: Watcher = ignore,
 ) -> Surface:
     """Loss and metrics along one direction from every member.
+
+        loss(theta + t direction), or with `to` loss((1 - t) theta + t theta'), for t over the span
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> line = tw.landscape.line(problem, problem.initialize([0]), to=problem.initialize([1]), resolution=5)
+    >>> line["loss"].shape, line.reading.coordinate("a").tolist()
+    ((1, 5), [0.0, 0.25, 0.5, 0.75, 1.0])
 
     Args:
         problem, population: what is evaluated, and where; they are only read.
@@ -43,7 +51,7 @@ def line(
         resolution: points.
         statistics: see `plane`; with `to` also "interpolate", a straight line to those of the end. None is "recompute"
             with `to`, where neither end's suit what lies between, else "frozen".
-        examples, limit, statistics_limit, plan, seed, progress: see `plane`.
+        on, statistics_count, plan, seed, progress: see `plane`.
 
     Raises:
         UsageError: arguments that cannot be meant; ModelError: see `plane`.
@@ -60,23 +68,14 @@ def line(
         population = replace(population, mask=None)  # the way may lead out of it
     if statistics is None:
         statistics = "frozen" if to is None else "recompute"
+    conditions = Conditions.of(
+        "line", problem, on=on, statistics=statistics, statistics_count=statistics_count, plan=plan, seed=seed
+    )
     if span is None:
         span = 1.0 if to is None else (0.0, 1.0)
-    return surface_on(
-        "line",
-        problem,
-        population,
-        ["filter" if direction is None else direction],
-        [grid("line", span, resolution)],
-        to=to,
-        examples=examples,
-        limit=limit,
-        statistics=statistics,
-        statistics_limit=statistics_limit,
-        plan=plan,
-        seed=seed,
-        progress=progress,
-    )
+    wanted = ["filter" if direction is None else direction]
+    axes = [grid("line", span, resolution)]
+    return surface_on("line", population, wanted, axes, conditions, seed=seed, to=to, progress=progress)
 
 
 def plane(
@@ -87,15 +86,22 @@ def plane(
     span: float | tuple[float, float] = 1.0,
     resolution: int = 51,
     tolerance: float | None = None,
-    examples: str | ExampleSet = "train",
-    limit: int | None = None,
+    on: Sample | str | ExampleSet = "train",
     statistics: str = "frozen",
-    statistics_limit: int = 1_024,
+    statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
     progress: Watcher = ignore,
 ) -> Surface:
     """Loss and metrics on a square of the plane through every member (Li et al., 2018, arXiv:1712.09913).
+
+        loss(theta + a first + b second), for a and b over the span
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> plane = tw.landscape.plane(problem, problem.initialize(1), resolution=5, on=tw.Sample("train", 200))
+    >>> plane["loss"].shape, plane.reading.sample_size
+    ((1, 5, 5), 200)
 
     Args:
         problem, population: what is evaluated, and where; they are only read.
@@ -108,13 +114,12 @@ def plane(
             share of its range, verified at points held out, and interpolates the others (see `adaptive.fill`); the
             notes say how many and how well, "evaluated" in the reading says which. On all examples, most points are
             seen on an eighth of them, and how that differs from all is interpolated too.
-        examples: "train", "test" or examples of one's own.
-        limit: so many of them, the same at every point, chosen at random; None is all. The figures then are estimates
-            whose standard errors are given (see `Points`).
-        statistics: of normalization layers: "frozen" are the center's; "recompute" those of `statistics_limit`
+        on: the examples, the same at every point. On some of a set, as by Sample("train", 1_000), values are estimates
+            whose standard errors are given (see `evaluation.Points`).
+        statistics: of normalization layers: "frozen" are the center's; "recompute" those of `statistics_count`
             training examples, drawn at random, at every point.
         plan: "auto" measures whether points are stacked; "stacked", "looped" or a `Plan` force.
-        seed: of directions and chosen examples.
+        seed: of random directions, and of the examples drawn for "recompute" and for a tolerance.
         progress: told how far it is.
 
     Raises:
@@ -129,21 +134,11 @@ def plane(
         msg = f"A plane needs two directions, or how to draw them; got {len(directions)}."
         raise UsageError(msg)
     chosen = [directions, directions] if isinstance(directions, str) else list(directions)
-    return surface_on(
-        "plane",
-        problem,
-        population,
-        chosen,
-        2 * [grid("plane", span, resolution)],
-        tolerance=tolerance,
-        examples=examples,
-        limit=limit,
-        statistics=statistics,
-        statistics_limit=statistics_limit,
-        plan=plan,
-        seed=seed,
-        progress=progress,
+    conditions = Conditions.of(
+        "plane", problem, on=on, statistics=statistics, statistics_count=statistics_count, plan=plan, seed=seed
     )
+    axes = 2 * [grid("plane", span, resolution)]
+    return surface_on("plane", population, chosen, axes, conditions, seed=seed, tolerance=tolerance, progress=progress)
 
 
 def grid(name: str, span: float | tuple[float, float], resolution: int) -> NDArray[np.float64]:

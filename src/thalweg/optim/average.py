@@ -16,7 +16,7 @@ class Averaged(Wrapper):
     """An exponential moving average of the weights beside the path (Polyak & Juditsky, 1992; doi:10.1137/0330046).
 
     average <- keep average + (1 - keep) theta after every step, from theta after the first one. The path
-    itself is not changed; `run.averaged` has the members at their averages.
+    itself is not changed; `run.averaged(problem)` has the members at their averages.
 
     >>> import thalweg as tw
     >>> tw.optim.Averaged(tw.optim.Momentum(0.1)).slots

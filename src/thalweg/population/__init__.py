@@ -5,6 +5,7 @@ from thalweg.population.execution import Execution, Plan, choose
 from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.rescaling import rescaled
 
 __all__ = [
     "Batch",
@@ -15,4 +16,5 @@ __all__ = [
     "Population",
     "Problem",
     "choose",
+    "rescaled",
 ]

@@ -22,13 +22,13 @@ from thalweg.population.batch import Batch
 from thalweg.population.binding import call
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
+from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 
-Vectors = Float[Tensor, "members parameters"]
 Row = Callable[..., Any]
 _TANGENTS = 4  # copies of the activations that a second derivative keeps, against a first one
 

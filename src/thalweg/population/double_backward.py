@@ -20,7 +20,7 @@ from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream
 
-Vectors = Sequence[Tensor]
+Tensors = Sequence[Tensor]
 _TOLERANCE = 1e-3  # a share of the product: rounding is far below, a missing term mostly far above
 _STEP = 1e-5  # of a difference of gradients, by a vector of length 1
 _REMEDY = (
@@ -75,7 +75,7 @@ def _fault(problem: Problem, matrix: str) -> str:
             leaves, form = tree_flatten(outputs)
             places = [i for i, leaf in enumerate(leaves) if leaf.requires_grad]
 
-            def of_outputs(values: Vectors) -> Tensor:
+            def of_outputs(values: Tensors) -> Tensor:
                 whole = dict(enumerate(leaves)) | dict(zip(places, values, strict=True))
                 return problem.loss.mean(tree_unflatten(list(whole.values()), form), given)
 
@@ -97,7 +97,7 @@ class _Model:
         self.module, self.names, self.inputs = module, names, inputs
         self.padding: list[Tensor] = []
 
-    def __call__(self, point: Vectors) -> Any:
+    def __call__(self, point: Tensors) -> Any:
         buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
         tensors = {**dict(zip(self.names, point, strict=True)), **buffers}
         with Padding(self.padding):
@@ -112,7 +112,7 @@ class _Model:
         return [(v + size * n).requires_grad_() for v, size, n in zip(values, sizes, noise, strict=True)]
 
 
-def _adjoint(values: Vectors, point: Vectors) -> str:
+def _adjoint(values: Tensors, point: Tensors) -> str:
     """Whether J v, the derivative of the J^T u that the backward pass gives, belongs to it."""
     draw = generator(0, "adjoint")
     u, v = ([one.requires_grad_() for one in _normal(like, draw)] for like in (values, point))
@@ -121,7 +121,7 @@ def _adjoint(values: Vectors, point: Vectors) -> str:
     return _differ("<u, J v>", _dot(u, pushed), "<J^T u, v>", _dot(pulled, v), _length(pulled))
 
 
-def _curved(function: Callable[[Vectors], Tensor], point: Vectors) -> str:
+def _curved(function: Callable[[Tensors], Tensor], point: Tensors) -> str:
     """Whether the second derivative of a function is symmetric, and that of its gradient."""
     draw = generator(0, "curved")
     u, v = _normal(point, draw), _normal(point, draw)
@@ -141,7 +141,7 @@ def _curved(function: Callable[[Vectors], Tensor], point: Vectors) -> str:
     return ""
 
 
-def _difference(function: Callable[[Vectors], Tensor], point: Vectors, v: Vectors, h: float) -> list[Tensor]:
+def _difference(function: Callable[[Tensors], Tensor], point: Tensors, v: Tensors, h: float) -> list[Tensor]:
     """(g(x + h v) - g(x - h v)) / 2h."""
     ends = []
     for step in (h, -h):
@@ -150,7 +150,7 @@ def _difference(function: Callable[[Vectors], Tensor], point: Vectors, v: Vector
     return [(a - b) / (2 * h) for a, b in zip(*ends, strict=True)]
 
 
-def _products(slopes: Vectors, at: Vectors, v: Vectors) -> Vectors:
+def _products(slopes: Tensors, at: Tensors, v: Tensors) -> Tensors:
     """The derivative of <slopes, v>."""
     bent = [i for i, slope in enumerate(slopes) if slope.requires_grad]
     if not bent:
@@ -172,17 +172,17 @@ def _floating(tree: Any, dtype: torch.dtype) -> Any:
     return tree_map(lambda leaf: leaf.to(dtype) if leaf.is_floating_point() else leaf, tree)
 
 
-def _normal(like: Vectors, draw: torch.Generator) -> list[Tensor]:
+def _normal(like: Tensors, draw: torch.Generator) -> list[Tensor]:
     return [torch.randn(one.shape, generator=draw, dtype=torch.float64).to(one) for one in like]
 
 
-def _dot(x: Vectors, y: Vectors) -> float:
+def _dot(x: Tensors, y: Tensors) -> float:
     return sum(float((a.detach().double() * b.detach().double()).sum()) for a, b in zip(x, y, strict=True))
 
 
-def _length(x: Vectors) -> float:
+def _length(x: Tensors) -> float:
     return _dot(x, x) ** 0.5
 
 
-def _apart(x: Vectors, y: Vectors) -> float:
+def _apart(x: Tensors, y: Tensors) -> float:
     return _length([a - b for a, b in zip(x, y, strict=True)])

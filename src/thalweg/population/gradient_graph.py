@@ -18,13 +18,13 @@ from thalweg.data import ExampleSet
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.execution import explained
+from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import Attentive, Stacked, plain_attention
 
-Vectors = Float[Tensor, "members parameters"]
 Product = Callable[[Vectors], Vectors]
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
 _PROBE = 256  # examples on which the memory of a member is measured

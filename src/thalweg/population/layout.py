@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from thalweg.errors import ModelError, UsageError, unknown_name
 
+Vectors = Float[Tensor, "members parameters"]  # one a member, in the columns of theta
 KINDS = ("embedding", "hidden", "output", "bias", "norm", "other")
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _MATRICES = (nn.Linear, _ConvNd, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)

@@ -32,11 +32,6 @@ def reading(
     )
 
 
-def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Losses, infinite where a run diverged."""
-    return np.where(np.isfinite(losses), losses, np.inf)
-
-
 def on_edge(value: float, grid: Sequence[float] | NDArray[np.float64]) -> bool:
     """Whether it is the smallest or the largest that was tried."""
     return value in (grid[0], grid[-1])

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from thalweg.errors import UsageError, unknown_name
+from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
 from thalweg.results import Table
+from thalweg.sweep import plain
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
+from thalweg.training.tables import table_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,10 @@ class History:
             raise UsageError(msg)
         return points, np.stack(groups)
 
+    def steps_to(self, metric: str, target: float) -> NDArray[np.float64]:
+        """The step at which each member first has a metric of at most the target (see `steps_to`): (members,)."""
+        return steps_to(target, self.steps, self[metric])
+
     def table(self) -> Table:
         """One row for each (step, member, metric), with the member's axes."""
         evaluations, members = len(self.steps), len(self.axes["seed"])
@@ -110,6 +116,56 @@ class History:
             y=Axis(metric.replace("_", " "), self.units[metric], scale="log" if log else "linear"),
             caption="Lines are means over members, diverged ones left out; bands run from the smallest to the largest.",
         )
+
+
+def steps_to(target: float, steps: ArrayLike, losses: ArrayLike) -> NDArray[np.float64]:
+    """The step at which each run first is at or below a target: (members,), infinite where it never is.
+
+    Between two evaluations it is where the straight line of the logarithm of the loss crosses the target; of the loss
+    itself where one of the three is not above 0. A run that comes back from a loss that is not finite is there at its
+    next evaluation.
+
+    >>> from thalweg.training import steps_to
+    >>> steps_to(0.1, [0, 10, 20], [[1.0, 1.0], [0.2, 0.8], [0.05, 0.7]]).tolist()
+    [15.0, inf]
+
+    Args:
+        target: the loss to reach; NaN is never reached.
+        steps: evaluated, ascending: (evaluations,).
+        losses: (evaluations, members); NaN or infinite where a run has diverged.
+
+    Raises:
+        UsageError: what is no numbers, none at all, or shapes that do not fit.
+    """
+    at = table_of("steps_to steps", steps, "evaluations")
+    values = table_of("steps_to losses", losses, "evaluations", "members")
+    goal = plain(target)
+    check_type("steps_to target", goal, (int, float), "the loss to reach")
+    if len(values) != len(at):
+        msg = f"steps_to needs a row of losses for every step; got shapes {at.shape} and {values.shape}."
+        raise UsageError(msg)
+    reached = values <= goal
+    first = reached.argmax(0)
+    before = np.maximum(first - 1, 0)
+    high, low = (np.take_along_axis(values, row[None], 0)[0] for row in (before, first))
+    known = reached.any(0) & (np.inf > high) & (high > low) & (low > -np.inf)
+    high, low, goals = (np.where(known, one, np.nan) for one in (high, low, goal))
+    logs = (low > 0) & (goals > 0)
+    for one in (high, low, goals):
+        np.log(one, out=one, where=logs)
+    part = np.where(known, (high - goals) / (high - low), 1.0)
+    return np.where(reached.any(0), at[before] + part * (at[first] - at[before]), np.inf)
+
+
+def infinite_if_diverged(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Losses, infinite where a run diverged, so that a diverged run is the worst one and not left out.
+
+    >>> import numpy as np
+    >>> from thalweg.training import infinite_if_diverged
+    >>> infinite_if_diverged(np.array([0.3, np.nan, -np.inf])).tolist()
+    [0.3, inf, inf]
+    """
+    return np.where(np.isfinite(losses), losses, np.inf)
 
 
 def _shown(point: Any) -> str:

@@ -53,13 +53,13 @@ class Loop:
         self,
         problem: Problem,
         recipe: Recipe,
-        unfolded: MemberGrid,
+        grid: MemberGrid,
         population: Population,
         state: State,
         plans: Mapping[str, Plan | str],
         observers: Sequence[Observer] = (),
     ) -> None:
-        self.problem, self.recipe, self.unfolded, self.state = problem, recipe, unfolded, state
+        self.problem, self.recipe, self.grid, self.state = problem, recipe, grid, state
         self.members = members = replace(population, theta=state.theta, buffers=state.buffers)
         # Rules that look ahead or ascend take their gradient at a point of its own, all others at theta itself. A
         # member's point is done with once its gradient is there, which may take its place if it is the last one.
@@ -68,7 +68,7 @@ class Loop:
         self.point = state.theta.clone() if away else state.theta
         self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         ahead = replace(members, theta=self.point)
-        self.groups = _groups(problem, unfolded, ahead, plans["gradient"], recipe.steps - state.step)
+        self.groups = _groups(problem, grid, ahead, plans["gradient"], recipe.steps - state.step)
         self.evaluators, outputs = _evaluators(problem, recipe, members, state.step, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
         self.alive = state.diverged_at < 0
@@ -106,7 +106,7 @@ class Loop:
     def _step(self) -> None:
         """One update of every living member."""
         state = self.state
-        h = self.unfolded.at(state.step + 1)
+        h = self.grid.at(state.step + 1)
         for buffer, before in self.running.values():
             before.copy_(buffer)
         if self.recipe.optimizer.looks_ahead:
@@ -124,8 +124,8 @@ class Loop:
                 buffer[~self.alive] = before[~self.alive]
         if self.mask is not None:
             self.gradient.mul_(self.mask)
-        if self.unfolded.clip_norm is not None:
-            self.gradient.mul_(clipping(self.gradient, self.unfolded.clip_norm))
+        if self.grid.clip_norm is not None:
+            self.gradient.mul_(clipping(self.gradient, self.grid.clip_norm))
         self.updater.step(self.gradient, h, self.alive if self.any_dead else None)
         if self.mask is not None:  # rules that mix the columns of a tensor write to all of them
             state.theta.mul_(self.mask)
@@ -194,42 +194,41 @@ def _evaluators(
 ) -> tuple[dict[str, Evaluator], Plan]:
     """One for each set of examples, and their plan, measured on the larger: its chunk fits the memory for both."""
     data, times = problem.data, sum(at >= step for at in recipe.evaluation_steps)
-    sets: dict[str, ExampleSet] = {"train": data.train}
+    sets: dict[str, ExampleSet] = {"train": recipe.evaluate_train_on.draw(problem).examples}
     if data.test is not None:
         sets["test"] = data.test
-    limits = {"train": recipe.evaluate_train_on, "test": None}
-    order = sorted(sets, key=lambda split: -min(len(sets[split]), limits[split] or math.inf))
+    order = sorted(sets, key=lambda split: -len(sets[split]))
     made: dict[str, Evaluator] = {}
     for split in order:
-        made[split] = Evaluator(problem, members, sets[split], limit=limits[split], plan=plan, times=times)
+        made[split] = Evaluator(problem, members, sets[split], plan=plan, times=times)
         plan = made[split].execution.plan
     return {split: made[split] for split in sets}, made[order[0]].execution.plan
 
 
-def _groups(problem: Problem, unfolded: MemberGrid, members: Population, plan: Plan | str, steps: int) -> list[Group]:
+def _groups(problem: Problem, grid: MemberGrid, members: Population, plan: Plan | str, steps: int) -> list[Group]:
     """The members by batch size; the plan is measured on the largest, so that its chunk fits the memory for all."""
     train, groups = problem.data.train, []
-    for rows, batch_size in sorted(unfolded.groups(len(train)), key=lambda group: -group[1]):
-        order = BatchOrder(unfolded.seeds[rows], len(train), batch_size)
+    for rows, batch_size in sorted(grid.groups(len(train)), key=lambda group: -group[1]):
+        order = BatchOrder(grid.seeds[rows], len(train), batch_size)
         batch = Batch.of(train, order.indices(0))
-        execution = Execution(problem, members[rows], batch, plan=plan, seeds=unfolded.seeds[rows], calls=steps)
+        execution = Execution(problem, members[rows], batch, plan=plan, seeds=grid.seeds[rows], calls=steps)
         plan = execution.plan
         groups.append(Group(rows, train, order, execution))
     return sorted(groups, key=lambda group: group.rows.start)
 
 
-def starting(problem: Problem, unfolded: MemberGrid, start: Population | None, mask: Tensor | None) -> Population:
+def starting(problem: Problem, grid: MemberGrid, start: Population | None, mask: Tensor | None) -> Population:
     """The members before the first step, in memory of their own."""
     if start is None:
-        distinct = list(dict.fromkeys(unfolded.seeds))
+        distinct = list(dict.fromkeys(grid.seeds))
         population = problem.initialize(distinct)
-        if len(distinct) < unfolded.members:
-            population = population[[distinct.index(seed) for seed in unfolded.seeds]]
-    elif len(start) not in (1, unfolded.members):
-        msg = f"start has {len(start)} members; expected 1, or one for each of the {unfolded.members} trained."
+        if len(distinct) < grid.members:
+            population = population[[distinct.index(seed) for seed in grid.seeds]]
+    elif len(start) not in (1, grid.members):
+        msg = f"start has {len(start)} members; expected 1, or one for each of the {grid.members} trained."
         raise UsageError(msg)
     else:
-        population = (start if len(start) == unfolded.members else start[[0] * unfolded.members]).copy()
+        population = (start if len(start) == grid.members else start[[0] * grid.members]).copy()
     return population if mask is None else population.with_mask(mask)
 
 

@@ -1,4 +1,4 @@
-"""How to train: the frozen description of a run, and its unfolding over members."""
+"""How to train: the frozen description of a run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.evaluation import Sample
 from thalweg.optim import Rule, Wrapper
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import Sweep, plain, points_of
@@ -32,7 +33,7 @@ class Recipe:
         snapshot: at how many steps (or which) theta is kept; 0 is never.
         spacing: how counted steps lie: "linear" at equal distances up to the last step, with step 0 besides, or
             "log" at equal ratios from step 1 to the last, those that coincide counted once.
-        evaluate_train_on: examples of the training set used in evaluations; None is all.
+        evaluate_train_on: the training examples that are evaluated, such as Sample("train", 500); all by default.
 
     Raises:
         UsageError: a recipe that cannot be meant, naming the argument.
@@ -46,7 +47,7 @@ class Recipe:
     evaluate: int | tuple[int, ...] = 20
     snapshot: int | tuple[int, ...] = 0
     spacing: str = "linear"
-    evaluate_train_on: int | None = None
+    evaluate_train_on: Sample = dataclasses.field(default_factory=Sample)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "clip_norm"):
@@ -65,8 +66,7 @@ class Recipe:
                 raise UsageError(msg)
         for name in ("evaluate", "snapshot"):
             object.__setattr__(self, name, self._steps(name, getattr(self, name)))
-        if self.evaluate_train_on is not None:
-            check_count("Recipe evaluate_train_on", self.evaluate_train_on)
+        _check_train_sample(self.evaluate_train_on)
 
     def _steps(self, name: str, wanted: Any) -> int | tuple[int, ...]:
         """A count, or the steps themselves, as plain numbers."""
@@ -103,6 +103,15 @@ class Recipe:
     def describe(self) -> dict[str, Any]:
         """The recipe as JSON-able data, complete enough to write it again."""
         return _plain(self)
+
+
+def _check_train_sample(sample: Any) -> None:
+    count = sample if isinstance(sample, int) and not isinstance(sample, bool) and sample > 0 else 500
+    write = f'a Sample of the training set such as Sample("train", {count})'
+    check_type("Recipe evaluate_train_on", sample, Sample, write)
+    if sample.examples != "train":
+        msg = f"Recipe evaluate_train_on must be {write}; other examples are evaluated after training, by evaluate."
+        raise UsageError(msg)
 
 
 def _is_whole(number: Any) -> bool:

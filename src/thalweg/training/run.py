@@ -8,8 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
-from thalweg.population import Plan, Population
+from thalweg.evaluation import Sample, recomputed
+from thalweg.evaluation.running_statistics import STATISTICS_SAMPLE
+from thalweg.population import Plan, Population, Problem
 from thalweg.training.history import History
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
@@ -66,11 +69,24 @@ class Run:
             for i, step in enumerate(steps)
         }
 
-    @property
-    def averaged(self) -> Population:
-        """The members at the averages of their weights, with the final buffers.
+    def averaged(
+        self, problem: Problem, *, on: Sample | str | ExampleSet = STATISTICS_SAMPLE, plan: Plan | str = "auto"
+    ) -> Population:
+        """The members at the averages of their weights, with running statistics of these weights.
 
-        A member that diverged before its first step is where it began.
+        Normalization layers go with the weights they saw, so theirs are made anew (see `evaluation.recomputed`). A
+        member that diverged before its first step is where it began.
+
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> rule = tw.optim.Averaged(tw.optim.SGD(0.1))
+        >>> tw.train(problem, tw.Recipe(rule, steps=3, batch_size=64), seeds=2).averaged(problem).theta.shape
+        torch.Size([2, 650])
+
+        Args:
+            problem: what was trained.
+            on: the examples that the statistics are of; without such layers there is nothing to compute.
+            plan: see `train`.
 
         Raises:
             UsageError: no average was kept.
@@ -81,7 +97,7 @@ class Run:
         mask, at = self.final.mask, self.state.diverged_at
         never = (at == 0) | (at == 1)  # stopped before the first update
         average = torch.where(never[:, None], self.final.theta, self.state.slots["average"])
-        return self.final.with_theta(average if mask is None else average * mask)
+        return recomputed(problem, self.final.with_theta(average if mask is None else average * mask), on, plan=plan)
 
     def select(self, **where: float) -> list[int]:
         """The members whose axes have these values, such as run.select(lr=0.1, seed=0)."""

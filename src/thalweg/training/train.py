@@ -18,7 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.evaluation import Evaluator
+from thalweg.evaluation import Sample, evaluate
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.storage import Store
@@ -99,14 +99,14 @@ def train(
         check_count("train until", until)
     observers = _observers(observe)
     seeds = _seeds(seeds)
-    unfolded = MemberGrid(recipe, seeds)
+    grid = MemberGrid(recipe, seeds)
     if resume is not None:
         if start is not None or mask is not None:
             msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
             raise UsageError(msg)
-        _check_same(recipe, unfolded, resume)
+        _check_same(recipe, grid, resume)
         start, mask = resume.final, resume.final.mask
-    population = starting(problem, unfolded, start, mask)
+    population = starting(problem, grid, start, mask)
     state = beginning(problem, recipe, population)
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
     plans |= _plans(plan)
@@ -122,7 +122,7 @@ def train(
     last = recipe.steps if until is None else min(until, recipe.steps)
     began = time.perf_counter()
     if state.step < last:
-        loop = Loop(problem, recipe, unfolded, population, state, plans, observers)
+        loop = Loop(problem, recipe, grid, population, state, plans, observers)
         loop.advance(last, checkpoints, progress)
         plans |= loop.plans
         checkpoints.write(state, loop.plans)
@@ -130,9 +130,9 @@ def train(
         checkpoints.write(state, resume.plans)
     return Run(
         recipe=recipe,
-        axes=unfolded.axes,
+        axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, recipe, unfolded.axes, state),
+        history=History.of(problem, recipe, grid.axes, state),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - began,
@@ -199,8 +199,8 @@ def _probe(problem: Problem, population: Population) -> dict[str, list[str]]:
     Four digits, so that the same run has the same identity on another machine.
     """
     buffers = {name: buffer.clone() for name, buffer in population.buffers.items()}
-    evaluator = Evaluator(problem, replace(population, buffers=buffers), problem.data.train, limit=8, plan="looped")
-    return {name: [f"{value:.4g}" for value in values.tolist()] for name, values in evaluator().items()}
+    found = evaluate(problem, replace(population, buffers=buffers), Sample("train", 8), plan="looped")
+    return {name: [f"{value:.4g}" for value in values.tolist()] for name, values in found.items()}
 
 
 def _hash(tree: Any) -> str:
@@ -215,7 +215,7 @@ def _digest(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _check_same(recipe: Recipe, unfolded: MemberGrid, resume: Run) -> None:
-    if resume.recipe != recipe or unfolded.axes["seed"].tolist() != resume.axes["seed"].tolist():
+def _check_same(recipe: Recipe, grid: MemberGrid, resume: Run) -> None:
+    if resume.recipe != recipe or grid.axes["seed"].tolist() != resume.axes["seed"].tolist():
         msg = "resume must be a run of the same recipe and seeds; start=run.final begins a new run from its members."
         raise UsageError(msg)

@@ -3,9 +3,9 @@
 from thalweg.tuning.compare import compare
 from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.effective_rates import effective_rates
-from thalweg.tuning.profiles import performance_profile, profile_score, time_to_target
+from thalweg.tuning.profiles import performance_profile, profile_score
 from thalweg.tuning.range_test import classic_range_test, range_test
-from thalweg.tuning.search import Range, grid, halton, together
+from thalweg.tuning.search import Range, grid, halton, stack_trials
 from thalweg.tuning.sensitivity import rate_sensitivity, sensitivity, sensitivity_figure
 
 __all__ = [
@@ -22,6 +22,5 @@ __all__ = [
     "rate_sensitivity",
     "sensitivity",
     "sensitivity_figure",
-    "time_to_target",
-    "together",
+    "stack_trials",
 ]

@@ -18,7 +18,7 @@ _BEYOND = 1e-6  # shares of a range's length by which a value lies beyond its en
 
 
 @dataclass(frozen=True, eq=False)
-class Entrant:
+class Candidate:
     """A rule at every point of its search.
 
     Args:
@@ -38,8 +38,8 @@ class Entrant:
     edge: float
 
     @classmethod
-    def of(cls, name: str, entry: Any, search: str, trials: int, seed: int) -> "Entrant":
-        """The entrant that `compare` was given as (rule, ranges) under a name.
+    def of(cls, name: str, entry: Any, search: str, trials: int, seed: int) -> "Candidate":
+        """The candidate that `compare` was given as (rule, ranges) under a name.
 
         Raises:
             UsageError: it was given something else, or the rule cannot be made of numbers of these names.

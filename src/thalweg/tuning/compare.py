@@ -12,12 +12,11 @@ from thalweg.progress import Progress, Watcher, ignore
 from thalweg.results import Cost, Provenance
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import plain
-from thalweg.training import MemberGrid, Recipe, train
-from thalweg.tuning.candidate import SEARCHES, Entrant, Make
+from thalweg.training import MemberGrid, Recipe, infinite_if_diverged, train
+from thalweg.tuning.candidate import SEARCHES, Candidate, Make
 from thalweg.tuning.comparison import Comparison
-from thalweg.tuning.profiles import time_to_target
-from thalweg.tuning.rates import cost_of, gradients_a_step, infinite_if_gone
-from thalweg.tuning.search import Range, together
+from thalweg.tuning.rates import cost_of, gradients_a_step
+from thalweg.tuning.search import Range, stack_trials
 from thalweg.tuning.targets import reachable
 
 _LOOKS = 100  # evaluations of a scored run
@@ -64,8 +63,8 @@ def compare(
     Raises:
         UsageError: a problem, rule, range, search, metric or target that cannot be meant, by name; before any training.
 
-    Cost: problems x rules x (trials x tuning seeds + scoring seeds) runs. Steps to a target are told apart by 1 % of
-    the steps.
+    Cost: problems x rules x (trials x tuning seeds + scoring seeds) runs. Steps to a target are
+    whole ones, between evaluations that are 1 % of the steps apart (see `training.steps_to`).
     """
     check_choice("compare search", search, SEARCHES)
     check_choice("compare metric", metric, ("train_loss", "test_loss"))
@@ -79,10 +78,10 @@ def compare(
     tuning = list(range(seed, seed + tuning_seeds))
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))
     common: dict[str, Any] = {"steps": steps, "batch_size": batch_size, "schedule": schedule or Constant()}
-    entrants = [Entrant.of(name, entry, search, trials, seed) for name, entry in rules.items()]
-    for entrant in entrants:
-        _check_recipe(entrant.name, Recipe(entrant.trials[0], **common), problems)
-    recipes = [Recipe(together(entrant.trials), evaluate=0, **common) for entrant in entrants]
+    candidates = [Candidate.of(name, entry, search, trials, seed) for name, entry in rules.items()]
+    for candidate in candidates:
+        _check_recipe(candidate.name, Recipe(candidate.trials[0], **common), problems)
+    recipes = [Recipe(stack_trials(candidate.trials), evaluate=0, **common) for candidate in candidates]
 
     searched = trials * tuning_seeds
     total = steps * len(problems) * len(rules) * (searched + scoring_seeds)
@@ -91,28 +90,30 @@ def compare(
     tuned, before, histories = np.empty((len(problems), len(rules))), np.empty(len(problems)), {}
     warnings = [
         f"{one.name} takes two gradients a step, so its steps cost twice those of a rule that takes one."
-        for one in entrants
+        for one in candidates
         if gradients_a_step(one.trials[0]) == 2
     ]
     for row, (name, problem) in enumerate(problems.items()):
-        for column, entrant in enumerate(entrants):
-            label = f"{entrant.name} on {name}"
+        for column, candidate in enumerate(candidates):
+            label = f"{candidate.name} on {name}"
             found = train(
                 problem, recipes[column], tuning, progress=_counting(progress, label, done, searched, total, began)
             )
-            means = infinite_if_gone(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
+            means = infinite_if_diverged(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
             pick = int(means.argmin())
             tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
             done, cost = done + steps * searched, cost + cost_of(found)
             told = _counting(progress, label, done, scoring_seeds, total, began)
             done += steps * scoring_seeds
             if np.isfinite(means[pick]):
-                best[name][entrant.name] = entrant.values(pick)
-                warnings += entrant.warnings(name, pick)
-                final = train(problem, Recipe(entrant.trials[pick], evaluate=_LOOKS, **common), scoring, progress=told)
+                best[name][candidate.name] = candidate.values(pick)
+                warnings += candidate.warnings(name, pick)
+                final = train(
+                    problem, Recipe(candidate.trials[pick], evaluate=_LOOKS, **common), scoring, progress=told
+                )
                 histories[row, column], cost = final.history, cost + cost_of(final)
             else:  # nothing is left to be scored
-                best[name][entrant.name] = {}
+                best[name][candidate.name] = {}
                 warnings.append(f"Every trial of {label} diverged with some seed: search smaller values.")
                 told(Progress(label, steps, steps, 0.0))
 
@@ -124,9 +125,9 @@ def compare(
     losses = np.full((len(problems), len(rules), scoring_seeds), np.inf)
     needed = losses.copy()
     for place, history in histories.items():
-        losses[place] = infinite_if_gone(history.final(metric))
-        reached = time_to_target(history.steps, history[metric], float(goals[place[0]]))
-        needed[place] = np.where(np.isfinite(losses[place]), np.maximum(reached, 1), np.inf)
+        losses[place] = infinite_if_diverged(history.final(metric))
+        reached = history.steps_to(metric, float(goals[place[0]]))
+        needed[place] = np.where(np.isfinite(losses[place]), np.maximum(np.ceil(reached), 1), np.inf)
     units = {problem.loss.unit for problem in problems.values()}
     first = next(iter(problems.values()))
     return Comparison(
@@ -167,8 +168,8 @@ def _check(problems: Any, rules: Any, metric: str, targets: Any) -> None:
 
 def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) -> None:
     """Raise UsageError unless a recipe has one value of each number, and its batches suit every problem."""
-    unfolded = MemberGrid(recipe, [0])
-    swept = sorted(unfolded.values)
+    grid = MemberGrid(recipe, [0])
+    swept = sorted(grid.values)
     shared = [name for name in swept if name.split(".")[0] in ("batch_size", "schedule")]
     if shared:
         msg = f"compare gives all runs one batch_size and one schedule, but {', '.join(shared)} is swept: give a value."
@@ -178,7 +179,7 @@ def _check_recipe(rule: str, recipe: Recipe, problems: Mapping[str, Problem]) ->
         raise UsageError(msg)
     for name, problem in problems.items():
         try:
-            unfolded.groups(len(problem.data.train))
+            grid.groups(len(problem.data.train))
         except UsageError as error:
             msg = f"compare problems[{name!r}] cannot be trained so: {error}"
             raise UsageError(msg) from error

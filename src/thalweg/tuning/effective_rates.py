@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.curvature import top_eigenvalues
-from thalweg.errors import UsageError, check_count, check_type
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_type
+from thalweg.evaluation import Sample, as_sample
 from thalweg.optim import Adam, AMSGrad, Rule, StepHyperparameters, Updater, Wrapper, preconditioner, stability_limit
 from thalweg.optim.stability import beside
 from thalweg.optim.wrapper import unwrapped
@@ -20,15 +22,22 @@ from thalweg.training import MemberGrid, Run
 from thalweg.training.loop import clipping
 
 _QUANTILES = (0.1, 0.5, 0.9)
+_BATCH = Sample("train", 512)
 
 
-def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Reading:
+def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = _BATCH) -> Reading:
     """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-3), steps=20, batch_size=64), until=10)
+    >>> tw.tuning.effective_rates(problem, run, on=tw.Sample("train", 100))["update / weight"].shape
+    (1, 2)
 
     Args:
         problem: what was trained.
         run: where it stands; it is not changed.
-        examples: of the training set, the first so many, for the gradient.
+        on: the examples of the batch.
 
     Returns:
         by member and tensor:
@@ -54,26 +63,27 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     began = time.perf_counter()
     check_type("effective_rates problem", problem, Problem, "a Problem")
     check_type("effective_rates run", run, Run, "a Run such as train returns")
-    check_count("effective_rates examples", examples)
+    drawn = as_sample("effective_rates", on).draw(problem)
     if run.step >= run.recipe.steps:
         msg = (
             "The run has no step left to take; stop before its end, as by train(..., "
             f"until={run.recipe.steps - 1}), and go on with resume=run."
         )
         raise UsageError(msg)
-    unfolded = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
-    h, start = unfolded.at(run.step + 1), run.final
-    batch = Batch.of(problem.data.train, torch.arange(min(examples, len(problem.data.train)))[None])
-    slope = gradient(problem, start, batch)
+    grid = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
+    h, start = grid.at(run.step + 1), run.final
+    examples = drawn.examples
+    batch = Batch.range(examples, 0, len(examples))
+    g = gradient(problem, start, batch)
     if start.mask is not None:
-        slope = slope * start.mask
+        g = g * start.mask
     theta, state = start.theta.clone(), {name: tensor.clone() for name, tensor in run.state.slots.items()}
     updater = Updater(run.recipe.optimizer, theta, state, problem.layout)
     if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
         raise UsageError(msg)
-    short = torch.ones_like(slope[:, :1]) if unfolded.clip_norm is None else clipping(slope, unfolded.clip_norm)
-    updater.step(slope * short, h)
+    short = torch.ones_like(g[:, :1]) if grid.clip_norm is None else clipping(g, grid.clip_norm)
+    updater.step(g * short, h)
     if start.mask is not None:
         theta *= start.mask
     step = theta - start.theta
@@ -86,7 +96,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     arrays = {
         "update / weight": by_tensor(lambda c: step[:, c].norm(dim=1) / start.theta[:, c].norm(dim=1).clamp_min(tiny)),
         "cosine of step and descent": by_tensor(
-            lambda c: torch.nn.functional.cosine_similarity(step[:, c], -slope[:, c], dim=1)
+            lambda c: torch.nn.functional.cosine_similarity(step[:, c], -g[:, c], dim=1)
         ),
     }
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("member", "tensor"))
@@ -107,7 +117,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     limit, products = _limit(rule, h), 0
     if limit is not None:
         scale = None if divisor is None else divisor.rsqrt()
-        top = top_eigenvalues(problem, start, 1, limit=batch.size, scale=scale)
+        top = top_eigenvalues(problem, start, 1, examples=examples, scale=scale)
         arrays["largest eigenvalue / stability limit"] = top.values[:, 0] * short[:, 0].double().cpu().numpy() / limit
         dims["largest eigenvalue / stability limit"] = ("member",)
         products = top.reading.cost.hvps
@@ -122,7 +132,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         sample_size=batch.size,
         cost=Cost(time.perf_counter() - began, forwards=len(theta), backwards=len(theta), hvps=products),
         provenance=Provenance.here(run.axes["seed"].tolist(), str(problem.device), str(problem.dtype)),
-        notes=(f"The step after step {run.step}, on the first {batch.size} training examples.",),
+        notes=(f"The step after step {run.step}, on {drawn.text}.",),
     )
 
 

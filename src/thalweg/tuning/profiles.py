@@ -5,29 +5,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError, check_type
 from thalweg.sweep import plain
-from thalweg.tuning.tables import table_of
-
-
-def time_to_target(steps: ArrayLike, losses: ArrayLike, target: float) -> NDArray[np.float64]:
-    """The first evaluated step at which each run's loss is at most the target: (members,), infinite where never.
-
-    Args:
-        steps: evaluated: (evaluations,).
-        losses: (evaluations, members); NaN where a run has diverged.
-        target: the loss to reach; NaN is never reached.
-
-    Raises:
-        UsageError: what is no numbers, none at all, or shapes that do not fit.
-    """
-    at = table_of("time_to_target steps", steps, "evaluations")
-    values = table_of("time_to_target losses", losses, "evaluations", "members")
-    goal = plain(target)
-    check_type("time_to_target target", goal, (int, float), "the loss to reach")
-    if len(values) != len(at):
-        msg = f"time_to_target needs a row of losses for every step; got shapes {at.shape} and {values.shape}."
-        raise UsageError(msg)
-    reached = values <= goal
-    return np.where(reached.any(0), at[reached.argmax(0)], np.inf)
+from thalweg.training.tables import table_of
 
 
 def performance_profile(costs: ArrayLike, ratios: ArrayLike) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from thalweg.results import Cost, Provenance
 from thalweg.schedules import Scheduled
 from thalweg.statistics.bootstrap import FEWEST_TO_RESAMPLE, mean_bounds, t_bounds
 from thalweg.sweep import plain, values
-from thalweg.training import MemberGrid, Recipe, Run, train
+from thalweg.training import MemberGrid, Recipe, Run, infinite_if_diverged, train
 
 
 def with_rate(rule: Rule | Wrapper, lr: Any) -> Rule | Wrapper:
@@ -74,7 +74,7 @@ def final_losses(
     check_alone(name, swept)
     run = train(problem, swept, seeds, progress=progress)
     before, after = (np.asarray(row).reshape(len(rates), -1) for row in run.history["train_loss"][[0, -1]])
-    return run, before, infinite_if_gone(after)
+    return run, before, infinite_if_diverged(after)
 
 
 def check_alone(name: str, recipe: Recipe) -> None:
@@ -85,11 +85,6 @@ def check_alone(name: str, recipe: Recipe) -> None:
             f"{name} sweeps the learning rate alone, but the recipe sweeps {', '.join(sorted(others))}: give one value."
         )
         raise UsageError(msg)
-
-
-def infinite_if_gone(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Losses, infinite where a run diverged."""
-    return np.where(np.isfinite(losses), losses, np.inf)
 
 
 def gradients_a_step(rule: Rule | Wrapper) -> int:

@@ -108,7 +108,7 @@ def grid(count: int, ranges: Mapping[str, Range]) -> dict[str, NDArray[np.float6
     return {name: points[:, column] for column, name in enumerate(ranges)}
 
 
-def together(trials: Sequence[T]) -> T:
+def stack_trials(trials: Sequence[T]) -> T:
     """One rule, or recipe, in which a number that differs between trials is swept: member i is the i-th trial.
 
     All its sweeps lie on the axis "trial", so they go together, and seeds are crossed with them: n trials of s seeds
@@ -120,8 +120,8 @@ def together(trials: Sequence[T]) -> T:
     Raises:
         UsageError: no trial, or trials that differ in something else, or in a number that cannot be swept.
     """
-    check_type("together trials", trials, Sequence, "a list of rules or recipes")
-    check_type("together trials", list(trials) or None, list, "at least one rule or recipe")
+    check_type("stack_trials trials", trials, Sequence, "a list of rules or recipes")
+    check_type("stack_trials trials", list(trials) or None, list, "at least one rule or recipe")
     return _merged(type(trials[0]).__name__, list(trials), True)
 
 

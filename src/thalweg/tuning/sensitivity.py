@@ -12,6 +12,7 @@ from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Reading
 from thalweg.training import Recipe
+from thalweg.training.tables import table_of
 from thalweg.tuning.rates import (
     check_run,
     cost_of,
@@ -21,7 +22,6 @@ from thalweg.tuning.rates import (
     spaced,
     standard_error,
 )
-from thalweg.tuning.tables import table_of
 
 
 def sensitivity(losses: ArrayLike, before: ArrayLike | None = None) -> NDArray[np.float64]:

@@ -1,48 +1,11 @@
-"""How rough a line is, how high a barrier, and by which power of the width they fall: on known curves."""
+"""How far a line is from a parabola, how high a barrier, and by which power of the width they fall: on known curves."""
 
 import numpy as np
 import pytest
-from scipy import optimize
 
 from thalweg.studies.landscape import widths
 
 AT = np.linspace(-1, 1, 2_001)
-
-
-def test_what_is_convex_is_not_rough() -> None:
-    lines = np.stack([AT**2, AT**4 + AT, np.abs(AT), 3 * AT])
-    assert widths.roughness(lines) == pytest.approx(0, abs=1e-12)
-    assert widths.roughness(np.stack([[lines, 2 * lines], [lines, lines]])).shape == (2, 2, 4)
-
-
-def test_the_roughness_of_a_sine() -> None:
-    """It is convex until t0 > -1/2, whose tangent goes through the right end: sin(pi t0) = -pi (1 - t0) cos(pi t0)."""
-    values = np.sin(np.pi * AT)
-    touching = optimize.brentq(lambda t: np.sin(np.pi * t) + np.pi * (1 - t) * np.cos(np.pi * t), -0.5, 0)
-    below = np.where(touching < AT, np.sin(np.pi * touching) * (1 - AT) / (1 - touching), values)
-    wanted = np.sqrt(((values - below) ** 2).mean()) / 2
-    assert widths.roughness(values[None])[0] == pytest.approx(wanted, rel=1e-3)
-    assert widths.roughness(5 + 7 * values[None])[0] == pytest.approx(wanted, rel=1e-3)
-
-
-def test_the_roughness_of_a_tent_is_that_of_its_height() -> None:
-    """Below 1 - |t| lies 0, and the mean of (1 - |t|)^2 is 1/3."""
-    assert widths.roughness(1 - np.abs(AT)[None])[0] == pytest.approx(3**-0.5, rel=2e-3)
-
-
-def test_the_hull_lies_below_is_convex_and_touches() -> None:
-    values = np.random.default_rng(0).normal(size=60).cumsum()
-    below = widths.hull(values)
-    assert (below <= values + 1e-12).all()
-    assert (np.diff(below, 2) >= -1e-12).all()
-    assert np.isclose(below, values).sum() >= 2
-    higher = optimize.linprog(  # no convex function below has a larger sum
-        -np.ones(60),
-        A_ub=np.concatenate([np.eye(60), -np.diff(np.eye(60), 2, axis=0)]),
-        b_ub=np.concatenate([values, np.zeros(58)]),
-        bounds=(None, None),
-    )
-    assert below.sum() == pytest.approx(-higher.fun)
 
 
 def test_the_distance_from_a_parabola() -> None:

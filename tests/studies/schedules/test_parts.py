@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from thalweg.evaluation import Sample
 from thalweg.optim import Adam
 from thalweg.schedules import Constant, Warmup
 from thalweg.statistics import interval
@@ -93,7 +94,8 @@ def test_final_losses_are_those_of_each_arm_rate_and_seed_alone(post_norm):
     assert {arm: each.shape for arm, each in losses.items()} == dict.fromkeys(warmup_runs.ARMS, (2, 2))
     for arm, schedule in ((warmup_runs.BARE, Constant()), (warmup_runs.WARM, Warmup(warmup_runs.WARMUP))):
         rule = Adam(1e-2, beta2=warmup_runs.BETA2)
-        recipe = Recipe(rule, 6, warmup_runs.BATCH, schedule, evaluate=0, evaluate_train_on=warmup_runs.MEASURED)
+        some = Sample("train", warmup_runs.MEASURED)
+        recipe = Recipe(rule, 6, warmup_runs.BATCH, schedule, evaluate=0, evaluate_train_on=some)
         alone = train(post_norm, recipe, [4]).history.final("train_loss")
         np.testing.assert_allclose(losses[arm][1, 1], alone[0], rtol=1e-4)
 
@@ -101,7 +103,7 @@ def test_final_losses_are_those_of_each_arm_rate_and_seed_alone(post_norm):
 def test_a_run_that_gets_worse_counts_as_the_loss_before_training(post_norm):
     losses = warmup_runs.final_losses(Lab(), post_norm, np.array([30.0]), 3, [3], "test")
     start = post_norm.initialize([3]).module(0)
-    inputs, targets = post_norm.data.train.take(torch.arange(warmup_runs.MEASURED))
+    inputs, targets = post_norm.data.train.take(Sample("train", warmup_runs.MEASURED).draw(post_norm).indices)
     before = torch.nn.functional.cross_entropy(start(inputs).flatten(0, 1), targets.flatten())
     assert losses[warmup_runs.BARE][0, 0] == pytest.approx(before.item(), rel=1e-5)
 

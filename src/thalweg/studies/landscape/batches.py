@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot
 from thalweg import curvature, sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples
-from thalweg.evaluation import Evaluator
+from thalweg.evaluation import Evaluator, Sample
 from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
@@ -75,7 +75,9 @@ class Setting:
 
     def train(self, lab: Lab, problem: Problem, seeds: list[int]) -> Population:
         """Members (rates, seeds)."""
-        recipe = Recipe(Momentum(sweep.values(self.rates)), self.steps, self.size, evaluate=0, evaluate_train_on=64)
+        recipe = Recipe(
+            Momentum(sweep.values(self.rates)), self.steps, self.size, evaluate=0, evaluate_train_on=Sample("train", 64)
+        )
         label = f"LAN5, {self.steps:,} batches of {self.size}"
         return train(problem, recipe, seeds, progress=labelled(lab, label)).final
 

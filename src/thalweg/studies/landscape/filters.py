@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg import landscape
 from thalweg.claims import Claim, Finding, less
@@ -14,7 +14,7 @@ from thalweg.data import digits
 from thalweg.figures import Axis, Contour, Figure, HeatMap
 from thalweg.nets import mlp, resnet
 from thalweg.optim import Momentum
-from thalweg.population import Population, Problem
+from thalweg.population import Population, Problem, rescaling
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
@@ -38,35 +38,27 @@ SPAN, SCALES = 1.0, (0.1, 10.0)
 
 def rescaled(population: Population, seed: int) -> Population:
     """The filters of every convolution times random numbers, even in their logarithm; normalization undoes it."""
-    modules = []
-    for member in range(len(population)):
-        module = population.module(member)
-        draw = generator(seed, "filter scales", member)
-        for layer in module.modules():
-            if isinstance(layer, nn.Conv2d):
-                share = torch.rand(layer.out_channels, 1, 1, 1, generator=draw).to(layer.weight)
-                with torch.no_grad():
-                    layer.weight.mul_(SCALES[0] * (SCALES[1] / SCALES[0]) ** share)
-        modules.append(module)
-    return Population.of(modules)
+    draws = [generator(seed, "filter scales", member) for member in range(len(population))]
+    for name, layer in population.template.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            factors = torch.stack([scales(torch.rand(layer.out_channels, generator=draw)) for draw in draws])
+            population = rescaling.rescaled(population, name, factors, undone_by=None)
+    return population
 
 
 def units_rescaled(population: Population, seed: int) -> Population:
     """Every hidden unit of a ReLU network times a random number, its outgoing weights by that number."""
-    modules = []
-    for member in range(len(population)):
-        module = population.module(member)
-        draw = generator(seed, "unit scales", member)
-        layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
-        for layer, following in pairwise(layers):
-            share = torch.rand(layer.out_features, generator=draw).to(layer.weight)
-            scale = SCALES[0] * (SCALES[1] / SCALES[0]) ** share
-            with torch.no_grad():
-                layer.weight.mul_(scale[:, None])
-                layer.bias.mul_(scale)
-                following.weight.div_(scale)
-        modules.append(module)
-    return Population.of(modules)
+    draws = [generator(seed, "unit scales", member) for member in range(len(population))]
+    layers = [(name, one) for name, one in population.template.named_modules() if isinstance(one, nn.Linear)]
+    for (name, layer), (following, _) in pairwise(layers):
+        factors = torch.stack([scales(torch.rand(layer.out_features, generator=draw)) for draw in draws])
+        population = rescaling.rescaled(population, name, factors, undone_by=following)
+    return population
+
+
+def scales(share: Tensor) -> Tensor:
+    """Numbers at these shares of the way between `SCALES`, in logarithms."""
+    return SCALES[0] * (SCALES[1] / SCALES[0]) ** share
 
 
 def changes(first: Array, second: Array) -> Array:

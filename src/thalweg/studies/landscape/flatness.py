@@ -19,11 +19,11 @@ from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Bars, Figure, Scatter
 from thalweg.nets import mlp
 from thalweg.optim import SGD
-from thalweg.population import Population, Problem
+from thalweg.population import Population, Problem, rescaled
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.landscape.filters import SCALES
+from thalweg.studies.landscape.filters import scales
 from thalweg.studies.landscape.sets import few_and_others
 from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
@@ -92,17 +92,13 @@ def layers_rescaled(population: Population, seed: int, numbers: Sequence[int] | 
     Numbers are even in their logarithm over `SCALES`. With one for each unit they would average out, and all members
     become sharper by much the same factor. A member's come from a stream of its own, by its number (None: its place).
     """
-    theta = population.theta.clone()
-    views = population.layout.views(theta)
-    layers = [name.removesuffix("weight") for name in views if name.endswith("weight")]
-    draws = [generator(seed, "layer scales", number) for number in (range(len(theta)) if numbers is None else numbers)]
+    layers = [entry.name.removesuffix(".weight") for entry in population.layout if entry.name.endswith("weight")]
+    members = range(len(population)) if numbers is None else numbers
+    draws = [generator(seed, "layer scales", number) for number in members]
     for layer, following in pairwise(layers):
         share = torch.stack([torch.rand(1, generator=draw) for draw in draws])
-        scale = (SCALES[0] * (SCALES[1] / SCALES[0]) ** share).to(theta)
-        views[layer + "weight"].mul_(scale[:, :, None])
-        views[layer + "bias"].mul_(scale)
-        views[following + "weight"].div_(scale[:, :, None])
-    return population.with_theta(theta)
+        population = rescaled(population, layer, scales(share), undone_by=following)
+    return population
 
 
 def taus(measure: Array, error: Array) -> Array:

@@ -15,13 +15,14 @@ from thalweg.curvature.negative_index import negative_index
 from thalweg.data import digits
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Scatter
+from thalweg.landscape import CriticalPoints, critical_points
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
-from thalweg.population import Population, Problem
+from thalweg.population import Batch, Population, Problem
+from thalweg.population.derivatives import gradient
 from thalweg.randomness import stream_key
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.landscape.critical import Critical, critical_points, gradient
 from thalweg.studies.readings import reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.training import Recipe, train
@@ -158,9 +159,9 @@ class Found:
     single: NDArray[np.bool_]
 
 
-def measured(problem: Problem, start: Start, search: Critical) -> Found:
+def measured(problem: Problem, start: Start, search: CriticalPoints) -> Found:
     """Loss and index of the critical points."""
-    found = search.found.cpu().numpy()
+    found = search.converged
     loss, error, index, smallest = np.full((4, len(found)), np.nan)
     if found.any():
         points = search.population[found.nonzero()[0].tolist()]
@@ -178,19 +179,20 @@ def decide(lab: Lab) -> Iterator[Finding]:
     """The finding on LAN6."""
     _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=10))
     problem = problem_of(lab)
-    slopes = torch.linalg.vector_norm(gradient(problem, problem.initialize(seeds)), dim=1)
+    whole = Batch.range(problem.data.train, 0, len(problem.data.train))
+    norms = torch.linalg.vector_norm(gradient(problem, problem.initialize(seeds), whole), dim=1)
     start = starts(problem, lab, seeds)
     search = critical_points(
         problem,
         start.population,
-        tolerance=TOLERANCE * float(slopes.mean()),
+        tolerance=TOLERANCE * float(norms.mean()),
         steps=lab.pick(quick=60, full=80),
         progress=labelled(lab, "LAN6, critical points"),
     )
     yield finding(lab, problem, seeds, start, search)
 
 
-def finding(lab: Lab, problem: Problem, seeds: list[int], start: Start, search: Critical) -> Finding:
+def finding(lab: Lab, problem: Problem, seeds: list[int], start: Start, search: CriticalPoints) -> Finding:
     """What the points that were found say; undecided where they are too few."""
     found = measured(problem, start, search)
     own = [found.single & (start.seed == seed) for seed in range(len(seeds))]
@@ -199,12 +201,12 @@ def finding(lab: Lab, problem: Problem, seeds: list[int], start: Start, search: 
     losses, index = found.loss[found.single], found.index[found.single]
     high = losses > (losses.min() + losses.max()) / 2 if len(losses) else np.zeros(0, dtype=bool)
     lowest = np.array([found.index[mine][found.loss[mine].argmin()] for mine in own if mine.any()])
-    flat = (~search.found & (search.flat < 1e-3)).sum()
+    flat = (~search.converged & (search["curvature along the gradient"] < 1e-3)).sum()
     verdict = CLAIM.judge(
         over_seeds(correlations),
         numbers={
             "searches": len(found.single),
-            "searches that ended at a critical point": int(search.found.sum()),
+            "searches that ended at a critical point": int(search.converged.sum()),
             "searches that ended at a minimum of |g| that is not 0": int(flat),
             "different critical points": len(losses),
             "minima among them": int((index == 0).sum()),
@@ -232,9 +234,9 @@ def finding(lab: Lab, problem: Problem, seeds: list[int], start: Start, search: 
     names = ("loss", "loss without decay", "negative index", "smallest eigenvalue", "first with its loss")
     table = np.stack([found.loss, found.error, found.index, found.smallest, found.single])
     sentences = [
-        f"{int(search.found.sum())} of {len(found.single)} searches ended at a critical point, {len(losses)} of them "
-        f"different; {int(high.sum())} have a loss in the upper half of the range, and {int((index[high] == 0).sum())} "
-        "of these are minima."
+        f"{int(search.converged.sum())} of {len(found.single)} searches ended at a critical point, {len(losses)} of "
+        f"them different; {int(high.sum())} have a loss in the upper half of the range, and "
+        f"{int((index[high] == 0).sum())} of these are minima."
     ]
     if len(lowest):
         sentences.append(f"At the lowest of each seed {lowest.mean():.1%} of the eigenvalues are negative.")

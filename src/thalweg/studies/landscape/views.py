@@ -43,9 +43,9 @@ def decide(lab: Lab) -> Iterator[Finding]:
         )
         for member in range(len(seeds))
     ]
-    shares = np.array([plane.shares[:2] for plane in planes])
-    null = landscape.random_walk_shares(planes[0].steps)[:2]
-    gaps = np.array([np.abs(plane.gap["gap"]).max() for plane in planes])
+    shares = np.array([plane["share"][:2] for plane in planes])
+    null = landscape.random_walk_shares(planes[0].reading.coordinate("step"))[:2]
+    gaps = np.array([np.abs(plane["gap"]).max() for plane in planes])
     verdict = CLAIM.judge(
         interval.mean(shares.sum(1) - null.sum()),
         numbers={

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from thalweg import curvature, landscape
 from thalweg.claims import Claim, Finding, less
 from thalweg.data import digits
-from thalweg.evaluation import evaluate
+from thalweg.evaluation import Sample, evaluate
 from thalweg.figures import Axis, Figure, Line
+from thalweg.landscape import distance_from_convex
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
 from thalweg.population import Population, Problem
@@ -62,30 +63,6 @@ class Width:
     loss: Array
 
 
-def hull(values: Array) -> Array:
-    """The largest convex function below values at equal distances: their lower convex hull (points,)."""
-    corners: list[int] = []
-    for point in range(len(values)):
-        while len(corners) > 1:
-            before, last = corners[-2:]
-            rise = (values[point] - values[before]) * (last - before)
-            if (values[last] - values[before]) * (point - before) < rise:
-                break
-            corners.pop()
-        corners.append(point)
-    return np.interp(np.arange(len(values)), corners, values[corners])
-
-
-def roughness(lines: Array) -> Array:
-    """The root mean square distance from the largest convex function below, by the range: (..., points) to (...).
-
-    0 where the loss is convex, at most 1.
-    """
-    flat = lines.reshape(-1, lines.shape[-1])
-    above = np.array([values - hull(values) for values in flat])
-    return (np.sqrt((above**2).mean(1)) / np.ptp(flat, axis=1)).reshape(lines.shape[:-1])
-
-
 def bent(lines: Array) -> Array:
     """The root mean square distance from the best convex parabola, by the range: (..., points) to (...)."""
     flat = lines.reshape(-1, lines.shape[-1])
@@ -115,12 +92,14 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> Width:
     lines = np.stack([_line(lab, problem, end, number) for number in range(lab.pick(quick=4, full=8))])
     inner = lines[:, :, POINTS // 4 : POINTS - POINTS // 4]
     following = end[[*range(1, len(end)), 0]]
-    between = landscape.line(problem, end, to=following, resolution=21, limit=EXAMPLES, seed=lab.seed)["loss"]
+    between = landscape.line(
+        problem, end, to=following, resolution=21, on=Sample("train", EXAMPLES, lab.seed), seed=lab.seed
+    )["loss"]
     top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=lab.seed).values[:, 0]
     square = end.theta.double().square().sum(1).cpu().numpy()
     return Width(
-        roughness=_root_mean_square(roughness(inner)),
-        farther=_root_mean_square(roughness(lines)),
+        roughness=_root_mean_square(distance_from_convex(inner)),
+        farther=_root_mean_square(distance_from_convex(lines)),
         bent=_root_mean_square(bent(inner)),
         barrier=barrier(between),
         sharpness=top * square,
@@ -133,7 +112,13 @@ def _line(lab: Lab, problem: Problem, end: Population, number: int) -> Array:
     """The loss on a random line through every member: (members, points)."""
     direction = landscape.directions.random(end, seed=lab.seed, number=number)
     surface = landscape.line(
-        problem, end, direction=direction, span=SPAN, resolution=POINTS, limit=EXAMPLES, seed=lab.seed
+        problem,
+        end,
+        direction=direction,
+        span=SPAN,
+        resolution=POINTS,
+        on=Sample("train", EXAMPLES, lab.seed),
+        seed=lab.seed,
     )
     return surface["loss"]
 

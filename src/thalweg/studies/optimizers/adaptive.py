@@ -9,6 +9,7 @@ from scipy import stats
 
 from thalweg.claims import Claim, Finding, less
 from thalweg.data import text
+from thalweg.evaluation import Sample
 from thalweg.figures import Axis, Figure, Scatter
 from thalweg.nets import transformer
 from thalweg.optim import Adam
@@ -73,7 +74,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
     data = data.subset(test=64, seed=0)
     vocabulary = len(data.ground_truth["vocabulary"])
     problem = Problem(lambda: transformer(vocabulary, CONTEXT, 32, 2, 1), data, device=lab.device)
-    recipe = Recipe(Adam(LR, beta2=BETA2, eps=EPS), steps, BATCH, evaluate=0, evaluate_train_on=64)
+    recipe = Recipe(Adam(LR, beta2=BETA2, eps=EPS), steps, BATCH, evaluate=0, evaluate_train_on=Sample("train", 64))
     run = train(problem, recipe, seeds, progress=labelled(lab, "OPT4, language model"))
     layout = problem.layout
     squared = by_tensor(layout, mean_squared_gradient(problem, run, batches, lab.seed), median=False)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples, mnist1d
+from thalweg.evaluation import Sample
 from thalweg.evaluation.evaluate import Evaluator
 from thalweg.figures import Axis, Figure, HeatMap, Line, Scatter
 from thalweg.nets import mlp
@@ -55,7 +56,7 @@ def errors(lab: Lab, problem: Problem, rule: Rule, steps: int, seeds: list[int],
 
     A run that diverged misses all.
     """
-    recipe = Recipe(rule, steps, BATCH, Cosine(warmup=steps // 20), evaluate=0, evaluate_train_on=64)
+    recipe = Recipe(rule, steps, BATCH, Cosine(warmup=steps // 20), evaluate=0, evaluate_train_on=Sample("train", 64))
     run = train(problem, recipe, seeds, progress=labelled(lab, label))
     assert isinstance(problem.data.test, Examples)
     right = Evaluator(problem, run.final, problem.data.test).by_example()["accuracy"].numpy()

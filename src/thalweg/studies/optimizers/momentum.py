@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, greater
+from thalweg.evaluation import Sample
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.optim import SGD, Momentum, Rule
 from thalweg.population import Problem
@@ -18,9 +19,9 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.modes import CONDITION, FALLEN, quadratic
 from thalweg.studies.optimizers.problems import digits_mlp
 from thalweg.studies.optimizers.race import race as course
-from thalweg.studies.readings import edge_warnings, infinite_if_gone, reading
+from thalweg.studies.readings import edge_warnings, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, train
+from thalweg.training import Recipe, infinite_if_diverged, steps_to, train
 
 CLAIM = Claim(
     id="OPT2",
@@ -34,26 +35,6 @@ RATES = np.logspace(-2.5, 1, 8)  # half decades
 EVERY = 5
 
 
-def steps_to(target: float, at: NDArray[np.int64], losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The first step at which the loss is at most the target, between evaluations by the line of log loss.
-
-    Args:
-        at: the evaluated steps (evaluations,).
-        losses: (evaluations, members).
-
-    Returns:
-        (members,), infinite where the target was never reached.
-    """
-    reached = losses <= target
-    first = reached.argmax(0)
-    members = np.arange(losses.shape[1])
-    before = np.maximum(first - 1, 0)
-    high, low = np.log(losses[before, members]), np.log(losses[first, members])
-    part = np.where(high > low, (high - np.log(target)) / np.where(high > low, high - low, 1), 1.0)
-    steps = at[before] + part * (at[first] - at[before])
-    return np.where(reached.any(0), steps, np.inf)
-
-
 def curves(
     lab: Lab, problem: Problem, rule: type[Rule], batch: int | None, steps: int, seeds: list[int], label: str
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -63,10 +44,10 @@ def curves(
         steps,
         batch,
         evaluate=tuple(range(0, steps + 1, EVERY)),
-        evaluate_train_on=512,
+        evaluate_train_on=Sample("train", 512),
     )
     history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
-    losses = infinite_if_gone(history["train_loss"])
+    losses = infinite_if_diverged(history["train_loss"])
     return history.steps, losses.reshape(len(history.steps), len(RATES), len(seeds))
 
 

@@ -16,9 +16,9 @@ from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.problems import MODELS, TASKS, Posed, convolutional, grid
-from thalweg.studies.readings import infinite_if_gone, on_edge, reading
+from thalweg.studies.readings import on_edge, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, train
+from thalweg.training import Recipe, infinite_if_diverged, train
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -44,7 +44,7 @@ def trained(lab: Lab, problem: Problem, steps: int, batch: int | None, seeds: li
     for rule in RULES.values():
         recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, batch, evaluate=0)
         run = train(problem, recipe, seeds, progress=labelled(lab, label))
-        losses.append(infinite_if_gone(run.history.final("train_loss")).reshape(len(RATES), len(seeds)))
+        losses.append(infinite_if_diverged(run.history.final("train_loss")).reshape(len(RATES), len(seeds)))
     return np.stack(losses)
 
 
@@ -69,7 +69,7 @@ def descended(condition: float, steps: int, seeds: list[int]) -> Array:
             here = point if chosen.looks_ahead else theta
             updater.step(curvature * here + NOISE * noise[step].repeat(len(RATES), 1), h)
         value = (curvature * theta**2).sum(1) / 2
-        losses.append(infinite_if_gone(value.numpy()).reshape(len(RATES), len(seeds)))
+        losses.append(infinite_if_diverged(value.numpy()).reshape(len(RATES), len(seeds)))
     return np.stack(losses)
 
 

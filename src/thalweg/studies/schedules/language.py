@@ -8,16 +8,15 @@ from numpy.typing import NDArray
 
 from thalweg import schedules, sweep
 from thalweg.data import Examples, text
-from thalweg.evaluation import Evaluator
+from thalweg.evaluation import Evaluator, Sample
 from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import transformer
 from thalweg.optim import Adam
 from thalweg.population import Population, Problem
 from thalweg.schedules import Schedule
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import infinite_if_gone
 from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, Run, train
+from thalweg.training import Recipe, Run, infinite_if_diverged, train
 
 Array = NDArray[np.float64]
 WINDOW, WIDTH, HEADS, DEPTH = 16, 16, 2, 1  # bytes read at once, and the size of the transformer
@@ -85,15 +84,17 @@ def compare(lab: Lab) -> Comparison:
     rule = Adam(sweep.values(rates.tolist()), beta2=BETA2)
     tuned = {}
     for name, schedule in candidates.items():
-        recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=1)
+        recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=Sample("train", 1))
         history = train(problem, recipe, tuning, progress=labelled(lab, f"SCH2, tuning {name}")).history
-        tuned[name] = infinite_if_gone(history.final("test_loss")).reshape(len(rates), len(tuning))
+        tuned[name] = infinite_if_diverged(history.final("test_loss")).reshape(len(rates), len(tuning))
     best = best_rates(rates, tuned)
     evaluations, kept = lab.pick(quick=5, full=20), (steps // EARLY, steps)
     runs = {}
     for name, schedule in (candidates | {RESTARTS: restarts(steps)}).items():
         rule = Adam(best.get(name, best["cosine"]), beta2=BETA2)
-        recipe = Recipe(rule, steps, BATCH, schedule, evaluate=evaluations, snapshot=kept, evaluate_train_on=1)
+        recipe = Recipe(
+            rule, steps, BATCH, schedule, evaluate=evaluations, snapshot=kept, evaluate_train_on=Sample("train", 1)
+        )
         runs[name] = train(problem, recipe, scored, progress=labelled(lab, f"SCH2, {name}"))
     return Comparison(problem, steps, rates, tuned, tuning, scored, runs)
 

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg import sweep
+from thalweg.evaluation import Sample
 from thalweg.optim import Adam
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
@@ -63,7 +64,7 @@ def final_losses(
     """Training loss after `steps`, at most what it was before the first, by arm: (rates, seeds)."""
     rule = Adam(sweep.values(rates.tolist()), beta2=BETA2)
     schedule = Warmup(sweep.values(list(ARMS.values())))
-    recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=MEASURED)
+    recipe = Recipe(rule, steps, BATCH, schedule, evaluate=0, evaluate_train_on=Sample("train", MEASURED))
     history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
     before, after = history["train_loss"][0], history["train_loss"][-1]
     final = np.fmin(after, before).reshape(len(rates), len(ARMS), len(seeds))
@@ -75,7 +76,7 @@ def gradient_norms(
 ) -> tuple[NDArray[np.int64], Array]:
     """Steps, and the norm of the gradient there without warmup, always on the same windows: (steps, seeds)."""
     at = (*range(EARLY), *range(EARLY, steps - LATE, steps // 8), *range(steps - LATE + 1, steps + 1))
-    recipe = Recipe(Adam(lr, beta2=BETA2), steps, BATCH, evaluate=0, snapshot=at, evaluate_train_on=1)
+    recipe = Recipe(Adam(lr, beta2=BETA2), steps, BATCH, evaluate=0, snapshot=at, evaluate_train_on=Sample("train", 1))
     run = train(problem, recipe, seeds, progress=labelled(lab, label))
     batch = Batch.of(problem.data.train, torch.arange(WINDOWS)[None])
     norms = [gradient(problem, kept, batch).norm(dim=1).double().numpy() for kept in run.snapshots.values()]

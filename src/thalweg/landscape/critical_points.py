@@ -1,0 +1,190 @@
+"""Critical points of any kind, by Newton's method for the equation that the gradient vanishes."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thalweg.curvature import Operator
+from thalweg.curvature.negative_index import dense
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_count, check_type
+from thalweg.evaluation import Sample, as_sample
+from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
+from thalweg.population import Batch, Population, Problem, derivatives
+from thalweg.progress import Progress, Watcher, ignore
+from thalweg.results import Cost, Provenance, Reading
+
+_DAMPED, _UP, _DOWN = 0.1, 2.0, 5.0  # the first damping by the mean eigenvalue; its factors after a step
+_AHEAD = 0.1  # of a step, for the second derivative along it
+_BENT = 0.75  # twice the correction by the step, at most
+BEFORE, AFTER, ALONG = "gradient norm before", "gradient norm", "curvature along the gradient"
+
+
+@dataclass(frozen=True, eq=False)
+class CriticalPoints:
+    """What a search for critical points came to.
+
+    Args:
+        population: where each member ended.
+        reading: of each member, "gradient norm" where it ended and "gradient norm before" where it began; "converged";
+            and "curvature along the gradient", |H g| / (|H| |g|): where this is small and g is not, |g| has a minimum
+            that is no zero.
+        tolerance: of the gradient's norm.
+        steps: tried.
+    """
+
+    population: Population
+    reading: Reading
+    tolerance: float
+    steps: int
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Whether the norm of the gradient is within the tolerance: (members,)."""
+        return self.reading["converged"]
+
+    def __getitem__(self, array: str) -> NDArray[Any]:
+        """One array of the reading: (members,)."""
+        return self.reading[array]
+
+    def figure(self) -> Figure:
+        """The norm of every member's gradient, after the search against before it."""
+        marks = (
+            Scatter(self[BEFORE], self[AFTER], label="members"),
+            ReferenceLine(self.tolerance, "horizontal", label="tolerance"),
+        )
+        axes = (Axis(name, self.reading.units[name], scale="log") for name in (BEFORE, AFTER))
+        return Figure.of("Where searches for critical points ended", marks, *axes, caption=" ".join(self.reading.notes))
+
+
+def critical_points(
+    problem: Problem,
+    population: Population,
+    *,
+    tolerance: float,
+    steps: int = 80,
+    on: Sample | str | ExampleSet = "train",
+    progress: Watcher = ignore,
+) -> CriticalPoints:
+    """From every member to a point nearby where the gradient g vanishes, a minimum or not.
+
+    |g|^2 is made small by Levenberg's and Marquardt's method, with the dense Hessian H and a damping s of each member:
+
+        delta = -(H^2 + s^2)^-1 H g = -Re (H + i s)^-1 g
+        theta <- theta + delta + a/2    for a = -(H^2 + s^2)^-1 H (d^2/dt^2) g(theta + t delta)
+
+    where that makes |g| smaller and 2 |a| is at most 0.75 |delta|; s falls to a fifth then, and doubles else. The
+    correction by a follows the bends of narrow valleys (geodesic acceleration: Transtrum & Sethna, 2012,
+    arXiv:1201.5885); its derivative is a difference of gradients. Complex H + i s has the condition of H, H^2 the
+    square of it. Without the correction: Dauphin et al. (2014, arXiv:1406.2572), Pennington & Bahri (2017).
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> x = torch.linspace(-1, 1, 8, dtype=torch.float64)[:, None]
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(1, 1), (x, 2 * x), "squared_error", dtype=torch.float64)
+    >>> found = tw.landscape.critical_points(problem, problem.initialize(1), tolerance=1e-10)
+    >>> found.converged.tolist(), [round(number, 6) + 0 for number in found.population.theta[0].tolist()]
+    ([True], [2.0, 0.0])
+
+    Args:
+        problem: in float64, or the tolerance cannot be small.
+        population: where to begin; only read.
+        tolerance: of |g|.
+        steps: at most.
+        on: the examples of the loss, all at once.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: a tolerance that is not above 0, or no step.
+
+    Cost: a dense Hessian (a product a parameter), a complex factorization and two gradients a step, of the members that
+    are not there yet. Memory: three complex matrices parameters^2 a member.
+    """
+    check_type("critical_points problem", problem, Problem, "a Problem")
+    check_type("critical_points population", population, Population, "a Population such as run.final")
+    check_type("critical_points tolerance", tolerance, (int, float), "a number above 0")
+    check_count("critical_points steps", steps)
+    if not tolerance > 0:
+        msg = f"critical_points tolerance must be above 0; got {tolerance}."
+        raise UsageError(msg)
+    began, drawn = time.perf_counter(), as_sample("critical_points", on).draw(problem)
+    loss = _Loss(problem, drawn.examples)
+    at = population.copy()
+    theta, g = at.theta, loss.gradient(at)
+    norm = _length(g)
+    before, hessian = norm.clone(), loss.hessian(at)
+    identity = torch.eye(theta.shape[1], dtype=theta.dtype, device=theta.device)
+    size = torch.linalg.matrix_norm(hessian)
+    damping, stale = _DAMPED * size / theta.shape[1] ** 0.5, torch.zeros_like(norm, dtype=torch.bool)
+    tried = 0
+    for step in range(1, steps + 1):
+        renewed = (stale & (norm > tolerance)).nonzero().flatten()
+        if len(renewed):
+            hessian[renewed] = loss.hessian(at[renewed])
+            size[renewed] = torch.linalg.matrix_norm(hessian[renewed])
+        away = (norm > tolerance).nonzero().flatten()
+        if not len(away):
+            break
+        here = at[away]
+        damped = torch.complex(hessian[away], damping[away, None, None] * identity)
+        factors = torch.linalg.lu_factor(damped)
+        delta = -_solved(factors, g[away])
+        ahead = loss.gradient(here.with_theta(here.theta + _AHEAD * delta))
+        straight = (hessian[away] @ delta.unsqueeze(2)).squeeze(2)
+        correction = -_solved(factors, 2 / _AHEAD * ((ahead - g[away]) / _AHEAD - straight))
+        there = here.with_theta(here.theta + delta + correction / 2)
+        new = loss.gradient(there)
+        nearer = (_length(new) < norm[away]) & (2 * _length(correction) <= _BENT * _length(delta))
+        moved = away[nearer]
+        theta[moved], g[moved], norm[moved] = there.theta[nearer], new[nearer], _length(new)[nearer]
+        damping[away] *= torch.where(nearer, 1 / _DOWN, _UP)
+        damping = torch.maximum(damping, torch.finfo(theta.dtype).eps * size)
+        stale = torch.zeros_like(stale).index_fill(0, moved, 1)
+        tried = step
+        progress(Progress("critical points", step, steps, time.perf_counter() - began))
+    curved = _length((hessian @ g.unsqueeze(2)).squeeze(2))
+    arrays = {AFTER: norm, BEFORE: before, "converged": norm <= tolerance, ALONG: curved / (size * norm)}
+    reading = Reading(
+        "critical points",
+        {name: values.cpu().numpy() for name, values in arrays.items()},
+        dict.fromkeys(arrays, ("member",)),
+        {"member": np.arange(len(at))},
+        dict.fromkeys((AFTER, BEFORE), problem.loss.unit),
+        sample_size=len(drawn),
+        cost=Cost(time.perf_counter() - began, loss.gradients, loss.gradients, loss.products),
+        provenance=Provenance.here(0, str(problem.device), str(problem.dtype)),
+        notes=(f"On {drawn.text}, after {tried} steps; a norm up to {tolerance:.3g} counts as a critical point.",),
+    )
+    return CriticalPoints(at, reading, float(tolerance), tried)
+
+
+class _Loss:
+    """The mean loss over examples: its gradient and dense Hessian at populations, and how many were taken."""
+
+    def __init__(self, problem: Problem, examples: ExampleSet) -> None:
+        self.problem, self.examples = problem, examples
+        self.batch = Batch.range(examples, 0, len(examples))
+        self.gradients, self.products = 0, 0
+
+    def gradient(self, population: Population) -> Float[Tensor, "members parameters"]:
+        self.gradients += len(population)
+        return derivatives.gradient(self.problem, population, self.batch)
+
+    def hessian(self, population: Population) -> Float[Tensor, "members parameters parameters"]:
+        self.products += len(population) * population.layout.parameters
+        return dense(Operator(self.problem, population, examples=self.examples))
+
+
+def _solved(factors: tuple[Tensor, Tensor], right: Tensor) -> Tensor:
+    """The real part of the solution, one row a member."""
+    return torch.linalg.lu_solve(*factors, right.to(factors[0]).unsqueeze(2)).squeeze(2).real
+
+
+def _length(vectors: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vectors, dim=1)
