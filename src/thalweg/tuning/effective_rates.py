@@ -8,27 +8,31 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.curvature import top_eigenvalues
-from thalweg.errors import UsageError, check_count, check_type
+from thalweg.curvature import hessian
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_type
+from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.optim import Adam, AMSGrad, Rule, StepHyperparameters, Updater, Wrapper, preconditioner, stability_limit
 from thalweg.optim.stability import beside
 from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.spectra import top_eigenvalues
 from thalweg.training import MemberGrid, Run
 from thalweg.training.loop import clipping
 
+SOME = Sample("train", 512)
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
-def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Reading:
+def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = SOME) -> Reading:
     """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
 
     Args:
         problem: what was trained.
         run: where it stands; it is not changed.
-        examples: of the training set, the first so many, for the gradient.
+        on: the examples of the batch: "train", "test", examples of your own, or a `Sample` of them, drawn at random.
 
     Returns:
         by member and tensor:
@@ -54,7 +58,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     began = time.perf_counter()
     check_type("effective_rates problem", problem, Problem, "a Problem")
     check_type("effective_rates run", run, Run, "a Run such as train returns")
-    check_count("effective_rates examples", examples)
+    drawn = as_sample("effective_rates", on).draw(problem)
     if run.step >= run.recipe.steps:
         msg = (
             "The run has no step left to take; stop before its end, as by train(..., "
@@ -63,17 +67,17 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         raise UsageError(msg)
     unfolded = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
     h, start = unfolded.at(run.step + 1), run.final
-    batch = Batch.of(problem.data.train, torch.arange(min(examples, len(problem.data.train)))[None])
-    slope = gradient(problem, start, batch)
+    batch = Batch.range(drawn.examples, 0, len(drawn))
+    gradients = gradient(problem, start, batch)
     if start.mask is not None:
-        slope = slope * start.mask
+        gradients = gradients * start.mask
     theta, state = start.theta.clone(), {name: tensor.clone() for name, tensor in run.state.slots.items()}
     updater = Updater(run.recipe.optimizer, theta, state, problem.layout)
     if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
         raise UsageError(msg)
-    short = torch.ones_like(slope[:, :1]) if unfolded.clip_norm is None else clipping(slope, unfolded.clip_norm)
-    updater.step(slope * short, h)
+    short = torch.ones_like(gradients[:, :1]) if unfolded.clip_norm is None else clipping(gradients, unfolded.clip_norm)
+    updater.step(gradients * short, h)
     if start.mask is not None:
         theta *= start.mask
     step = theta - start.theta
@@ -86,7 +90,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
     arrays = {
         "update / weight": by_tensor(lambda c: step[:, c].norm(dim=1) / start.theta[:, c].norm(dim=1).clamp_min(tiny)),
         "cosine of step and descent": by_tensor(
-            lambda c: torch.nn.functional.cosine_similarity(step[:, c], -slope[:, c], dim=1)
+            lambda c: torch.nn.functional.cosine_similarity(step[:, c], -gradients[:, c], dim=1)
         ),
     }
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("member", "tensor"))
@@ -106,8 +110,8 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
             dims["signal to noise"] = ("member", "tensor")
     limit, products = _limit(rule, h), 0
     if limit is not None:
-        scale = None if divisor is None else divisor.rsqrt()
-        top = top_eigenvalues(problem, start, 1, limit=batch.size, scale=scale)
+        matrix = hessian(problem, start, on=drawn.examples)
+        top = top_eigenvalues(matrix if divisor is None else matrix.scaled(divisor.rsqrt()), 1)
         arrays["largest eigenvalue / stability limit"] = top.values[:, 0] * short[:, 0].double().cpu().numpy() / limit
         dims["largest eigenvalue / stability limit"] = ("member",)
         products = top.reading.cost.hvps
@@ -122,7 +126,7 @@ def effective_rates(problem: Problem, run: Run, *, examples: int = 512) -> Readi
         sample_size=batch.size,
         cost=Cost(time.perf_counter() - began, forwards=len(theta), backwards=len(theta), hvps=products),
         provenance=Provenance.here(run.axes["seed"].tolist(), str(problem.device), str(problem.dtype)),
-        notes=(f"The step after step {run.step}, on the first {batch.size} training examples.",),
+        notes=(f"The step after step {run.step}, on {drawn.text}.",),
     )
 
 

@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from thalweg.curvature import Operator
-from thalweg.curvature.negative_index import dense
+from thalweg import curvature
 from thalweg.errors import UsageError, check_count
 from thalweg.population import Batch, Population, Problem, derivatives
 from thalweg.population.derivatives import Vectors
 from thalweg.progress import Progress, Watcher, ignore
+from thalweg.spectra import as_matrix
 
 _DAMPED, _UP, _DOWN = 0.1, 2.0, 5.0  # the first damping by the mean eigenvalue; its factors after a step
 _AHEAD = 0.1  # of a step, for the second derivative along it
@@ -74,7 +74,7 @@ def critical_points(
     at = population.copy()
     theta, g = at.theta, gradient(problem, at)
     norm = _length(g)
-    hessian = dense(Operator(problem, at))
+    hessian = as_matrix(curvature.hessian(problem, at))
     identity = torch.eye(theta.shape[1], dtype=theta.dtype, device=theta.device)
     size = torch.linalg.matrix_norm(hessian)
     damping, stale = _DAMPED * size / theta.shape[1] ** 0.5, torch.zeros_like(norm, dtype=torch.bool)
@@ -82,7 +82,7 @@ def critical_points(
     for step in range(1, steps + 1):
         renewed = (stale & (norm > tolerance)).nonzero().flatten()
         if len(renewed):
-            hessian[renewed] = dense(Operator(problem, at[renewed]))
+            hessian[renewed] = as_matrix(curvature.hessian(problem, at[renewed]))
             size[renewed] = torch.linalg.matrix_norm(hessian[renewed])
         away = (norm > tolerance).nonzero().flatten()
         if not len(away):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
-from thalweg import curvature
+from thalweg import curvature, spectra
 from thalweg.claims.claim import Claim, within
 from thalweg.claims.finding import Finding
 from thalweg.data import digits
@@ -66,7 +66,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
     problem = problem_of(lab)
     relative: dict[str, Array] = {}
     at: Array = np.empty(0)
-    spectra: list[Figure] = []
+    densities: list[Figure] = []
     doubt = 0.0
     limits = {name: float(stability_limit(rule)) for name, rule in RULES.items()}
     for name, rule in RULES.items():
@@ -75,15 +75,16 @@ def decide(lab: Lab) -> Iterator[Finding]:
         run = train(problem, recipe, seeds, progress=labelled(lab, f"LAN8, {name}"))
         at = np.array(list(run.snapshots), dtype=float)
         found = [
-            curvature.top_eigenvalues(problem, population, 1, tolerance=0.01, seed=lab.seed)
+            spectra.top_eigenvalues(curvature.hessian(problem, population), 1, tolerance=0.01, seed=lab.seed)
             for population in run.snapshots.values()
         ]
         doubt = max(doubt, *(float(np.nanmax(np.abs(one.residuals / one.values))) for one in found))
         relative[name] = np.stack([one.values[:, 0] for one in found]) / limit
         living = [member for member, step in enumerate(run.diverged_at) if step < 0] or [0]
-        spectrum = curvature.spectrum(problem, run.final[living[0]], steps=60, probes=4, seed=lab.seed).figure()
+        ended = curvature.hessian(problem, run.final[living[0]])
+        density = spectra.density(ended, steps=60, probes=4, seed=lab.seed).figure()
         mark = ReferenceLine(limit, "vertical", label="limit of stability")
-        spectra.append(replace(spectrum, title=f"where {name} ended", marks=(*spectrum.marks, mark)))
+        densities.append(replace(density, title=f"where {name} ended", marks=(*density.marks, mark)))
     late = at > 0.75 * steps
     ends = {name: interval.mean(values[late].mean(0)) for name, values in relative.items()}
     verdict = CLAIM.judge(
@@ -111,7 +112,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
         figures=(
             figure,
             Figure.row(
-                spectra, title="The Hessian's eigenvalues at the end of training", caption=spectra[0].caption or ""
+                densities, title="The Hessian's eigenvalues at the end of training", caption=densities[0].caption or ""
             ),
         ),
         readings=(

@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from thalweg.claims.claim import Claim, greater
 from thalweg.claims.finding import Finding
-from thalweg.curvature.negative_index import negative_index
+from thalweg.curvature import hessian
 from thalweg.data import digits
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Scatter
@@ -20,6 +20,7 @@ from thalweg.nets import mlp
 from thalweg.optim import Momentum
 from thalweg.population import Population, Problem
 from thalweg.randomness import stream_key
+from thalweg.spectra import negative_index
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.landscape.critical import Critical, critical_points, gradient
@@ -165,7 +166,7 @@ def measured(problem: Problem, start: Start, search: Critical) -> Found:
     loss, error, index, smallest = np.full((4, len(found)), np.nan)
     if found.any():
         points = search.population[found.nonzero()[0].tolist()]
-        values, curvature = evaluate(problem, points, problem.data.train), negative_index(problem, points)
+        values, curvature = evaluate(problem, points, problem.data.train), negative_index(hessian(problem, points))
         loss[found], error[found] = values["loss"].numpy(), values["error"].numpy()
         index[found], smallest[found] = curvature["negative"], curvature["smallest eigenvalue"]
     single = np.zeros(len(found), dtype=bool)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg import curvature, landscape
+from thalweg import curvature, landscape, spectra
 from thalweg.claims.claim import Claim, less
 from thalweg.claims.finding import Finding
 from thalweg.data import digits
-from thalweg.evaluation import evaluate
+from thalweg.evaluation import Sample, evaluate
 from thalweg.figures import Axis, Figure, Line
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
@@ -117,7 +117,8 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> Width:
     inner = lines[:, :, POINTS // 4 : POINTS - POINTS // 4]
     following = end[[*range(1, len(end)), 0]]
     between = landscape.line(problem, end, to=following, resolution=21, limit=EXAMPLES, seed=lab.seed)["loss"]
-    top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=lab.seed).values[:, 0]
+    hessian = curvature.hessian(problem, end, on=Sample("train", EXAMPLES, lab.seed))
+    top = spectra.top_eigenvalues(hessian, 1, tolerance=0.05, seed=lab.seed).values[:, 0]
     square = end.theta.double().square().sum(1).cpu().numpy()
     return Width(
         roughness=_root_mean_square(roughness(inner)),
