@@ -66,8 +66,8 @@ def as_matrix(A: Operator, *, progress: Watcher = ignore) -> Float[Tensor, "memb
 
     Cost: a product for each of these entries. Memory: n^2 numbers a member, twice over.
     """
-    active = A.active.any(0).nonzero().flatten()
     inside = within(A, progress=progress)
+    active = A.active.any(0).nonzero().flatten()
     if len(active) == A.shape[1]:
         return inside
     matrix = torch.zeros(len(A), A.shape[1], A.shape[1], dtype=A.dtype, device=A.device)
