@@ -35,7 +35,7 @@ def test_it_is_the_step_that_the_run_takes_next(rule: optim.Rule) -> None:
     problem = _problem()
     before = tw.train(problem, recipe, [3, 0], until=6)
     state = {name: tensor.clone() for name, tensor in before.state.slots.items()}
-    reading = tuning.effective_rates(problem, before, examples=60)
+    reading = tuning.effective_rates(problem, before)
     for name, tensor in before.state.slots.items():
         assert torch.equal(tensor, state[name])
     after = tw.train(problem, recipe, [3, 0], resume=before, until=7)
@@ -62,7 +62,7 @@ def test_gradient_descent_goes_straight_down() -> None:
 
 def test_rates_and_signal_are_those_of_the_moments_that_the_step_uses() -> None:
     problem, recipe = _problem(), tw.Recipe(optim.Adam(0.01), 5)
-    reading = tuning.effective_rates(problem, tw.train(problem, recipe, 2, until=1), examples=60)
+    reading = tuning.effective_rates(problem, tw.train(problem, recipe, 2, until=1))
     after = tw.train(problem, recipe, 2, until=2).state.slots
     m, v = after["first_moment"] / (1 - 0.9**2), after["second_moment"] / (1 - 0.999**2)
     for column, entry in enumerate(problem.layout):
@@ -95,7 +95,7 @@ def test_rates_follow_the_conventions_of_the_rule(rule: optim.Rule) -> None:
     else:
         average = tw.population.derivatives.gradient(problem, run.final, Batch.range(problem.data.train, 0, 60))
     rate = (run.final.theta - following.final.theta) / average
-    reading = tuning.effective_rates(problem, run, examples=60)
+    reading = tuning.effective_rates(problem, run)
     for column, entry in enumerate(problem.layout):
         expected = np.quantile(rate[:, entry.columns].numpy(), 0.5, axis=1)
         np.testing.assert_allclose(reading["rate"][:, column, 1], expected, rtol=1e-6)
@@ -112,11 +112,23 @@ def test_the_step_is_masked_and_clipped_as_in_training() -> None:
     mask = torch.rand(problem.layout.parameters, generator=torch.Generator().manual_seed(1)) < 0.6
     recipe = tw.Recipe(optim.Momentum(0.1), 9, clip_norm=0.01)
     run = tw.train(problem, recipe, 2, until=3, mask=mask)
-    reading = tuning.effective_rates(problem, run, examples=60)
+    reading = tuning.effective_rates(problem, run)
     step = tw.train(problem, recipe, 2, resume=run, until=4).final.theta - run.final.theta
     for column, entry in enumerate(problem.layout):
         share = step[:, entry.columns].norm(dim=1) / run.final.theta[:, entry.columns].norm(dim=1).clamp_min(1e-300)
         np.testing.assert_allclose(reading["update / weight"][:, column], share.numpy(), rtol=1e-8)
+
+
+def test_the_batch_is_a_sample_drawn_at_random() -> None:
+    problem, on = _problem(), tw.Sample("train", 20, seed=1)
+    run = tw.train(problem, tw.Recipe(optim.AdamW(1e-2), 9), 2, until=3)
+    found = tuning.effective_rates(problem, run, on=on)
+    drawn = tuning.effective_rates(problem, run, on=on.draw(problem).examples)
+    for name, array in found.arrays.items():
+        np.testing.assert_array_equal(array, drawn[name])
+    first = tuning.effective_rates(problem, run, on=problem.data.train.select(torch.arange(20)))
+    assert (first["cosine of step and descent"] != found["cosine of step and descent"]).any()
+    assert (found.sample_size, found.notes[0]) == (20, "The step after step 3, on 20 of 60 train examples.")
 
 
 def test_what_cannot_be_meant() -> None:
@@ -127,9 +139,10 @@ def test_what_cannot_be_meant() -> None:
     some = tw.train(problem, tw.Recipe(optim.SAM(optim.SGD(0.1)), 3), 1, until=1)
     with pytest.raises(UsageError, match="this one takes it elsewhere"):
         tuning.effective_rates(problem, some)
-    for examples in (0, -5, "all"):
-        with pytest.raises(UsageError, match="effective_rates examples must be a whole number"):
-            tuning.effective_rates(problem, some, examples=examples)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="effective_rates on is one of train, test; got 'all'"):
+        tuning.effective_rates(problem, some, on="all")
+    with pytest.raises(UsageError, match="effective_rates on must be a Sample such as"):
+        tuning.effective_rates(problem, some, on=60)  # type: ignore[arg-type]
 
 
 SHARPNESS = "largest eigenvalue / stability limit"
