@@ -284,7 +284,9 @@ def test_a_seed_gives_the_same_reading_and_another_other_noise() -> None:
 def test_readings_say_where_they_come_from(name: str) -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     told: list[Any] = []
-    reading = MEASURES[name](problem, problem.initialize(2), progress=told.append).reading
+    found = MEASURES[name](problem, problem.initialize(2), progress=told.append)
+    reading = found.reading
+    np.testing.assert_allclose(found.figure().marks[0].y, _main(found))
     assert told[-1].done == told[-1].total
     assert [one.done for one in told] == list(range(1, len(told) + 1)) or name == "fisher-rao"
     assert reading.provenance.dtype == "float64"

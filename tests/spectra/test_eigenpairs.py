@@ -106,14 +106,13 @@ def test_a_member_that_is_not_finite_is_nan_and_leaves_the_others() -> None:
     np.testing.assert_allclose(found.values[[0, 2]], alone.values[[0, 2]], rtol=1e-6)
 
 
-def test_the_figure_is_of_all_members_that_are_whole() -> None:
-    found = top_eigenvalues(from_matrix(with_nan(MATRICES)), 3)
-    line = found.figure().marks[0]
-    assert line.x.tolist() == [1, 2, 3]
-    np.testing.assert_allclose(line.y, found.values[[0, 2]].mean(0))
-    np.testing.assert_allclose(line.high, found.values[[0, 2]].max(0))
-    with pytest.raises(UsageError, match="No member has all of the eigenvalues"):
-        top_eigenvalues(from_matrix(with_nan(MATRICES))[1], 2).figure()
+def test_the_figure_has_a_line_a_member_over_ranks() -> None:
+    found = top_eigenvalues(from_matrix(MATRICES), 3)
+    lines = found.figure().marks
+    assert [line.label for line in lines] == ["member 0", "member 1", "member 2"]
+    for line, values in zip(lines, found.values, strict=True):
+        assert line.x.tolist() == [1, 2, 3]
+        np.testing.assert_allclose(line.y, values)
 
 
 @pytest.mark.parametrize(

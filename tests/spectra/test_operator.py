@@ -99,6 +99,7 @@ def test_some_members_are_an_operator(kind: str) -> None:
         "block of scaled": from_matrix(MATRICES).scaled(scaling).block(MASK),
     }[kind]
     whole = as_matrix(A)
+    assert [len(one) for one in A] == [1, 1, 1]
     for which, places in ((1, [1]), (-1, [2]), (slice(1, None), [1, 2]), ([2, 0], [2, 0])):
         some = A[which]
         assert len(some) == len(places)
@@ -129,6 +130,8 @@ def test_readings_say_on_what_they_were_taken() -> None:
         assert reading.notes[-1] == "By hand."
         assert reading.provenance.dtype == "float64"
         assert reading.name.endswith(" of the kernel") or "of the scaled block of the kernel" in reading.name
+    for found in (trace(A, products=4), negative_index(A)):
+        assert found.figure().marks[0].y.tolist() == next(iter(found.reading.arrays.values())).tolist()
     assert diagonal(A, products=4).reading.dims["diagonal"] == ("member", "outputs")
 
 

@@ -27,7 +27,7 @@ def hessian(problem: Problem, population: Population, *, on: Sample | str | Exam
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits())
     >>> tw.curvature.hessian(problem, problem.initialize(2), on=tw.Sample("train", 100))
-    Operator(Hessian, 2 members, 610 parameters)
+    Operator(Hessian, members=2, parameters=610)
 
     Args:
         problem: what is minimized.
@@ -75,7 +75,7 @@ def fisher(problem: Problem, population: Population, *, on: Sample | str | Examp
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits())
     >>> tw.curvature.fisher(problem, problem.initialize(1), on="test")
-    Operator(empirical Fisher matrix, 1 members, 610 parameters)
+    Operator(empirical Fisher matrix, members=1, parameters=610)
 
     Args:
         problem, population, on: see `hessian`, also for what is raised and the cost; a product is about three backward

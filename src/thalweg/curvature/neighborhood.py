@@ -127,7 +127,7 @@ class Neighborhood:
             name,
             {key: array.reshape(shape) for key, array in arrays.items()} | {"loss": self.loss},
             dict.fromkeys(arrays, dims) | {"loss": ("member",)},
-            {"member": np.arange(len(self.theta))} | ({"radius": radius} if several else {}),
+            {"radius": radius} if several else {},
             {measure: self.problem.loss.unit if unit is None else unit, "loss": self.problem.loss.unit},
             {} if error is None else {measure: error.reshape(shape)},
             sample_size=self.count,

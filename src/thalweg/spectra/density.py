@@ -22,6 +22,12 @@ _WIDTH = 0.02  # of a bump in a figure, as a share of the spectrum's width
 class SpectralDensity(Result):
     """The nodes and weights of a quadrature by each probe: sum over nodes of w f(lambda) is about tr f(A) / n.
 
+    >>> import torch
+    >>> import thalweg as tw
+    >>> found = tw.spectra.density(tw.spectra.from_matrix(3 * torch.eye(4)), steps=2)
+    >>> found.moment(2).mean.round(3).tolist()
+    [9.0]
+
     Args:
         nodes: Ritz values in ascending order: (members, probes, steps); NaN where a probe ended before.
         weights: of each, summing to 1 over the nodes of a probe: (members, probes, steps).

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.figures import Axis, Figure, Line
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.spectra.lanczos import Krylov
@@ -22,6 +21,12 @@ ENDS = ("largest", "smallest", "magnitude")
 @dataclass(frozen=True, eq=False)
 class Eigenpairs(Result):
     """What `top_eigenvalues` found.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> found = tw.spectra.top_eigenvalues(tw.spectra.from_matrix(torch.eye(4)), 1)
+    >>> found.values.round(3).tolist(), found.converged.tolist()
+    ([[1.0]], [True])
 
     Args:
         values: the outermost first: (members, k); NaN where a member is not finite, or has fewer active entries.
@@ -36,21 +41,6 @@ class Eigenpairs(Result):
     vectors: Float[Tensor, "members k n"] = field(repr=False)
     residuals: Array
     converged: NDArray[np.bool_]
-
-    def figure(self) -> Figure:
-        """The eigenvalues by their rank: the mean over members, and a band from the smallest to the largest."""
-        known = self.values[np.isfinite(self.values).all(1)]
-        if not len(known):
-            msg = "No member has all of the eigenvalues, so there are none to draw."
-            raise UsageError(msg)
-        band = {"low": known.min(0), "high": known.max(0)} if len(known) > 1 else {}
-        return Figure.of(
-            self.reading.name,
-            (Line(self.reading.coordinate("rank").astype(float), known.mean(0), **band),),
-            Axis("rank"),
-            Axis("eigenvalue"),
-            caption=f"The mean of {len(known)} members; the band is from the smallest to the largest.",
-        )
 
 
 def top_eigenvalues(

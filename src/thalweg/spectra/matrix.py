@@ -16,7 +16,7 @@ def from_matrix(matrix: Float[Tensor, "*members n n"], *, name: str = "matrix", 
     >>> import torch
     >>> import thalweg as tw
     >>> tw.spectra.from_matrix(torch.eye(3))
-    Operator(matrix, 1 members, 3 entries)
+    Operator(matrix, members=1, entries=3)
 
     Args:
         matrix: (members, n, n), or (n, n) for a single member; a member may hold NaN.

@@ -1,6 +1,6 @@
 """A symmetric matrix for every member, known by its products with vectors alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -104,8 +104,11 @@ class Operator:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def __iter__(self) -> Iterator["Operator"]:
+        return (self[member] for member in range(len(self)))
+
     def __repr__(self) -> str:
-        return f"Operator({self.name}, {self.shape[0]} members, {self.shape[1]} {self.dimension})"
+        return f"Operator({self.name}, members={self.shape[0]}, {self.dimension}={self.shape[1]})"
 
     def __getitem__(self, members: int | slice | Sequence[int]) -> "Operator":
         """The operator of some members, always as one of all it has (an integer gives an operator of one member)."""

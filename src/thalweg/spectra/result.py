@@ -94,17 +94,15 @@ class Measurement:
         """The reading of what was found.
 
         Args:
-            arrays, dims, coordinates, standard_errors, notes: see `Reading`; members are counted where they are a
-                dimension.
+            arrays, dims, coordinates, standard_errors, notes: see `Reading`.
             samples: over how many the standard errors are, where they are estimated.
             hvps: products of all members, where they were made by other operators than A.
         """
-        counted = {"member": np.arange(len(self.A))} if any("member" in each for each in dims.values()) else {}
         return Reading(
             self.label,
             arrays,
             dims,
-            counted | dict(coordinates or {}),
+            coordinates or {},
             standard_errors=standard_errors or {},
             sample_size=self.A.sample_size,
             cost=Cost(time.perf_counter() - self.began, hvps=self.products * len(self.A) if hvps is None else hvps),
