@@ -2,18 +2,12 @@
 
 import numpy as np
 import torch
+from spectra.planted import matrix_of
 from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.population import Population
 from thalweg.randomness import generator
-
-
-def matrix_of(spectrum: np.ndarray, seed: int = 0) -> Tensor:
-    """A dense symmetric matrix with this spectrum."""
-    size = len(spectrum)
-    turn = torch.linalg.qr(torch.randn(size, size, generator=generator(seed, "turn"), dtype=torch.float64))[0]
-    return turn @ torch.diag(torch.tensor(spectrum)) @ turn.T
 
 
 class Quadratic(nn.Module):
@@ -44,3 +38,10 @@ def away(problem: tw.Problem, members: int, seed: int = 0) -> Population:
     start = problem.initialize(members)
     draw = torch.randn(start.theta.shape, generator=generator(seed, "away"), dtype=torch.float64)
     return start.with_theta(draw)
+
+
+def relu_network() -> tw.Problem:
+    """Two layers without biases, whose function stays where one is scaled by what the other is divided by."""
+    x = torch.randn(40, 5, generator=generator(0, "x"), dtype=torch.float64)
+    model = lambda: nn.Sequential(nn.Linear(5, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False))  # noqa: E731
+    return tw.Problem(model, (x, torch.arange(40) % 3), dtype=torch.float64)

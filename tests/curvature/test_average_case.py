@@ -6,7 +6,7 @@ import torch
 from curvature.planted import away, matrix_of, quadratic
 
 import thalweg as tw
-from thalweg.curvature.sharpness import average_case
+from thalweg.curvature import average_case_sharpness
 from thalweg.randomness import generator
 
 INDEFINITE = np.array([-9.0, *np.linspace(-1, 1, 30), 5.0])
@@ -15,7 +15,9 @@ INDEFINITE = np.array([-9.0, *np.linspace(-1, 1, 30), 5.0])
 def test_gradients_cancel_in_averages() -> None:
     problem = quadratic(np.linspace(0.1, 3, 60))
     member = away(problem, 1)
-    found = [average_case(problem, where, samples=8) for where in (member, member.with_theta(0 * member.theta))]
+    found = [
+        average_case_sharpness(problem, where, samples=8) for where in (member, member.with_theta(0 * member.theta))
+    ]
     np.testing.assert_allclose(found[0]["sharpness"], found[1]["sharpness"], rtol=1e-9)
 
 
@@ -27,10 +29,10 @@ def test_the_average_case_of_a_quadratic_is_its_trace(samples: int) -> None:
     population = away(problem, 3)
     wanted = np.array(radii) ** 2 * spectrum.sum() / (2 * 80)
     for seed in range(3):
-        found = average_case(problem, population, radius=radii, samples=samples, seed=seed)
-        z = (found["sharpness"] - wanted) / found.standard_errors["sharpness"]
+        found = average_case_sharpness(problem, population, radius=radii, samples=samples, seed=seed)
+        z = (found["sharpness"] - wanted) / found.reading.standard_errors["sharpness"]
         assert (np.abs(z) < 4).all()
-        assert found.cost.forwards == 3 * (2 * 2 * (samples // 2) + 9)
+        assert found.reading.cost.forwards == 3 * (2 * 2 * (samples // 2) + 9)
 
 
 def test_the_adaptive_average_weighs_curvature_by_squares_of_parameters() -> None:
@@ -38,19 +40,19 @@ def test_the_adaptive_average_weighs_curvature_by_squares_of_parameters() -> Non
     theta = away(problem, 3).theta.clone()
     theta[:, :4] = 0  # these stay, and d does not count them
     population = problem.initialize(3).with_theta(theta)
-    found = average_case(problem, population, radius=0.3, adaptive=True, samples=600)
+    found = average_case_sharpness(problem, population, radius=0.3, adaptive=True, samples=600)
     wanted = 0.09 / (2 * (theta.shape[1] - 4)) * (theta.square() * matrix.diagonal()).sum(1).numpy()
-    assert (np.abs(found["sharpness"] - wanted) < 4 * found.standard_errors["sharpness"]).all()
+    assert (np.abs(found["sharpness"] - wanted) < 4 * found.reading.standard_errors["sharpness"]).all()
 
 
 def test_standard_errors_are_what_averages_scatter_by() -> None:
     problem = quadratic(np.linspace(0, 3, 30))
     member = away(problem, 1)
-    found = [average_case(problem, member, samples=12, seed=seed) for seed in range(150)]
+    found = [average_case_sharpness(problem, member, samples=12, seed=seed) for seed in range(150)]
     values = np.array([one["sharpness"][0] for one in found])
     scatter = values.std()
     assert abs(values.mean() - 0.05**2 * 45 / 60) < 4 * scatter / 150**0.5
-    assert np.mean([one.standard_errors["sharpness"][0] for one in found]) == pytest.approx(scatter, rel=0.2)
+    assert np.mean([one.reading.standard_errors["sharpness"][0] for one in found]) == pytest.approx(scatter, rel=0.2)
 
 
 def test_what_rounding_makes_is_within_the_errors() -> None:
@@ -59,13 +61,13 @@ def test_what_rounding_makes_is_within_the_errors() -> None:
     exact = tw.Problem(lambda: tw.nets.mlp(4, 30, 3), (x, torch.arange(300) % 3), dtype=torch.float64)
     coarse = tw.Problem(lambda: tw.nets.mlp(4, 30, 3), (x.float(), torch.arange(300) % 3))
     population, radii = coarse.initialize(6), [1e-4, 1e-3, 0.3]
-    wanted = average_case(exact, population.to(dtype=torch.float64), radius=radii, samples=200)
+    wanted = average_case_sharpness(exact, population.to(dtype=torch.float64), radius=radii, samples=200)
     distances = []
     for seed in range(4):
-        found = average_case(coarse, population, radius=radii, samples=40, seed=seed)
-        error = np.hypot(found.standard_errors["sharpness"], wanted.standard_errors["sharpness"])
+        found = average_case_sharpness(coarse, population, radius=radii, samples=40, seed=seed)
+        error = np.hypot(found.reading.standard_errors["sharpness"], wanted.reading.standard_errors["sharpness"])
         distances.append(np.abs(found["sharpness"] - wanted["sharpness"]) / error)
-        assert (found.standard_errors["sharpness"][:, 0] > 3 * wanted["sharpness"][:, 0]).all()
+        assert (found.reading.standard_errors["sharpness"][:, 0] > 3 * wanted["sharpness"][:, 0]).all()
     assert np.max(distances) < 5  # errors of few samples
     assert np.sqrt(np.mean(np.square(distances))) < 1.6
-    assert any("95 % are within 2.09 of them (Student's t)" in note for note in found.notes)
+    assert any("95 % are within 2.09 of them (Student's t)" in note for note in found.reading.notes)

@@ -7,17 +7,16 @@ import numpy as np
 import pytest
 import torch
 from cases import CASE, DETERMINISTIC, Case, every
-from curvature.planted import away, matrix_of, of_matrix, quadratic
+from curvature.planted import away, matrix_of, of_matrix, quadratic, relu_network
 from scipy.optimize import brentq
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev
 
 import thalweg as tw
-from thalweg.curvature.sharpness import average_case, fisher_rao, keskar, worst_case
+from thalweg.curvature import average_case_sharpness, fisher_rao_norm, keskar_sharpness, worst_case_sharpness
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Population
 from thalweg.randomness import generator
-from thalweg.results import Reading
+from thalweg.spectra.result import Result
 
 SPECTRA = {
     "positive": np.linspace(0.1, 3, 60),
@@ -26,25 +25,25 @@ SPECTRA = {
     "rank deficient": np.array([0.0] * 25 + [1.0, 2.0, 7.0]),
     "negative": np.linspace(-4, -0.5, 20),
 }
-MEASURES: dict[str, Callable[..., Reading]] = {
-    "worst case": worst_case,
-    "adaptive worst case": lambda *args, **names: worst_case(*args, adaptive=True, **names),
-    "average case": lambda *args, **names: average_case(*args, samples=6, **names),
-    "adaptive average case": lambda *args, **names: average_case(*args, adaptive=True, samples=6, **names),
-    "keskar": keskar,
-    "fisher-rao": fisher_rao,
+MEASURES: dict[str, Callable[..., Result]] = {
+    "worst case": worst_case_sharpness,
+    "adaptive worst case": lambda *args, **names: worst_case_sharpness(*args, adaptive=True, **names),
+    "average case": lambda *args, **names: average_case_sharpness(*args, samples=6, **names),
+    "adaptive average case": lambda *args, **names: average_case_sharpness(*args, adaptive=True, samples=6, **names),
+    "keskar": keskar_sharpness,
+    "fisher-rao": fisher_rao_norm,
 }
 PERTURBED = [name for name in MEASURES if name != "fisher-rao"]
 
 
-def _main(reading: Reading) -> np.ndarray:
-    return next(iter(reading.arrays.values()))
+def _main(found: Result) -> np.ndarray:
+    return next(iter(found.reading.arrays.values()))
 
 
-def _trust_region(matrix: Tensor, slope: Tensor, radius: float) -> float:
-    """max slope.d + d.A d/2 over |d| <= radius: (mu - A) d = slope for the mu >= lambda_max, 0 at which |d| fits."""
+def _trust_region(matrix: Tensor, gradient: Tensor, radius: float) -> float:
+    """max g.d + d.A d/2 over |d| <= radius for the gradient g: (mu - A) d = g for the mu >= lambda_max, 0 that fits."""
     values, vectors = np.linalg.eigh(matrix.numpy())
-    along = vectors.T @ slope.numpy()
+    along = vectors.T @ gradient.numpy()
 
     def rise(d: np.ndarray) -> float:
         return float(along @ d + values @ d**2 / 2)
@@ -60,12 +59,12 @@ def _trust_region(matrix: Tensor, slope: Tensor, radius: float) -> float:
 def test_the_worst_case_of_a_quadratic_is_the_trust_regions_solution(name: str) -> None:
     problem, matrix, radii = quadratic(SPECTRA[name]), matrix_of(SPECTRA[name]), [0.01, 0.1, 1.0, 5.0]
     population = away(problem, 4)
-    found = worst_case(problem, population, radius=radii, steps=60)
-    assert found.dims["sharpness"] == ("member", "radius")
-    np.testing.assert_array_equal(found.coordinate("radius"), radii)
+    found = worst_case_sharpness(problem, population, radius=radii, steps=60)
+    assert found.reading.dims["sharpness"] == ("member", "radius")
+    np.testing.assert_array_equal(found.reading.coordinate("radius"), radii)
     for member in range(4):
-        slope = matrix @ population.theta[member]
-        wanted = np.array([_trust_region(matrix, slope, radius) for radius in radii])
+        gradient = matrix @ population.theta[member]
+        wanted = np.array([_trust_region(matrix, gradient, radius) for radius in radii])
         assert (found["sharpness"][member] <= wanted * (1 + 1e-9)).all()  # a lower bound, by points of the ball
         np.testing.assert_allclose(found["sharpness"][member], wanted, rtol=0.01)
 
@@ -74,7 +73,7 @@ def test_the_worst_case_of_a_quadratic_is_the_trust_regions_solution(name: str) 
 def test_twenty_steps_do_within_the_usual_radius(name: str) -> None:
     problem, matrix = quadratic(SPECTRA[name]), matrix_of(SPECTRA[name])
     population = away(problem, 4)
-    found = worst_case(problem, population)["sharpness"]
+    found = worst_case_sharpness(problem, population)["sharpness"]
     wanted = [_trust_region(matrix, matrix @ theta, 0.05) for theta in population.theta]
     np.testing.assert_allclose(found, wanted, rtol=1e-3)
 
@@ -83,7 +82,7 @@ def test_the_adaptive_worst_case_is_the_plain_one_of_the_scaled_matrix() -> None
     """With delta = |theta| u it is the trust region of T A T and T A theta for T = diag |theta|."""
     problem, matrix = quadratic(SPECTRA["positive"]), matrix_of(SPECTRA["positive"])
     population = away(problem, 3)
-    found = worst_case(problem, population, radius=0.5, adaptive=True, steps=60)["sharpness"]
+    found = worst_case_sharpness(problem, population, radius=0.5, adaptive=True, steps=60)["sharpness"]
     sizes = population.theta.abs()
     wanted = [
         _trust_region(size[:, None] * matrix * size, size * (matrix @ theta), 0.5)
@@ -96,10 +95,10 @@ def test_at_a_stationary_point_the_ascent_starts_at_random() -> None:
     """The rise is radius^2 lambda_max / 2, which no gradient shows; several starts are at least as good as one."""
     problem = quadratic(np.linspace(-3, 10, 40))
     minimum = problem.initialize(2).with_theta(torch.zeros(2, 40, dtype=torch.float64))
-    found = {count: worst_case(problem, minimum, radius=0.3, steps=60, restarts=count) for count in (1, 4)}
+    found = {count: worst_case_sharpness(problem, minimum, radius=0.3, steps=60, restarts=count) for count in (1, 4)}
     np.testing.assert_allclose(found[1]["sharpness"], 0.5 * 0.09 * 10, rtol=0.01)
     assert (found[4]["sharpness"] >= found[1]["sharpness"]).all()
-    assert found[4].cost.backwards == 4 * 2 * 61 + 2
+    assert found[4].reading.cost.backwards == 4 * 2 * 61 + 2
 
 
 class _Waves(nn.Module):
@@ -115,7 +114,7 @@ class _Waves(nn.Module):
 
 
 class _Cliff(_Waves):
-    """A slope that ends in infinity."""
+    """A gradient that ends in infinity."""
 
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.where(self.x > 2, torch.inf, self.x).expand(len(inputs), 1)
@@ -128,21 +127,36 @@ def _of_one(model: type[nn.Module]) -> tuple[tw.Problem, Population]:
 
 
 def test_where_the_loss_is_infinite_the_ascent_steps_back() -> None:
-    assert worst_case(*_of_one(_Cliff), radius=3.0)["sharpness"][0] == pytest.approx(2, rel=0.01)
+    assert worst_case_sharpness(*_of_one(_Cliff), radius=3.0)["sharpness"][0] == pytest.approx(2, rel=0.01)
+
+
+def test_it_says_whether_ascents_had_settled() -> None:
+    """A few steps do within a small ball, not in a large one; where a smaller ball has a higher point, neither."""
+    problem = quadratic(SPECTRA["indefinite"])
+    population = away(problem, 3)
+    theta = population.theta.clone()
+    theta[1, 5] = torch.nan
+    found = worst_case_sharpness(problem, population.with_theta(theta), radius=[1e-3, 5.0], steps=8)
+    assert found.converged.tolist() == [[True, False], [False, False], [True, False]]
+    assert found["converged"].dtype == bool
+    long = worst_case_sharpness(problem, population, radius=5.0, steps=200)
+    assert long.converged.tolist() == [True] * 3
+    leap = worst_case_sharpness(*_of_one(_Waves), radius=[1.0, 4.0], steps=1)
+    assert not leap.converged[0, 1]
 
 
 def test_what_is_lower_does_not_count() -> None:
     """At a maximum nothing rises; and where one step leaps over the hill, a smaller ball's rise counts."""
     problem = quadratic(SPECTRA["negative"])
     top = problem.initialize(1).with_theta(torch.zeros(1, 20, dtype=torch.float64))
-    assert worst_case(problem, top, steps=1)["sharpness"][0] == 0
-    found = worst_case(*_of_one(_Waves), radius=[4.0, 1.0], steps=1)["sharpness"][0]
+    assert worst_case_sharpness(problem, top, steps=1)["sharpness"][0] == 0
+    found = worst_case_sharpness(*_of_one(_Waves), radius=[4.0, 1.0], steps=1)["sharpness"][0]
     np.testing.assert_allclose(found, 0.3 - 0.3 / np.e)
 
 
 def test_restarts_find_what_one_start_does_not() -> None:
     problem, population = _of_one(_Waves)
-    one, several = (worst_case(problem, population, radius=3.2, restarts=n)["sharpness"][0] for n in (1, 8))
+    one, several = (worst_case_sharpness(problem, population, radius=3.2, restarts=n)["sharpness"][0] for n in (1, 8))
     base = 0.3 / np.e
     assert one == pytest.approx(0.3 - base, rel=0.01)
     assert several == pytest.approx(3 - base, rel=0.01)
@@ -152,7 +166,7 @@ def test_a_larger_ball_rises_no_less_in_whatever_order_radii_come() -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     population = problem.initialize(3)
     radii = [1.0, 0.01, 10.0, 0.1, 3.0]
-    found = worst_case(problem, population, radius=radii, steps=5)["sharpness"]
+    found = worst_case_sharpness(problem, population, radius=radii, steps=5)["sharpness"]
     assert (np.diff(found[:, np.argsort(radii)]) > 0).all()
 
 
@@ -163,8 +177,8 @@ def test_keskars_maximum_over_the_box_of_a_diagonal_quadratic() -> None:
     draw = away(problem, 4).theta
     draw[:, 5] = 0.02  # its top, at 0, is inside of the widest box
     population = problem.initialize(4).with_theta(draw)
-    found = keskar(problem, population, epsilon=epsilons, steps=60)
-    assert found.units["sharpness"] == "%"
+    found = keskar_sharpness(problem, population, epsilon=epsilons, steps=60)
+    assert found.reading.units["sharpness"] == "%"
     for place, epsilon in enumerate(epsilons):
         half = epsilon * (draw.abs() + 1)
         top = torch.where(values < 0, -draw, torch.copysign(half, draw)).clamp(-half, half)
@@ -174,76 +188,24 @@ def test_keskars_maximum_over_the_box_of_a_diagonal_quadratic() -> None:
         np.testing.assert_allclose(found["sharpness"][:, place], 100 * rise / (1 + loss), rtol=0.01)
 
 
-def _gradients(problem: tw.Problem, population: Population, member: int) -> Tensor:
-    """Of each example alone, by brute force: (examples, parameters)."""
-    module, train = population.module(member).eval(), problem.data.train
-    parameters = {name: value.detach() for name, value in module.named_parameters() if value.requires_grad}
-    rows = []
-    for i in range(len(train)):
-        inputs, targets = train.slice(i, i + 1)
-        arguments = (inputs,) if isinstance(inputs, Tensor | dict) else inputs
-
-        def loss(tensors: dict[str, Tensor], arguments: Any = arguments, targets: Any = targets) -> Tensor:
-            named = isinstance(arguments[0], dict)
-            outputs = functional_call(module, tensors, () if named else arguments, arguments[0] if named else None)
-            return problem.loss.mean(outputs, targets)
-
-        slopes = jacrev(loss)(parameters)
-        rows.append(population.layout.pack(slopes))
-    return torch.stack(rows)
-
-
-@every([CASE["mlp"], CASE["regression"], CASE["batchnorm"], CASE["two inputs"], CASE["two outputs"], CASE["frozen"]])
-def test_fisher_rao_is_the_mean_of_squares_of_per_example_slopes(case: Case) -> None:
-    problem = case.problem(dtype=torch.float64)
-    population = problem.initialize(3)
-    found = fisher_rao(problem, population)
-    for member in range(3):
-        squares = (_gradients(problem, population, member) @ population.theta[member]).square().numpy()
-        assert found["squared norm"][member] == pytest.approx(squares.mean(), rel=1e-9)
-        error = squares.std(ddof=1) / len(squares) ** 0.5
-        assert found.standard_errors["squared norm"][member] == pytest.approx(error, rel=1e-9)
-    operator = tw.curvature.Operator(problem, population, "fisher")
-    product = (operator(population.theta) * population.theta).sum(1)
-    np.testing.assert_allclose(found["squared norm"], product, rtol=1e-9)
-
-
-def _relu() -> tw.Problem:
-    x = torch.randn(40, 5, generator=generator(0, "x"), dtype=torch.float64)
-    model = lambda: nn.Sequential(nn.Linear(5, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False))  # noqa: E731
-    return tw.Problem(model, (x, torch.arange(40) % 3), dtype=torch.float64)
-
-
 def test_what_rescaling_between_layers_of_relu_leaves() -> None:
-    problem, scale = _relu(), 7.0
+    problem, scale = relu_network(), 7.0
     population = problem.initialize(4)
     moved = population.theta.clone()
     moved[:, population.layout["0.weight"].columns] *= scale
     moved[:, population.layout["2.weight"].columns] /= scale
     rescaled = population.with_theta(moved)
     for measure in (
-        lambda where: worst_case(problem, where, radius=0.3, adaptive=True),
-        lambda where: average_case(problem, where, radius=0.3, adaptive=True),
-        lambda where: fisher_rao(problem, where),
+        lambda where: worst_case_sharpness(problem, where, radius=0.3, adaptive=True),
+        lambda where: average_case_sharpness(problem, where, radius=0.3, adaptive=True),
+        lambda where: fisher_rao_norm(problem, where),
     ):
         before, after = measure(population), measure(rescaled)
         np.testing.assert_allclose(_main(after), _main(before), rtol=0.01)
         np.testing.assert_allclose(after["loss"], before["loss"])
-    for measure in (worst_case, keskar):
+    for measure in (worst_case_sharpness, keskar_sharpness):
         before, after = measure(problem, population), measure(problem, rescaled)
         assert (np.abs(_main(after) / _main(before) - 1) > 0.2).all()
-
-
-def test_fisher_rao_of_a_relu_network_needs_only_its_outputs() -> None:
-    """k^2 times the mean of (f . dl/df)^2 for k layers: Liang et al., theorem 3.1."""
-    problem = _relu()
-    population = problem.initialize(2)
-    train = problem.data.train
-    for member in range(2):
-        outputs = population.module(member)(train.inputs).detach()
-        slopes = torch.softmax(outputs, 1) - nn.functional.one_hot(train.targets, 3)
-        wanted = 4 * (outputs * slopes).sum(1).square().mean()
-        assert fisher_rao(problem, population)["squared norm"][member] == pytest.approx(float(wanted))
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -277,39 +239,43 @@ def test_a_member_that_is_not_finite_is_nan_and_leaves_the_others(name: str) -> 
 def test_masked_parameters_stay_zero_and_count_nowhere(name: str) -> None:
     """A quadratic restricted to some columns is the quadratic of their block."""
     matrix, kept = matrix_of(np.linspace(0.1, 3, 12)), torch.arange(12) % 3 != 0
-    whole, block = of_matrix(matrix), of_matrix(matrix[kept][:, kept])
+    whole, part = of_matrix(matrix), of_matrix(matrix[kept][:, kept])
     masked = away(whole, 2).with_mask(kept)
-    cut = block.initialize(2).with_theta(masked.theta[:, kept])
+    cut = part.initialize(2).with_theta(masked.theta[:, kept])
     options: dict[str, Any] = {"samples": 400} if "average" in name else {"steps": 60}
-    measure = keskar if name == "keskar" else worst_case if "worst" in name else average_case
+    measure = (
+        keskar_sharpness if name == "keskar" else worst_case_sharpness if "worst" in name else average_case_sharpness
+    )
     if name != "keskar":
         options |= {"radius": 0.5, "adaptive": "adaptive" in name}
-    ours, theirs = measure(whole, masked, **options), measure(block, cut, **options)
+    ours, theirs = measure(whole, masked, **options), measure(part, cut, **options)
     if "average" in name:
-        error = np.hypot(ours.standard_errors["sharpness"], theirs.standard_errors["sharpness"])
+        error = np.hypot(ours.reading.standard_errors["sharpness"], theirs.reading.standard_errors["sharpness"])
         assert (np.abs(ours["sharpness"] - theirs["sharpness"]) < 4 * error).all()
     else:
         np.testing.assert_allclose(ours["sharpness"], theirs["sharpness"], rtol=1e-3)
 
 
-def test_batches_weigh_by_their_sizes_and_a_limit_is_the_first_examples() -> None:
+def test_batches_weigh_by_their_sizes_and_a_sample_is_drawn_at_random() -> None:
     x = torch.randn(700, 4, generator=generator(0, "x"), dtype=torch.float64)
     problem = tw.Problem(lambda: tw.nets.mlp(4, 6, 3), (x, torch.arange(700) % 3), dtype=torch.float64)
     population = problem.initialize(2)
     turned = problem.data.train.select(torch.arange(700).flip(0))
-    first = problem.data.train.select(torch.arange(600))
+    sample = tw.Sample("train", 600, seed=2)
     for name, measure in MEASURES.items():
         whole = measure(problem, population)
-        np.testing.assert_allclose(_main(measure(problem, population, examples=turned)), _main(whole), rtol=1e-6)
-        limited = measure(problem, population, limit=600)
-        np.testing.assert_allclose(_main(measure(problem, population, examples=first)), _main(limited), rtol=1e-9)
-        assert (whole.sample_size, limited.sample_size) == (700, 600), name
+        np.testing.assert_allclose(_main(measure(problem, population, on=turned)), _main(whole), rtol=1e-6)
+        some = measure(problem, population, on=sample)
+        drawn = measure(problem, population, on=sample.draw(problem).examples)
+        np.testing.assert_array_equal(_main(drawn), _main(some))
+        assert (whole.reading.sample_size, some.reading.sample_size) == (700, 600), name
+        assert some.reading.notes[-1] == "On 600 of 700 train examples, in evaluation mode."
 
 
 def test_a_seed_gives_the_same_reading_and_another_other_noise() -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     population = problem.initialize(2)
-    found = [average_case(problem, population, seed=seed)["sharpness"] for seed in (3, 3, 4)]
+    found = [average_case_sharpness(problem, population, seed=seed)["sharpness"] for seed in (3, 3, 4)]
     np.testing.assert_array_equal(found[0], found[1])
     assert (found[0] != found[2]).all()
 
@@ -317,7 +283,12 @@ def test_a_seed_gives_the_same_reading_and_another_other_noise() -> None:
 @pytest.mark.parametrize("name", MEASURES)
 def test_readings_say_where_they_come_from(name: str) -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
-    reading = MEASURES[name](problem, problem.initialize(2))
+    told: list[Any] = []
+    found = MEASURES[name](problem, problem.initialize(2), progress=told.append)
+    reading = found.reading
+    np.testing.assert_allclose(found.figure().marks[0].y, _main(found))
+    assert told[-1].done == told[-1].total
+    assert [one.done for one in told] == list(range(1, len(told) + 1)) or name == "fisher-rao"
     assert reading.provenance.dtype == "float64"
     assert reading.cost.forwards > 0
     assert reading.notes
@@ -327,26 +298,38 @@ def test_readings_say_where_they_come_from(name: str) -> None:
 @pytest.mark.parametrize(
     ("measure", "arguments", "sentence"),
     [
-        (worst_case, {"radius": 0}, "worst_case radius must be above 0 and finite; got 0"),
-        (worst_case, {"radius": [0.1, np.inf]}, "worst_case radius must be above 0 and finite; got inf"),
-        (worst_case, {"radius": []}, "worst_case radius must be above 0 and finite"),
-        (worst_case, {"radius": "big"}, "worst_case radius must be a number such as 0.05"),
-        (worst_case, {"radius": True}, "worst_case radius must be a number such as 0.05"),
-        (worst_case, {"adaptive": 1}, "worst_case adaptive must be True or False; got 1"),
-        (worst_case, {"seed": 1.5}, "worst_case seed must be a whole number such as 0; got 1.5"),
-        (worst_case, {"steps": 0}, "worst_case steps must be a whole number of at least 1; got 0"),
-        (worst_case, {"restarts": 1.5}, "worst_case restarts must be a whole number"),
-        (worst_case, {"limit": 0}, "worst_case limit must be a whole number of at least 1; got 0"),
-        (worst_case, {"examples": 5}, "worst_case examples must be examples such as problem.data.test; got 5"),
-        (average_case, {"samples": 3}, "average_case samples must be a whole number of at least 4; got 3"),
-        (average_case, {"radius": -1.0}, "average_case radius must be above 0"),
-        (average_case, {"adaptive": "yes"}, "average_case adaptive must be True or False; got 'yes'"),
-        (keskar, {"epsilon": float("nan")}, "keskar epsilon must be above 0 and finite; got nan"),
-        (keskar, {"steps": 2.0}, "keskar steps must be a whole number of at least 1; got 2.0"),
-        (fisher_rao, {"limit": -1}, "fisher_rao limit must be a whole number of at least 1; got -1"),
+        (worst_case_sharpness, {"radius": 0}, "radius must be above 0 and finite; got 0"),
+        (
+            worst_case_sharpness,
+            {"radius": [0.1, np.inf]},
+            "worst_case_sharpness radius must be above 0 and finite; got inf",
+        ),
+        (worst_case_sharpness, {"radius": []}, "radius must be above 0 and finite"),
+        (worst_case_sharpness, {"radius": "big"}, "radius must be a number such as 0.05"),
+        (worst_case_sharpness, {"radius": True}, "radius must be a number such as 0.05"),
+        (worst_case_sharpness, {"adaptive": 1}, "adaptive must be True or False; got 1"),
+        (worst_case_sharpness, {"seed": 1.5}, "seed must be a whole number such as 0; got 1.5"),
+        (worst_case_sharpness, {"steps": 0}, "steps must be a whole number of at least 1; got 0"),
+        (worst_case_sharpness, {"restarts": 1.5}, "restarts must be a whole number"),
+        (worst_case_sharpness, {"on": 5}, "on must be a Sample such as .*; got 5"),
+        (worst_case_sharpness, {"on": "test"}, "has no test examples; write on='train', or give some"),
+        (
+            average_case_sharpness,
+            {"samples": 3},
+            "average_case_sharpness samples must be a whole number of at least 4; got 3",
+        ),
+        (average_case_sharpness, {"radius": -1.0}, "radius must be above 0"),
+        (
+            average_case_sharpness,
+            {"adaptive": "yes"},
+            "average_case_sharpness adaptive must be True or False; got 'yes'",
+        ),
+        (keskar_sharpness, {"epsilon": float("nan")}, "epsilon must be above 0 and finite; got nan"),
+        (keskar_sharpness, {"steps": 2.0}, "steps must be a whole number of at least 1; got 2.0"),
+        (fisher_rao_norm, {"on": "validation"}, "on is one of train, test; got 'validation'"),
     ],
 )
-def test_what_cannot_be_meant(measure: Callable[..., Reading], arguments: dict[str, Any], sentence: str) -> None:
+def test_what_cannot_be_meant(measure: Callable[..., Result], arguments: dict[str, Any], sentence: str) -> None:
     problem = CASE["mlp"].problem()
     with pytest.raises(UsageError, match=sentence):
         measure(problem, problem.initialize(1), **arguments)

@@ -10,11 +10,12 @@ from torch.nn.functional import one_hot
 
 import thalweg as tw
 from thalweg import optim, sweep
-from thalweg.curvature import Tracker, top_eigenvalues
+from thalweg.curvature import Tracker, gauss_newton, hessian
 from thalweg.data import digits
 from thalweg.errors import UsageError
 from thalweg.optim import stability_limit
-from thalweg.population import Population
+from thalweg.population import Population, Problem
+from thalweg.spectra import Operator, top_eigenvalues
 
 
 def _edge() -> tw.Problem:
@@ -36,7 +37,7 @@ class Exact:
         self.values: list[np.ndarray] = []
 
     def __call__(self, step: int, population: Population) -> None:
-        found = [top_eigenvalues(self.problem, population, 2, tolerance=3e-3, seed=seed) for seed in (0, 1)]
+        found = [top_eigenvalues(hessian(self.problem, population), 2, tolerance=3e-3, seed=seed) for seed in (0, 1)]
         self.values.append(np.max([one.values[:, 0] for one in found], axis=0))
 
 
@@ -45,7 +46,7 @@ def test_along_the_edge_of_stability_it_needs_few_products_and_stays_near(rule: 
     problem = _edge()
     tracker, exact = Tracker(problem), Exact(problem, every=10)
     tw.train(problem, tw.Recipe(rule, 400, evaluate=0), [901], observe=[tracker, exact])
-    reading = tracker.reading()
+    reading = tracker.reading
     values = reading["largest eigenvalue"]
     assert values.shape == (401, 1)
     assert values.max() > 0.9 * stability_limit(rule)
@@ -84,20 +85,20 @@ def test_eigenvalues_that_cross_without_mixing_are_found_after_some_readings() -
         curvatures[3] = 0.4 + 0.02 * step  # passes all that are above it
         tracker(step, start.with_theta(curvatures.sqrt()[None]))
         wanted.append(float(curvatures.max()))
-    found = tracker.reading()["largest eigenvalue"][:, 0]
+    found = tracker.reading["largest eigenvalue"][:, 0]
     missed = np.flatnonzero(found < 0.98 * np.array(wanted))
     assert len(missed) <= 25
     assert (found <= np.array(wanted) + 1e-12).all()
     np.testing.assert_allclose(found[70:], wanted[70:], rtol=1e-3)
 
 
-def test_the_longest_eigenvalue_is_not_the_largest() -> None:
+def test_the_largest_in_magnitude_is_not_the_largest() -> None:
     for spectrum, largest in ((np.array([-9.0, *np.linspace(-1, 1, 30), 5.0]), 5.0), (np.linspace(-4, -0.5, 20), -0.5)):
         problem = quadratic(spectrum)
         tracker = Tracker(problem, tolerance=1e-6)
         for step in range(3):
             tracker(step, problem.initialize(2))
-        np.testing.assert_allclose(tracker.reading()["largest eigenvalue"], largest, rtol=1e-6)
+        np.testing.assert_allclose(tracker.reading["largest eigenvalue"], largest, rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
@@ -108,20 +109,22 @@ def test_small_and_singular_matrices_are_complete(size: int) -> None:
         for step in range(3):
             tracker(step, problem.initialize(1))
         largest = float(torch.linalg.eigvalsh(matrix)[-1])
-        np.testing.assert_allclose(tracker.reading()["largest eigenvalue"], largest, atol=1e-12)
+        np.testing.assert_allclose(tracker.reading["largest eigenvalue"], largest, atol=1e-12)
 
 
 def test_residuals_bound_the_distance_to_an_eigenvalue() -> None:
     spectrum = 1 / np.arange(1, 121) ** 1.5
     problem = quadratic(spectrum)
-    tracker = Tracker(problem, tolerance=1e-3, most=5)
+    tracker = Tracker(problem, tolerance=1e-3, max_products=5)
     for step in range(20):
         tracker(step, problem.initialize(1))
-    reading = tracker.reading()
+    reading = tracker.reading
     values, residuals = reading["largest eigenvalue"][:, 0], reading["residual"][:, 0]
     assert (np.abs(values[:, None] - spectrum).min(1) <= residuals + 1e-12).all()
     assert (values <= 1 + 1e-12).all()
     assert residuals[0] > 1e-3  # five products did not do for a search that begins at random
+    assert not tracker.converged[0, 0]
+    assert tracker.converged[-1, 0]
     assert values[-1] == pytest.approx(1, rel=1e-3)
     assert (reading["products"] <= 5).all()
 
@@ -133,13 +136,13 @@ def test_members_are_apart() -> None:
     together = Tracker(problem)
     run = tw.train(problem, tw.Recipe(rule, 12, evaluate=0), [0], observe=together, plan="looped")
     assert run.diverged_at[1] > 0
-    values = together.reading()["largest eigenvalue"]
+    values = together.reading["largest eigenvalue"]
     assert np.isnan(values[-1, 1])
     for member, rate in ((0, 0.5), (2, 1.0)):
         alone = Tracker(problem)
         tw.train(problem, tw.Recipe(optim.SGD(rate), 12, evaluate=0), [0], observe=alone, plan="looped")
-        np.testing.assert_allclose(alone.reading()["largest eigenvalue"][:, 0], values[:, member], rtol=1e-4)
-        assert (alone.reading()["products"][:, 0] == together.reading()["products"][:, member]).mean() > 0.8
+        np.testing.assert_allclose(alone.reading["largest eigenvalue"][:, 0], values[:, member], rtol=1e-4)
+        assert (alone.reading["products"][:, 0] == together.reading["products"][:, member]).mean() > 0.8
 
 
 def test_a_member_that_is_finite_again_is_read_again() -> None:
@@ -147,10 +150,10 @@ def test_a_member_that_is_finite_again_is_read_again() -> None:
     start = problem.initialize(2)
     sick = start.with_theta(start.theta * torch.tensor([[1.0], [torch.nan]], dtype=torch.float64))
     nan = torch.tensor([[1.0], [torch.nan]], dtype=torch.float64).expand(2, 4)
-    tracker = Tracker(problem, scale=lambda step, population, slots: nan if step == 1 else torch.ones(4))
+    tracker = Tracker(problem, diagonal_scaling=lambda step, population, slots: nan if step == 1 else torch.ones(4))
     for step, population in enumerate((start, sick, start)):
         tracker(step, population)
-    np.testing.assert_allclose(tracker.reading()["largest eigenvalue"], [[7, 7], [7, np.nan], [7, 7]], rtol=1e-9)
+    np.testing.assert_allclose(tracker.reading["largest eigenvalue"], [[7, 7], [7, np.nan], [7, 7]], rtol=1e-9)
 
 
 def test_a_preconditioned_matrix_follows_what_the_rule_remembers() -> None:
@@ -165,12 +168,34 @@ def test_a_preconditioned_matrix_follows_what_the_rule_remembers() -> None:
         return kept[-1]
 
     def wanted(step: int, population: Population) -> None:
-        exact.append(top_eigenvalues(problem, population, 2, scale=kept[-1], tolerance=1e-3).values[0, 0])
+        A = hessian(problem, population).scaled(kept[-1])
+        exact.append(top_eigenvalues(A, 2, tolerance=1e-3).values[0, 0])
 
-    tracker = Tracker(problem, scale=balanced)
+    tracker = Tracker(problem, diagonal_scaling=balanced)
     tw.train(problem, tw.Recipe(rule, 12, evaluate=0), [3], observe=[tracker, wanted])
-    np.testing.assert_allclose(tracker.reading()["largest eigenvalue"][:, 0], exact, rtol=0.02)
+    np.testing.assert_allclose(tracker.reading["largest eigenvalue"][:, 0], exact, rtol=0.02)
     assert len({float(one.sum()) for one in kept}) == 13
+
+
+def test_the_matrix_may_be_another_and_the_sample_is_drawn_once() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    population, on = problem.initialize(2), tw.Sample("train", 9, seed=1)
+    sampled: list[object] = []
+
+    def doubled(problem: Problem, population: Population, *, on: object) -> Operator:
+        sampled.append(on)
+        return hessian(problem, population, on=on).scaled(torch.full((43,), 2**0.5, dtype=torch.float64), "twice")
+
+    for matrix, wanted in ((gauss_newton, gauss_newton), (doubled, doubled)):
+        tracker = Tracker(problem, matrix=matrix, on=on, tolerance=1e-8)
+        for step in range(2):
+            tracker(step, population)
+        exact = top_eigenvalues(wanted(problem, population, on=on), 1, tolerance=1e-10).values[:, 0]
+        np.testing.assert_allclose(tracker["largest eigenvalue"][0], exact, rtol=1e-7)
+        assert tracker.reading.sample_size == 9
+        assert tracker.reading.notes[0].startswith("On 9 of 24 train examples")
+    assert tracker.reading.name == "largest eigenvalue of the twice"
+    assert sampled[0] is sampled[1]
 
 
 def test_masked_parameters_have_no_curvature() -> None:
@@ -181,7 +206,7 @@ def test_masked_parameters_have_no_curvature() -> None:
     tracker(0, population)
     block = problem.template.matrix[3:, 3:]
     wanted = float(torch.linalg.eigvalsh(block)[-1])
-    assert tracker.reading()["largest eigenvalue"][0, 0] == pytest.approx(wanted, rel=1e-9)
+    assert tracker.reading["largest eigenvalue"][0, 0] == pytest.approx(wanted, rel=1e-9)
 
 
 def test_the_figure_has_a_rule_a_limit() -> None:
@@ -189,7 +214,7 @@ def test_the_figure_has_a_rule_a_limit() -> None:
     rule = optim.SGD(sweep.values([0.1, 0.5]))
     tracker = Tracker(problem, every=2)
     tw.train(problem, tw.Recipe(rule, 6), 2, observe=tracker)
-    reading = tracker.reading()
+    reading = tracker.reading
     assert reading.coordinate("step").tolist() == [0, 2, 4, 6]
     plain = tracker.figure()
     assert [type(mark).__name__ for mark in plain.panels[0].marks] == ["Line"]
@@ -204,14 +229,16 @@ def test_the_figure_has_a_rule_a_limit() -> None:
 
 def test_wrong_uses() -> None:
     problem = CASE["mlp"].problem()
-    with pytest.raises(UsageError, match="has seen no step yet"):
-        Tracker(problem).reading()
+    with pytest.raises(UsageError, match="has been given no step yet"):
+        _ = Tracker(problem).reading
     with pytest.raises(UsageError, match="Tracker tolerance must be above 0; got 0"):
         Tracker(problem, tolerance=0)
     with pytest.raises(UsageError, match="Tracker every must be a whole number"):
         Tracker(problem, every=0)
-    with pytest.raises(UsageError, match="Tracker matrix is one of"):
+    with pytest.raises(UsageError, match="Tracker matrix must be a function such as"):
         Tracker(problem, matrix="hesian")
+    with pytest.raises(UsageError, match="Tracker on must be a Sample such as"):
+        Tracker(problem, on=3)
     with pytest.raises(UsageError, match="Tracker problem must be a Problem"):
         Tracker(tw.Recipe(optim.SGD(0.1), 1))
     tracker = Tracker(problem)

@@ -56,7 +56,7 @@ def test_from_nearby_every_kind_of_critical_point_is_found() -> None:
     assert found.steps < 20
     torch.testing.assert_close(found.population.theta, wanted, rtol=0, atol=1e-10)
     assert torch.equal(start.theta, before)
-    index = tw.curvature.negative_index(problem, found.population)["negative"]
+    index = tw.spectra.negative_index(tw.curvature.hessian(problem, found.population))["negative"]
     assert index.tolist() == [0, 0.5, 0.5, 1]
 
 

@@ -257,7 +257,7 @@ def test_a_plane_of_eigenvectors_curves_by_their_eigenvalues() -> None:
     draw = torch.randn(9, 9, generator=generator(3, "matrix"), dtype=torch.float64)
     problem = of_matrix(draw @ draw.T)
     origin = problem.initialize(2).with_theta(torch.zeros(2, 9, dtype=torch.float64))
-    top = tw.curvature.top_eigenvalues(problem, origin, 2, tolerance=1e-10)
+    top = tw.spectra.top_eigenvalues(tw.curvature.hessian(problem, origin), 2, tolerance=1e-10)
     plane = landscape.plane(problem, origin, directions=(top.vectors[:, 0], top.vectors[:, 1]), resolution=3)
     values = top.values / 2  # of a unit along one
     for member in range(2):

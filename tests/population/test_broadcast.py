@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -156,6 +157,10 @@ def test_a_member_that_is_not_finite_leaves_the_others_bits() -> None:
     assert not found[1][2].isfinite().all()
 
 
+def _trace(problem: tw.Problem, population: tw.Population) -> np.ndarray:
+    return tw.spectra.trace(tw.curvature.hessian(problem, population), products=4)["trace"]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_examples_that_are_matrices_are_not_taken_for_members(shared: bool) -> None:
     """As many examples as members: (members, places, features) and (batch, places, features) look alike."""
@@ -166,12 +171,10 @@ def test_examples_that_are_matrices_are_not_taken_for_members(shared: bool) -> N
     batch = Batch.of(problem.data.train, indices)
     stacked, looped = (kind(problem, population, training=False) for kind in (Stacked, Looped))
     torch.testing.assert_close(stacked.outputs(slice(None), batch), looped.outputs(slice(None), batch))
-    alone = [float(tw.curvature.trace(problem, population[i], products=4)["trace"][0]) for i in range(4)]
+    alone = [_trace(problem, population[i])[0] for i in range(4)]
     few = tw.Problem(model, (SEQUENCES[:4], SEQUENCES[:4]), "squared_error", metrics={}, dtype=torch.float64)
-    together = tw.curvature.trace(few, population, products=4)["trace"]
-    assert together == pytest.approx(
-        [float(tw.curvature.trace(few, population[i], products=4)["trace"][0]) for i in range(4)], rel=1e-9
-    )
+    together = _trace(few, population)
+    assert together == pytest.approx([_trace(few, population[i])[0] for i in range(4)], rel=1e-9)
     assert len(set(alone)) == 4
 
 

@@ -69,8 +69,8 @@ def test_losses_that_vmap_cannot_hold_are_called_member_by_member(loss):
     for plan in ("stacked", "looped"):
         runs = [tw.train(one, recipe, seeds=3, plan=plan).final.theta for one in (own, named)]
         torch.testing.assert_close(*runs, rtol=1e-5, atol=1e-6)
-    for matrix in ("hessian", "gauss_newton", "fisher"):
-        tops = [tw.curvature.top_eigenvalues(one, members, 1, matrix=matrix).values for one in (own, named)]
+    for matrix in (tw.curvature.hessian, tw.curvature.gauss_newton, tw.curvature.fisher):
+        tops = [tw.spectra.top_eigenvalues(matrix(one, members), 1).values for one in (own, named)]
         np.testing.assert_allclose(*tops, rtol=1e-4)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import CASE, CLASSES, X, Y
+from cases import CASE, CLASSES, Case, X, Y
+from population.oracles import Dense
 from torch import Tensor, nn
 
 import thalweg as tw
@@ -152,15 +153,14 @@ def test_curvature_and_derivatives_leave_buffers_as_they_are() -> None:
     members = problem.initialize(2)
     batch, one = Batch(X.double(), Y, shared=True), members[0]
     for some in (members, one):
-        found = tw.curvature.top_eigenvalues(problem, some, 1).values[0]
-        dense = torch.cat(
-            [derivatives.hessian_product(problem, one, row[None], batch) for row in torch.eye(15).double()]
-        )
+        found = tw.spectra.top_eigenvalues(tw.curvature.hessian(problem, some), 1).values[0]
+        dense = Dense(Case("buffered", Buffered, X, Y), one, 0, batch).hessian()
         assert found == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), rel=1e-3)
         derivatives.gradient(problem, some, batch)
-        derivatives.gauss_newton_product(problem, some, some.theta, batch)
-        tw.curvature.sharpness.fisher_rao(problem, some)
-        tw.curvature.trace(problem, some, matrix="fisher", products=4)
+        derivatives.jacobian_product(problem, some, some.theta, batch)
+        tw.curvature.fisher_rao_norm(problem, some)
+        for matrix in (tw.curvature.gauss_newton, tw.curvature.fisher):
+            tw.spectra.trace(matrix(problem, some), products=4)
     assert members.buffers["calls"].tolist() == [0, 0]
 
 
@@ -251,7 +251,9 @@ def test_a_model_that_draws_is_refused_without_a_trace_in_the_random_state() -> 
     population = problem.initialize(1)
     batch = tw.population.Batch.range(problem.data.train, 0, 5)
     state = torch.get_rng_state()
-    for product in (tw.population.derivatives.hessian_product, tw.population.derivatives.gauss_newton_product):
+    with pytest.raises(ModelError, match="draws random numbers in evaluation mode"):
+        derivatives.jacobian_product(problem, population, torch.ones_like(population.theta), batch)
+    for matrix in (tw.curvature.hessian, tw.curvature.gauss_newton, tw.curvature.fisher):
         with pytest.raises(ModelError, match="draws random numbers in evaluation mode"):
-            product(problem, population, torch.ones_like(population.theta), batch)
+            matrix(problem, population)
     assert torch.equal(torch.get_rng_state(), state)

@@ -32,7 +32,8 @@ def test_the_users_module_is_untouched_by_every_call(case: Case) -> None:
         tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=2, batch_size=4), seeds=2)
         tw.train(problem, tw.Recipe(tw.optim.Nesterov(0.1), steps=2), start=population)
         vectors = torch.ones_like(population.theta)
-        derivatives.hessian_product(problem, population, vectors, Batch.range(problem.data.train, 0, 4))
+        derivatives.jacobian_product(problem, population, vectors, Batch.range(problem.data.train, 0, 4))
+        tw.curvature.hessian(problem, population)(vectors)
     assert fingerprint(module) == before
 
 

@@ -132,6 +132,18 @@ def test_the_step_is_masked_and_clipped_as_in_training() -> None:
         np.testing.assert_allclose(reading["update / weight"][:, column], share.numpy(), rtol=1e-8)
 
 
+def test_the_batch_is_a_sample_drawn_at_random() -> None:
+    problem, on = _problem(), tw.Sample("train", 20, seed=1)
+    run = tw.train(problem, tw.Recipe(optim.AdamW(1e-2), 9), 2, until=3)
+    found = tuning.effective_rates(problem, run, on=on)
+    drawn = tuning.effective_rates(problem, run, on=on.draw(problem).examples)
+    for name, array in found.arrays.items():
+        np.testing.assert_array_equal(array, drawn[name])
+    first = tuning.effective_rates(problem, run, on=problem.data.train.select(torch.arange(20)))
+    assert (first["cosine of step and descent"] != found["cosine of step and descent"]).any()
+    assert (found.sample_size, found.notes[0]) == (20, "The step after step 3, on 20 of 60 train examples.")
+
+
 def test_what_cannot_be_meant() -> None:
     problem = _problem()
     done = tw.train(problem, tw.Recipe(optim.SGD(0.1), 3), 1)

@@ -1,30 +1,22 @@
-"""Curvature of the loss: matrices as operators, their spectra, and sharpness."""
+"""Curvature of the loss: matrices as operators (measured by `spectra`), sharpness, and lambda_max along training."""
 
-from thalweg.curvature.eigen import ENDS, Eigenpairs, top_eigenvalues
-from thalweg.curvature.lanczos import Krylov
-from thalweg.curvature.negative_index import dense, negative_index
-from thalweg.curvature.operator import Operator, block
-from thalweg.curvature.sharpness import average_case, fisher_rao, keskar, worst_case
-from thalweg.curvature.spectrum import Spectrum, spectrum
-from thalweg.curvature.trace import diagonal, trace
+from thalweg.curvature.average_case import AverageCase, average_case_sharpness
+from thalweg.curvature.fisher_rao import FisherRaoNorm, fisher_rao_norm
+from thalweg.curvature.matrices import block, fisher, gauss_newton, hessian
 from thalweg.curvature.tracker import Tracker
+from thalweg.curvature.worst_case import WorstCase, keskar_sharpness, worst_case_sharpness
 
 __all__ = [
-    "ENDS",
-    "Eigenpairs",
-    "Krylov",
-    "Operator",
-    "Spectrum",
+    "AverageCase",
+    "FisherRaoNorm",
     "Tracker",
-    "average_case",
+    "WorstCase",
+    "average_case_sharpness",
     "block",
-    "dense",
-    "diagonal",
-    "fisher_rao",
-    "keskar",
-    "negative_index",
-    "spectrum",
-    "top_eigenvalues",
-    "trace",
-    "worst_case",
+    "fisher",
+    "fisher_rao_norm",
+    "gauss_newton",
+    "hessian",
+    "keskar_sharpness",
+    "worst_case_sharpness",
 ]

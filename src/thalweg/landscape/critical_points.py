@@ -10,8 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.curvature import Operator
-from thalweg.curvature.negative_index import dense
+from thalweg.curvature import hessian
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
@@ -19,6 +18,7 @@ from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
 from thalweg.population import Batch, Population, Problem, derivatives
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.spectra import as_matrix
 
 _DAMPED, _UP, _DOWN = 0.1, 2.0, 5.0  # the first damping by the mean eigenvalue; its factors after a step
 _AHEAD = 0.1  # of a step, for the second derivative along it
@@ -178,7 +178,7 @@ class _Loss:
 
     def hessian(self, population: Population) -> Float[Tensor, "members parameters parameters"]:
         self.products += len(population) * population.layout.parameters
-        return dense(Operator(self.problem, population, examples=self.examples))
+        return as_matrix(hessian(self.problem, population, on=self.examples))
 
 
 def _solved(factors: tuple[Tensor, Tensor], right: Tensor) -> Tensor:

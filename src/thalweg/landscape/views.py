@@ -107,7 +107,7 @@ def plane(
         problem, population: what is evaluated, and where; they are only read.
         directions: how two random ones are normalized, "filter", "layer", "member" or "none", or two tensors,
             (parameters,) or of theta's shape each, such as `directions.between(...)`, or the first two eigenvectors
-            top.vectors[:, 0] and top.vectors[:, 1] of `curvature.top_eigenvalues`.
+            top.vectors[:, 0] and top.vectors[:, 1] of `spectra.top_eigenvalues`.
         span: from -span to span along both, or from the first to the second; coordinate 1 is one direction long.
         resolution: points along each, odd to have the center among them.
         tolerance: None evaluates every point. A share such as 0.01 evaluates as few as suffice for a loss within that

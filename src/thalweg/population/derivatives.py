@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp
 from torch.utils._pytree import tree_map
@@ -20,7 +19,6 @@ from thalweg.errors import ModelError, UsageError
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
-from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
@@ -30,17 +28,7 @@ from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 
 Row = Callable[..., Any]
-_TANGENTS = 4  # copies of the activations that a second derivative keeps, against a first one
-
-
-def losses(problem: Problem, population: Population, batch: Batch) -> Float[Tensor, "members batch"]:
-    """The loss of every example under every member."""
-    functions = _Functions(problem, population)
-
-    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any) -> Tensor:
-        return problem.loss.examples(functions.outputs(theta, buffers, inputs), targets)
-
-    return _map(problem, population, batch, row)
+_TANGENTS = 4  # copies of the activations that a derivative in forward mode keeps, at most
 
 
 def gradient(problem: Problem, population: Population, batch: Batch) -> Vectors:
@@ -67,39 +55,6 @@ def transposed_jacobian_product(problem: Problem, population: Population, cotang
         return vjp(lambda point: functions.outputs(point, buffers, inputs), theta)[1](cotangent)[0]
 
     return _map(problem, population, batch, row, cotangents)
-
-
-def hessian_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Vectors:
-    """H v of every member's mean loss, forward over reverse (Pearlmutter, 1994, doi:10.1162/neco.1994.6.1.147).
-
-    Cost: about two gradients a member.
-    """
-    functions = _Functions(problem, population)
-    check_twice_differentiable(problem, "hessian")
-
-    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
-        slope = lambda point: grad(functions.loss)(point, buffers, inputs, targets)  # noqa: E731
-        return jvp(slope, (theta,), (vector,))[1]
-
-    return _map(problem, population, batch, row, _checked(vectors, population))
-
-
-def gauss_newton_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Vectors:
-    """G v with G = J^T (d^2 loss / d outputs^2) J: the curvature without that of the model.
-
-    Schraudolph (2002), doi:10.1162/08997660260028683. Cost: about one forward-mode pass and one gradient a member.
-    """
-    functions = _Functions(problem, population)
-    check_twice_differentiable(problem, "gauss_newton")
-
-    def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Tensor:
-        model = lambda point: functions.outputs(point, buffers, inputs)  # noqa: E731
-        outputs, change = jvp(model, (theta,), (vector,))[:2]
-        slope = grad(lambda values: problem.loss.mean(values, targets))
-        bent = jvp(slope, (outputs,), (change,))[1]
-        return vjp(model, theta)[1](bent)[0]
-
-    return _map(problem, population, batch, row, _checked(vectors, population))
 
 
 def check_differentiable(problem: Problem) -> None:
@@ -163,9 +118,9 @@ def _arguments(population: Population, batch: Batch, extra: tuple[Any, ...], siz
     """What the mapped function takes, `size` members at a time."""
     for start in range(0, len(population), size):
         rows = slice(start, min(start + size, len(population)))
-        members, seen = population[rows], batch.rows(rows)
+        members, some = population[rows], batch.rows(rows)
         chosen = [tree_map(lambda tensor, rows=rows: tensor[rows], tree) for tree in extra]
-        yield members.theta, dict(members.buffers), seen.inputs, seen.targets, *chosen
+        yield members.theta, dict(members.buffers), some.inputs, some.targets, *chosen
 
 
 def _single(arguments: tuple[Any, ...], *, shared: bool) -> list[Any]:

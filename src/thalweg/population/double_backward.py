@@ -125,8 +125,8 @@ def _curved(function: Callable[[Tensors], Tensor], point: Tensors) -> str:
     """Whether the second derivative of a function is symmetric, and that of its gradient."""
     draw = generator(0, "curved")
     u, v = _normal(point, draw), _normal(point, draw)
-    slope = torch.autograd.grad(function(point), point, create_graph=True, materialize_grads=True)
-    along, other = _products(slope, point, v), _products(slope, point, u)
+    gradient = torch.autograd.grad(function(point), point, create_graph=True, materialize_grads=True)
+    along, other = _products(gradient, point, v), _products(gradient, point, u)
     epsilon = torch.finfo(point[0].dtype).eps
     found = _differ("<u, H v>", _dot(u, along), "<v, H u>", _dot(v, other), _length(along) + _length(other))
     if found or point[0].dtype != torch.float64:
@@ -134,7 +134,7 @@ def _curved(function: Callable[[Tensors], Tensor], point: Tensors) -> str:
     size = _length(v)
     near, far = (_difference(function, point, [one / size for one in v], h) for h in (_STEP, 2 * _STEP))
     rest, doubt = _apart(near, [one / size for one in along]), _apart(near, far)
-    floor = 1e3 * epsilon / _STEP * _length(slope)
+    floor = 1e3 * epsilon / _STEP * _length(gradient)
     if rest > max(_TOLERANCE * _length(near), floor) and doubt < 0.01 * rest:
         share = rest / _length(near)
         return f"products with it are {share:.1%} off the differences of gradients that they are the limit of"
@@ -150,12 +150,12 @@ def _difference(function: Callable[[Tensors], Tensor], point: Tensors, v: Tensor
     return [(a - b) / (2 * h) for a, b in zip(*ends, strict=True)]
 
 
-def _products(slopes: Tensors, at: Tensors, v: Tensors) -> Tensors:
-    """The derivative of <slopes, v>."""
-    bent = [i for i, slope in enumerate(slopes) if slope.requires_grad]
-    if not bent:
+def _products(gradients: Tensors, at: Tensors, v: Tensors) -> Tensors:
+    """The derivative of <gradients, v>."""
+    curved = [i for i, gradient in enumerate(gradients) if gradient.requires_grad]
+    if not curved:
         return [torch.zeros_like(x) for x in at]
-    chosen, along = [slopes[i] for i in bent], [v[i].detach() for i in bent]
+    chosen, along = [gradients[i] for i in curved], [v[i].detach() for i in curved]
     return torch.autograd.grad(chosen, at, along, retain_graph=True, materialize_grads=True)
 
 

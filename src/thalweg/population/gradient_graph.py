@@ -1,7 +1,7 @@
 """First derivatives of a batch's losses kept as a graph: a product with a second derivative is then a backward pass.
 
-A product of its own (see `derivatives`) computes outputs and gradient anew each time; where many are taken at one
-point, as by Lanczos' method, the graph pays off after the second (measured: 1.5 to 3 times less time a product).
+A product without it computes outputs and gradient anew each time. Where many are taken at one point, as by Lanczos'
+method, the graph pays off after the second (measured: 1.5 to 3 times less time a product).
 """
 
 import contextlib
@@ -36,9 +36,6 @@ class GradientGraph:
     Args:
         problem, population, batch: what is evaluated; they are only read.
 
-    Attributes:
-        attention: whether the model computes attention, here by its formula.
-
     Memory: the activations of all members on the batch, about four times over once a product is taken.
     """
 
@@ -48,22 +45,21 @@ class GradientGraph:
         self.leaves = [view.detach().requires_grad_() for view in views.values()]
         self.targets = batch.targets_of(slice(None), len(population))
         padding = Padding() if problem.pads(training=False) else contextlib.nullcontext()
-        with torch.enable_grad(), padding, Attentive() as attentive:
+        with torch.enable_grad(), padding:
             self.outputs = self._forward(population, batch)
-        self.attention = attentive.seen
 
     def hessian(self) -> Product:
         """v -> H v of every member's mean loss, backward over backward."""
         with torch.enable_grad():
             losses = self.problem.loss.mean(self.outputs, self.targets, 2)
-            slopes = torch.autograd.grad(losses.sum(), self.leaves, create_graph=True, materialize_grads=True)
-        bent = [place for place, slope in enumerate(slopes) if slope.requires_grad]
+            gradients = torch.autograd.grad(losses.sum(), self.leaves, create_graph=True, materialize_grads=True)
+        curved = [place for place, gradient in enumerate(gradients) if gradient.requires_grad]
 
         def product(vectors: Vectors) -> Vectors:
-            if not bent:
+            if not curved:
                 return torch.zeros_like(vectors)
             parts = list(self.layout.views(vectors).values())
-            return self._back([slopes[place] for place in bent], [parts[place] for place in bent])
+            return self._back([gradients[place] for place in curved], [parts[place] for place in curved])
 
         return product
 
@@ -76,19 +72,19 @@ class GradientGraph:
         given = dict(enumerate(leaves)) | dict(zip(moving, values, strict=True))
         with torch.enable_grad():
             losses = self.problem.loss.mean(tree_unflatten(list(given.values()), form), self.targets, 2)
-            slopes = torch.autograd.grad(losses.sum(), values, create_graph=True, materialize_grads=True)
-        bent = [place for place, slope in enumerate(slopes) if slope.requires_grad]
+            gradients = torch.autograd.grad(losses.sum(), values, create_graph=True, materialize_grads=True)
+        curved = [place for place, gradient in enumerate(gradients) if gradient.requires_grad]
         along = self._along(outputs)
 
         def product(vectors: Vectors) -> Vectors:
             changes = along(vectors)
-            if not bent:
+            if not curved:
                 return torch.zeros_like(vectors)
-            chosen = [changes[place] for place in bent]
-            curved = torch.autograd.grad(
-                [slopes[place] for place in bent], values, chosen, retain_graph=True, materialize_grads=True
+            chosen = [changes[place] for place in curved]
+            weights = torch.autograd.grad(
+                [gradients[place] for place in curved], values, chosen, retain_graph=True, materialize_grads=True
             )
-            return self._back(outputs, curved)
+            return self._back(outputs, weights)
 
         return product
 
@@ -101,7 +97,7 @@ class GradientGraph:
 
         return product
 
-    def slopes(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
+    def directional_derivatives(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
         """v -> how the loss of every example changes along v."""
         _, along = self._losses()
         return lambda vectors: along(vectors)[0]
@@ -162,6 +158,7 @@ class GraphChunks:
 
     Attributes:
         together: whether the graphs of all parts fit at once.
+        attention: whether the model computes attention, in graphs by its formula.
 
     Raises:
         ModelError: the model or its loss fails on the examples.
@@ -170,9 +167,9 @@ class GraphChunks:
     def __init__(self, problem: Problem, population: Population, examples: ExampleSet, count: int) -> None:
         self.problem, self.population, self.examples, self.count = problem, population, examples, count
         batch = Batch.range(examples, 0, min(_PROBE, count))
-        with explained(batch):
+        with explained(batch), Attentive() as attentive:
             example = _KEPT * activation_bytes(problem, population, batch, training=False) / batch.size
-        budget = problem.memory_budget
+        self.attention, budget = attentive.seen, problem.memory_budget
         size = max(1, min(count, int(budget / example)))
         self.size = math.ceil(count / math.ceil(count / size))
         self.rows = max(1, min(len(population), int(budget / (example * self.size))))
@@ -181,10 +178,10 @@ class GraphChunks:
     def __iter__(self) -> Iterator[tuple[slice, slice, GradientGraph]]:
         """Some members, some examples, and their graph."""
         for start in range(0, self.count, self.size):
-            seen = slice(start, min(start + self.size, self.count))
-            batch = Batch.range(self.examples, seen.start, seen.stop)
+            some = slice(start, min(start + self.size, self.count))
+            batch = Batch.range(self.examples, some.start, some.stop)
             for first in range(0, len(self.population), self.rows):
                 rows = slice(first, min(first + self.rows, len(self.population)))
                 with explained(batch):
                     graph = GradientGraph(self.problem, self.population[rows], batch.rows(rows))
-                yield rows, seen, graph
+                yield rows, some, graph

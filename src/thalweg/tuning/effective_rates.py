@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.curvature import top_eigenvalues
+from thalweg.curvature import hessian
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
@@ -18,14 +18,15 @@ from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.spectra import top_eigenvalues
 from thalweg.training import MemberGrid, Run
 from thalweg.training.loop import clipping
 
+SOME = Sample("train", 512)
 _QUANTILES = (0.1, 0.5, 0.9)
-_BATCH = Sample("train", 512)
 
 
-def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = _BATCH) -> Reading:
+def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = SOME) -> Reading:
     """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
 
     >>> import thalweg as tw
@@ -37,7 +38,7 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
     Args:
         problem: what was trained.
         run: where it stands; it is not changed.
-        on: the examples of the batch.
+        on: the examples of the batch: "train", "test", examples of your own, or a `Sample` of them, drawn at random.
 
     Returns:
         by member and tensor:
@@ -72,18 +73,17 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
         raise UsageError(msg)
     grid = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
     h, start = grid.at(run.step + 1), run.final
-    examples = drawn.examples
-    batch = Batch.range(examples, 0, len(examples))
-    g = gradient(problem, start, batch)
+    batch = Batch.range(drawn.examples, 0, len(drawn))
+    gradients = gradient(problem, start, batch)
     if start.mask is not None:
-        g = g * start.mask
+        gradients = gradients * start.mask
     theta, state = start.theta.clone(), {name: tensor.clone() for name, tensor in run.state.slots.items()}
     updater = Updater(run.recipe.optimizer, theta, state, problem.layout)
     if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
         raise UsageError(msg)
-    short = torch.ones_like(g[:, :1]) if grid.clip_norm is None else clipping(g, grid.clip_norm)
-    updater.step(g * short, h)
+    short = torch.ones_like(gradients[:, :1]) if grid.clip_norm is None else clipping(gradients, grid.clip_norm)
+    updater.step(gradients * short, h)
     if start.mask is not None:
         theta *= start.mask
     step = theta - start.theta
@@ -96,7 +96,7 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
     arrays = {
         "update / weight": by_tensor(lambda c: step[:, c].norm(dim=1) / start.theta[:, c].norm(dim=1).clamp_min(tiny)),
         "cosine of step and descent": by_tensor(
-            lambda c: torch.nn.functional.cosine_similarity(step[:, c], -g[:, c], dim=1)
+            lambda c: torch.nn.functional.cosine_similarity(step[:, c], -gradients[:, c], dim=1)
         ),
     }
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("member", "tensor"))
@@ -116,8 +116,8 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
             dims["signal to noise"] = ("member", "tensor")
     limit, products = _limit(rule, h), 0
     if limit is not None:
-        scale = None if divisor is None else divisor.rsqrt()
-        top = top_eigenvalues(problem, start, 1, examples=examples, scale=scale)
+        matrix = hessian(problem, start, on=drawn.examples)
+        top = top_eigenvalues(matrix if divisor is None else matrix.scaled(divisor.rsqrt()), 1)
         arrays["largest eigenvalue / stability limit"] = top.values[:, 0] * short[:, 0].double().cpu().numpy() / limit
         dims["largest eigenvalue / stability limit"] = ("member",)
         products = top.reading.cost.hvps

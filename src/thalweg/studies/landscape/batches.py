@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
-from thalweg import curvature, sweep
+from thalweg import curvature, spectra, sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples
 from thalweg.evaluation import Evaluator, Sample
@@ -149,7 +149,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
         for (arm, _), each in settings.items()
     ]
     networks = ended[0].networks[[0]].with_theta(torch.cat([one.networks.theta for one in ended]))
-    found = curvature.top_eigenvalues(problem, networks, 1, seed=lab.seed)
+    found = spectra.top_eigenvalues(curvature.hessian(problem, networks), 1, seed=lab.seed)
     losses = Evaluator(problem, networks, problem.data.train)()["loss"].numpy()
     sharpness, loss, error, rate, at_ends = (
         np.reshape(values, (len(ARMS), len(batches), count))

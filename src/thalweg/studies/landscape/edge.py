@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import one_hot
 
-from thalweg import curvature
+from thalweg import curvature, spectra
 from thalweg.claims import Claim, Finding, within
 from thalweg.data import digits
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
@@ -64,7 +64,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
     problem = problem_of(lab)
     relative: dict[str, Array] = {}
     at: Array = np.empty(0)
-    spectra: list[Figure] = []
+    densities: list[Figure] = []
     doubt = 0.0
     limits = {name: float(stability_limit(rule)) for name, rule in RULES.items()}
     for name, rule in RULES.items():
@@ -73,15 +73,16 @@ def decide(lab: Lab) -> Iterator[Finding]:
         run = train(problem, recipe, seeds, progress=labelled(lab, f"LAN8, {name}"))
         at = np.array(list(run.snapshots), dtype=float)
         found = [
-            curvature.top_eigenvalues(problem, population, 1, tolerance=0.01, seed=lab.seed)
+            spectra.top_eigenvalues(curvature.hessian(problem, population), 1, tolerance=0.01, seed=lab.seed)
             for population in run.snapshots.values()
         ]
         doubt = max(doubt, *(float(np.nanmax(np.abs(one.residuals / one.values))) for one in found))
         relative[name] = np.stack([one.values[:, 0] for one in found]) / limit
         living = [member for member, step in enumerate(run.diverged_at) if step < 0] or [0]
-        spectrum = curvature.spectrum(problem, run.final[living[0]], steps=60, probes=4, seed=lab.seed).figure()
+        ended = curvature.hessian(problem, run.final[living[0]])
+        density = spectra.density(ended, steps=60, probes=4, seed=lab.seed).figure()
         mark = ReferenceLine(limit, "vertical", label="limit of stability")
-        spectra.append(spectrum.with_marks(mark, title=f"where {name} ended"))
+        densities.append(density.with_marks(mark, title=f"where {name} ended"))
     late = at > 0.75 * steps
     ends = {name: interval.mean(values[late].mean(0)) for name, values in relative.items()}
     verdict = CLAIM.judge(
@@ -109,7 +110,7 @@ def decide(lab: Lab) -> Iterator[Finding]:
         figures=(
             figure,
             Figure.row(
-                spectra, title="The Hessian's eigenvalues at the end of training", caption=spectra[0].caption or ""
+                densities, title="The Hessian's eigenvalues at the end of training", caption=densities[0].caption or ""
             ),
         ),
         readings=(

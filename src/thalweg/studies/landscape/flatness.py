@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 
-from thalweg import curvature, sweep
+from thalweg import curvature, spectra, sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples
 from thalweg.evaluation import evaluate
@@ -50,18 +50,24 @@ PRIMARY, CONTROL = "largest eigenvalue", "training loss"
 # At worst, radii of SAM (Foret et al., 2021, arXiv:2010.01412) and ASAM (Kwon et al., 2021, arXiv:2102.11600); on
 # average longer ones, as noise is spread over all parameters.
 MEASURES: dict[str, Measure] = {
-    PRIMARY: lambda problem, at, seed: curvature.top_eigenvalues(problem, at, 1, seed=seed).values[:, 0],
-    "trace": lambda problem, at, seed: curvature.trace(problem, at, products=16, seed=seed)["trace"],
-    "worst case": lambda problem, at, seed: curvature.worst_case(problem, at, radius=0.05, seed=seed)["sharpness"],
-    "average case": lambda problem, at, seed: curvature.average_case(problem, at, radius=0.5, seed=seed)["sharpness"],
-    "Keskar's": lambda problem, at, seed: curvature.keskar(problem, at, seed=seed)["sharpness"],
-    "adaptive worst": lambda problem, at, seed: curvature.worst_case(problem, at, radius=0.5, adaptive=True, seed=seed)[
+    PRIMARY: lambda problem, at, seed: spectra.top_eigenvalues(curvature.hessian(problem, at), 1, seed=seed).values[
+        :, 0
+    ],
+    "trace": lambda problem, at, seed: spectra.trace(curvature.hessian(problem, at), products=16, seed=seed)["trace"],
+    "worst case": lambda problem, at, seed: curvature.worst_case_sharpness(problem, at, radius=0.05, seed=seed)[
         "sharpness"
     ],
-    "adaptive average": lambda problem, at, seed: curvature.average_case(
+    "average case": lambda problem, at, seed: curvature.average_case_sharpness(problem, at, radius=0.5, seed=seed)[
+        "sharpness"
+    ],
+    "Keskar's": lambda problem, at, seed: curvature.keskar_sharpness(problem, at, seed=seed)["sharpness"],
+    "adaptive worst": lambda problem, at, seed: curvature.worst_case_sharpness(
+        problem, at, radius=0.5, adaptive=True, seed=seed
+    )["sharpness"],
+    "adaptive average": lambda problem, at, seed: curvature.average_case_sharpness(
         problem, at, radius=3.0, adaptive=True, seed=seed
     )["sharpness"],
-    "Fisher-Rao": lambda problem, at, seed: curvature.fisher_rao(problem, at)["squared norm"],
+    "Fisher-Rao": lambda problem, at, seed: curvature.fisher_rao_norm(problem, at)["squared norm"],
 }
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from thalweg.claims import Claim, Finding, greater
-from thalweg.curvature.negative_index import negative_index
+from thalweg.curvature import hessian
 from thalweg.data import digits
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Scatter
@@ -21,6 +21,7 @@ from thalweg.optim import Momentum
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import stream_key
+from thalweg.spectra import negative_index
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.readings import reading
@@ -165,7 +166,7 @@ def measured(problem: Problem, start: Start, search: CriticalPoints) -> Found:
     loss, error, index, smallest = np.full((4, len(found)), np.nan)
     if found.any():
         points = search.population[found.nonzero()[0].tolist()]
-        values, curvature = evaluate(problem, points, problem.data.train), negative_index(problem, points)
+        values, curvature = evaluate(problem, points, problem.data.train), negative_index(hessian(problem, points))
         loss[found], error[found] = values["loss"].numpy(), values["error"].numpy()
         index[found], smallest[found] = curvature["negative"], curvature["smallest eigenvalue"]
     single = np.zeros(len(found), dtype=bool)

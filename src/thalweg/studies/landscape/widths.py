@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg import curvature, landscape
+from thalweg import curvature, landscape, spectra
 from thalweg.claims import Claim, Finding, less
 from thalweg.data import digits
 from thalweg.evaluation import Sample, evaluate
@@ -92,10 +92,10 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> Width:
     lines = np.stack([_line(lab, problem, end, number) for number in range(lab.pick(quick=4, full=8))])
     inner = lines[:, :, POINTS // 4 : POINTS - POINTS // 4]
     following = end[[*range(1, len(end)), 0]]
-    between = landscape.line(
-        problem, end, to=following, resolution=21, on=Sample("train", EXAMPLES, lab.seed), seed=lab.seed
-    )["loss"]
-    top = curvature.top_eigenvalues(problem, end, 1, limit=EXAMPLES, tolerance=0.05, seed=lab.seed).values[:, 0]
+    sample = Sample("train", EXAMPLES, lab.seed)
+    between = landscape.line(problem, end, to=following, resolution=21, on=sample, seed=lab.seed)["loss"]
+    hessian = curvature.hessian(problem, end, on=sample)
+    top = spectra.top_eigenvalues(hessian, 1, tolerance=0.05, seed=lab.seed).values[:, 0]
     square = end.theta.double().square().sum(1).cpu().numpy()
     return Width(
         roughness=_root_mean_square(distance_from_convex(inner)),

@@ -1,0 +1,111 @@
+"""What every measurement of an operator returns, and what it counts while it runs."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg.errors import check_type
+from thalweg.figures import Figure
+from thalweg.progress import Progress, Watcher
+from thalweg.results import Cost, Provenance, Reading
+from thalweg.spectra.operator import Operator
+from thalweg.statistics.student_t import advice
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A reading, and what else a measurement found.
+
+    Args:
+        reading: arrays by name, with their errors, sample, cost and provenance; `result["trace"]` is one of them.
+    """
+
+    reading: Reading
+
+    def __getitem__(self, array: str) -> NDArray[Any]:
+        """An array of the reading."""
+        return self.reading[array]
+
+    def figure(self) -> Figure:
+        """What was found, as a figure: the reading's own (see `Reading.figure`)."""
+        return self.reading.figure()
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A mean over random vectors and its standard error.
+
+    95 % are within as many errors as Student's t says for one vector fewer: 12.7 errors for two vectors, 3.18 for four,
+    2.26 for ten. The error is NaN of a single vector; both are NaN where a member is not finite.
+
+    Args:
+        mean: (members,) or (members, points).
+        standard_error: of the same shape.
+    """
+
+    mean: Array
+    standard_error: Array
+
+
+class Measurement:
+    """The seconds and products that one measurement of an operator takes, told while it runs and kept in its reading.
+
+    Args:
+        verb: the function that measures, for errors.
+        A: what is measured.
+        label: what is measured, for progress and the name of the reading.
+        seed: of its random vectors.
+        progress: told how far it is.
+    """
+
+    def __init__(self, verb: str, A: Operator, label: str, seed: int, progress: Watcher) -> None:
+        write = "an Operator such as curvature.hessian(problem, population) or spectra.from_matrix(tensor)"
+        check_type(f"The first argument of {verb}", A, Operator, write)
+        check_type(f"{verb} seed", seed, int, "a whole number such as 0")
+        self.A, self.seed, self.progress = A, seed, progress
+        self.label, self.began, self.before = f"{label} of the {A.name}", time.perf_counter(), A.products
+
+    @property
+    def products(self) -> int:
+        """With one vector a member, since it began."""
+        return self.A.products - self.before
+
+    def tell(self, done: int, total: int) -> None:
+        """Tell how far it is."""
+        self.progress(Progress(self.label, done, total, time.perf_counter() - self.began))
+
+    def reading(
+        self,
+        arrays: Mapping[str, Any],
+        dims: Mapping[str, tuple[str, ...]],
+        coordinates: Mapping[str, Any] | None = None,
+        *,
+        standard_errors: Mapping[str, Any] | None = None,
+        samples: int | None = None,
+        notes: Sequence[str] = (),
+        hvps: int | None = None,
+    ) -> Reading:
+        """The reading of what was found.
+
+        Args:
+            arrays, dims, coordinates, standard_errors, notes: see `Reading`.
+            samples: over how many the standard errors are, where they are estimated.
+            hvps: products of all members, where they were made by other operators than A.
+        """
+        return Reading(
+            self.label,
+            arrays,
+            dims,
+            coordinates or {},
+            standard_errors=standard_errors or {},
+            sample_size=self.A.sample_size,
+            cost=Cost(time.perf_counter() - self.began, hvps=self.products * len(self.A) if hvps is None else hvps),
+            provenance=Provenance.here(self.seed, str(self.A.device), str(self.A.dtype)),
+            notes=(*notes, *(() if samples is None or samples < 2 else (advice(samples),)), *self.A.notes),
+        )
