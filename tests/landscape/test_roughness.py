@@ -86,13 +86,13 @@ def test_it_is_the_mean_over_the_lines_of_landscape_line() -> None:
 
 
 def test_standard_errors_are_the_spread_over_lines() -> None:
-    """Over 60 draws of 12 lines each, the mean of the squared errors is the variance of the roughness."""
+    """Over 40 draws of 8 lines each, the mean of the squared errors is the variance of the roughness."""
     x = torch.randn(20, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     problem = tw.Problem(lambda: tw.nets.mlp(4, 5, 3), (x, torch.arange(20) % 3), dtype=torch.float64)
     population = problem.initialize(1)
     runs = [
-        landscape.roughness(problem, population, lines=12, span=4.0, resolution=11, seed=seed, plan="looped")
-        for seed in range(60)
+        landscape.roughness(problem, population, lines=8, span=4.0, resolution=11, seed=seed, plan="looped")
+        for seed in range(40)
     ]
     spread = np.std([run["roughness"][0] for run in runs], ddof=1)
     said = np.mean([run.reading.standard_errors["roughness"][0] ** 2 for run in runs]) ** 0.5

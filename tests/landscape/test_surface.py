@@ -132,6 +132,20 @@ def test_any_number_of_points(count: int) -> None:
     assert some.reading.sample_size == 12
 
 
+def test_notes_say_on_which_examples_and_under_which_policy() -> None:
+    problem = CASE["batchnorm"].problem()
+    population, count = problem.initialize(1), len(problem.data.train)
+    whole = landscape.plane(problem, population, resolution=2)
+    policy = "running statistics of normalization layers"
+    assert whole.reading.notes[0] == f"On all {count} train examples; {policy}: frozen."
+    own = tw.data.LazyExamples([(x, y) for x, y in zip(*problem.data.train.slice(0, 11), strict=True)])
+    some = landscape.line(problem, population, resolution=2, on=tw.Sample(own, 7), statistics="recompute")
+    assert some.reading.notes[0] == f"On 7 of 11 examples; {policy}: recompute."
+    plain = CASE["mlp"].problem()
+    line = landscape.line(plain, plain.initialize(1), resolution=2, on=tw.Sample("train", 7))
+    assert line.reading.notes[0] == f"On 7 of {len(plain.data.train)} train examples."
+
+
 def test_a_line_to_another_population() -> None:
     problem = CASE["mlp"].problem(dtype=torch.float64)
     start, end = problem.initialize([0, 1]), problem.initialize([2, 3])

@@ -87,6 +87,18 @@ def test_several_members_share_a_plane_and_figures_say_what_they_show(trained: t
     assert low < single["path"][0, :, 0].min() < single["path"][0, :, 0].max() < high
 
 
+def test_the_map_and_both_losses_are_of_the_examples_asked_for(trained: tuple[tw.Problem, tw.Run]) -> None:
+    problem, run = trained
+    some = tw.Sample("train", 9, seed=2)
+    found = landscape.trajectory_plane(problem, run, resolution=3, on=some)
+    assert found.reading.sample_size == found.surface.reading.sample_size == 9
+    wanted = [float(tw.evaluate(problem, population[0], some)["loss"]) for population in run.snapshots.values()]
+    assert found["loss of the run"][0] == pytest.approx(wanted, rel=1e-9)
+    own = problem.data.train.select(some.draw(problem).indices)
+    whole = landscape.trajectory_plane(problem, run, resolution=3, on=own)
+    np.testing.assert_allclose(found["gap"], whole["gap"], rtol=1e-9)
+
+
 def test_what_cannot_be_meant(trained: tuple[tw.Problem, tw.Run]) -> None:
     problem, run = trained
     with pytest.raises(UsageError, match="There is no member 2; the run has 2"):

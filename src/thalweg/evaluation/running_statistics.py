@@ -17,6 +17,7 @@ class RunningStatistics:
     """The running statistics of a population's normalization layers, made anew on given examples, in place.
 
     The layers keep the mean and the (unbiased) variance of all examples as one batch, as torch's do with momentum 1.
+    `recomputed` does the same for a population as a value.
 
     Args:
         problem: what is evaluated.
@@ -24,7 +25,7 @@ class RunningStatistics:
         examples: the same at every call.
         plan: see `train`.
 
-    Memory: the activations of all these examples in one member, or in as many as the plan takes at once.
+    Memory: the activations of all these examples, in one member or in the members of a chunk of the plan.
     """
 
     def __init__(

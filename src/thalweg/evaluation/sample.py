@@ -74,6 +74,12 @@ class Sample:
 class Drawn:
     """The examples that a sample turned out to be.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> drawn = tw.Sample("test", 100).draw(problem)
+    >>> drawn.text, len(drawn.examples)
+    ('100 of 360 test examples', 100)
+
     Args:
         sample: what was asked for.
         whole: the set it is drawn from.
@@ -107,6 +113,10 @@ class Drawn:
 
 def as_sample(name: str, on: "Sample | str | ExampleSet") -> Sample:
     """The sample meant by an instrument's `on`: itself, or all of "train", of "test" or of given examples.
+
+    >>> from thalweg.evaluation import as_sample
+    >>> as_sample("plane", "test")
+    Sample(examples='test', count=None, seed=0)
 
     Raises:
         UsageError: none of these; `name` is the instrument's.

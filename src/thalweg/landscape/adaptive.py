@@ -1,4 +1,4 @@
-"""A surface from few of its points: nested nodes, polynomials between them, and points held out to verify them."""
+"""A surface from few of its points: polynomials through nested nodes, verified at points held out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]  # of points in the flattened grid
 Function = Callable[[Numbers], Array]  # of points: (rows, points)
 
-HELD_OUT = 24  # with 95 % confidence at most 12 % of all points are farther off than the worst of so many
-_MOST = 0.25  # of the points as nodes; a surface that wants more is evaluated everywhere
+HELD_OUT = 24  # with 95 % confidence at most 12 % of all points are farther off than the worst of these
+_MOST = 0.25  # of the points as interpolation nodes; a surface that needs more is evaluated everywhere
 _FIRST = 5  # nodes along an axis, at least
 
 
@@ -111,7 +111,7 @@ def fill(
 
     With a cheaper function near to it, f = sample + (f - sample), and each part has nodes of its own: the difference is
     flatter and needs fewer, the only ones at which f is evaluated (a control variate that follows the surface). Nodes
-    are added until those before foretell them to half of the tolerance; then f itself is evaluated at points drawn at
+    are added until those before predict them to half of the tolerance; then f itself is evaluated at points drawn at
     random, and nodes are added until it is within half of the tolerance there too. Where it is not finite, or would
     need more than a quarter of the points as nodes, it is evaluated at all of them.
 
@@ -214,11 +214,11 @@ class _Interpolant:
 
     def grow(self) -> None:
         """Two nodes more along every axis."""
-        foretold = self()
+        predicted = self()
         self.count += 2
         numbers = self._numbers()
         self.values = self.function(numbers)
-        self.off = np.abs(self.values - foretold[:, numbers]).max(1)
+        self.off = np.abs(self.values - predicted[:, numbers]).max(1)
 
     def __call__(self) -> Array:
         """The interpolated function (rows, points)."""

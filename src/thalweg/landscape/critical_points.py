@@ -124,10 +124,10 @@ def critical_points(
     damping, stale = _DAMPED * size / theta.shape[1] ** 0.5, torch.zeros_like(norm, dtype=torch.bool)
     tried = 0
     for step in range(1, steps + 1):
-        renewed = (stale & (norm > tolerance)).nonzero().flatten()
-        if len(renewed):
-            hessian[renewed] = loss.hessian(at[renewed])
-            size[renewed] = torch.linalg.matrix_norm(hessian[renewed])
+        changed = (stale & (norm > tolerance)).nonzero().flatten()
+        if len(changed):
+            hessian[changed] = loss.hessian(at[changed])
+            size[changed] = torch.linalg.matrix_norm(hessian[changed])
         away = (norm > tolerance).nonzero().flatten()
         if not len(away):
             break

@@ -7,10 +7,15 @@ Array = NDArray[np.float64]
 
 
 def leja(points: Array) -> NDArray[np.int64]:
-    """The order of points whose every beginning is a good set of nodes.
+    """An order of points in which the first few, however many, are good ones to put a polynomial through.
 
     First ends and middle, then always the point whose product of distances to those before is the largest (Leja, 1957,
     doi:10.4064/ap-4-1-8-13).
+
+    >>> import numpy as np
+    >>> from thalweg.landscape.leja import leja
+    >>> leja(np.linspace(0, 1, 4)).tolist()
+    [3, 0, 2, 1]
     """
     with np.errstate(divide="ignore"):
         logs = np.log(np.abs(points[:, None] - points))

@@ -133,8 +133,9 @@ def surface_on(
         count = max(_SAMPLE, whole.whole // 8)
         sample = None
         if conditions.drawn.is_whole and 4 * count <= whole.whole:
-            some = Sample(Sample(conditions.drawn.whole, count, seed).draw(problem).examples)
-            sample = Points(anchors, replace(conditions, drawn=some.draw(problem)), rows=rows, times=times)
+            few = Sample(conditions.drawn.whole, count, seed).draw(problem).examples
+            cheaper = replace(conditions, drawn=Sample(few).draw(problem))
+            sample = Points(anchors, cheaper, rows=rows, times=times)
         values = values_from_few(whole, sample, axes, tolerance=tolerance, seed=seed, label=label, progress=progress)
 
     def placed(found: NDArray[Any]) -> NDArray[Any]:

@@ -28,7 +28,7 @@ class Checkpoints:
         self.last = time.monotonic()
 
     def due(self) -> bool:
-        """Whether so much time has passed that the next step should be followed by a checkpoint."""
+        """Whether it is time for a checkpoint, after the step under way."""
         return self.store is not None and time.monotonic() - self.last >= self.every
 
     def write(self, state: State, plans: Mapping[str, Plan]) -> None:

@@ -22,6 +22,12 @@ from thalweg.training.tables import table_of
 class History:
     """Loss and metrics of every member at the evaluated steps.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> history = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=4, batch_size=64), seeds=2).history
+    >>> history.steps.tolist(), history.final("train_loss").shape
+    ([0, 1, 2, 3, 4], (2,))
+
     Args:
         steps: the steps after which the run was evaluated: (evaluations,).
         axes: for every swept axis and "seed", the value of each member: (members,).

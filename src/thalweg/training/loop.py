@@ -72,7 +72,7 @@ class Loop:
         self.evaluators, outputs = _evaluators(problem, recipe, members, state.step, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
         self.alive = state.diverged_at < 0
-        self.any_dead = not bool(self.alive.all())
+        self.any_diverged = not bool(self.alive.all())
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
         self.observers = observers
@@ -104,7 +104,7 @@ class Loop:
                     raise KeyboardInterrupt
 
     def _step(self) -> None:
-        """One update of every living member."""
+        """One update of every member that has not diverged."""
         state = self.state
         h = self.grid.at(state.step + 1)
         for buffer, before in self.running.values():
@@ -119,17 +119,17 @@ class Loop:
         if self.updater.ascent is not None:
             self._ascend(self.updater.ascent, h)
         self._watch_divergence(losses)
-        if self.any_dead:
+        if self.any_diverged:
             for buffer, before in self.running.values():
                 buffer[~self.alive] = before[~self.alive]
         if self.mask is not None:
             self.gradient.mul_(self.mask)
         if self.grid.clip_norm is not None:
             self.gradient.mul_(clipping(self.gradient, self.grid.clip_norm))
-        self.updater.step(self.gradient, h, self.alive if self.any_dead else None)
+        self.updater.step(self.gradient, h, self.alive if self.any_diverged else None)
         if self.mask is not None:  # rules that mix the columns of a tensor write to all of them
             state.theta.mul_(self.mask)
-        state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan) if self.any_dead else losses
+        state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan) if self.any_diverged else losses
         state.step += 1
 
     def _gradient(self) -> Tensor:
@@ -156,7 +156,7 @@ class Loop:
     def _freeze(self, finite: Tensor, step: int) -> None:
         self.state.diverged_at[self.alive & ~finite] = step
         self.alive &= finite
-        self.any_dead = not bool(self.alive.all())
+        self.any_diverged = not bool(self.alive.all())
 
     def _record(self) -> None:
         """Evaluate and keep a snapshot where the recipe wants it."""
@@ -170,10 +170,10 @@ class Loop:
             row = recipe.evaluation_steps.index(state.step)
             # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.
             self._freeze(torch.isfinite(state.theta.sum(1)), state.step)
-            dead = ~self.alive.cpu()
+            diverged = ~self.alive.cpu()
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():
-                    state.metrics[f"{split}_{name}"][row] = values.masked_fill(dead, torch.nan)
+                    state.metrics[f"{split}_{name}"][row] = values.masked_fill(diverged, torch.nan)
 
     def _observe(self, checkpoints: Checkpoints) -> None:
         """Call the observers whose turn it is; where one fails, nothing of the run is lost."""
@@ -232,7 +232,7 @@ def starting(problem: Problem, grid: MemberGrid, start: Population | None, mask:
     return population if mask is None else population.with_mask(mask)
 
 
-def clipping(gradient: Tensor, longest: object) -> Tensor:
-    """min(1, longest / |g|) for each member, as a column."""
-    limit = torch.as_tensor(longest, dtype=gradient.dtype, device=gradient.device).reshape(-1, 1)
+def clipping(gradient: Tensor, largest: object) -> Tensor:
+    """min(1, largest / |g|) for each member, as a column."""
+    limit = torch.as_tensor(largest, dtype=gradient.dtype, device=gradient.device).reshape(-1, 1)
     return (limit / norms(gradient)).clamp_max(1.0)  # where |g| = 0: infinite, so 1

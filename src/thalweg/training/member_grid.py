@@ -23,6 +23,11 @@ _AT_ONCE = 4_096  # steps of a schedule computed together
 class MemberGrid:
     """A recipe over members: sweeps crossed with seeds, seeds varying fastest.
 
+    >>> import thalweg as tw
+    >>> grid = tw.training.MemberGrid(tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 0.2])), steps=10), seeds=[0, 1])
+    >>> {name: values.tolist() for name, values in grid.axes.items()}
+    {'lr': [0.1, 0.1, 0.2, 0.2], 'seed': [0, 1, 0, 1]}
+
     Args:
         recipe: with sweeps.
         seeds: one or several.

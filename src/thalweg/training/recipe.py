@@ -22,12 +22,17 @@ COLUMNS = ("member", "step", "metric", "value")  # of a history's table, beside 
 class Recipe:
     """How every member is trained. Any number of the optimizer or schedule, batch_size and clip_norm may be swept.
 
+    >>> import thalweg as tw
+    >>> recipe = tw.Recipe(tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-1, 7)), steps=400, batch_size=128)
+    >>> recipe.evaluation_steps[:3]
+    [0, 20, 40]
+
     Args:
         optimizer: an update rule such as `optim.AdamW(lr=sweep.log(1e-4, 1e-1, 7))`.
         steps: number of updates.
         batch_size: examples a step; None is the whole training set.
         schedule: multiplier of the rate over the steps.
-        clip_norm: longest gradient allowed, in Euclidean norm of a member's whole gradient; None: no clipping.
+        clip_norm: the largest norm of a member's whole gradient; a larger one is shortened to it. None: no clipping.
         evaluate: at how many steps (or which) loss and metrics are measured on training and test examples;
             the first and the last step are always among them.
         snapshot: at how many steps (or which) theta is kept; 0 is never.

@@ -22,6 +22,12 @@ from thalweg.training.state import State
 class Run:
     """A trained population and how it came there.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> run = tw.train(problem, tw.Recipe(tw.optim.SGD(lr=[0.1, 0.2]), steps=4, batch_size=64, snapshot=2), seeds=2)
+    >>> run.select(lr=0.2), sorted(run.snapshots)
+    ([2, 3], [0, 2, 4])
+
     Args:
         recipe: as given.
         axes: for every swept axis and "seed", the value of each member (members,).

@@ -54,21 +54,28 @@ def train(
     on who else is trained. A member whose loss or gradient stops being finite is frozen and reported with
     its step; the others go on with the same bits.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(lr=tw.sweep.log(0.01, 1, 3)), steps=10, batch_size=64)
+    >>> run = tw.train(problem, recipe, seeds=2)
+    >>> run.final.theta.shape, run.history["test_accuracy"].shape
+    (torch.Size([6, 650]), (11, 6))
+
     Args:
         problem: what is minimized.
         recipe: how.
         seeds: one a member of each combination; an integer n means 0 to n - 1.
         start: where to begin: one member for all, or one for each; None initializes by seed.
-        mask: True where a parameter lives (a lottery ticket): (parameters,) or (members, parameters).
+        mask: True where a parameter is active (a lottery ticket): (parameters,) or (members, parameters).
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
         until: stop after this many steps; None is all of the recipe. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         progress: told how far it is after every step.
         observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called at step 0 and
-            after every step, or every so many where they have an attribute `every`. The population is the living one,
-            to be read only: the next step changes it, so copy what you keep. One with a method `begin` is given what
-            the rule remembers, by name and as living, before its first call. No bit of the run depends on them, and
-            nothing of them is stored: a run that goes on calls them for the steps that it takes from there.
+            after every step, or every n-th where they have an attribute `every` = n. The population is the one being
+            trained, to be read only: the next step changes it, so copy what you keep. One with a method `begin` is
+            given the rule's state by name, which the steps change too, before its first call. No bit of the run
+            depends on them, and nothing of them is stored: a run that goes on calls them for the steps from there.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
         name: the run's key in the store; None is a hash of recipe, seeds, data, start, and what loss and metrics

@@ -44,6 +44,14 @@ def compare(
     rankings change before it (Wen et al., 2025, arXiv:2509.02046); what diverges has lost, even if it was at the target
     before.
 
+    >>> import thalweg as tw
+    >>> problems = {"digits": tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())}
+    >>> lr = {"lr": tw.tuning.Range(0.01, 1)}
+    >>> rules = {"SGD": (tw.optim.SGD, lr), "momentum": (tw.optim.Momentum, lr)}
+    >>> found = tw.tuning.compare(problems, rules, steps=20, batch_size=64, trials=3, scoring_seeds=2)
+    >>> found.losses.shape  # (problems, rules, seeds)
+    (1, 2, 2)
+
     Args:
         problems: by name.
         rules: by name, a rule (or a function that makes one of named numbers) and the ranges to search, such as

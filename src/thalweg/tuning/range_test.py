@@ -43,6 +43,12 @@ def range_test(
     Unlike the classic test (Smith, 2017, arXiv:1506.01186; `classic_range_test`) no rate inherits what a smaller one
     has done, and there is nothing to restore afterwards.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> found = tw.tuning.range_test(problem, tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=64), rates=5, seeds=2)
+    >>> found["training loss by seed"].shape, bool(found["steepest rate"] < found["best rate"])
+    ((5, 2), True)
+
     Args:
         problem, recipe: what is trained, and how; the rate of the recipe's optimizer is replaced, and goes on following
             the schedule it has.
@@ -108,6 +114,12 @@ def classic_range_test(
     progress: Watcher = ignore,
 ) -> Reading:
     """The loss of each batch while the rate grows from low to high in one run (Smith, 2017, arXiv:1506.01186).
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=20, batch_size=64)
+    >>> tw.tuning.classic_range_test(problem, recipe, seeds=2)["batch loss"].shape
+    (20,)
 
     Args:
         problem, recipe: what is trained, and how; its rate and schedule are replaced.
@@ -189,8 +201,8 @@ def _steepest(grid: NDArray[np.float64], mean: NDArray[np.float64]) -> float:
     last = min((int(gap) for gap in gaps if gap >= least), default=len(mean))
     if last - first < 2:
         return _UNKNOWN
-    slope = np.gradient(mean[first:last], np.log10(grid[first:last]))[: least - first + 1]
-    return float(grid[first + slope.argmin()]) if slope.min() < 0 else _UNKNOWN
+    fall = np.gradient(mean[first:last], np.log10(grid[first:last]))[: least - first + 1]
+    return float(grid[first + fall.argmin()]) if fall.min() < 0 else _UNKNOWN
 
 
 def _smoothed(losses: NDArray[np.floating], factor: float) -> NDArray[np.float64]:
@@ -200,9 +212,9 @@ def _smoothed(losses: NDArray[np.floating], factor: float) -> NDArray[np.float64
         losses: (steps, seeds).
         factor: b of m <- b m + (1 - b) loss.
     """
-    gone = np.logical_or.accumulate(~np.isfinite(losses), axis=0)
+    diverged = np.logical_or.accumulate(~np.isfinite(losses), axis=0)
     mean, found = np.zeros(losses.shape[1]), []
-    for step, row in enumerate(np.where(gone, 0.0, losses), start=1):
+    for step, row in enumerate(np.where(diverged, 0.0, losses), start=1):
         mean = factor * mean + (1 - factor) * row
         found.append(mean / (1 - factor**step))
-    return np.where(gone, np.inf, np.array(found))
+    return np.where(diverged, np.inf, np.array(found))

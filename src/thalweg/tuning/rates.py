@@ -40,7 +40,7 @@ def check_run(name: str, problem: Any, recipe: Any, progress: Any) -> None:
 
 
 def spaced(name: str, low: Any, high: Any, rates: Any, least: int) -> NDArray[np.float64]:
-    """So many rates at equal ratios, from low to high.
+    """Rates at equal ratios, from low to high: (rates,).
 
     Raises:
         UsageError: they do not ascend from above 0, or are fewer than `least`; `name` is what was called.

@@ -20,6 +20,10 @@ T = TypeVar("T")
 class Range:
     """Where a hyper-parameter is looked for: from low to high, evenly in its logarithm or in itself.
 
+    >>> import thalweg as tw
+    >>> tw.tuning.grid(3, {"lr": tw.tuning.Range(0.01, 1)})["lr"].round(6).tolist()
+    [0.01, 0.1, 1.0]
+
     Args:
         low, high: the ends, both included; above 0 on a log scale.
         log: whether equal ratios count as equal distances, or equal differences do.
@@ -71,6 +75,11 @@ def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[st
     The first points of a longer search are those of a shorter one. Given to a rule as they are,
     `optim.AdamW(**halton(15, ranges))`, they are one member a point.
 
+    >>> import thalweg as tw
+    >>> points = tw.tuning.halton(4, {"lr": tw.tuning.Range(1e-4, 1)})["lr"]
+    >>> points.shape, bool((points >= 1e-4).all() and (points <= 1).all())
+    ((4,), True)
+
     Args:
         count: how many points.
         ranges: by hyper-parameter.
@@ -94,6 +103,11 @@ def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[st
 def grid(count: int, ranges: Mapping[str, Range]) -> dict[str, NDArray[np.float64]]:
     """All combinations of `count` values of each range, ends included: by name (count^ranges,) each.
 
+    >>> import thalweg as tw
+    >>> found = tw.tuning.grid(2, {"lr": tw.tuning.Range(0.01, 1), "momentum": tw.tuning.Range(0, 0.9, log=False)})
+    >>> found["lr"].tolist(), found["momentum"].tolist()
+    ([0.01, 0.01, 1.0, 1.0], [0.0, 0.9, 0.0, 0.9])
+
     Args:
         count: how many values of each.
         ranges: by hyper-parameter; the last varies fastest.
@@ -113,6 +127,11 @@ def stack_trials(trials: Sequence[T]) -> T:
 
     All its sweeps lie on the axis "trial", so they go together, and seeds are crossed with them: n trials of s seeds
     train as one population of n s members.
+
+    >>> import thalweg as tw
+    >>> rule = tw.tuning.stack_trials([tw.optim.Momentum(0.1, 0.9), tw.optim.Momentum(0.3, 0.9)])
+    >>> tw.training.MemberGrid(tw.Recipe(rule, steps=10), seeds=[0]).axes["lr"].tolist()
+    [0.1, 0.3]
 
     Args:
         trials: rules or recipes that differ in nothing but numbers.

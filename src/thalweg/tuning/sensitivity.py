@@ -28,8 +28,12 @@ def sensitivity(losses: ArrayLike, before: ArrayLike | None = None) -> NDArray[n
     """E over rates of min(loss(rate), loss before) - least loss(rate), for rates at equal ratios: (seeds,).
 
     It is NaN for a seed that ends below the loss before at no rate: a rule that never learns is not robust. Of losses
-    with noise, the least is the least of as many draws of it as there are rates, which adds its expected fall below
+    with noise, the least is that of several noisy draws, one a rate, which adds its expected distance below
     their mean: about 1.7 standard deviations for 13 rates where the curve is flat.
+
+    >>> import thalweg as tw
+    >>> tw.tuning.sensitivity([[2.0], [1.0], [3.0]], before=[2.5]).round(4).tolist()
+    [0.8333]
 
     Args:
         losses: (rates, seeds).
@@ -63,6 +67,12 @@ def rate_sensitivity(
     progress: Watcher = ignore,
 ) -> Reading:
     """The loss each rate ends with, and the sensitivity to the rate over the whole range.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=64)
+    >>> tw.tuning.rate_sensitivity(problem, recipe, rates=5, seeds=2)["sensitivity by seed"].shape
+    (2,)
 
     Args:
         problem, recipe: what is trained, and how; the rate of the recipe's optimizer is replaced, and goes on following
@@ -118,7 +128,7 @@ def rate_sensitivity(
 
 
 def _expected_fall(draws: int) -> float:
-    """How far the least of so many normal draws lies below their mean, in standard deviations (Blom, 1958)."""
+    """How far the least of this many normal draws lies below their mean, in standard deviations (Blom, 1958)."""
     return NormalDist().inv_cdf((draws - 0.375) / (draws + 0.25))
 
 
@@ -126,6 +136,13 @@ def sensitivity_figure(readings: Mapping[str, Reading]) -> Figure:
     """The loss against the rate, one line with its bootstrap band for each reading of `rate_sensitivity`.
 
     It shows the losses that seeds had; a band of few seeds that disagree may go beyond.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=64)
+    >>> found = tw.tuning.rate_sensitivity(problem, recipe, rates=5, seeds=2)
+    >>> tw.tuning.sensitivity_figure({"SGD": found}).title
+    'Sensitivity to the learning rate'
 
     Args:
         readings: by the name in the legend, such as one for each rule; all of one problem.
