@@ -1,6 +1,5 @@
 """Lanczos' method with full reorthogonalization, on the matrices of all members at once."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.randomness import generator
-
-Vectors = Float[Tensor, "members n"]
+from thalweg.spectra.symmetry import Product, Vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +54,7 @@ class Krylov:
     Memory: as many matrices (members, n) as steps.
     """
 
-    def __init__(self, product: Callable[[Vectors], Vectors], start: Vectors, *, seed: int = 0) -> None:
+    def __init__(self, product: Product, start: Vectors, *, seed: int = 0) -> None:
         self.product, self.seed = product, seed
         self.members, self.n = start.shape
         self.active = start != 0

@@ -8,10 +8,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.randomness import generator
-from thalweg.spectra.symmetry import check_symmetric
-
-Vectors = Float[Tensor, "members n"]
-Product = Callable[[Vectors], Vectors]
+from thalweg.spectra.symmetry import Product, Vectors, check_symmetric
 
 
 class Operator:

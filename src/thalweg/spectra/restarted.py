@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from thalweg.randomness import generator
-from thalweg.spectra.operator import Operator, Vectors
+from thalweg.spectra.operator import Operator
+from thalweg.spectra.symmetry import Vectors
 
 Basis = Float[Tensor, "members vectors n"]
 KEPT = 3  # vectors that a later search begins with: those next to the largest may pass it

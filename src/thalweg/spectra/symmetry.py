@@ -9,9 +9,10 @@ from torch import Tensor
 from thalweg.errors import UsageError
 
 Vectors = Float[Tensor, "members n"]
+Product = Callable[[Vectors], Vectors]
 
 
-def check_symmetric(product: Callable[[Vectors], Vectors], u: Vectors, v: Vectors) -> None:
+def check_symmetric(product: Product, u: Vectors, v: Vectors) -> None:
     """Raise UsageError unless A (u - 2 v) = A u - 2 A v and <u, A v> = <v, A u>, to the root of the precision.
 
     The first fails too where the product is not the same at every call. Members that are not finite are passed over.

@@ -1,6 +1,6 @@
 """The trace of every member's matrix, with its standard error."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,11 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice, check_count
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.spectra.operator import Operator, Vectors
+from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Measurement, Result
+from thalweg.spectra.symmetry import Product, Vectors
 
 METHODS = ("xtrace", "hutchinson", "hutch++")
-Product = Callable[[Vectors], Vectors]
 Found = tuple[Float[Tensor, " members"], Float[Tensor, " members"], int]
 _GROUPS = 32  # of vectors that the jackknife deletes, at most
 
