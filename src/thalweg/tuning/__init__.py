@@ -2,6 +2,7 @@
 
 from thalweg.tuning.compare import compare
 from thalweg.tuning.comparison import Comparison
+from thalweg.tuning.edges import edge_warnings, on_edge
 from thalweg.tuning.effective_rates import effective_rates
 from thalweg.tuning.profiles import performance_profile, profile_score
 from thalweg.tuning.range_test import classic_range_test, range_test
@@ -13,9 +14,11 @@ __all__ = [
     "Range",
     "classic_range_test",
     "compare",
+    "edge_warnings",
     "effective_rates",
     "grid",
     "halton",
+    "on_edge",
     "performance_profile",
     "profile_score",
     "range_test",
