@@ -286,7 +286,7 @@ def test_readings_say_where_they_come_from(name: str) -> None:
     told: list[Any] = []
     found = MEASURES[name](problem, problem.initialize(2), progress=told.append)
     reading = found.reading
-    np.testing.assert_allclose(found.figure().marks[0].y, _main(found))
+    np.testing.assert_allclose(found.figure().panels[0].marks[0].y, _main(found))
     assert told[-1].done == told[-1].total
     assert [one.done for one in told] == list(range(1, len(told) + 1)) or name == "fisher-rao"
     assert reading.provenance.dtype == "float64"

@@ -133,7 +133,7 @@ def test_a_trajectory_that_got_lost_has_its_dot_where_it_was_last() -> None:
     assert figure.to_matplotlib().axes[0].lines[0].get_markevery() == [2]
     drawn = figure.to_plotly()
     assert (drawn.data[1].x.tolist(), drawn.data[1].y.tolist()) == ([2], [7])
-    assert [frame.data[0].x[0] for frame in drawn.frames] == [0, 1, 2, 2]
+    assert [step.args[0]["x"][0][0] for step in drawn.layout.sliders[0].steps] == [0, 1, 2, 2]
 
 
 def test_a_rule_is_within_the_axis() -> None:

@@ -278,30 +278,32 @@ def test_dots_move_along_their_trajectories_and_wait_at_the_end():
     heads = [index for index, trace in enumerate(drawn.data) if trace.type == "scatter" and trace.mode == "markers"]
     assert len(heads) == 2
     assert all("meta" not in trace.to_plotly_json() for trace in drawn.data)
-    assert len(drawn.frames) == len(X)
-    for number, frame in enumerate(drawn.frames):
-        assert list(frame.traces) == heads
+    (slider,) = drawn.layout.sliders
+    assert len(slider.steps) == len(X)
+    for number, step in enumerate(slider.steps):
+        places, moved = step.args
+        assert list(moved) == heads
         reached = X[: number + 1][np.isfinite(WAVE[: number + 1])]  # in a gap it waits
-        np.testing.assert_array_equal(frame.data[0].x, reached[-1:])
-        np.testing.assert_array_equal(frame.data[1].x, [0.0] if number == 0 else [1.0])
-    assert [button.label[2:] for button in drawn.layout.updatemenus[0].buttons] == ["Play", "Stop"]
-    assert not FIGURES["lines"].to_plotly().frames
+        np.testing.assert_array_equal(places["x"][0], reached[-1:])
+        np.testing.assert_array_equal(places["x"][1], [0.0] if number == 0 else [1.0])
+    assert slider.active == len(X) - 1
+    assert not FIGURES["lines"].to_plotly().layout.sliders
 
 
-def test_playing_erases_nothing_else():
-    """Plotly's `redraw: false` draws the traces of a frame alone, and takes others of other kinds or panels away."""
-    way, line, heat = TrajectoryLine(X, X), Line(X, X), HeatMap(SIDE, SIDE, BOWL)
-    alone, beside = Figure("t", [line, way]), Figure.row([Figure("a", [way]), Figure("b", [line])], title="t")
-    for figure, redraw in ((alone, False), (Figure("t", [heat, way]), True), (beside, True)):
-        play = to_plotly.render(figure).layout.updatemenus[0].buttons[0]
-        assert play.args[1]["frame"]["redraw"] is redraw
+def test_a_slider_draws_everything_anew_and_no_frame_takes_maps_away():
+    """Plotly's frames draw their own traces alone, and heat maps and contours are gone while they play."""
+    drawn = Figure.of("t", [HeatMap(SIDE, SIDE, BOWL), TrajectoryLine(X, X)]).to_plotly()
+    assert not drawn.frames
+    assert not drawn.layout.updatemenus
+    assert {step.method for step in drawn.layout.sliders[0].steps} == {"restyle"}
 
 
-def test_long_trajectories_have_a_bounded_number_of_frames():
+def test_long_trajectories_have_a_bounded_number_of_moments():
     x = np.linspace(0, 1, 10_001)
     drawn = Figure.of("t", [TrajectoryLine(x, x)]).to_plotly()
-    assert len(drawn.frames) == 60
-    assert drawn.frames[-1].data[0].x[0] == 1.0
+    (slider,) = drawn.layout.sliders
+    assert len(slider.steps) == 60
+    assert slider.steps[-1].args[0]["x"] == [[1.0]]
 
 
 @pytest.mark.parametrize(

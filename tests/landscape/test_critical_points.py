@@ -112,5 +112,5 @@ def test_the_result_says_what_was_done() -> None:
     found = critical_points(problem, _at(problem, (0.9, 0.2), (1.0, 1.0)), tolerance=1e-12)
     assert found["gradient norm before"].tolist() == pytest.approx([math.hypot(4 * 0.9 * 0.19, 2 * 0.2 * 0.96), 0.0])
     figure = found.figure()
-    assert figure.marks[1].value == 1e-12
-    assert (figure.x.unit, figure.y.scale) == (problem.loss.unit, "log")
+    assert figure.panels[0].marks[1].value == 1e-12
+    assert (figure.panels[0].x.unit, figure.panels[0].y.scale) == (problem.loss.unit, "log")

@@ -82,7 +82,7 @@ def test_it_is_the_mean_over_the_lines_of_landscape_line() -> None:
     np.testing.assert_allclose(found["roughness"], np.mean(each, axis=0), rtol=1e-9)
     assert found.reading.sample_size == 15
     roughest = int(np.argmax(np.array(each)[:, 1]))
-    np.testing.assert_array_equal(found.figure(member=1).marks[0].y, found["loss"][roughest, 1])
+    np.testing.assert_array_equal(found.figure(member=1).panels[0].marks[0].y, found["loss"][roughest, 1])
 
 
 def test_standard_errors_are_the_spread_over_lines() -> None:

@@ -304,7 +304,8 @@ def test_what_plays_has_buttons_that_a_keyboard_reaches(fake_study, tmp_path):
             break
     assert complaints == []
     assert re.findall(r'<button type="button">. (\w+)</button>', page) == ["Play", "Stop"]
-    assert "updatemenu-button" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert 'type="range"' in page
+    assert "slider-rail" not in re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
 
 
 def test_words_on_marks_are_dark_on_light_or_light_on_dark(page):

@@ -76,7 +76,7 @@ def test_members_are_those_alone_and_a_density_integrates_to_one() -> None:
     assert np.trapezoid(smooth.mean[0], at) == pytest.approx(1, abs=1e-6)
     assert smooth.mean.shape == smooth.standard_error.shape == (2, 4_001)
     figure = found.figure(1)
-    assert figure.y.scale == "log"
+    assert figure.panels[0].y.scale == "log"
     assert found.reading.cost.hvps == 2 * 3 * 43
     assert found["active"].tolist() == [43, 43]
 
@@ -107,7 +107,7 @@ def test_bands_hold_what_they_say(probes: int) -> None:
     width = 0.02 * 3
     held = []
     for seed in range(120):
-        line = density(A, steps=30, probes=probes, seed=seed).figure().marks[0]
+        line = density(A, steps=30, probes=probes, seed=seed).figure().panels[0].marks[0]
         place = int(np.argmin(np.abs(np.asarray(line.x) - 0.5)))
         exact = np.exp(-(((line.x[place] - values) / width) ** 2) / 2).mean() / (width * (2 * np.pi) ** 0.5)
         held.append(line.low[place] <= exact <= line.high[place])

@@ -25,7 +25,7 @@ def test_entries_lie_within_their_errors() -> None:
     alone = diagonal(from_matrix(matrices)[1], products=400)
     torch.testing.assert_close(alone.values[0], found.values[1])
     np.testing.assert_array_equal(found.reading.standard_errors["diagonal"], found.standard_errors)
-    assert any("over 400 samples" in note for note in found.reading.notes)
+    assert found.reading.degrees_of_freedom["diagonal"] == 399
 
 
 def test_the_variance_of_an_entry_is_the_papers() -> None:
@@ -41,7 +41,7 @@ def test_what_is_not_active_or_not_finite() -> None:
     assert not found.values[[0, 2]][:, ~within].any()
     assert found.values[1].isnan().any()
     assert found.values[[0, 2]].isfinite().all()
-    assert found.figure().marks[0].values.size == np.isfinite(found["diagonal"]).sum()
+    assert found.figure().panels[0].marks[0].values.size == np.isfinite(found["diagonal"]).sum()
 
 
 def test_what_cannot_be_meant() -> None:

@@ -108,7 +108,7 @@ def test_a_member_that_is_not_finite_is_nan_and_leaves_the_others() -> None:
 
 def test_the_figure_has_a_line_a_member_over_ranks() -> None:
     found = top_eigenvalues(from_matrix(MATRICES), 3)
-    lines = found.figure().marks
+    lines = found.figure().panels[0].marks
     assert [line.label for line in lines] == ["member 0", "member 1", "member 2"]
     for line, values in zip(lines, found.values, strict=True):
         assert line.x.tolist() == [1, 2, 3]

@@ -131,7 +131,7 @@ def test_readings_say_on_what_they_were_taken() -> None:
         assert reading.provenance.dtype == "float64"
         assert reading.name.endswith(" of the kernel") or "of the scaled block of the kernel" in reading.name
     for found in (trace(A, products=4), negative_index(A)):
-        assert found.figure().marks[0].y.tolist() == next(iter(found.reading.arrays.values())).tolist()
+        assert found.figure().panels[0].marks[0].y.tolist() == next(iter(found.reading.arrays.values())).tolist()
     assert diagonal(A, products=4).reading.dims["diagonal"] == ("member", "outputs")
 
 

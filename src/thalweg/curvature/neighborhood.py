@@ -21,7 +21,6 @@ from thalweg.population.derivatives import check_differentiable
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
-from thalweg.statistics.student_t import advice
 
 Vectors = Float[Tensor, "members parameters"]
 Array = NDArray[np.float64]
@@ -130,6 +129,7 @@ class Neighborhood:
             {"radius": radius} if several else {},
             {measure: self.problem.loss.unit if unit is None else unit, "loss": self.problem.loss.unit},
             {} if error is None else {measure: error.reshape(shape)},
+            degrees_of_freedom={} if error is None or samples is None else {measure: samples - 1},
             sample_size=self.count,
             cost=Cost(time.perf_counter() - self.began, self.forwards * passes, self.backwards * passes),
             provenance=Provenance.here(
@@ -137,7 +137,6 @@ class Neighborhood:
             ),
             notes=(
                 *notes,
-                *(() if samples is None else (advice(samples),)),
                 f"On {self.text}, in evaluation mode.",
             ),
         )

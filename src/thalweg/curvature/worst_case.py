@@ -23,7 +23,7 @@ from thalweg.spectra.result import Result
 
 @dataclass(frozen=True, eq=False)
 class WorstCase(Result):
-    """What an ascent found.
+    """What `worst_case_sharpness` or `keskar_sharpness` found by ascent.
 
     Args:
         converged: whether the last quarter of the steps added at most 1 % of the climb, and no smaller region had a

@@ -36,6 +36,12 @@ _FEW_EFFECTIVE = (
 class Estimates:
     """What was found at points: by name of the metric, (members, points) each.
 
+    >>> import thalweg as tw, torch
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> pair, middle = problem.initialize(2), torch.tensor([[0.5, 0.5]])
+    >>> tw.evaluation.weighted_sums(problem, [pair[0], pair[1]], middle).means["loss"].shape
+    (1, 1)
+
     Args:
         means: over the examples, or estimated from some of them; NaN where the loss is not finite.
         errors: standard errors of the estimates; 0 where every example was evaluated.

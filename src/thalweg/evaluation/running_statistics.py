@@ -19,6 +19,13 @@ class RunningStatistics:
     The layers keep the mean and the (unbiased) variance of all examples as one batch, as torch's do with momentum 1.
     `recomputed` does the same for a population as a value.
 
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.resnet(4), tw.data.digits(image=True).subset(train=32))
+    >>> population = problem.initialize(1)
+    >>> tw.evaluation.RunningStatistics(problem, population, problem.data.train).recompute()
+    >>> float(population.buffers["stem.1.running_mean"].abs().max()) > 0
+    True
+
     Args:
         problem: what is evaluated.
         population: read and written at every `recompute`.

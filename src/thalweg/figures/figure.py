@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 class Figure:
     """Panels side by side, with title, caption and description; made by `Figure.of` and `Figure.row`.
 
+    >>> from thalweg.figures import Axis, Figure, Line
+    >>> Figure.of("Loss", [Line([0, 1, 2], [3, 2, 1])], Axis("step"), Axis("loss", "nats")).description
+    'Loss: loss (nats) against step (line).'
+
     Args:
         panels: at least one. The title of a single panel is the figure's.
         title: one line.

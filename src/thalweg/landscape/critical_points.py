@@ -28,7 +28,7 @@ BEFORE, AFTER, ALONG = "gradient norm before", "gradient norm", "curvature along
 
 @dataclass(frozen=True, eq=False)
 class CriticalPoints:
-    """What a search for critical points came to.
+    """What `critical_points` came to.
 
     Args:
         population: where each member ended.

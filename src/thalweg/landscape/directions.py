@@ -12,6 +12,8 @@ from thalweg.population import Population
 from thalweg.population.layout import Entry, Vectors
 from thalweg.randomness import generator
 
+__all__ = ["between", "orthogonal", "random"]
+
 NORMALIZATIONS = ("filter", "layer", "member", "none")
 ONE_DIMENSIONAL = ("zero", "tensor", "copy")
 

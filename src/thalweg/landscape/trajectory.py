@@ -28,7 +28,7 @@ _MARGIN = 0.15  # of the path's extent, beyond it on every side
 
 @dataclass(frozen=True, eq=False)
 class TrajectoryPlane:
-    """A run of one member or several on the plane of their first two principal components.
+    """What `trajectory_plane` found: a run on the plane of its first two principal components.
 
     Args:
         surface: the loss there; coordinates are distances from the anchor in the space of parameters.

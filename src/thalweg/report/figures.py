@@ -54,7 +54,7 @@ def _drawing(figure: Figure, name: str) -> Drawing:
 
 
 def _description(figure: Figure) -> dict[str, Any]:
-    """What Plotly draws: traces, frames, and layouts, each with the pixels of width it needs, the widest first."""
+    """What Plotly draws: traces and layouts, each with the pixels of width it needs, the widest first."""
     count = len(figure.panels)
     arrangements = sorted({1, min(2, count), count}, reverse=True)
     drawn = {columns: json.loads(figure.to_plotly(columns=columns).to_json()) for columns in arrangements}
@@ -63,7 +63,7 @@ def _description(figure: Figure) -> dict[str, Any]:
         for columns, each in drawn.items()
     ]
     # The traces are the same in all of them.
-    return {"data": drawn[1]["data"], "frames": drawn[1].get("frames", []), "layouts": layouts}
+    return {"data": drawn[1]["data"], "layouts": layouts}
 
 
 def _picture(figure: Figure) -> str:

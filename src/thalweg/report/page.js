@@ -29,17 +29,37 @@
     shown.delete(figure);
   };
 
-  // Buttons of the page in place of Plotly's, which no keyboard reaches.
-  const player = (plot, menus) => {
+  // A slider and buttons of the page in place of Plotly's slider, which no keyboard reaches.
+  const player = (plot, { steps, active }) => {
     const row = document.createElement("div");
     row.className = "player";
-    for (const { label, args } of menus.flatMap((menu) => menu.buttons)) {
+    const range = document.createElement("input");
+    Object.assign(range, { type: "range", min: 0, max: steps.length - 1, value: active });
+    range.setAttribute("aria-label", "point of the trajectory");
+    const move = () => Plotly.restyle(plot, ...steps[range.valueAsNumber].args);
+    let playing = false;
+    const play = async () => {
+      if (playing) return;
+      playing = true;
+      if (range.valueAsNumber === steps.length - 1) range.value = 0;
+      while (playing && row.isConnected) {
+        await move();
+        if (range.valueAsNumber === steps.length - 1) break;
+        await new Promise((next) => setTimeout(next, 60));
+        range.stepUp();
+      }
+      playing = false;
+    };
+    const stop = () => { playing = false; };
+    range.addEventListener("input", () => { stop(); move(); });
+    for (const [label, act] of [["▶ Play", play], ["■ Stop", stop]]) {
       const button = document.createElement("button");
       button.type = "button";
       button.textContent = label;
-      button.addEventListener("click", () => Plotly.animate(plot, ...args));
+      button.addEventListener("click", act);
       row.append(button);
     }
+    row.append(range);
     return row;
   };
 
@@ -51,14 +71,14 @@
     }
     // The plot needs its place on the page before Plotly measures it.
     figure.classList.add("drawn");
-    const { data, frames, layouts } = described(figure);
+    const { data, layouts } = described(figure);
     const widths = layouts.map(([least]) => least);
     const width = fitting(figure, widths);
     shown.set(figure, { widths, width });
-    const { updatemenus, ...layout } = layouts[widths.indexOf(width)][1];
+    const { sliders, ...layout } = layouts[widths.indexOf(width)][1];
     const plot = figure.querySelector(".plot");
-    if (updatemenus) plot.before(player(plot, updatemenus));
-    Plotly.newPlot(plot, { data, layout, frames, config }).catch(() => erase(figure));
+    if (sliders) plot.before(player(plot, sliders[0]));
+    Plotly.newPlot(plot, { data, layout, config }).catch(() => erase(figure));
   };
 
   const seen = new IntersectionObserver(

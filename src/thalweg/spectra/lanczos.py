@@ -16,6 +16,14 @@ from thalweg.spectra.symmetry import Product, Vectors
 class Ritz:
     """What the basis of one member says of A: the eigenpairs (lambda, s) of T, x = Q s being near eigenvectors of A.
 
+    >>> import thalweg as tw, torch
+    >>> A = tw.spectra.from_matrix(torch.diag(torch.tensor([1.0, 2.0]))[None])
+    >>> krylov = tw.spectra.Krylov(A, torch.ones(1, 2))
+    >>> for _ in range(2):
+    ...     krylov.extend()
+    >>> [round(value, 4) for value in krylov.ritz(0).values.tolist()]
+    [1.0, 2.0]
+
     Args:
         values: lambda in ascending order: (m,).
         coefficients: s in columns: (m, m).

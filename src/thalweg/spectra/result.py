@@ -13,7 +13,6 @@ from thalweg.figures import Figure
 from thalweg.progress import Progress, Watcher
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.spectra.operator import Operator
-from thalweg.statistics.student_t import advice
 
 Array = NDArray[np.float64]
 
@@ -43,6 +42,11 @@ class Estimate:
 
     95 % are within as many errors as Student's t says for one vector fewer: 12.7 errors for two vectors, 3.18 for four,
     2.26 for ten. The error is NaN of a single vector; both are NaN where a member is not finite.
+
+    >>> import thalweg as tw, torch
+    >>> A = tw.spectra.from_matrix(torch.diag(torch.tensor([1.0, 2.0]))[None])
+    >>> tw.spectra.density(A, steps=2, probes=3).moment(0).mean.tolist()
+    [1.0]
 
     Args:
         mean: (members,) or (members, points).
@@ -98,14 +102,16 @@ class Measurement:
             samples: over how many the standard errors are, where they are estimated.
             hvps: products of all members, where they were made by other operators than A.
         """
+        known = {} if samples is None or samples < 2 else dict.fromkeys(standard_errors or {}, samples - 1)
         return Reading(
             self.label,
             arrays,
             dims,
             coordinates or {},
             standard_errors=standard_errors or {},
+            degrees_of_freedom=known,
             sample_size=self.A.sample_size,
             cost=Cost(time.perf_counter() - self.began, hvps=self.products * len(self.A) if hvps is None else hvps),
             provenance=Provenance.here(self.seed, str(self.A.device), str(self.A.dtype)),
-            notes=(*notes, *(() if samples is None or samples < 2 else (advice(samples),)), *self.A.notes),
+            notes=(*notes, *self.A.notes),
         )

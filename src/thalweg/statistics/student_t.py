@@ -13,8 +13,3 @@ def factor(degrees: ArrayLike) -> NDArray[np.float64]:
 def reach(samples: int) -> float:
     """The same for a mean of so many samples, whose standard error has samples - 1 degrees of freedom."""
     return float(factor(samples - 1))
-
-
-def advice(samples: int) -> str:
-    """The sentence for a reading whose standard errors are over so many samples."""
-    return f"Errors are over {samples} samples: 95 % are within {reach(samples):.3g} of them (Student's t), not 1.96."

@@ -159,7 +159,8 @@ def steps_to(target: float, steps: ArrayLike, losses: ArrayLike) -> NDArray[np.f
     logs = (low > 0) & (goals > 0)
     for one in (high, low, goals):
         np.log(one, out=one, where=logs)
-    part = np.where(known, (high - goals) / (high - low), 1.0)
+    apart = known & (high > low)  # logarithms of neighboring numbers may be equal
+    part = np.where(apart, (high - goals) / np.where(apart, high - low, 1.0), 1.0)
     return np.where(reached.any(0), at[before] + part * (at[first] - at[before]), np.inf)
 
 

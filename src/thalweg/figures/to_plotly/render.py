@@ -13,7 +13,7 @@ from thalweg.figures.marks import ReferenceLine
 from thalweg.figures.panel import Panel, is_single
 from thalweg.figures.style import INK, VEIL, legend_columns, legend_labels, named_once, spatial, styles
 from thalweg.figures.to_plotly.axes import Names, Place, axes, color_bar, rule, scene
-from thalweg.figures.to_plotly.traces import Trace, draw, escaped, frames
+from thalweg.figures.to_plotly.traces import Moment, Trace, draw, escaped, moments
 
 # For Plotly.newPlot, .show() and .to_html() (a copy: they change it). Plotly's default has a button that uploads
 # the chart; nothing here does.
@@ -28,7 +28,7 @@ CONFIG: dict[str, Any] = {
 _FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _FONT_SIZE = 13  # pixels
 _WIDE = 700  # pixels of a legend on a page
-_PLAYER = 36  # pixels above the panels' titles for its buttons
+_SLIDER = 44  # pixels above the panels' titles
 _ROW = 400  # pixels of height per row of panels
 _GAPS = 0.6  # of the width, at most, between panels
 _BETWEEN = 110  # of it, between two rows
@@ -71,11 +71,11 @@ def render(panels: Sequence[Panel], title: str, *, columns: int | None = None) -
             where = {"scene": names.scene} if spatial(panel) else {"xaxis": names.x, "yaxis": names.y}
             traces += [trace | where for trace in drawn]
         layout |= color_bar(panel, place, traces, names)
-    moving = frames(traces)
+    moving = moments(traces)
     if moving:
-        layout |= _player(redraw=_erased(traces, moving))
-        layout["margin"]["t"] += _PLAYER
-    return go.Figure(data=traces, layout=layout, frames=moving)
+        layout["sliders"] = [_slider(moving)]
+        layout["margin"]["t"] += _SLIDER
+    return go.Figure(data=traces, layout=layout)
 
 
 def page(panels: Sequence[Panel], title: str, *, caption: str, description: str) -> str:
@@ -165,28 +165,23 @@ def _frame(panels: Sequence[Panel], title: str, *, rows: int, lines: int) -> dic
     }  # fmt: skip
 
 
-def _erased(traces: list[Trace], moving: list[Trace]) -> bool:
-    """Whether moving the dots would erase other traces, so that everything is to be drawn anew with them.
+def _slider(moving: list[Moment]) -> dict[str, Any]:
+    """What moves the dots of trajectories along their ways.
 
-    Plotly draws the traces of a frame alone; of the others only scatter traces in panels that a frame draws in stay.
+    Plotly's frames would play them, but draw the traces of a frame alone and take heat maps and contours away.
     """
-    panel = lambda trace: (trace.get("xaxis", "x"), trace.get("yaxis", "y"))  # noqa: E731
-    drawn = {panel(traces[index]) for frame in moving for index in frame["traces"]}
-    flat = [trace for trace in traces if "scene" not in trace]  # what is in space is drawn by itself
-    return any(trace["type"] != "scatter" or panel(trace) not in drawn for trace in flat)
-
-
-def _player(*, redraw: bool) -> dict[str, Any]:
-    """Buttons that set the dots of trajectories going, and stop them."""
-    clock = {"frame": {"duration": 60, "redraw": redraw}, "transition": {"duration": 0}, "mode": "immediate"}
-    still = {"frame": {"duration": 0}, "transition": {"duration": 0}, "mode": "immediate"}
-    buttons = [
-        {"label": "▶ Play", "method": "animate", "args": [None, clock | {"fromcurrent": False}]},
-        {"label": "■ Stop", "method": "animate", "args": [[None], still]},
+    steps = [
+        {
+            "label": str(moment.time),
+            "method": "restyle",
+            "args": [{"x": moment.x, "y": moment.y}, moment.traces],
+        }
+        for moment in moving
     ]
-    place = {"x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom", "pad": {"b": 26}}
-    look = {"type": "buttons", "direction": "left", "showactive": False, "font": {"size": 12, "color": INK}}
-    return {"updatemenus": [look | place | {"bgcolor": VEIL, "buttons": buttons}]}
+    place = {"x": 0, "xanchor": "left", "len": 1, "y": 1, "yanchor": "bottom", "pad": {"b": 22, "t": 0}}
+    value = {"prefix": "point ", "xanchor": "left", "offset": 6, "font": {"size": 12, "color": INK}}
+    look = {"ticklen": 0, "minorticklen": 0, "font": {"size": 1, "color": "rgba(0,0,0,0)"}, "bgcolor": VEIL}
+    return place | look | {"active": len(steps) - 1, "currentvalue": value, "steps": steps}
 
 
 def _heading(wrapped: str, place: Place) -> dict[str, Any]:

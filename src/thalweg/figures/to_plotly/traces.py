@@ -1,6 +1,7 @@
 """Marks as Plotly's traces: plain dictionaries, not yet placed on axes."""
 
 import html
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,19 @@ from thalweg.figures.style import FEW, INK, MUTED, Style, on_map
 from thalweg.figures.ticks import digits, levels
 
 LINE = 2.2  # pixels
-_FRAMES = 60  # places at which a moving dot is shown
+_MOMENTS = 60  # places at which a moving dot is shown
 
 Trace = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point in time: which traces are dots, and where each of them is then."""
+
+    time: int
+    traces: list[int]
+    x: list[list[float]]
+    y: list[list[float]]
 
 
 def draw(mark: Mark, panel: Panel, style: Style, named: bool) -> list[Trace]:
@@ -127,7 +138,7 @@ def _scatter(mark: Scatter, panel: Panel, style: Style, legend: dict[str, Any]) 
 
 
 def _trajectory(mark: TrajectoryLine, panel: Panel, style: Style, legend: dict[str, Any]) -> list[Trace]:
-    """The whole way as a line, and the dot at its end, which `frames` moves along it."""
+    """The whole way as a line, and the dot at its end, which a slider moves along it (see `moments`)."""
     x, y = drawable(mark.x, panel.x), drawable(mark.y, panel.y)
     way = {"color": style.color, "width": LINE - 0.6, "dash": _dash(style)}
     dot = {"color": style.color, "symbol": style.marker, "size": 11, "line": {"color": "#ffffff", "width": 1.5}}
@@ -151,20 +162,19 @@ def _places(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[tuple[float,
     return list(zip(x[last].tolist(), y[last].tolist(), strict=True))
 
 
-def frames(traces: list[Trace]) -> list[Trace]:
+def moments(traces: list[Trace]) -> list[Moment]:
     """Where the dots of all trajectories are as time goes by; the `meta` in which they kept it is taken away."""
     ways = {index: trace.pop("meta")["way"] for index, trace in enumerate(traces) if "meta" in trace}
     ways = {index: way for index, way in ways.items() if way}
     if not ways:
         return []
     last = max(map(len, ways.values())) - 1
-    times = np.unique(np.linspace(0, last, min(last + 1, _FRAMES)).round().astype(int)).tolist()
-    drawn = []
+    times = np.unique(np.linspace(0, last, min(last + 1, _MOMENTS)).round().astype(int)).tolist()
+    found = []
     for time in times:
-        places = (way[min(time, len(way) - 1)] for way in ways.values())
-        dots = [{"x": [x], "y": [y]} for x, y in places]
-        drawn.append({"name": str(time), "data": dots, "traces": list(ways)})
-    return drawn
+        places = [way[min(time, len(way) - 1)] for way in ways.values()]
+        found.append(Moment(time, list(ways), [[x] for x, _ in places], [[y] for _, y in places]))
+    return found
 
 
 def _bars(mark: Bars, panel: Panel, style: Style, legend: dict[str, Any]) -> Trace:
