@@ -6,6 +6,8 @@ from typing import Any
 
 __all__ = ["DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"]
 
+_LONGEST = 80  # letters of what was got that are shown
+
 
 class ThalwegError(Exception):
     """Base of every error Thalweg raises on purpose.
@@ -80,7 +82,9 @@ def check_type(what: str, got: object, kind: Any, write: str) -> None:
     if not isinstance(got, kind) or (
         isinstance(got, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))
     ):
-        msg = f"{what} must be {write}; got {got!r}."
+        shown = repr(got)
+        short = len(shown) <= _LONGEST and "\n" not in shown  # a tensor's numbers would hide the sentence
+        msg = f"{what} must be {write}; got {shown if short else f'a {type(got).__name__}'}."
         raise UsageError(msg)
 
 

@@ -84,7 +84,6 @@ def top_eigenvalues(
     """
     measurement = Measurement("top_eigenvalues", A, f"{which} eigenvalues", seed, progress)
     check_count("top_eigenvalues k", k)
-    check_count("top_eigenvalues max_products", max_products, least=k)
     check_choice("top_eigenvalues which", which, ENDS)
     check_type("top_eigenvalues tolerance", tolerance, (int, float), "a share such as 0.01")
     if not tolerance > 0:
@@ -95,6 +94,7 @@ def top_eigenvalues(
     if k > active:
         msg = f"top_eigenvalues k must be at most the number of active {A.dimension}, {active}; got {k}."
         raise UsageError(msg)
+    check_count("top_eigenvalues max_products", max_products, least=k)
     krylov = Krylov(A, start, seed=seed)
     for step in range(1, min(max_products, active) + 1):
         krylov.extend()
