@@ -121,7 +121,7 @@ def test_what_an_instrument_takes_is_a_sample_a_name_or_examples() -> None:
     ("make", "sentence"),
     [
         (lambda: tw.Sample("valid"), "Sample examples is one of train, test; got 'valid'"),
-        (lambda: tw.Sample(X), 'Sample examples must be "train", "test" or examples such as data.train; got tensor'),
+        (lambda: tw.Sample(X), 'Sample examples must be "train", "test" or examples such as data.train; got a Tensor'),
         (lambda: tw.Sample("train", 0), "Sample count must be a whole number of at least 1; got 0"),
         (lambda: tw.Sample("train", 0.5), "Sample count must be a whole number of at least 1; got 0.5"),
         (lambda: tw.Sample("train", 5, "a"), "Sample seed must be a whole number; got 'a'"),

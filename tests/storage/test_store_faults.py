@@ -20,7 +20,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "deep" / "results")
 
 
-def damaged(store: Store, match: str) -> None:
+def assert_damaged(store: Store, match: str) -> None:
     """The object is refused by name, and `check` finds the same fault."""
     sha256 = store.get("run", "a").objects["state"]
     with pytest.raises(StorageError, match=match) as caught:
@@ -37,7 +37,7 @@ def test_an_altered_object(store: Store) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    damaged(store, "altered or truncated")
+    assert_damaged(store, "altered or truncated")
 
 
 @pytest.mark.parametrize("length", [0, 7, -1])
@@ -45,7 +45,7 @@ def test_a_truncated_object(store: Store, length: int) -> None:
     put(store)
     path = the_object(store)
     path.write_bytes(path.read_bytes()[:length])
-    damaged(store, "altered or truncated")
+    assert_damaged(store, "altered or truncated")
     put(store)  # writing the same arrays again heals it
     assert store.check() == []
 
@@ -53,7 +53,7 @@ def test_a_truncated_object(store: Store, length: int) -> None:
 def test_a_missing_object(store: Store) -> None:
     put(store)
     the_object(store).unlink()
-    damaged(store, "misses the object")
+    assert_damaged(store, "misses the object")
 
 
 def test_a_pickle_as_an_object_is_never_run(store: Store, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_a_pickle_as_an_object_is_never_run(store: Store, tmp_path: Path) -> Non
     put(store)
     path = the_object(store)
     path.write_bytes(pickle.dumps(Trap()))
-    damaged(store, "altered or truncated")
+    assert_damaged(store, "altered or truncated")
     # Even under its own right hash.
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     path.rename(path.with_name(f"{sha256}.safetensors"))
