@@ -196,10 +196,10 @@ def _summary(run: "Run", given: tuple[float, ...]) -> None:
     rows = []
     for rate in np.unique(rates):
         chosen = rates == rate
-        alive = chosen & (run.diverged_at < 0)
-        values = [interval.mean(run.history.final(name)[alive]) if alive.any() else "-" for name in metrics]
-        gone = int(chosen.sum() - alive.sum())
-        rows.append([f"{rate:g}", str(int(alive.sum())), str(gone), *map(str, values)])
+        finished = chosen & (run.diverged_at < 0)
+        values = [interval.mean(run.history.final(name)[finished]) if finished.any() else "-" for name in metrics]
+        diverged = int(chosen.sum() - finished.sum())
+        rows.append([f"{rate:g}", str(int(finished.sum())), str(diverged), *map(str, values)])
     names = [f"{name.replace('_', ' ')} [95 %]" for name in metrics]
     output.table(("lr", "seeds", "diverged", *names), rows)
     output.note(f"{len(run.final)} members, {run.step:,} steps, {duration(run.seconds)}.")

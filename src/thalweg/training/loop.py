@@ -71,8 +71,8 @@ class Loop:
         self.groups = _groups(problem, grid, ahead, plans["gradient"], recipe.steps - state.step)
         self.evaluators, outputs = _evaluators(problem, recipe, members, state.step, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
-        self.alive = state.diverged_at < 0
-        self.any_diverged = not bool(self.alive.all())
+        self.active = state.diverged_at < 0
+        self.any_diverged = not bool(self.active.all())
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
         self.observers = observers
@@ -121,15 +121,15 @@ class Loop:
         self._watch_divergence(losses)
         if self.any_diverged:
             for buffer, before in self.running.values():
-                buffer[~self.alive] = before[~self.alive]
+                buffer[~self.active] = before[~self.active]
         if self.mask is not None:
             self.gradient.mul_(self.mask)
         if self.grid.clip_norm is not None:
             self.gradient.mul_(clipping(self.gradient, self.grid.clip_norm))
-        self.updater.step(self.gradient, h, self.alive if self.any_diverged else None)
+        self.updater.step(self.gradient, h, self.active if self.any_diverged else None)
         if self.mask is not None:  # rules that mix the columns of a tensor write to all of them
             state.theta.mul_(self.mask)
-        state.batch_loss[state.step] = losses.masked_fill(~self.alive, torch.nan) if self.any_diverged else losses
+        state.batch_loss[state.step] = losses.masked_fill(~self.active, torch.nan) if self.any_diverged else losses
         state.step += 1
 
     def _gradient(self) -> Tensor:
@@ -154,9 +154,9 @@ class Loop:
         self._freeze(torch.isfinite(losses) & torch.isfinite(self.gradient.sum(1)), self.state.step + 1)
 
     def _freeze(self, finite: Tensor, step: int) -> None:
-        self.state.diverged_at[self.alive & ~finite] = step
-        self.alive &= finite
-        self.any_diverged = not bool(self.alive.all())
+        self.state.diverged_at[self.active & ~finite] = step
+        self.active &= finite
+        self.any_diverged = not bool(self.active.all())
 
     def _record(self) -> None:
         """Evaluate and keep a snapshot where the recipe wants it."""
@@ -170,7 +170,7 @@ class Loop:
             row = recipe.evaluation_steps.index(state.step)
             # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.
             self._freeze(torch.isfinite(state.theta.sum(1)), state.step)
-            diverged = ~self.alive.cpu()
+            diverged = ~self.active.cpu()
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(diverged, torch.nan)
