@@ -251,6 +251,7 @@ def test_parts_and_the_lectures_wording_have_verdicts_of_their_own():
     assert "The lecture's own wording : It is twice as much." in words
     assert words.count("It is shown beside and decides nothing.") == 2
     assert "-1 [-1.5, -0.5]  nats" in words
+    assert "The claim holds only if the statement and every part that decides do." in words
     assert "below the budget" not in words
 
 

@@ -73,7 +73,8 @@ def judgments(verdict: Verdict) -> str:
     statement = [("The statement itself", verdict.own)] if parts else []
     lecture = [] if verdict.lecture is None else [("The lecture's own wording", verdict.lecture)]
     items = [_judged(name, judgment) for name, judgment in [*statement, *parts, *lecture]]
-    return element("ul", *items, class_="judgments") if items else ""
+    weakest = element("p", "The claim holds only if the statement and every part that decides do.") if parts else ""
+    return weakest + element("ul", *items, class_="judgments") if items else ""
 
 
 def _judged(name: str, judgment: Judgment) -> str:
