@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from thalweg import report
-from thalweg.claims import Claim, greater, less, within
+from thalweg.claims import Claim, Finding, Judgment, Part, StudyResult, greater, less, within
 from thalweg.errors import StorageError
 from thalweg.figures import Axis, Figure, HeatMap, ReferenceLine, SurfacePlot, TrajectoryLine
 from thalweg.figures.style import INK, VEIL
@@ -225,6 +225,45 @@ def test_a_page_without_figures_runs_no_script(fake_study):
     assert "Stopped before it was done; without a verdict: FK1, FK2." in text
 
 
+def several(**changes):
+    """A result with one claim of two parts, one of which decides, and the lecture's own wording."""
+    parts = (
+        Part("early", "It is more early.", greater(0), "nats"),
+        Part("late", "Late.", less(0), "bits", decides=False),
+    )
+    claim = Claim("MP1", "It is more.", "It is twice as much.", greater(0), "tons", "No.", parts, greater(2), **changes)
+    above, below = Interval(1.0, 0.5, 1.5, 5, "made up"), Interval(-1.0, -1.5, -0.5, 7, "made up")
+    intervals = {"early": below, "late": above}
+    verdict = claim.judge(above, parts=intervals, lecture=above, ran={"steps": 100})
+    return StudyResult("many", "quick", 0, 1.0, "0", (Finding(verdict),), planned=("MP1",))
+
+
+def test_parts_and_the_lectures_wording_have_verdicts_of_their_own():
+    text = report.page([several()])
+    page = Page(text)
+    (whole,) = page.all("article")
+    assert whole["id"] == "MP1-quick-0"
+    part = text[text.index("<article") : text.index("</article>")]
+    assert re.findall(r'class="badge (\w+)"', part) == ["fails", "holds", "fails", "fails", "fails"]
+    assert len(re.findall(r'<svg class="bar', part)) == 5
+    words = " ".join(page.words)
+    assert "Part early : It is more early." in words
+    assert "The lecture's own wording : It is twice as much." in words
+    assert words.count("It is shown beside and decides nothing.") == 2
+    assert "-1 [-1.5, -0.5]  nats" in words
+    assert "The claim holds only if the statement and every part that decides do." in words
+    assert "below the budget" not in words
+
+
+def test_a_claim_without_parts_is_told_once(page):
+    assert not [a for a in page.all("ul") if a.get("class") == "judgments"]
+
+
+def test_below_its_budget_the_page_says_what_was_missing():
+    words = " ".join(Page(report.page([several(budget={"steps": 1_000})])).words)
+    assert "Undecided, whatever the interval: below the budget that the claim is about, 100 of 1,000 steps." in words
+
+
 def test_an_unwritable_place_is_one_sentence_and_leaves_what_was_there(fake_study, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageError):
@@ -233,7 +272,7 @@ def test_an_unwritable_place_is_one_sentence_and_leaves_what_was_there(fake_stud
 
 
 def drawn(rule, low, estimate, high):
-    return bar(Claim("X", "", "", rule, "").judge(Interval(estimate, low, high, 5, "")))
+    return bar(Judgment(Part("x", "", rule, ""), Interval(estimate, low, high, 5, "")))
 
 
 @pytest.mark.parametrize("rule", [greater(1), less(4), within(0, 3)])
@@ -249,7 +288,7 @@ def test_the_bar_is_to_scale(rule):
 
 def test_a_bar_without_numbers_is_not_drawn_and_an_endless_one_is_an_arrow():
     nan = float("nan")
-    assert bar(Claim("X", "", "", greater(0), "").judge(Interval(nan, nan, nan, 1, ""))) == ""
+    assert bar(Judgment(Part("x", "", greater(0), ""), Interval(nan, nan, nan, 1, ""))) == ""
     picture = drawn(greater(0), 1.0, 2.0, float("inf"))
     assert picture.count("<path") == 1
     assert "2 [1, ∞]" in picture

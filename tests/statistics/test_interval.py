@@ -69,6 +69,22 @@ def test_a_verdict_reproduces():
     assert interval.mean(values) != interval.mean(values, seed=1)
 
 
+def test_the_smaller_of_two_takes_the_worse_of_every_end():
+    first, second = Interval(1.0, 0.5, 1.5, 5, "a"), Interval(2.0, 0.1, 3.9, 8, "b")
+    for found in (interval.smaller(first, second), interval.smaller(second, first)):
+        assert (found.estimate, found.low, found.high, found.n) == (1.0, 0.1, 1.5, 5)
+    assert interval.smaller(first, second).method == "the smaller of two: a; b"
+    assert interval.smaller(first, first).method == "the smaller of two: a"
+
+
+def test_above_zero_by_chance_in_at_most_25_of_1000_where_one_of_two_is_zero():
+    generator = np.random.default_rng(5)
+    sets, n = 2_000, 6
+    pairs = zip(generator.normal(0, 1, (sets, n)), generator.normal(3, 1, (sets, n)), strict=True)
+    above = [interval.smaller(*(interval.mean(row, resamples=399) for row in pair)).low > 0 for pair in pairs]
+    assert (np.mean(above) - 0.025) / math.sqrt(0.025 * 0.975 / sets) < stats.norm.ppf(0.999)
+
+
 def test_few_values_get_students_t_and_one_value_bounds_nothing():
     two = interval.mean([1.0, 2.0])
     low, high = stats.t.interval(0.95, 1, 1.5, stats.sem([1.0, 2.0]))

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy import stats
 from tuning.bowl import CURVATURE, bowl, loss_of, noisy
 
 import thalweg as tw
@@ -13,7 +12,7 @@ from thalweg.errors import UsageError
 from thalweg.schedules import Linear, Scheduled
 from thalweg.statistics.interval import mean
 from thalweg.tuning.range_test import _steepest
-from thalweg.tuning.rates import interval, standard_error, with_rate
+from thalweg.tuning.rates import with_rate
 
 
 def test_a_range_test_finds_the_stability_limit_and_the_best_rate() -> None:
@@ -217,21 +216,10 @@ def test_the_band_of_the_sensitivity_is_the_interval_over_seeds() -> None:
         assert figure.panels[0].marks[0].label == f"SGD, sensitivity {float(reading['sensitivity']):.2g}"
 
 
-def test_an_interval_of_one_seed_bounds_nothing_and_of_equal_ones_is_a_point() -> None:
-    np.testing.assert_array_equal(interval(np.array([[2.0]])), [[-np.inf], [np.inf]])
-    np.testing.assert_array_equal(interval(np.full((2, 6), 3.0)), np.full((2, 2), 3.0))
-
-
 def test_the_rate_within_what_goes_around_a_rule_is_replaced() -> None:
     rule = with_rate(optim.Averaged(optim.SAM(optim.AdamW(0.1)), 0.9), 0.5)
     assert rule.hyper_parameters()["lr"] == 0.5
     assert isinstance(rule, optim.Averaged)
-
-
-def test_standard_errors_are_those_of_scipy() -> None:
-    samples = np.random.default_rng(0).normal(size=(3, 5))
-    np.testing.assert_allclose(standard_error(samples), stats.sem(samples, axis=1))
-    assert np.isnan(standard_error(np.ones((2, 1)))).all()
 
 
 @pytest.mark.parametrize(

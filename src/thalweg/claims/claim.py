@@ -125,8 +125,10 @@ class Judgment:
 
     @property
     def outcome(self) -> Outcome:
-        """holds, fails or undecided, computed from the rule and the interval."""
-        return _outcome(self.part.rule, self.interval)
+        """holds, fails or undecided, computed from the rule and the interval; undecided where a number is none."""
+        if math.isnan(self.interval.estimate):
+            return "undecided"
+        return self.part.rule.judge(self.interval.low, self.interval.high)
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,13 @@ class Verdict:
         if self.shortfall:
             return "undecided"
         deciding = [judgment.outcome for judgment in self.parts if judgment.part.decides]
-        return weakest([_outcome(self.claim.rule, self.interval), *deciding])
+        return weakest([self.own.outcome, *deciding])
+
+    @property
+    def own(self) -> Judgment:
+        """The statement by itself, without its parts and whatever the budget."""
+        claim = self.claim
+        return Judgment(Part(claim.id, claim.statement, claim.rule, claim.unit), self.interval)
 
     @property
     def shortfall(self) -> str:
@@ -176,7 +184,3 @@ class Verdict:
             if self.ran[name] < least
         ]
         return ", ".join(short)
-
-
-def _outcome(rule: Rule, interval: Interval) -> Outcome:
-    return "undecided" if math.isnan(interval.estimate) else rule.judge(interval.low, interval.high)

@@ -12,11 +12,21 @@ from thalweg.results import Reading
 class Finding:
     """What a study found about one claim.
 
+    >>> from thalweg.claims import Claim, Finding, greater
+    >>> from thalweg.statistics import Interval
+    >>> claim = Claim("X1", "Twice is more than once.", "Twice is more.", greater(1), "ratio")
+    >>> finding = Finding(claim.judge(Interval(2.0, 1.5, 2.5, 5, "made up")), sentences=("It is twice as much.",))
+    >>> finding.verdict.outcome
+    'holds'
+
     Args:
         verdict: from `claim.judge`.
         figures: what to draw.
         readings: the measurements behind it, each with another name.
         sentences: what was found, rendered from the numbers.
+
+    Raises:
+        UsageError: two readings have one name.
     """
 
     verdict: Verdict

@@ -20,6 +20,14 @@ UNFINISHED = "unfinished"
 class StudyResult:
     """The findings of a study.
 
+    >>> from thalweg.claims import Claim, Finding, StudyResult, greater
+    >>> from thalweg.statistics import Interval
+    >>> claim = Claim("X1", "Twice is more than once.", "Twice is more.", greater(1), "ratio")
+    >>> finding = Finding(claim.judge(Interval(2.0, 1.5, 2.5, 5, "made up")))
+    >>> result = StudyResult("twice", "quick", 0, 0.1, "0.1.0", (finding,), planned=("X1",))
+    >>> result.complete, result.key, result.to_document()["claims"][0]["verdict"]
+    (True, 'twice/quick/0', 'holds')
+
     Args:
         study: its name.
         scale: "quick" or "full".

@@ -140,17 +140,42 @@ _KINDS: dict[str, type[Rule]] = {"greater": Greater, "less": Less, "within": Wit
 
 
 def greater(threshold: float, *, worth: float | None = None) -> Greater:
-    """Holds when the interval is above `threshold`; fails when it is below `worth` (default: the threshold)."""
+    """Holds when the interval is above `threshold`; fails when it is below `worth` (default: the threshold).
+
+    >>> from thalweg.claims import greater
+    >>> rule = greater(1, worth=1.1)
+    >>> rule.judge(1.05, 1.4), rule.judge(1.01, 1.05), rule.judge(0.9, 1.4)
+    ('holds', 'fails', 'undecided')
+
+    Raises:
+        UsageError: worth < threshold.
+    """
     return Greater(float(threshold), None if worth is None else float(worth))
 
 
 def less(threshold: float, *, worth: float | None = None) -> Less:
-    """Holds when the interval is below `threshold`; fails when it is above `worth` (default: the threshold)."""
+    """Holds when the interval is below `threshold`; fails when it is above `worth` (default: the threshold).
+
+    >>> from thalweg.claims import less
+    >>> less(0).judge(-2.0, -1.0), less(0).judge(-2.0, 1.0)
+    ('holds', 'undecided')
+
+    Raises:
+        UsageError: worth > threshold.
+    """
     return Less(float(threshold), None if worth is None else float(worth))
 
 
 def within(low: float, high: float) -> Within:
-    """Holds when the interval is wholly between low and high; fails when it is wholly outside."""
+    """Holds when the interval is wholly between low and high; fails when it is wholly outside.
+
+    >>> from thalweg.claims import within
+    >>> within(0.5, 1).judge(0.6, 0.9), within(0.5, 1).judge(0.1, 0.3)
+    ('holds', 'fails')
+
+    Raises:
+        UsageError: low >= high.
+    """
     return Within(float(low), float(high))
 
 

@@ -17,7 +17,7 @@ from thalweg.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from thalweg.claims import Finding
+    from thalweg.claims import Finding, Judgment, Outcome
 
 JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
@@ -152,21 +152,25 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
 
 
 def verdicts(findings: Iterable["Finding"]) -> None:
-    """The table of verdicts."""
-    from thalweg.claims.rule import SYMBOLS
-
-    rows = [
-        (
-            finding.verdict.claim.id,
-            finding.verdict.claim.statement,
-            f"{SYMBOLS[finding.verdict.outcome]} {finding.verdict.outcome}",
-            str(finding.verdict.interval),
-            finding.verdict.claim.unit,
-            str(finding.verdict.interval.n),
-        )
-        for finding in findings
-    ]
+    """The table of verdicts; below each claim its parts and the lecture's own wording, where they are judged."""
+    shown = [finding.verdict for finding in findings]
+    rows: list[Sequence[str]] = []
+    for verdict in shown:
+        own = verdict.own
+        rows.append(_row(own.part.id, own, verdict.outcome))
+        beside = verdict.parts if verdict.lecture is None else (*verdict.parts, verdict.lecture)
+        rows += [_row(f"- {one.part.id}", one, one.outcome) for one in beside]
     table(("claim", "statement", "verdict", "estimate [95 % interval]", "unit", "n"), rows, verdict=2)
+    for verdict in shown:
+        if verdict.shortfall:
+            say(f"{verdict.claim.id}: undecided, below the budget that it is about, {verdict.shortfall}.")
+
+
+def _row(name: str, judgment: "Judgment", outcome: "Outcome") -> Sequence[str]:
+    from thalweg.claims import SYMBOLS
+
+    part, interval = judgment.part, judgment.interval
+    return (name, part.statement, f"{SYMBOLS[outcome]} {outcome}", str(interval), part.unit, str(interval.n))
 
 
 def _rendered(drawn: "Table") -> str:

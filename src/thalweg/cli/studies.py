@@ -32,6 +32,11 @@ class Studies:
                             "corrected": claim.corrected,
                             "rule": claim.rule.text,
                             "unit": claim.unit,
+                            "parts": [
+                                {"id": part.id, "statement": part.statement, "rule": part.rule.text, "unit": part.unit}
+                                for part in claim.parts
+                            ],
+                            "budget": dict(claim.budget),
                         }
                         for claim in study.claims
                     ],
@@ -42,6 +47,13 @@ class Studies:
         if self.json != "-":
             for study in studies:
                 output.say(f"{study.name}: {study.title}")
-                rows = [(claim.id, claim.statement, claim.rule.text, claim.unit) for claim in study.claims]
+                rows = [
+                    row
+                    for claim in study.claims
+                    for row in (
+                        (claim.id, claim.statement, claim.rule.text, claim.unit),
+                        *((f"- {part.id}", part.statement, part.rule.text, part.unit) for part in claim.parts),
+                    )
+                ]
                 output.table(("claim", "statement", "rule", "unit"), rows)
         return 0

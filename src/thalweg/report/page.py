@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from thalweg.claims import Finding, StudyResult
-from thalweg.claims.rule import SYMBOLS
+from thalweg.claims import SYMBOLS, Finding, StudyResult
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.report.figures import Drawing, drawing
 from thalweg.report.markup import element, embedded, number, text
 from thalweg.report.numbers import numbers
-from thalweg.report.verdicts import anchor, badge, bar, spoken, table
+from thalweg.report.verdicts import anchor, badge, bar, estimate, judgments, table
 from thalweg.results import Provenance, Reading
 from thalweg.storage.atomic import explaining, replacing
 
@@ -21,7 +20,21 @@ TITLE = "Thalweg: what the experiments say"
 
 
 def write(results: Sequence[StudyResult], path: Path) -> Path:
-    """Write the page, whole or not at all.
+    """Write the page of `page` to a file, whole or not at all.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from thalweg import report
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report.write([], Path(folder) / "report.html").name
+    'report.html'
+
+    Args:
+        results: of studies, in the order in which they are shown.
+        path: of the file; folders on the way are made.
+
+    Returns:
+        The path.
 
     Raises:
         StorageError: the file cannot be written; what was there is as before.
@@ -35,7 +48,14 @@ def write(results: Sequence[StudyResult], path: Path) -> Path:
 
 
 def page(results: Sequence[StudyResult]) -> str:
-    """The results as one HTML page."""
+    """The results as one HTML page: verdicts first, then every claim with its figures.
+
+    It asks the network for nothing; Plotly's script is inside where there is a figure.
+
+    >>> from thalweg import report
+    >>> report.page([])[:15]
+    '<!doctype html>'
+    """
     shown: list[Drawing] = []
     sections = [_study(result, shown) for result in results]
     plots = _plotly_script() if shown else ""
@@ -96,7 +116,7 @@ def _contents(results: Sequence[StudyResult]) -> str:
                 element(
                     "a",
                     text(f"{finding.verdict.claim.id} "),
-                    badge(finding.verdict),
+                    badge(finding.verdict.outcome),
                     href=f"#{anchor(result, finding.verdict.claim)}",
                 ),
             )
@@ -141,8 +161,8 @@ def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
     facts += [("Corrected", claim.corrected)] if claim.corrected else []
     facts += [("Rule", claim.rule.text), ("Method", f"{verdict.interval.method}; n = {verdict.interval.n}")]
     listed = element("dl", *(element("dt", text(name)) + element("dd", text(value)) for name, value in facts))
-    estimate = element("p", element("strong", text(spoken(verdict.interval))), " ", text(claim.unit))
-    result = element("div", badge(verdict), bar(verdict), estimate, class_="result")
+    result = element("div", badge(verdict.outcome), bar(verdict.own), estimate(verdict.own), class_="result")
+    short = f"Undecided, whatever the interval: below the budget that the claim is about, {verdict.shortfall}."
     sentences = [element("p", text(sentence)) for sentence in finding.sentences]
     drawn = [drawing(figure, f"{place}-figure-{i}") for i, figure in enumerate(finding.figures, start=1)]
     shown += drawn
@@ -150,6 +170,8 @@ def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
         "article",
         element("h3", element("a", text(claim.id), href=f"#{place}"), " ", text(claim.statement)),
         result,
+        element("p", text(short), class_="notice") if verdict.shortfall else "",
+        judgments(verdict),
         *sentences,
         listed,
         *(one.html for one in drawn),

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from thalweg.claims import Claim, Finding, StudyResult, Verdict
-from thalweg.claims.rule import SYMBOLS, Greater, Rule, Within
+from thalweg.claims import SYMBOLS, Claim, Finding, Judgment, Outcome, Rule, StudyResult, Verdict
+from thalweg.claims.rule import Greater, Within
 from thalweg.report.markup import element, number, text
 from thalweg.statistics import Interval
 
@@ -12,10 +12,10 @@ _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
 _LETTER, _APART = 6.5, 4  # how wide a digit below the bar is, and how far labels are from each other's ticks
 
 
-def badge(verdict: Verdict) -> str:
-    """The verdict as a word, a sign and a color."""
-    sign = element("span", SYMBOLS[verdict.outcome], aria_hidden="true")
-    return element("span", sign, " ", text(verdict.outcome), class_=f"badge {verdict.outcome}")
+def badge(outcome: Outcome) -> str:
+    """An outcome as a word, a sign and a color."""
+    sign = element("span", SYMBOLS[outcome], aria_hidden="true")
+    return element("span", sign, " ", text(outcome), class_=f"badge {outcome}")
 
 
 def spoken(interval: Interval) -> str:
@@ -23,13 +23,13 @@ def spoken(interval: Interval) -> str:
     return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
 
 
-def bar(verdict: Verdict) -> str:
-    """The interval as a bar above a line, with a tick at each value where the verdict would change.
+def bar(judgment: Judgment) -> str:
+    """The interval as a bar above a line, with a tick at each value where the outcome would change.
 
     The side on which the claim holds is thick, and broken where the effect is too small to be worth having. An end
     at infinity is an arrow. "" when there is nothing to draw.
     """
-    interval, rule = verdict.interval, verdict.claim.rule
+    interval, rule = judgment.interval, judgment.part.rule
     if math.isnan(interval.estimate) or math.isnan(interval.low) or math.isnan(interval.high):
         return ""
     finite = [end for end in (interval.low, interval.estimate, interval.high, *rule.landmarks) if math.isfinite(end)]
@@ -54,8 +54,37 @@ def bar(verdict: Verdict) -> str:
     parts.append(f'<circle class="estimate" cx="{at(interval.estimate)}" cy="14" r="4"/>')
     words = f"Estimate and 95 % interval {spoken(interval)}; the claim {rule.text}."
     return (
-        f'<svg class="bar {verdict.outcome}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
+        f'<svg class="bar {judgment.outcome}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
         f'aria-label="{text(words)}">{"".join(parts)}</svg>'
+    )
+
+
+def estimate(judgment: Judgment) -> str:
+    """The estimate with its interval and unit, as a paragraph."""
+    return element("p", element("strong", text(spoken(judgment.interval))), " ", text(judgment.part.unit))
+
+
+def judgments(verdict: Verdict) -> str:
+    """The statement, each of its parts and the lecture's own wording, with an outcome for each.
+
+    "" where the statement is all there is.
+    """
+    parts = [(text(f"Part {one.part.id}"), one) for one in verdict.parts]
+    statement = [("The statement itself", verdict.own)] if parts else []
+    lecture = [] if verdict.lecture is None else [("The lecture's own wording", verdict.lecture)]
+    items = [_judged(name, judgment) for name, judgment in [*statement, *parts, *lecture]]
+    weakest = element("p", "The claim holds only if the statement and every part that decides do.") if parts else ""
+    return weakest + element("ul", *items, class_="judgments") if items else ""
+
+
+def _judged(name: str, judgment: Judgment) -> str:
+    part = judgment.part
+    counts = "" if part.decides else " It is shown beside and decides nothing."
+    return element(
+        "li",
+        element("p", element("strong", name), ": ", text(part.statement)),
+        element("div", badge(judgment.outcome), bar(judgment), estimate(judgment), class_="result"),
+        element("p", text(f"Rule: {part.rule.text}; n = {judgment.interval.n}.{counts}"), class_="rule"),
     )
 
 
@@ -82,7 +111,7 @@ def _row(result: StudyResult, finding: Finding, *, several: bool) -> str:
         "tr",
         element("th", link, scope="row"),
         element("td", text(claim.statement)),
-        element("td", badge(verdict)),
+        element("td", badge(verdict.outcome)),
         element("td", text(spoken(verdict.interval)), class_="numeric"),
         element("td", text(claim.unit)),
         element("td", text(verdict.interval.n), class_="numeric size"),

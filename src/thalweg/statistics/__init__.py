@@ -1,6 +1,19 @@
-"""Intervals over few seeds: bootstrap, Student's t, crossed samples, fractions."""
+"""Intervals over few seeds: bootstrap, Student's t, crossed samples, bounded values, the smaller of two."""
 
-from thalweg.statistics import interval
-from thalweg.statistics.interval import Interval
+from thalweg.statistics import interval, student_t
+from thalweg.statistics.interval import Interval, bounded, crossed, difference, fraction, mean, ratio, smaller
+from thalweg.statistics.standard_error import standard_error
 
-__all__ = ["Interval", "interval"]
+__all__ = [
+    "Interval",
+    "bounded",
+    "crossed",
+    "difference",
+    "fraction",
+    "interval",
+    "mean",
+    "ratio",
+    "smaller",
+    "standard_error",
+    "student_t",
+]

@@ -52,6 +52,25 @@ def mean_bounds(samples: Array, resamples: int = RESAMPLES, seed: int = 0) -> tu
     return center - above * error, center - below * error
 
 
+def bounds(samples: Array, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Array, Array]:
+    """The ends of the 95 % interval for the mean of each row, whatever its values: (sets, n) to (sets,) each.
+
+    By the studentized bootstrap; by Student's t for fewer than five values, or where too many are equal to resample.
+
+    >>> import numpy as np
+    >>> from thalweg.statistics.bootstrap import bounds
+    >>> low, high = bounds(np.array([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]]))
+    >>> low.round(2).tolist(), high.round(2).tolist()
+    ([-0.48, 4.0], [4.48, 4.0])
+    """
+    low, high = np.array([t_bounds(row) for row in samples]).T
+    if samples.shape[1] >= FEWEST_TO_RESAMPLE:
+        resampled = mean_bounds(samples, resamples, seed)
+        bounded = np.isfinite(resampled).all(axis=0)
+        low, high = np.where(bounded, resampled[0], low), np.where(bounded, resampled[1], high)
+    return low, high
+
+
 def studentized_points(shift: Array, error: Array) -> tuple[Array, Array]:
     """The 2.5 % and 97.5 % points of shift/error over resamples: (resamples, sets) each, to (sets,).
 

@@ -22,10 +22,16 @@ from thalweg.statistics.bootstrap import (
     t_bounds,
 )
 
+__all__ = ["Interval", "bounded", "crossed", "difference", "fraction", "mean", "ratio", "smaller"]
+
 
 @dataclass(frozen=True)
 class Interval:
     """An estimate with its 95 % interval.
+
+    >>> from thalweg.statistics import Interval
+    >>> print(Interval(1.25, 1.1, 1.4, 5, "made up"))
+    1.25 [1.1, 1.4]
 
     Args:
         estimate: of the quantity.
@@ -57,6 +63,10 @@ def mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Int
     Fewer than five values, or values so often equal that resamples have no spread, get Student's t interval; one
     value gets (-inf, inf); a value that is not finite makes everything NaN.
 
+    >>> import thalweg as tw
+    >>> print(tw.statistics.mean([1.0, 1.2, 0.9, 1.1]))
+    1.05 [0.8446, 1.255]
+
     Args:
         values: one a seed: (seeds,).
         resamples: bootstrap draws.
@@ -79,13 +89,33 @@ def mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Int
 
 
 def difference(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The mean of first - second over paired seeds: (seeds,) each, the i-th of both with the same seed."""
+    """The mean of first - second over paired seeds: (seeds,) each, the i-th of both with the same seed.
+
+    What the seeds share cancels; the interval is that of `mean`.
+
+    >>> import thalweg as tw
+    >>> print(tw.statistics.difference([3.0, 9.0, 5.0], [2.0, 8.1, 3.9]))
+    1 [0.7516, 1.248]
+
+    Raises:
+        UsageError: not as many values of both.
+    """
     a, b = _pair("difference", first, second)
     return _renamed(mean(a - b, resamples=resamples, seed=seed), "paired difference")
 
 
 def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The geometric mean of first / second over paired seeds: exp(mean(log first - log second)), values > 0."""
+    """The geometric mean of first / second over paired seeds: exp(mean(log first - log second)), values > 0.
+
+    It does not depend on units, and second / first gives the inverse; the interval is that of `mean`.
+
+    >>> import thalweg as tw
+    >>> print(tw.statistics.ratio([20.0, 42.0, 30.0], [10.0, 20.0, 16.0]))
+    1.99 [1.728, 2.291]
+
+    Raises:
+        UsageError: not as many values of both, or a value that is not above 0.
+    """
     a, b = _positive_pair("ratio", first, second)
     logs = mean(np.log(a) - np.log(b), resamples=resamples, seed=seed)
     ends = (_exp(logs.estimate), _exp(logs.low), _exp(logs.high))
@@ -98,6 +128,10 @@ def crossed(table: ArrayLike) -> Interval:
     Errors of one row share its seed, and those of one column its example, so the variance of the mean is
     s_rows^2/R + s_columns^2/C - s_cells^2/(R C), each s^2 that of the means of a row, of a column, and of cells about
     both; at least the larger of the first two. The ends are Student's with min(R, C) - 1 degrees of freedom.
+
+    >>> import thalweg as tw
+    >>> print(tw.statistics.crossed([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0]]))
+    3 [-0.5131, 6.513]
 
     Args:
         table: (rows, columns), both at least 2; a value that is not finite makes everything NaN.

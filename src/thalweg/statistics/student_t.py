@@ -4,12 +4,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+__all__ = ["factor", "reach"]
+
 
 def factor(degrees: ArrayLike) -> NDArray[np.float64]:
-    """How many standard errors to either side hold 95 %, by Student's t; infinite degrees of freedom give 1.96."""
+    """How many standard errors to either side hold 95 %, by Student's t; infinite degrees of freedom give 1.96.
+
+    >>> from thalweg.statistics import student_t
+    >>> student_t.factor([3, float("inf")]).round(2).tolist()
+    [3.18, 1.96]
+    """
     return np.asarray(special.stdtrit(np.asarray(degrees, dtype=np.float64), 0.975))
 
 
 def reach(samples: int) -> float:
-    """The same for a mean of so many samples, whose standard error has samples - 1 degrees of freedom."""
+    """The same for a mean of this many samples, whose standard error has samples - 1 degrees of freedom.
+
+    >>> from thalweg.statistics import student_t
+    >>> round(student_t.reach(4), 2)
+    3.18
+    """
     return float(factor(samples - 1))

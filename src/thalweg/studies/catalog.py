@@ -16,6 +16,10 @@ MODULES: dict[str, str] = {
 def find(name: str) -> Study:
     """The study of this name.
 
+    >>> import thalweg as tw
+    >>> sorted(claim.id for claim in tw.studies.find("schedules").claims)
+    ['SCH1', 'SCH2', 'SCH3']
+
     Raises:
         UsageError: there is none; says which are near.
     """
@@ -25,5 +29,10 @@ def find(name: str) -> Study:
 
 
 def studies() -> tuple[Study, ...]:
-    """Every study, in the order of the tour."""
+    """Every study, in the order of the tour.
+
+    >>> import thalweg as tw
+    >>> [study.name for study in tw.studies.studies()]
+    ['optimizers', 'schedules', 'landscape']
+    """
     return tuple(find(name) for name in MODULES)

@@ -23,7 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Seeds:
-    """Which seeds an experiment scores on, and which it tunes on; no seed is both.
+    """Which seeds an experiment scores on, and which it tunes on; no seed is both. Made by `Lab.seeds`.
+
+    >>> import thalweg as tw
+    >>> seeds = tw.studies.Lab().seeds(quick=2, full=20, tuning=3)
+    >>> seeds.own_tuning, seeds.scored
+    ([[0, 1, 2], [3, 4, 5]], [6, 7])
 
     Args:
         scored: what verdicts rest on.
@@ -70,7 +75,12 @@ class Lab:
         return replace(self, claims=claims)
 
     def pick(self, *, quick: T, full: T) -> T:
-        """The value for this scale."""
+        """The value for this scale.
+
+        >>> import thalweg as tw
+        >>> tw.studies.Lab("full").pick(quick=100, full=1_000)
+        1000
+        """
         return quick if self.scale == "quick" else full
 
     def seeds(self, *, quick: int, full: int, tuning: int = 0, shared_tuning: int = 0) -> Seeds:
@@ -94,7 +104,14 @@ class Lab:
         return Seeds([next(stream) for _ in range(count)], shared, own)
 
     def labelled(self, label: str) -> Watcher:
-        """Who is told the progress, with what is being done: the claims, and the label."""
+        """Who is told the progress, with what is being done: the claims, and the label.
+
+        >>> import thalweg as tw
+        >>> from thalweg.progress import Progress
+        >>> lab = tw.studies.Lab(progress=lambda report: print(report.label))
+        >>> lab.labelled("with warmup")(Progress("training", 1, 10, 0.5))
+        with warmup
+        """
         name = ", ".join([*(claim.id for claim in self.claims), label])
         return lambda report: self.progress(replace(report, label=name))
 
@@ -131,6 +148,13 @@ class Lab:
     ) -> Run | dict[str, Run]:
         """One run, or one for each arm, all with the same seeds and so the same starts and batches.
 
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits(), "cross_entropy")
+        >>> arms = {name: tw.Recipe(tw.optim.SGD(lr), steps=2) for name, lr in (("slow", 0.01), ("fast", 0.1))}
+        >>> runs = tw.studies.Lab().train(problem, arms, [0, 1])
+        >>> {name: len(run.final) for name, run in runs.items()}
+        {'slow': 2, 'fast': 2}
+
         Args:
             recipe: of the run, or of every arm by its name.
             label: what the progress calls it; of arms, what stands before their names.
@@ -153,7 +177,20 @@ class Lab:
         unit: str = "",
         notes: tuple[str, ...] = (),
     ) -> Reading:
-        """One array by the coordinates of its dimensions, in their order; the sample size is the number of seeds."""
+        """One array by the coordinates of its dimensions, in their order; the sample size is the number of seeds.
+
+        >>> import thalweg as tw
+        >>> reading = tw.studies.Lab().reading("loss", [[2.0, 1.0]], {"seed": [0], "step": [0, 100]}, unit="nats")
+        >>> reading.dims["loss"], reading.sample_size
+        (('seed', 'step'), 1)
+
+        Args:
+            name: of the reading and its array.
+            values: as many dimensions as coordinates.
+            coordinates: what each entry along a dimension is, by the dimension's name.
+            unit: of the values.
+            notes: what else a reader must know.
+        """
         return Reading(
             name,
             {name: np.asarray(values)},

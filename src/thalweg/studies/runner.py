@@ -26,6 +26,15 @@ def run(
 ) -> StudyResult:
     """Run a study to its end.
 
+    >>> import thalweg as tw
+    >>> claim = tw.claims.Claim("X1", "One is more than nothing.", "It is more.", tw.claims.greater(0), "numbers")
+    >>> @tw.studies.decides(claim)
+    ... def experiment(lab):
+    ...     return lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]))
+    >>> result = tw.studies.run(tw.studies.Study("one", "One and nothing", (experiment,)))
+    >>> print(result.findings[0].verdict.interval)
+    1 [0.7516, 1.248]
+
     Args:
         study: its name, or the study itself.
         scale: "quick" or "full".
@@ -55,7 +64,19 @@ def iterate(
     store: Store | None = None,
     device: str = "cpu",
 ) -> Iterator[StudyResult]:
-    """The result of `run` as it grows: yielded with each further finding, those of an interrupted run first."""
+    """The result of `run` as it grows: yielded with each further finding, those of an interrupted run first.
+
+    >>> import thalweg as tw
+    >>> claim = tw.claims.Claim("X1", "One is more than nothing.", "It is more.", tw.claims.greater(0), "numbers")
+    >>> @tw.studies.decides(claim)
+    ... def experiment(lab):
+    ...     return lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]))
+    >>> study = tw.studies.Study("one", "One and nothing", (experiment,))
+    >>> [result.findings[-1].verdict.outcome for result in tw.studies.iterate(study)]
+    ['holds']
+
+    The arguments are those of `run`.
+    """
     chosen = catalog.find(study) if isinstance(study, str) else study
     lab = Lab(scale, seed, progress, device)
     start = time.perf_counter()

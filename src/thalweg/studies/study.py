@@ -11,7 +11,17 @@ Body = Callable[[Lab], Finding | Iterator[Finding]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """What decides one claim, or a few at one go. An interrupted study resumes after its last whole experiment.
+    """What decides one claim, or a few at one go; made by `decides`. Called with a lab it yields the findings.
+
+    An interrupted study resumes after its last whole experiment.
+
+    >>> import thalweg as tw
+    >>> claim = tw.claims.Claim("X1", "One is more than nothing.", "It is more.", tw.claims.greater(0), "numbers")
+    >>> @tw.studies.decides(claim)
+    ... def experiment(lab):
+    ...     return lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]))
+    >>> experiment.claims[0].id, [finding.verdict.outcome for finding in experiment(tw.studies.Lab())]
+    ('X1', ['holds'])
 
     Args:
         claims: in the order in which they are decided.
@@ -36,13 +46,14 @@ def decides(*claims: Claim) -> Callable[[Body], Experiment]:
     It returns one finding, or yields one for each claim from runs that they share.
 
     >>> import thalweg as tw
-    >>> from thalweg.claims import Claim, greater
-    >>> claim = Claim("X1", "One is more than nothing.", "It is more.", greater(0), "numbers")
-    >>> @tw.studies.decides(claim)
+    >>> claims = [tw.claims.Claim(name, "", "", tw.claims.greater(0), "numbers") for name in ("X1", "X2")]
+    >>> @tw.studies.decides(*claims)
     ... def experiment(lab):
-    ...     return lab.finding(tw.statistics.interval.mean([0.9, 1.0, 1.1]))
+    ...     numbers = [0.9, 1.0, 1.1]
+    ...     yield lab.finding(tw.statistics.mean(numbers), claim=claims[0])
+    ...     yield lab.finding(tw.statistics.difference(numbers, [2.0, 2.0, 2.0]), claim=claims[1])
     >>> [finding.verdict.outcome for finding in experiment(tw.studies.Lab())]
-    ['holds']
+    ['holds', 'fails']
     """
     return lambda body: Experiment(claims, body)
 
@@ -50,6 +61,15 @@ def decides(*claims: Claim) -> Callable[[Body], Experiment]:
 @dataclass(frozen=True)
 class Study:
     """Claims, and the experiments that decide them.
+
+    >>> import thalweg as tw
+    >>> claim = tw.claims.Claim("X1", "One is more than nothing.", "It is more.", tw.claims.greater(0), "numbers")
+    >>> @tw.studies.decides(claim)
+    ... def experiment(lab):
+    ...     return lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]))
+    >>> study = tw.studies.Study("one", "One and nothing", (experiment,))
+    >>> [claim.id for claim in study.claims]
+    ['X1']
 
     Args:
         name: as on the command line, such as "optimizers".

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from thalweg.figures import Axis, Figure, Line
 from thalweg.results import Cost, Provenance, Reading, Table
+from thalweg.statistics import standard_error
 from thalweg.tuning.profiles import performance_profile, profile_score
-from thalweg.tuning.rates import standard_error
 
 MOST = 4.0  # AlgoPerf's largest ratio
 

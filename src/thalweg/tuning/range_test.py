@@ -12,6 +12,7 @@ from thalweg.progress import Watcher, ignore
 from thalweg.results import Reading
 from thalweg.schedules import Constant, Schedule, Scheduled
 from thalweg.schedules.schedule import Number
+from thalweg.statistics import standard_error
 from thalweg.sweep import plain
 from thalweg.training import Recipe, train
 from thalweg.tuning.rates import (
@@ -21,7 +22,6 @@ from thalweg.tuning.rates import (
     final_losses,
     provenance_of,
     spaced,
-    standard_error,
     with_rate,
 )
 

@@ -15,7 +15,6 @@ from thalweg.population import Problem
 from thalweg.progress import Watcher
 from thalweg.results import Cost, Provenance
 from thalweg.schedules import Scheduled
-from thalweg.statistics.bootstrap import FEWEST_TO_RESAMPLE, mean_bounds, t_bounds
 from thalweg.sweep import plain, values
 from thalweg.training import MemberGrid, Recipe, Run, infinite_if_diverged, train
 
@@ -102,27 +101,3 @@ def provenance_of(problem: Problem, run: Run) -> Provenance:
     """Where a reading of this run was made."""
     seeds = sorted({int(seed) for seed in run.axes["seed"]})
     return Provenance.here(seeds, str(problem.device), str(problem.dtype), plan=dataclasses.asdict(run.plan))
-
-
-def standard_error(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of the mean over the last axis; NaN where there is one value, or one that is not finite."""
-    n = samples.shape[-1]
-    if n < 2:
-        return np.full(samples.shape[:-1], np.nan)
-    finite = np.isfinite(samples)
-    with np.errstate(over="ignore"):  # losses just short of divergence
-        spread = np.where(finite, samples, 0.0).std(axis=-1, ddof=1) / n**0.5
-    return np.where(finite.all(axis=-1), spread, np.nan)
-
-
-def interval(samples: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The ends of the 95 % interval for the mean over seeds of each row: (sets, seeds) of finite values to (sets,).
-
-    By the studentized bootstrap; by Student's t for fewer than five seeds, or where too many agree to resample.
-    """
-    low, high = np.array([t_bounds(row) for row in samples]).T
-    if samples.shape[1] >= FEWEST_TO_RESAMPLE:
-        resampled = mean_bounds(samples)
-        bounded = np.isfinite(resampled).all(axis=0)
-        low, high = np.where(bounded, resampled[0], low), np.where(bounded, resampled[1], high)
-    return low, high

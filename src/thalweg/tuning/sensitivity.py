@@ -11,16 +11,16 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Reading
+from thalweg.statistics import standard_error
+from thalweg.statistics.bootstrap import bounds
 from thalweg.training import Recipe
 from thalweg.training.tables import table_of
 from thalweg.tuning.rates import (
     check_run,
     cost_of,
     final_losses,
-    interval,
     provenance_of,
     spaced,
-    standard_error,
 )
 
 
@@ -99,7 +99,7 @@ def rate_sensitivity(
     run, before, after = final_losses("rate_sensitivity", problem, recipe, grid, seeds, progress)
     capped, found = np.fmin(after, before), sensitivity(after, before[0])
     never = int(np.isnan(found).sum())
-    band, (ends,) = interval(capped), [(np.nan, np.nan)] if never else np.transpose(interval(found[None]))
+    band, (ends,) = bounds(capped), [(np.nan, np.nan)] if never else np.transpose(bounds(found[None]))
     mean = capped.mean(1)
     losses = {"training loss": mean, "low": band[0], "high": band[1]}
     costs = {"sensitivity": found.mean(), "sensitivity low": ends[0], "sensitivity high": ends[1]}
