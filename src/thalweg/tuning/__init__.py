@@ -5,12 +5,16 @@ from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.edges import edge_warnings, on_edge
 from thalweg.tuning.effective_rates import effective_rates
 from thalweg.tuning.profiles import performance_profile, profile_score
+from thalweg.tuning.race import COURSES, Course, Race, race
 from thalweg.tuning.range_test import classic_range_test, range_test
 from thalweg.tuning.search import Range, grid, halton, stack_trials
 from thalweg.tuning.sensitivity import rate_sensitivity, sensitivity, sensitivity_figure
 
 __all__ = [
+    "COURSES",
     "Comparison",
+    "Course",
+    "Race",
     "Range",
     "classic_range_test",
     "compare",
@@ -21,6 +25,7 @@ __all__ = [
     "on_edge",
     "performance_profile",
     "profile_score",
+    "race",
     "range_test",
     "rate_sensitivity",
     "sensitivity",
