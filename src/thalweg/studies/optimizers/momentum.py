@@ -17,7 +17,7 @@ from thalweg.population import Problem
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.modes import CONDITION, FALLEN, quadratic
-from thalweg.studies.optimizers.problems import digits_mlp
+from thalweg.studies.optimizers.tasks import digits_mlp
 from thalweg.studies.optimizers.race import race as course
 from thalweg.studies.readings import edge_warnings, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored

@@ -15,7 +15,7 @@ from thalweg.population import Problem
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.optimizers.problems import MODELS, TASKS, Posed, convolutional, grid
+from thalweg.studies.optimizers.tasks import MODELS, TASKS, Posed, convolutional, grid
 from thalweg.studies.readings import on_edge, reading
 from thalweg.studies.seeds import labelled, tuning_and_scored
 from thalweg.training import Recipe, infinite_if_diverged, train
