@@ -1,9 +1,8 @@
 """OPT2: what momentum saves, on a quadratic with exact rates and on digits."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,18 +10,20 @@ from numpy.typing import NDArray
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.evaluation import Sample
-from thalweg.figures import Axis, Figure, Line, ReferenceLine
-from thalweg.optim import SGD, Momentum, Rule
+from thalweg.figures import Axis, ReferenceLine
+from thalweg.optim import SGD, Adam, Momentum, Nesterov, RMSprop, Rule
 from thalweg.population import Problem
+from thalweg.results import spread
 from thalweg.statistics import interval
-from thalweg.studies.lab import Lab
-from thalweg.studies.optimizers.modes import CONDITION, FALLEN, quadratic
+from thalweg.studies.lab import Lab, Seeds
+from thalweg.studies.optimizers.quadratic import CONDITION, FALLEN, quadratic
 from thalweg.studies.optimizers.tasks import digits_mlp
-from thalweg.studies.optimizers.race import race as course
-from thalweg.studies.readings import edge_warnings, reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, infinite_if_diverged, steps_to, train
+from thalweg.studies.study import decides
+from thalweg.training import Recipe, infinite_if_diverged, steps_to
+from thalweg.tuning import edge_warnings
+from thalweg.tuning import race as on_two_variables
 
+Array = NDArray[np.float64]
 CLAIM = Claim(
     id="OPT2",
     statement="Momentum reaches the same training loss in fewer steps than SGD, each at its best rate.",
@@ -33,22 +34,15 @@ CLAIM = Claim(
 BATCH = 128
 RATES = np.logspace(-2.5, 1, 8)  # half decades
 EVERY = 5
-
-
-def curves(
-    lab: Lab, problem: Problem, rule: type[Rule], batch: int | None, steps: int, seeds: list[int], label: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The evaluated steps, and the training loss there: (evaluations, rates, seeds); infinite once diverged."""
-    recipe = Recipe(
-        rule(lr=sweep.values(RATES.tolist())),
-        steps,
-        batch,
-        evaluate=tuple(range(0, steps + 1, EVERY)),
-        evaluate_train_on=Sample("train", 512),
-    )
-    history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
-    losses = infinite_if_diverged(history["train_loss"])
-    return history.steps, losses.reshape(len(history.steps), len(RATES), len(seeds))
+STEPS = {"quick": 150, "full": 600}
+RULES: dict[str, Callable[..., Rule]] = {"SGD": SGD, "momentum": Momentum}
+RACERS: dict[str, Rule] = {
+    "SGD": SGD(1.0),
+    "momentum": Momentum(1.0),
+    "Nesterov": Nesterov(1.0),
+    "RMSprop": RMSprop(1.0),
+    "Adam": Adam(1.0),
+}
 
 
 @dataclass(frozen=True)
@@ -64,11 +58,11 @@ class Race:
         censored: by rule, how many seeds never reached it.
     """
 
-    at: NDArray[np.int64]
-    losses: dict[str, NDArray[np.float64]]
+    at: Array
+    losses: dict[str, Array]
     rate: dict[str, float]
     target: float
-    needed: dict[str, NDArray[np.float64]]
+    needed: dict[str, Array]
     censored: dict[str, int]
 
     @property
@@ -89,7 +83,7 @@ class Race:
                 yield f"{count} of {runs} runs of {name} did not reach the target in {steps} steps: that end is open."
 
 
-def judged(at: NDArray[np.int64], losses: Mapping[str, NDArray[np.float64]], tuning: int) -> Race:
+def judged(at: Array, losses: Mapping[str, Array], tuning: int) -> Race:
     """The race that losses (evaluations, rates, seeds) by rule make, the first `tuning` seeds being for the rates."""
     tuned = losses["SGD"][:, :, :tuning].mean(2)
     target = float(tuned[int(0.75 * (len(at) - 1))].min())
@@ -103,82 +97,88 @@ def judged(at: NDArray[np.int64], losses: Mapping[str, NDArray[np.float64]], tun
     return Race(at, best, rate, target, needed, censored)
 
 
-def race(lab: Lab, problem: Problem, batch: int | None, steps: int, tuning: list[int], scored: list[int]) -> Race:
-    """Both rules on the same problem, batches and seeds."""
-    at, losses = np.arange(0), {}
-    for name, rule in (("SGD", SGD), ("momentum", Momentum)):
-        label = f"OPT2, {name}, {'full batch' if batch is None else f'batch {batch}'}"
-        at, losses[name] = curves(lab, problem, rule, batch, steps, tuning + scored, label)
-    return judged(at, losses, len(tuning))
-
-
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT2."""
-    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=5), lab.pick(quick=6, full=15))
-    problem = digits_mlp(lab)
-    ran = race(lab, problem, BATCH, lab.pick(quick=150, full=600), tuning, scored)
-    exact = quadratic(100)
-    numbers: dict[str, Any] = {
-        "target loss": ran.target,
-        "best rate": ran.rate,
-        "seeds that never reached the target": ran.censored,
-        f"quadratic, condition {CONDITION:g}, steps to {FALLEN:g} of the loss, SGD / momentum": exact.ratio,
-        "quadratic, contraction a step, measured": exact.measured,
-        "quadratic, contraction a step, predicted": exact.predicted,
+def race(lab: Lab, problem: Problem, batch: int | None, steps: int, seeds: Seeds) -> Race:
+    """Both rules at all rates on the same problem, batches and seeds."""
+    at = np.arange(0, steps + 1, EVERY)
+    rates, on = sweep.values(RATES.tolist()), Sample("train", 512)
+    recipes = {
+        name: Recipe(rule(lr=rates), steps, batch, evaluate=tuple(at.tolist()), evaluate_train_on=on)
+        for name, rule in RULES.items()
     }
+    runs = lab.train(problem, recipes, seeds.shared_tuning + seeds.scored, f"batch {batch or 'of all'}")
+    losses = {
+        name: infinite_if_diverged(run.history["train_loss"]).reshape(len(at), len(RATES), -1)
+        for name, run in runs.items()
+    }
+    return judged(at, losses, len(seeds.shared_tuning))
+
+
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """A race on digits; beside it the exact rates on a quadratic, and the ways on functions of two variables."""
+    seeds = lab.seeds(quick=6, full=15, shared_tuning=lab.pick(quick=2, full=5))
+    problem, exact = digits_mlp(lab), quadratic(100)
+    ran = race(lab, problem, BATCH, lab.pick(**STEPS), seeds)
     whole = None
     if lab.scale == "full":  # too slow for the quick scale
-        whole = race(lab, problem, None, 200, tuning[:2], scored[:6])
-        numbers["full batch, steps of SGD / steps of momentum, 95 % interval"] = [whole.ratio.low, whole.ratio.high]
-        numbers["full batch, seeds that never reached the target"] = whole.censored
-    sgd, heavy = (ran.needed[name].mean() for name in ("SGD", "momentum"))
-    sentences = [
-        f"On digits SGD needed {sgd:.0f} steps and momentum {heavy:.0f} to reach a training loss of {ran.target:.3g}.",
-        f"On a quadratic of condition {CONDITION:.0f}, at the optimal constants, SGD takes {exact.ratio:.1f} times as "
-        f"many steps as momentum to bring the loss to {FALLEN:g} of what it was; a step contracts by "
-        f"{exact.measured['SGD']:.4f} and {exact.measured['momentum']:.4f}, and {exact.predicted['SGD']:.4f} and "
-        f"{exact.predicted['momentum']:.4f} are predicted.",
-    ]
-    if whole is not None:
-        sentences.append(f"With the whole training set as batch SGD takes {whole.ratio} times as many steps on digits.")
-    digits = Figure.of(
-        "Training loss at each rule's best rate",
-        (
-            *(
-                Line(
-                    ran.at.astype(float),
-                    values.mean(1),
-                    low=values.min(1),
-                    high=values.max(1),
-                    label=f"{name}, lr {ran.rate[name]:.2g}",
-                )
-                for name, values in ran.losses.items()
-            ),
-            ReferenceLine(ran.target, "horizontal", label="target"),
-        ),
-        x=Axis("step"),
-        y=Axis("training loss", "nats", scale="log"),
-        caption=f"Digits, MLP 64-32-10, batch {BATCH}, mean of {len(scored)} seeds; bands run from the smallest to the "
-        f"largest. The target is {ran.target:.3g}.",
+        few = Seeds(seeds.scored[:6], seeds.shared_tuning[:2], [])
+        whole = race(lab, problem, None, 200, few)
+    losses = lab.reading(
+        "training loss at the best rate",
+        list(ran.losses.values()),
+        {
+            "rule": [f"{name}, lr {ran.rate[name]:.2g}" for name in ran.losses],
+            "step": ran.at,
+            "seed": seeds.scored,
+        },
+        unit="nats",
     )
-    yield Finding(
-        CLAIM.judge(ran.ratio, numbers=numbers),
-        figures=(digits, *exact.figures, course()),
-        readings=(
-            reading(
-                lab,
-                "training loss at the best rate",
-                np.stack(list(ran.losses.values())),
-                {"rule": list(ran.losses), "step": ran.at, "seed": scored},
-                unit="nats",
-            ),
-            reading(
-                lab,
-                "steps to the target",
-                np.stack(list(ran.needed.values())),
-                {"rule": list(ran.needed), "seed": scored},
-                unit="steps",
-            ),
+    needed = lab.reading(
+        "steps to the target", list(ran.needed.values()), {"rule": list(ran.needed), "seed": seeds.scored}, unit="steps"
+    )
+    figure = spread(
+        losses,
+        x="step",
+        over="seed",
+        title="Training loss at each rule's best rate",
+        caption=f"Digits, MLP 64-32-10, batch {BATCH}. The target is {ran.target:.3g}.",
+        y_axis=Axis("training loss", "nats", scale="log"),
+    ).with_marks(ReferenceLine(ran.target, "horizontal", label="target"))
+    full_batch = (
+        {
+            "full batch, steps of SGD / steps of momentum, 95 % interval": [whole.ratio.low, whole.ratio.high],
+            "full batch, seeds that never reached the target": whole.censored,
+        }
+        if whole
+        else {}
+    )
+    of_whole = (
+        (f"With the whole training set as batch SGD takes {whole.ratio} times as many steps on digits.",)
+        if whole
+        else ()
+    )
+    return lab.finding(
+        ran.ratio,
+        figures=(figure, *exact.figures, on_two_variables(RACERS).figure()),
+        readings=(losses, needed),
+        numbers={
+            "target loss": ran.target,
+            "best rate": ran.rate,
+            "seeds that never reached the target": ran.censored,
+            f"quadratic, condition {CONDITION:g}, steps to {FALLEN:g} of the loss, SGD / momentum": exact.ratio,
+            "quadratic, contraction a step, measured": exact.measured,
+            "quadratic, contraction a step, predicted": exact.predicted,
+            **full_batch,
+        },
+        sentences=(
+            f"On digits SGD needed {ran.needed['SGD'].mean():.0f} steps and momentum "
+            f"{ran.needed['momentum'].mean():.0f} to reach a training loss of {ran.target:.3g}.",
+            f"On a quadratic of condition {CONDITION:.0f}, at the optimal constants, SGD takes {exact.ratio:.1f} times "
+            f"as many steps as momentum to bring the loss to {FALLEN:g} of what it was; a step contracts by "
+            f"{exact.measured['SGD']:.4f} and {exact.measured['momentum']:.4f}, and {exact.predicted['SGD']:.4f} and "
+            f"{exact.predicted['momentum']:.4f} are predicted.",
+            *of_whole,
+            *ran.late,
+            *edge_warnings(ran.rate, RATES),
         ),
-        sentences=(*sentences, *ran.late, *edge_warnings(ran.rate, RATES)),
     )

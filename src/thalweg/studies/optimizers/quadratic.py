@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg.figures import Axis, Figure, HeatMap, Line
-from thalweg.optim import SGD, Momentum, Rule, StepHyperparameters, Updater
+from thalweg.optim import SGD, Momentum, Rule, follow
 
+Array = NDArray[np.float64]
 CONDITION = 100.0
 FALLEN = 1e-6  # of the loss at the start
 _SHOWN = 1e-8  # of a mode at the start: what is smaller is drawn as this
@@ -24,24 +25,19 @@ class Quadratic:
     figures: tuple[Figure, ...]
 
 
-def modes(rule: Rule, eigenvalues: torch.Tensor, steps: int) -> NDArray[np.float64]:
+def modes(rule: Rule, eigenvalues: torch.Tensor, steps: int) -> Array:
     """The error theta of every mode before each step, from 1: (steps, modes)."""
-    theta = torch.ones(1, len(eigenvalues), dtype=torch.float64)
-    updater = Updater(rule, theta)
-    errors = []
-    for step in range(1, steps + 1):
-        errors.append(theta[0].clone())
-        updater.step(eigenvalues * theta, StepHyperparameters(rule.hyper_parameters() | {"schedule": 1.0}, step))
-    return torch.stack(errors).numpy()
+    start = torch.ones(1, len(eigenvalues), dtype=torch.float64)
+    return follow(rule, lambda theta: eigenvalues * theta, start, steps - 1)[:, 0].numpy()
 
 
-def losses(errors: NDArray[np.float64], eigenvalues: torch.Tensor) -> NDArray[np.float64]:
+def losses(errors: Array, eigenvalues: torch.Tensor) -> Array:
     """Loss sum(h theta^2)/2 of every step, divided by that of the first: (steps,)."""
     values = (eigenvalues.numpy() * errors**2).sum(1) / 2
     return values / values[0]
 
 
-def contraction(values: NDArray[np.float64]) -> float:
+def contraction(values: Array) -> float:
     """By what the distance to the minimum shrinks a step, over the later half of the losses before underflow."""
     last = int((values > 1e-280).sum()) - 1
     first = last // 2
@@ -62,23 +58,16 @@ def quadratic(steps: int) -> Quadratic:
     far = {name: losses(each, eigenvalues) for name, each in errors.items()}
     needed = {name: int((values <= FALLEN).argmax()) for name, values in far.items()}
     at = np.arange(steps, dtype=float)
-    lines = [Line(at, values[:steps], label=name) for name, values in far.items()]
-    lines += [Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in predicted.items()]
-    figure = Figure.of(
+    fall = Figure.of(
         f"A quadratic of condition {CONDITION:g} at the optimal constants",
-        tuple(lines),
+        [
+            *(Line(at, values[:steps], label=name) for name, values in far.items()),
+            *(Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in predicted.items()),
+        ],
         x=Axis("step"),
         y=Axis("loss / loss at the start", scale="log"),
         caption="Each mode contracts at the predicted rate in the long run; the loss falls with its square.",
     )
-    measured = {name: contraction(values) for name, values in far.items()}
-    pictures = (figure, _eigenmodes(errors, eigenvalues, steps))
-    return Quadratic(needed["SGD"] / needed["momentum"], measured, predicted, pictures)
-
-
-def _eigenmodes(errors: dict[str, NDArray[np.float64]], eigenvalues: torch.Tensor, steps: int) -> Figure:
-    """What is left of every mode over the steps, one panel a rule."""
-    at = np.arange(steps, dtype=float)
     panels = [
         Figure.of(
             name,
@@ -89,9 +78,11 @@ def _eigenmodes(errors: dict[str, NDArray[np.float64]], eigenvalues: torch.Tenso
         )
         for name, each in errors.items()
     ]
-    return Figure.row(
+    by_mode = Figure.row(
         panels,
         title="The same quadratic, mode by mode",
         caption="SGD is slow where the eigenvalue is small, and a larger rate would diverge where it is large. "
         f"Momentum brings every mode down at one rate, swinging. Less than {_SHOWN:g} is drawn as that.",
     )
+    measured = {name: contraction(values) for name, values in far.items()}
+    return Quadratic(needed["SGD"] / needed["momentum"], measured, predicted, (fall, by_mode))
