@@ -92,6 +92,38 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
     return _renamed(Interval(*ends, logs.n, logs.method), "geometric mean of paired ratios")
 
 
+def ratio_of_times(first: ArrayLike, second: ArrayLike, limit: float) -> Interval:
+    """The geometric mean of first / second over paired seeds, of times that some runs did not reach within the limit.
+
+    Such a time, given as infinite, counts as the limit. Then the end that it may move further is open: the lower end
+    is 0 where the second did not always arrive, and the upper end infinite where the first did not.
+
+    >>> from thalweg.statistics import interval
+    >>> found = interval.ratio_of_times([90, 80, float("inf")], [45, 40, 50], limit=100)
+    >>> found.estimate, found.low > 1, found.high
+    (2.0, True, inf)
+
+    Args:
+        first, second: such as steps to a loss: (seeds,) each, above 0.
+        limit: after which runs were stopped.
+
+    Raises:
+        UsageError: a time that is not positive, or a finite one beyond the limit.
+    """
+    a, b = _positive_pair("ratio_of_times", first, second)
+    both = np.concatenate([a, b])
+    if (np.isfinite(both) & (both > limit)).any():
+        msg = (
+            f"Times lie within the limit, or are infinite; got one of {both[np.isfinite(both)].max():g}, of {limit:g}."
+        )
+        raise UsageError(msg)
+    found = ratio(np.minimum(a, limit), np.minimum(b, limit))
+    if np.isfinite(both).all():
+        return found
+    low, high = (0.0 if np.isinf(b).any() else found.low), (math.inf if np.isinf(a).any() else found.high)
+    return replace(found, low=low, high=high, method=f"{found.method}, open where a run did not arrive")
+
+
 def crossed(table: ArrayLike) -> Interval:
     """The mean of a table whose rows and columns are both samples, such as seeds and test examples.
 

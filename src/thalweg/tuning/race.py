@@ -94,7 +94,7 @@ class Race:
 
     @property
     def reading(self) -> Reading:
-        """ "path" (rule, course, step, variable) and "best rate" (rule, course)."""
+        """Arrays "path" (rule, course, step, variable) and "best rate" (rule, course)."""
         return Reading(
             "race on functions of two variables",
             {

@@ -70,7 +70,10 @@ def experiment(lab: Lab) -> Finding:
         readings=reading,
         numbers={
             "predicted": PREDICTED,
-            f"loss over steps {FIRST} to {LAST}": dict(zip(ARMS, map(float, (corrected.mean(), uncorrected.mean())))),
+            f"loss over steps {FIRST} to {LAST}": {
+                "with correction": float(corrected.mean()),
+                "without correction": float(uncorrected.mean()),
+            },
             "loss with minus without, 95 % interval": [gap.low, gap.high],
         },
         sentences=(

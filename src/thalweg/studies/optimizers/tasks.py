@@ -4,15 +4,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from thalweg.data import Data, Examples, digits, gaussian_linear, gaussian_teacher, mnist1d, modular, table, text
+from thalweg.data import (
+    Data,
+    Examples,
+    digits,
+    friedman,
+    gaussian_linear,
+    gaussian_teacher,
+    mnist1d,
+    modular,
+    parity,
+    photograph,
+    table,
+    text,
+)
 from thalweg.nets import convnet, convnet1d, mlp
 from thalweg.population import Problem
-from thalweg.randomness import generator
 from thalweg.studies.lab import Lab
 
 
@@ -55,9 +66,9 @@ TASKS: dict[str, Task] = {
     "diabetes": Task("diabetes", lambda seed: table("diabetes", seed=seed), 32),
     "iris": Task("iris", lambda seed: table("iris", seed=seed), 32),
     "text": Task("text", lambda seed: next_byte(1024, 3, seed), 64),
-    "photograph": Task("photograph", lambda seed: photograph(1024, seed), 64),
-    "Friedman": Task("Friedman", lambda seed: friedman(1024, seed), 64),
-    "parity": Task("parity", lambda seed: parity(1024, 12, 3, seed), 64),
+    "photograph": Task("photograph", lambda seed: photograph(1024, seed=seed), 64),
+    "Friedman": Task("Friedman", lambda seed: friedman(1024, seed=seed), 64),
+    "parity": Task("parity", lambda seed: parity(1024, seed=seed), 64),
 }
 # From convex to saturating: inputs and outputs to a model.
 MODELS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -96,35 +107,6 @@ def next_byte(n: int, before: int, seed: int) -> Data:
     x, y = _all(windows)
     classes = len(windows.ground_truth["vocabulary"])
     return Data(Examples(one_hot(x, classes).flatten(1).float(), y[:, -1].clone()), None, "text", classes)
-
-
-def photograph(n: int, seed: int) -> Data:
-    """The color of a pixel from where it is, in scikit-learn's photograph of a temple; all standardized."""
-    from sklearn.datasets import load_sample_image
-
-    image = torch.from_numpy(np.array(load_sample_image("china.jpg"))).float()
-    rows = torch.randint(image.shape[0], (n,), generator=generator(seed, "pixel rows"))
-    columns = torch.randint(image.shape[1], (n,), generator=generator(seed, "pixel columns"))
-    places = torch.stack([rows, columns], 1).float()
-    return Data(Examples(_standardized(places), _standardized(image[rows, columns])), None, "photograph")
-
-
-def friedman(n: int, seed: int) -> Data:
-    """10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + noise of ten uniform inputs (Friedman, 1991)."""
-    x = torch.rand(n, 10, generator=generator(seed, "Friedman inputs"))
-    noise = torch.randn(n, generator=generator(seed, "Friedman noise"))
-    y = 10 * torch.sin(torch.pi * x[:, 0] * x[:, 1]) + 20 * (x[:, 2] - 0.5) ** 2 + 10 * x[:, 3] + 5 * x[:, 4] + noise
-    return Data(Examples(_standardized(x), _standardized(y[:, None])), None, "Friedman")
-
-
-def parity(n: int, bits: int, relevant: int, seed: int) -> Data:
-    """Whether an even number of the first few of some random signs are negative."""
-    signs = 1 - 2 * torch.randint(2, (n, bits), generator=generator(seed, "parity signs"))
-    return Data(Examples(signs.float(), (signs[:, :relevant].prod(1) > 0).long()), None, "parity", 2)
-
-
-def _standardized(values: torch.Tensor) -> torch.Tensor:
-    return (values - values.mean(0)) / values.std(0)
 
 
 def _problem(lab: Lab, data: Data, model: Callable[[int, int], nn.Module]) -> Problem:
