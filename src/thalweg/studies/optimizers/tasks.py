@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -27,14 +27,10 @@ from thalweg.population import Problem
 from thalweg.studies.lab import Lab
 
 
-@dataclass(frozen=True)
-class Task:
-    """A data set to train on.
+class Task(NamedTuple):
+    """A data set: where its examples come from, how it is made from the study's seed, and examples a step, if not all.
 
-    Args:
-        source: where its examples come from; tasks of one source are no independent evidence.
-        make: from the study's seed.
-        batch: examples a step; None for all.
+    Tasks of one source are no independent evidence.
     """
 
     source: str
@@ -116,6 +112,6 @@ def _problem(lab: Lab, data: Data, model: Callable[[int, int], nn.Module]) -> Pr
     return Problem(lambda: model(x.shape[1], outputs), data, loss, device=lab.device, dtype=torch.float32)
 
 
-def _all(data: Data) -> tuple[Any, Any]:
+def _all(data: Data) -> tuple[torch.Tensor, torch.Tensor]:
     """All training examples of data whose inputs and targets are one tensor each."""
     return data.train.take(torch.arange(len(data.train)))
