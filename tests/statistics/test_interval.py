@@ -195,3 +195,11 @@ def test_times_that_were_never_reached_leave_open_what_they_may_move():
     assert never.low > 1
     with pytest.raises(UsageError, match="within the limit"):
         interval.ratio_of_times(first, second, 104)
+
+
+@pytest.mark.parametrize(
+    ("low", "estimate", "high", "units"),
+    [(0.4, 0.6, 0.8, 40), (0.2, 0.4, 0.6, 40), (0.6, 0.7, 0.8, None), (0.3, 0.5, 0.7, None)],
+)
+def test_units_to_clear_follow_the_root_law(low, estimate, high, units):
+    assert interval.units_to_clear(Interval(estimate, low, high, 10, "planted"), 0.5) == units

@@ -204,6 +204,23 @@ def bounded(values: ArrayLike, low: float, high: float, *, draws: int = 99_999, 
     return Interval(estimate, below, above, n, f"mean, Gaffke's interval, {draws} draws")
 
 
+def units_to_clear(found: Interval, threshold: float) -> int | None:
+    """About how many units would give an interval that leaves out a threshold, were the estimate to stay.
+
+    Ends come nearer as one over the root of the number of units: n (reach / distance)^2, where reach is from the
+    estimate to the end beyond the threshold. None where the threshold is left out already, or is the estimate.
+
+    >>> from thalweg.statistics import Interval, interval
+    >>> interval.units_to_clear(Interval(0.6, 0.4, 0.8, 10, "twice too wide"), 0.5)
+    40
+    """
+    distance = found.estimate - threshold
+    if not found.low <= threshold <= found.high or distance == 0:
+        return None
+    reach = found.estimate - (found.low if distance > 0 else found.high)
+    return math.ceil(found.n * (reach / distance) ** 2)
+
+
 def smaller(first: Interval, second: Interval) -> Interval:
     """An interval for the smaller of two quantities: the smaller of the two estimates, lower and upper ends.
 

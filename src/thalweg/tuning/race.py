@@ -179,7 +179,7 @@ def paths(
     def gradient(points: Tensor) -> Tensor:
         here = points.detach().requires_grad_()
         parts = zip(courses.values(), here.chunk(len(courses)), strict=True)
-        return torch.autograd.grad(sum(course.function(rows).sum() for course, rows in parts), here)[0]
+        return torch.autograd.grad(torch.cat([course.function(rows) for course, rows in parts]).sum(), here)[0]
 
     column = torch.as_tensor(np.tile(rates, len(courses)))[:, None]
     found = follow(rule, gradient, torch.cat(starts), steps, numbers={"lr": column}).numpy()

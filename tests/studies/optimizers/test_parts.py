@@ -155,19 +155,6 @@ def test_the_problems_of_the_study_are_what_they_say():
     assert [one.problem.initialize(1).theta.shape[1] for one in posed] == [4 * 3 + 3, 10 + 1]
 
 
-def test_sources_needed_follow_the_root_law():
-    found = interval.Interval(0.6, 0.4, 0.8, 10, "planted")  # twice too wide
-    assert nesterov.sources_needed(found) == 40
-    assert nesterov.sources_needed(interval.Interval(0.7, 0.6, 0.8, 10, "clear")) is None
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "words"), [(1.5, 3, "as the lecture says"), (0.1, 0.5, "unlike"), (0.5, 1.5, "no clear")]
-)
-def test_the_lectures_ordering_is_worded_from_the_interval(low, high, words):
-    assert words in adaptive.compared(interval.Interval((low + high) / 2, low, high, 5, "planted"))
-
-
 def test_an_edge_of_the_decay_grid_is_named_with_its_side():
     decays = [0.01, 0.1, 1.0]
     tried = {"A": decays, "B": decays}

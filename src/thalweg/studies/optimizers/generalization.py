@@ -74,10 +74,7 @@ def best(tuned: Array, decays: list[float]) -> Setting:
 def warnings(chosen: Mapping[str, Setting], decays: Mapping[str, list[float]]) -> Iterator[str]:
     """A sentence for each setting on an edge of its grid, with what lies beyond."""
     for name, setting in chosen.items():
-        for word, value, tried in (
-            ("rate", setting["lr"], RATES),
-            ("decay", setting["weight_decay"], decays[name]),
-        ):
+        for word, value, tried in (("rate", setting["lr"], RATES), ("decay", setting["weight_decay"], decays[name])):
             if on_edge(value, tried):
                 side = "smallest" if value == tried[0] else "largest"
                 yield f"{name} does best with the {side} {word} tried, {value:g}: one beyond could be better."

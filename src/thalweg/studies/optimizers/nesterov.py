@@ -89,14 +89,6 @@ def by_source(fractions: dict[str, float], sources: dict[str, str]) -> dict[str,
     return found
 
 
-def sources_needed(found: interval.Interval) -> int | None:
-    """About how many sources would clear one half, were the estimate to stay; None where it is clear, or hopeless."""
-    if not found.low <= 0.5 <= found.high or found.estimate == 0.5:
-        return None
-    reach = found.estimate - (found.low if found.estimate > 0.5 else found.high)
-    return int(np.ceil(found.n * (reach / (found.estimate - 0.5)) ** 2))
-
-
 def posed(lab: Lab) -> Iterator[Posed]:
     """What is trained."""
     if lab.scale == "full":
@@ -134,7 +126,7 @@ def experiment(lab: Lab) -> Finding:
         f"{tuning} others. Lines run from a source's least won problem to its most won.",
     )
     most, least = max(fractions, key=fractions.__getitem__), min(fractions, key=fractions.__getitem__)
-    needed = sources_needed(found)
+    needed = interval.units_to_clear(found, 0.5)
     hint = f"{found.n} sources cannot tell that from half; at this fraction about {needed} would."
     return lab.finding(
         found,

@@ -2,26 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from thalweg.data import (
-    Data,
-    Examples,
-    digits,
-    friedman,
-    gaussian_linear,
-    gaussian_teacher,
-    mnist1d,
-    modular,
-    parity,
-    photograph,
-    table,
-    text,
-)
+from thalweg import data
+from thalweg.data import Data, Examples
 from thalweg.nets import convnet, convnet1d, mlp
 from thalweg.population import Problem
 from thalweg.studies.lab import Lab
@@ -50,21 +38,21 @@ class Posed:
 
 # Data of all kinds: real images, a field benchmark, tables, text, a photograph, known functions, algebra.
 TASKS: dict[str, Task] = {
-    "digits": Task("digits", lambda seed: digits(), 128),
-    "few digits": Task("digits", lambda seed: digits().subset(train=256, seed=seed), None),
-    "MNIST-1D": Task("MNIST-1D", lambda seed: mnist1d(), 128),
-    "teacher": Task("Gaussian", lambda seed: gaussian_teacher(1024, 16, noise=0.1, seed=seed), 128),
-    "linear teacher": Task("Gaussian", lambda seed: gaussian_linear(1024, 16, noise=0.1, seed=seed), 64),
-    "modular addition": Task("modular", lambda seed: modular(23, train_fraction=0.8, seed=seed), 128),
-    "modular product": Task("modular", lambda seed: modular(19, "*", train_fraction=0.8, seed=seed), 64),
-    "breast cancer": Task("breast cancer", lambda seed: table("breast_cancer", seed=seed), 32),
-    "wine": Task("wine", lambda seed: table("wine", seed=seed), 32),
-    "diabetes": Task("diabetes", lambda seed: table("diabetes", seed=seed), 32),
-    "iris": Task("iris", lambda seed: table("iris", seed=seed), 32),
+    "digits": Task("digits", lambda seed: data.digits(), 128),
+    "few digits": Task("digits", lambda seed: data.digits().subset(train=256, seed=seed), None),
+    "MNIST-1D": Task("MNIST-1D", lambda seed: data.mnist1d(), 128),
+    "teacher": Task("Gaussian", lambda seed: data.gaussian_teacher(1024, 16, noise=0.1, seed=seed), 128),
+    "linear teacher": Task("Gaussian", lambda seed: data.gaussian_linear(1024, 16, noise=0.1, seed=seed), 64),
+    "modular addition": Task("modular", lambda seed: data.modular(23, train_fraction=0.8, seed=seed), 128),
+    "modular product": Task("modular", lambda seed: data.modular(19, "*", train_fraction=0.8, seed=seed), 64),
+    "breast cancer": Task("breast cancer", lambda seed: data.table("breast_cancer", seed=seed), 32),
+    "wine": Task("wine", lambda seed: data.table("wine", seed=seed), 32),
+    "diabetes": Task("diabetes", lambda seed: data.table("diabetes", seed=seed), 32),
+    "iris": Task("iris", lambda seed: data.table("iris", seed=seed), 32),
     "text": Task("text", lambda seed: next_byte(1024, 3, seed), 64),
-    "photograph": Task("photograph", lambda seed: photograph(1024, seed=seed), 64),
-    "Friedman": Task("Friedman", lambda seed: friedman(1024, seed=seed), 64),
-    "parity": Task("parity", lambda seed: parity(1024, seed=seed), 64),
+    "photograph": Task("photograph", lambda seed: data.photograph(1024, seed=seed), 64),
+    "Friedman": Task("Friedman", lambda seed: data.friedman(1024, seed=seed), 64),
+    "parity": Task("parity", lambda seed: data.parity(1024, seed=seed), 64),
 }
 # From convex to saturating: inputs and outputs to a model.
 MODELS: dict[str, Callable[[int, int], nn.Module]] = {
@@ -77,41 +65,41 @@ MODELS: dict[str, Callable[[int, int], nn.Module]] = {
 
 def digits_mlp(lab: Lab) -> Problem:
     """Real digits, one hidden layer."""
-    return Problem(lambda: mlp(64, 32, 10), digits(), device=lab.device)
+    return Problem(lambda: mlp(64, 32, 10), data.digits(), device=lab.device)
 
 
 def grid(lab: Lab, tasks: list[str], models: list[str]) -> Iterator[Posed]:
     """Every task with every model."""
     for name in tasks:
         task = TASKS[name]
-        data = task.make(lab.seed)
+        given = task.make(lab.seed)
         for model in models:
-            yield Posed(f"{name}, {model}", task.source, _problem(lab, data, MODELS[model]), task.batch)
+            yield Posed(f"{name}, {model}", task.source, _problem(lab, given, MODELS[model]), task.batch)
 
 
 def convolutional(lab: Lab) -> Iterator[Posed]:
     """Images and signals with the networks made for them."""
-    image = Problem(lambda: convnet((4, 8)), digits(image=True), device=lab.device)
-    signal = Problem(lambda: convnet1d(8), mnist1d(), device=lab.device)
+    image = Problem(lambda: convnet((4, 8)), data.digits(image=True), device=lab.device)
+    signal = Problem(lambda: convnet1d(8), data.mnist1d(), device=lab.device)
     yield Posed("digits, convnet", "digits", image, 64)
     yield Posed("MNIST-1D, convnet", "MNIST-1D", signal, 64)
 
 
 def next_byte(n: int, before: int, seed: int) -> Data:
     """The next byte of Python's documentation from the few before it, each as a one-hot code."""
-    windows = text(context=before).subset(train=n, test=64, seed=seed)
+    windows = data.text(context=before).subset(train=n, test=64, seed=seed)
     x, y = _all(windows)
     classes = len(windows.ground_truth["vocabulary"])
     return Data(Examples(one_hot(x, classes).flatten(1).float(), y[:, -1].clone()), None, "text", classes)
 
 
-def _problem(lab: Lab, data: Data, model: Callable[[int, int], nn.Module]) -> Problem:
-    x, y = _all(data)
-    outputs = data.classes or y.shape[1]
-    loss = "squared_error" if data.classes is None else "cross_entropy"
-    return Problem(lambda: model(x.shape[1], outputs), data, loss, device=lab.device, dtype=torch.float32)
+def _problem(lab: Lab, given: Data, model: Callable[[int, int], nn.Module]) -> Problem:
+    x, y = _all(given)
+    outputs = given.classes or y.shape[1]
+    loss = "squared_error" if given.classes is None else "cross_entropy"
+    return Problem(lambda: model(x.shape[1], outputs), given, loss, device=lab.device, dtype=torch.float32)
 
 
-def _all(data: Data) -> tuple[torch.Tensor, torch.Tensor]:
+def _all(given: Data) -> tuple[Any, Any]:
     """All training examples of data whose inputs and targets are one tensor each."""
-    return data.train.take(torch.arange(len(data.train)))
+    return given.train.take(torch.arange(len(given.train)))
