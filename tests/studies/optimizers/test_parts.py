@@ -151,7 +151,7 @@ def test_the_problems_of_the_study_are_what_they_say():
     codes, following = next_byte(50, 3, seed=0).train.take(torch.arange(50))
     assert codes.reshape(50, 3, -1).sum(2).eq(1).all()
     assert following.ndim == 1
-    posed = list(grid(Lab(), ["iris", "diabetes"], ["linear"]))
+    posed = list(grid(Lab(), [("iris", "linear"), ("diabetes", "linear")]))
     assert [one.problem.initialize(1).theta.shape[1] for one in posed] == [4 * 3 + 3, 10 + 1]
 
 

@@ -48,8 +48,8 @@ def experiment(lab: Lab) -> Finding:
     ratios = interval.mean(first_step_ratios(problem, seeds.scored))
     recipes = {name: Recipe(rule, STEPS, BATCH, evaluate=0) for name, rule in ARMS.items()}
     losses = [run.history.batch_loss for run in lab.train(problem, recipes, seeds.scored).values()]
-    corrected, uncorrected = (values[FIRST - 1 : LAST].mean(0) for values in losses)
-    gap = interval.difference(corrected, uncorrected)
+    each = [values[FIRST - 1 : LAST].mean(0) for values in losses]
+    early, gap = dict(zip(ARMS, (float(values.mean()) for values in each), strict=True)), interval.difference(*each)
     clear = "lower without" if gap.low > 0 else "lower with" if gap.high < 0 else "no clear difference"
     reading = lab.reading(
         "training loss of the batch",
@@ -70,15 +70,12 @@ def experiment(lab: Lab) -> Finding:
         readings=reading,
         numbers={
             "predicted": PREDICTED,
-            f"loss over steps {FIRST} to {LAST}": {
-                "with correction": float(corrected.mean()),
-                "without correction": float(uncorrected.mean()),
-            },
+            f"loss over steps {FIRST} to {LAST}": early,
             "loss with minus without, 95 % interval": [gap.low, gap.high],
         },
         sentences=(
             f"The first step was {ratios.estimate:.4f} times as long without correction; {PREDICTED:.4f} is predicted.",
-            f"Over steps {FIRST} to {LAST} the loss was {corrected.mean():.3f} with and {uncorrected.mean():.3f} "
-            f"without correction: {clear}.",
+            f"Over steps {FIRST} to {LAST} the loss was {early['with correction']:.3f} with and "
+            f"{early['without correction']:.3f} without correction: {clear}.",
         ),
     )

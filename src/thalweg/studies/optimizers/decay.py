@@ -42,8 +42,6 @@ RULES: dict[str, Rule] = {
     "AdamW, schedule-coupled": AdamW(LR, weight_decay=DECOUPLED * LR, decay="schedule_coupled"),
     "AdamW, constant": AdamW(LR, weight_decay=DECOUPLED * LR, decay="constant"),
 }
-
-
 STEPS = {"quick": 200, "full": 1000}
 
 
@@ -111,23 +109,20 @@ def experiment(lab: Lab) -> Finding:
             f"Log shrink rate against log gradient scale has slope {coupled.mean():.3f} for Adam + L2 "
             f"(predicted -1) and {abs(decoupled.mean()):.3f} in absolute value for AdamW (predicted 0).",
             f"When a schedule has brought the rate down to {LATE:g} of its peak, decay falls with it to "
-            + ", ".join(f"{share:.2g} ({name})" for name, share in follows.items())
-            + " of what it was.",
+            f"{', '.join(f'{share:.2g} ({name})' for name, share in follows.items())} of what it was.",
             f"With lambda = {USUAL:g} and lr = {LR:g} half of a parameter is lost in {halving['lr-coupled']:,.0f} "
-            f"steps where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture "
-            "writes it.",
+            f"steps where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture writes it.",
         ),
     )
 
 
 def _panel(title: str, rates: Mapping[str, Array], multiplier: float) -> Figure:
     """Measured decay over its prediction."""
-    flat = np.ones(len(SCALES))
     return Figure.of(
         title,
         (
             Line(SCALES, multiplier * LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),
-            Line(SCALES, multiplier * LR * DECOUPLED * flat, label="predicted, decoupled: lr lambda"),
+            Line(SCALES, multiplier * LR * DECOUPLED * SCALES**0, label="predicted, decoupled: lr lambda"),
             *(Scatter(SCALES, rate.mean(0), error=rate.std(0), label=name) for name, rate in rates.items()),
         ),
         x=Axis("scale s of the parameter's gradient", scale="log"),

@@ -22,7 +22,6 @@ from thalweg.training import Recipe
 from thalweg.tuning import on_edge
 
 Array = NDArray[np.float64]
-Setting = dict[str, float]
 CLAIM = Claim(
     id="OPT7",
     statement="AdamW has a lower test error than Adam with L2, each tuned over rate and decay on an equal budget.",
@@ -37,8 +36,6 @@ GRIDS: dict[str, tuple[Callable[..., Rule], dict[str, list[float]]]] = {
     "Adam + L2": (Adam, {"quick": [1e-5, 1e-4, 1e-3, 1e-2], "full": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}),
 }
 RATES = [3e-3, 1e-2, 3e-2, 1e-1]
-
-
 STEPS = {"quick": 250, "full": 1500}
 
 
@@ -46,18 +43,14 @@ def halves(lab: Lab) -> tuple[Problem, Problem]:
     """The problem with one half of the test set to tune on, and with the other to score on."""
     data = mnist1d()
     assert isinstance(data.test, Examples)
-    middle = len(data.test) // 2
-    parts = (torch.arange(middle), torch.arange(middle, len(data.test)))
-    first, second = (Data(data.train, data.test.select(rows), data.name, data.classes) for rows in parts)
-    model = lambda: mlp(40, 100, 100, 10)  # noqa: E731
-    return Problem(model, first, device=lab.device), Problem(model, second, device=lab.device)
+    parts = torch.arange(len(data.test)).chunk(2)
+    sets = [Data(data.train, data.test.select(rows), data.name, data.classes) for rows in parts]
+    first, second = (Problem(lambda: mlp(40, 100, 100, 10), half, device=lab.device) for half in sets)
+    return first, second
 
 
 def errors(lab: Lab, problem: Problem, rule: Rule, steps: int, seeds: list[int], label: str) -> Array:
-    """Whether each test example is missed at the end of a cosine schedule: (configurations, seeds, examples).
-
-    A run that diverged misses all.
-    """
+    """Whether each test example is missed in the end, all by a run that diverged: (configurations, seeds, examples)."""
     recipe = Recipe(rule, steps, BATCH, Cosine(warmup=steps // 20), evaluate=0, evaluate_train_on=Sample("train", 64))
     run = lab.train(problem, recipe, seeds, label)
     right = by_example(problem, run.final, on="test")["accuracy"].numpy()
@@ -65,13 +58,13 @@ def errors(lab: Lab, problem: Problem, rule: Rule, steps: int, seeds: list[int],
     return 1 - right.reshape(-1, len(seeds), right.shape[1])
 
 
-def best(tuned: Array, decays: list[float]) -> Setting:
+def best(tuned: Array, decays: list[float]) -> dict[str, float]:
     """The setting of least error in a table (rates, decays)."""
     row, column = np.unravel_index(tuned.argmin(), tuned.shape)
     return {"lr": RATES[row], "weight_decay": decays[column]}
 
 
-def warnings(chosen: Mapping[str, Setting], decays: Mapping[str, list[float]]) -> Iterator[str]:
+def warnings(chosen: Mapping[str, Mapping[str, float]], decays: Mapping[str, list[float]]) -> Iterator[str]:
     """A sentence for each setting on an edge of its grid, with what lies beyond."""
     for name, setting in chosen.items():
         for word, value, tried in (("rate", setting["lr"], RATES), ("decay", setting["weight_decay"], decays[name])):
@@ -124,12 +117,12 @@ def experiment(lab: Lab) -> Finding:
         title="Validation error over rate and decay",
         caption=f"MNIST-1D, {steps} steps, mean of {len(seeds.shared_tuning)} tuning seeds.",
     )
+    coordinates = {"rule": list(by_seed), "seed": seeds.scored}
+    reading = lab.reading("test error", list(by_seed.values()), coordinates, unit="%")
     return lab.finding(
         interval.crossed(gap),
         figures=(tuning, pairs),
-        readings=lab.reading(
-            "test error", list(by_seed.values()), {"rule": list(by_seed), "seed": seeds.scored}, unit="%"
-        ),
+        readings=reading,
         numbers={
             "chosen": chosen,
             "validation error in %": {name: float(tuned.min()) for name, tuned in maps.items()},

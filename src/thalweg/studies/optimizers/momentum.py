@@ -51,8 +51,7 @@ def race(lab: Lab, problem: Problem, batch: int | None, steps: int, seeds: Seeds
         name: Recipe(rule(lr=rates), steps, batch, evaluate=tuple(at.tolist()), evaluate_train_on=on)
         for name, rule in RULES.items()
     }
-    label = f"batch {batch}" if batch else "full batch"
-    runs = lab.train(problem, recipes, seeds.shared_tuning + seeds.scored, label)
+    runs = lab.train(problem, recipes, seeds.shared_tuning + seeds.scored, f"batch {batch or 'of all'}")
     shape = len(at), len(RATES), -1
     losses = {name: infinite_if_diverged(run.history["train_loss"]).reshape(shape) for name, run in runs.items()}
     return speedup(at, losses, RATES, tuning=len(seeds.shared_tuning))

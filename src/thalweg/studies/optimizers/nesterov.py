@@ -1,7 +1,7 @@
 """OPT3: how often the gradient at the point ahead beats plain momentum."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ RATES = np.logspace(-3.5, 1.5, 11)  # half decades
 NOISE = 0.1
 CONDITIONS = (10.0, 100.0, 1000.0)
 QUICK = [("digits", "shallow"), ("MNIST-1D", "deep tanh"), ("teacher", "shallow")]
+EVERY = [(task, model) for task in TASKS for model in MODELS]
 STEPS = {"quick": 100, "full": 400}
 
 
@@ -55,18 +56,15 @@ def descended(condition: float, steps: int, seeds: list[int]) -> Array:
     curvature = (condition**-exponents).repeat(len(RATES), 1)
     rates = torch.as_tensor(RATES).repeat_interleave(len(seeds)).unsqueeze(1)
     noise = [torch.stack([torch.randn(size, generator=s, dtype=dtype) for s in streams]) for _ in range(steps)]
-    losses = []
-    for rule in RULES.values():
-        drawn = iter(noise)
-        theta = follow(
-            rule(lr=1.0),
-            lambda point, drawn=drawn: curvature * point + NOISE * next(drawn).repeat(len(RATES), 1),
-            torch.ones_like(curvature),
-            steps,
-            numbers={"lr": rates},
-        )[-1]
-        losses.append((curvature * theta**2).sum(1) / 2)
-    return infinite_if_diverged(torch.stack(losses).numpy()).reshape(len(RULES), len(RATES), len(seeds))
+
+    def loss(rule: Rule) -> torch.Tensor:
+        drawn = iter(noise)  # the same for both
+        gradient = lambda point: curvature * point + NOISE * next(drawn).repeat(len(RATES), 1)  # noqa: E731
+        theta = follow(rule, gradient, torch.ones_like(curvature), steps, numbers={"lr": rates})[-1]
+        return (curvature * theta**2).sum(1) / 2
+
+    losses = torch.stack([loss(rule(lr=1.0)) for rule in RULES.values()])
+    return infinite_if_diverged(losses.numpy()).reshape(len(RULES), len(RATES), len(seeds))
 
 
 def tuned(losses: Array, tuning: int) -> NDArray[np.int64]:
@@ -83,17 +81,7 @@ def won(losses: Array, tuning: int) -> Array:
 
 def by_source(fractions: dict[str, float], sources: dict[str, str]) -> dict[str, list[float]]:
     """The fractions of the problems that each source of data gave; both arguments by problem."""
-    found: dict[str, list[float]] = {}
-    for name, fraction in fractions.items():
-        found.setdefault(sources[name], []).append(fraction)
-    return found
-
-
-def posed(lab: Lab) -> Iterator[Posed]:
-    """What is trained."""
-    if lab.scale == "full":
-        return itertools.chain(grid(lab, list(TASKS), list(MODELS)), convolutional(lab))
-    return itertools.chain.from_iterable(grid(lab, [task], [model]) for task, model in QUICK)
+    return {source: [fractions[name] for name in sources if sources[name] == source] for source in sources.values()}
 
 
 @decides(CLAIM)
@@ -107,7 +95,7 @@ def experiment(lab: Lab) -> Finding:
     every, tuning = seeds.shared_tuning + seeds.scored, len(seeds.shared_tuning)
     losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, every) for k in CONDITIONS}
     sources = dict.fromkeys(losses, "quadratic")
-    for one in posed(lab):
+    for one in grid(lab, QUICK) if lab.scale == "quick" else itertools.chain(grid(lab, EVERY), convolutional(lab)):
         losses[one.name], sources[one.name] = trained(lab, one, steps, every), one.source
     fractions = {name: float(won(values, tuning).mean()) for name, values in losses.items()}
     best = {name: dict(zip(RULES, RATES[tuned(values, tuning)], strict=True)) for name, values in losses.items()}

@@ -1,7 +1,6 @@
 """The problems that the study trains on."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -9,25 +8,20 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from thalweg import data
-from thalweg.data import Data, Examples
 from thalweg.nets import convnet, convnet1d, mlp
 from thalweg.population import Problem
 from thalweg.studies.lab import Lab
 
 
 class Task(NamedTuple):
-    """A data set: where its examples come from, how it is made from the study's seed, and examples a step, if not all.
+    """A data set, how it is made from the study's seed, and examples a step; None for all."""
 
-    Tasks of one source are no independent evidence.
-    """
-
-    source: str
-    make: Callable[[int], Data]
+    source: str  # of its examples; tasks of one source are no independent evidence
+    make: Callable[[int], data.Data]
     batch: int | None
 
 
-@dataclass(frozen=True)
-class Posed:
+class Posed(NamedTuple):
     """A task with a model: what one population is trained on."""
 
     name: str
@@ -68,13 +62,12 @@ def digits_mlp(lab: Lab) -> Problem:
     return Problem(lambda: mlp(64, 32, 10), data.digits(), device=lab.device)
 
 
-def grid(lab: Lab, tasks: list[str], models: list[str]) -> Iterator[Posed]:
-    """Every task with every model."""
-    for name in tasks:
+def grid(lab: Lab, pairs: list[tuple[str, str]]) -> Iterator[Posed]:
+    """Tasks with models, both by name."""
+    for name, model in pairs:
         task = TASKS[name]
-        given = task.make(lab.seed)
-        for model in models:
-            yield Posed(f"{name}, {model}", task.source, _problem(lab, given, MODELS[model]), task.batch)
+        problem = _problem(lab, task.make(lab.seed), MODELS[model])
+        yield Posed(f"{name}, {model}", task.source, problem, task.batch)
 
 
 def convolutional(lab: Lab) -> Iterator[Posed]:
@@ -85,21 +78,21 @@ def convolutional(lab: Lab) -> Iterator[Posed]:
     yield Posed("MNIST-1D, convnet", "MNIST-1D", signal, 64)
 
 
-def next_byte(n: int, before: int, seed: int) -> Data:
+def next_byte(n: int, before: int, seed: int) -> data.Data:
     """The next byte of Python's documentation from the few before it, each as a one-hot code."""
     windows = data.text(context=before).subset(train=n, test=64, seed=seed)
     x, y = _all(windows)
     classes = len(windows.ground_truth["vocabulary"])
-    return Data(Examples(one_hot(x, classes).flatten(1).float(), y[:, -1].clone()), None, "text", classes)
+    return data.Data(data.Examples(one_hot(x, classes).flatten(1).float(), y[:, -1].clone()), None, "text", classes)
 
 
-def _problem(lab: Lab, given: Data, model: Callable[[int, int], nn.Module]) -> Problem:
+def _problem(lab: Lab, given: data.Data, model: Callable[[int, int], nn.Module]) -> Problem:
     x, y = _all(given)
     outputs = given.classes or y.shape[1]
     loss = "squared_error" if given.classes is None else "cross_entropy"
     return Problem(lambda: model(x.shape[1], outputs), given, loss, device=lab.device, dtype=torch.float32)
 
 
-def _all(given: Data) -> tuple[Any, Any]:
+def _all(given: data.Data) -> tuple[Any, Any]:
     """All training examples of data whose inputs and targets are one tensor each."""
     return given.train.take(torch.arange(len(given.train)))
