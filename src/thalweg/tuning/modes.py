@@ -20,6 +20,11 @@ _UNDERFLOW = 1e-280
 class Modes:
     """What is left of every mode of a quadratic.
 
+    >>> import thalweg as tw
+    >>> found = tw.tuning.modes({"SGD": tw.optim.SGD(0.5)}, eigenvalues=[0.4, 1.0], steps=2)
+    >>> found["left"].round(4).tolist()
+    [[[1.0, 1.0], [0.8, 0.5], [0.64, 0.25]]]
+
     Args:
         eigenvalues: (modes,).
         left: by rule, the error of every mode, 1 at the start: (steps + 1, modes).

@@ -80,6 +80,11 @@ COURSES: dict[str, Course] = {
 class Race:
     """Where each rule went on each course.
 
+    >>> import thalweg as tw
+    >>> found = tw.tuning.race({"SGD": tw.optim.SGD(1.0)}, rates=[0.001, 0.01], steps=20)
+    >>> found.rates["SGD"]["ravine"], len(found.figure().panels)
+    (0.01, 4)
+
     Args:
         courses: by name.
         paths: by rule and course, at the rate best there: (steps + 1, 2); NaN once it is not finite.

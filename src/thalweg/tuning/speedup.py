@@ -16,6 +16,12 @@ from thalweg.training.tables import table_of
 class Speedup:
     """Rules at their best rates, to a loss that the first of them, tuned, reaches.
 
+    >>> import thalweg as tw
+    >>> curves = {"a": [[[1.0, 1.0]], [[0.4, 0.4]], [[0.2, 0.2]]], "b": [[[1.0, 1.0]], [[0.2, 0.2]], [[0.1, 0.1]]]}
+    >>> found = tw.tuning.speedup([0, 10, 20], curves, rates=[0.1], tuning=1)
+    >>> found.target, found.never
+    (0.4, {'a': 0, 'b': 0})
+
     Args:
         steps: evaluated (evaluations,).
         losses: by rule, at its best rate, of the scored seeds (evaluations, seeds).

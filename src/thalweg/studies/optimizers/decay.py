@@ -111,7 +111,8 @@ def experiment(lab: Lab) -> Finding:
             f"When a schedule has brought the rate down to {LATE:g} of its peak, decay falls with it to "
             f"{', '.join(f'{share:.2g} ({name})' for name, share in follows.items())} of what it was.",
             f"With lambda = {USUAL:g} and lr = {LR:g} half of a parameter is lost in {halving['lr-coupled']:,.0f} "
-            f"steps where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture writes it.",
+            f"steps where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture "
+            "writes it.",
         ),
     )
 
