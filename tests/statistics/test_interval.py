@@ -196,3 +196,26 @@ def test_a_crossed_mean_of_columns_alike_is_students_interval_over_rows():
 def test_impossible_requests_say_what_was_got(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_times_that_were_never_reached_leave_open_what_they_may_move():
+    first, second = [100.0, 90.0, 110.0, 95.0, 105.0], [50.0, 46.0, 53.0, 48.0, 51.0]
+    whole = interval.ratio(first, second)
+    assert interval.ratio_of_times(first, second, 200) == whole
+    late = interval.ratio_of_times(first, [*second[:4], np.inf], 120)
+    assert late.low == 0
+    assert late.estimate == pytest.approx(interval.ratio(first, [*second[:4], 120]).estimate)
+    assert np.isfinite(late.high)
+    never = interval.ratio_of_times([*first[:4], np.inf], second, 120)
+    assert never.high == np.inf
+    assert never.low > 1
+    with pytest.raises(UsageError, match="within the limit"):
+        interval.ratio_of_times(first, second, 104)
+
+
+@pytest.mark.parametrize(
+    ("low", "estimate", "high", "units"),
+    [(0.4, 0.6, 0.8, 40), (0.2, 0.4, 0.6, 40), (0.6, 0.7, 0.8, None), (0.3, 0.5, 0.7, None)],
+)
+def test_units_to_clear_follow_the_root_law(low, estimate, high, units):
+    assert interval.units_to_clear(Interval(estimate, low, high, 10, "planted"), 0.5) == units

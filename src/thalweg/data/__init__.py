@@ -4,6 +4,7 @@ from thalweg.data.dataset import Data, ExampleSet
 from thalweg.data.digits import digits
 from thalweg.data.examples import Examples
 from thalweg.data.from_user import from_user
+from thalweg.data.functions import friedman, parity, photograph
 from thalweg.data.gaussian import gaussian_linear, gaussian_teacher
 from thalweg.data.lazy_examples import LazyExamples
 from thalweg.data.mnist1d import mnist1d
@@ -18,11 +19,14 @@ __all__ = [
     "LazyExamples",
     "decode",
     "digits",
+    "friedman",
     "from_user",
     "gaussian_linear",
     "gaussian_teacher",
     "mnist1d",
     "modular",
+    "parity",
+    "photograph",
     "table",
     "text",
 ]

@@ -9,6 +9,7 @@ from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.average import Averaged
 from thalweg.optim.explain import Explanation, explain
+from thalweg.optim.follow import follow
 from thalweg.optim.gradient_transforms import Centralized, Grokfast, Orthogonal
 from thalweg.optim.lion import Lion
 from thalweg.optim.matrix_rule import MatrixRule
@@ -78,6 +79,7 @@ __all__ = [
     "Updater",
     "Wrapper",
     "explain",
+    "follow",
     "preconditioner",
     "stability_limit",
     "testing",

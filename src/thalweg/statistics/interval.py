@@ -122,6 +122,38 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
     return _renamed(Interval(*ends, logs.n, logs.method), "geometric mean of paired ratios")
 
 
+def ratio_of_times(first: ArrayLike, second: ArrayLike, limit: float) -> Interval:
+    """The geometric mean of first / second over paired seeds, of times that some runs did not reach within the limit.
+
+    Such a time, given as infinite, counts as the limit. Then the end that it may move further is open: the lower end
+    is 0 where the second did not always arrive, and the upper end infinite where the first did not.
+
+    >>> from thalweg.statistics import interval
+    >>> found = interval.ratio_of_times([90, 80, float("inf")], [45, 40, 50], limit=100)
+    >>> found.estimate, found.low > 1, found.high
+    (2.0, True, inf)
+
+    Args:
+        first, second: such as steps to a loss: (seeds,) each, above 0.
+        limit: after which runs were stopped.
+
+    Raises:
+        UsageError: a time that is not positive, or a finite one beyond the limit.
+    """
+    a, b = _positive_pair("ratio_of_times", first, second)
+    both = np.concatenate([a, b])
+    if (np.isfinite(both) & (both > limit)).any():
+        msg = (
+            f"Times lie within the limit, or are infinite; got one of {both[np.isfinite(both)].max():g}, of {limit:g}."
+        )
+        raise UsageError(msg)
+    found = ratio(np.minimum(a, limit), np.minimum(b, limit))
+    if np.isfinite(both).all():
+        return found
+    low, high = (0.0 if np.isinf(b).any() else found.low), (math.inf if np.isinf(a).any() else found.high)
+    return replace(found, low=low, high=high, method=f"{found.method}, open where a run did not arrive")
+
+
 def crossed(table: ArrayLike) -> Interval:
     """The mean of a table whose rows and columns are both samples, such as seeds and test examples.
 
@@ -204,6 +236,23 @@ def bounded(values: ArrayLike, low: float, high: float, *, draws: int = 99_999, 
     ends = float(least[tail - 1]) if sample.any() else 0.0, float(most[-tail]) if (1 - sample).any() else 1.0
     estimate, below, above = (low + (high - low) * share for share in (float(sample.mean()), *ends))
     return Interval(estimate, below, above, n, f"mean, Gaffke's interval, {draws} draws")
+
+
+def units_to_clear(found: Interval, threshold: float) -> int | None:
+    """About how many units would give an interval that leaves out a threshold, were the estimate to stay.
+
+    Ends come nearer as one over the root of the number of units: n (reach / distance)^2, where reach is from the
+    estimate to the end beyond the threshold. None where the threshold is left out already, or is the estimate.
+
+    >>> from thalweg.statistics import Interval, interval
+    >>> interval.units_to_clear(Interval(0.6, 0.4, 0.8, 10, "twice too wide"), 0.5)
+    40
+    """
+    distance = found.estimate - threshold
+    if not found.low <= threshold <= found.high or distance == 0:
+        return None
+    reach = found.estimate - (found.low if distance > 0 else found.high)
+    return math.ceil(found.n * (reach / distance) ** 2)
 
 
 def smaller(first: Interval, second: Interval) -> Interval:

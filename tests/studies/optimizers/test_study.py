@@ -2,8 +2,16 @@
 
 from studies.quick import claims_of
 
+VERDICTS = {
+    "OPT1": "holds",
+    "OPT2": "holds",
+    "OPT3": "undecided",  # 4 sources of data
+    "OPT4": "holds",
+    "OPT5": "holds",
+    "OPT6": "holds",
+    "OPT7": "undecided",
+}
 
-def test_quick_scale_decides_or_says_that_it_cannot() -> None:
-    claims = claims_of("optimizers")
-    assert set(claims) == {f"OPT{i}" for i in range(1, 8)}
-    assert claims["OPT5"]["verdict"] == claims["OPT6"]["verdict"] == "holds"  # these two are theorems
+
+def test_verdicts_at_seed_0() -> None:
+    assert {name: claim["verdict"] for name, claim in claims_of("optimizers").items()} == VERDICTS

@@ -1,7 +1,5 @@
 """OPT4: which parameters get a small rate from Adam, in a byte-level language model."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,15 +10,14 @@ from thalweg.data import text
 from thalweg.evaluation import Sample
 from thalweg.figures import Axis, Figure, Scatter
 from thalweg.nets import transformer
-from thalweg.optim import Adam
+from thalweg.optim import Adam, StepHyperparameters, preconditioner
 from thalweg.population import Batch, Layout, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, Run, train
+from thalweg.studies.study import decides
+from thalweg.training import Recipe, Run
 
 CLAIM = Claim(
     id="OPT4",
@@ -34,13 +31,17 @@ CLAIM = Claim(
 )
 CONTEXT, BATCH = 32, 32
 NO_GRADIENT = 1e-15  # mean squares below it are rounding
-LR, BETA2, EPS = 1e-3, 0.999, 1e-8
+LR, BETA1 = 1e-3, 0.9
+RULE = Adam(LR, BETA1, 0.999, 1e-8)
+STEPS = {"quick": 80, "full": 400}
 
 
 def effective_rates(run: Run) -> torch.Tensor:
     """lr / (sqrt(v_hat) + eps) of every parameter: (members, parameters)."""
-    v_hat = run.state.slots["second_moment"] / (1 - BETA2**run.step)
-    return LR / (v_hat.sqrt() + EPS)
+    h = StepHyperparameters(RULE.hyper_parameters(), run.step)
+    divisor = preconditioner(RULE, run.state.slots, h)  # of the uncorrected average of gradients
+    assert divisor is not None
+    return LR * (1 - BETA1**run.step) / divisor
 
 
 def mean_squared_gradient(problem: Problem, run: Run, batches: int, seed: int) -> torch.Tensor:
@@ -59,77 +60,54 @@ def by_tensor(layout: Layout, values: torch.Tensor, *, median: bool) -> NDArray[
     return torch.stack([part.median(1).values if median else part.mean(1) for part in parts], dim=1).double().numpy()
 
 
-def compared(share: interval.Interval) -> str:
-    """What an interval on the ratio of embeddings to output says about the lecture's ordering."""
-    if share.low > 1:
-        return "larger, as the lecture says"
-    return "smaller, unlike what the lecture says" if share.high < 1 else "no clear difference"
-
-
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT4."""
-    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=5, full=10))
-    steps, batches = lab.pick(quick=80, full=400), lab.pick(quick=10, full=40)
-    data = text(context=CONTEXT)
-    data = data.subset(test=64, seed=0)
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """The correlation over the tensors of each seed's model."""
+    seeds, steps = lab.seeds(quick=5, full=10), lab.pick(**STEPS)
+    data = text(context=CONTEXT).subset(test=64, seed=0)
     vocabulary = len(data.ground_truth["vocabulary"])
     problem = Problem(lambda: transformer(vocabulary, CONTEXT, 32, 2, 1), data, device=lab.device)
-    recipe = Recipe(Adam(LR, beta2=BETA2, eps=EPS), steps, BATCH, evaluate=0, evaluate_train_on=Sample("train", 64))
-    run = train(problem, recipe, seeds, progress=labelled(lab, "OPT4, language model"))
-    layout = problem.layout
-    squared = by_tensor(layout, mean_squared_gradient(problem, run, batches, lab.seed), median=False)
+    recipe = Recipe(RULE, steps, BATCH, evaluate=0, evaluate_train_on=Sample("train", 64))
+    run = lab.train(problem, recipe, seeds.scored, "language model")
+    squared = mean_squared_gradient(problem, run, lab.pick(quick=10, full=40), lab.seed)
+    squared = by_tensor(problem.layout, squared, median=False)
     # The keys' bias has no gradient at all: it adds the same to every score of a query, and softmax does not see it.
     used = squared.min(0) > NO_GRADIENT
-    squared, rates = squared[:, used], by_tensor(layout, effective_rates(run), median=True)[:, used]
-    entries = [entry for entry, kept in zip(layout, used, strict=True) if kept]
+    squared, rates = squared[:, used], by_tensor(problem.layout, effective_rates(run), median=True)[:, used]
     correlations = np.array([stats.spearmanr(*pair).statistic for pair in zip(squared, rates, strict=True)])
+    entries = [entry for entry, kept in zip(problem.layout, used, strict=True) if kept]
     kinds = sorted({entry.kind for entry in entries})
     of_kind = {kind: np.array([entry.kind == kind for entry in entries]) for kind in kinds}
-    typical = {kind: float(np.median(squared[:, chosen])) for kind, chosen in of_kind.items()}
     each = {kind: np.median(squared[:, chosen], axis=1) for kind, chosen in of_kind.items()}
     share = interval.ratio(each["embedding"], each["output"])
-    verdict = CLAIM.judge(
-        interval.mean(correlations),
-        numbers={
-            "median over tensors of the mean squared gradient": typical,
-            "embedding / output, 95 % interval": [share.low, share.high],
-            "left out, having no gradient": [entry.name for entry in layout if entry not in entries] or "none",
-            "final training loss": final_loss(run),
-        },
-    )
+    unclear = "no clear difference" if share.high >= 1 else "smaller, unlike what the lecture says"
     figure = Figure.of(
         "Adam's rate against the gradient, tensor by tensor",
-        tuple(
-            Scatter(squared[:, chosen].ravel(), rates[:, chosen].ravel(), label=kind)
-            for kind, chosen in of_kind.items()
-        ),
+        [Scatter(squared[:, rows].ravel(), rates[:, rows].ravel(), label=kind) for kind, rows in of_kind.items()],
         x=Axis("mean squared gradient on fresh batches", scale="log"),
         y=Axis("median effective rate", scale="log"),
         caption=f"Byte-level transformer, {len(entries)} tensors, {len(seeds)} seeds, after {steps} steps.",
     )
-    yield Finding(
-        verdict,
-        figures=(figure,),
-        readings=(
-            reading(
-                lab,
-                "gradient and rate of each tensor",
-                np.stack([squared, rates]),
-                {
-                    "measure": ["mean squared gradient", "median effective rate"],
-                    "seed": seeds,
-                    "tensor": [entry.name for entry in entries],
-                },
-            ),
+    measures, tensors = ["mean squared gradient", "median effective rate"], [entry.name for entry in entries]
+    return lab.finding(
+        interval.mean(correlations),
+        figures=figure,
+        readings=lab.reading(
+            "gradient and rate of each tensor",
+            [squared, rates],
+            {"measure": measures, "seed": seeds.scored, "tensor": tensors},
         ),
+        numbers={
+            "median over tensors of the mean squared gradient": {
+                kind: float(np.median(squared[:, rows])) for kind, rows in of_kind.items()
+            },
+            "embedding / output, 95 % interval": [share.low, share.high],
+            "left out, having no gradient": [one.name for one in problem.layout if one.name not in tensors] or "none",
+            "final training loss": float(run.history.final("train_loss").mean()),
+        },
         sentences=(
             f"The rank correlation over tensors is {correlations.mean():.3f}.",
             f"The mean squared gradient of the embeddings is {share} times that of the output layer: "
-            f"{compared(share)}.",
+            f"{'larger, as the lecture says' if share.low > 1 else unclear}.",
         ),
     )
-
-
-def final_loss(run: Run) -> float:
-    """Mean over members of the last training loss."""
-    return float(run.history.final("train_loss").mean())

@@ -5,21 +5,22 @@ noise. Adam divides whatever enters its moments by the gradient's scale, so L2 d
 proportional to 1 / s; decoupled decay shrinks all alike.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg.claims import Claim, Finding, less
 from thalweg.figures import Axis, Figure, Line, Scatter
-from thalweg.optim import Adam, AdamW, Rule, StepHyperparameters, Updater
+from thalweg.optim import Adam, AdamW, Rule, follow
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import reading
-from thalweg.studies.seeds import tuning_and_scored
+from thalweg.studies.study import decides
 
+Array = NDArray[np.float64]
 CLAIM = Claim(
     id="OPT6",
     statement="L2 decay inside Adam shrinks a parameter in inverse proportion to its gradient's scale; decoupled "
@@ -41,31 +42,33 @@ RULES: dict[str, Rule] = {
     "AdamW, schedule-coupled": AdamW(LR, weight_decay=DECOUPLED * LR, decay="schedule_coupled"),
     "AdamW, constant": AdamW(LR, weight_decay=DECOUPLED * LR, decay="constant"),
 }
+STEPS = {"quick": 200, "full": 1000}
 
 
-def shrink_rates(rule: Rule, steps: int, seeds: list[int], multiplier: float = 1.0) -> NDArray[np.float64]:
+def shrink_rates(rule: Rule, steps: int, seeds: list[int], multiplier: float = 1.0) -> Array:
     """The part of theta lost to decay at each step, while a schedule stands at `multiplier`: (seeds, scales).
 
     It is the difference between a parameter with and without decay under the same noise.
     """
-    columns = len(SCALES) * COPIES
-    theta = torch.ones(2 * len(seeds), columns, dtype=torch.float64)
-    decays = torch.tensor([[0.0], [float(rule.hyper_parameters()["weight_decay"])]], dtype=torch.float64)
-    numbers = {**rule.hyper_parameters(), "weight_decay": decays.repeat(len(seeds), 1), "schedule": multiplier}
-    numbers["lr"] *= multiplier
-    updater = Updater(rule, theta)
+    own = rule.hyper_parameters()
+    decays = torch.tensor([[0.0], [float(own["weight_decay"])]], dtype=torch.float64).repeat(len(seeds), 1)
     scale = torch.as_tensor(SCALES).repeat_interleave(COPIES)
     streams = [generator(seed, "gradient noise") for seed in seeds]
-    for step in range(1, steps + 1):
-        noise = torch.stack([torch.randn(columns, generator=stream, dtype=torch.float64) for stream in streams])
-        updater.step((scale * noise).repeat_interleave(2, dim=0), StepHyperparameters(numbers, step))
-    without, with_decay = theta[0::2], theta[1::2]
-    lost = ((without - with_decay) / without.abs().clamp_min(0.1)).view(len(seeds), len(SCALES), COPIES)
+
+    def noise(theta: Tensor) -> Tensor:
+        drawn = [torch.randn(theta.shape[1], generator=stream, dtype=theta.dtype) for stream in streams]
+        return (scale * torch.stack(drawn)).repeat_interleave(2, dim=0)
+
+    start = torch.ones(2 * len(seeds), len(scale), dtype=torch.float64)
+    numbers = {"lr": float(own["lr"]) * multiplier, "weight_decay": decays, "schedule": multiplier}
+    theta = follow(rule, noise, start, steps, numbers=numbers)[-1]
+    without, decayed = theta[0::2], theta[1::2]
+    lost = ((without - decayed) / without.abs().clamp_min(0.1)).view(len(seeds), len(SCALES), COPIES)
     return lost.median(dim=2).values.numpy() / steps
 
 
-def slopes(rates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Slope of log rate against log scale: (seeds,)."""
+def exponents(rates: Array) -> Array:
+    """The exponent of the scale in the rate, by a straight line through their logarithms: (seeds,)."""
     return np.polyfit(np.log10(SCALES), np.log10(np.abs(rates)).T, 1)[0]
 
 
@@ -74,47 +77,39 @@ def halving_steps(lost_per_step: float) -> float:
     return float(np.log(0.5) / np.log1p(-lost_per_step))
 
 
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT6."""
-    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=12))
-    steps = lab.pick(quick=200, full=1000)
-    rates = {name: shrink_rates(rule, steps, seeds) for name, rule in RULES.items()}
-    later = {name: shrink_rates(rule, steps, seeds, LATE) for name, rule in RULES.items()}
-    coupled, decoupled = slopes(rates["Adam + L2"]), slopes(rates["AdamW, lr-coupled"])
-    deviation = np.maximum(np.abs(coupled + 1), np.abs(decoupled))
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """Every convention at the peak of the rate, and at what a schedule leaves of it."""
+    seeds, steps = lab.seeds(quick=6, full=12), lab.pick(**STEPS)
+    rates, later = (
+        {name: shrink_rates(rule, steps, seeds.scored, share) for name, rule in RULES.items()} for share in (1.0, LATE)
+    )
+    coupled, decoupled = exponents(rates["Adam + L2"]), exponents(rates["AdamW, lr-coupled"])
     follows = {name: float(np.median(later[name] / rates[name])) for name in RULES}
     halving = {"lr-coupled": halving_steps(LR * USUAL), "constant": halving_steps(USUAL)}
-    verdict = CLAIM.judge(
-        interval.mean(deviation),
+    return lab.finding(
+        interval.mean(np.maximum(np.abs(coupled + 1), np.abs(decoupled))),
+        figures=Figure.row(
+            [_panel("Rate at its peak", rates, 1.0), _panel(f"Rate fallen to {LATE:g} of it", later, LATE)],
+            title="How fast weight decay shrinks a parameter",
+            caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bars are standard deviations. AdamW's "
+            "three conventions are set to be equal at the peak.",
+        ),
+        readings=lab.reading(
+            "part of the parameter lost a step",
+            [list(rates.values()), list(later.values())],
+            {"multiplier of the rate": [1.0, LATE], "rule": list(RULES), "seed": seeds.scored, "scale": SCALES},
+        ),
         numbers={
-            "slope": {name: float(slopes(rate).mean()) for name, rate in rates.items()},
+            "slope": {name: float(exponents(rate).mean()) for name, rate in rates.items()},
             f"decay once a schedule has fallen to {LATE:g}, relative to before": follows,
             f"steps to lose half with lambda = {USUAL:g}, lr = {LR:g}": halving,
         },
-    )
-    figure = Figure.row(
-        [_panel("Rate at its peak", rates, 1.0), _panel(f"Rate fallen to {LATE:g} of it", later, LATE)],
-        title="How fast weight decay shrinks a parameter",
-        caption=f"Pure gradient noise, {steps} steps, {len(seeds)} seeds; bars are standard deviations. AdamW's three "
-        "conventions are set to be equal at the peak.",
-    )
-    yield Finding(
-        verdict,
-        figures=(figure,),
-        readings=(
-            reading(
-                lab,
-                "part of the parameter lost a step",
-                np.stack([list(rates.values()), list(later.values())]),
-                {"multiplier of the rate": [1.0, LATE], "rule": list(RULES), "seed": seeds, "scale": SCALES},
-            ),
-        ),
         sentences=(
             f"Log shrink rate against log gradient scale has slope {coupled.mean():.3f} for Adam + L2 "
             f"(predicted -1) and {abs(decoupled.mean()):.3f} in absolute value for AdamW (predicted 0).",
             f"When a schedule has brought the rate down to {LATE:g} of its peak, decay falls with it to "
-            + ", ".join(f"{share:.2g} ({name})" for name, share in follows.items())
-            + " of what it was.",
+            f"{', '.join(f'{share:.2g} ({name})' for name, share in follows.items())} of what it was.",
             f"With lambda = {USUAL:g} and lr = {LR:g} half of a parameter is lost in {halving['lr-coupled']:,.0f} "
             f"steps where libraries multiply lambda by the rate, and in {halving['constant']:.0f} as the lecture "
             "writes it.",
@@ -122,14 +117,13 @@ def decide(lab: Lab) -> Iterator[Finding]:
     )
 
 
-def _panel(title: str, rates: Mapping[str, NDArray[np.float64]], multiplier: float) -> Figure:
+def _panel(title: str, rates: Mapping[str, Array], multiplier: float) -> Figure:
     """Measured decay over its prediction."""
-    flat = np.ones(len(SCALES))
     return Figure.of(
         title,
         (
             Line(SCALES, multiplier * LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),
-            Line(SCALES, multiplier * LR * DECOUPLED * flat, label="predicted, decoupled: lr lambda"),
+            Line(SCALES, multiplier * LR * DECOUPLED * SCALES**0, label="predicted, decoupled: lr lambda"),
             *(Scatter(SCALES, rate.mean(0), error=rate.std(0), label=name) for name, rate in rates.items()),
         ),
         x=Axis("scale s of the parameter's gradient", scale="log"),

@@ -1,7 +1,6 @@
 """OPT7: whether decoupled decay generalizes better, each rule tuned on its own grid."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -10,8 +9,7 @@ from numpy.typing import NDArray
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.data import Data, Examples, mnist1d
-from thalweg.evaluation import Sample
-from thalweg.evaluation.evaluate import Evaluator
+from thalweg.evaluation import Sample, by_example
 from thalweg.figures import Axis, Figure, HeatMap, Line, Scatter
 from thalweg.nets import mlp
 from thalweg.optim import Adam, AdamW, Rule
@@ -19,9 +17,9 @@ from thalweg.population import Problem
 from thalweg.schedules import Cosine
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import on_edge, reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, train
+from thalweg.studies.study import decides
+from thalweg.training import Recipe
+from thalweg.tuning import on_edge
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -33,144 +31,107 @@ CLAIM = Claim(
 )
 BATCH = 128
 # From next to no decay to too much, in each rule's own units. Without decay the two are the same rule.
-GRIDS: dict[str, tuple[type[Adam], dict[str, list[float]]]] = {
+GRIDS: dict[str, tuple[Callable[..., Rule], dict[str, list[float]]]] = {
     "AdamW": (AdamW, {"quick": [0.01, 0.1, 1, 3], "full": [0.01, 0.03, 0.1, 0.3, 1, 3]}),
     "Adam + L2": (Adam, {"quick": [1e-5, 1e-4, 1e-3, 1e-2], "full": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]}),
 }
 RATES = [3e-3, 1e-2, 3e-2, 1e-1]
+STEPS = {"quick": 250, "full": 1500}
 
 
 def halves(lab: Lab) -> tuple[Problem, Problem]:
     """The problem with one half of the test set to tune on, and with the other to score on."""
     data = mnist1d()
     assert isinstance(data.test, Examples)
-    middle = len(data.test) // 2
-    parts = (torch.arange(middle), torch.arange(middle, len(data.test)))
-    first, second = (Data(data.train, data.test.select(rows), data.name, data.classes) for rows in parts)
-    model = lambda: mlp(40, 100, 100, 10)  # noqa: E731
-    return Problem(model, first, device=lab.device), Problem(model, second, device=lab.device)
+    parts = torch.arange(len(data.test)).chunk(2)
+    sets = [Data(data.train, data.test.select(rows), data.name, data.classes) for rows in parts]
+    first, second = (Problem(lambda: mlp(40, 100, 100, 10), half, device=lab.device) for half in sets)
+    return first, second
 
 
 def errors(lab: Lab, problem: Problem, rule: Rule, steps: int, seeds: list[int], label: str) -> Array:
-    """Whether each test example is missed at the end of a cosine schedule: (configurations, seeds, examples).
-
-    A run that diverged misses all.
-    """
+    """Whether each test example is missed in the end, all by a run that diverged: (configurations, seeds, examples)."""
     recipe = Recipe(rule, steps, BATCH, Cosine(warmup=steps // 20), evaluate=0, evaluate_train_on=Sample("train", 64))
-    run = train(problem, recipe, seeds, progress=labelled(lab, label))
-    assert isinstance(problem.data.test, Examples)
-    right = Evaluator(problem, run.final, problem.data.test).by_example()["accuracy"].numpy()
+    run = lab.train(problem, recipe, seeds, label)
+    right = by_example(problem, run.final, on="test")["accuracy"].numpy()
     right[run.diverged_at >= 0] = 0
     return 1 - right.reshape(-1, len(seeds), right.shape[1])
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A rule's best setting on the tuning seeds: its error there, and where on the grid it lies."""
-
-    lr: float
-    weight_decay: float
-    error: float
-    lr_edge: bool
-    decay_edge: bool
-    least_decay: bool
-
-
-def best(tuned: Array, decays: list[float]) -> Chosen:
+def best(tuned: Array, decays: list[float]) -> dict[str, float]:
     """The setting of least error in a table (rates, decays)."""
     row, column = np.unravel_index(tuned.argmin(), tuned.shape)
-    lr, decay = RATES[row], decays[column]
-    edges = on_edge(lr, RATES), on_edge(decay, decays)
-    return Chosen(lr, decay, float(tuned.min()), *edges, least_decay=decay == decays[0])
+    return {"lr": RATES[row], "weight_decay": decays[column]}
 
 
-def warnings(chosen: Mapping[str, Chosen]) -> Iterator[str]:
+def warnings(chosen: Mapping[str, Mapping[str, float]], decays: Mapping[str, list[float]]) -> Iterator[str]:
     """A sentence for each setting on an edge of its grid, with what lies beyond."""
     for name, setting in chosen.items():
-        for quantity, value, edge in (
-            ("rate", setting.lr, setting.lr_edge),
-            ("decay", setting.weight_decay, setting.decay_edge),
-        ):
-            if edge:
-                lowest = setting.least_decay if quantity == "decay" else value == RATES[0]
-                side = "smallest" if lowest else "largest"
-                yield f"{name} does best with the {side} {quantity} tried, {value:g}: one beyond could be better."
-    if all(setting.least_decay for setting in chosen.values()):
+        for word, value, tried in (("rate", setting["lr"], RATES), ("decay", setting["weight_decay"], decays[name])):
+            if on_edge(value, tried):
+                side = "smallest" if value == tried[0] else "largest"
+                yield f"{name} does best with the {side} {word} tried, {value:g}: one beyond could be better."
+    if all(setting["weight_decay"] == decays[name][0] for name, setting in chosen.items()):
         yield "Both do best with next to no decay, where they are nearly the same rule: the comparison says little."
 
 
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT7."""
-    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=3), lab.pick(quick=8, full=40))
-    steps = lab.pick(quick=250, full=1500)
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """Each rule tuned over its grid on some seeds and half the test set, and scored on others and the other half."""
+    seeds, steps = lab.seeds(quick=8, full=40, shared_tuning=lab.pick(quick=2, full=3)), lab.pick(**STEPS)
     validation, held_out = halves(lab)
+    decays = {name: tried[lab.scale] for name, (_, tried) in GRIDS.items()}
     missed, maps, chosen = {}, {}, {}
-    for name, (rule, grids) in GRIDS.items():
-        decays = grids[lab.scale]
-        grid = rule(lr=sweep.values(RATES), weight_decay=sweep.values(decays))
-        tuned = errors(lab, validation, grid, steps, tuning, f"OPT7, tuning {name}").mean((1, 2))
-        maps[name] = tuned.reshape(len(RATES), len(decays))
-        pick = chosen[name] = best(maps[name], decays)
-        setting = rule(lr=pick.lr, weight_decay=pick.weight_decay)
-        missed[name] = 100 * errors(lab, held_out, setting, steps, scored, f"OPT7, scoring {name}")[0]
-    by_seed = {name: table.mean(1) for name, table in missed.items()}
+    for name, (rule, _) in GRIDS.items():
+        grid = rule(lr=sweep.values(RATES), weight_decay=sweep.values(decays[name]))
+        tuned = errors(lab, validation, grid, steps, seeds.shared_tuning, f"tuning {name}").mean((1, 2))
+        maps[name] = 100 * tuned.reshape(len(RATES), -1)
+        chosen[name] = best(maps[name], decays[name])
+        missed[name] = 100 * errors(lab, held_out, rule(**chosen[name]), steps, seeds.scored, f"scoring {name}")[0]
     # Other seeds and other test examples would give another difference: both are samples.
     gap = missed["Adam + L2"] - missed["AdamW"]
+    by_seed = {name: table.mean(1) for name, table in missed.items()}
+    test_error = {name: float(values.mean()) for name, values in by_seed.items()}
     seeds_alone = interval.difference(by_seed["Adam + L2"], by_seed["AdamW"])
-    verdict = CLAIM.judge(
-        interval.crossed(gap),
-        numbers={
-            "chosen": {name: {"lr": pick.lr, "weight_decay": pick.weight_decay} for name, pick in chosen.items()},
-            "validation error in %": {name: 100 * pick.error for name, pick in chosen.items()},
-            "test error in %": {name: float(values.mean()) for name, values in by_seed.items()},
-            "difference on these very examples, 95 % interval over seeds": [seeds_alone.low, seeds_alone.high],
-        },
-    )
-    both = np.concatenate(list(by_seed.values()))
-    ends = np.array([both.min(), both.max()])
+    ends = np.array([np.min(list(by_seed.values())), np.max(list(by_seed.values()))])
     pairs = Figure.of(
         "Test error with the same seed",
-        (
-            Line(ends, ends, label="equal"),
-            Scatter(by_seed["Adam + L2"], by_seed["AdamW"], label="one seed"),
-        ),
+        (Line(ends, ends, label="equal"), Scatter(by_seed["Adam + L2"], by_seed["AdamW"], label="one seed")),
         x=Axis("Adam + L2", "% of the held-out half"),
         y=Axis("AdamW", "% of the held-out half"),
-        caption=f"{len(scored)} seeds apart from those tuned on; below the line AdamW is better.",
+        caption=f"{len(seeds)} seeds apart from those tuned on; below the line AdamW is better.",
     )
-    shared = (100 * min(map(np.min, maps.values())), 100 * max(map(np.max, maps.values())))
+    shared = min(map(np.min, maps.values())), max(map(np.max, maps.values()))
     panels = [
         Figure.of(
             name,
-            (HeatMap(np.log10(GRIDS[name][1][lab.scale]), np.log10(RATES), 100 * tuned, label="validation error"),),
+            (HeatMap(np.log10(decays[name]), np.log10(RATES), tuned, label="validation error"),),
             x=Axis("log10 weight decay"),
             y=Axis("log10 learning rate"),
             z=Axis("validation error", "%", limits=shared),
         )
         for name, tuned in maps.items()
     ]
-    yield Finding(
-        verdict,
-        figures=(
-            Figure.row(
-                panels,
-                title="Validation error over rate and decay",
-                caption=f"MNIST-1D, {steps} steps, mean of {len(tuning)} tuning seeds.",
-            ),
-            pairs,
-        ),
-        readings=(
-            reading(
-                lab,
-                "test error",
-                np.stack(list(by_seed.values())),
-                {"rule": list(by_seed), "seed": scored},
-                unit="%",
-            ),
-        ),
+    tuning = Figure.row(
+        panels,
+        title="Validation error over rate and decay",
+        caption=f"MNIST-1D, {steps} steps, mean of {len(seeds.shared_tuning)} tuning seeds.",
+    )
+    coordinates = {"rule": list(by_seed), "seed": seeds.scored}
+    reading = lab.reading("test error", list(by_seed.values()), coordinates, unit="%")
+    return lab.finding(
+        interval.crossed(gap),
+        figures=(tuning, pairs),
+        readings=reading,
+        numbers={
+            "chosen": chosen,
+            "validation error in %": {name: float(tuned.min()) for name, tuned in maps.items()},
+            "test error in %": test_error,
+            "difference on these very examples, 95 % interval over seeds": [seeds_alone.low, seeds_alone.high],
+        },
         sentences=(
-            f"Tuned alike, Adam + L2 misses {by_seed['Adam + L2'].mean():.2f} % of the held-out half and AdamW "
-            f"{by_seed['AdamW'].mean():.2f} %, over {len(scored)} seeds and {gap.shape[1]} examples.",
-            *warnings(chosen),
+            f"Tuned alike, Adam + L2 misses {test_error['Adam + L2']:.2f} % of the held-out half and AdamW "
+            f"{test_error['AdamW']:.2f} %, over {len(seeds)} seeds and {gap.shape[1]} examples.",
+            *warnings(chosen, decays),
         ),
     )

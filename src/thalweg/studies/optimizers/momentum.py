@@ -1,27 +1,23 @@
 """OPT2: what momentum saves, on a quadratic with exact rates and on digits."""
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, greater
 from thalweg.evaluation import Sample
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
-from thalweg.optim import SGD, Momentum, Rule
+from thalweg.optim import SGD, Adam, Momentum, Nesterov, RMSprop, Rule
 from thalweg.population import Problem
-from thalweg.statistics import interval
-from thalweg.studies.lab import Lab
-from thalweg.studies.optimizers.modes import CONDITION, FALLEN, quadratic
-from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.optimizers.race import race as course
-from thalweg.studies.readings import edge_warnings, reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, infinite_if_diverged, steps_to, train
+from thalweg.results import spread
+from thalweg.studies.lab import Lab, Seeds
+from thalweg.studies.optimizers.tasks import digits_mlp
+from thalweg.studies.study import decides
+from thalweg.training import Recipe, infinite_if_diverged
+from thalweg.tuning import Speedup, edge_warnings, modes, speedup
+from thalweg.tuning import race as on_two_variables
 
 CLAIM = Claim(
     id="OPT2",
@@ -33,152 +29,102 @@ CLAIM = Claim(
 BATCH = 128
 RATES = np.logspace(-2.5, 1, 8)  # half decades
 EVERY = 5
+STEPS = {"quick": 150, "full": 600}
+RULES: dict[str, Callable[..., Rule]] = {"SGD": SGD, "momentum": Momentum}
+RACERS: dict[str, Rule] = {
+    name: rule(1.0) for name, rule in (*RULES.items(), ("Nesterov", Nesterov), ("RMSprop", RMSprop), ("Adam", Adam))
+}
+CONDITION = 100.0  # of the quadratic, whose eigenvalues are from its inverse to 1
+ROOT = CONDITION**0.5
+OPTIMAL: dict[str, Rule] = {  # Polyak (1964)
+    "SGD": SGD(2 / (1 + 1 / CONDITION)),
+    "momentum": Momentum(4 / (1 + 1 / ROOT) ** 2, ((ROOT - 1) / (ROOT + 1)) ** 2),
+}
+PREDICTED = {"SGD": (CONDITION - 1) / (CONDITION + 1), "momentum": (ROOT - 1) / (ROOT + 1)}
+FALLEN = 1e-6  # of the loss at the start
 
 
-def curves(
-    lab: Lab, problem: Problem, rule: type[Rule], batch: int | None, steps: int, seeds: list[int], label: str
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The evaluated steps, and the training loss there: (evaluations, rates, seeds); infinite once diverged."""
-    recipe = Recipe(
-        rule(lr=sweep.values(RATES.tolist())),
-        steps,
-        batch,
-        evaluate=tuple(range(0, steps + 1, EVERY)),
-        evaluate_train_on=Sample("train", 512),
+def race(lab: Lab, problem: Problem, batch: int | None, steps: int, seeds: Seeds) -> Speedup:
+    """Both rules at all rates on the same problem, batches and seeds."""
+    at, rates, on = np.arange(0, steps + 1, EVERY), sweep.values(RATES.tolist()), Sample("train", 512)
+    recipes = {
+        name: Recipe(rule(lr=rates), steps, batch, evaluate=tuple(at.tolist()), evaluate_train_on=on)
+        for name, rule in RULES.items()
+    }
+    runs = lab.train(problem, recipes, seeds.shared_tuning + seeds.scored, f"batch {batch or 'of all'}")
+    shape = len(at), len(RATES), -1
+    losses = {name: infinite_if_diverged(run.history["train_loss"]).reshape(shape) for name, run in runs.items()}
+    return speedup(at, losses, RATES, tuning=len(seeds.shared_tuning))
+
+
+def quadratic() -> tuple[dict[str, float], float, list[Figure]]:
+    """Contraction a step by rule, SGD's steps to `FALLEN` of the loss for one of momentum's, and what shows it."""
+    found, at = modes(OPTIMAL, np.logspace(-np.log10(CONDITION), 0, 100), 1999), np.arange(100.0)
+    needed = {name: int((values <= FALLEN).argmax()) for name, values in found.losses.items()}
+    fall = Figure.of(
+        f"A quadratic of condition {CONDITION:g} at the optimal constants",
+        [
+            *(Line(at, values[:100], label=name) for name, values in found.losses.items()),
+            *(Line(at, rate ** (2 * at), label=f"predicted slope, {name}") for name, rate in PREDICTED.items()),
+        ],
+        x=Axis("step"),
+        y=Axis("loss / loss at the start", scale="log"),
+        caption="Each mode contracts at the predicted rate in the long run; the loss falls with its square. SGD is "
+        "slow where the eigenvalue is small, and a larger rate would diverge where it is large; momentum brings every "
+        "mode down at one rate, swinging.",
     )
-    history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
-    losses = infinite_if_diverged(history["train_loss"])
-    return history.steps, losses.reshape(len(history.steps), len(RATES), len(seeds))
+    return found.contraction, needed["SGD"] / needed["momentum"], [fall, found.figure(100)]
 
 
-@dataclass(frozen=True)
-class Race:
-    """Each rule at its best rate, to a loss that tuned SGD reaches.
-
-    Args:
-        at: the evaluated steps (evaluations,).
-        losses: by rule, of the scored seeds (evaluations, seeds).
-        rate: by rule, the best on the tuning seeds.
-        target: what the best SGD has after three quarters of the steps, on the tuning seeds.
-        needed: by rule, steps to the target; the budget where it was never reached (seeds,).
-        censored: by rule, how many seeds never reached it.
-    """
-
-    at: NDArray[np.int64]
-    losses: dict[str, NDArray[np.float64]]
-    rate: dict[str, float]
-    target: float
-    needed: dict[str, NDArray[np.float64]]
-    censored: dict[str, int]
-
-    @property
-    def ratio(self) -> interval.Interval:
-        """Steps of SGD for one of momentum; a rule that did not always arrive leaves one end open."""
-        found = interval.ratio(self.needed["SGD"], self.needed["momentum"])
-        low = 0.0 if self.censored["momentum"] else found.low
-        high = math.inf if self.censored["SGD"] else found.high
-        open_ended = ", open where a run did not arrive" if any(self.censored.values()) else ""
-        return replace(found, low=low, high=high, method=f"{found.method}{open_ended}")
-
-    @property
-    def late(self) -> Iterator[str]:
-        """A sentence for each rule that did not always reach the target."""
-        for name, count in self.censored.items():
-            if count:
-                runs, steps = len(self.needed[name]), self.at[-1]
-                yield f"{count} of {runs} runs of {name} did not reach the target in {steps} steps: that end is open."
-
-
-def judged(at: NDArray[np.int64], losses: Mapping[str, NDArray[np.float64]], tuning: int) -> Race:
-    """The race that losses (evaluations, rates, seeds) by rule make, the first `tuning` seeds being for the rates."""
-    tuned = losses["SGD"][:, :, :tuning].mean(2)
-    target = float(tuned[int(0.75 * (len(at) - 1))].min())
-    best, rate, needed, censored = {}, {}, {}, {}
-    for name, values in losses.items():
-        times = steps_to(target, at, values.reshape(len(at), -1)).reshape(values.shape[1:])
-        pick = int(np.minimum(times[:, :tuning], 2 * at[-1]).mean(1).argmin())
-        best[name], rate[name] = values[:, pick, tuning:], float(RATES[pick])
-        censored[name] = int(np.isinf(times[pick, tuning:]).sum())
-        needed[name] = np.minimum(times[pick, tuning:], at[-1])
-    return Race(at, best, rate, target, needed, censored)
-
-
-def race(lab: Lab, problem: Problem, batch: int | None, steps: int, tuning: list[int], scored: list[int]) -> Race:
-    """Both rules on the same problem, batches and seeds."""
-    at, losses = np.arange(0), {}
-    for name, rule in (("SGD", SGD), ("momentum", Momentum)):
-        label = f"OPT2, {name}, {'full batch' if batch is None else f'batch {batch}'}"
-        at, losses[name] = curves(lab, problem, rule, batch, steps, tuning + scored, label)
-    return judged(at, losses, len(tuning))
-
-
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT2."""
-    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=5), lab.pick(quick=6, full=15))
-    problem = digits_mlp(lab)
-    ran = race(lab, problem, BATCH, lab.pick(quick=150, full=600), tuning, scored)
-    exact = quadratic(100)
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """A race on digits; beside it the exact rates on a quadratic, and the ways on functions of two variables."""
+    seeds = lab.seeds(quick=6, full=15, shared_tuning=lab.pick(quick=2, full=5))
+    problem, (contraction, times_faster, pictures) = digits_mlp(lab), quadratic()
+    ran = race(lab, problem, BATCH, lab.pick(**STEPS), seeds)
     numbers: dict[str, Any] = {
         "target loss": ran.target,
         "best rate": ran.rate,
-        "seeds that never reached the target": ran.censored,
-        f"quadratic, condition {CONDITION:g}, steps to {FALLEN:g} of the loss, SGD / momentum": exact.ratio,
-        "quadratic, contraction a step, measured": exact.measured,
-        "quadratic, contraction a step, predicted": exact.predicted,
+        "seeds that never reached the target": ran.never,
+        f"quadratic, condition {CONDITION:g}, steps to {FALLEN:g} of the loss, SGD / momentum": times_faster,
+        "quadratic, contraction a step, measured": contraction,
+        "quadratic, contraction a step, predicted": PREDICTED,
     }
-    whole = None
-    if lab.scale == "full":  # too slow for the quick scale
-        whole = race(lab, problem, None, 200, tuning[:2], scored[:6])
-        numbers["full batch, steps of SGD / steps of momentum, 95 % interval"] = [whole.ratio.low, whole.ratio.high]
-        numbers["full batch, seeds that never reached the target"] = whole.censored
-    sgd, heavy = (ran.needed[name].mean() for name in ("SGD", "momentum"))
     sentences = [
-        f"On digits SGD needed {sgd:.0f} steps and momentum {heavy:.0f} to reach a training loss of {ran.target:.3g}.",
-        f"On a quadratic of condition {CONDITION:.0f}, at the optimal constants, SGD takes {exact.ratio:.1f} times as "
+        f"On digits SGD needed {ran.needed['SGD'].mean():.0f} steps and momentum {ran.needed['momentum'].mean():.0f} "
+        f"to reach a training loss of {ran.target:.3g}.",
+        f"On a quadratic of condition {CONDITION:.0f}, at the optimal constants, SGD takes {times_faster:.1f} times as "
         f"many steps as momentum to bring the loss to {FALLEN:g} of what it was; a step contracts by "
-        f"{exact.measured['SGD']:.4f} and {exact.measured['momentum']:.4f}, and {exact.predicted['SGD']:.4f} and "
-        f"{exact.predicted['momentum']:.4f} are predicted.",
+        f"{contraction['SGD']:.4f} and {contraction['momentum']:.4f}, and {PREDICTED['SGD']:.4f} and "
+        f"{PREDICTED['momentum']:.4f} are predicted.",
     ]
-    if whole is not None:
-        sentences.append(f"With the whole training set as batch SGD takes {whole.ratio} times as many steps on digits.")
-    digits = Figure.of(
-        "Training loss at each rule's best rate",
-        (
-            *(
-                Line(
-                    ran.at.astype(float),
-                    values.mean(1),
-                    low=values.min(1),
-                    high=values.max(1),
-                    label=f"{name}, lr {ran.rate[name]:.2g}",
-                )
-                for name, values in ran.losses.items()
-            ),
-            ReferenceLine(ran.target, "horizontal", label="target"),
-        ),
-        x=Axis("step"),
-        y=Axis("training loss", "nats", scale="log"),
-        caption=f"Digits, MLP 64-32-10, batch {BATCH}, mean of {len(scored)} seeds; bands run from the smallest to the "
-        f"largest. The target is {ran.target:.3g}.",
+    if lab.scale == "full":  # too slow for the quick scale
+        whole = race(lab, problem, None, 200, Seeds(seeds.scored[:6], seeds.shared_tuning[:2], []))
+        ratio = whole.ratio("SGD", "momentum")
+        numbers["full batch, steps of SGD / steps of momentum, 95 % interval"] = [ratio.low, ratio.high]
+        numbers["full batch, seeds that never reached the target"] = whole.never
+        sentences.append(f"With the whole training set as batch SGD takes {ratio} times as many steps on digits.")
+    labels = [f"{name}, lr {rate:.2g}" for name, rate in ran.rate.items()]
+    losses = lab.reading(
+        "training loss at the best rate",
+        list(ran.losses.values()),
+        {"rule": labels, "step": ran.steps, "seed": seeds.scored},
+        unit="nats",
     )
-    yield Finding(
-        CLAIM.judge(ran.ratio, numbers=numbers),
-        figures=(digits, *exact.figures, course()),
-        readings=(
-            reading(
-                lab,
-                "training loss at the best rate",
-                np.stack(list(ran.losses.values())),
-                {"rule": list(ran.losses), "step": ran.at, "seed": scored},
-                unit="nats",
-            ),
-            reading(
-                lab,
-                "steps to the target",
-                np.stack(list(ran.needed.values())),
-                {"rule": list(ran.needed), "seed": scored},
-                unit="steps",
-            ),
-        ),
+    figure = spread(
+        losses,
+        x="step",
+        over="seed",
+        title="Training loss at each rule's best rate",
+        caption=f"Digits, MLP 64-32-10, batch {BATCH}. The target is {ran.target:.3g}.",
+        y_axis=Axis("training loss", "nats", scale="log"),
+    ).with_marks(ReferenceLine(ran.target, "horizontal", label="target"))
+    coordinates = {"rule": list(ran.needed), "seed": seeds.scored}
+    needed = lab.reading("steps to the target", list(ran.needed.values()), coordinates, unit="steps")
+    return lab.finding(
+        ran.ratio("SGD", "momentum"),
+        figures=(figure, *pictures, on_two_variables(RACERS).figure()),
+        readings=(losses, needed),
+        numbers=numbers,
         sentences=(*sentences, *ran.late, *edge_warnings(ran.rate, RATES)),
     )

@@ -1,7 +1,7 @@
 """OPT3: how often the gradient at the point ahead beats plain momentum."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, within
 from thalweg.figures import Axis, Bars, Figure, ReferenceLine
-from thalweg.optim import Momentum, Nesterov, Rule, StepHyperparameters, Updater
-from thalweg.population import Problem
+from thalweg.optim import Momentum, Nesterov, Rule, follow
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.optimizers.problems import MODELS, TASKS, Posed, convolutional, grid
-from thalweg.studies.readings import on_edge, reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, infinite_if_diverged, train
+from thalweg.studies.optimizers.tasks import MODELS, TASKS, Posed, convolutional, grid
+from thalweg.studies.study import decides
+from thalweg.training import Recipe, infinite_if_diverged
+from thalweg.tuning import on_edge
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -31,46 +30,41 @@ CLAIM = Claim(
     corrected="The lecture looks ahead by the whole of lr m, which is 1 / beta too far and has a smaller region of "
     "stability; Nesterov's point is theta - lr beta v.",
 )
-RULES: dict[str, type[Rule]] = {"momentum": Momentum, "Nesterov": Nesterov}
+RULES: dict[str, Callable[..., Rule]] = {"momentum": Momentum, "Nesterov": Nesterov}
 RATES = np.logspace(-3.5, 1.5, 11)  # half decades
 NOISE = 0.1
 CONDITIONS = (10.0, 100.0, 1000.0)
 QUICK = [("digits", "shallow"), ("MNIST-1D", "deep tanh"), ("teacher", "shallow")]
+EVERY = [(task, model) for task in TASKS for model in MODELS]
+STEPS = {"quick": 100, "full": 400}
 
 
-def trained(lab: Lab, problem: Problem, steps: int, batch: int | None, seeds: list[int], label: str) -> Array:
+def trained(lab: Lab, posed: Posed, steps: int, seeds: list[int]) -> Array:
     """Final training loss: (rules, rates, seeds); infinite where it diverged."""
-    losses = []
-    for rule in RULES.values():
-        recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, batch, evaluate=0)
-        run = train(problem, recipe, seeds, progress=labelled(lab, label))
-        losses.append(infinite_if_diverged(run.history.final("train_loss")).reshape(len(RATES), len(seeds)))
-    return np.stack(losses)
+    rates = sweep.values(RATES.tolist())
+    recipes = {name: Recipe(rule(lr=rates), steps, posed.batch, evaluate=0) for name, rule in RULES.items()}
+    runs = lab.train(posed.problem, recipes, seeds, posed.name)
+    losses = np.stack([run.history.final("train_loss") for run in runs.values()])
+    return infinite_if_diverged(losses).reshape(len(RULES), len(RATES), len(seeds))
 
 
 def descended(condition: float, steps: int, seeds: list[int]) -> Array:
     """The same on a quadratic with gradient noise, eigenvalues log-uniform from 1/condition to 1."""
-    size = 50
+    size, dtype = 50, torch.float64
     streams = [generator(seed, f"quadratic {condition}") for seed in seeds]
-    exponents = torch.stack([torch.rand(size, generator=stream, dtype=torch.float64) for stream in streams])
+    exponents = torch.stack([torch.rand(size, generator=stream, dtype=dtype) for stream in streams])
     curvature = (condition**-exponents).repeat(len(RATES), 1)
     rates = torch.as_tensor(RATES).repeat_interleave(len(seeds)).unsqueeze(1)
-    noise = [torch.stack([torch.randn(size, generator=s, dtype=torch.float64) for s in streams]) for _ in range(steps)]
-    losses = []
-    for rule in RULES.values():
-        chosen = rule(lr=1.0)
-        theta = torch.ones_like(curvature)
-        point = theta.clone()
-        updater = Updater(chosen, theta)
-        for step in range(steps):
-            h = StepHyperparameters(chosen.hyper_parameters() | {"lr": rates, "schedule": 1.0}, step + 1)
-            if chosen.looks_ahead:
-                updater.look_ahead(h, out=point)
-            here = point if chosen.looks_ahead else theta
-            updater.step(curvature * here + NOISE * noise[step].repeat(len(RATES), 1), h)
-        value = (curvature * theta**2).sum(1) / 2
-        losses.append(infinite_if_diverged(value.numpy()).reshape(len(RATES), len(seeds)))
-    return np.stack(losses)
+    noise = [torch.stack([torch.randn(size, generator=s, dtype=dtype) for s in streams]) for _ in range(steps)]
+
+    def loss(rule: Rule) -> torch.Tensor:
+        drawn = iter(noise)  # the same for both
+        gradient = lambda point: curvature * point + NOISE * next(drawn).repeat(len(RATES), 1)  # noqa: E731
+        theta = follow(rule, gradient, torch.ones_like(curvature), steps, numbers={"lr": rates})[-1]
+        return (curvature * theta**2).sum(1) / 2
+
+    losses = torch.stack([loss(rule(lr=1.0)) for rule in RULES.values()])
+    return infinite_if_diverged(losses.numpy()).reshape(len(RULES), len(RATES), len(seeds))
 
 
 def tuned(losses: Array, tuning: int) -> NDArray[np.int64]:
@@ -87,92 +81,60 @@ def won(losses: Array, tuning: int) -> Array:
 
 def by_source(fractions: dict[str, float], sources: dict[str, str]) -> dict[str, list[float]]:
     """The fractions of the problems that each source of data gave; both arguments by problem."""
-    found: dict[str, list[float]] = {}
-    for name, fraction in fractions.items():
-        found.setdefault(sources[name], []).append(fraction)
-    return found
+    return {source: [fractions[name] for name in sources if sources[name] == source] for source in sources.values()}
 
 
-def sources_needed(found: interval.Interval) -> int | None:
-    """About how many sources would clear one half, were the estimate to stay; None where it is clear, or hopeless."""
-    if not found.low <= 0.5 <= found.high or found.estimate == 0.5:
-        return None
-    reach = found.estimate - (found.low if found.estimate > 0.5 else found.high)
-    return int(np.ceil(found.n * (reach / (found.estimate - 0.5)) ** 2))
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """Both rules at every rate on every problem.
 
-
-def posed(lab: Lab) -> Iterator[Posed]:
-    """What is trained."""
-    if lab.scale == "full":
-        return itertools.chain(grid(lab, list(TASKS), list(MODELS)), convolutional(lab))
-    return itertools.chain.from_iterable(grid(lab, [task], [model]) for task, model in QUICK)
-
-
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT3."""
-    # Seeds and models of one source say little about other data, so the full scale spends its time on many sources,
-    # and a source is one unit: its examples are all of one kind, whatever is trained on them.
-    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=2), lab.pick(quick=5, full=5))
-    seeds, steps = tuning + scored, lab.pick(quick=100, full=400)
-    losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, seeds) for k in CONDITIONS}
+    Seeds and models of one source say little about other data, so the full scale spends its time on many sources, and a
+    source is one unit: its examples are all of one kind, whatever is trained on them.
+    """
+    seeds, steps = lab.seeds(quick=5, full=5, shared_tuning=2), lab.pick(**STEPS)
+    every, tuning = seeds.shared_tuning + seeds.scored, len(seeds.shared_tuning)
+    losses = {f"quadratic, {k:.0f}": descended(k, 2 * steps, every) for k in CONDITIONS}
     sources = dict.fromkeys(losses, "quadratic")
-    for one in posed(lab):
-        losses[one.name] = trained(lab, one.problem, steps, one.batch, seeds, f"OPT3, {one.name}")
-        sources[one.name] = one.source
-    fractions = {name: float(won(values, len(tuning)).mean()) for name, values in losses.items()}
-    best = {name: dict(zip(RULES, RATES[tuned(values, len(tuning))], strict=True)) for name, values in losses.items()}
+    for one in grid(lab, QUICK) if lab.scale == "quick" else itertools.chain(grid(lab, EVERY), convolutional(lab)):
+        losses[one.name], sources[one.name] = trained(lab, one, steps, every), one.source
+    fractions = {name: float(won(values, tuning).mean()) for name, values in losses.items()}
+    best = {name: dict(zip(RULES, RATES[tuned(values, tuning)], strict=True)) for name, values in losses.items()}
+    edges = [name for name, rates in best.items() if any(on_edge(rate, RATES) for rate in rates.values())]
     grouped = by_source(fractions, sources)
     shares = {source: float(np.mean(each)) for source, each in grouped.items()}
     found = interval.fraction(list(shares.values()))
-    edges = [name for name, rates in best.items() if any(on_edge(rate, RATES) for rate in rates.values())]
-    verdict = CLAIM.judge(
+    order = sorted(shares, key=shares.__getitem__, reverse=True)
+    share, low, high = (np.array([ends(grouped[source]) for source in order]) for ends in (np.mean, min, max))
+    figure = Figure.of(
+        "How often Nesterov ends lower than plain momentum",
+        (Bars(order, share, low=low, high=high), ReferenceLine(0.5, "horizontal", label="as often as not")),
+        x=Axis("source of the data"),
+        y=Axis("fraction of pairs won"),
+        caption=f"{len(fractions)} problems from {found.n} sources, {len(seeds)} paired seeds each, rates tuned on "
+        f"{tuning} others. Lines run from a source's least won problem to its most won.",
+    )
+    most, least = max(fractions, key=fractions.__getitem__), min(fractions, key=fractions.__getitem__)
+    needed = interval.units_to_clear(found, 0.5)
+    hint = f"{found.n} sources cannot tell that from half; at this fraction about {needed} would."
+    return lab.finding(
         found,
+        figures=figure,
+        readings=lab.reading(
+            "final training loss",
+            np.stack(list(losses.values()))[..., tuning:],
+            {"problem": list(losses), "rule": list(RULES), "rate": RATES, "seed": seeds.scored},
+            notes=("Infinite where the run diverged.",),
+        ),
         numbers={
             "fraction won by source": shares,
             "fraction won by problem": fractions,
             "best rate": best,
             "a best rate on the edge of its grid": edges or "none",
         },
-    )
-    order = sorted(shares, key=shares.__getitem__, reverse=True)
-    figure = Figure.of(
-        "How often Nesterov ends lower than plain momentum",
-        (
-            Bars(
-                order,
-                np.array([shares[source] for source in order]),
-                low=np.array([min(grouped[source]) for source in order]),
-                high=np.array([max(grouped[source]) for source in order]),
-            ),
-            ReferenceLine(0.5, "horizontal", label="as often as not"),
-        ),
-        x=Axis("source of the data"),
-        y=Axis("fraction of pairs won"),
-        caption=f"{len(fractions)} problems from {found.n} sources, {len(scored)} paired seeds each, rates tuned on "
-        f"{len(tuning)} others. Lines run from a source's least won problem to its most won.",
-    )
-    most, least = max(fractions, key=fractions.__getitem__), min(fractions, key=fractions.__getitem__)
-    needed = sources_needed(found)
-    yield Finding(
-        verdict,
-        figures=(figure,),
-        readings=(
-            reading(
-                lab,
-                "final training loss",
-                np.stack(list(losses.values()))[..., len(tuning) :],
-                {"problem": list(losses), "rule": list(RULES), "rate": RATES, "seed": scored},
-                notes=("Infinite where the run diverged.",),
-            ),
-        ),
         sentences=(
             f"Nesterov ended lower in {found.estimate:.0%} of pairs, each of {found.n} sources of data weighing the "
             f"same: most often on {most} ({fractions[most]:.0%}), least often on {least} ({fractions[least]:.0%}).",
-            *(
-                [f"{found.n} sources cannot tell that from half; at this fraction about {needed} would."]
-                if needed
-                else []
-            ),
+            *([hint] if needed else []),
             *(f"A best rate lies on the edge of its grid on {name}: one beyond could be better." for name in edges),
         ),
     )

@@ -1,23 +1,24 @@
 """OPT1: how much a wrong learning rate costs, rule by rule (Wortsman et al., 2023, arXiv:2309.14322)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import sweep
 from thalweg.claims import Claim, Finding, greater
-from thalweg.figures import Axis, Bars, Figure, Line
+from thalweg.figures import Axis, Bars, Figure
 from thalweg.optim import SGD, Adam, AdamW, Momentum, RMSprop, Rule
-from thalweg.population import Problem
+from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.optimizers.problems import digits_mlp
-from thalweg.studies.readings import edge_warnings, reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, train
+from thalweg.studies.optimizers.tasks import digits_mlp
+from thalweg.studies.study import decides
+from thalweg.training import Recipe
+from thalweg.tuning import edge_warnings
 from thalweg.tuning import sensitivity as of_window
 
+Array = NDArray[np.float64]
 CLAIM = Claim(
     id="OPT1",
     statement="SGD is more sensitive to its learning rate than Adam, over three decades around each one's best rate.",
@@ -29,7 +30,8 @@ RATES = np.logspace(-5, 2, 15)  # half decades
 WINDOW = 3  # half decades on each side of the best rate
 FIXED = 6  # the grid's index of the middle, 1e-2, of the paper's own range: 3e-4 to 3e-1
 BATCH = 128
-RULES: dict[str, type[Rule]] = {
+STEPS = {"quick": 150, "full": 600}
+RULES: dict[str, Callable[..., Rule]] = {
     "SGD": SGD,
     "momentum": Momentum,
     "RMSprop": RMSprop,
@@ -38,88 +40,66 @@ RULES: dict[str, type[Rule]] = {
 }
 
 
-def final_losses(
-    lab: Lab, problem: Problem, rule: type[Rule], steps: int, seeds: list[int], label: str
-) -> NDArray[np.float64]:
-    """Training loss after `steps`, at most what it was before the first: (rates, seeds); diverged counts as that."""
-    recipe = Recipe(rule(lr=sweep.values(RATES.tolist())), steps, BATCH, evaluate=0)
-    history = train(problem, recipe, seeds, progress=labelled(lab, label)).history
-    before, after = history["train_loss"][0], history["train_loss"][-1]
-    return np.fmin(after, before).reshape(len(RATES), len(seeds))
-
-
-def sensitivity(losses: NDArray[np.float64], centre: int) -> NDArray[np.float64]:
-    """Mean over the window of rates around `centre`, minus the best in it: (seeds,)."""
-    first = min(max(centre - WINDOW, 0), len(losses) - 2 * WINDOW - 1)
+def sensitivity(losses: Array, center: int) -> Array:
+    """Mean over the window of rates around `center`, minus the best in it: (seeds,)."""
+    first = min(max(center - WINDOW, 0), len(losses) - 2 * WINDOW - 1)
     return of_window(losses[first : first + 2 * WINDOW + 1])
 
 
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on OPT1."""
-    tuning, scored = tuning_and_scored(lab, lab.pick(quick=2, full=4), lab.pick(quick=8, full=16))
-    steps = lab.pick(quick=150, full=600)
-    problem = digits_mlp(lab)
-    found: dict[str, NDArray[np.float64]] = {}
-    fixed: dict[str, float] = {}
-    best: dict[str, float] = {}
-    kept, lines = [], []
-    for name, rule in RULES.items():
-        losses = final_losses(lab, problem, rule, steps, tuning + scored, f"OPT1, {name}")
-        centre = int(losses[:, : len(tuning)].mean(1).argmin())
-        held_out = losses[:, len(tuning) :]
-        found[name], best[name] = sensitivity(held_out, centre), float(RATES[centre])
-        fixed[name] = float(sensitivity(held_out, FIXED).mean())
-        kept.append(held_out)
-        lines.append(Line(RATES, held_out.mean(1), low=held_out.min(1), high=held_out.max(1), label=name))
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """Every rule at every rate; its best rate is that of other seeds."""
+    seeds = lab.seeds(quick=8, full=16, shared_tuning=lab.pick(quick=2, full=4))
+    steps, tuning = lab.pick(**STEPS), len(seeds.shared_tuning)
+    rates = sweep.values(RATES.tolist())
+    recipes = {name: Recipe(rule(lr=rates), steps, BATCH, evaluate=0) for name, rule in RULES.items()}
+    scored, found, fixed, best = {}, {}, {}, {}
+    for name, run in lab.train(digits_mlp(lab), recipes, seeds.shared_tuning + seeds.scored).items():
+        before, after = run.history["train_loss"][0], run.history["train_loss"][-1]
+        losses = np.fmin(after, before).reshape(len(RATES), -1)  # a run that diverged counts as the loss before
+        center = int(losses[:, :tuning].mean(1).argmin())
+        scored[name] = losses[:, tuning:]
+        found[name], best[name] = sensitivity(scored[name], center), float(RATES[center])
+        fixed[name] = float(sensitivity(scored[name], FIXED).mean())
     same = f"{RATES[FIXED - WINDOW]:.1g} to {RATES[FIXED + WINDOW]:.1g}"
     decades = np.log10(RATES[2 * WINDOW] / RATES[0])
-    verdict = CLAIM.judge(
-        interval.difference(found["SGD"], found["Adam"]),
-        numbers={
-            "sensitivity": {name: float(values.mean()) for name, values in found.items()},
-            f"sensitivity over {same}, the same rates for every rule": fixed,
-            "best rate": best,
-            "steps": steps,
-        },
+    reading = lab.reading(
+        "final training loss",
+        list(scored.values()),
+        {"rule": list(RULES), "rate": RATES, "seed": seeds.scored},
+        unit="nats",
+        notes=("A run that diverged counts as the loss before training.",),
     )
-    curves = Figure.of(
-        "Final training loss against the learning rate",
-        tuple(lines),
-        x=Axis("learning rate", scale="log"),
-        y=Axis("training loss", "nats"),
-        caption=f"Digits, MLP 64-32-10, batch {BATCH}, {steps} steps, {len(scored)} seeds; diverged runs count as the "
-        "loss before training. Bands run from the smallest to the largest.",
+    curves = spread(
+        reading,
+        x="rate",
+        over="seed",
+        title="Final training loss against the learning rate",
+        caption=f"Digits, MLP 64-32-10, batch {BATCH}, {steps} steps; diverged runs count as the loss before training.",
+        x_axis=Axis("learning rate", scale="log"),
+        y_axis=Axis("training loss", "nats"),
     )
     intervals = [interval.mean(values) for values in found.values()]
+    estimates, low, high = (np.array([getattr(one, end) for one in intervals]) for end in ("estimate", "low", "high"))
     bars = Figure.of(
         "Sensitivity to the learning rate",
-        (
-            Bars(
-                list(found),
-                np.array([each.estimate for each in intervals]),
-                low=np.array([each.low for each in intervals]),
-                high=np.array([each.high for each in intervals]),
-            ),
-        ),
+        (Bars(list(found), estimates, low=low, high=high),),
         x=Axis("update rule"),
         y=Axis("loss lost by a random rate", "nats"),
         caption=f"Mean over the rates within {decades:.0f} decades centered on each rule's best rate on other seeds, "
         "minus the least of them; 95 % intervals over seeds.",
     )
     sgd, adam = found["SGD"].mean(), found["Adam"].mean()
-    yield Finding(
-        verdict,
+    return lab.finding(
+        interval.difference(found["SGD"], found["Adam"]),
         figures=(curves, bars),
-        readings=(
-            reading(
-                lab,
-                "final training loss",
-                np.stack(kept),
-                {"rule": list(RULES), "rate": RATES, "seed": scored},
-                unit="nats",
-                notes=("A run that diverged counts as the loss before training.",),
-            ),
-        ),
+        readings=reading,
+        numbers={
+            "sensitivity": {name: float(values.mean()) for name, values in found.items()},
+            f"sensitivity over {same}, the same rates for every rule": fixed,
+            "best rate": best,
+            "steps": steps,
+        },
         sentences=(
             f"A rate drawn from the {decades:.0f} decades around the best one ({best['SGD']:.2g} for SGD, "
             f"{best['Adam']:.2g} for Adam) costs SGD {sgd:.3f} nats and Adam {adam:.3f}.",
