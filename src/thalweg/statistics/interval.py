@@ -22,7 +22,18 @@ from thalweg.statistics.bootstrap import (
     t_bounds,
 )
 
-__all__ = ["Interval", "bounded", "crossed", "difference", "fraction", "mean", "ratio", "smaller"]
+__all__ = [
+    "Interval",
+    "bounded",
+    "crossed",
+    "difference",
+    "fraction",
+    "mean",
+    "ratio",
+    "ratio_of_times",
+    "smaller",
+    "units_to_clear",
+]
 
 
 @dataclass(frozen=True)
