@@ -14,6 +14,6 @@ STUDY = Study(
         Experiment((flatness.CLAIM,), flatness.decide),
         Experiment((batches.CLAIM,), batches.decide),
         Experiment((widths.CLAIM,), widths.decide),
-        Experiment((saddles.CLAIM,), saddles.decide),
+        saddles.experiment,
     ),
 )
