@@ -180,3 +180,9 @@ def test_a_crossed_mean_of_columns_alike_is_students_interval_over_rows():
 def test_impossible_requests_say_what_was_got(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_an_interval_is_written_in_a_format():
+    found = Interval(0.5, -0.25, 1.123456, 5, "planted")
+    assert f"{found:.2f}" == "0.50 [-0.25, 1.12]"
+    assert f"{found}" == str(found) == "0.5 [-0.25, 1.123]"

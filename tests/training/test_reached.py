@@ -35,6 +35,10 @@ def test_each_member_is_at_its_first_snapshot_at_or_below_the_level() -> None:
     reached = run.at_first("train_loss", level)
     assert reached.members.tolist() == list(wanted)
     assert reached.steps.tolist() == [KEPT[row] for row in wanted.values()]
+    everyone = reached.among_all(reached.values)
+    assert everyone[reached.members].tolist() == reached.values.tolist()
+    assert np.isnan(np.delete(everyone, reached.members)).all()
+    assert len(everyone) == 8
     for place, (member, row) in enumerate(wanted.items()):
         there = run.snapshots[KEPT[row]][member]
         assert reached.values[place] == losses[row, member]

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from thalweg.figures.marks import Bars, Line
 from thalweg.figures.validation import Numbers
 from thalweg.statistics import Interval
 
 
-def interval_line(x: Numbers, intervals: Sequence[Interval], *, label: str = "") -> Line:
+def interval_line(x: ArrayLike, intervals: Sequence[Interval], *, label: str = "") -> Line:
     """The line through estimates, with their intervals as its band.
 
     >>> import thalweg as tw

@@ -47,7 +47,11 @@ class Interval:
             raise UsageError(msg)
 
     def __str__(self) -> str:
-        return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        return f"{self:.4g}"
+
+    def __format__(self, spec: str) -> str:
+        """The estimate and both ends, each in this format, such as f"{found:.2f}"."""
+        return f"{self.estimate:{spec}} [{self.low:{spec}}, {self.high:{spec}}]" if spec else str(self)
 
 
 def mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:

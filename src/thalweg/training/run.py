@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
@@ -36,12 +36,20 @@ class Reached:
         members: which they are in the run: (reached,).
         steps: of their snapshots: (reached,).
         values: of the metric there: (reached,).
+        count: members of the run, those that did not come to the level too.
     """
 
     population: Population
     members: NDArray[np.int64]
     steps: NDArray[np.int64]
     values: NDArray[np.float64]
+    count: int
+
+    def among_all(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Numbers of the members that came to the level, NaN of all others: (reached,) to (members of the run,)."""
+        table = np.full(self.count, np.nan)
+        table[self.members] = values
+        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +150,7 @@ class Run:
             theta=torch.cat([one.theta for one in each]),
             buffers={name: torch.cat([one.buffers[name] for one in each]) for name in self.final.buffers},
         )
-        return Reached(population, members, steps, values[first, members])
+        return Reached(population, members, steps, values[first, members], len(self.final))
 
     def averaged(
         self, problem: Problem, *, on: Sample | str | ExampleSet = STATISTICS_SAMPLE, plan: Plan | str = "auto"

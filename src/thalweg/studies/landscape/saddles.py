@@ -5,14 +5,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from thalweg import curvature, data, nets, optim
 from thalweg.claims import Claim, Finding, greater
-from thalweg.curvature import hessian
-from thalweg.data import Data, digits, in_principal_components, one_hot
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Scatter
 from thalweg.landscape import critical_points
-from thalweg.nets import WithSquaredNorm, mlp
-from thalweg.optim import Momentum
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import stream_key
@@ -48,10 +45,10 @@ FEWEST = 4  # different critical points of a seed that have a rank correlation
 
 def problem_of(lab: Lab) -> Problem:
     """Digits in their first principal components, by squared error with weight decay, on a small smooth network."""
-    widths, train = WIDTHS[lab.scale], digits().train
+    widths, train = WIDTHS[lab.scale], data.digits().train
     known = torch.as_tensor(train.slice(0, len(train))[1]) < widths[-1]
     some = train.select(known.nonzero().flatten()[: EXAMPLES[lab.scale]])
-    data = one_hot(in_principal_components(Data(some, classes=widths[-1]), widths[0]))
+    few = data.one_hot(data.in_principal_components(data.Data(some, classes=widths[-1]), widths[0]))
 
     def error(outputs: tuple[Tensor, Tensor], target: Tensor) -> Tensor:
         return (outputs[0] - target).square().mean(-1)
@@ -60,15 +57,15 @@ def problem_of(lab: Lab) -> Problem:
         return error(outputs, target) + DECAY / 2 * outputs[1]
 
     def model() -> nn.Module:
-        return WithSquaredNorm(mlp(*widths, activation="tanh"))
+        return nets.WithSquaredNorm(nets.mlp(*widths, activation="tanh"))
 
-    return Problem(model, data, loss, metrics={"error": error}, device=lab.device, dtype=torch.float64)
+    return Problem(model, few, loss, metrics={"error": error}, device=lab.device, dtype=torch.float64)
 
 
 def starts(problem: Problem, lab: Lab, seeds: list[int]) -> Population:
     """Of every seed, points along a training run that begins small, then random points: members (points, seeds)."""
     steps, fresh = STEPS[lab.scale], problem.initialize(seeds)
-    recipe = Recipe(Momentum(2.0), steps[-1], evaluate=0, snapshot=steps)
+    recipe = Recipe(optim.Momentum(2.0), steps[-1], evaluate=0, snapshot=steps)
     run = lab.train(problem, recipe, seeds, start=fresh.with_theta(SMALL * fresh.theta))
     points = [population.theta for population in run.snapshots.values()]
     for number, scale in enumerate(np.geomspace(*SPREAD, lab.pick(quick=3, full=4))):
@@ -99,13 +96,13 @@ def experiment(lab: Lab) -> Finding:
         steps=lab.pick(quick=60, full=80),
         progress=lab.labelled("critical points"),
     )
-    curvature = negative_index(hessian(problem, search.population))
+    curved = negative_index(curvature.hessian(problem, search.population))
     single = search.distinct(np.tile(seeds, len(search.converged) // len(seeds))).reshape(-1, len(seeds))
     everywhere = {
         "loss": search["loss"],
         "loss without decay": evaluate(problem, search.population, "train")["error"].numpy(),
-        "negative index": curvature["negative"],
-        "smallest eigenvalue": curvature["smallest eigenvalue"],
+        "negative index": curved["negative"],
+        "smallest eigenvalue": curved["smallest eigenvalue"],
     }
     table = np.array([np.where(search.converged, values, np.nan) for values in everywhere.values()])
     loss, bare, index = np.where(single, table[:3].reshape(3, *single.shape), np.nan)
@@ -130,7 +127,8 @@ def experiment(lab: Lab) -> Finding:
     )
     sentences = [
         f"{search.converged.sum()} of {single.size} searches ended at a critical point, {len(losses)} of them "
-        f"different; {len(high)} have a loss in the upper half of the range, and {(high == 0).sum()} of these are minima."
+        f"different; {len(high)} have a loss in the upper half of the range, and {(high == 0).sum()} of these are "
+        "minima."
     ]
     if len(lowest):
         sentences.append(f"At the lowest of each seed {lowest.mean():.1%} of the eigenvalues are negative.")
