@@ -20,15 +20,16 @@ def distance_from_parabola(lines: ArrayLike) -> Array:
     """
     values = np.asarray(lines, dtype=np.float64)
     flat = values.reshape(-1, values.shape[-1])
-    known = np.isfinite(flat).all(1, keepdims=True)
-    flat = np.where(known, flat, 0)
+    unknown = ~np.isfinite(flat)
+    flat = np.where(unknown, 0, flat)
     at = np.linspace(-1, 1, flat.shape[1])
     parabolas, straight = (np.polyfit(at, flat.T, degree) for degree in (2, 1))
     best = np.where(parabolas[0] >= 0, parabolas, np.concatenate([np.zeros((1, len(flat))), straight]))
     away = np.sqrt(((flat - (best[0, :, None] * at + best[1, :, None]) * at - best[2, :, None]) ** 2).mean(1))
     span = np.ptp(flat, axis=1)
     found = np.divide(away, span, out=np.zeros_like(span), where=span != 0)
-    return np.where(known[:, 0], found, np.nan).reshape(values.shape[:-1])
+    found[unknown.any(1)] = np.nan
+    return found.reshape(values.shape[:-1])
 
 
 def barrier_height(lines: ArrayLike) -> Array:

@@ -96,6 +96,18 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
     return _renamed(Interval(*ends, logs.n, logs.method), "geometric mean of paired ratios")
 
 
+def geometric_mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The geometric mean over seeds, exp(mean(log values)), of values above 0; see `mean`.
+
+    >>> from thalweg.statistics import interval
+    >>> print(interval.geometric_mean([2.0, 2.0, 2.0]))
+    2 [2, 2]
+    """
+    sample = _sample("geometric_mean", values)
+    found = ratio(sample, np.ones_like(sample), resamples=resamples, seed=seed)
+    return replace(found, method=found.method.replace("of paired ratios", "over seeds"))
+
+
 def crossed(table: ArrayLike) -> Interval:
     """The mean of a table whose rows and columns are both samples, such as seeds and test examples.
 

@@ -1,4 +1,4 @@
-"""Sharpness and test error: the parts of the experiment against loops by hand, planted orders and exact invariances."""
+"""Sharpness and test error: exact invariances, what is trained on, and sentences."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,6 @@ def test_an_index_that_has_nothing_to_do_with_the_loss(monkeypatch: pytest.Monke
         return {name: found[name][order] for name in ("negative", "smallest eigenvalue")}
 
     monkeypatch.setattr(saddles, "critical_points", once)
-    monkeypatch.setattr(saddles, "STEPS", {"quick": (4, 7, 12, 30, 100)})
     assert outcome(saddles.experiment) == "holds"
     monkeypatch.setattr(saddles, "negative_index", shuffled)
     assert [outcome(saddles.experiment) for _ in range(4)].count("holds") == 0

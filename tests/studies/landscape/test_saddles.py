@@ -49,5 +49,5 @@ def test_a_search_that_finds_nothing_is_undecided_by_computation(monkeypatch: py
     (finding,) = saddles.experiment(Lab())
     assert finding.verdict.outcome == "undecided"
     assert finding.verdict.numbers["different critical points"] == 0
-    assert len(finding.sentences) == 1
+    assert len(finding.sentences) == 2
     finding.figures[0].to_matplotlib()

@@ -16,7 +16,7 @@ from thalweg.claims import Claim, Finding, greater
 from thalweg.evaluation import Sample, by_example, evaluate
 from thalweg.figures import Axis, Figure, interval_line
 from thalweg.population import Problem
-from thalweg.statistics import Interval, exponents, interval
+from thalweg.statistics import exponents, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe, Run
@@ -111,7 +111,7 @@ def experiment(lab: Lab) -> Finding:
             axis,
         )
         for title, values, mean, axis in (
-            ("Sharpness", sharpness, geometric_mean, Axis("largest eigenvalue", scale="log")),
+            ("Sharpness", sharpness, interval.geometric_mean, Axis("largest eigenvalue", scale="log")),
             ("Test error", 100 * error, interval.mean, Axis("test error", "%")),
         )
     ]
@@ -141,8 +141,3 @@ def experiment(lab: Lab) -> Finding:
             "training loss": dict(zip(ARMS, loss.mean(2).tolist(), strict=True)),
         },
     )
-
-
-def geometric_mean(values: Array) -> Interval:
-    """With its interval."""
-    return interval.ratio(values, np.ones(len(values)))

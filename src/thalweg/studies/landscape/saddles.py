@@ -112,12 +112,12 @@ def experiment(lab: Lab) -> Finding:
     some = single.any(0)
     lowest = index[:, some][np.nanargmin(loss[:, some], 0), np.arange(some.sum())]
     flat = ~search.converged & (search["curvature along the gradient"] < 1e-3)
-    of_run = len(STEPS[lab.scale])
+    from_run, from_random = np.split(np.array([index, loss]), [len(STEPS[lab.scale])], axis=1)
     figure = Figure.of(
         "Critical points",
         (
-            Scatter(index[:of_run].ravel(), loss[:of_run].ravel(), label="from a training run"),
-            Scatter(index[of_run:].ravel(), loss[of_run:].ravel(), label="from a random point"),
+            Scatter(*from_run.reshape(2, -1), label="from a training run"),
+            Scatter(*from_random.reshape(2, -1), label="from a random point"),
         ),
         Axis("share of negative eigenvalues"),
         Axis("loss with decay"),
@@ -126,9 +126,8 @@ def experiment(lab: Lab) -> Finding:
         f"{DECAY:g}; {len(seeds)} seeds. Gradients are below {TOLERANCE:g} of a fresh network's.",
     )
     sentences = [
-        f"{search.converged.sum()} of {single.size} searches ended at a critical point, {len(losses)} of them "
-        f"different; {len(high)} have a loss in the upper half of the range, and {(high == 0).sum()} of these are "
-        "minima."
+        f"{search.converged.sum()} of {single.size} searches ended at critical points, {len(losses)} of them different.",
+        f"{len(high)} have a loss in the upper half of the range, and {(high == 0).sum()} of these are minima.",
     ]
     if len(lowest):
         sentences.append(f"At the lowest of each seed {lowest.mean():.1%} of the eigenvalues are negative.")
@@ -146,13 +145,9 @@ def experiment(lab: Lab) -> Finding:
         ),
         sentences=sentences,
         numbers={
-            "searches": single.size,
-            "searches that ended at a critical point": int(search.converged.sum()),
             "searches that ended at a minimum of |g| that is not 0": int(flat.sum()),
             "different critical points": len(losses),
             "minima among them": int((shares == 0).sum()),
-            "of high loss, in the upper half of the range": len(high),
-            "minima among those of high loss": int((high == 0).sum()),
             "share of negative eigenvalues at the lowest point of each seed": lowest.tolist(),
             "rank correlation with the loss without decay": str(over_seeds(with_bare)),
             f"seeds with fewer than {FEWEST} points, left out": int(np.isnan(correlations).sum()),

@@ -47,10 +47,8 @@ def network(width: int) -> nn.Module:
 
 def measured(lab: Lab, width: int, seeds: list[int]) -> dict[str, Array]:
     """Train networks of one width, one a seed, and look around where they ended: (seeds,) each."""
-    problem, sample = (
-        Problem(lambda: network(width), data.digits(), device=lab.device),
-        Sample("train", EXAMPLES, lab.seed),
-    )
+    problem = Problem(lambda: network(width), data.digits(), device=lab.device)
+    sample = Sample("train", EXAMPLES, lab.seed)
     recipe = Recipe(optim.Momentum(RATES[width]), STEPS, BATCH, evaluate=0)
     end = lab.train(problem, recipe, seeds, f"width {width}, training").final
     lines = landscape.roughness(
