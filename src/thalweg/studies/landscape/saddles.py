@@ -126,7 +126,7 @@ def experiment(lab: Lab) -> Finding:
         f"{DECAY:g}; {len(seeds)} seeds. Gradients are below {TOLERANCE:g} of a fresh network's.",
     )
     sentences = [
-        f"{search.converged.sum()} of {single.size} searches ended at critical points, {len(losses)} of them different.",
+        f"{search.converged.sum()} of {single.size} searches ended at critical points, {len(losses)} different ones.",
         f"{len(high)} have a loss in the upper half of the range, and {(high == 0).sum()} of these are minima.",
     ]
     if len(lowest):
