@@ -3,6 +3,7 @@
 import math
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,26 @@ def test_digits_split_is_a_function_of_the_seed_alone() -> None:
     image = digits(image=True)
     assert image.train.inputs.shape == (1_437, 1, 8, 8)
     assert torch.equal(image.train.inputs.flatten(1), first.train.inputs)
+
+
+def test_a_split_anew_has_every_example_once_and_is_a_function_of_its_stream() -> None:
+    data = digits()
+    few = data.split_anew(100, seed=3)
+    assert (len(few.train), len(few.test), few.classes) == (100, 1_697, 10)
+    rows = [sorted(map(tuple, torch.cat([one.train.inputs, one.test.inputs]).tolist())) for one in (data, few)]
+    assert rows[0] == rows[1]
+    parts = (data.train, data.test)
+    known = {tuple(x): y for part in parts for x, y in zip(part.inputs.tolist(), part.targets, strict=True)}
+    assert all(known[tuple(x)] == y for x, y in zip(few.train.inputs.tolist(), few.train.targets, strict=True))
+    assert torch.equal(data.split_anew(40, seed=3).train.inputs, few.train.inputs[:40])
+    assert not torch.equal(data.split_anew(100, seed=4).train.inputs, few.train.inputs)
+    assert not torch.equal(data.split_anew(100, seed=3, stream="another").train.inputs, few.train.inputs)
+    alone = replace(data, test=None).split_anew(1_000)
+    assert (len(alone.train), len(alone.test)) == (1_000, 437)
+    with pytest.raises(UsageError, match="at least one example to test on; got train=1797 of 1,797"):
+        data.split_anew(1_797)
+    with pytest.raises(UsageError, match="noisy labels"):
+        data.with_label_noise(0.1, seed=0).split_anew(100)
 
 
 # MNIST-1D

@@ -114,3 +114,22 @@ def test_the_result_says_what_was_done() -> None:
     figure = found.figure()
     assert figure.panels[0].marks[1].value == 1e-12
     assert (figure.panels[0].x.unit, figure.panels[0].y.scale) == (problem.loss.unit, "log")
+
+
+def test_critical_points_of_one_loss_count_once_in_each_group() -> None:
+    problem = _problem(Wells)
+    ends = [(1.0, 1.0), (0.0, 1.0), (-1.0, 1.0), (1.0, 0.0), (0.0, -1.0)]
+    points = [(x + 0.1, y - 0.1) for x, y in ends]
+    found = critical_points(problem, _at(problem, *points, (math.nan, 0.0)), tolerance=1e-10)
+    assert found["loss"][:5] == pytest.approx([0, 1, 0, 0.5, 1], abs=1e-12)
+    assert found.converged.tolist() == [True] * 5 + [False]
+    mask = found.distinct()
+    assert sorted(found["loss"][mask].round(6)) == [0, 0.5, 1]
+    by_group = found.distinct([0, 0, 1, 1, 1, 1])
+    assert by_group.tolist() == [True] * 5 + [False]
+    assert found.distinct([0, 1, 0, 0, 1, 0])[[1, 4]].sum() == 1
+    assert found.distinct(tolerance=0.6).sum() == 1  # a chain of losses that agree
+    with pytest.raises(UsageError, match="the group of each of 6 members"):
+        found.distinct([0, 1])
+    nothing = critical_points(problem, _at(problem, (0.4, 0.4)), tolerance=1e-12, steps=1)
+    assert nothing.distinct().tolist() == [False]

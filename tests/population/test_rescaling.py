@@ -137,3 +137,17 @@ def test_tied_weights_are_refused() -> None:
     problem = tw.Problem(Tied, (torch.randn(6, 4), torch.arange(6) % 4))
     with pytest.raises(UsageError, match=r"The weights of 'one' are tied to 'two\.weight'"):
         rescaled(problem.initialize(1), "one", torch.ones(4), undone_by=None)
+
+
+def test_layers_of_a_chain_are_rescaled_one_after_the_other() -> None:
+    population = tw.Population.initialize(lambda: tw.nets.mlp(6, 5, 4, 3), [0, 1])
+    factors = torch.tensor([[2.0, 0.5], [1.0, 4.0]])
+    found = population.layout.views(tw.population.layers_rescaled(population, factors).theta)
+    before = population.layout.views(population.theta)
+    first, second = (factors[:, place, None, None] for place in (0, 1))
+    torch.testing.assert_close(found["hidden1.weight"], first * before["hidden1.weight"])
+    torch.testing.assert_close(found["hidden2.weight"], second / first * before["hidden2.weight"])
+    torch.testing.assert_close(found["output.weight"], before["output.weight"] / second)
+    torch.testing.assert_close(found["output.bias"], before["output.bias"])
+    with pytest.raises(UsageError, match=r"\(members, 2 hidden layers\); got \(2, 3\)"):
+        tw.population.layers_rescaled(population, torch.ones(2, 3))

@@ -219,3 +219,18 @@ def test_times_that_were_never_reached_leave_open_what_they_may_move():
 )
 def test_units_to_clear_follow_the_root_law(low, estimate, high, units):
     assert interval.units_to_clear(Interval(estimate, low, high, 10, "planted"), 0.5) == units
+
+
+def test_an_interval_is_written_in_a_format():
+    found = Interval(0.5, -0.25, 1.123456, 5, "planted")
+    assert f"{found:.2f}" == "0.50 [-0.25, 1.12]"
+    assert f"{found}" == str(found) == "0.5 [-0.25, 1.123]"
+
+
+def test_a_geometric_mean_is_the_mean_of_logarithms():
+    values = np.array([1.0, 4.0, 16.0, 3.0, 7.0, 2.0])
+    found, logs = interval.geometric_mean(values), interval.mean(np.log(values))
+    assert np.log([found.estimate, found.low, found.high]) == pytest.approx([logs.estimate, logs.low, logs.high])
+    assert found.method.startswith("geometric mean over seeds")
+    with pytest.raises(UsageError, match="positive"):
+        interval.geometric_mean([1.0, 0.0])

@@ -9,6 +9,7 @@ from thalweg.data.gaussian import gaussian_linear, gaussian_teacher
 from thalweg.data.lazy_examples import LazyExamples
 from thalweg.data.mnist1d import mnist1d
 from thalweg.data.modular import modular
+from thalweg.data.representations import in_principal_components, one_hot
 from thalweg.data.tables import table
 from thalweg.data.text import decode, text
 
@@ -23,8 +24,10 @@ __all__ = [
     "from_user",
     "gaussian_linear",
     "gaussian_teacher",
+    "in_principal_components",
     "mnist1d",
     "modular",
+    "one_hot",
     "parity",
     "photograph",
     "table",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.data.examples import Examples
 from thalweg.data.lazy_examples import LazyExamples
-from thalweg.data.trees import described, moved, named
+from thalweg.data.trees import described, joined, moved, named
 from thalweg.errors import DataError, UsageError, check_count, check_type
 from thalweg.randomness import generator
 
@@ -108,6 +108,46 @@ class Data:
             test=held_out,
             notes=(*self.notes, f"subset: train {train or 'all'}, test {test or 'all'} (seed {seed})"),
             flipped=flipped,
+        )
+
+    def split_anew(self, train: int, *, seed: int = 0, stream: str = "split anew") -> "Data":
+        """All examples of both sets together: as many as asked for to train on, all others held out.
+
+        For a small training set whose test errors are told apart by many test examples.
+
+        >>> import thalweg as tw
+        >>> data = tw.data.digits().split_anew(128)
+        >>> len(data.train), len(data.test)
+        (128, 1669)
+
+        Args:
+            train: how many to train on, drawn without replacement.
+            seed, stream: the stream of the draw; a smaller training set is the beginning of a larger one.
+
+        Raises:
+            UsageError: fewer than one example would be left on one side, examples that are not in memory, or labels
+                that are noisy already.
+        """
+        parts = [part for part in (self.train, self.test) if isinstance(part, Examples)]
+        total = sum(map(len, parts))
+        if isinstance(self.train, LazyExamples) or isinstance(self.test, LazyExamples) or self.flipped is not None:
+            msg = f"split_anew mixes clean examples in memory; {self.name!r} has noisy labels or reads its examples."
+            raise UsageError(msg)
+        check_count("split_anew train", train)
+        if train >= total:
+            msg = f"split_anew leaves at least one example to test on; got train={train} of {total:,}."
+            raise UsageError(msg)
+        inputs, targets = (
+            joined([part.inputs for part in parts], "inputs"),
+            joined([p.targets for p in parts], "targets"),
+        )
+        whole = Examples(inputs, targets)
+        order = torch.randperm(total, generator=generator(seed, stream))
+        return replace(
+            self,
+            train=whole.select(order[:train]),
+            test=whole.select(order[train:]),
+            notes=(*self.notes, f"split anew: {train:,} to train on, {total - train:,} held out (seed {seed})"),
         )
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> "Data":

@@ -13,6 +13,7 @@ from thalweg.figures.marks import (
     SurfacePlot,
     TrajectoryLine,
 )
+from thalweg.figures.of_intervals import interval_bars, interval_line
 from thalweg.figures.panel import Axis, Panel
 
 __all__ = [
@@ -29,4 +30,6 @@ __all__ = [
     "Scatter",
     "SurfacePlot",
     "TrajectoryLine",
+    "interval_bars",
+    "interval_line",
 ]

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.curvature import hessian
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
-from thalweg.evaluation import Sample, as_sample
+from thalweg.evaluation import Evaluator, Sample, as_sample
 from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
 from thalweg.population import Batch, Population, Problem, derivatives
 from thalweg.progress import Progress, Watcher, ignore
@@ -32,9 +32,9 @@ class CriticalPoints:
 
     Args:
         population: where each member ended.
-        reading: of each member, "gradient norm" where it ended and "gradient norm before" where it began; "converged";
-            and "curvature along the gradient", |H g| / (|H| |g|): where this is small and g is not, |g| has a minimum
-            that is no zero.
+        reading: of each member, "gradient norm" and "loss" where it ended, "gradient norm before" where it began;
+            "converged"; and "curvature along the gradient", |H g| / (|H| |g|): where this is small and g is not, |g|
+            has a minimum that is no zero.
         tolerance: of the gradient's norm.
         steps: tried.
     """
@@ -52,6 +52,32 @@ class CriticalPoints:
     def __getitem__(self, array: str) -> NDArray[Any]:
         """One array of the reading: (members,)."""
         return self.reading[array]
+
+    def distinct(self, groups: ArrayLike | None = None, *, tolerance: float = 1e-7) -> NDArray[np.bool_]:
+        """One member for each critical point, as a mask: points of one loss count as one, which symmetric ones have.
+
+        Of members whose losses agree to the tolerance, a chain of which counts as agreeing, it is the lowest.
+
+        Args:
+            groups: what each member belongs to, such as its seed: (members,). Members of different groups are not
+                compared; None is one group.
+            tolerance: as a share of the group's loss that is largest in magnitude.
+
+        Returns:
+            (members,); false wherever the search did not converge.
+        """
+        losses = self["loss"]
+        names = np.zeros(len(losses)) if groups is None else np.asarray(groups)
+        if names.shape != losses.shape:
+            msg = f"distinct needs the group of each of {len(losses)} members; got shape {names.shape}."
+            raise UsageError(msg)
+        mask = np.zeros(len(losses), dtype=bool)
+        for name in np.unique(names):
+            mine = np.flatnonzero(self.converged & (names == name))
+            mine = mine[losses[mine].argsort(kind="stable")]
+            apart = tolerance * np.abs(losses[mine]).max(initial=0)
+            mask[mine] = np.diff(losses[mine], prepend=-np.inf) > apart
+        return mask
 
     def figure(self) -> Figure:
         """The norm of every member's gradient, after the search against before it."""
@@ -89,7 +115,7 @@ def critical_points(
     >>> x = torch.linspace(-1, 1, 8, dtype=torch.float64)[:, None]
     >>> problem = tw.Problem(lambda: tw.nets.mlp(1, 1), (x, 2 * x), "squared_error", dtype=torch.float64)
     >>> found = tw.landscape.critical_points(problem, problem.initialize(1), tolerance=1e-10)
-    >>> found.converged.tolist(), [round(number, 6) + 0 for number in found.population.theta[0].tolist()]
+    >>> found.distinct().tolist(), [round(number, 6) + 0 for number in found.population.theta[0].tolist()]
     ([True], [2.0, 0.0])
 
     Args:
@@ -149,15 +175,17 @@ def critical_points(
         tried = step
         progress(Progress("critical points", step, steps, time.perf_counter() - began))
     curved = _length((hessian @ g.unsqueeze(2)).squeeze(2))
-    arrays = {AFTER: norm, BEFORE: before, "converged": norm <= tolerance, ALONG: curved / (size * norm)}
+    losses = Evaluator(problem, at, drawn.examples)()["loss"]
+    arrays = {AFTER: norm, BEFORE: before, "loss": losses, "converged": norm <= tolerance}
+    arrays[ALONG] = curved / (size * norm)
     reading = Reading(
         "critical points",
         {name: values.cpu().numpy() for name, values in arrays.items()},
         dict.fromkeys(arrays, ("member",)),
         {"member": np.arange(len(at))},
-        dict.fromkeys((AFTER, BEFORE), problem.loss.unit),
+        dict.fromkeys((AFTER, BEFORE, "loss"), problem.loss.unit),
         sample_size=len(drawn),
-        cost=Cost(time.perf_counter() - began, loss.gradients, loss.gradients, loss.products),
+        cost=Cost(time.perf_counter() - began, loss.gradients + len(at), loss.gradients, loss.products),
         provenance=Provenance.here(0, str(problem.device), str(problem.dtype)),
         notes=(f"On {drawn.text}, after {tried} steps; a norm up to {tolerance:.3g} counts as a critical point.",),
     )

@@ -5,11 +5,13 @@ from thalweg.nets.mlp import mlp
 from thalweg.nets.modular_transformer import ModularTransformer, modular_transformer
 from thalweg.nets.resnet import ResNet, resnet
 from thalweg.nets.transformer import Transformer, transformer
+from thalweg.nets.with_squared_norm import WithSquaredNorm
 
 __all__ = [
     "ModularTransformer",
     "ResNet",
     "Transformer",
+    "WithSquaredNorm",
     "convnet",
     "convnet1d",
     "mlp",

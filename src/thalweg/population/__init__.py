@@ -5,7 +5,7 @@ from thalweg.population.execution import Execution, Plan, choose
 from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.rescaling import rescaled
+from thalweg.population.rescaling import layers_rescaled, rescaled
 
 __all__ = [
     "Batch",
@@ -16,5 +16,6 @@ __all__ = [
     "Population",
     "Problem",
     "choose",
+    "layers_rescaled",
     "rescaled",
 ]

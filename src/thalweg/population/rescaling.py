@@ -1,5 +1,7 @@
 """Other parameters of the same function: outputs of units by factors, and what reads them by the inverse."""
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -75,6 +77,37 @@ def rescaled(
             raise UsageError(msg)
         views[reader.name].div_(_along(scale.repeat_interleave(inputs // units, dim=1), reader, side))
     return population.with_theta(theta)
+
+
+def layers_rescaled(population: Population, factors: Float[Tensor, "members layers"]) -> Population:
+    """Every hidden layer of a chain such as an MLP times a factor, the layer behind it divided by it; see `rescaled`.
+
+    With a factor for each unit, sharpness would change by much the same in all members, as they average out.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 8, 10), tw.data.digits(), dtype=torch.float64)
+    >>> population = problem.initialize(2)
+    >>> other = tw.population.layers_rescaled(population, torch.tensor([[0.1, 3.0], [10.0, 1.0]]))
+    >>> bool((tw.evaluate(problem, other)["loss"] - tw.evaluate(problem, population)["loss"]).abs().max() < 1e-12)
+    True
+
+    Args:
+        population: of networks whose weights each read the layer before; only read.
+        factors: above 0, one for each hidden layer: (members, hidden layers).
+
+    Raises:
+        UsageError: see `rescaled`; or another number of layers.
+
+    Cost: a copy of theta a layer.
+    """
+    layers = [entry.name.removesuffix("weight").rstrip(".") for entry in population.layout if len(entry.shape) > 1]
+    if factors.ndim != 2 or factors.shape[1] != len(layers) - 1:
+        msg = f"layers_rescaled needs factors (members, {len(layers) - 1} hidden layers); got {tuple(factors.shape)}."
+        raise UsageError(msg)
+    for number, (layer, following) in enumerate(pairwise(layers)):
+        population = rescaled(population, layer, factors[:, number, None], undone_by=following)
+    return population
 
 
 def _weight(layout: Layout, layer: str) -> Entry:

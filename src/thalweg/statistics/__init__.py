@@ -1,4 +1,4 @@
-"""Intervals over few seeds: bootstrap, Student's t, crossed samples, bounded values, the smaller of two."""
+"""Intervals over few seeds: bootstrap, Student's t, crossed, bounded, the smaller of two; rank correlations, powers."""
 
 from thalweg.statistics import interval, student_t
 from thalweg.statistics.interval import (
@@ -7,12 +7,15 @@ from thalweg.statistics.interval import (
     crossed,
     difference,
     fraction,
+    geometric_mean,
     mean,
     ratio,
     ratio_of_times,
     smaller,
     units_to_clear,
 )
+from thalweg.statistics.power_law import exponents
+from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
 
 __all__ = [
@@ -20,12 +23,16 @@ __all__ = [
     "bounded",
     "crossed",
     "difference",
+    "exponents",
     "fraction",
+    "geometric_mean",
     "interval",
+    "kendall",
     "mean",
     "ratio",
     "ratio_of_times",
     "smaller",
+    "spearman",
     "standard_error",
     "student_t",
     "units_to_clear",

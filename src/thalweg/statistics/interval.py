@@ -28,6 +28,7 @@ __all__ = [
     "crossed",
     "difference",
     "fraction",
+    "geometric_mean",
     "mean",
     "ratio",
     "ratio_of_times",
@@ -64,7 +65,11 @@ class Interval:
             raise UsageError(msg)
 
     def __str__(self) -> str:
-        return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
+        return f"{self:.4g}"
+
+    def __format__(self, spec: str) -> str:
+        """The estimate and both ends, each in this format, such as f"{found:.2f}"."""
+        return f"{self.estimate:{spec}} [{self.low:{spec}}, {self.high:{spec}}]" if spec else str(self)
 
 
 def mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -163,6 +168,18 @@ def ratio_of_times(first: ArrayLike, second: ArrayLike, limit: float) -> Interva
         return found
     low, high = (0.0 if np.isinf(b).any() else found.low), (math.inf if np.isinf(a).any() else found.high)
     return replace(found, low=low, high=high, method=f"{found.method}, open where a run did not arrive")
+
+
+def geometric_mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The geometric mean over seeds, exp(mean(log values)), of values above 0; see `mean`.
+
+    >>> from thalweg.statistics import interval
+    >>> print(interval.geometric_mean([2.0, 2.0, 2.0]))
+    2 [2, 2]
+    """
+    sample = _sample("geometric_mean", values)
+    found = ratio(sample, np.ones_like(sample), resamples=resamples, seed=seed)
+    return replace(found, method=found.method.replace("of paired ratios", "over seeds"))
 
 
 def crossed(table: ArrayLike) -> Interval:

@@ -3,7 +3,7 @@
 from thalweg.training.history import History, infinite_if_diverged, steps_to
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
-from thalweg.training.run import Run
+from thalweg.training.run import Reached, Run
 from thalweg.training.train import train
 
-__all__ = ["History", "MemberGrid", "Recipe", "Run", "infinite_if_diverged", "steps_to", "train"]
+__all__ = ["History", "MemberGrid", "Reached", "Recipe", "Run", "infinite_if_diverged", "steps_to", "train"]

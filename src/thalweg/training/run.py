@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
@@ -16,6 +16,40 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.training.history import History
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """The members of a run that came to a level, each where it first did; see `Run.at_first`.
+
+    >>> import numpy as np
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> kept = tuple(range(0, 41, 4))
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.5), 40, 64, evaluate=kept, snapshot=kept)
+    >>> reached = tw.train(problem, recipe, seeds=3).at_first("train_loss", 1.5)
+    >>> len(reached.population), bool(np.isin(reached.steps, kept).all())
+    (3, True)
+
+    Args:
+        population: the members at their own snapshots.
+        members: which they are in the run: (reached,).
+        steps: of their snapshots: (reached,).
+        values: of the metric there: (reached,).
+        count: members of the run, those that did not come to the level too.
+    """
+
+    population: Population
+    members: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+    count: int
+
+    def among_all(self, values: ArrayLike) -> NDArray[np.float64]:
+        """Numbers of the members that came to the level, NaN of all others: (reached,) to (members of the run,)."""
+        table = np.full(self.count, np.nan)
+        table[self.members] = values
+        return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +108,49 @@ class Run:
             )
             for i, step in enumerate(steps)
         }
+
+    def at_first(self, metric: str, level: float) -> "Reached":
+        """Each member where its metric first is at most a level, so that runs can be compared at one loss.
+
+        Only steps count that are both evaluated and kept as snapshots, such as with
+        Recipe(..., evaluate=kept, snapshot=kept); the more of them, the nearer the members are to the level.
+
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> kept = tuple(range(0, 41, 4))
+        >>> recipe = tw.Recipe(tw.optim.SGD(lr=[0.001, 0.5]), 40, 64, evaluate=kept, snapshot=kept)
+        >>> reached = tw.train(problem, recipe, seeds=1).at_first("train_loss", 1.5)
+        >>> reached.members.tolist(), bool(reached.values[0] <= 1.5)
+        ([1], True)
+
+        Args:
+            metric: of the history, such as "train_loss".
+            level: to be reached; a value equal to it counts.
+
+        Raises:
+            UsageError: no such metric, no snapshot of an evaluated step, or no member that comes to the level.
+
+        Cost: a copy of a row for each member that comes there.
+        """
+        values, snapshots = self.history[metric], self.snapshots
+        rows = np.flatnonzero(np.isin(self.history.steps, list(snapshots)))
+        if not len(rows):
+            msg = "at_first needs snapshots of evaluated steps; train with Recipe(..., evaluate=kept, snapshot=kept)."
+            raise UsageError(msg)
+        below = values[rows] <= level
+        members = np.flatnonzero(below.any(0))
+        if not len(members):
+            msg = f"No member comes to a {metric} of {level:g}; the lowest is {np.nanmin(values[rows]):g}."
+            raise UsageError(msg)
+        first = rows[below.argmax(0)[members]]
+        steps = self.history.steps[first]
+        each = [snapshots[step][[member]] for step, member in zip(steps.tolist(), members.tolist(), strict=True)]
+        population = replace(
+            self.final[members.tolist()],
+            theta=torch.cat([one.theta for one in each]),
+            buffers={name: torch.cat([one.buffers[name] for one in each]) for name in self.final.buffers},
+        )
+        return Reached(population, members, steps, values[first, members], len(self.final))
 
     def averaged(
         self, problem: Problem, *, on: Sample | str | ExampleSet = STATISTICS_SAMPLE, plan: Plan | str = "auto"

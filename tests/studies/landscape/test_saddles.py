@@ -1,4 +1,4 @@
-"""What is made of the critical points that a search came to."""
+"""The landscape that is searched for critical points, and what too few of them decide."""
 
 import math
 
@@ -15,23 +15,16 @@ from thalweg.studies.landscape import saddles
 def test_the_loss_is_the_error_and_half_the_decay_times_the_sum_of_squares() -> None:
     problem = saddles.problem_of(Lab())
     population = problem.initialize(3)
-    values = tw.evaluation.evaluate(problem, population, problem.data.train)
-    decay = saddles.DECAY / 2 * population.theta.square().sum(1)
-    torch.testing.assert_close(values["loss"], values["error"] + decay)
+    values = tw.evaluate(problem, population, "train")
+    torch.testing.assert_close(values["loss"], values["error"] + saddles.DECAY / 2 * population.theta.square().sum(1))
 
 
-def test_points_of_one_loss_count_once() -> None:
-    losses = np.array([0.3, 0.1, 0.3 + 1e-10, 0.2, 0.1])
-    assert saddles.different(losses).tolist() == [True, True, False, True, False]
-    assert saddles.different(losses[:0]).tolist() == []
-
-
-def test_rank_correlations_and_too_few_points() -> None:
-    rising = np.array([0.1, 0.2, 0.5, 3.0])
-    assert saddles.rank_correlation(rising, rising**2) == pytest.approx(1)
-    assert saddles.rank_correlation(rising, -rising) == pytest.approx(-1)
-    assert math.isnan(saddles.rank_correlation(rising[:3], rising[:3]))
-    assert math.isnan(saddles.rank_correlation(rising, np.ones(4)))
+def test_starts_lie_by_point_and_seed() -> None:
+    lab = Lab()
+    problem = saddles.problem_of(lab)
+    both, alone = (saddles.starts(problem, lab, seeds).theta for seeds in ([4, 5], [5]))
+    torch.testing.assert_close(both[1::2], alone, rtol=1e-6, atol=1e-8)
+    assert len(alone) == len(saddles.STEPS["quick"]) + 3
 
 
 @pytest.mark.parametrize("known", [0, 1, 3])
@@ -48,12 +41,13 @@ def test_many_seeds_decide() -> None:
     assert saddles.CLAIM.judge(saddles.over_seeds(np.full(9, -0.9))).outcome == "fails"
 
 
-def test_a_search_that_finds_nothing_is_undecided_by_computation() -> None:
-    lab, seeds = Lab(), [900, 901]
-    problem = saddles.problem_of(lab)
-    population = problem.initialize(4)
-    start = saddles.Start(population, np.array([0, 1, 0, 1]), np.array(["run", "run", "random", "random"]))
-    search = critical_points(problem, population, tolerance=1e-12, steps=1)
-    finding = saddles.finding(lab, problem, seeds, start, search)
+def test_a_search_that_finds_nothing_is_undecided_by_computation(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hopeless(problem, population, *, tolerance, steps, progress):
+        return critical_points(problem, population, tolerance=1e-3 * tolerance, steps=1)
+
+    monkeypatch.setattr(saddles, "critical_points", hopeless)
+    (finding,) = saddles.experiment(Lab())
     assert finding.verdict.outcome == "undecided"
     assert finding.verdict.numbers["different critical points"] == 0
+    assert len(finding.sentences) == 2
+    finding.figures[0].to_matplotlib()

@@ -11,9 +11,9 @@ STUDY = Study(
         Experiment((filters.CLAIM,), filters.decide),
         Experiment((views.CLAIM,), views.decide),
         Experiment((edge.CLAIM,), edge.decide),
-        Experiment((flatness.CLAIM,), flatness.decide),
-        Experiment((batches.CLAIM,), batches.decide),
-        Experiment((widths.CLAIM,), widths.decide),
-        Experiment((saddles.CLAIM,), saddles.decide),
+        flatness.experiment,
+        batches.experiment,
+        widths.experiment,
+        saddles.experiment,
     ),
 )

@@ -1,0 +1,83 @@
+"""Planted nulls: where sharpness, width, batch size or the loss of a critical point make no difference."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import thalweg as tw
+from thalweg.landscape import CriticalPoints
+from thalweg.studies import Experiment, Lab
+from thalweg.studies.landscape import batches, flatness, saddles, widths
+
+
+def outcome(experiment: Experiment, seed: int = 0) -> str:
+    (finding,) = experiment(Lab(seed=seed))
+    return finding.verdict.outcome
+
+
+def test_errors_that_have_nothing_to_do_with_sharpness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAN3: the test errors of the networks, shuffled among them."""
+    draws = np.random.default_rng(0)
+
+    def shuffled(problem, population, on):
+        found = tw.evaluate(problem, population, on)["accuracy"]
+        return {"accuracy": found[torch.as_tensor(draws.permutation(len(found)))]}
+
+    def sharpness(problem, population, seed):
+        A = tw.curvature.hessian(problem, population)
+        return {flatness.PRIMARY: tw.spectra.top_eigenvalues(A, 1, seed=seed).values[:, 0]}
+
+    monkeypatch.setattr(flatness, "measures", sharpness)
+    assert outcome(flatness.experiment) == "holds"
+    monkeypatch.setattr(flatness, "evaluate", shuffled)
+    assert [outcome(flatness.experiment, seed) for seed in range(4)].count("holds") == 0
+
+
+def test_networks_of_one_width_in_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAN4: the widths are names only; starts differ, as each draws other numbers first."""
+
+    def same(width):
+        torch.rand(width)
+        return tw.nets.mlp(64, 16, 16, 10, activation="tanh")
+
+    monkeypatch.setattr(widths, "network", same)
+    monkeypatch.setattr(widths, "RATES", dict.fromkeys(widths.RATES, 0.4))
+    monkeypatch.setattr(widths, "STEPS", 100)
+    assert [outcome(widths.experiment, seed) for seed in range(3)].count("holds") == 0
+
+
+def test_batches_of_one_size_in_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAN5: the batch sizes are names only; each has seeds of its own, so that networks differ as batches make them."""
+    original = batches.trained
+
+    def same(lab, problem, recipe, seeds):
+        others = [seed + 10 * recipe.batch_size + recipe.steps for seed in seeds]
+        return original(lab, problem, replace(recipe, batch_size=32, steps=batches.STEPS), others)
+
+    monkeypatch.setattr(batches, "trained", same)
+    monkeypatch.setattr(batches, "STEPS", 160)
+    monkeypatch.setattr(batches, "BY_EPOCH", dict.fromkeys(batches.BY_EPOCH, (0.08, 1.28)))
+    monkeypatch.setattr(batches, "BY_STEPS", batches.BY_EPOCH)
+    assert [outcome(batches.experiment, seed) for seed in range(4)].count("holds") == 0
+
+
+def test_an_index_that_has_nothing_to_do_with_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LAN6: the indices of the critical points, shuffled among them."""
+    draws, searches = np.random.default_rng(0), []
+    search = saddles.critical_points
+
+    def once(*args, **options) -> CriticalPoints:
+        searches[:] = searches or [search(*args, **options)]
+        return searches[0]
+
+    def shuffled(A):
+        found = tw.spectra.negative_index(A)
+        order = draws.permutation(len(found["negative"]))
+        return {name: found[name][order] for name in ("negative", "smallest eigenvalue")}
+
+    monkeypatch.setattr(saddles, "critical_points", once)
+    assert outcome(saddles.experiment) == "holds"
+    monkeypatch.setattr(saddles, "negative_index", shuffled)
+    assert [outcome(saddles.experiment) for _ in range(4)].count("holds") == 0
