@@ -34,7 +34,7 @@ class Surface:
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
     >>> surface = tw.landscape.plane(problem, problem.initialize(1), resolution=3)
-    >>> surface["loss"].shape, surface.figure().z.text
+    >>> surface["loss"].shape, surface.figure().panels[0].z.text
     ((1, 3, 3), 'loss (nats)')
 
     Args:
