@@ -166,6 +166,18 @@ def test_masked_parameters_do_not_move() -> None:
     assert all(not direction[:, ~mask].any() for direction in surface.directions)
 
 
+def test_surfaces_are_apart_by_the_largest_difference_over_the_larger_range() -> None:
+    problem = of_matrix(torch.eye(2, dtype=torch.float64))
+    center = problem.initialize(1).with_theta(torch.zeros(1, 2, dtype=torch.float64))
+    flat, steep = (landscape.line(problem, center, direction=torch.tensor([size, 0.0])) for size in (1.0, 3.0))
+    assert flat.change(flat).tolist() == [0]
+    assert flat.change(steep) == pytest.approx([(4.5 - 0.5) / 4.5])  # x^2 / 2 and 9 x^2 / 2 on [-1, 1]
+    assert steep.change(flat).tolist() == flat.change(steep).tolist()
+    few = landscape.line(problem, center, resolution=3)
+    with pytest.raises(UsageError, match=r"got \(1, 51\) and \(1, 3\)"):
+        flat.change(few)
+
+
 def test_figures() -> None:
     problem = CASE["mlp"].problem()
     population = problem.initialize(2)

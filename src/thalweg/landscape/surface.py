@@ -52,6 +52,34 @@ class Surface:
         """The values of one metric."""
         return self.reading[metric]
 
+    def change(self, other: "Surface", metric: str = "loss") -> NDArray[np.float64]:
+        """How far two surfaces are apart: (members,).
+
+            max |first - second| / max(range of first, range of second),    range = largest - smallest
+
+        It is NaN where either surface has a point that could not be evaluated.
+
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> lines = [tw.landscape.line(problem, problem.initialize(2), resolution=3, seed=seed) for seed in (0, 1)]
+        >>> lines[0].change(lines[0]).tolist(), bool((lines[0].change(lines[1]) > 0).all())
+        ([0.0, 0.0], True)
+
+        Args:
+            other: of as many members, at as many points.
+            metric: which values; both surfaces have it.
+
+        Raises:
+            UsageError: no such metric, or surfaces of different shapes.
+        """
+        first, second = self[metric], other[metric]
+        if first.shape != second.shape:
+            msg = f"Surfaces that are compared have the same shape, (members, points, ...); got {first.shape} and "
+            raise UsageError(msg + f"{second.shape}. Make both with the same members, span and resolution.")
+        points = tuple(range(1, first.ndim))
+        span = np.maximum(np.ptp(first, axis=points), np.ptp(second, axis=points))
+        return np.abs(first - second).max(points) / span
+
     def figure(self, metric: str = "loss", member: int = 0) -> Figure:
         """A line with its 95 % band, or a map with contours; of one member.
 

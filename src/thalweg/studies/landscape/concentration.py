@@ -1,11 +1,9 @@
 """LAN7: in many dimensions volume lies at the surface, and random points are as far apart as each other."""
 
-import math
-from collections.abc import Iterator
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
 
 from thalweg.claims import Claim, Finding, within
 from thalweg.figures import Axis, Figure, Line, Scatter
@@ -14,10 +12,8 @@ from thalweg.population import Population
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import reading
-from thalweg.studies.seeds import tuning_and_scored
+from thalweg.studies.study import decides
 
-Array = NDArray[np.float64]
 CLAIM = Claim(
     id="LAN7",
     statement="The distances of random points differ ever less with the dimension, as sqrt(1/(2 d)) of their mean, and "
@@ -32,80 +28,56 @@ SHELL = 0.01  # of the radius
 _AT_ONCE = 250  # pairs
 
 
-def relative_spread(dimension: int) -> float:
-    """Standard deviation by mean of the distance of two Gaussian points: of a chi variable with so many degrees.
-
-    mean = sqrt(2) Gamma((d + 1)/2) / Gamma(d/2), variance = d - mean^2.
-    """
-    mean = math.sqrt(2) * math.exp(math.lgamma((dimension + 1) / 2) - math.lgamma(dimension / 2))
-    # d - mean^2 loses its digits where d is large: there it is 1/2 - 1/(8 d) - ...
-    variance = dimension - mean**2 if dimension < 1_000 else 0.5 - 1 / (8 * dimension) - 1 / (16 * dimension**2)
-    return math.sqrt(variance) / mean
-
-
-def in_shell(dimension: int) -> float:
-    """The share of a ball's volume within the outer `SHELL` of its radius: 1 - (1 - SHELL)^d."""
-    return -math.expm1(dimension * math.log1p(-SHELL))
+def points(count: int, dimension: int, draw: torch.Generator) -> Tensor:
+    """Random points: (count, dimension)."""
+    return torch.randn(count, dimension, generator=draw)
 
 
 def measured(dimension: int, pairs: int, seed: int) -> tuple[float, float]:
-    """Relative spread of distances of Gaussian pairs, and the share of points of a ball in its shell."""
-    draw = generator(seed, "concentration", dimension)
-    squares, inside = [], 0
+    """Relative spread of the distances of pairs, and the share of points of a ball in its shell."""
+    draw, distances, inside = generator(seed, "concentration", dimension), [], 0
     for _ in range(pairs // _AT_ONCE):
-        apart = torch.randn(_AT_ONCE, dimension, generator=draw) - torch.randn(_AT_ONCE, dimension, generator=draw)
-        squares.append(apart.square().double().sum(1))
+        apart = points(_AT_ONCE, dimension, draw) - points(_AT_ONCE, dimension, draw)
+        distances.append(apart.square().double().sum(1).sqrt())
         radius = torch.rand(_AT_ONCE, generator=draw, dtype=torch.float64) ** (1 / dimension)  # uniform in the ball
         inside += int((radius > 1 - SHELL).sum())
-    distances = torch.cat(squares).sqrt()
-    return float(distances.std() / distances.mean()), inside / len(distances)
+    return spread_of(torch.cat(distances)), inside / pairs
 
 
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on LAN7."""
-    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=6, full=20))
-    pairs = lab.pick(quick=1_000, full=4_000)
+def spread_of(distances: Tensor) -> float:
+    """Their standard deviation by their mean."""
+    return float(distances.std() / distances.mean())
+
+
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """Distances of random pairs beside the law of the chi distribution, in ever more dimensions."""
+    seeds, pairs = lab.seeds(quick=6, full=20).scored, lab.pick(quick=1_000, full=4_000)
     spread, shell = np.transpose([[measured(d, pairs, seed) for d in DIMENSIONS] for seed in seeds], (2, 0, 1))
-    laws = np.array([relative_spread(d) for d in DIMENSIONS])
-    volumes = np.array([in_shell(d) for d in DIMENSIONS])
-    networks = networks_apart(seeds)
-    verdict = CLAIM.judge(
+    at, dimension = np.array(DIMENSIONS, dtype=float), Axis("dimension", scale="log")
+    laws, volumes = stats.chi.std(at) / stats.chi.mean(at), 1 - (1 - SHELL) ** at
+    fresh = Population.initialize(lambda: mlp(64, 32, 32, 10), seeds).theta.double()
+    networks = spread_of(torch.pdist(fresh))
+    spreads, shells = (dict(zip(map(str, DIMENSIONS), each.mean(0).tolist(), strict=True)) for each in (spread, shell))
+    panels = [
+        Figure.of(title, (Line(at, law, label="exact"), Scatter(at, found.mean(0), label="measured")), dimension, y)
+        for title, law, found, y in (
+            ("Distances", laws, spread, Axis("standard deviation / mean", scale="log")),
+            ("Volume", volumes, shell, Axis(f"share in the outer {SHELL:.0%}")),
+        )
+    ]
+    caption = f"{pairs:,} Gaussian pairs and points of a ball for each of {len(seeds)} seeds."
+    return lab.finding(
         interval.mean(np.exp(np.log(spread / laws).mean(1))),
         numbers={
-            "relative spread of distances, by dimension": dict(
-                zip(map(str, DIMENSIONS), spread.mean(0).tolist(), strict=True)
-            ),
-            f"share of volume in the outer {SHELL:.0%} of the radius": dict(
-                zip(map(str, DIMENSIONS), shell.mean(0).tolist(), strict=True)
-            ),
+            "relative spread of distances, by dimension": spreads,
+            f"share of volume in the outer {SHELL:.0%} of the radius": shells,
             "relative spread of distances between fresh networks": networks,
         },
-    )
-    at = np.array(DIMENSIONS, dtype=float)
-    figures = Figure.row(
-        (
-            Figure.of(
-                "Distances",
-                (Line(at, laws, label="exact"), Scatter(at, spread.mean(0), label="measured")),
-                Axis("dimension", scale="log"),
-                Axis("standard deviation / mean", scale="log"),
-            ),
-            Figure.of(
-                "Volume",
-                (Line(at, volumes, label="exact"), Scatter(at, shell.mean(0), label="measured")),
-                Axis("dimension", scale="log"),
-                Axis(f"share in the outer {SHELL:.0%}"),
-            ),
-        ),
-        title="Random points in many dimensions",
-        caption=f"{pairs:,} Gaussian pairs and points of a ball for each of {len(seeds)} seeds.",
-    )
-    yield Finding(
-        verdict,
-        figures=(figures,),
+        figures=Figure.row(panels, title="Random points in many dimensions", caption=caption),
         readings=(
-            reading(lab, "relative spread of distances", spread, {"seed": seeds, "dimension": DIMENSIONS}),
-            reading(lab, "share of volume in the shell", shell, {"seed": seeds, "dimension": DIMENSIONS}),
+            lab.reading("relative spread of distances", spread, {"seed": seeds, "dimension": DIMENSIONS}),
+            lab.reading("share of volume in the shell", shell, {"seed": seeds, "dimension": DIMENSIONS}),
         ),
         sentences=(
             f"In {DIMENSIONS[-1]:,} dimensions distances differ by {spread.mean(0)[-1]:.2%} of their mean, in "
@@ -115,10 +87,3 @@ def decide(lab: Lab) -> Iterator[Finding]:
             f"Fresh networks (MLP 64-32-32-10) are as far apart as each other to {networks:.1%}.",
         ),
     )
-
-
-def networks_apart(seeds: list[int]) -> float:
-    """The relative spread of the distances between freshly initialized networks, one a seed."""
-    theta = Population.initialize(lambda: mlp(64, 32, 32, 10), seeds).theta.double()
-    distances = torch.pdist(theta)
-    return float(distances.std() / distances.mean())

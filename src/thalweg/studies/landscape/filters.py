@@ -1,28 +1,26 @@
 """LAN2: surfaces along filter-normalized directions do not see the scale of filters that normalization undoes."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thalweg import landscape
 from thalweg.claims import Claim, Finding, less
 from thalweg.data import digits
-from thalweg.figures import Axis, Contour, Figure, HeatMap
+from thalweg.figures import Figure
 from thalweg.nets import mlp, resnet
 from thalweg.optim import Momentum
 from thalweg.population import Population, Problem, rescaling
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import reading
-from thalweg.studies.seeds import labelled, tuning_and_scored
-from thalweg.training import Recipe, train
+from thalweg.studies.study import decides
+from thalweg.training import Recipe
 
-Array = NDArray[np.float64]
 CLAIM = Claim(
     id="LAN2",
     statement="Where normalization layers undo the scale of filters, surfaces along filter-normalized directions do "
@@ -33,26 +31,35 @@ CLAIM = Claim(
     corrected="Only of scales of whole filters, and with the statistics of normalization layers recomputed at every "
     "point. Rescaling single units of a ReLU network without such layers leaves its function and changes the picture.",
 )
-SPAN, SCALES = 1.0, (0.1, 10.0)
+SCALES = (0.1, 10.0)
+KINDS = {"filter": "filter-normalized", "none": "plain"}  # of directions
 
 
-def rescaled(population: Population, seed: int) -> Population:
-    """The filters of every convolution times random numbers, even in their logarithm; normalization undoes it."""
-    draws = [generator(seed, "filter scales", member) for member in range(len(population))]
-    for name, layer in population.template.named_modules():
-        if isinstance(layer, nn.Conv2d):
-            factors = torch.stack([scales(torch.rand(layer.out_channels, generator=draw)) for draw in draws])
-            population = rescaling.rescaled(population, name, factors, undone_by=None)
-    return population
+def normalized(lab: Lab) -> Problem:
+    """Digits on a network with normalization layers."""
+    data = digits(image=True).subset(train=lab.pick(quick=128, full=500))
+    return Problem(lambda: resnet(4), data, device=lab.device)
+
+
+def filters_rescaled(population: Population, seed: int) -> Population:
+    """The filters of every convolution times random factors, which normalization divides by again."""
+    filters = [name for name, one in population.template.named_modules() if isinstance(one, nn.Conv2d)]
+    return rescaled(population, dict.fromkeys(filters), seed, "filter scales")
 
 
 def units_rescaled(population: Population, seed: int) -> Population:
-    """Every hidden unit of a ReLU network times a random number, its outgoing weights by that number."""
-    draws = [generator(seed, "unit scales", member) for member in range(len(population))]
-    layers = [(name, one) for name, one in population.template.named_modules() if isinstance(one, nn.Linear)]
-    for (name, layer), (following, _) in pairwise(layers):
-        factors = torch.stack([scales(torch.rand(layer.out_features, generator=draw)) for draw in draws])
-        population = rescaling.rescaled(population, name, factors, undone_by=following)
+    """The hidden units of a ReLU network times random factors, what reads them divided by these."""
+    layers = [name for name, one in population.template.named_modules() if isinstance(one, nn.Linear)]
+    return rescaled(population, dict(pairwise(layers)), seed, "unit scales")
+
+
+def rescaled(population: Population, undone_by: Mapping[str, str | None], seed: int, purpose: str) -> Population:
+    """The outputs of layers times random factors, each layer undone by the one named beside it."""
+    draws = [generator(seed, purpose, member) for member in range(len(population))]
+    for layer, reader in undone_by.items():
+        units = len(population.template.get_parameter(f"{layer}.weight"))
+        factors = torch.stack([scales(torch.rand(units, generator=draw)) for draw in draws])
+        population = rescaling.rescaled(population, layer, factors, undone_by=reader)
     return population
 
 
@@ -61,83 +68,39 @@ def scales(share: Tensor) -> Tensor:
     return SCALES[0] * (SCALES[1] / SCALES[0]) ** share
 
 
-def changes(first: Array, second: Array) -> Array:
-    """The largest difference between two surfaces (members, a, b) by the larger of their ranges: (members,)."""
-    span = np.maximum(np.ptp(first, axis=(1, 2)), np.ptp(second, axis=(1, 2)))
-    return np.abs(first - second).max((1, 2)) / span
-
-
-def decide(lab: Lab) -> Iterator[Finding]:
-    """The finding on LAN2."""
-    _, seeds = tuning_and_scored(lab, 0, lab.pick(quick=4, full=12))
-    size = lab.pick(quick=5, full=13)
-    data = digits(image=True).subset(train=lab.pick(quick=128, full=500))
-    images = Problem(lambda: resnet(4), data, device=lab.device)
-    trained = train(
-        images, Recipe(Momentum(0.05), 100, 64, evaluate=0), seeds, progress=labelled(lab, "LAN2, training")
-    )
-    other = rescaled(trained.final, lab.seed)
-    found: dict[str, Array] = {}
-    surfaces: dict[tuple[str, str], Array] = {}
-    for directions in ("filter", "none"):
-        for name, population in (("as trained", trained.final), ("filters rescaled", other)):
-            surfaces[directions, name] = landscape.plane(
-                images,
-                population,
-                directions=directions,
-                span=SPAN,
-                resolution=size,
-                statistics="recompute",
-                seed=lab.seed,
-                progress=labelled(lab, f"LAN2, {directions}, {name}"),
-            )["loss"]
-        found[directions] = changes(surfaces[directions, "as trained"], surfaces[directions, "filters rescaled"])
-    dense = Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=lab.device)
-    plain = train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, progress=labelled(lab, "LAN2, training"))
-    pair = [
-        landscape.plane(dense, population, span=SPAN, resolution=size, seed=lab.seed)["loss"]
-        for population in (plain.final, units_rescaled(plain.final, lab.seed))
-    ]
-    units = changes(*pair)
-    verdict = CLAIM.judge(
+@decides(CLAIM)
+def experiment(lab: Lab) -> Finding:
+    """Surfaces around networks before and after their filters are rescaled, along directions of both kinds."""
+    seeds = lab.seeds(quick=4, full=12).scored
+    images, dense = normalized(lab), Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=lab.device)
+    trained = lab.train(images, Recipe(Momentum(0.05), 100, 64, evaluate=0), seeds).final
+    plain = lab.train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, "ReLU network").final
+    size, told = lab.pick(quick=5, full=13), lab.labelled("surfaces")
+    view = partial(landscape.plane, resolution=size, statistics="recompute", seed=lab.seed, progress=told)
+    states = {"as trained": trained, "filters rescaled": filters_rescaled(trained, lab.seed)}
+    surfaces = {kind: {name: view(images, one, directions=kind) for name, one in states.items()} for kind in KINDS}
+    found = {kind: both["as trained"].change(both["filters rescaled"]) for kind, both in surfaces.items()}
+    units = view(dense, plain).change(view(dense, units_rescaled(plain, lab.seed)))
+    coordinates = {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds}
+    return lab.finding(
         interval.ratio(np.maximum(found["filter"], 1e-12), found["none"]),
         numbers={
-            "largest change by the range, filter-normalized": float(found["filter"].mean()),
-            "largest change by the range, plain": float(found["none"].mean()),
+            **{f"largest change by the range, {KINDS[kind]}": float(one.mean()) for kind, one in found.items()},
             "the same with single units of a ReLU network rescaled, filter-normalized": float(units.mean()),
         },
-    )
-    axis = np.linspace(-SPAN, SPAN, size)
-    panels = [
-        Figure.of(
-            f"{'filter-normalized' if directions == 'filter' else 'plain'}, {name}",
-            (HeatMap(axis, axis, values[0].T), Contour(axis, axis, values[0].T)),
-            Axis("first direction"),
-            Axis("second direction"),
-            Axis("loss", "nats"),
-        )
-        for (directions, name), values in surfaces.items()
-    ]
-    yield Finding(
-        verdict,
-        figures=(
+        figures=[
             Figure.row(
-                panels[:2], title="The same function twice, filters rescaled", caption="Filter-normalized directions."
-            ),
-            Figure.row(panels[2:], title="The same, seen along plain directions", caption="Gaussian directions."),
-        ),
-        readings=(
-            reading(
-                lab,
-                "largest change of the surface by its range",
-                np.stack([*found.values(), units]),
-                {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds},
-            ),
-        ),
+                [one.figure().with_marks(title=f"{KINDS[kind]}, {name}") for name, one in both.items()],
+                title=f"The same function twice, seen along {KINDS[kind]} directions",
+                caption=both["as trained"].figure().caption,
+            )
+            for kind, both in surfaces.items()
+        ],
+        readings=lab.reading("largest change of the surface by its range", [*found.values(), units], coordinates),
         sentences=(
             f"Rescaling filters by {SCALES[0]:g} to {SCALES[1]:g} changes the surface by {found['filter'].mean():.2%} "
             f"of its range along filter-normalized directions, and by {found['none'].mean():.0%} along plain ones.",
-            f"Rescaling single units of a ReLU network, which leaves its function too, changes the filter-normalized "
+            "Rescaling single units of a ReLU network, which leaves its function too, changes the filter-normalized "
             f"surface by {units.mean():.0%}: scales are undone for whole filters alone.",
         ),
     )

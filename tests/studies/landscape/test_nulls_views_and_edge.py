@@ -1,0 +1,119 @@
+"""LAN1, LAN2, LAN7 and LAN8 do not hold where they are false."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg.optim import SGD, Momentum, Rule
+from thalweg.randomness import generator
+from thalweg.studies import Experiment, Lab
+from thalweg.studies.landscape import concentration, edge, filters, views
+
+
+def outcome(experiment: Experiment, seed: int = 0) -> str:
+    (finding,) = experiment(Lab(seed=seed))
+    return finding.verdict.outcome
+
+
+def on_noise(lab: Lab, loss: Callable[[Tensor, Tensor], Tensor]) -> tw.Problem:
+    """The parameters themselves as outputs, and Gaussian noise as targets."""
+    targets = torch.randn(2_000, 1_000, generator=generator(lab.seed, "planted noise"))
+    return tw.Problem(lambda: nn.Linear(1, 1_000, bias=False), (torch.ones(2_000, 1), targets), loss)
+
+
+def walk(lab: Lab) -> tw.Problem:
+    """Every gradient is its example's noise, wherever the run is: plain descent on it is a random walk."""
+    return on_noise(lab, lambda theta, noise: (theta * noise).mean(1))
+
+
+def bowl(lab: Lab) -> tw.Problem:
+    """A quadratic that is equally curved in all directions, whose gradients are noisy."""
+    return on_noise(lab, lambda theta, noise: 0.5 * ((theta - noise) ** 2).sum(1))
+
+
+def shares_of(monkeypatch: pytest.MonkeyPatch, task: Callable[[Lab], tw.Problem], rule: Rule, batch: int) -> None:
+    """Let LAN1 be decided on another task."""
+    recipe = tw.Recipe(rule, steps=300, batch_size=batch, evaluate=0, snapshot=40)
+    for name, value in (("task", task), ("RECIPE", recipe), ("SIZE", 3)):
+        monkeypatch.setattr(views, name, value)
+
+
+def test_a_random_walk_has_no_larger_shares_than_a_random_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares_of(monkeypatch, walk, SGD(0.1), batch=1)
+    outcomes = [outcome(views.experiment, seed) for seed in range(4)]
+    assert outcomes.count("holds") <= 1  # by chance one in forty does
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Momentum makes the steps of a random walk alike over about ten steps, and so its path smoother: two "
+    "components hold more of it than of the walk of independent steps that LAN1 compares with.",
+)
+def test_a_random_walk_with_momentum(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares_of(monkeypatch, walk, Momentum(0.1), batch=1)
+    assert outcome(views.experiment) != "holds"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=AssertionError,
+    reason="Descent to a minimum has almost all of its path along the way there, more than a random walk has, also on "
+    "a quadratic without dominant directions: LAN1 tells training from a random walk, and not whether a loss has "
+    "structure.",
+)
+def test_descent_on_a_loss_without_dominant_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares_of(monkeypatch, bowl, SGD(0.02), batch=16)
+    assert outcome(views.experiment) != "holds"
+
+
+def convolutions(lab: Lab) -> tw.Problem:
+    """Digits on convolutions that nothing normalizes."""
+    model = lambda: nn.Sequential(  # noqa: E731
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 10)
+    )
+    return tw.Problem(model, tw.data.digits(image=True).subset(train=128))
+
+
+def dense(lab: Lab) -> tw.Problem:
+    return tw.Problem(lambda: tw.nets.mlp(64, 16, 16, 10), tw.data.digits().subset(train=128))
+
+
+def test_filters_that_nothing_normalizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "normalized", convolutions)
+    assert outcome(filters.experiment) != "holds"
+
+
+def test_units_whose_scale_the_next_layer_undoes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "normalized", dense)
+    monkeypatch.setattr(filters, "filters_rescaled", filters.units_rescaled)
+    assert outcome(filters.experiment) != "holds"
+
+
+def on_a_plane(count: int, dimension: int, draw: torch.Generator) -> Tensor:
+    """Points of a plane in that many dimensions."""
+    return torch.cat([torch.randn(count, 2, generator=draw), torch.zeros(count, dimension - 2)], 1)
+
+
+def correlated(count: int, dimension: int, draw: torch.Generator) -> Tensor:
+    """Points whose coordinates share a third of their variance."""
+    common, own = torch.randn(count, 1, generator=draw), torch.randn(count, dimension, generator=draw)
+    return (common + 2**0.5 * own) / 3**0.5
+
+
+@pytest.mark.parametrize("points", [on_a_plane, correlated])
+@pytest.mark.parametrize("seed", range(3))
+def test_points_that_are_not_random_in_all_dimensions(monkeypatch: pytest.MonkeyPatch, seed: int, points) -> None:
+    monkeypatch.setattr(concentration, "DIMENSIONS", (2, 10, 100))
+    monkeypatch.setattr(concentration, "points", points)
+    assert outcome(concentration.experiment, seed) != "holds"
+
+
+def test_rates_so_small_that_the_limit_is_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "RULES", {"gradient descent": SGD(0.01), "momentum": Momentum(0.005, 0.9)})
+    monkeypatch.setattr(edge, "STEPS", {"quick": 60, "full": 60})
+    monkeypatch.setattr(edge, "SNAPSHOTS", 6)
+    assert outcome(edge.experiment) != "holds"
