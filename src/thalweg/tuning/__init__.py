@@ -4,6 +4,7 @@ from thalweg.tuning.compare import compare
 from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.edges import edge_warnings, on_edge
 from thalweg.tuning.effective_rates import effective_rates
+from thalweg.tuning.largest_rate import LargestRate, largest_rate
 from thalweg.tuning.profiles import performance_profile, profile_score
 from thalweg.tuning.range_test import classic_range_test, range_test
 from thalweg.tuning.search import Range, grid, halton, stack_trials
@@ -11,6 +12,7 @@ from thalweg.tuning.sensitivity import rate_sensitivity, sensitivity, sensitivit
 
 __all__ = [
     "Comparison",
+    "LargestRate",
     "Range",
     "classic_range_test",
     "compare",
@@ -18,6 +20,7 @@ __all__ = [
     "effective_rates",
     "grid",
     "halton",
+    "largest_rate",
     "on_edge",
     "performance_profile",
     "profile_score",
