@@ -63,6 +63,38 @@ def fake_study():
 
 
 @pytest.fixture
+def study_of_parts():
+    """A claim with two parts, the lecture's wording and a budget that was not reached, and one that a part decides."""
+    from thalweg.claims import Claim, Part, greater, less, within
+    from thalweg.statistics import Interval
+    from thalweg.studies import Study, decides
+
+    short = Claim(
+        "FP1",
+        "Both fall.",
+        f"All falls {NASTY}.",
+        greater(0),
+        "nats",
+        parts=(
+            Part("early", f"At first it falls {NASTY}.", greater(0), "nats early"),
+            Part("late", "Later it does not.", within(-1, 1), "nats late", decides=False),
+        ),
+        lecture_rule=greater(2),
+        budget={"steps": 1_000},
+    )
+    weak = Claim("FP2", "It is so.", "It is.", greater(0), "units", parts=(Part("side", "So too.", less(0), "units"),))
+    above = Interval(1.0, 0.5, 1.5, 5, "made up")
+
+    @decides(short, weak)
+    def experiment(lab):
+        parts = {"early": Interval(3.0, 2.5, 3.5, 6, "other"), "late": Interval(2.0, 1.5, 2.5, 7, "made up")}
+        yield lab.finding(above, claim=short, parts=parts, lecture=above, ran={"steps": 100})
+        yield lab.finding(above, claim=weak, parts={"side": above})
+
+    return Study("parts", "Claims with parts", (experiment,))
+
+
+@pytest.fixture
 def catalog_of_one(fake_study, monkeypatch):
     """The catalog with the made-up study alone; calling it puts another in its place."""
     from thalweg.studies import catalog

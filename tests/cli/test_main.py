@@ -104,6 +104,33 @@ def test_a_study_prints_its_table_and_writes_its_json(catalog_of_one, capsys, tm
     assert json.loads(target.read_text())["seed"] == 4
 
 
+def test_a_study_prints_parts_and_what_its_budget_lacked(catalog_of_one, study_of_parts, capsys):
+    catalog_of_one(study_of_parts)
+    assert main(["study", "fake"]) == 0
+    captured = capsys.readouterr()
+    lines = captured.out.splitlines()
+    names = ("FP1 ", "FP1 early", "FP1 late", "FP1 lecture", "FP2 ", "FP2 side")
+    rows = {name: next(line for line in lines if line.strip().startswith(name)) for name in names}
+    outcomes = [next(word for word in ("holds", "fails", "undecided") if f"{word}" in row) for row in rows.values()]
+    assert outcomes == ["undecided", "holds", "fails", "fails", "fails", "fails"]
+    assert "100 of 1,000 steps" in captured.out
+    assert "FP1 undecided (100 of 1,000 steps): Both fall. 1 [0.5, 1.5]" in captured.err
+
+
+def test_the_list_of_studies_has_parts_and_budgets(catalog_of_one, study_of_parts, capsys):
+    catalog_of_one(study_of_parts)
+    assert main(["studies", "--json", "-"]) == 0
+    first, second = json.loads(capsys.readouterr().out)[0]["claims"]
+    assert [(part["id"], part["decides"]) for part in first["parts"]] == [("early", True), ("late", False)]
+    assert first["parts"][1]["rule"] == "holds if wholly between -1 and 1; fails if wholly outside"
+    assert first["lecture_rule"] == "holds if wholly above 2; fails if wholly below it"
+    assert (first["budget"], second["budget"], second["lecture_rule"]) == ({"steps": 1000}, {}, None)
+    assert main(["studies"]) == 0
+    out = capsys.readouterr().out
+    assert "FP1 late" in out
+    assert "Needs 1,000 steps." in out
+
+
 def test_json_on_stdout_is_all_there_is_on_stdout(catalog_of_one, capsys):
     assert main(["study", "fake", "--json", "-"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from thalweg import report
-from thalweg.claims import Claim, greater, less, within
+from thalweg.claims import Judgment, Part, greater, less, within
 from thalweg.errors import StorageError
 from thalweg.figures import Axis, Figure, HeatMap, ReferenceLine, SurfacePlot, TrajectoryLine
 from thalweg.figures.style import INK, VEIL
@@ -113,6 +113,32 @@ def test_every_claim_has_its_place_and_can_be_reached(page):
         assert part in words
     assert "thalweg study fake --scale quick --seed 0" in words
     assert "--scale full" in words
+
+
+def test_parts_and_the_lectures_wording_are_shown_with_their_own_outcomes(study_of_parts, nasty):
+    page = Page(report.page([run(study_of_parts)]))
+    words = "".join(page.words)
+    card = words[words.index("FP1 Both fall.") : words.index("FP2 It is so.")]
+    own, early, late, lecture = re.split("Part early|Part late|The lecture's own wording", card)
+    assert "? undecided" in own
+    assert all(part in early for part in (nasty, "✓ holds", "3 [2.5, 3.5]", "nats early", "wholly above 0", "n = 6"))
+    assert all(part in late for part in ("which decides nothing", "✗ fails", "2 [1.5, 2.5]", "between -1 and 1"))
+    assert all(part in lecture for part in (nasty, "✗ fails", "1 [0.5, 1.5]", "wholly above 2"))
+
+
+def test_a_budget_that_was_not_reached_is_told(study_of_parts):
+    words = "".join(Page(report.page([run(study_of_parts)])).words)
+    assert "Undecided: 100 of 1,000 steps." in words
+    assert "by its rule alone, what was run would say that it holds" in words
+    assert "undecided 100 of 1,000 steps" in words  # in the table of verdicts
+    assert words.count("100 of 1,000 steps") == 2
+
+
+def test_a_claim_fails_by_its_part_and_its_own_bar_says_that_it_holds(study_of_parts):
+    text = report.page([run(study_of_parts)])
+    card = text[text.rindex("<article") :]
+    assert re.findall(r'class="badge (\w+)"', card) == ["fails", "fails"]
+    assert re.findall(r'class="bar (\w+)"', card) == ["holds", "fails"]
 
 
 def test_two_scales_and_seeds_on_one_page_do_not_share_a_place(fake_study):
@@ -232,8 +258,12 @@ def test_an_unwritable_place_is_one_sentence_and_leaves_what_was_there(fake_stud
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def judged(rule, interval):
+    return Judgment(Part("x", "", rule, ""), interval)
+
+
 def drawn(rule, low, estimate, high):
-    return bar(Claim("X", "", "", rule, "").judge(Interval(estimate, low, high, 5, "")))
+    return bar(judged(rule, Interval(estimate, low, high, 5, "")))
 
 
 @pytest.mark.parametrize("rule", [greater(1), less(4), within(0, 3)])
@@ -249,7 +279,7 @@ def test_the_bar_is_to_scale(rule):
 
 def test_a_bar_without_numbers_is_not_drawn_and_an_endless_one_is_an_arrow():
     nan = float("nan")
-    assert bar(Claim("X", "", "", greater(0), "").judge(Interval(nan, nan, nan, 1, ""))) == ""
+    assert bar(judged(greater(0), Interval(nan, nan, nan, 1, ""))) == ""
     picture = drawn(greater(0), 1.0, 2.0, float("inf"))
     assert picture.count("<path") == 1
     assert "2 [1, ∞]" in picture

@@ -125,8 +125,10 @@ class Judgment:
 
     @property
     def outcome(self) -> Outcome:
-        """holds, fails or undecided, computed from the rule and the interval."""
-        return _outcome(self.part.rule, self.interval)
+        """holds, fails or undecided, computed from the rule and the interval; undecided where a number is none."""
+        if math.isnan(self.interval.estimate):
+            return "undecided"
+        return self.part.rule.judge(self.interval.low, self.interval.high)
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,12 @@ class Verdict:
     ran: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def statement(self) -> Judgment:
+        """The claim's own statement with its interval and outcome, apart from its parts and its budget."""
+        claim = self.claim
+        return Judgment(Part(claim.id, claim.statement, claim.rule, claim.unit), self.interval)
+
+    @property
     def outcome(self) -> Outcome:
         """holds, fails or undecided: the weakest of the statement and of all parts that decide.
 
@@ -164,8 +172,7 @@ class Verdict:
         """
         if self.shortfall:
             return "undecided"
-        deciding = [judgment.outcome for judgment in self.parts if judgment.part.decides]
-        return weakest([_outcome(self.claim.rule, self.interval), *deciding])
+        return weakest(judgment.outcome for judgment in (self.statement, *self.parts) if judgment.part.decides)
 
     @property
     def shortfall(self) -> str:
@@ -176,7 +183,3 @@ class Verdict:
             if self.ran[name] < least
         ]
         return ", ".join(short)
-
-
-def _outcome(rule: Rule, interval: Interval) -> Outcome:
-    return "undecided" if math.isnan(interval.estimate) else rule.judge(interval.low, interval.high)

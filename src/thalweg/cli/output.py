@@ -17,7 +17,7 @@ from thalweg.errors import StorageError, UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from thalweg.claims import Finding
+    from thalweg.claims import Finding, Judgment, Outcome, Verdict
 
 JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
@@ -133,7 +133,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
     Args:
         names: of the columns.
         rows: cells, as text.
-        verdict: the column whose cells are verdicts, a sign and a word, shown in color.
+        verdict: the column whose cells are verdicts, a sign and a word and maybe more, shown in color.
     """
     from rich.box import SIMPLE
     from rich.table import Table
@@ -145,28 +145,34 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
     for row in rows:
         cells = [Text(cell) for cell in row]
         if verdict is not None:
-            word = row[verdict].split()[-1]
-            cells[verdict] = Text(row[verdict], style=_STYLES[word], no_wrap=True)
+            word = row[verdict].split()[1]
+            cells[verdict] = Text(row[verdict], style=_STYLES[word.rstrip(":")], no_wrap=True)
         drawn.add_row(*cells)
     say(_rendered(drawn))
 
 
 def verdicts(findings: Iterable["Finding"]) -> None:
     """The table of verdicts."""
-    from thalweg.claims.rule import SYMBOLS
-
-    rows = [
-        (
-            finding.verdict.claim.id,
-            finding.verdict.claim.statement,
-            f"{SYMBOLS[finding.verdict.outcome]} {finding.verdict.outcome}",
-            str(finding.verdict.interval),
-            finding.verdict.claim.unit,
-            str(finding.verdict.interval.n),
-        )
-        for finding in findings
-    ]
+    rows = [row for finding in findings for row in _rows(finding.verdict)]
     table(("claim", "statement", "verdict", "estimate [95 % interval]", "unit", "n"), rows, verdict=2)
+
+
+def _rows(verdict: "Verdict") -> list[tuple[str, ...]]:
+    """The claim with its verdict and what its budget lacked, and below it its parts and the lecture's own wording."""
+    claim = verdict.claim.id
+    rows = [_row(claim, verdict.outcome, verdict.statement, verdict.shortfall)]
+    rows += [_row(f"{claim} {each.part.id}", each.outcome, each) for each in verdict.parts]
+    if verdict.lecture is not None:
+        rows.append(_row(f"{claim} lecture", verdict.lecture.outcome, verdict.lecture))
+    return rows
+
+
+def _row(name: str, outcome: "Outcome", judgment: "Judgment", shortfall: str = "") -> tuple[str, ...]:
+    from thalweg.claims import SYMBOLS
+
+    part, interval = judgment.part, judgment.interval
+    word = f"{SYMBOLS[outcome]} {outcome}" + (f":\n{shortfall}" if shortfall else "")
+    return name, part.statement, word, str(interval), part.unit, str(interval.n)
 
 
 def _rendered(drawn: "Table") -> str:

@@ -70,4 +70,5 @@ class Study:
 def announce(screen: Display, finding: "Finding") -> None:
     """One line for a finding, as soon as it is there."""
     verdict = finding.verdict
-    screen.note(f"{verdict.claim.id} {verdict.outcome}: {verdict.claim.statement} {verdict.interval}")
+    short = f" ({verdict.shortfall})" if verdict.shortfall else ""
+    screen.note(f"{verdict.claim.id} {verdict.outcome}{short}: {verdict.claim.statement} {verdict.interval}")

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from thalweg.claims import Finding, StudyResult
-from thalweg.claims.rule import SYMBOLS
+from thalweg.claims import SYMBOLS, Finding, StudyResult
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.report.figures import Drawing, drawing
 from thalweg.report.markup import element, embedded, number, text
 from thalweg.report.numbers import numbers
+from thalweg.report.parts import beside
 from thalweg.report.verdicts import anchor, badge, bar, spoken, table
 from thalweg.results import Provenance, Reading
 from thalweg.storage.atomic import explaining, replacing
@@ -96,7 +96,7 @@ def _contents(results: Sequence[StudyResult]) -> str:
                 element(
                     "a",
                     text(f"{finding.verdict.claim.id} "),
-                    badge(finding.verdict),
+                    badge(finding.verdict.outcome),
                     href=f"#{anchor(result, finding.verdict.claim)}",
                 ),
             )
@@ -137,12 +137,12 @@ def _section(result: StudyResult) -> str:
 
 def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
     verdict, claim = finding.verdict, finding.verdict.claim
-    facts = [("The lecture", claim.lecture)]
+    facts = [("The lecture", claim.lecture)] if verdict.lecture is None else []
     facts += [("Corrected", claim.corrected)] if claim.corrected else []
     facts += [("Rule", claim.rule.text), ("Method", f"{verdict.interval.method}; n = {verdict.interval.n}")]
     listed = element("dl", *(element("dt", text(name)) + element("dd", text(value)) for name, value in facts))
     estimate = element("p", element("strong", text(spoken(verdict.interval))), " ", text(claim.unit))
-    result = element("div", badge(verdict), bar(verdict), estimate, class_="result")
+    result = element("div", badge(verdict.outcome), bar(verdict.statement), estimate, class_="result")
     sentences = [element("p", text(sentence)) for sentence in finding.sentences]
     drawn = [drawing(figure, f"{place}-figure-{i}") for i, figure in enumerate(finding.figures, start=1)]
     shown += drawn
@@ -150,6 +150,7 @@ def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
         "article",
         element("h3", element("a", text(claim.id), href=f"#{place}"), " ", text(claim.statement)),
         result,
+        *beside(verdict),
         *sentences,
         listed,
         *(one.html for one in drawn),

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from thalweg.claims import Claim, Finding, StudyResult, Verdict
-from thalweg.claims.rule import SYMBOLS, Greater, Rule, Within
+from thalweg.claims import SYMBOLS, Claim, Finding, Judgment, Outcome, Rule, StudyResult
+from thalweg.claims.rule import Greater, Within
 from thalweg.report.markup import element, number, text
 from thalweg.statistics import Interval
 
@@ -12,10 +12,10 @@ _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
 _LETTER, _APART = 6.5, 4  # how wide a digit below the bar is, and how far labels are from each other's ticks
 
 
-def badge(verdict: Verdict) -> str:
-    """The verdict as a word, a sign and a color."""
-    sign = element("span", SYMBOLS[verdict.outcome], aria_hidden="true")
-    return element("span", sign, " ", text(verdict.outcome), class_=f"badge {verdict.outcome}")
+def badge(outcome: Outcome) -> str:
+    """An outcome as a word, a sign and a color."""
+    sign = element("span", SYMBOLS[outcome], aria_hidden="true")
+    return element("span", sign, " ", text(outcome), class_=f"badge {outcome}")
 
 
 def spoken(interval: Interval) -> str:
@@ -23,13 +23,13 @@ def spoken(interval: Interval) -> str:
     return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
 
 
-def bar(verdict: Verdict) -> str:
-    """The interval as a bar above a line, with a tick at each value where the verdict would change.
+def bar(judgment: Judgment) -> str:
+    """The interval as a bar above a line, with a tick at each value where the outcome would change.
 
     The side on which the claim holds is thick, and broken where the effect is too small to be worth having. An end
     at infinity is an arrow. "" when there is nothing to draw.
     """
-    interval, rule = verdict.interval, verdict.claim.rule
+    interval, rule = judgment.interval, judgment.part.rule
     if math.isnan(interval.estimate) or math.isnan(interval.low) or math.isnan(interval.high):
         return ""
     finite = [end for end in (interval.low, interval.estimate, interval.high, *rule.landmarks) if math.isfinite(end)]
@@ -52,9 +52,9 @@ def bar(verdict: Verdict) -> str:
     parts.append(f'<line class="interval" x1="{left}" x2="{right}" y1="14" y2="14"/>')
     parts += [_end(left, -1, math.isfinite(interval.low)), _end(right, 1, math.isfinite(interval.high))]
     parts.append(f'<circle class="estimate" cx="{at(interval.estimate)}" cy="14" r="4"/>')
-    words = f"Estimate and 95 % interval {spoken(interval)}; the claim {rule.text}."
+    words = f"Estimate and 95 % interval {spoken(interval)}; it {rule.text}."
     return (
-        f'<svg class="bar {verdict.outcome}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
+        f'<svg class="bar {judgment.outcome}" viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
         f'aria-label="{text(words)}">{"".join(parts)}</svg>'
     )
 
@@ -82,7 +82,7 @@ def _row(result: StudyResult, finding: Finding, *, several: bool) -> str:
         "tr",
         element("th", link, scope="row"),
         element("td", text(claim.statement)),
-        element("td", badge(verdict)),
+        element("td", badge(verdict.outcome), " " * bool(verdict.shortfall), text(verdict.shortfall)),
         element("td", text(spoken(verdict.interval)), class_="numeric"),
         element("td", text(claim.unit)),
         element("td", text(verdict.interval.n), class_="numeric size"),
