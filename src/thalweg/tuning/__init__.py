@@ -4,6 +4,7 @@ from thalweg.tuning.compare import compare
 from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.edges import edge_warnings, on_edge
 from thalweg.tuning.effective_rates import effective_rates
+from thalweg.tuning.largest_rate import LargestRate, largest_rate
 from thalweg.tuning.modes import Modes, modes
 from thalweg.tuning.profiles import performance_profile, profile_score
 from thalweg.tuning.race import COURSES, Course, Race, race
@@ -16,6 +17,7 @@ __all__ = [
     "COURSES",
     "Comparison",
     "Course",
+    "LargestRate",
     "Modes",
     "Race",
     "Range",
@@ -26,6 +28,7 @@ __all__ = [
     "effective_rates",
     "grid",
     "halton",
+    "largest_rate",
     "modes",
     "on_edge",
     "performance_profile",

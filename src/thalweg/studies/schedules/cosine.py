@@ -4,10 +4,12 @@ import numpy as np
 
 from thalweg.claims import Claim, Finding, greater
 from thalweg.figures import Axis, Figure, Line
+from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import edge_warnings, reading
-from thalweg.studies.schedules.language import RESTARTS, Comparison, tuning_figure
+from thalweg.studies.schedules.comparison import UNIT, Comparison
+from thalweg.studies.schedules.language import RESTARTS, shapes
+from thalweg.tuning import edge_warnings
 
 CLAIM = Claim(
     id="SCH2",
@@ -22,17 +24,28 @@ CLAIM = Claim(
 NAMES = ("constant", "cosine", "linear", "WSD")
 
 
-def decide(lab: Lab, comparison: Comparison) -> Finding:
+def finding(lab: Lab, comparison: Comparison) -> Finding:
     """The finding on SCH2."""
-    steps = comparison.steps
-    final = {name: comparison.by_window(name, steps) for name in (*NAMES, RESTARTS)}
-    ahead = {name: interval.crossed(final[name] - final["cosine"]) for name in final if name != "cosine"}
+    steps, scored = comparison.steps, comparison.seeds.scored
+    final = {name: comparison.windows[name][-1] for name in (*NAMES, RESTARTS)}
+    ahead = {name: interval.crossed(losses - final["cosine"]) for name, losses in final.items() if name != "cosine"}
     by_seed = {name: losses.mean(1) for name, losses in final.items()}
-    mean = {name: float(losses.mean()) for name, losses in by_seed.items()}
+    mean = {name: float(losses.mean()) for name, losses in final.items()}
     best = {name: comparison.best[name] for name in NAMES}
-    seeds_alone = interval.difference(by_seed["constant"], by_seed["cosine"])
-    verdict = CLAIM.judge(
+    alone = interval.difference(by_seed["constant"], by_seed["cosine"])
+    first, *others = sorted(NAMES, key=mean.__getitem__)
+    behind = ", ".join(f"{name} {mean[name]:.3f}" for name in others)
+    end = lab.reading(
+        "held-out loss at the end",
+        list(by_seed.values()),
+        {"schedule": list(by_seed), "seed": scored},
+        unit=UNIT,
+        notes=(f"{RESTARTS} runs at the cosine's best peak rate, the others each at its own.",),
+    )
+    tuning, tuning_figure = comparison.tuning(lab, NAMES)
+    return lab.finding(
         ahead["constant"],
+        claim=CLAIM,
         numbers={
             "steps": steps,
             "best peak rate": best,
@@ -40,39 +53,14 @@ def decide(lab: Lab, comparison: Comparison) -> Finding:
             "ahead of cosine or behind (-), 95 % interval": {
                 name: [-found.high, -found.low] for name, found in ahead.items() if name != "constant"
             },
-            "constant minus cosine on these very windows, 95 % interval over seeds": [
-                seeds_alone.low,
-                seeds_alone.high,
-            ],
+            "constant minus cosine on these very windows, 95 % interval over seeds": [alone.low, alone.high],
         },
-    )
-    first, *others = sorted(NAMES, key=mean.__getitem__)
-    yielded = ", ".join(f"{name} {mean[name]:.3f}" for name in others)
-    return Finding(
-        verdict,
-        figures=(_courses(comparison), tuning_figure(comparison, NAMES)),
-        readings=(
-            reading(
-                lab,
-                "held-out loss at the end",
-                np.stack(list(by_seed.values())),
-                {"schedule": list(by_seed), "seed": comparison.scored},
-                unit="nats a byte",
-                notes=(f"{RESTARTS} runs at the cosine's best peak rate, the others each at its own.",),
-            ),
-            reading(
-                lab,
-                "held-out loss against the peak rate",
-                np.stack([comparison.tuned[name] for name in NAMES]),
-                {"schedule": list(NAMES), "rate": comparison.rates, "seed": comparison.tuning},
-                unit="nats a byte",
-                notes=("On the tuning seeds; infinite where the run diverged.",),
-            ),
-        ),
+        figures=(_courses(lab, comparison), tuning_figure),
+        readings=(end, tuning),
         sentences=(
             f"After {steps} steps, each at its best peak rate, {first} has the lowest loss, {mean[first]:.3f} nats a "
-            f"byte; {yielded}.",
-            f"Constant minus cosine is {ahead['constant']} nats a byte, over {len(comparison.scored)} seeds and "
+            f"byte; {behind}.",
+            f"Constant minus cosine is {ahead['constant']} nats a byte, over {len(scored)} seeds and "
             f"{final['cosine'].shape[1]} windows.",
             f"With restarts, at the cosine's peak rate, the loss ends at {mean[RESTARTS]:.3f}.",
             *edge_warnings(best, comparison.rates),
@@ -80,31 +68,22 @@ def decide(lab: Lab, comparison: Comparison) -> Finding:
     )
 
 
-def _courses(comparison: Comparison) -> Figure:
+def _courses(lab: Lab, comparison: Comparison) -> Figure:
     """The multiplier of every schedule and the loss it leads to."""
-    at = np.arange(1.0, comparison.steps + 1)
-    names = (*NAMES, RESTARTS)
-    schedules = {name: comparison.runs[name].recipe.schedule for name in names}
-    multiplier = Figure.of(
-        "The schedules",
-        tuple(
-            Line(at, np.broadcast_to(schedule(at, comparison.steps), at.shape), label=name)
-            for name, schedule in schedules.items()
-        ),
-        x=Axis("step"),
-        y=Axis("rate / peak rate"),
+    steps, names = comparison.steps, [*NAMES, RESTARTS]
+    at, schedules = np.arange(1.0, steps + 1), shapes(steps)
+    lines = [Line(at, np.broadcast_to(schedules[name](at, steps), at.shape), label=name) for name in names]
+    multiplier = Figure.of("The schedules", lines, x=Axis("step"), y=Axis("rate / peak rate"))
+    course = lab.reading(
+        "held-out loss",
+        [comparison.course[name][1:] for name in names],
+        {"schedule": names, "step": comparison.at[1:], "seed": comparison.seeds.scored},
+        unit=UNIT,
     )
-    lines = []
-    for name in names:
-        steps, losses = comparison.curve(name)
-        lines.append(
-            Line(steps[1:].astype(float), losses[1:].mean(1), low=losses[1:].min(1), high=losses[1:].max(1), label=name)
-        )
-    loss = Figure.of("The loss", tuple(lines), x=Axis("step"), y=Axis("held-out loss", "nats a byte"))
     rates = ", ".join(f"{name} {comparison.best[name]:.2g}" for name in NAMES)
     return Figure.row(
-        [multiplier, loss],
+        [multiplier, spread(course, x="step", over="seed", title="The loss")],
         title="Schedules, and the loss they lead to",
         caption=f"{comparison.setting}; peak rates: {rates}, with restarts as the cosine. Mean of "
-        f"{len(comparison.scored)} seeds; bands run from the smallest to the largest. Only the ends are compared.",
+        f"{len(comparison.seeds)} seeds; bands run from the smallest to the largest. Only the ends are compared.",
     )

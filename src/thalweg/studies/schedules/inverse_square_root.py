@@ -1,13 +1,12 @@
 """SCH3: whether the inverse square root is ahead of a cosine early, and behind it at the end."""
 
-import numpy as np
-
 from thalweg.claims import Claim, Finding, greater
-from thalweg.figures import Axis, Figure, Line, ReferenceLine
+from thalweg.figures import Axis, ReferenceLine
+from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.readings import edge_warnings, reading
-from thalweg.studies.schedules.language import EARLY, Comparison, tuning_figure
+from thalweg.studies.schedules.comparison import EARLY, UNIT, Comparison
+from thalweg.tuning import edge_warnings
 
 NAME, OTHER = "inverse square root", "cosine"
 CLAIM = Claim(
@@ -23,76 +22,53 @@ CLAIM = Claim(
 )
 
 
-def smaller(first: interval.Interval, second: interval.Interval) -> interval.Interval:
-    """An interval for the smaller of two quantities: the smaller of the two estimates, lower and upper ends.
-
-    Its lower end is above a threshold only if both are, which happens by chance in at most 2.5 % of the cases where
-    one of the quantities is not (an intersection-union test: Berger, 1982, doi:10.1080/00401706.1982.10487790).
-    """
-    return interval.Interval(
-        min(first.estimate, second.estimate),
-        min(first.low, second.low),
-        min(first.high, second.high),
-        min(first.n, second.n),
-        f"the smaller of two: {first.method}" + ("" if first.method == second.method else f"; {second.method}"),
-    )
-
-
-def decide(lab: Lab, comparison: Comparison) -> Finding:
+def finding(lab: Lab, comparison: Comparison) -> Finding:
     """The finding on SCH3."""
-    moments = {"early": comparison.early, "end": comparison.steps}
-    losses = {
-        name: {moment: comparison.by_window(name, step) for moment, step in moments.items()} for name in (NAME, OTHER)
-    }
-    lead = interval.crossed(losses[OTHER]["early"] - losses[NAME]["early"])
-    lag = interval.crossed(losses[NAME]["end"] - losses[OTHER]["end"])
-    mean = {name: {moment: float(table.mean()) for moment, table in each.items()} for name, each in losses.items()}
+    early, steps, scored = comparison.early, comparison.steps, comparison.seeds.scored
+    (ours, ours_end), (theirs, theirs_end) = (comparison.windows[name] for name in (NAME, OTHER))
+    lead, lag = interval.crossed(theirs - ours), interval.crossed(ours_end - theirs_end)
     best = {name: comparison.best[name] for name in (NAME, OTHER)}
-    verdict = CLAIM.judge(
-        smaller(lead, lag),
+    losses = lab.reading(
+        "held-out loss early and at the end",
+        [comparison.windows[name].mean(2) for name in (NAME, OTHER)],
+        {"schedule": [NAME, OTHER], "step": [early, steps], "seed": scored},
+        unit=UNIT,
+    )
+    over_time = lab.reading(
+        "lead in held-out loss",
+        (comparison.course[OTHER] - comparison.course[NAME])[1:],
+        {"step": comparison.at[1:], "seed": scored},
+        unit=UNIT,
+    )
+    figure = spread(
+        over_time,
+        x="step",
+        over="seed",
+        title="The lead of the inverse square root over the cosine",
+        caption=f"Loss of the cosine minus that of the inverse square root. {comparison.setting}; peak rates "
+        f"{best[OTHER]:.2g} and {best[NAME]:.2g}, seeds paired.",
+        y_axis=Axis("lead in held-out loss", UNIT),
+    ).with_marks(
+        ReferenceLine(0.0, "horizontal", label="equal"), ReferenceLine(float(early), "vertical", label="early")
+    )
+    return lab.finding(
+        interval.smaller(lead, lag),
+        claim=CLAIM,
         numbers={
-            f"lead after {comparison.early} steps, 95 % interval": [lead.low, lead.high],
-            f"lag after {comparison.steps} steps, 95 % interval": [lag.low, lag.high],
-            "held-out loss, nats a byte": mean,
+            f"lead after {early} steps, 95 % interval": [lead.low, lead.high],
+            f"lag after {steps} steps, 95 % interval": [lag.low, lag.high],
+            "held-out loss, nats a byte": {
+                NAME: {"early": ours.mean(), "end": ours_end.mean()},
+                OTHER: {"early": theirs.mean(), "end": theirs_end.mean()},
+            },
             "best peak rate": best,
         },
-    )
-    return Finding(
-        verdict,
-        figures=(_lead(comparison), tuning_figure(comparison, (NAME, OTHER))),
-        readings=(
-            reading(
-                lab,
-                "held-out loss early and at the end",
-                np.array([[table.mean(1) for table in each.values()] for each in losses.values()]),
-                {"schedule": list(losses), "step": list(moments.values()), "seed": comparison.scored},
-                unit="nats a byte",
-            ),
-        ),
+        figures=(figure, comparison.tuning(lab, (NAME, OTHER))[1]),
+        readings=losses,
         sentences=(
-            f"After {comparison.early} of {comparison.steps} steps the inverse square root stands at "
-            f"{mean[NAME]['early']:.3f} nats a byte and the cosine at {mean[OTHER]['early']:.3f}: a lead of {lead}.",
-            f"At the end they stand at {mean[NAME]['end']:.3f} and {mean[OTHER]['end']:.3f}: a lag of {lag}.",
+            f"After {early} of {steps} steps the inverse square root stands at {ours.mean():.3f} nats a byte and the "
+            f"cosine at {theirs.mean():.3f}: a lead of {lead}.",
+            f"At the end they stand at {ours_end.mean():.3f} and {theirs_end.mean():.3f}: a lag of {lag}.",
             *edge_warnings(best, comparison.rates),
         ),
-    )
-
-
-def _lead(comparison: Comparison) -> Figure:
-    """The lead over the run, seed by seed."""
-    steps, ours = comparison.curve(NAME)
-    _, theirs = comparison.curve(OTHER)
-    lead = (theirs - ours)[1:]
-    return Figure.of(
-        "The lead of the inverse square root over the cosine",
-        (
-            Line(steps[1:].astype(float), lead.mean(1), low=lead.min(1), high=lead.max(1), label="mean of the seeds"),
-            ReferenceLine(0.0, "horizontal", label="equal"),
-            ReferenceLine(float(comparison.early), "vertical", label="early"),
-        ),
-        x=Axis("step"),
-        y=Axis("lead in held-out loss", "nats a byte"),
-        caption=f"Loss of the cosine minus that of the inverse square root. {comparison.setting}; peak rates "
-        f"{comparison.best[OTHER]:.2g} and {comparison.best[NAME]:.2g}, {len(comparison.scored)} paired seeds; the "
-        "band runs from the smallest to the largest.",
     )

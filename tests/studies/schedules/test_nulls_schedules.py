@@ -1,0 +1,34 @@
+"""SCH1 to SCH3 where they are false: the experiments must not find that they hold."""
+
+import pytest
+
+from thalweg.schedules import Schedule
+from thalweg.studies import Lab
+from thalweg.studies.schedules import comparison, decays, language, warmup
+
+
+def test_sch1_does_not_hold_without_warmup_in_both_arms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "ARMS", {warmup.BARE: 0, warmup.WARM: 0})
+    monkeypatch.setattr(warmup, "RATES", {"quick": (-7, -5), "full": (-7, -5)})
+    (finding,) = warmup.experiment(Lab())
+    assert finding.verdict.interval.low > 0  # the grid reached
+    assert finding.verdict.outcome == "fails"
+
+
+def with_shapes(monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]) -> None:
+    """Some schedules replaced by others, in short runs."""
+    real = language.shapes
+
+    def shapes(steps: int) -> dict[str, Schedule]:
+        made = real(steps)
+        return made | {name: made[other] for name, other in changed.items()}
+
+    monkeypatch.setattr(language, "shapes", shapes)
+    monkeypatch.setattr(comparison, "STEPS", {"quick": 25, "full": 25})
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sch2_and_sch3_do_not_hold_where_all_schedules_are_one(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    with_shapes(monkeypatch, {"cosine": "constant", "inverse square root": "constant"})
+    outcomes = {finding.verdict.claim.id: finding.verdict.outcome for finding in decays(Lab(seed=seed))}
+    assert outcomes == {"SCH2": "fails", "SCH3": "fails"}
