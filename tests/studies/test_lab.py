@@ -1,5 +1,7 @@
 """What an experiment is given: its seeds, its training, its labels, its findings."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +129,27 @@ def test_an_experiment_stopped_between_two_claims_runs_again_and_the_whole_ones_
     result = run(study(stops=False), store=store)
     assert ran == ["X1", "X2", "X2"]
     assert [finding.verdict.claim.id for finding in result.findings] == ["X1", "X2", "X3"]
+
+
+def test_what_a_newcomer_gets_wrong_is_said() -> None:
+    claim = tw.claims.Claim("X1", "It is more.", "It is more.", tw.claims.greater(0), "numbers")
+    experiment = tw.studies.decides(claim)(lambda lab: lab.finding(tw.statistics.mean([1.0, 2.0])))
+    with pytest.raises(UsageError, match=r"must be a tuple such as \(momentum.experiment,\); got"):
+        tw.studies.Study("one", "One", experiment)
+    with pytest.raises(UsageError, match=r"must be functions of the lab with @decides\(CLAIM\) above them"):
+        tw.studies.Study("one", "One", (lambda lab: None,))
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    seeds = Lab().seeds(quick=2, full=2)
+    with pytest.raises(UsageError, match=r"write seeds\.scored"):
+        Lab().train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=1), seeds)
+
+
+def test_a_catalog_entry_that_is_another_study_is_said(catalog_of_one, fake_study) -> None:
+    from thalweg.studies import catalog
+
+    catalog_of_one(dataclasses.replace(fake_study, name="other"))
+    with pytest.raises(UsageError, match=r'must hold STUDY = Study\("fake", ...\); it holds the study \'other\''):
+        catalog.find("fake")
+    catalog_of_one(dataclasses.replace(fake_study, experiments=2 * fake_study.experiments))
+    with pytest.raises(UsageError, match="FK1, FK2, FK3 is there more than once"):
+        catalog.studies()

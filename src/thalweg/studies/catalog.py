@@ -2,7 +2,7 @@
 
 import importlib
 
-from thalweg.errors import unknown_name
+from thalweg.errors import UsageError, unknown_name
 from thalweg.studies.study import Study
 
 # In the order of the tour: the name, and the module whose STUDY it is.
@@ -21,18 +21,32 @@ def find(name: str) -> Study:
     ['SCH1', 'SCH2', 'SCH3']
 
     Raises:
-        UsageError: there is none; says which are near.
+        UsageError: there is none, and says which are near; or the module named here holds another.
     """
     if name not in MODULES:
         raise unknown_name("study", name, MODULES)
-    return importlib.import_module(MODULES[name]).STUDY
+    study = getattr(importlib.import_module(MODULES[name]), "STUDY", None)
+    if not isinstance(study, Study) or study.name != name:
+        held = f"the study {study.name!r}" if isinstance(study, Study) else "none"
+        msg = f'{MODULES[name]} must hold STUDY = Study("{name}", ...); it holds {held}.'
+        raise UsageError(msg)
+    return study
 
 
 def studies() -> tuple[Study, ...]:
     """Every study, in the order of the tour.
 
     >>> import thalweg as tw
-    >>> [study.name for study in tw.studies.studies()]
-    ['optimizers', 'schedules', 'landscape']
+    >>> "optimizers" in [study.name for study in tw.studies.studies()]
+    True
+
+    Raises:
+        UsageError: two claims have one id.
     """
-    return tuple(find(name) for name in MODULES)
+    found = tuple(find(name) for name in MODULES)
+    ids = [claim.id for study in found for claim in study.claims]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        msg = f"Every claim has an id of its own, but {', '.join(twice)} is there more than once."
+        raise UsageError(msg)
+    return found

@@ -159,7 +159,13 @@ class Lab:
             recipe: of the run, or of every arm by its name.
             label: what the progress calls it; of arms, what stands before their names.
             start: see `training.train`.
+
+        Raises:
+            UsageError: `Seeds` in place of a list of them; see `training.train` for all others.
         """
+        if isinstance(seeds, Seeds):
+            msg = "lab.train takes a list of seeds: write seeds.scored, or seeds.shared_tuning + seeds.scored."
+            raise UsageError(msg)
         if isinstance(recipe, Recipe):
             return train(problem, recipe, seeds, start=start, progress=self.labelled(label or "training"))
         names = {arm: f"{label}, {arm}" if label else arm for arm in recipe}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from thalweg.claims import Claim, Finding
+from thalweg.errors import check_type
 from thalweg.studies.lab import Lab
 
 Body = Callable[[Lab], Finding | Iterator[Finding]]
@@ -75,11 +76,20 @@ class Study:
         name: as on the command line, such as "optimizers".
         title: for a person.
         experiments: in the order in which they are run.
+
+    Raises:
+        UsageError: something else than experiments.
     """
 
     name: str
     title: str
     experiments: tuple[Experiment, ...]
+
+    def __post_init__(self) -> None:
+        check_type(f"The experiments of {self.name}", self.experiments, tuple, "a tuple such as (momentum.experiment,)")
+        for experiment in self.experiments:
+            write = "functions of the lab with @decides(CLAIM) above them"
+            check_type(f"The experiments of {self.name}", experiment, Experiment, write)
 
     @property
     def claims(self) -> tuple[Claim, ...]:
