@@ -104,8 +104,8 @@ def test_windows_average_to_the_course_of_the_same_runs(monkeypatch: pytest.Monk
     for name, windows in found.windows.items():
         assert windows.shape == (2, 5, 128)
         np.testing.assert_allclose(windows.mean(2), found.course[name][[early, -1]], rtol=1e-5)
-    np.testing.assert_array_equal(found.course["constant"][0], found.course["cosine"][0])  # the same starts
-    assert (found.course["constant"][-1] != found.course["cosine"][-1]).all()
+    np.testing.assert_allclose(found.course["constant"][0], found.course["cosine"][0], rtol=1e-5)  # the same starts
+    assert (abs(found.course["constant"][-1] - found.course["cosine"][-1]) > 1e-3).all()
 
 
 @pytest.mark.parametrize(("finding", "losses"), [(sch2, {}), (sch3, {"inverse square root": (2.5, 2.0)})])

@@ -12,7 +12,7 @@ from thalweg.evaluation import Sample
 from thalweg.optim import Adam
 from thalweg.population import Problem
 from thalweg.schedules import Constant, Warmup
-from thalweg.studies.lab import Lab
+from thalweg.studies.lab import Lab, Scale
 from thalweg.studies.schedules import warmup
 from thalweg.studies.schedules.language import language_model
 from thalweg.training import Recipe, train
@@ -58,27 +58,23 @@ def test_gradient_norms_are_those_of_the_modules(post_norm: Problem) -> None:
     assert norms[0, 1] == pytest.approx(torch.cat([part.flatten() for part in parts]).norm().item(), rel=1e-4)
 
 
-def test_the_fall_of_the_gradient_is_early_over_late() -> None:
-    norms = np.ones((20, 3))
-    norms[: warmup.EARLY], norms[-warmup.LATE :] = 6.0, 2.0
-    assert warmup.fall(norms).estimate == pytest.approx(3)
-
-
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch):
     """The finding of SCH1 on the largest rates that are planted, without training."""
 
-    def find(bare: list[float], warm: list[float]):
+    def find(bare: list[float], warm: list[float], scale: Scale = "quick"):
         def final(lab, problem, rates, steps, seeds, label):
             """Low up to a rate, high above it."""
-            ends = np.array([bare, warm])[:, None]
+            ends = np.array([np.resize(each, len(seeds)) for each in (bare, warm)])[:, None]
             return np.where(rates[:, None] <= ends, 1.0, 5.0)
 
+        def norms(lab, problem, rate, at, seeds, label):
+            """Three times as large early as late."""
+            return np.where(np.arange(len(at)) < warmup.EARLY, 6.0, 2.0)[:, None] * np.ones(len(seeds))
+
         monkeypatch.setattr(warmup, "final_losses", final)
-        monkeypatch.setattr(
-            warmup, "gradient_norms", lambda lab, problem, rate, at, seeds, label: np.ones((len(at), 5))
-        )
-        (finding,) = warmup.experiment(Lab())
+        monkeypatch.setattr(warmup, "gradient_norms", norms)
+        (finding,) = warmup.experiment(Lab(scale))
         return finding
 
     return find
@@ -96,3 +92,15 @@ def test_the_sentences_of_sch1_warn_where_the_grid_ended(planted) -> None:
     assert any("without warmup no rate trains for 1 of 5 seeds" in sentence for sentence in warned)
     assert any("with warmup the largest rate tried still trains for 1 of 5 seeds" in sentence for sentence in warned)
     assert len(planted([*inner, 2**-6], [*inner, 2**-6]).sentences) == 2
+
+
+def test_at_full_scale_both_placements_are_measured_and_post_norm_decides(planted) -> None:
+    found = planted([2**-6], [2**-5], "full")
+    assert found.verdict.interval.n == 12
+    assert [panel.title for panel in found.figures[0].panels] == ["post-norm", "pre-norm"]
+    assert [sentence.split()[1] for sentence in found.sentences[::2]] == ["post-norm", "pre-norm"]
+    falls = found.verdict.numbers["gradient norm early / late, without warmup, 95 % interval"]
+    assert {name: ends == pytest.approx([3, 3]) for name, ends in falls.items()} == {
+        "post-norm": True,
+        "pre-norm": True,
+    }

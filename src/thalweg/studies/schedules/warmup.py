@@ -73,7 +73,10 @@ def experiment(lab: Lab) -> Finding:
         for name, each in zip(placements, losses["final training loss"], strict=True)
     }
     gains = {name: each[WARM].over(each[BARE]) for name, each in limits.items()}
-    falls = {name: fall(each) for name, each in zip(placements, norms["gradient norm without warmup"], strict=True)}
+    falls = {
+        name: interval.ratio(each[:EARLY].mean(0), each[-LATE:].mean(0))
+        for name, each in zip(placements, norms["gradient norm without warmup"], strict=True)
+    }
     gradients = spread(
         norms,
         x="step",
@@ -135,11 +138,6 @@ def gradient_norms(lab: Lab, problem: Problem, rate: float, at: tuple[int, ...],
     windows = WINDOWS.draw(problem)
     batch = Batch.range(windows.examples, 0, len(windows))
     return np.stack([gradient(problem, run.snapshots[step], batch).norm(dim=1).double().numpy() for step in at])
-
-
-def fall(norms: Array) -> interval.Interval:
-    """The norm of the gradient at the first steps / at the last, of norms (steps, seeds)."""
-    return interval.ratio(norms[:EARLY].mean(0), norms[-LATE:].mean(0))
 
 
 def _losses(losses: Reading, steps: int, alone: float) -> Figure:
