@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from thalweg.statistics.student_t import reach
 
 LEVEL = 0.95
 # (resamples + 1) * 0.025 is an integer, so the 2.5 % and 97.5 % points are order statistics.
@@ -91,5 +92,5 @@ def t_bounds(sample: Array) -> tuple[float, float]:
     n = len(sample)
     if n < 2:
         return -math.inf, math.inf
-    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2) * sample.std(ddof=1) / math.sqrt(n))
+    half = float(reach(n) * sample.std(ddof=1) / math.sqrt(n))
     return float(sample.mean()) - half, float(sample.mean()) + half

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
 
 from thalweg.errors import UsageError
 from thalweg.statistics.bootstrap import (
@@ -21,6 +20,7 @@ from thalweg.statistics.bootstrap import (
     mean_bounds,
     t_bounds,
 )
+from thalweg.statistics.student_t import reach
 
 __all__ = [
     "Interval",
@@ -212,7 +212,7 @@ def crossed(table: ArrayLike) -> Interval:
     residual = values - of_row[:, None] - of_column + mean
     by_cell = (residual**2).sum() / ((rows - 1) * (columns - 1)) / (rows * columns)
     variance = max(by_row + by_column - by_cell, by_row, by_column)
-    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * math.sqrt(variance)
+    half = reach(n) * math.sqrt(variance)
     return Interval(
         float(mean), float(mean) - half, float(mean) + half, n, f"mean over {rows} x {columns} crossed, Student's t"
     )

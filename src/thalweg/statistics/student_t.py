@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 __all__ = ["factor", "reach"]
 
@@ -14,6 +13,8 @@ def factor(degrees: ArrayLike) -> NDArray[np.float64]:
     >>> student_t.factor([3, float("inf")]).round(2).tolist()
     [3.18, 1.96]
     """
+    from scipy import special  # here, for it takes longer to load than all that draws needs
+
     return np.asarray(special.stdtrit(np.asarray(degrees, dtype=np.float64), 0.975))
 
 
