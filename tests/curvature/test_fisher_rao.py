@@ -43,6 +43,8 @@ def test_fisher_rao_is_the_mean_of_squares_of_per_example_gradients(case: Case) 
         assert found["squared norm"][member] == pytest.approx(squares.mean(), rel=1e-9)
         error = squares.std(ddof=1) / len(squares) ** 0.5
         assert found.reading.standard_errors["squared norm"][member] == pytest.approx(error, rel=1e-9)
+        assert int(found.reading.degrees_of_freedom["squared norm"]) == len(squares) - 1
+    assert found.reading.units["squared norm"] == (f"{problem.loss.unit}^2" if problem.loss.unit else "")
     product = (tw.curvature.fisher(problem, population)(population.theta) * population.theta).sum(1)
     np.testing.assert_allclose(found["squared norm"], product, rtol=1e-9)
 

@@ -225,6 +225,11 @@ def test_the_figure_has_a_rule_a_limit() -> None:
     assert tracker.figure(20.0).panels[0].marks[1].value == 20
     with pytest.raises(UsageError, match="one for each of the 4 members"):
         tracker.figure([1.0, 2.0])
+    with pytest.raises(UsageError, match=r"write stability_limit\(rule, training.MemberGrid\(recipe, seeds\).at\(step"):
+        tracker.figure(stability_limit(rule))
+    grid = tw.training.MemberGrid(tw.Recipe(rule, 6), [0, 1])
+    crossed = tracker.figure(stability_limit(rule, grid.at(1)))
+    assert [mark.value for mark in crossed.panels[0].marks[2:]] == [4, 20]
 
 
 def test_wrong_uses() -> None:

@@ -169,3 +169,34 @@ def test_the_size_that_takes_less_time_an_example_is_taken(
     x = torch.randn(1_300, 4, generator=torch.Generator().manual_seed(0))
     problem = Problem(lambda: tw.nets.mlp(4, 5, 3), (x, torch.arange(1_300) % 3))
     assert fastest_batch(problem, problem.initialize(8), problem.data.train, plan="looped", times=100) == wanted
+
+
+@over_plans
+def test_a_metric_is_unknown_where_the_loss_is_not_finite(plan: str) -> None:
+    x, y = _large(600)
+    problem = Problem(mlp, (x, y), dtype=torch.float64)
+    population = problem.initialize(3)
+    wanted = evaluate(problem, population, plan=plan)
+    theta = population.theta.clone()
+    theta[1] = torch.nan
+    broken = population.with_theta(theta)
+    got, each = evaluate(problem, broken, plan=plan), by_example(problem, broken, plan=plan)
+    for name in ("loss", "accuracy"):
+        assert got[name].isnan().tolist() == [False, True, False]
+        assert each[name].isnan().all(1).tolist() == each[name].isnan().any(1).tolist() == [False, True, False]
+        torch.testing.assert_close(got[name][[0, 2]], wanted[name][[0, 2]], rtol=1e-12, atol=0)
+
+
+def test_an_example_without_a_finite_loss_has_no_metric() -> None:
+    x, y = _large(20)
+    x[7] = 1e200
+    problem = Problem(
+        lambda: nn.Linear(4, CLASSES, dtype=torch.float64),
+        (x, y),
+        lambda output, target: output.square().sum(1) + target,
+        metrics={"class": lambda output, target: output.argmax(1).double()},
+        dtype=torch.float64,
+    )
+    each = by_example(problem, problem.initialize(1))
+    assert each["loss"][0].isinf().nonzero().flatten().tolist() == [7]
+    assert each["class"][0].isnan().nonzero().flatten().tolist() == [7]

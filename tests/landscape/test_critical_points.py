@@ -1,5 +1,6 @@
 """The search for critical points on functions whose critical points are known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -133,3 +134,18 @@ def test_critical_points_of_one_loss_count_once_in_each_group() -> None:
         found.distinct([0, 1])
     nothing = critical_points(problem, _at(problem, (0.4, 0.4)), tolerance=1e-12, steps=1)
     assert nothing.distinct().tolist() == [False]
+
+
+def test_what_is_pruned_stays_and_has_no_part_in_the_gradient() -> None:
+    x = torch.randn(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    y = x @ torch.tensor([[1.0], [-2.0], [3.0]], dtype=torch.float64)
+    problem = tw.Problem(lambda: nn.Linear(3, 1, bias=False), (x, y), "squared_error", dtype=torch.float64)
+    start = problem.initialize(2)
+    mask = torch.tensor([[True, False, True], [True, True, True]])
+    pruned = dataclasses.replace(start, theta=start.theta * mask, mask=mask)
+    found = critical_points(problem, pruned, tolerance=1e-10)
+    assert found.converged.all()
+    wanted = torch.zeros(2, 3, dtype=torch.float64)
+    wanted[0, [0, 2]] = torch.linalg.lstsq(x[:, [0, 2]], y).solution[:, 0]
+    wanted[1] = torch.linalg.lstsq(x, y).solution[:, 0]
+    torch.testing.assert_close(found.population.theta, wanted, rtol=1e-8, atol=1e-9)

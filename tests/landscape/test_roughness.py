@@ -95,6 +95,7 @@ def test_standard_errors_are_the_spread_over_lines() -> None:
         for seed in range(40)
     ]
     spread = np.std([run["roughness"][0] for run in runs], ddof=1)
+    assert int(runs[0].reading.degrees_of_freedom["roughness"]) == 7
     said = np.mean([run.reading.standard_errors["roughness"][0] ** 2 for run in runs]) ** 0.5
     assert 0.6 < said / spread < 1.5
 

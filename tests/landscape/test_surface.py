@@ -14,6 +14,7 @@ from thalweg import landscape
 from thalweg.errors import ModelError, UsageError
 from thalweg.evaluation import evaluate
 from thalweg.randomness import generator
+from thalweg.statistics import student_t
 
 DETERMINISTIC = [case for case in CASES if not case.stochastic]
 
@@ -182,7 +183,12 @@ def test_figures() -> None:
     problem = CASE["mlp"].problem()
     population = problem.initialize(2)
     line = landscape.line(problem, population, resolution=5, on=tw.Sample("train", 10))
-    assert line.figure(member=1).panels[0].marks[0].low is not None
+    drawn, error = line.figure(member=1).panels[0].marks[0], line.reading.standard_errors["loss"][1]
+    assert int(line.reading.degrees_of_freedom["loss"]) == 9
+    np.testing.assert_allclose(drawn.high - drawn.y, student_t.factor(9) * error, rtol=1e-9, atol=1e-12)
+    evaluated = line.figure("evaluated").panels[0].marks[0]
+    assert evaluated.low is None
+    np.testing.assert_array_equal(evaluated.y, np.ones(5))
     plane = landscape.plane(problem, population, resolution=4)
     assert plane.figure("accuracy").title == "accuracy on a plane"
     assert plane.relief().panels[0].z.unit == "nats"

@@ -125,6 +125,8 @@ def test_a_member_that_is_not_finite_has_no_index(options: dict[str, int]) -> No
     for name in (*SHARES, *ENDS):
         assert np.isnan(found[name]).tolist() == [False, True, False]
         assert found[name][2] == pytest.approx(alone[name][0], rel=1e-9)
+    for share in SHARES:
+        assert np.isnan(found.reading.standard_errors[share]).tolist() == [False, True, False]
 
 
 def test_what_cannot_be_meant() -> None:

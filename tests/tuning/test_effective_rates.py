@@ -53,6 +53,28 @@ def test_it_is_the_step_that_the_run_takes_next(rule: optim.Rule) -> None:
         np.testing.assert_allclose(reading["cosine of step and descent"][:, column], cosine.numpy(), atol=1e-8)
 
 
+def test_with_batch_norm_and_dropout_it_is_the_step_that_the_run_takes_next() -> None:
+    """On all examples, which a batch of the training holds in this order, so dropout falls on the same ones."""
+
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5), nn.Linear(6, 3))
+
+    problem = tw.Problem(model, (X, Y), dtype=torch.float64)
+    recipe = tw.Recipe(optim.SGD(sweep.values([0.1, 0.3])), 10)
+    before = tw.train(problem, recipe, [3, 0], until=6)
+    running = {name: buffer.clone() for name, buffer in before.final.running.items()}
+    reading = tuning.effective_rates(problem, before)
+    for name, buffer in before.final.running.items():
+        assert torch.equal(buffer, running[name])
+    after = tw.train(problem, recipe, [3, 0], resume=before, until=7)
+    step = after.final.theta - before.final.theta
+    for column, entry in enumerate(problem.layout):
+        share = step[:, entry.columns].norm(dim=1) / before.final.theta[:, entry.columns].norm(dim=1)
+        # Before batch norm a bias has no gradient but rounding.
+        np.testing.assert_allclose(reading["update / weight"][:, column], share.numpy(), rtol=1e-8, atol=1e-13)
+    np.testing.assert_allclose(np.delete(reading["cosine of step and descent"], 1, axis=1), 1, rtol=1e-9)
+
+
 def test_gradient_descent_goes_straight_down() -> None:
     problem = _problem()
     plain = tuning.effective_rates(problem, tw.train(problem, tw.Recipe(optim.SGD(0.1), 5), 2, until=2))

@@ -35,6 +35,19 @@ def test_a_range_test_finds_the_stability_limit_and_the_best_rate() -> None:
     figure.to_json()
 
 
+def test_intervals_over_few_seeds_are_those_of_students_t() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    recipe = tw.Recipe(optim.SGD(1.0), 5, 64)
+    reading = tuning.range_test(problem, recipe, low=0.01, high=0.1, rates=3, seeds=3)
+    drawn = reading.figure().panels[0].marks[0]
+    for index in range(3):
+        expected = mean(reading["training loss by seed"][index])
+        assert (drawn.low[index], drawn.high[index]) == pytest.approx((expected.low, expected.high), rel=1e-9)
+    assert int(reading.degrees_of_freedom["loss before"]) == 2
+    classic = tuning.classic_range_test(problem, recipe, low=0.01, high=0.1, seeds=4)
+    assert int(classic.degrees_of_freedom["batch loss"]) == 3
+
+
 def test_where_even_the_smallest_rate_diverges_none_is_stable() -> None:
     reading = tuning.range_test(bowl(), tw.Recipe(optim.SGD(1.0), 400), low=5, high=50, rates=3, seeds=1)
     assert all(np.isnan(reading[name]) for name in ("largest stable rate", "best rate", "steepest rate"))
@@ -200,6 +213,10 @@ def test_the_band_of_the_sensitivity_is_the_interval_over_seeds() -> None:
     for seeds, kind in ((6, "bootstrap"), (3, "Student")):
         reading = tuning.rate_sensitivity(problem, recipe, low=0.01, high=100, rates=4, seeds=seeds)
         by_seed = reading["training loss by seed"]
+        assert {name: int(of) for name, of in reading.degrees_of_freedom.items()} == {
+            "training loss": seeds - 1,
+            "sensitivity": seeds - 1,
+        }
         np.testing.assert_allclose(reading["sensitivity by seed"], by_seed.mean(0) - by_seed.min(0))
         expected = mean(reading["sensitivity by seed"])
         assert kind in expected.method

@@ -19,8 +19,8 @@ class FisherRaoNorm(Result):
     """What `fisher_rao_norm` found.
 
     Args:
-        reading: "squared norm" (member) with its standard error over examples, and "loss" (member); NaN where a member
-            is not finite.
+        reading: "squared norm" (member), in the loss's unit squared, with its standard error over examples, and "loss"
+            (member); NaN where a member is not finite.
     """
 
 
@@ -68,5 +68,7 @@ def fisher_rao_norm(
             {"squared norm": squares.mean(1)},
             "The empirical Fisher matrix, of true targets; standard errors are over examples.",
             error=error,
+            samples=near.count,
+            unit=f"{problem.loss.unit}^2" if problem.loss.unit else "",
         )
     )

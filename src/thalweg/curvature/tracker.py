@@ -200,7 +200,11 @@ class Tracker:
         values = reading["largest eigenvalue"]
         given = np.full(values.shape[1], np.nan) if limits is None else np.asarray(limits, dtype=np.float64)
         if given.shape not in ((), (values.shape[1],)):
-            msg = f"Tracker limits must be one number, or one for each of the {values.shape[1]} members; got {limits}."
+            msg = (
+                f"Tracker limits must be one number, or one for each of the {values.shape[1]} members; got {limits}. "
+                "Where members are swept numbers times seeds, write "
+                "stability_limit(rule, training.MemberGrid(recipe, seeds).at(step))."
+            )
             raise UsageError(msg)
         given = np.broadcast_to(given, values.shape[1])
         steps, marks, groups = np.array(self._steps, dtype=float), [], np.unique(given)

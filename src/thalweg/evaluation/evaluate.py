@@ -64,19 +64,23 @@ class Evaluator:
     def __call__(self) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
 
+        A metric is NaN where the mean loss is not finite: the accuracy of what is no number would be that of class 0.
         Buffers that the model changes are put back; what a loss draws comes from a stream of its own.
         """
         sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
         for name, rows, _, values in self._values():
             sums[name][rows] += values.sum(1).cpu()
-        return {name: total / self.count for name, total in sums.items()}
+        return _known({name: total / self.count for name, total in sums.items()})
 
     def by_example(self) -> dict[str, Tensor]:
-        """The loss ("loss") and every metric of each example: (members, examples) each, float64."""
+        """The loss ("loss") and every metric of each example: (members, examples) each, float64.
+
+        A metric is NaN where the loss of the example is not finite.
+        """
         table = {name: torch.empty(self.execution.members, self.count, dtype=torch.float64) for name in self.functions}
         for name, rows, examples, values in self._values():
             table[name][rows, examples] = values.cpu()
-        return table
+        return _known(table)
 
     @torch.no_grad()
     def _values(self) -> Iterator[tuple[str, slice, slice, Tensor]]:
@@ -103,6 +107,12 @@ class Evaluator:
     def _batches(self) -> Iterator[Batch]:
         for start in range(0, self.count, self.batch_size):
             yield Batch.range(self.examples, start, min(start + self.batch_size, self.count))
+
+
+def _known(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The loss as it is, and every metric NaN where the loss is not finite."""
+    lost = ~values["loss"].isfinite()
+    return {name: of if name == "loss" else of.masked_fill(lost, torch.nan) for name, of in values.items()}
 
 
 def fastest_batch(
@@ -141,6 +151,8 @@ def evaluate(
     plan: Plan | str = "auto",
 ) -> dict[str, Tensor]:
     """The mean of the loss ("loss") and of every metric over examples, in evaluation mode: (members,) each, float64.
+
+    A metric is NaN where the mean loss is not finite.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())

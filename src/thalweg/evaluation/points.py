@@ -165,9 +165,8 @@ class Points:
             advance(len(some))
         for name, values in self.exact.items():
             means[name][home.numpy()] = values[member]
-        lost = ~np.isfinite(means["loss"])
         for name, values in means.items():
-            there = lost | ~np.isfinite(values)
+            there = ~np.isfinite(values)
             values[there], errors[name][there] = np.nan, np.nan
         return means, errors
 

@@ -120,7 +120,7 @@ def critical_points(
 
     Args:
         problem: in float64, or the tolerance cannot be small.
-        population: where to begin; only read.
+        population: where to begin; only read. What is pruned stays 0, and g is that of the active parameters.
         tolerance: of |g|.
         steps: at most.
         on: the examples of the loss, all at once.
@@ -202,7 +202,8 @@ class _Loss:
 
     def gradient(self, population: Population) -> Float[Tensor, "members parameters"]:
         self.gradients += len(population)
-        return derivatives.gradient(self.problem, population, self.batch)
+        gradient = derivatives.gradient(self.problem, population, self.batch)
+        return gradient if population.mask is None else gradient * population.mask
 
     def hessian(self, population: Population) -> Float[Tensor, "members parameters parameters"]:
         self.products += len(population) * population.layout.parameters

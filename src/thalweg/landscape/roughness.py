@@ -123,6 +123,7 @@ def roughness(
             {"member": first.coordinate("member"), "a": surfaces[0].coordinates[0]},
             {"loss": problem.loss.unit},
             {"roughness": error},
+            degrees_of_freedom={"roughness": lines - 1},
             sample_size=first.sample_size,
             cost=Cost(time.perf_counter() - began, forwards=sum(one.reading.cost.forwards for one in surfaces)),
             provenance=first.provenance,

@@ -89,8 +89,10 @@ class Surface:
         values = self._of(metric, member)
         unit, note = self.reading.units.get(metric, ""), " ".join(self.reading.notes)
         if len(self.coordinates) == 1:
-            error = self.reading.standard_errors[metric][member]
-            line = Line(self.coordinates[0], values, **band(values, error if error.any() else None))
+            errors = self.reading.standard_errors.get(metric)
+            error = None if errors is None or not errors[member].any() else errors[member]
+            ends = band(values, error, self.reading.degrees_of_freedom.get(metric, math.inf))
+            line = Line(self.coordinates[0], values, **ends)
             return Figure.of(f"{metric} on a line", (line,), Axis("coordinate"), Axis(metric, unit), caption=note)
         x, y = self.coordinates
         marks = (HeatMap(x, y, values.T), Contour(x, y, values.T))
@@ -181,6 +183,7 @@ def surface_on(
         {"member": np.arange(len(population))} | dict(zip(dims[1:], axes, strict=True)),
         {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics},
         {metric: placed(found) for metric, found in values.errors.items()},
+        degrees_of_freedom={} if conditions.drawn.is_whole else dict.fromkeys(values.errors, len(conditions.drawn) - 1),
         sample_size=len(conditions.drawn),
         cost=Cost(time.perf_counter() - began, forwards=values.evaluations),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(whole.plan)),

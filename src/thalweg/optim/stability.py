@@ -49,7 +49,9 @@ def stability_limit(rule: Rule | Wrapper, h: StepHyperparameters | None = None) 
         h: the numbers of a step, such as `training.MemberGrid(recipe, seeds).at(step)`. None: the rule's own.
 
     Returns:
-        The limit, or where numbers differ, that of each member (members,); infinite where the rate is 0.
+        The limit, or where numbers differ, that of each member (members,); infinite where the rate is 0. Without `h`
+        those are the members of one seed; swept numbers times seeds need
+        `stability_limit(rule, training.MemberGrid(recipe, seeds).at(step))`.
 
     Raises:
         UsageError: a rule without such a form, or numbers that depend on the step or on more than one axis without `h`.

@@ -98,7 +98,7 @@ def negative_index(
         measurement.reading(
             {name: np.where(finite, array, np.nan) for name, array in arrays.items()},
             dict.fromkeys(arrays, ("member",)),
-            standard_errors={name: _error(each[name], exact=exact) for name in _SHARES},
+            standard_errors={name: np.where(finite, _error(each[name], exact=exact), np.nan) for name in _SHARES},
             samples=None if exact else probes,
             notes=(how, f"An eigenvalue within {cut:.2g} of the largest in magnitude counts as zero."),
             hvps=products,

@@ -15,8 +15,7 @@ from thalweg.evaluation import Sample, as_sample
 from thalweg.optim import Adam, AMSGrad, Rule, StepHyperparameters, Updater, Wrapper, preconditioner, stability_limit
 from thalweg.optim.stability import beside
 from thalweg.optim.wrapper import unwrapped
-from thalweg.population import Batch, Problem
-from thalweg.population.derivatives import gradient
+from thalweg.population import Batch, Execution, Problem
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.spectra import top_eigenvalues
 from thalweg.training import MemberGrid, Run
@@ -28,6 +27,8 @@ _QUANTILES = (0.1, 0.5, 0.9)
 
 def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = SOME) -> Reading:
     """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
+
+    Its gradient is taken as in training: batch norm by the statistics of the batch, dropout as that step draws it.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -48,8 +49,9 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
         "rate" (quantile), quantiles of lr / (sqrt(v_hat) + eps), what a parameter's average gradient is multiplied by;
         "signal to noise", the median of (m_hat / (sqrt(v_hat) + eps))^2, 1 where gradients agree, 0 where they cancel;
         and by member, where the rule has a `stability_limit`:
-        "largest eigenvalue / stability limit", of the Hessian of the loss on the batch, preconditioned and shortened
-        as the step is: above 1 the step overshoots along it, on a loss that were quadratic.
+        "largest eigenvalue / stability limit", of the Hessian of the loss on the batch in evaluation mode,
+        preconditioned and shortened as the step is: above 1 the step overshoots along it, on a loss that were
+        quadratic.
 
     Raises:
         UsageError: the rule takes its gradient at another point than theta, or the run has no step left to take.
@@ -74,7 +76,9 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
     grid = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
     h, start = grid.at(run.step + 1), run.final
     batch = Batch.range(drawn.examples, 0, len(drawn))
-    gradients = gradient(problem, start, batch)
+    gradients, copy = torch.empty_like(start.theta), start.copy()  # in training mode, running statistics move
+    execution = Execution(problem, copy, batch, seeds=run.axes["seed"].tolist(), calls=1)
+    execution.gradient(batch, out=gradients, step=run.step)
     if start.mask is not None:
         gradients = gradients * start.mask
     theta, state = start.theta.clone(), {name: tensor.clone() for name, tensor in run.state.slots.items()}
@@ -132,7 +136,10 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
         sample_size=batch.size,
         cost=Cost(time.perf_counter() - began, forwards=len(theta), backwards=len(theta), hvps=products),
         provenance=Provenance.here(run.axes["seed"].tolist(), str(problem.device), str(problem.dtype)),
-        notes=(f"The step after step {run.step}, on {drawn.text}.",),
+        notes=(
+            f"The step after step {run.step}, on {drawn.text}.",
+            *(() if limit is None else ("The largest eigenvalue is that in evaluation mode.",)),
+        ),
     )
 
 

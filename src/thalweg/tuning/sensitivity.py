@@ -120,6 +120,7 @@ def rate_sensitivity(
         {"rate": grid, "seed": run.axes["seed"][: len(found)]},
         dict.fromkeys(losses | costs | by_seed, problem.loss.unit),
         {"training loss": standard_error(capped), "sensitivity": standard_error(found[None])[0]},
+        degrees_of_freedom=dict.fromkeys(("training loss", "sensitivity"), len(found) - 1),
         sample_size=len(found),
         cost=cost_of(run),
         provenance=provenance_of(problem, run),
