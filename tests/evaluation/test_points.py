@@ -192,6 +192,8 @@ def test_what_cannot_be_meant() -> None:
         weighted_sums(problem, [one, two], [[0.5, 0.5]])
     with pytest.raises(UsageError, match="weighted_sums anchors must be a list of at least one Population"):
         weighted_sums(problem, [], [[0.5, 0.5]])
+    with pytest.raises(UsageError, match=r"got one Population of 2 members\. .* write \[population\[0\], population"):
+        weighted_sums(problem, two, [[0.5, 0.5]])
     with pytest.raises(UsageError, match="The two layouts differ"):
         weighted_sums(problem, [one, CASE["batchnorm"].problem().initialize(1)], [[0.5, 0.5]])
     with pytest.raises(UsageError, match="weighted_sums on a sample needs at least 2 examples"):
