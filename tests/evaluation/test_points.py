@@ -133,6 +133,21 @@ def test_nothing_given_is_changed_or_copied_once_a_point() -> None:
         assert all(torch.equal(one.buffers[name], buffer) for name, buffer in buffers.items())
 
 
+def test_statistics_are_recomputed_on_the_examples_that_the_sample_means() -> None:
+    """A point built by hand and given `recomputed` statistics on the same count and seed is the same network."""
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    anchors = _anchors(problem, 2, members=1)
+    middle = anchors[0].with_theta((anchors[0].theta + anchors[1].theta) / 2)
+    losses = set()
+    for seed in (0, 3):
+        there = recomputed(problem, middle, on=tw.Sample("train", 9, seed))
+        wanted = float(evaluate(problem, there, "train")["loss"])
+        found = weighted_sums(problem, anchors, [[0.5, 0.5]], statistics_count=9, seed=seed)
+        assert found["loss"][0, 0] == pytest.approx(wanted, rel=1e-10)
+        losses.add(wanted)
+    assert len(losses) == 2  # so that another draw would show
+
+
 def test_points_in_memory_fit_the_budget() -> None:
     row = 4 * Layout.of(tw.nets.mlp(64, 32, 10)).parameters
     for budget, rows in ((row // 2, 1), (5 * row, 5), (2**30, 64)):
@@ -177,6 +192,8 @@ def test_what_cannot_be_meant() -> None:
         weighted_sums(problem, [one, two], [[0.5, 0.5]])
     with pytest.raises(UsageError, match="weighted_sums anchors must be a list of at least one Population"):
         weighted_sums(problem, [], [[0.5, 0.5]])
+    with pytest.raises(UsageError, match=r"got one Population of 2 members\. .* write \[population\[0\], population"):
+        weighted_sums(problem, two, [[0.5, 0.5]])
     with pytest.raises(UsageError, match="The two layouts differ"):
         weighted_sums(problem, [one, CASE["batchnorm"].problem().initialize(1)], [[0.5, 0.5]])
     with pytest.raises(UsageError, match="weighted_sums on a sample needs at least 2 examples"):

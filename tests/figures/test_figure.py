@@ -222,6 +222,21 @@ def test_description_is_made_when_there_is_no_alt() -> None:
     assert Figure.row([figure], title="All").description == f"All. {figure.description}"
 
 
+def test_a_description_calls_every_mark_by_a_plain_name() -> None:
+    called = {
+        "trajectory": "trajectory path",
+        "scatter": "points Adam",
+        "heat map": "heat map loss",
+        "contour": "contour lines",
+        "surface": "surface",
+        "histogram": "histogram weights",
+        "density": "density all",
+        "bars": "bars 90 %: a, b",
+    }
+    for name, words in called.items():
+        assert Figure.of("t", [MARKS[name]]).description == f"t ({words})."
+
+
 @pytest.mark.parametrize("ending", ["pdf", "svg", "png", "html", "json"])
 def test_saving_writes_the_named_format(tmp_path: Path, ending: str) -> None:
     path = Figure.of("t", [MARKS["line"]], Axis("x"), Axis("y")).save(tmp_path / f"figure.{ending}")

@@ -203,7 +203,7 @@ def test_rounding_is_not_refused(dtype: torch.dtype) -> None:
             r"takes vectors \(members, entries\) of shape \(3, 7\), one row a member; got",
         ),
         (lambda: _own().block(torch.arange(3)), r"Operator block must be \(7,\) or \(3, 7\); got \(3,\)"),
-        (lambda: _own().scaled([1.0]), r"Operator diagonal_scaling must be a tensor \(7,\) or \(3, 7\); got \[1.0\]"),
+        (lambda: _own().scaled([1.0]), r"Operator diagonal must be a tensor \(7,\) or \(3, 7\); got \[1.0\]"),
         (lambda: _own()[3], r"There is no member 3; the operator has 3 \(0 to 2\)"),
         (lambda: from_matrix(torch.ones(2, 3)), r"from_matrix needs floating-point matrices .* torch.float32 \(2, 3\)"),
         (lambda: from_matrix(torch.eye(2).long()), "from_matrix needs floating-point matrices"),

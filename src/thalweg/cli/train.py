@@ -69,7 +69,7 @@ class Train:
     batch_size: int = 128
     """Examples a step."""
     clip_norm: Optional = None
-    """Longest gradient allowed."""
+    """Largest norm of the gradient; a longer one is scaled down to it."""
     steps: int = 1000
     """Updates."""
     seeds: int = 5

@@ -14,7 +14,7 @@ from thalweg.optim.inplace import norms
 from thalweg.randomness import generator
 
 _MOMENTUM, _GROWTH = 0.75, 1.5
-_LATE, _SETTLED = 4, 0.01  # the last of so many parts of an ascent may add at most this share of its climb
+_LATE, _SETTLED = 4, 0.01  # the last of as many parts of an ascent may add at most this share of its climb
 
 
 @dataclass(frozen=True, eq=False)

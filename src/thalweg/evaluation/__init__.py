@@ -2,15 +2,15 @@
 
 from thalweg.evaluation.conditions import Conditions
 from thalweg.evaluation.evaluate import Evaluator, by_example, evaluate
-from thalweg.evaluation.points import Estimates, Points, weighted_sums
+from thalweg.evaluation.points import PointEstimates, Points, weighted_sums
 from thalweg.evaluation.running_statistics import RunningStatistics, recomputed
 from thalweg.evaluation.sample import Drawn, Sample, as_sample
 
 __all__ = [
     "Conditions",
     "Drawn",
-    "Estimates",
     "Evaluator",
+    "PointEstimates",
     "Points",
     "RunningStatistics",
     "Sample",

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.evaluation.running_statistics import POLICIES, tracked
-from thalweg.evaluation.sample import Drawn, Sample, as_sample, sampled
+from thalweg.evaluation.running_statistics import POLICIES, STATISTICS_SAMPLE, tracked
+from thalweg.evaluation.sample import Drawn, Sample, as_sample
 from thalweg.population import Plan, Problem
 
 
@@ -23,17 +23,15 @@ class Conditions:
         drawn: on which examples.
         statistics: of normalization layers: "frozen": those of the first anchor everywhere; "interpolate": the same
             weighted sums as of the parameters; "recompute": at every point those of some training examples.
-        statistics_count: how many training examples "recompute" takes, drawn by the stream (seed, "statistics").
+        statistics_on: the training examples that "recompute" takes; the same sample as in `recomputed` by default.
         plan: see `train`.
-        seed: of that stream.
     """
 
     problem: Problem
     drawn: Drawn
     statistics: str = "frozen"
-    statistics_count: int = 1_024
+    statistics_on: Sample = STATISTICS_SAMPLE
     plan: Plan | str = "auto"
-    seed: int = 0
 
     @classmethod
     def of(
@@ -60,7 +58,7 @@ class Conditions:
         if len(drawn) < 2 and not drawn.is_whole:
             msg = f"{name} on a sample needs at least 2 examples, or there is no standard error; got a count of 1."
             raise UsageError(msg)
-        return cls(problem, drawn, statistics, statistics_count, plan, seed)
+        return cls(problem, drawn, statistics, Sample("train", statistics_count, seed), plan)
 
     @property
     def recomputes(self) -> bool:
@@ -70,10 +68,7 @@ class Conditions:
     @property
     def statistics_examples(self) -> ExampleSet:
         """The training examples that running statistics are recomputed on, the same at every point."""
-        train = self.problem.data.train
-        if self.statistics_count >= len(train):
-            return train
-        return train.select(sampled(len(train), self.statistics_count, self.seed, "statistics"))
+        return self.statistics_on.draw(self.problem).examples
 
     @property
     def text(self) -> str:

@@ -33,7 +33,7 @@ _FEW_EFFECTIVE = (
 
 
 @dataclass(frozen=True, eq=False)
-class Estimates:
+class PointEstimates:
     """What was found at points: by name of the metric, (members, points) each.
 
     >>> import thalweg as tw, torch
@@ -92,7 +92,7 @@ class Points:
             and never copied once a point.
         conditions: on which examples, with which running statistics, by which plan.
         rows: points in memory at once, at most; fewer where they would not fit the problem's memory budget.
-        times: how often so many will be evaluated, roughly.
+        times: how often as many points will be evaluated, roughly.
 
     Attributes:
         evaluations: points evaluated so far.
@@ -209,6 +209,12 @@ class Points:
 
 def check_anchors(what: str, anchors: Sequence[Population]) -> None:
     """Raise UsageError unless weighted sums of these can be taken, member by member; `what` names who asks."""
+    if isinstance(anchors, Population):
+        msg = (
+            f"{what} anchors must be a list of Populations; got one Population of {len(anchors)} members. For the "
+            f"members of one population as anchors write [population[0], population[1], ...]."
+        )
+        raise UsageError(msg)
     check_type(f"{what} anchors", anchors or None, Sequence, "a list of at least one Population")
     for anchor in anchors:
         check_type(f"{what} anchor", anchor, Population, "a Population such as run.final")
@@ -235,18 +241,22 @@ def weighted_sums(
     plan: Plan | str = "auto",
     seed: int = 0,
     progress: Watcher = ignore,
-) -> Estimates:
+) -> PointEstimates:
     """Loss and metrics of every member at weighted sums of the anchors' parameters (see `Points`).
 
+    Along a quadratic Bezier curve, whose control points are the members of one population:
+
+    >>> import numpy as np
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    >>> ends = problem.initialize([0, 1]), problem.initialize([2, 3])
-    >>> tw.evaluation.weighted_sums(problem, ends, [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0]])["loss"].shape
-    (2, 3)
+    >>> control, t = problem.initialize(3), np.linspace(0, 1, 5)
+    >>> weights = np.stack([(1 - t) ** 2, 2 * t * (1 - t), t**2], axis=1)
+    >>> tw.evaluation.weighted_sums(problem, [control[0], control[1], control[2]], weights)["loss"].shape
+    (1, 5)
 
     Args:
         problem: what is evaluated.
-        anchors: networks, each with as many members; they are only read.
+        anchors: a list of populations, each with as many members; they are only read.
         weights: of the anchors at every point, the same for all members: (points, anchors).
         on: the examples; on some of them, the figures are estimates with standard errors.
         statistics: of normalization layers: "recompute" those of `statistics_count` training examples at every point,
@@ -281,14 +291,14 @@ def weighted_sums(
     )
 
 
-def everywhere(points: Points, weights: Weights, label: str, progress: Watcher) -> Estimates:
+def everywhere(points: Points, weights: Weights, label: str, progress: Watcher) -> PointEstimates:
     """Every point of every member."""
     members = range(len(points))
     advance = advancing(label, len(members) * len(weights), progress)
     found = [points.at(member, weights, advance) for member in members]
     means, errors = ({name: np.stack([one[part][name] for one in found]) for name in points.exact} for part in (0, 1))
     evaluated = np.ones((len(members), len(weights)), dtype=bool)
-    return Estimates(means, errors, evaluated, points.evaluations, points.warnings)
+    return PointEstimates(means, errors, evaluated, points.evaluations, points.warnings)
 
 
 def advancing(label: str, total: int, progress: Watcher) -> Advance:

@@ -131,6 +131,6 @@ def as_sample(name: str, on: "Sample | str | ExampleSet") -> Sample:
     return Sample(on)
 
 
-def sampled(whole: int, count: int, seed: int, purpose: str = "sample") -> Int64[Tensor, " count"]:
-    """As many different numbers below `whole` as `count` says, ascending, by the stream (seed, purpose)."""
-    return torch.randperm(whole, generator=generator(seed, purpose))[:count].sort().values
+def sampled(whole: int, count: int, seed: int) -> Int64[Tensor, " count"]:
+    """As many different numbers below `whole` as `count` says, ascending, by the stream (seed, "sample")."""
+    return torch.randperm(whole, generator=generator(seed, "sample"))[:count].sort().values

@@ -51,7 +51,7 @@ class Histogram:
         return heights, edges.astype(np.float64)
 
     def _filled(self, values: Numbers) -> tuple[Numbers, Numbers]:
-        """Counts and edges; fewer bins where floats lie too close for so many."""
+        """Counts and edges; fewer bins where floats lie too close for as many as were asked for."""
         count = self.bins
         while isinstance(count, int) and count > 1:
             try:

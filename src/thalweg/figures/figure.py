@@ -154,7 +154,7 @@ class Figure:
         return " ".join([*over, *(panel.description for panel in self.panels)])
 
     def to_plotly(self, *, columns: int | None = None) -> "go.Figure":
-        """The figure as Plotly's, with so many panels side by side (all of them when not given)."""
+        """The figure as Plotly's, with `columns` panels side by side (all of them when not given)."""
         from thalweg.figures.to_plotly import render
 
         return render(self.panels, self.title, columns=columns)

@@ -7,7 +7,18 @@ from typing import Literal, get_args
 import numpy as np
 
 from thalweg.errors import UsageError, check_type
-from thalweg.figures.marks import Bars, Contour, HeatMap, Mark, ReferenceLine, SurfacePlot
+from thalweg.figures.distributions import Density, Histogram
+from thalweg.figures.marks import (
+    Bars,
+    Contour,
+    HeatMap,
+    Line,
+    Mark,
+    ReferenceLine,
+    Scatter,
+    SurfacePlot,
+    TrajectoryLine,
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,16 @@ class Axis:
 
 
 UNNAMED = Axis()
+_PLAIN: dict[type, str] = {  # what a reader who does not see the figure calls a mark
+    Line: "line",
+    Scatter: "points",
+    TrajectoryLine: "trajectory",
+    HeatMap: "heat map",
+    Contour: "contour lines",
+    SurfacePlot: "surface",
+    Histogram: "histogram",
+    Density: "density",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,5 +160,4 @@ def _phrase(mark: Mark) -> str:
         return f"bars {mark.label}: {', '.join(mark.labels)}" if mark.label else f"bars: {', '.join(mark.labels)}"
     if isinstance(mark, ReferenceLine):
         return f"{mark.direction} rule at {mark.value:g}" + (f": {mark.label}" if mark.label else "")
-    kind = {"HeatMap": "heat map"}.get(type(mark).__name__, type(mark).__name__.lower())
-    return f"{kind} {mark.label}".strip()
+    return f"{_PLAIN[type(mark)]} {mark.label}".strip()

@@ -21,7 +21,7 @@ GRID_MAP = "viridis"
 POINT_MAP = "cividis"
 
 LETTER, HANDLE = 0.6, 6.0  # of a font's size: how wide a letter is, and what stands before a label in a legend
-FEW = 25  # a line of at most so many points shows each of them
+FEW = 25  # a line of at most as many points shows each of them
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def legend_labels(panels: Sequence[Panel]) -> list[str]:
 
 
 def legend_columns(labels: list[str], width: float) -> int:
-    """Beside each other in a legend as wide as so many times its font's size."""
+    """How many labels stand beside each other in a legend of this width, in sizes of its font."""
     longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
     return max(1, min(len(labels), int(width / (HANDLE + LETTER * longest))))
 

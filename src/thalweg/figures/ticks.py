@@ -27,7 +27,7 @@ def levels(contour: Contour, axis: Axis) -> NDArray[np.float64]:
 
 
 def _round(low: float, high: float, about: int) -> NDArray[np.float64]:
-    """About so many round values from low to high, equally spaced; none where nothing is between."""
+    """Round values from low to high, roughly `about` of them, equally spaced; none where nothing is between."""
     if high <= low:
         return np.array([])
     rough = (high - low) / about

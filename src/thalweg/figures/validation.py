@@ -55,7 +55,7 @@ def both_or_neither(mark: Any) -> None:
 
 
 def grid(mark: Any, *, least: int) -> None:
-    """Make the fields of a grid float64, with at least so many rows and columns.
+    """Make the fields of a grid float64, with at least `least` rows and columns.
 
     Raises:
         UsageError: shapes that do not fit, too few rows or columns, or coordinates that are not in order.

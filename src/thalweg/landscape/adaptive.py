@@ -10,7 +10,7 @@ from scipy.interpolate import BarycentricInterpolator
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from thalweg.evaluation.points import Advance, Estimates, Points, advancing
+from thalweg.evaluation.points import Advance, PointEstimates, Points, advancing
 from thalweg.landscape.leja import leja
 from thalweg.progress import Watcher
 from thalweg.randomness import stream_key
@@ -52,7 +52,7 @@ def values_from_few(
     seed: int,
     label: str,
     progress: Watcher,
-) -> Estimates:
+) -> PointEstimates:
     """Loss and metrics of whole on the grid by `fill`, member by member; the loss is judged.
 
     A metric that is off by more than the tolerance at the points held out is given only where it was evaluated. Where a
@@ -83,7 +83,7 @@ def values_from_few(
     share = 0 if sample is None else sample.whole / whole.whole
     passes = whole.evaluations + round(share * (sample.evaluations if sample else 0))
     said = notes[:1] if members == 1 else [f"Member {member}: {note}" for member, note in enumerate(notes)]
-    return Estimates(
+    return PointEstimates(
         dict(zip(names, means, strict=True)),
         dict(zip(names, errors, strict=True)),
         evaluated,

@@ -169,7 +169,7 @@ class Operator:
         Raises:
             UsageError: no such diagonal.
         """
-        s = self._fitting("diagonal_scaling", diagonal, self.dtype)
+        s = self._fitting("diagonal", diagonal, self.dtype)
         name = f"scaled {self.name}" if name is None else name
 
         def product(vectors: Vectors) -> Vectors:

@@ -1,4 +1,4 @@
-"""What the rate does, layer by layer: how far and whither a step goes, and how sure its direction is."""
+"""What the rate does, layer by layer: how far and in which direction a step goes, and how sure its direction is."""
 
 import time
 from collections.abc import Callable

@@ -150,12 +150,12 @@ def _scales(axes: Axes, panel: Panel) -> None:
 
 
 def _title(text: str, width: float) -> str:
-    """A title in lines no longer than a panel of so many inches."""
+    """A title in lines no longer than a panel of this width, in inches."""
     return "\n".join(textwrap.wrap(plain(text), int(_LETTERS * width)))
 
 
 def _legend(canvas: Canvas, handles: dict[str, Any], width: float) -> int:
-    """A legend below everything, in as many columns as fit into so many inches; how many lines it takes."""
+    """A legend below everything, in as many columns as fit into the width, in inches; how many lines it takes."""
     wide = width * 72 / 9  # in the font's size
     letters = int((wide - HANDLE) / LETTER)
     labels = ["\n".join(textwrap.wrap(plain(label), letters)) for label in handles]

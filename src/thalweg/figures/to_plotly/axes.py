@@ -12,7 +12,7 @@ from thalweg.figures.ticks import decades, log_labels
 from thalweg.figures.to_plotly.traces import Trace, escaped
 
 _LABELED_DECADES = 8  # powers of ten that each get a label on a log axis; of more, every second, third, ...
-_FEW_DECADES = 2  # below so many, Plotly's own ticks between the powers of ten
+_FEW_DECADES = 2  # with fewer, Plotly's own ticks between the powers of ten
 
 Place = tuple[float, float, float, float]  # left, right, bottom and top, in fractions of the drawing
 

@@ -94,7 +94,7 @@ def page(panels: Sequence[Panel], title: str, *, caption: str, description: str)
 
 
 def least_width(panels: Sequence[Panel], columns: int) -> int:
-    """Pixels from which on so many of its panels fit side by side, each with its labels and color bar."""
+    """Pixels from which on as many panels as there are columns fit side by side, each with its labels and color bar."""
     needed = [_PLOT + _BAR * _barred(panel) for panel in panels]
     return max(sum(needed[start : start + columns]) for start in range(0, len(needed), columns))
 
@@ -136,7 +136,7 @@ def _lines(wrapped: str) -> int:
 
 
 def _frame(panels: Sequence[Panel], title: str, *, rows: int, lines: int) -> dict[str, Any]:
-    """What all panels share; above the first row are so many lines of their titles."""
+    """What all panels share; `lines` of their titles are above the first row."""
     title = _wrapped(title, _LETTERS)
     above = _lines(title)
     labels = legend_labels(panels)

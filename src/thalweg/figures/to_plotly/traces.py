@@ -256,7 +256,7 @@ def _single(level: float, count: int) -> Trace:
 
 
 def _format(levels: NDArray[np.float64], count: int) -> str:
-    """D3's format that gives every level so many digits: with an exponent only where numbers are very long."""
+    """D3's format that gives every level `count` digits: with an exponent only where numbers are very long."""
     sizes = np.abs(levels)
     sizes = sizes[sizes > 1e-9 * sizes.max()] if sizes.any() else np.ones(1)  # what is left of a zero has no digits
     smallest, largest = (int(np.floor(np.log10(size))) for size in (sizes.min(), sizes.max()))

@@ -19,7 +19,7 @@ from thalweg.training import Recipe, infinite_if_diverged
 Array = NDArray[np.float64]
 STEPS, RATES = {"quick": 100, "full": 1200}, {"quick": (-7, -3), "full": (-9, -2)}  # peak rates as powers of 2
 DEPTH, BATCH = 1, 16
-EARLY = 5  # the early loss is that after one step in so many
+EARLY = 5  # the early loss is that after a fifth of the steps
 UNIT = "nats a byte"
 
 

@@ -12,7 +12,7 @@ from thalweg.studies.lab import Lab
 
 WINDOW, WIDTH, HEADS = 16, 16, 2  # bytes read at once, and the size of the transformer
 BETA2 = 0.95  # as for GPT-3 (Brown et al., 2020, arXiv:2005.14165, appendix B)
-WARMED = 25  # one step in so many is warmup: 4,000 of 100,000 in the first transformer (arXiv:1706.03762)
+WARMED = 25  # one step in 25 is warmup: 4,000 of 100,000 in the first transformer (arXiv:1706.03762)
 RESTARTS = "cosine with restarts"
 
 

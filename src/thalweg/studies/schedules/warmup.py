@@ -35,7 +35,7 @@ ARMS = {BARE: 0, WARM: WARMUP}
 FRACTION = 0.95  # of the loss by frequencies alone: a run trains if it ends below; one that does not stays near 0.98
 MEASURED = Sample("train", 128)  # windows that the loss is measured on
 WINDOWS = Sample("train", 32)  # those of the gradients,
-EARLY = LATE = 4  # which are compared at so many steps at either end
+EARLY = LATE = 4  # which are compared at as many steps at either end
 CLAIM = Claim(
     id="SCH1",
     statement="With linear warmup a small post-norm transformer trains at larger learning rates than without.",
