@@ -16,7 +16,7 @@ from thalweg.curvature import average_case_sharpness, fisher_rao_norm, keskar_sh
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Population
 from thalweg.randomness import generator
-from thalweg.spectra.result import Result
+from thalweg.results.result import Result
 
 SPECTRA = {
     "positive": np.linspace(0.1, 3, 60),

@@ -66,7 +66,7 @@ def test_points_are_the_networks_built_by_hand(shape: str, statistics: str, plan
     anchors, weights = _anchors(problem), WEIGHTS[shape]
     found = weighted_sums(problem, anchors, weights, statistics=statistics, plan=plan)
     assert found["loss"].shape == (2, len(weights))
-    assert not found.errors["loss"].any()
+    assert not found.standard_errors["loss"].any()
     for point, row in enumerate(weights):
         wanted = _by_hand(problem, anchors, row, statistics, "train")
         assert found["loss"][0, point] == pytest.approx(wanted, rel=1e-10)
@@ -96,7 +96,7 @@ def test_the_first_anchor_is_a_direct_evaluation_bit_for_bit() -> None:
         found = weighted_sums(problem, anchors, weights, on=on)
         for name, values in direct.items():
             assert found[name][0, 1] == float(values[0])
-            assert found.errors[name][0, 1] == 0
+            assert found.standard_errors[name][0, 1] == 0
 
 
 @pytest.mark.parametrize("statistics", POLICIES)
@@ -110,7 +110,7 @@ def test_on_a_sample_values_are_within_their_errors(statistics: str) -> None:
         some = weighted_sums(
             problem, anchors, weights, statistics=statistics, on=tw.Sample("train", 20, seed), plan="looped"
         )
-        error = some.errors["loss"][0]
+        error = some.standard_errors["loss"][0]
         assert (error > 0).all()
         off.append(some["loss"][0] - whole["loss"][0])
         covered.append(np.abs(off[-1]) <= 1.96 * error)

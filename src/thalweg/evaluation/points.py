@@ -44,14 +44,14 @@ class PointEstimates:
 
     Args:
         means: over the examples, or estimated from some of them; NaN where the loss is not finite.
-        errors: standard errors of the estimates; 0 where every example was evaluated.
+        standard_errors: standard errors of the estimates; 0 where every example was evaluated.
         evaluated: which points were evaluated, all others being interpolated: (members, points).
         evaluations: points evaluated, of all members, in passes over the examples.
         notes: what a reader should know of how they were found.
     """
 
     means: dict[str, Array]
-    errors: dict[str, Array]
+    standard_errors: dict[str, Array]
     evaluated: NDArray[np.bool_]
     evaluations: int
     notes: tuple[str, ...] = ()

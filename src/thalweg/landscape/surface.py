@@ -182,8 +182,10 @@ def surface_on(
         dict.fromkeys((*values.means, "evaluated"), dims),
         {"member": np.arange(len(population))} | dict(zip(dims[1:], axes, strict=True)),
         {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics},
-        {metric: placed(found) for metric, found in values.errors.items()},
-        degrees_of_freedom={} if conditions.drawn.is_whole else dict.fromkeys(values.errors, len(conditions.drawn) - 1),
+        {metric: placed(found) for metric, found in values.standard_errors.items()},
+        degrees_of_freedom={}
+        if conditions.drawn.is_whole
+        else dict.fromkeys(values.standard_errors, len(conditions.drawn) - 1),
         sample_size=len(conditions.drawn),
         cost=Cost(time.perf_counter() - began, forwards=values.evaluations),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(whole.plan)),

@@ -3,7 +3,8 @@
 from thalweg.results.cost import Cost
 from thalweg.results.provenance import Provenance
 from thalweg.results.reading import Reading
+from thalweg.results.result import Result
 from thalweg.results.spread import spread
 from thalweg.results.table import Table
 
-__all__ = ["Cost", "Provenance", "Reading", "Table", "spread"]
+__all__ = ["Cost", "Provenance", "Reading", "Result", "Table", "spread"]

@@ -8,10 +8,11 @@ import torch
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.progress import Watcher, ignore
+from thalweg.results.result import Result
 from thalweg.spectra.density import density
 from thalweg.spectra.matrix import within
 from thalweg.spectra.operator import Operator
-from thalweg.spectra.result import Array, Measurement, Result
+from thalweg.spectra.result import Array, Measurement
 
 _SHARES = ("negative", "near zero")
 

@@ -1,4 +1,4 @@
-"""What every measurement of an operator returns, and what it counts while it runs."""
+"""What a measurement of an operator counts while it runs, and a mean over random vectors."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -9,31 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import check_type
-from thalweg.figures import Figure
 from thalweg.progress import Progress, Watcher
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.spectra.operator import Operator
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A reading, and what else a measurement found.
-
-    Args:
-        reading: arrays by name, with their errors, sample, cost and provenance; `result["trace"]` is one of them.
-    """
-
-    reading: Reading
-
-    def __getitem__(self, array: str) -> NDArray[Any]:
-        """An array of the reading."""
-        return self.reading[array]
-
-    def figure(self) -> Figure:
-        """What was found, as a figure: the reading's own (see `Reading.figure`)."""
-        return self.reading.figure()
 
 
 @dataclass(frozen=True, eq=False)

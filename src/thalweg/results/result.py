@@ -1,0 +1,33 @@
+"""What an instrument returns: a reading, and what else it found."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from thalweg.figures import Figure
+from thalweg.results.reading import Reading
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A reading, and what else a measurement found; results of instruments inherit it.
+
+    >>> import thalweg as tw
+    >>> result = tw.results.Result(tw.Reading("loss", {"loss": [2.0, 1.0]}, {"loss": ("step",)}))
+    >>> result["loss"].tolist()
+    [2.0, 1.0]
+
+    Args:
+        reading: arrays by name, with their errors, sample, cost and provenance; `result["trace"]` is one of them.
+    """
+
+    reading: Reading
+
+    def __getitem__(self, array: str) -> NDArray[Any]:
+        """An array of the reading."""
+        return self.reading[array]
+
+    def figure(self) -> Figure:
+        """What was found, as a figure: the reading's own (see `Reading.figure`)."""
+        return self.reading.figure()
