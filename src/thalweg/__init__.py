@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from thalweg.population import Layout, Population, Problem
     from thalweg.results import Reading
     from thalweg.storage import Store
-    from thalweg.training import Recipe, Run, train
+    from thalweg.training import Recipe, Run, Start, train
 
     __version__: str
 
@@ -49,6 +49,7 @@ __all__ = [
     "Recipe",
     "Run",
     "Sample",
+    "Start",
     "StorageError",
     "Store",
     "ThalwegError",
@@ -101,7 +102,7 @@ _HOMES = {
     "thalweg.figures": ("Figure",),
     "thalweg.results": ("Reading",),
     "thalweg.storage": ("Store",),
-    "thalweg.training": ("Recipe", "Run", "train"),
+    "thalweg.training": ("Recipe", "Run", "Start", "train"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -47,7 +47,7 @@ def test_a_clipped_population_is_as_separate(plan: Plan) -> None:
     start = problem.initialize([0, 1, 0, 1])
     start.theta[3, 0] = torch.nan
     recipe = tw.Recipe(optim.SGD(sweep.values([0.05, 0.1])), 12, batch_size=6, evaluate=6, clip_norm=0.5)
-    sick = tw.train(problem, recipe, [0, 1], start=start, plan=plan)
+    sick = tw.train(problem, recipe, [0, 1], start=start, plan=plan, paired=True)
     assert sick.diverged_at.tolist() == [-1, -1, -1, 0]
     assert torch.equal(sick.final.theta[:3], healthy.final.theta[:3])
 
@@ -78,7 +78,7 @@ def test_a_start_that_is_not_finite_is_reported_as_such(value: float) -> None:
     problem = CASE["mlp"].problem()
     start = problem.initialize(3)
     start.theta[1, 5] = value  # infinity saturates a tanh: loss and gradient stay finite
-    run = tw.train(problem, tw.Recipe(optim.AdamW(0.1), 4, batch_size=6), 3, start=start)
+    run = tw.train(problem, tw.Recipe(optim.AdamW(0.1), 4, batch_size=6), 3, start=start, paired=True)
     assert run.diverged_at.tolist() == [-1, 0, -1]
     assert run.final.theta[1].isfinite().sum() == problem.layout.parameters - 1
     assert np.isnan(run.history["train_loss"][:, 1]).all()

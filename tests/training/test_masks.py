@@ -28,7 +28,7 @@ def test_masked_parameters_stay_zero(name: str) -> None:
     # What is outside a mask is nowhere seen: weights there that differ lead to the same run.
     changed = problem.initialize(2)
     changed = changed.with_theta(torch.where(mask, changed.theta, changed.theta + 1))
-    again = tw.train(problem, tw.Recipe(EVERY[name], 12), start=changed, seeds=2, mask=mask)
+    again = tw.train(problem, tw.Recipe(EVERY[name], 12), start=changed, seeds=2, mask=mask, paired=True)
     assert torch.equal(run.final.theta, again.final.theta)
     assert not run.final.theta[~mask].any()
     assert run.final.theta[mask].all()

@@ -189,7 +189,7 @@ def test_a_continuation_under_the_name_of_a_finished_run(tmp_path: Path) -> None
     """Until it is finished itself it leaves that run alone, and afterwards it is found under the name."""
     problem = Problem(MLP.model, (X, Y))
     finished = tw.train(problem, RECIPE, 2, store=tmp_path, name="a", plan="looped")
-    other = tw.train(problem, RECIPE, 2, start=problem.initialize([7, 8]), until=8, plan="looped")
+    other = tw.train(problem, RECIPE, 2, start=problem.initialize([7, 8]), until=8, plan="looped", paired=True)
     partly = tw.train(problem, RECIPE, 2, resume=other, until=12, store=tmp_path, name="a")
     assert_same_bits(finished, tw.train(problem, RECIPE, 2, store=tmp_path, name="a"))
     steps = []

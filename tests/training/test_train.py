@@ -188,7 +188,7 @@ def test_one_mask_for_all_is_that_mask_for_each() -> None:
     mask = torch.arange(problem.layout.parameters) % 3 > 0
     one = tw.train(problem, RECIPE, 2, mask=mask, plan="looped")
     each = tw.train(problem, RECIPE, 2, mask=mask.expand(2, -1), plan="looped")
-    start = tw.train(problem, RECIPE, 2, start=problem.initialize(2).with_mask(mask), plan="looped")
+    start = tw.train(problem, RECIPE, 2, start=problem.initialize(2).with_mask(mask), plan="looped", paired=True)
     assert torch.equal(one.final.theta, each.final.theta)
     assert torch.equal(one.final.theta, start.final.theta)
     with pytest.raises(UsageError, match=r"A mask is boolean of shape \(43,\) or \(2, 43\)"):
@@ -201,14 +201,16 @@ def test_starts() -> None:
     problem = CASE["batchnorm"].problem()
     start = problem.initialize([7, 8])
     theta, buffers = start.theta.clone(), {name: buffer.clone() for name, buffer in start.buffers.items()}
-    each = tw.train(problem, RECIPE, 2, start=start, plan="looped")
+    each = tw.train(problem, RECIPE, 2, start=start, plan="looped", paired=True)
     same = tw.train(problem, RECIPE, 2, start=start[1], plan="looped")
     assert torch.equal(each.final.theta[1], same.final.theta[1])
     assert not torch.equal(same.final.theta[0], same.final.theta[1])  # one start, two orders of batches
     assert torch.equal(start.theta, theta)
     assert all(torch.equal(start.buffers[name], buffer) for name, buffer in buffers.items())
-    with pytest.raises(UsageError, match="start has 2 members; expected 1, or one for each of the 3 trained"):
-        tw.train(problem, RECIPE, 3, start=start)
+    with pytest.raises(
+        UsageError, match="paired=True needs a start of 3 members, one for each seed; got 2"
+    ):
+        tw.train(problem, RECIPE, 3, start=start, paired=True)
     with pytest.raises(UsageError, match=r"theta must be \(members, 48\), got \(2, 47\)"):
         start.with_theta(theta[:, 1:])
 
@@ -223,7 +225,7 @@ def test_arguments_that_cannot_be_meant() -> None:
     problem = MLP.problem()
     with pytest.raises(UsageError, match="train plan is for is one of gradient, outputs; got 'gradients'"):
         tw.train(problem, RECIPE, plan={"gradients": "looped"})
-    with pytest.raises(UsageError, match="train start must be a Population"):
+    with pytest.raises(UsageError, match="train start must be a Start such as"):
         tw.train(problem, RECIPE, start=problem.template)
     with pytest.raises(UsageError, match="train problem must be a Problem"):
         tw.train(RECIPE, problem)

@@ -17,7 +17,8 @@ class MatrixRule(Rule):
 
     It chooses the tensors that it `takes`; all others follow `fallback`, an elementwise rule, whose hyper-parameters
     are called fallback.lr and so on. For each tensor it keeps `matrix_slots` of the tensor's shape, which lie among
-    the slots of theta's shape, and `factors` of shapes of their own.
+    the slots of theta's shape, and `factors` of shapes of their own. Of those slots `turned_slots` are in a basis of
+    the rule's own, so that a column is no parameter's and no mask applies.
 
     >>> import thalweg as tw
     >>> rule = tw.optim.SOAP(0.01)
@@ -26,6 +27,7 @@ class MatrixRule(Rule):
     """
 
     matrix_slots: ClassVar[tuple[str, ...]] = ()
+    turned_slots: ClassVar[tuple[str, ...]] = ()
     fallback: ClassVar[Rule | None] = None
 
     def __post_init__(self) -> None:

@@ -48,6 +48,7 @@ class SOAP(MatrixRule):
     weight_decay: Swept = field(default=1e-2, kw_only=True)
     decay: str = field(default="lr_coupled", kw_only=True)
     matrix_slots: ClassVar[tuple[str, ...]] = ("first_moment", "second_moment")
+    turned_slots: ClassVar[tuple[str, ...]] = ("second_moment",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from thalweg.optim.matrix_rule import MatrixRule
@@ -63,6 +63,8 @@ class Updater:
         theta: the population's parameters, changed by `step`.
         state: what the rule remembers, by name; zeros by default (see `new_state`).
         layout: of theta, for what depends on tensors.
+        mask: True where a parameter is active; elsewhere theta, what the rule sees of the gradient and what it
+            remembers stay zero, if they are at the start (see `masked_state`). None: all are active.
 
     Memory: one matrix of theta's size per slot, the rule's factors, and one scratch block.
 
@@ -84,11 +86,13 @@ class Updater:
         theta: Float[Tensor, "members parameters"],
         state: Mapping[str, Tensor] | None = None,
         layout: Layout | None = None,
+        mask: Bool[Tensor, "members parameters"] | None = None,
     ) -> None:
         self.wrappers, self.rule = unwrapped(rule)
         self.ascent = next((wrapper for wrapper in self.wrappers if wrapper.ascends), None)
         self.theta = theta
         self.layout = layout
+        self.mask = None if mask is None else mask.to(theta.dtype)
         self.state = dict(state) if state is not None else new_state(rule, theta, layout)
         self.elementwise = _elementwise(self.rule)
         # torch's fused SGD leaves out full vectors of 16-bit numbers on CPUs (pytorch issue 191763).
@@ -120,14 +124,23 @@ class Updater:
     def step(
         self, gradient: Float[Tensor, "members parameters"], h: StepHyperparameters, active: Tensor | None = None
     ) -> None:
-        """One update; `gradient` is consumed. Members that are not `active` (members,) keep theta and state."""
+        """One update; `gradient` is consumed. Members that are not `active` (members,) keep theta and state.
+
+        The gradient is masked already where there is a mask, as clipping needs it.
+        """
         own = [self.state[slot] for wrapper in self.wrappers for slot in wrapper.own_slots]
         with _keeping(own, None if active is None else ~active):
             for wrapper in self.wrappers:
                 wrapper.before(self.theta, gradient, self.state, h, self.layout)
+                self._mask(gradient)  # a mean over a tensor is taken from masked entries too
             self._step(gradient, h, active)
+            self._mask(self.theta)  # rules that mix the columns of a tensor write to all of them
             for wrapper in reversed(self.wrappers):
                 wrapper.after(self.theta, self.state, h)
+
+    def _mask(self, matrix: Tensor) -> None:
+        if self.mask is not None:
+            matrix.mul_(self.mask)
 
     def _step(self, gradient: Tensor, h: StepHyperparameters, active: Tensor | None) -> None:
         members = list(range(len(self.theta))) if active is None else active.nonzero().flatten().tolist()

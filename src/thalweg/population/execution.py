@@ -104,16 +104,30 @@ class Execution:
         else:
             self.rows = Looped(problem, population, training=training, seeds=seeds)
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
-        size = size or _chunk_candidates(problem, population, batch, training=training)[0]
-        self._chunks = [slice(start, min(start + size, self.members)) for start in range(0, self.members, size)]
+        self._size = size or _chunk_candidates(problem, population, batch, training=training)[0]
+        self._chunks = _chunks(slice(0, self.members), self._size)
+
+    def attend(self, members: Sequence[bool]) -> None:
+        """From now on take the gradients of these members alone: what is computed of others is neither read nor due."""
+        edges = [0, *(i for i in range(1, self.members) if members[i] != members[i - 1]), self.members]
+        runs = [slice(a, b) for a, b in itertools.pairwise(edges) if members[a]]
+        self._chunks = [chunk for run in runs for chunk in _chunks(run, self._size)]
 
     def gradient(
         self, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " members"]:
-        """Mean losses of all members on the batch; their gradients are written to `out`."""
+        """Mean losses of all members on the batch; their gradients are written to `out`.
+
+        Those of members that are not attended to are 0, and `out` stays as it is there.
+        """
         with explained(batch):
             losses = [self.rows.gradient(rows, batch, out, step) for rows in self._chunks]
-        return losses[0] if len(losses) == 1 else torch.cat(losses)
+        if sum(map(len, losses)) == self.members:
+            return losses[0] if len(losses) == 1 else torch.cat(losses)
+        every = out.new_zeros(self.members)
+        for rows, own in zip(self._chunks, losses, strict=True):
+            every[rows] = own
+        return every
 
     def outputs(self, batch: Batch, step: int = 0) -> Iterator[tuple[slice, Any]]:
         """Outputs (rows, batch, ...) chunk by chunk, without gradients."""
@@ -121,6 +135,10 @@ class Execution:
             with explained(batch):
                 outputs = self.rows.outputs(rows, batch, step)
             yield rows, outputs
+
+
+def _chunks(rows: slice, size: int) -> list[slice]:
+    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
 
 
 def choose(

@@ -70,6 +70,36 @@ class Population:
                 modules.append(model())
         return cls.of(modules)
 
+    @classmethod
+    def concatenate(cls, populations: Sequence["Population"]) -> "Population":
+        """The members of several populations of one architecture, one after the other, as a copy.
+
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> len(tw.Population.concatenate([problem.initialize(2), problem.initialize(3)]))
+        5
+
+        Raises:
+            UsageError: none at all, or two of different architectures.
+        """
+        if not populations:
+            msg = "Population.concatenate needs at least one population; got none."
+            raise UsageError(msg)
+        first, *others = populations
+        for other in others:
+            same_layout(first.layout, other.layout)
+        masks = None
+        if any(one.mask is not None for one in populations):
+            masks = torch.cat(
+                [torch.ones_like(one.theta, dtype=torch.bool) if one.mask is None else one.mask for one in populations]
+            )
+        return replace(
+            first,
+            theta=torch.cat([one.theta for one in populations]),
+            buffers={name: torch.cat([one.buffers[name] for one in populations]) for name in first.buffers},
+            mask=masks,
+        )
+
     def __len__(self) -> int:
         return self.theta.shape[0]
 

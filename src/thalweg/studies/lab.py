@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -10,11 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.claims import Claim, Finding
 from thalweg.errors import UsageError, unknown_name
 from thalweg.figures import Figure
-from thalweg.population import Population, Problem
+from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Provenance, Reading
 from thalweg.statistics import Interval
-from thalweg.training import Recipe, Run, train
+from thalweg.training import Masks, Recipe, Run, Starts, train
 
 Scale = Literal["quick", "full"]
 SCALES: tuple[Scale, ...] = ("quick", "full")
@@ -123,7 +124,9 @@ class Lab:
         seeds: Sequence[int],
         label: str = "training",
         *,
-        start: Population | None = None,
+        start: Starts = None,
+        mask: Masks = None,
+        paired: bool = False,
     ) -> Run: ...
 
     @overload
@@ -134,7 +137,9 @@ class Lab:
         seeds: Sequence[int],
         label: str = "",
         *,
-        start: Population | None = None,
+        start: Starts = None,
+        mask: Masks = None,
+        paired: bool = False,
     ) -> dict[str, Run]: ...
 
     def train(
@@ -144,7 +149,9 @@ class Lab:
         seeds: Sequence[int],
         label: str = "",
         *,
-        start: Population | None = None,
+        start: Starts = None,
+        mask: Masks = None,
+        paired: bool = False,
     ) -> Run | dict[str, Run]:
         """One run, or one for each arm, all with the same seeds and so the same starts and batches.
 
@@ -158,7 +165,7 @@ class Lab:
         Args:
             recipe: of the run, or of every arm by its name.
             label: what the progress calls it; of arms, what stands before their names.
-            start: see `training.train`.
+            start, mask, paired: see `training.train`.
 
         Raises:
             UsageError: `Seeds` in place of a list of them; see `training.train` for all others.
@@ -166,13 +173,11 @@ class Lab:
         if isinstance(seeds, Seeds):
             msg = "lab.train takes a list of seeds: write seeds.scored, or seeds.shared_tuning + seeds.scored."
             raise UsageError(msg)
+        begin = partial(train, problem, seeds=seeds, start=start, mask=mask, paired=paired)
         if isinstance(recipe, Recipe):
-            return train(problem, recipe, seeds, start=start, progress=self.labelled(label or "training"))
+            return begin(recipe, progress=self.labelled(label or "training"))
         names = {arm: f"{label}, {arm}" if label else arm for arm in recipe}
-        return {
-            arm: train(problem, one, seeds, start=start, progress=self.labelled(names[arm]))
-            for arm, one in recipe.items()
-        }
+        return {arm: begin(one, progress=self.labelled(names[arm])) for arm, one in recipe.items()}
 
     def reading(
         self,

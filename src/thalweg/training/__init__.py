@@ -1,9 +1,23 @@
 """Training populations."""
 
+from thalweg.training.beginning import Masks, Starts
 from thalweg.training.history import History, infinite_if_diverged, steps_to
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Reached, Run
+from thalweg.training.start import Start
 from thalweg.training.train import train
 
-__all__ = ["History", "MemberGrid", "Reached", "Recipe", "Run", "infinite_if_diverged", "steps_to", "train"]
+__all__ = [
+    "History",
+    "Masks",
+    "MemberGrid",
+    "Reached",
+    "Recipe",
+    "Run",
+    "Start",
+    "Starts",
+    "infinite_if_diverged",
+    "steps_to",
+    "train",
+]

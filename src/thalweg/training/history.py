@@ -13,7 +13,6 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
 from thalweg.results import Table
 from thalweg.sweep import plain
-from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
 from thalweg.training.tables import table_of
 
@@ -31,8 +30,9 @@ class History:
     Args:
         steps: the steps after which the run was evaluated: (evaluations,).
         axes: for every swept axis and "seed", the value of each member: (members,).
-        metrics: by name, such as "test_loss": (evaluations, members); NaN once a member has diverged.
-        batch_loss: the loss of every step's batch before its update: (steps, members).
+        metrics: by name, such as "test_loss": (evaluations, members); NaN once a member has diverged, and before the
+            step at which it begins.
+        batch_loss: the loss of every step's batch before its update, row k being step k: (steps, members).
         units: of the metrics, by name.
     """
 
@@ -43,12 +43,12 @@ class History:
     units: Mapping[str, str]
 
     @classmethod
-    def of(cls, problem: Problem, recipe: Recipe, axes: Mapping[str, NDArray[Any]], state: State) -> "History":
+    def of(cls, problem: Problem, axes: Mapping[str, NDArray[Any]], state: State) -> "History":
         """The history recorded in a state, as far as it has come."""
         units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
-        reached = [i for i, step in enumerate(recipe.evaluation_steps) if step <= state.step]
+        reached = [i for i, step in enumerate(state.evaluation_steps) if step <= state.step]
         return cls(
-            steps=np.array(recipe.evaluation_steps)[reached],
+            steps=np.array(state.evaluation_steps)[reached],
             axes=axes,
             metrics={name: values[reached].numpy() for name, values in state.metrics.items()},
             batch_loss=state.batch_loss[: state.step].double().cpu().numpy(),
@@ -176,4 +176,6 @@ def infinite_if_diverged(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _shown(point: Any) -> str:
+    if isinstance(point, str):
+        return point
     return str(int(point)) if float(point).is_integer() else f"{point:.3g}"

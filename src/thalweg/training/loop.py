@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError
 from thalweg.evaluation import Evaluator
-from thalweg.optim import StepHyperparameters, Updater, Wrapper
-from thalweg.optim.inplace import norms
+from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
@@ -21,6 +19,7 @@ from thalweg.training.interrupt import deferred
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
+from thalweg.training.updaters import Updaters, clipping
 
 Observer = Callable[[int, Population], object]
 
@@ -63,19 +62,23 @@ class Loop:
         self.members = members = replace(population, theta=state.theta, buffers=state.buffers)
         # Rules that look ahead or ascend take their gradient at a point of its own, all others at theta itself. A
         # member's point is done with once its gradient is there, which may take its place if it is the last one.
-        self.updater = Updater(recipe.optimizer, state.theta, state.slots, problem.layout)
-        away = recipe.optimizer.looks_ahead or self.updater.ascent is not None
+        self.updaters = Updaters(
+            recipe.optimizer, state.theta, state.slots, state.fresh_since, problem.layout, population.mask
+        )
+        away = recipe.optimizer.looks_ahead or self.updaters.ascent is not None
         self.point = state.theta.clone() if away else state.theta
         self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         ahead = replace(members, theta=self.point)
         self.groups = _groups(problem, grid, ahead, plans["gradient"], recipe.steps - state.step)
-        self.evaluators, outputs = _evaluators(problem, recipe, members, state.step, plans["outputs"])
+        self.evaluators, outputs = _evaluators(problem, recipe, members, state, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
-        self.active = state.diverged_at < 0
-        self.any_diverged = not bool(self.active.all())
+        self.began = state.began.to(state.theta.device)
+        self.active = torch.empty(0)  # members (members,) that have begun and not diverged
+        self.all_active = False
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
         self.observers = observers
+        self._begin()
         for observer in observers:
             if hasattr(observer, "begin"):
                 observer.begin(state.slots)
@@ -89,11 +92,13 @@ class Loop:
         """
         start, first = time.perf_counter(), self.state.step
         with deferred() as interrupt:
-            if first == 0:
+            if first == int(self.state.began.min()):
                 self._record()
                 self._observe(checkpoints)
             while self.state.step < until:
                 self._step()
+                if (self.began == self.state.step).any():
+                    self._begin()
                 self._record()
                 self._observe(checkpoints)
                 done = self.state.step - first
@@ -103,33 +108,39 @@ class Loop:
                 if interrupt.requested:
                     raise KeyboardInterrupt
 
+    def _begin(self) -> None:
+        """Take in the members that have begun by now; gradients of the others are not taken."""
+        begun = self.began <= self.state.step
+        self.active = begun & (self.state.diverged_at < 0)
+        self.all_active = bool(self.active.all())
+        if not begun.all():
+            self.gradient.zero_()  # of those that have not begun: memory as it was found
+        for group in self.groups:
+            group.execution.attend(begun[group.rows].tolist())
+
     def _step(self) -> None:
-        """One update of every member that has not diverged."""
+        """One update of every active member."""
         state = self.state
         h = self.grid.at(state.step + 1)
         for buffer, before in self.running.values():
             before.copy_(buffer)
         if self.recipe.optimizer.looks_ahead:
-            self.updater.look_ahead(h, out=self.point)
-            if self.mask is not None:  # what is kept of masked parameters may lead away from zero
-                self.point.mul_(self.mask)
+            self.updaters.look_ahead(h, out=self.point)
         elif self.point is not state.theta:
             self.point.copy_(state.theta)
         losses = self._gradient()
-        if self.updater.ascent is not None:
-            self._ascend(self.updater.ascent, h)
+        if self.updaters.ascent is not None:
+            self._ascend(self.updaters.ascent, h)
         self._watch_divergence(losses)
-        if self.any_diverged:
+        if not self.all_active:
             for buffer, before in self.running.values():
                 buffer[~self.active] = before[~self.active]
         if self.mask is not None:
             self.gradient.mul_(self.mask)
         if self.grid.clip_norm is not None:
             self.gradient.mul_(clipping(self.gradient, self.grid.clip_norm))
-        self.updater.step(self.gradient, h, self.active if self.any_diverged else None)
-        if self.mask is not None:  # rules that mix the columns of a tensor write to all of them
-            state.theta.mul_(self.mask)
-        state.batch_loss[state.step] = losses.masked_fill(~self.active, torch.nan) if self.any_diverged else losses
+        self.updaters.step(self.gradient, h, None if self.all_active else self.active)
+        state.batch_loss[state.step] = losses if self.all_active else losses.masked_fill(~self.active, torch.nan)
         state.step += 1
 
     def _gradient(self) -> Tensor:
@@ -156,24 +167,27 @@ class Loop:
     def _freeze(self, finite: Tensor, step: int) -> None:
         self.state.diverged_at[self.active & ~finite] = step
         self.active &= finite
-        self.any_diverged = not bool(self.active.all())
+        self.all_active = bool(self.active.all())
 
     def _record(self) -> None:
         """Evaluate and keep a snapshot where the recipe wants it."""
-        recipe, state = self.recipe, self.state
-        if state.step in recipe.snapshot_steps:
-            place = recipe.snapshot_steps.index(state.step)
+        state = self.state
+        if state.step in state.snapshot_steps:
+            place = state.snapshot_steps.index(state.step)
             state.snapshots[place] = state.theta
+            state.snapshots[place, self.began > state.step] = torch.nan
             for name, kept in state.snapshot_buffers.items():
                 kept[place] = state.buffers[name]
-        if state.step in recipe.evaluation_steps:
-            row = recipe.evaluation_steps.index(state.step)
+            for name, kept in state.snapshot_slots.items():
+                kept[place] = state.slots[name]
+        if state.step in state.evaluation_steps:
+            row = state.evaluation_steps.index(state.step)
             # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.
             self._freeze(torch.isfinite(state.theta.sum(1)), state.step)
-            diverged = ~self.active.cpu()
+            absent = ~self.active.cpu()
             for split, evaluator in self.evaluators.items():
                 for name, values in evaluator().items():
-                    state.metrics[f"{split}_{name}"][row] = values.masked_fill(diverged, torch.nan)
+                    state.metrics[f"{split}_{name}"][row] = values.masked_fill(absent, torch.nan)
 
     def _observe(self, checkpoints: Checkpoints) -> None:
         """Call the observers whose turn it is; where one fails, nothing of the run is lost."""
@@ -190,10 +204,10 @@ class Loop:
 
 
 def _evaluators(
-    problem: Problem, recipe: Recipe, members: Population, step: int, plan: Plan | str
+    problem: Problem, recipe: Recipe, members: Population, state: State, plan: Plan | str
 ) -> tuple[dict[str, Evaluator], Plan]:
     """One for each set of examples, and their plan, measured on the larger: its chunk fits the memory for both."""
-    data, times = problem.data, sum(at >= step for at in recipe.evaluation_steps)
+    data, times = problem.data, sum(at >= state.step for at in state.evaluation_steps)
     sets: dict[str, ExampleSet] = {"train": recipe.evaluate_train_on.draw(problem).examples}
     if data.test is not None:
         sets["test"] = data.test
@@ -215,24 +229,3 @@ def _groups(problem: Problem, grid: MemberGrid, members: Population, plan: Plan 
         plan = execution.plan
         groups.append(Group(rows, train, order, execution))
     return sorted(groups, key=lambda group: group.rows.start)
-
-
-def starting(problem: Problem, grid: MemberGrid, start: Population | None, mask: Tensor | None) -> Population:
-    """The members before the first step, in memory of their own."""
-    if start is None:
-        distinct = list(dict.fromkeys(grid.seeds))
-        population = problem.initialize(distinct)
-        if len(distinct) < grid.members:
-            population = population[[distinct.index(seed) for seed in grid.seeds]]
-    elif len(start) not in (1, grid.members):
-        msg = f"start has {len(start)} members; expected 1, or one for each of the {grid.members} trained."
-        raise UsageError(msg)
-    else:
-        population = (start if len(start) == grid.members else start[[0] * grid.members]).copy()
-    return population if mask is None else population.with_mask(mask)
-
-
-def clipping(gradient: Tensor, largest: object) -> Tensor:
-    """min(1, largest / |g|) for each member, as a column."""
-    limit = torch.as_tensor(largest, dtype=gradient.dtype, device=gradient.device).reshape(-1, 1)
-    return (limit / norms(gradient)).clamp_max(1.0)  # where |g| = 0: infinite, so 1

@@ -15,13 +15,19 @@ from thalweg.optim import StepHyperparameters
 from thalweg.optim.rule import bound_in_words, bounds, unscheduled
 from thalweg.schedules import Schedule, Scheduled
 from thalweg.sweep import Sweep
+from thalweg.training.origin import Origin
 from thalweg.training.recipe import COLUMNS, Recipe
 
+_TAKEN = {
+    "seed": "pass seeds=... to train instead",
+    "arm": "pass a mapping of starts or masks to train instead",
+    "start_member": "it says which member of the start one begins from",
+}
 _AT_ONCE = 4_096  # steps of a schedule computed together
 
 
 class MemberGrid:
-    """A recipe over members: sweeps crossed with seeds, seeds varying fastest.
+    """A recipe over members: sweeps, arms, the networks begun from and seeds, crossed; seeds vary fastest.
 
     >>> import thalweg as tw
     >>> grid = tw.training.MemberGrid(tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 0.2])), steps=10), seeds=[0, 1])
@@ -31,16 +37,20 @@ class MemberGrid:
     Args:
         recipe: with sweeps.
         seeds: one or several.
+        origins: the networks that the members start from, one for each arm; by default they are initialized by seed.
 
     Attributes:
-        axes: for every swept axis and "seed", the value of each member: (members,).
+        axes: for every swept axis and "seed", the value of each member: (members,). Besides "arm" where there are
+            arms, and "start_member", the network of the start, where several are crossed with the seeds.
+        arms, rows: of each member the arm and the network of its start, by number: (members,).
 
     Raises:
-        UsageError: sweeps on one axis whose lengths do not match, or an axis named "seed".
+        UsageError: sweeps on one axis whose lengths do not match, an axis of a name that is taken, or networks that
+            do not pair with the seeds.
     """
 
-    def __init__(self, recipe: Recipe, seeds: Sequence[int]) -> None:
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, seeds: Sequence[int], origins: Sequence[Origin] = (Origin(),)) -> None:
+        self.recipe, self.given_seeds, self.origins = recipe, list(seeds), tuple(origins)
         lengths: dict[str, tuple[int, str]] = {}
         sweeps = dict(_sweeps(recipe))
         for path, sweep in sweeps.items():
@@ -52,22 +62,34 @@ class MemberGrid:
                     f"{path} has {len(sweep)}. Give them different axes to cross them."
                 )
                 raise UsageError(msg)
-        if "seed" in lengths:
-            msg = 'A sweep may not use the axis "seed"; pass seeds=... to train instead.'
-            raise UsageError(msg)
+        for axis, instead in _TAKEN.items():
+            if axis in lengths:
+                msg = f'A sweep may not use the axis "{axis}"; {instead}.'
+                raise UsageError(msg)
         taken = [axis for axis in lengths if axis in COLUMNS]
         if taken:
             msg = f"A sweep may not use the axis {taken[0]!r}, which is a column of every history; name it otherwise."
             raise UsageError(msg)
-        grid = list(itertools.product(*(range(length) for length, _ in lengths.values()), seeds))
+        combinations = list(itertools.product(*(range(length) for length, _ in lengths.values())))
+        grid = [
+            (*cell, arm, row, seed)
+            for number, cell in enumerate(combinations)
+            for arm, origin in enumerate(origins)
+            for row, seed in origin.members(seeds, number, len(combinations))
+        ]
         where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}
         self.members = len(grid)
         self.values: dict[str, NDArray[np.float64]] = {
             path: np.asarray(sweep.points)[where[sweep.axis or path]] for path, sweep in sweeps.items()
         }
+        self.arms, self.rows = (np.array([cell[-place] for cell in grid], dtype=int) for place in (3, 2))
         self.seeds = [int(cell[-1]) for cell in grid]
         self.axes: dict[str, NDArray[Any]] = dict(self.values)
         self.axes |= {axis: index for axis, index in where.items() if axis not in self.values}
+        if origins[0].arm is not None:
+            self.axes["arm"] = np.array([origin.arm for origin in origins])[self.arms]
+        if any(origin.crossed for origin in origins):
+            self.axes["start_member"] = self.rows
         self.axes["seed"] = np.array(self.seeds)
         given = recipe.optimizer.hyper_parameters()
         numbers: dict[str, Any] = {name: self.values.get(name, unscheduled(value)) for name, value in given.items()}

@@ -36,6 +36,8 @@ class Recipe:
         evaluate: at how many steps (or which) loss and metrics are measured on training and test examples;
             the first and the last step are always among them.
         snapshot: at how many steps (or which) theta is kept; 0 is never.
+        snapshot_state: whether snapshots keep the optimizer's state too, so that training can begin there with its
+            moments (see `Run.at`); as much memory again for every matrix that the rule keeps.
         spacing: how counted steps lie: "linear" at equal distances up to the last step, with step 0 besides, or
             "log" at equal ratios from step 1 to the last, those that coincide counted once.
         evaluate_train_on: the training examples that are evaluated, such as Sample("train", 500); all by default.
@@ -51,6 +53,7 @@ class Recipe:
     clip_norm: float | Sweep | None = None
     evaluate: int | tuple[int, ...] = 20
     snapshot: int | tuple[int, ...] = 0
+    snapshot_state: bool = dataclasses.field(default=False, kw_only=True)
     spacing: str = "linear"
     evaluate_train_on: Sample = dataclasses.field(default_factory=Sample)
 
@@ -60,6 +63,7 @@ class Recipe:
         check_type("Recipe optimizer", self.optimizer, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
         check_type("Recipe schedule", self.schedule, Schedule, "a schedule such as schedules.Cosine(warmup=100)")
         check_choice("Recipe spacing", self.spacing, SPACINGS)
+        check_type("Recipe snapshot_state", self.snapshot_state, bool, "True or False")
         check_count("Recipe steps", self.steps)
         for size in () if self.batch_size is None else points_of("Recipe batch_size", self.batch_size):
             if size < 1 or not size.is_integer():

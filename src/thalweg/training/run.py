@@ -1,6 +1,6 @@
 """What training returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,8 +13,11 @@ from thalweg.errors import UsageError
 from thalweg.evaluation import Sample, recomputed
 from thalweg.evaluation.running_statistics import STATISTICS_SAMPLE
 from thalweg.population import Plan, Population, Problem
+from thalweg.sweep import Sweep
 from thalweg.training.history import History
+from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
+from thalweg.training.start import UPDATES, DataOrder, Start
 from thalweg.training.state import State
 
 
@@ -67,11 +70,13 @@ class Run:
         axes: for every swept axis and "seed", the value of each member (members,).
         final: the members after the last step.
         history: loss and metrics over the steps.
-        diverged_at: the step at which a member stopped being finite and was frozen (0: it did not start
-            finite), -1 where it did not: (members,).
+        diverged_at: the step at which a member stopped being finite and was frozen (the one it began at: it did not
+            start finite), -1 where it did not: (members,).
         plans: how gradients and outputs were evaluated ("gradient", "outputs"), for `train(plan=...)`.
         seconds: wall-clock time of the call that returned this run; next to none where the store had it finished.
         state: all arrays of the run, for going on.
+        grid: the recipe over the members.
+        examples: of the training set.
     """
 
     recipe: Recipe
@@ -82,6 +87,8 @@ class Run:
     plans: Mapping[str, Plan]
     seconds: float
     state: State = field(repr=False)
+    grid: MemberGrid = field(repr=False)
+    examples: int = field(repr=False)
 
     @property
     def step(self) -> int:
@@ -95,8 +102,8 @@ class Run:
 
     @property
     def snapshots(self) -> dict[int, Population]:
-        """The population at each snapshot step reached."""
-        steps = [step for step in self.recipe.snapshot_steps if step <= self.step]
+        """The population at each snapshot step reached; a member that began later is NaN there."""
+        steps = [step for step in self.state.snapshot_steps if step <= self.step]
         then = self.state.snapshot_buffers
         return {
             step: replace(
@@ -108,6 +115,65 @@ class Run:
             )
             for i, step in enumerate(steps)
         }
+
+    def at(self, step: int, members: Sequence[int] | None = None) -> Start:
+        """The members at a snapshot, with their optimizer's state: where `train(start=...)` can begin.
+
+        With the same recipe and seeds, and paired=True where there are several members, what is trained from there is
+        the run itself, bit for bit, by the same plans. Another seed is another data order from the same point.
+
+        >>> import torch
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> recipe = tw.Recipe(tw.optim.Adam(0.01), steps=6, batch_size=64, snapshot=(2,), snapshot_state=True)
+        >>> run = tw.train(problem, recipe, seeds=2)
+        >>> again = tw.train(problem, recipe, seeds=2, start=run.at(2), paired=True, plan=run.plans)
+        >>> torch.equal(again.final.theta, run.final.theta)
+        True
+        >>> fork = tw.train(problem, recipe, seeds=[7, 8], start=run.at(2))
+        >>> [(int(row), int(seed)) for row, seed in zip(fork.axes["start_member"], fork.axes["seed"])]
+        [(0, 7), (0, 8), (1, 7), (1, 8)]
+
+        Args:
+            step: of a snapshot, or the last one.
+            members: which of them; None: all. Or write run.at(step)[members].
+
+        Raises:
+            UsageError: a step that was not kept, or kept without the optimizer's state, or before members began.
+
+        Cost: none; the arrays are the run's own, which nothing changes.
+        """
+        state = self.state
+        if step == self.step:
+            population, slots = self.final, dict(state.slots)
+        elif step in self.snapshots:
+            population = self.snapshots[step]
+            place = state.snapshot_steps.index(step)
+            slots = {name: matrix[place] for name, matrix in state.snapshot_slots.items()}
+        else:
+            kept = ", ".join(map(str, self.snapshots)) or "none"
+            msg = (
+                f"The run has no snapshot of step {step}; kept are {kept}, and the last step {self.step}. Train with "
+                f"Recipe(..., snapshot=({step},), snapshot_state=True)."
+            )
+            raise UsageError(msg)
+        if slots.keys() != state.slots.keys() and step > 0:
+            msg = (
+                f"The snapshot of step {step} has no optimizer state; train with Recipe(..., snapshot_state=True), or "
+                f"write Start(run.snapshots[{step}], step={step}) for fresh moments."
+            )
+            raise UsageError(msg)
+        size, examples = self.recipe.batch_size, self.examples
+        order = None if isinstance(size, Sweep) else DataOrder(examples, int(size or examples))
+        updates = (step - state.fresh_since).clamp_min(0).unsqueeze(1)
+        start = Start(population, slots | {UPDATES: updates} if step else None, step, order)
+        start = start if members is None else start[members]
+        late = np.flatnonzero((state.began > step).numpy())
+        late = late if members is None else np.intersect1d(late, members)
+        if len(late):
+            msg = f"Members {late.tolist()} begin after step {step}; write run.at({step}, members=[...]) for others."
+            raise UsageError(msg)
+        return start
 
     def at_first(self, metric: str, level: float) -> "Reached":
         """Each member where its metric first is at most a level, so that runs can be compared at one loss.
@@ -178,18 +244,22 @@ class Run:
             msg = "The run kept no average; train with optim.Averaged(rule)."
             raise UsageError(msg)
         mask, at = self.final.mask, self.state.diverged_at
-        never = (at == 0) | (at == 1)  # stopped before the first update
+        began = self.state.began.to(at.device)
+        never = (at == began) | (at == began + 1)  # stopped before the first update
         average = torch.where(never[:, None], self.final.theta, self.state.slots["average"])
         return recomputed(problem, self.final.with_theta(average if mask is None else average * mask), on, plan=plan)
 
-    def select(self, **where: float) -> list[int]:
-        """The members whose axes have these values, such as run.select(lr=0.1, seed=0)."""
+    def select(self, **where: float | str) -> list[int]:
+        """The members whose axes have these values, such as run.select(lr=0.1, seed=0) or run.select(arm="ticket")."""
         for name in where:
             if name not in self.axes:
                 msg = f"The run has no axis {name!r}; it has {', '.join(self.axes)}."
                 raise UsageError(msg)
         chosen = np.ones(len(self.final), dtype=bool)
         for name, value in where.items():
-            values = np.asarray(self.axes[name], dtype=np.float64)
-            chosen &= np.isclose(values, float(value), rtol=1e-12, atol=0)
+            values = np.asarray(self.axes[name])
+            if values.dtype.kind == "U":
+                chosen &= values == value
+            else:
+                chosen &= np.isclose(values.astype(np.float64), float(value), rtol=1e-12, atol=0)
         return np.flatnonzero(chosen).tolist()

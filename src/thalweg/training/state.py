@@ -8,9 +8,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.errors import StorageError
-from thalweg.optim.updater import new_state
 from thalweg.population import Population, Problem
 from thalweg.storage.statefile import misfits
+from thalweg.training.beginning import Beginning
 from thalweg.training.recipe import Recipe
 
 
@@ -20,6 +20,8 @@ class State:
 
     Args:
         step: updates done.
+        began: the step at which each member begins: (members,).
+        fresh_since: the step at which its moments were fresh: (members,).
         theta: (members, parameters).
         buffers: the population's other tensors by name, members in front.
         slots: what the rule remembers by name, one row a member (see `optim.updater.new_state`).
@@ -28,9 +30,13 @@ class State:
         batch_loss: the loss of every step's batch before its update: (steps, members).
         snapshots: theta at the snapshot steps: (snapshots, members, parameters).
         snapshot_buffers: the running buffers then, by name: (snapshots, members, ...).
+        snapshot_slots: what the rule remembered then, by name, where the recipe keeps it: (snapshots, members, ...).
+        evaluation_steps, snapshot_steps: those of the recipe from the first member's beginning on, beginnings too.
     """
 
     step: int
+    began: Int64[Tensor, " members"]
+    fresh_since: Int64[Tensor, " members"]
     theta: Float[Tensor, "members parameters"]
     buffers: dict[str, Tensor]
     slots: dict[str, Float[Tensor, "members _"]]
@@ -39,11 +45,14 @@ class State:
     batch_loss: Float[Tensor, "steps members"]
     snapshots: Float[Tensor, "snapshots members parameters"]
     snapshot_buffers: dict[str, Tensor]
+    snapshot_slots: dict[str, Tensor]
+    evaluation_steps: list[int]
+    snapshot_steps: list[int]
 
     def tensors(self) -> dict[str, Tensor]:
         """All arrays under flat names, for a file."""
         flat = {"theta": self.theta, "diverged_at": self.diverged_at, "batch_loss": self.batch_loss}
-        flat["snapshots"] = self.snapshots
+        flat |= {"snapshots": self.snapshots, "began": self.began, "fresh_since": self.fresh_since}
         for group in _GROUPS:
             flat |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
         return flat
@@ -65,24 +74,29 @@ class State:
         return self
 
 
-_GROUPS = ("buffers", "slots", "metrics", "snapshot_buffers")
+_GROUPS = ("buffers", "slots", "metrics", "snapshot_buffers", "snapshot_slots")
 
 
-def beginning(problem: Problem, recipe: Recipe, population: Population) -> State:
+def initial(problem: Problem, recipe: Recipe, begun: Beginning) -> State:
     """The state before the first step, with room for all that will be recorded.
 
-    The population's own tensors are used, not copied. The room makes every checkpoint of a run hold the
+    The tensors of the beginning are used, not copied. The room makes every checkpoint of a run hold the
     same arrays.
     """
+    population, first = begun.population, int(begun.steps.min())
     theta, members = population.theta, len(population)
     names = ["loss", *(metric.name for metric in problem.metrics)]
     splits = ["train"] if problem.data.test is None else ["train", "test"]
-    evaluations = (len(recipe.evaluation_steps), members)
+    evaluated = sorted({step for step in recipe.evaluation_steps if step >= first} | set(begun.steps.tolist()))
+    kept = [step for step in recipe.snapshot_steps if step >= first]
+    evaluations = (len(evaluated), members)
     return State(
-        step=0,
+        step=first,
+        began=begun.steps,
+        fresh_since=begun.fresh_since,
         theta=theta,
         buffers=dict(population.buffers),
-        slots=new_state(recipe.optimizer, theta, problem.layout),
+        slots=begun.slots,
         diverged_at=torch.full((members,), -1, device=theta.device),
         metrics={
             f"{split}_{name}": torch.full(evaluations, torch.nan, dtype=torch.float64)
@@ -90,9 +104,20 @@ def beginning(problem: Problem, recipe: Recipe, population: Population) -> State
             for name in names
         },
         batch_loss=theta.new_full((recipe.steps, members), torch.nan),
-        snapshots=theta.new_full((len(recipe.snapshot_steps), *theta.shape), torch.nan),
-        snapshot_buffers={
-            name: buffer.new_zeros((len(recipe.snapshot_steps), *buffer.shape))
-            for name, buffer in population.running.items()
-        },
+        snapshots=theta.new_full((len(kept), *theta.shape), torch.nan),
+        snapshot_buffers=_room(kept, population.running),
+        snapshot_slots=_room(kept, begun.slots if recipe.snapshot_state else {}),
+        evaluation_steps=evaluated,
+        snapshot_steps=kept,
     )
+
+
+def resumed(state: State, population: Population) -> Beginning:
+    """The beginning of a run that goes on, in memory of its own; its numbers are loaded into it."""
+    population = population.copy()
+    slots = {name: matrix.clone() for name, matrix in state.slots.items()}
+    return Beginning(population, slots, state.began.clone(), state.fresh_since.clone())
+
+
+def _room(steps: list[int], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.new_zeros((len(steps), *tensor.shape)) for name, tensor in tensors.items()}

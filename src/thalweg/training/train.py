@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool
-from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, ExampleSet
@@ -23,13 +21,14 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.storage import Store
 from thalweg.sweep import plain
+from thalweg.training.beginning import Beginning, Masks, Starts, arms_of, beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
-from thalweg.training.loop import Loop, Observer, starting
+from thalweg.training.loop import Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
-from thalweg.training.state import beginning
+from thalweg.training.state import initial, resumed
 
 
 def train(
@@ -37,8 +36,9 @@ def train(
     recipe: Recipe,
     seeds: int | Sequence[int] = 1,
     *,
-    start: Population | None = None,
-    mask: Bool[Tensor, "*members parameters"] | None = None,
+    start: Starts = None,
+    mask: Masks = None,
+    paired: bool = False,
     resume: Run | None = None,
     until: int | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
@@ -64,16 +64,26 @@ def train(
     Args:
         problem: what is minimized.
         recipe: how.
-        seeds: one a member of each combination; an integer n means 0 to n - 1.
-        start: where to begin: one member for all, or one for each; None initializes by seed.
-        mask: True where a parameter is active (a lottery ticket): (parameters,) or (members, parameters).
+        seeds: one a member of each combination; an integer n means 0 to n - 1. They draw initializations and data
+            orders.
+        start: where to begin: a Population at step 0, or a `Start` such as run.at(200), from whose step on schedule,
+            data order and moments go on. Every seed is trained from each of its members. A mapping from names to
+            starts makes arms: members of all arms are one population, each begins at its own start's step, and the
+            same seed in two arms sees the same batches. None initializes by seed.
+        mask: True where a parameter is active (a lottery ticket): (parameters,) for all, or a row for each member of
+            the start (without one: for each seed) or for each trained. A mapping from names to masks makes arms, too;
+            beside one of starts it has the same names. Outside, theta, gradients before they are clipped, and what the
+            rule remembers are zero from the first step on.
+        paired: whether the start's members go with the seeds, one by one, instead of being crossed with them; there
+            may also be one for each combination of sweeps and seed, as a run of this recipe has them.
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
         until: stop after this many steps; None is all of the recipe. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         progress: told how far it is after every step.
         observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called at step 0 and
             after every step, or every n-th where they have an attribute `every` = n. The population is the one being
-            trained, to be read only: the next step changes it, so copy what you keep. One with a method `begin` is
+            trained, to be read only: the next step changes it, so copy what you keep; members that begin later stand
+            where they will begin. One with a method `begin` is
             given the rule's state by name, which the steps change too, before its first call. No bit of the run
             depends on them, and nothing of them is stored: a run that goes on calls them for the steps from there.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
@@ -86,7 +96,8 @@ def train(
         The run; `run.final` has the members, `run.axes` says which is which, `run.history` how they went.
 
     Raises:
-        UsageError: a recipe that does not fit the problem.
+        UsageError: a recipe that does not fit the problem; a start of another architecture, optimizer or data order,
+            or beyond the last step; a mask that does not fit.
         StorageError: a store that cannot be used, or whose run of that name is another.
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
         Exception: whatever an observer raises, with a note that names it, and with a checkpoint in the store.
@@ -96,29 +107,30 @@ def train(
     """
     check_type("train problem", problem, Problem, "a Problem")
     check_type("train recipe", recipe, Recipe, "a Recipe")
-    check_type("train start", start, (Population, NoneType), "a Population such as problem.population(modules)")
     check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
     check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
-    check_type("train mask", mask, (Tensor, NoneType), "a boolean tensor (parameters,) or (members, parameters)")
+    check_type("train paired", paired, bool, "True or False")
     check_type("train progress", progress, Callable, "a function of the progress, such as print")
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
-    seeds = _seeds(seeds)
-    grid = MemberGrid(recipe, seeds)
+    seeds = _seeds(seeds, repeated=paired and start is not None)
     if resume is not None:
         if start is not None or mask is not None:
             msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
             raise UsageError(msg)
-        _check_same(recipe, grid, resume)
-        start, mask = resume.final, resume.final.mask
-    population = starting(problem, grid, start, mask)
-    state = beginning(problem, recipe, population)
+        _check_same(recipe, seeds, resume)
+        grid, begun = resume.grid, resumed(resume.state, resume.final)
+    else:
+        arms = arms_of(start, mask)
+        grid = MemberGrid(recipe, seeds, [arm.origin(paired=paired) for arm in arms])
+        begun = beginning(problem, recipe, grid, arms)
+    population, state = begun.population, initial(problem, recipe, begun)
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
     plans |= _plans(plan)
     store = Store(store) if isinstance(store, str | Path) else store
-    identity = {} if store is None else _identity(problem, recipe, seeds, population)
+    identity = {} if store is None else _identity(problem, recipe, grid, begun)
     checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
     if resume is not None:
         state.load(resume.state.tensors(), resume.step)
@@ -127,7 +139,10 @@ def train(
     stored = checkpoints.restore(state, replaces=resume is not None and name is not None)
     plans |= stored
     last = recipe.steps if until is None else min(until, recipe.steps)
-    began = time.perf_counter()
+    clock = time.perf_counter()
+    if resume is None and last <= int(begun.steps.min()):
+        msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
+        raise UsageError(msg)
     if state.step < last:
         loop = Loop(problem, recipe, grid, population, state, plans, observers)
         loop.advance(last, checkpoints, progress)
@@ -139,19 +154,22 @@ def train(
         recipe=recipe,
         axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, recipe, grid.axes, state),
+        history=History.of(problem, grid.axes, state),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - clock,
         state=state,
+        grid=grid,
+        examples=len(problem.data.train),
     )
 
 
-def _seeds(seeds: int | Sequence[int]) -> list[int]:
+def _seeds(seeds: int | Sequence[int], *, repeated: bool) -> list[int]:
     given = range(seeds) if isinstance(seeds, int | np.integer) else seeds
     given = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     chosen = [plain(seed) for seed in given]
-    if not chosen or len(set(chosen)) < len(chosen) or not all(isinstance(seed, int) for seed in chosen):
+    twice = len(set(chosen)) < len(chosen) and not repeated
+    if not chosen or twice or not all(isinstance(seed, int) for seed in chosen):
         msg = f"train seeds must be how many, at least 1, or a list of whole numbers, each once; got {seeds!r}."
         raise UsageError(msg)
     return chosen
@@ -178,17 +196,21 @@ def _plans(plan: Plan | str | Mapping[str, Plan]) -> dict[str, Plan | str]:
 _STREAMED = 32  # examples of a streamed set that its hash looks at
 
 
-def _identity(problem: Problem, recipe: Recipe, seeds: list[int], population: Population) -> dict[str, Any]:
+def _identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginning) -> dict[str, Any]:
     """All that determines a run, in a form that fits in a document."""
+    population = begun.population
     return {
         "recipe": recipe.describe(),
-        "seeds": seeds,
+        "seeds": grid.given_seeds,
         "data": [problem.data.name, *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows)],
         "loss": problem.loss.name,
         "probe": _probe(problem, population),
         "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
         "start": _hash((population.theta, dict(population.buffers))),
+        "arms": [origin.arm for origin in grid.origins],
+        "steps": begun.steps.tolist() if begun.steps.any() else 0,
+        "moments": _hash((begun.slots, begun.fresh_since)) if begun.steps.any() else None,
         "mask": None if population.mask is None else _hash(population.mask),
     }
 
@@ -222,7 +244,7 @@ def _digest(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _check_same(recipe: Recipe, grid: MemberGrid, resume: Run) -> None:
-    if resume.recipe != recipe or grid.axes["seed"].tolist() != resume.axes["seed"].tolist():
+def _check_same(recipe: Recipe, seeds: list[int], resume: Run) -> None:
+    if resume.recipe != recipe or seeds != resume.grid.given_seeds:
         msg = "resume must be a run of the same recipe and seeds; start=run.final begins a new run from its members."
         raise UsageError(msg)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,8 +19,8 @@ from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Batch, Execution, Problem
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.spectra import top_eigenvalues
-from thalweg.training import MemberGrid, Run
-from thalweg.training.loop import clipping
+from thalweg.training import Run
+from thalweg.training.updaters import clipping
 
 SOME = Sample("train", 512)
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -73,8 +74,11 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
             f"until={run.recipe.steps - 1}), and go on with resume=run."
         )
         raise UsageError(msg)
-    grid = MemberGrid(run.recipe, list(dict.fromkeys(run.axes["seed"].tolist())))
-    h, start = grid.at(run.step + 1), run.final
+    grid, start, counted = run.grid, run.final, (run.step - run.state.fresh_since).tolist()
+    if len(set(counted)) > 1 or min(counted) < 0:
+        msg = "effective_rates needs members whose moments began at one step; train the arms of this run one by one."
+        raise UsageError(msg)
+    h = replace(grid.at(run.step + 1), step=counted[0] + 1)
     batch = Batch.range(drawn.examples, 0, len(drawn))
     gradients, copy = torch.empty_like(start.theta), start.copy()  # in training mode, running statistics move
     execution = Execution(problem, copy, batch, seeds=run.axes["seed"].tolist(), calls=1)
@@ -82,14 +86,12 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
     if start.mask is not None:
         gradients = gradients * start.mask
     theta, state = start.theta.clone(), {name: tensor.clone() for name, tensor in run.state.slots.items()}
-    updater = Updater(run.recipe.optimizer, theta, state, problem.layout)
+    updater = Updater(run.recipe.optimizer, theta, state, problem.layout, start.mask)
     if run.recipe.optimizer.looks_ahead or updater.ascent is not None:
         msg = "effective_rates needs a rule whose gradient is taken at theta; this one takes it elsewhere."
         raise UsageError(msg)
     short = torch.ones_like(gradients[:, :1]) if grid.clip_norm is None else clipping(gradients, grid.clip_norm)
     updater.step(gradients * short, h)
-    if start.mask is not None:
-        theta *= start.mask
     step = theta - start.theta
     entries = list(problem.layout)
 

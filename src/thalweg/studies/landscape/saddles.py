@@ -66,7 +66,7 @@ def starts(problem: Problem, lab: Lab, seeds: list[int]) -> Population:
     """Of every seed, points along a training run that begins small, then random points: members (points, seeds)."""
     steps, fresh = STEPS[lab.scale], problem.initialize(seeds)
     recipe = Recipe(optim.Momentum(2.0), steps[-1], evaluate=0, snapshot=steps)
-    run = lab.train(problem, recipe, seeds, start=fresh.with_theta(SMALL * fresh.theta))
+    run = lab.train(problem, recipe, seeds, start=fresh.with_theta(SMALL * fresh.theta), paired=True)
     points = [population.theta for population in run.snapshots.values()]
     for number, scale in enumerate(np.geomspace(*SPREAD, lab.pick(quick=3, full=4))):
         keys = [stream_key(seed, "random point", number) for seed in seeds]
