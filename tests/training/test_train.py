@@ -207,9 +207,7 @@ def test_starts() -> None:
     assert not torch.equal(same.final.theta[0], same.final.theta[1])  # one start, two orders of batches
     assert torch.equal(start.theta, theta)
     assert all(torch.equal(start.buffers[name], buffer) for name, buffer in buffers.items())
-    with pytest.raises(
-        UsageError, match="paired=True needs a start of 3 members, one for each seed; got 2"
-    ):
+    with pytest.raises(UsageError, match="paired=True needs a start of 3 members, one for each seed; got 2"):
         tw.train(problem, RECIPE, 3, start=start, paired=True)
     with pytest.raises(UsageError, match=r"theta must be \(members, 48\), got \(2, 47\)"):
         start.with_theta(theta[:, 1:])

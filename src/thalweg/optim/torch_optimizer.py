@@ -259,14 +259,14 @@ class TorchOptimizers:
         self.views = [list(layout.views(row).values()) for row in theta]
         self.parameters = [[nn.Parameter(view) for view in views] for views in self.views]
         self.optimizers = [made(rule.make, parameters) for parameters in self.parameters]
-        self.fresh = True
+        self.fresh = set(range(len(theta)))  # members that have made no step here
 
     def step(self, members: Sequence[int], gradient: Tensor, h: StepHyperparameters) -> None:
         """One step of each of these members."""
-        if self.fresh and h.step > 1:  # the run goes on from a checkpoint
-            for member in range(len(self.optimizers)):
+        if h.step > 1:  # those of a run that goes on, or that begin in mid-run with their moments
+            for member in self.fresh & set(members):
                 self._load(member)
-        self.fresh = False
+        self.fresh -= set(members)
         each = list(h.each(len(self.optimizers)))
         for member in members:
             optimizer = self.optimizers[member]
