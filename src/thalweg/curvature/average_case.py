@@ -13,7 +13,7 @@ from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
 
 
 @dataclass(frozen=True, eq=False)

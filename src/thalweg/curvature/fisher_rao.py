@@ -11,7 +11,7 @@ from thalweg.population import Population, Problem
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
 from thalweg.progress import Watcher, ignore
-from thalweg.results.result import Result
+from thalweg.results import Result
 
 
 @dataclass(frozen=True, eq=False)

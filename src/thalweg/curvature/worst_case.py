@@ -18,7 +18,7 @@ from thalweg.errors import check_type
 from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results.result import Result
+from thalweg.results import Result
 
 
 @dataclass(frozen=True, eq=False)

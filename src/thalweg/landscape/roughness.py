@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +14,19 @@ from thalweg.landscape.directions import random
 from thalweg.landscape.views import line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
-from thalweg.results import Cost, Reading
+from thalweg.results import Cost, Reading, Result
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Roughness:
+class Roughness(Result):
     """What `roughness` found.
 
     Args:
         reading: "roughness" (member), the mean over lines, with its standard error; "roughness by line"
             (line, member); and "loss" (line, member, a), a being the coordinate along a line.
     """
-
-    reading: Reading
-
-    def __getitem__(self, array: str) -> NDArray[Any]:
-        """One array of the reading."""
-        return self.reading[array]
 
     def figure(self, member: int = 0) -> Figure:
         """The roughest line of a member, with the largest convex function below it.

@@ -9,7 +9,7 @@ from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.lanczos import Krylov
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Array, Estimate, Measurement

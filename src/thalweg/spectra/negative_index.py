@@ -8,7 +8,7 @@ import torch
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.progress import Watcher, ignore
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.density import density
 from thalweg.spectra.matrix import within
 from thalweg.spectra.operator import Operator
