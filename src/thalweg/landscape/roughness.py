@@ -15,6 +15,7 @@ from thalweg.landscape.views import line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.results import Cost, Reading, Result
+from thalweg.statistics import standard_error
 
 Array = NDArray[np.float64]
 
@@ -107,7 +108,6 @@ def roughness(
     first = surfaces[0].reading
     losses = np.stack([surface["loss"] for surface in surfaces])
     by_line = distance_from_convex(losses)
-    error = by_line.std(0, ddof=1) / lines**0.5 if lines > 1 else np.full(len(population), np.nan)
     return Roughness(
         Reading(
             "roughness on random lines",
@@ -115,7 +115,7 @@ def roughness(
             {"roughness": ("member",), "roughness by line": ("line", "member"), "loss": ("line", "member", "a")},
             {"member": first.coordinate("member"), "a": surfaces[0].coordinates[0]},
             {"loss": problem.loss.unit},
-            {"roughness": error},
+            {"roughness": standard_error(by_line, axis=0)},
             degrees_of_freedom={"roughness": lines - 1},
             sample_size=first.sample_size,
             cost=Cost(time.perf_counter() - began, forwards=sum(one.reading.cost.forwards for one in surfaces)),
