@@ -1,5 +1,6 @@
 """What `import thalweg` promises: one vocabulary, and nothing heavy before it is used."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -70,6 +71,15 @@ def test_dir_is_the_vocabulary_and_star_import_works() -> None:
     namespace: dict[str, object] = {}
     exec("from thalweg import *", namespace)
     assert set(thalweg.__all__) <= set(namespace)
+
+
+def test_type_checkers_see_every_advertised_name() -> None:
+    """They read imports that never run, so nothing else would notice one that is missing."""
+    tree = ast.parse(Path(thalweg.__file__).read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    assert ast.unparse(block.test) == "TYPE_CHECKING"
+    imported = {alias.name for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported | {"__version__"} == set(thalweg.__all__)
 
 
 def test_unknown_name_is_an_attribute_error_with_the_nearest_name() -> None:

@@ -76,25 +76,6 @@ __all__ = [
     "tuning",
 ]
 
-_ROOMS = (
-    "claims",
-    "curvature",
-    "data",
-    "evaluation",
-    "figures",
-    "landscape",
-    "nets",
-    "optim",
-    "population",
-    "results",
-    "schedules",
-    "spectra",
-    "statistics",
-    "studies",
-    "sweep",
-    "training",
-    "tuning",
-)
 _HOMES = {
     "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
     "thalweg.population": ("Layout", "Population", "Problem"),
@@ -109,12 +90,12 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> Any:
     """Import a public name from where it lives, the first time it is asked for."""
-    if name in _ROOMS:
-        return importlib.import_module(f"thalweg.{name}")
     if name in _HOME:
         value = getattr(importlib.import_module(_HOME[name]), name)
     elif name == "__version__":
         value = importlib.import_module("importlib.metadata").version("thalweg")
+    elif name in __all__:  # all others are rooms
+        value = importlib.import_module(f"thalweg.{name}")
     else:
         msg = f"module 'thalweg' has no attribute {name!r}"
         raise AttributeError(msg)

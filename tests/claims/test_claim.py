@@ -84,6 +84,12 @@ def test_rules_survive_json(rule):
     assert rule_from_json(rule_to_json(rule)) == rule
 
 
+def test_without_a_smallest_effect_every_effect_is_worth_having():
+    assert greater(1) == greater(1, worth=1)
+    assert less(1).landmarks == less(1, worth=1).landmarks == (1,)
+    assert less(1, worth=0.5).landmarks == (1, 0.5)
+
+
 def test_rules_read_as_sentences():
     assert greater(0, worth=0.5).text == (
         "fails if wholly below 0.5, the smallest effect worth having; otherwise holds if wholly above 0"

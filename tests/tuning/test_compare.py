@@ -38,7 +38,7 @@ def test_compare_finds_the_known_winner_at_equal_expense() -> None:
     assert found.scores["momentum"] == 1.0
     assert found.warnings == ()
     assert {"SGD on bowl", "momentum on bowl"} == set(seen)
-    assert found.reading["train_loss"].shape == (1, 2, 3)
+    np.testing.assert_array_equal(found["train_loss"], found.losses)
     assert [mark.label for mark in found.figure().panels[0].marks][1] == "momentum, score 1.00"
     worst = found.tuned.max()
     assert found.targets[0] == pytest.approx(worst + 0.05 * (2.5 - worst))

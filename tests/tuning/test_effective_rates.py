@@ -35,7 +35,7 @@ def test_it_is_the_step_that_the_run_takes_next(rule: optim.Rule) -> None:
     problem = _problem()
     before = tw.train(problem, recipe, [3, 0], until=6)
     state = {name: tensor.clone() for name, tensor in before.state.slots.items()}
-    reading = tuning.effective_rates(problem, before)
+    reading = tuning.effective_rates(problem, before).reading
     for name, tensor in before.state.slots.items():
         assert torch.equal(tensor, state[name])
     after = tw.train(problem, recipe, [3, 0], resume=before, until=7)
@@ -63,7 +63,7 @@ def test_with_batch_norm_and_dropout_it_is_the_step_that_the_run_takes_next() ->
     recipe = tw.Recipe(optim.SGD(sweep.values([0.1, 0.3])), 10)
     before = tw.train(problem, recipe, [3, 0], until=6)
     running = {name: buffer.clone() for name, buffer in before.final.running.items()}
-    reading = tuning.effective_rates(problem, before)
+    reading = tuning.effective_rates(problem, before).reading
     for name, buffer in before.final.running.items():
         assert torch.equal(buffer, running[name])
     after = tw.train(problem, recipe, [3, 0], resume=before, until=7)
@@ -79,13 +79,13 @@ def test_gradient_descent_goes_straight_down() -> None:
     problem = _problem()
     plain = tuning.effective_rates(problem, tw.train(problem, tw.Recipe(optim.SGD(0.1), 5), 2, until=2))
     np.testing.assert_allclose(plain["cosine of step and descent"], 1, rtol=1e-9)
-    assert "rate" not in plain.arrays
+    assert "rate" not in plain.reading.arrays
 
 
 def test_the_gradient_is_that_of_the_sample() -> None:
     problem, some = _problem(), tw.Sample("train", 9, seed=1)
     run = tw.train(problem, tw.Recipe(optim.SGD(0.1), 5), 2, until=2)
-    reading = tuning.effective_rates(problem, run, on=some)
+    reading = tuning.effective_rates(problem, run, on=some).reading
     examples = some.draw(problem).examples
     step = 0.1 * tw.population.derivatives.gradient(problem, run.final, Batch.range(examples, 0, 9))
     for column, entry in enumerate(problem.layout):
@@ -97,7 +97,7 @@ def test_the_gradient_is_that_of_the_sample() -> None:
 
 def test_rates_and_signal_are_those_of_the_moments_that_the_step_uses() -> None:
     problem, recipe = _problem(), tw.Recipe(optim.Adam(0.01), 5)
-    reading = tuning.effective_rates(problem, tw.train(problem, recipe, 2, until=1))
+    reading = tuning.effective_rates(problem, tw.train(problem, recipe, 2, until=1)).reading
     after = tw.train(problem, recipe, 2, until=2).state.slots
     m, v = after["first_moment"] / (1 - 0.9**2), after["second_moment"] / (1 - 0.999**2)
     for column, entry in enumerate(problem.layout):
@@ -130,7 +130,7 @@ def test_rates_follow_the_conventions_of_the_rule(rule: optim.Rule) -> None:
     else:
         average = tw.population.derivatives.gradient(problem, run.final, Batch.range(problem.data.train, 0, 60))
     rate = (run.final.theta - following.final.theta) / average
-    reading = tuning.effective_rates(problem, run)
+    reading = tuning.effective_rates(problem, run).reading
     for column, entry in enumerate(problem.layout):
         expected = np.quantile(rate[:, entry.columns].numpy(), 0.5, axis=1)
         np.testing.assert_allclose(reading["rate"][:, column, 1], expected, rtol=1e-6)
@@ -138,7 +138,7 @@ def test_rates_follow_the_conventions_of_the_rule(rule: optim.Rule) -> None:
 
 @pytest.mark.parametrize("rule", [optim.Muon(fallback=optim.AdamW(1e-3)), optim.SOAP(1e-3), optim.NAdam(1e-3)])
 def test_rules_whose_divisor_is_not_known_have_no_rate(rule: optim.Rule) -> None:
-    reading = tuning.effective_rates(_problem(), tw.train(_problem(), tw.Recipe(rule, 9), 1, until=2))
+    reading = tuning.effective_rates(_problem(), tw.train(_problem(), tw.Recipe(rule, 9), 1, until=2)).reading
     assert not {"rate", "signal to noise"} & set(reading.arrays)
 
 
@@ -147,7 +147,7 @@ def test_the_step_is_masked_and_clipped_as_in_training() -> None:
     mask = torch.rand(problem.layout.parameters, generator=torch.Generator().manual_seed(1)) < 0.6
     recipe = tw.Recipe(optim.Momentum(0.1), 9, clip_norm=0.01)
     run = tw.train(problem, recipe, 2, until=3, mask=mask)
-    reading = tuning.effective_rates(problem, run)
+    reading = tuning.effective_rates(problem, run).reading
     step = tw.train(problem, recipe, 2, resume=run, until=4).final.theta - run.final.theta
     for column, entry in enumerate(problem.layout):
         share = step[:, entry.columns].norm(dim=1) / run.final.theta[:, entry.columns].norm(dim=1).clamp_min(1e-300)
@@ -159,11 +159,14 @@ def test_the_batch_is_a_sample_drawn_at_random() -> None:
     run = tw.train(problem, tw.Recipe(optim.AdamW(1e-2), 9), 2, until=3)
     found = tuning.effective_rates(problem, run, on=on)
     drawn = tuning.effective_rates(problem, run, on=on.draw(problem).examples)
-    for name, array in found.arrays.items():
+    for name, array in found.reading.arrays.items():
         np.testing.assert_array_equal(array, drawn[name])
     first = tuning.effective_rates(problem, run, on=problem.data.train.select(torch.arange(20)))
     assert (first["cosine of step and descent"] != found["cosine of step and descent"]).any()
-    assert (found.sample_size, found.notes[0]) == (20, "The step after step 3, on 20 of 60 train examples.")
+    assert (found.reading.sample_size, found.reading.notes[0]) == (
+        20,
+        "The step after step 3, on 20 of 60 train examples.",
+    )
 
 
 def test_what_cannot_be_meant() -> None:
@@ -192,7 +195,7 @@ def test_curvature_is_seen_against_the_limit_of_every_member() -> None:
         (optim.Averaged(optim.SGD(sweep.values(rates), weight_decay=0.1)), [2 / lr - 0.1 for lr in rates]),
     ):
         run = tw.train(problem, tw.Recipe(rule, 9), 1, until=1)
-        reading = tuning.effective_rates(problem, run)
+        reading = tuning.effective_rates(problem, run).reading
         np.testing.assert_allclose(reading[SHARPNESS], 4 / np.array(limits), rtol=1e-4)
         assert reading.dims[SHARPNESS] == ("member",)
         assert reading.cost.hvps > 0
@@ -214,7 +217,7 @@ def test_what_is_pruned_has_no_rate() -> None:
     entry = problem.layout["output.bias"]
     mask[entry.columns] = False
     run = tw.train(problem, tw.Recipe(optim.AdamW(1e-3), 9), 2, until=5, mask=mask)
-    reading = tuning.effective_rates(problem, run)
+    reading = tuning.effective_rates(problem, run).reading
     gone = [one.name for one in problem.layout].index("output.bias")
     assert np.isnan(reading["rate"][:, gone]).all()
     assert np.isnan(reading["signal to noise"][:, gone]).all()
@@ -226,7 +229,7 @@ def test_a_schedule_moves_the_limit() -> None:
     problem = quadratic(np.array([1.0, 4.0]))
     recipe = tw.Recipe(optim.SGD(0.1), 4, schedule=tw.schedules.Linear())
     for done in (1, 3):
-        reading = tuning.effective_rates(problem, tw.train(problem, recipe, 1, until=done))
+        reading = tuning.effective_rates(problem, tw.train(problem, recipe, 1, until=done)).reading
         rate = 0.1 * float(recipe.schedule(done + 1, 4))
         assert reading[SHARPNESS][0] == pytest.approx(4 * rate / 2, rel=1e-6)
 
@@ -251,7 +254,7 @@ def test_adaptive_rules_see_the_matrix_that_is_preconditioned_as_their_step_is(r
 def test_rules_without_a_limit_have_no_such_ratio() -> None:
     problem = _problem()
     run = tw.train(problem, tw.Recipe(optim.Lion(0.1), 3), 1, until=1)
-    assert SHARPNESS not in tuning.effective_rates(problem, run).arrays
+    assert SHARPNESS not in tuning.effective_rates(problem, run).reading.arrays
 
 
 def test_a_rule_that_looks_ahead_is_refused() -> None:

@@ -9,6 +9,7 @@ from tuning.bowl import CURVATURE, bowl, loss_of, noisy
 import thalweg as tw
 from thalweg import optim, tuning
 from thalweg.errors import UsageError
+from thalweg.results import Result
 from thalweg.schedules import Linear, Scheduled
 from thalweg.statistics.interval import mean
 from thalweg.tuning.range_test import _steepest
@@ -16,7 +17,7 @@ from thalweg.tuning.rates import with_rate
 
 
 def test_a_range_test_finds_the_stability_limit_and_the_best_rate() -> None:
-    reading = tuning.range_test(bowl(), tw.Recipe(optim.SGD(1.0), 30), low=0.01, high=10, rates=61, seeds=2)
+    reading = tuning.range_test(bowl(), tw.Recipe(optim.SGD(1.0), 30), low=0.01, high=10, rates=61, seeds=2).reading
     rates = reading.coordinate("rate")
     expected = [loss_of(rate, 30) for rate in rates]
     np.testing.assert_allclose(reading["training loss"], expected, rtol=1e-9)
@@ -38,18 +39,18 @@ def test_a_range_test_finds_the_stability_limit_and_the_best_rate() -> None:
 def test_intervals_over_few_seeds_are_those_of_students_t() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
     recipe = tw.Recipe(optim.SGD(1.0), 5, 64)
-    reading = tuning.range_test(problem, recipe, low=0.01, high=0.1, rates=3, seeds=3)
+    reading = tuning.range_test(problem, recipe, low=0.01, high=0.1, rates=3, seeds=3).reading
     drawn = reading.figure().panels[0].marks[0]
     for index in range(3):
         expected = mean(reading["training loss by seed"][index])
         assert (drawn.low[index], drawn.high[index]) == pytest.approx((expected.low, expected.high), rel=1e-9)
     assert int(reading.degrees_of_freedom["loss before"]) == 2
     classic = tuning.classic_range_test(problem, recipe, low=0.01, high=0.1, seeds=4)
-    assert int(classic.degrees_of_freedom["batch loss"]) == 3
+    assert int(classic.reading.degrees_of_freedom["batch loss"]) == 3
 
 
 def test_where_even_the_smallest_rate_diverges_none_is_stable() -> None:
-    reading = tuning.range_test(bowl(), tw.Recipe(optim.SGD(1.0), 400), low=5, high=50, rates=3, seeds=1)
+    reading = tuning.range_test(bowl(), tw.Recipe(optim.SGD(1.0), 400), low=5, high=50, rates=3, seeds=1).reading
     assert all(np.isnan(reading[name]) for name in ("largest stable rate", "best rate", "steepest rate"))
     reading.figure().to_json()
     assert np.isinf(reading["training loss"]).all()
@@ -58,7 +59,9 @@ def test_where_even_the_smallest_rate_diverges_none_is_stable() -> None:
 
 def test_the_classic_test_grows_the_rate_step_by_step() -> None:
     steps = 40
-    reading = tuning.classic_range_test(bowl(), tw.Recipe(optim.SGD(1.0), steps), low=0.01, high=2, smoothing=0.0)
+    reading = tuning.classic_range_test(
+        bowl(), tw.Recipe(optim.SGD(1.0), steps), low=0.01, high=2, smoothing=0.0
+    ).reading
     rates = np.geomspace(0.01, 2, steps)
     np.testing.assert_allclose(reading.coordinate("rate"), rates)
     theta, expected = np.ones(2), []
@@ -74,7 +77,7 @@ def test_the_classic_test_grows_the_rate_step_by_step() -> None:
 def test_rates_so_small_that_nothing_moves_do_not_hide_the_stable_ones() -> None:
     """Seeds begin at different losses, and a tiny step may lose by chance: only rates from the best one up count."""
     problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits(), "cross_entropy")
-    reading = tuning.range_test(problem, tw.Recipe(optim.SGD(1.0), 30, 64), low=1e-9, high=1e4, rates=14)
+    reading = tuning.range_test(problem, tw.Recipe(optim.SGD(1.0), 30, 64), low=1e-9, high=1e4, rates=14).reading
     best, stable = float(reading["best rate"]), float(reading["largest stable rate"])
     assert 0.01 < float(reading["steepest rate"]) <= best <= stable < 1e4
     start, after, rates = reading["loss before"], reading["training loss by seed"], reading.coordinate("rate")
@@ -107,7 +110,7 @@ def test_the_classic_test_is_infinite_once_diverged_and_then_suggests_nothing() 
     gone = int(np.isinf(grown["batch loss"]).argmax())
     assert gone > 0
     assert np.isinf(grown["batch loss"][gone:]).all()
-    assert 0.1 <= float(grown["steepest rate"]) <= float(grown["least rate"]) < grown.coordinate("rate")[gone]
+    assert 0.1 <= float(grown["steepest rate"]) <= float(grown["least rate"]) < grown.reading.coordinate("rate")[gone]
     wild = tuning.classic_range_test(bowl(), recipe, low=1e100, high=1e150)
     assert np.isnan(wild["steepest rate"])
     wild.figure().to_json()
@@ -133,11 +136,12 @@ def test_what_learns_at_no_rate_has_no_sensitivity() -> None:
     """It would be the least there is: a loss that no rate changes."""
     wild = tuning.sensitivity([[np.inf, 3.0], [np.nan, 0.5]], [2.0, 2.0])
     np.testing.assert_array_equal(np.isnan(wild), [True, False])
-    reading = tuning.rate_sensitivity(bowl(), tw.Recipe(optim.SGD(1.0), 60), low=1, high=100, rates=4, seeds=3)
+    found = tuning.rate_sensitivity(bowl(), tw.Recipe(optim.SGD(1.0), 60), low=1, high=100, rates=4, seeds=3)
+    reading = found.reading
     assert np.isnan([reading[name] for name in ("sensitivity", "sensitivity low", "sensitivity high")]).all()
     assert np.isnan(reading["sensitivity of the mean loss"])
     assert "3 of 3 seeds end below their start at no rate" in reading.notes[-1]
-    figure = tuning.sensitivity_figure({"SGD": reading})
+    figure = tuning.sensitivity_figure({"SGD": found})
     assert figure.panels[0].marks[0].label == "SGD, not all seeds learn"
     figure.to_json()
 
@@ -147,7 +151,9 @@ def test_the_noise_of_seeds_is_told_from_sensitivity() -> None:
     noise = np.random.default_rng(0).normal(size=(13, 20_000))
     found = tuning.sensitivity(noise)
     assert abs(found.mean() - 1.668) < 5 * found.std() / 20_000**0.5
-    reading = tuning.rate_sensitivity(noisy(0), tw.Recipe(optim.SGD(1.0), 20, 4), low=0.1, high=1, rates=13, seeds=4)
+    reading = tuning.rate_sensitivity(
+        noisy(0), tw.Recipe(optim.SGD(1.0), 20, 4), low=0.1, high=1, rates=13, seeds=4
+    ).reading
     assert "is about 1.7 standard deviations of that noise" in reading.notes[1]
     mean_loss = reading["training loss"]
     assert float(reading["sensitivity of the mean loss"]) == pytest.approx(mean_loss.mean() - mean_loss.min())
@@ -167,7 +173,7 @@ def test_a_rate_goes_on_following_its_schedule() -> None:
 
 def test_a_rate_is_stable_only_if_every_seed_ends_below_its_start() -> None:
     problem, recipe = noisy(0), tw.Recipe(optim.SGD(1.0), 20, 2)
-    reading = tuning.range_test(problem, recipe, low=0.1, high=100, rates=13, seeds=5)
+    reading = tuning.range_test(problem, recipe, low=0.1, high=100, rates=13, seeds=5).reading
     rates, best = reading.coordinate("rate"), int(reading["training loss"].argmin())
     before = [float(tw.train(problem, recipe, [seed]).history["train_loss"][0, 0]) for seed in range(5)]
     learned = reading["training loss by seed"] < np.array(before)
@@ -178,13 +184,13 @@ def test_a_rate_is_stable_only_if_every_seed_ends_below_its_start() -> None:
 
 def test_numbers_of_numpys_are_numbers() -> None:
     options = {"low": np.float32(0.25), "high": np.float64(1.0), "rates": np.int64(3), "seeds": 1}
-    reading = tuning.range_test(bowl(), _short(), **options)
+    reading = tuning.range_test(bowl(), _short(), **options).reading
     np.testing.assert_allclose(reading.coordinate("rate"), [0.25, 0.5, 1.0])
 
 
 def test_sharpness_aware_steps_cost_two_gradients() -> None:
     plain, aware = (
-        tuning.range_test(bowl(), tw.Recipe(rule, 7), low=0.1, high=1, rates=3, seeds=2).cost
+        tuning.range_test(bowl(), tw.Recipe(rule, 7), low=0.1, high=1, rates=3, seeds=2).reading.cost
         for rule in (optim.SGD(1.0), optim.Averaged(optim.SAM(optim.SGD(1.0)), 0.5))
     )
     assert (plain.backwards, aware.backwards) == (42, 84)
@@ -199,7 +205,7 @@ def test_a_caption_counts_the_seeds_of_all_readings() -> None:
 
 
 def test_the_sensitivity_of_gradient_descent_on_a_bowl_is_the_closed_form() -> None:
-    reading = tuning.rate_sensitivity(bowl(), tw.Recipe(optim.SGD(1.0), 25), low=0.01, high=1, rates=9, seeds=3)
+    reading = tuning.rate_sensitivity(bowl(), tw.Recipe(optim.SGD(1.0), 25), low=0.01, high=1, rates=9, seeds=3).reading
     capped = [min(loss_of(rate, 25), 2.5) for rate in np.geomspace(0.01, 1, 9)]
     assert float(reading["sensitivity"]) == pytest.approx(np.mean(capped) - min(capped))
     assert reading["sensitivity by seed"].shape == (3,)
@@ -211,7 +217,8 @@ def test_the_band_of_the_sensitivity_is_the_interval_over_seeds() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits(), "cross_entropy")
     recipe = tw.Recipe(optim.SGD(1.0), 20, 64)
     for seeds, kind in ((6, "bootstrap"), (3, "Student")):
-        reading = tuning.rate_sensitivity(problem, recipe, low=0.01, high=100, rates=4, seeds=seeds)
+        found = tuning.rate_sensitivity(problem, recipe, low=0.01, high=100, rates=4, seeds=seeds)
+        reading = found.reading
         by_seed = reading["training loss by seed"]
         assert {name: int(of) for name, of in reading.degrees_of_freedom.items()} == {
             "training loss": seeds - 1,
@@ -226,7 +233,7 @@ def test_the_band_of_the_sensitivity_is_the_interval_over_seeds() -> None:
             expected = mean(by_seed[index])
             assert reading["low"][index] == pytest.approx(expected.low, rel=1e-12)
             assert reading["high"][index] == pytest.approx(expected.high, rel=1e-12)
-        figure = tuning.sensitivity_figure({"SGD": reading})
+        figure = tuning.sensitivity_figure({"SGD": found})
         assert figure.panels[0].x.scale == "log"
         assert figure.panels[0].y.limits[0] < by_seed.min() < by_seed.max() < figure.panels[0].y.limits[1]
         np.testing.assert_array_equal(figure.panels[0].marks[0].low, reading["low"])
@@ -276,8 +283,12 @@ def test_the_rate_within_what_goes_around_a_rule_is_replaced() -> None:
             r"one loss before training a seed, \(2,\); got shape",
         ),
         (lambda: tuning.sensitivity(np.ones((3, 3)), np.ones((3, 1))), r"before must be numbers \(seeds,\)"),
-        (lambda: tuning.sensitivity_figure({}), "readings of rate_sensitivity by name"),
-        (lambda: tuning.sensitivity_figure({"SGD": tw.Reading("x", {"y": 1.0})}), "'SGD' is of 'x'"),
+        (lambda: tuning.sensitivity_figure({}), "results of rate_sensitivity by name"),
+        (
+            lambda: tuning.sensitivity_figure({"SGD": tw.Reading("x", {"y": 1.0})}),
+            "must be a result of rate_sensitivity",
+        ),
+        (lambda: tuning.sensitivity_figure({"SGD": Result(tw.Reading("x", {"y": 1.0}))}), "'SGD' is of 'x'"),
     ],
 )
 def test_what_cannot_be_meant_names_its_argument(call: Any, words: str) -> None:

@@ -34,14 +34,14 @@ class Greater:
 
     Args:
         threshold: where the claim begins to be true.
-        worth: the smallest value worth having, at least `threshold`; None is the threshold.
+        worth: the smallest value worth having, at least `threshold`.
     """
 
     threshold: float
-    worth: float | None = None
+    worth: float
 
     def __post_init__(self) -> None:
-        if self.worth is not None and not self.worth >= self.threshold:
+        if not self.worth >= self.threshold:
             msg = f"greater needs worth >= threshold; got threshold={self.threshold}, worth={self.worth}."
             raise UsageError(msg)
 
@@ -53,13 +53,13 @@ class Greater:
     @property
     def landmarks(self) -> tuple[float, ...]:
         """The values at which the verdict changes."""
-        return _distinct(self.threshold, self.worth)
+        return tuple(dict.fromkeys((self.threshold, self.worth)))
 
     def judge(self, low: float, high: float) -> Outcome:
         """The verdict on an interval; an end that is not a number decides nothing."""
         if math.isnan(low) or math.isnan(high):
             return "undecided"
-        if high < (self.threshold if self.worth is None else self.worth):
+        if high < self.worth:
             return "fails"
         return "holds" if low > self.threshold else "undecided"
 
@@ -70,14 +70,14 @@ class Less:
 
     Args:
         threshold: where the claim begins to be true.
-        worth: the largest value worth having, at most `threshold`; None is the threshold.
+        worth: the largest value worth having, at most `threshold`.
     """
 
     threshold: float
-    worth: float | None = None
+    worth: float
 
     def __post_init__(self) -> None:
-        if self.worth is not None and not self.worth <= self.threshold:
+        if not self.worth <= self.threshold:
             msg = f"less needs worth <= threshold; got threshold={self.threshold}, worth={self.worth}."
             raise UsageError(msg)
 
@@ -89,13 +89,13 @@ class Less:
     @property
     def landmarks(self) -> tuple[float, ...]:
         """The values at which the verdict changes."""
-        return _distinct(self.threshold, self.worth)
+        return tuple(dict.fromkeys((self.threshold, self.worth)))
 
     def judge(self, low: float, high: float) -> Outcome:
         """The verdict on an interval; an end that is not a number decides nothing."""
         if math.isnan(low) or math.isnan(high):
             return "undecided"
-        if low > (self.threshold if self.worth is None else self.worth):
+        if low > self.worth:
             return "fails"
         return "holds" if high < self.threshold else "undecided"
 
@@ -150,7 +150,7 @@ def greater(threshold: float, *, worth: float | None = None) -> Greater:
     Raises:
         UsageError: worth < threshold.
     """
-    return Greater(float(threshold), None if worth is None else float(worth))
+    return Greater(float(threshold), float(threshold if worth is None else worth))
 
 
 def less(threshold: float, *, worth: float | None = None) -> Less:
@@ -163,7 +163,7 @@ def less(threshold: float, *, worth: float | None = None) -> Less:
     Raises:
         UsageError: worth > threshold.
     """
-    return Less(float(threshold), None if worth is None else float(worth))
+    return Less(float(threshold), float(threshold if worth is None else worth))
 
 
 def within(low: float, high: float) -> Within:
@@ -191,15 +191,11 @@ def rule_from_json(document: Mapping[str, Any]) -> Rule:
     return _KINDS[document["is"]](**fields)
 
 
-def _one_sided(side: str, threshold: float, worth: float | None) -> str:
+def _one_sided(side: str, threshold: float, worth: float) -> str:
     other = {"above": "below", "below": "above"}[side]
-    if worth is None or worth == threshold:
+    if worth == threshold:
         return f"holds if wholly {side} {threshold:g}; fails if wholly {other} it"
     return (
         f"fails if wholly {other} {worth:g}, the smallest effect worth having; otherwise holds if wholly {side} "
         f"{threshold:g}"
     )
-
-
-def _distinct(threshold: float, worth: float | None) -> tuple[float, ...]:
-    return (threshold,) if worth is None or worth == threshold else (threshold, worth)

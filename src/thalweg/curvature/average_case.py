@@ -13,7 +13,8 @@ from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
+from thalweg.statistics import standard_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def average_case_sharpness(
             f"Radius {radius}: {2 * pairs} samples in antithetic pairs.",
             "Standard errors are over pairs and of rounding.",
             radius=radius,
-            error=np.hypot(values.std(0, ddof=1) / pairs**0.5, rounding[:, None]),
+            error=np.hypot(standard_error(values, axis=0), rounding[:, None]),
             samples=pairs,
         )
     )

@@ -11,7 +11,8 @@ from thalweg.population import Population, Problem
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
 from thalweg.progress import Watcher, ignore
-from thalweg.results.result import Result
+from thalweg.results import Result
+from thalweg.statistics import standard_error
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +62,12 @@ def fisher_rao_norm(
         near.tell("fisher_rao_norm, examples", some.stop, near.count)
     near.forwards, near.backwards = near.forwards + 1, near.backwards + 2
     squares[np.isnan(near.loss)] = np.nan
-    error = squares.std(1, ddof=1) / near.count**0.5 if near.count > 1 else np.full(len(squares), np.nan)
     return FisherRaoNorm(
         near.reading(
             "Fisher-Rao norm",
             {"squared norm": squares.mean(1)},
             "The empirical Fisher matrix, of true targets; standard errors are over examples.",
-            error=error,
+            error=standard_error(squares),
             samples=near.count,
             unit=f"{problem.loss.unit}^2" if problem.loss.unit else "",
         )

@@ -21,6 +21,7 @@ from thalweg.population.derivatives import check_differentiable
 from thalweg.progress import Progress, Watcher, ignore
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.statistics import standard_error
 
 Vectors = Float[Tensor, "members parameters"]
 Array = NDArray[np.float64]
@@ -80,7 +81,7 @@ class Neighborhood:
             stream = generator(self.seed, "rounding", place)
             draw = torch.randn(self.theta.shape[1], generator=stream, dtype=torch.float64)
             found.append(self.losses(size * draw.to(self.theta)))
-        return np.mean(found, 0), np.std(found, 0, ddof=1) / _ROUNDED**0.5
+        return np.mean(found, 0), standard_error(np.array(found), axis=0)
 
     def gradient(self, u: Vectors) -> tuple[Float[Tensor, "members 1"], Vectors]:
         """The losses at u, as a column, and their gradients in u."""

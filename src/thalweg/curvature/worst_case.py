@@ -18,7 +18,7 @@ from thalweg.errors import check_type
 from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results.result import Result
+from thalweg.results import Result
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,17 @@ class WorstCase(Result):
     """What `worst_case_sharpness` or `keskar_sharpness` found by ascent.
 
     Args:
-        converged: whether the last quarter of the steps added at most 1 % of the climb, and no smaller region had a
-            higher rise: (members,) or (members, radii).
         reading: "sharpness" and "converged" (member), or (member, radius) where several radii were asked for, and
             "loss" (member); NaN where a member is not finite.
     """
 
-    converged: NDArray[np.bool_]
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """Whether the last quarter of the steps added at most 1 % of the climb, and no smaller region rose higher.
+
+        (members,), or (members, radii) where several were asked for.
+        """
+        return self.reading["converged"]
 
 
 def worst_case_sharpness(
@@ -91,7 +95,7 @@ def worst_case_sharpness(
         f"The best of {restarts} ascents of {steps} steps in the l2 ball of radius {radius}: a lower bound.",
         radius=radius,
     )
-    return WorstCase(reading, reading["converged"])
+    return WorstCase(reading)
 
 
 def keskar_sharpness(
@@ -136,4 +140,4 @@ def keskar_sharpness(
         radius=epsilon,
         unit="%",
     )
-    return WorstCase(reading, reading["converged"])
+    return WorstCase(reading)

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from thalweg.evaluation import Evaluator, Sample, as_sample
 from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
 from thalweg.population import Batch, Population, Problem, derivatives
 from thalweg.progress import Progress, Watcher, ignore
-from thalweg.results import Cost, Provenance, Reading
+from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.spectra import as_matrix
 
 _DAMPED, _UP, _DOWN = 0.1, 2.0, 5.0  # the first damping by the mean eigenvalue; its factors after a step
@@ -27,20 +26,19 @@ BEFORE, AFTER, ALONG = "gradient norm before", "gradient norm", "curvature along
 
 
 @dataclass(frozen=True, eq=False)
-class CriticalPoints:
+class CriticalPoints(Result):
     """What `critical_points` came to.
 
     Args:
-        population: where each member ended.
         reading: of each member, "gradient norm" and "loss" where it ended, "gradient norm before" where it began;
             "converged"; and "curvature along the gradient", |H g| / (|H| |g|): where this is small and g is not, |g|
             has a minimum that is no zero.
+        population: where each member ended.
         tolerance: of the gradient's norm.
         steps: tried.
     """
 
     population: Population
-    reading: Reading
     tolerance: float
     steps: int
 
@@ -48,10 +46,6 @@ class CriticalPoints:
     def converged(self) -> NDArray[np.bool_]:
         """Whether the norm of the gradient is within the tolerance: (members,)."""
         return self.reading["converged"]
-
-    def __getitem__(self, array: str) -> NDArray[Any]:
-        """One array of the reading: (members,)."""
-        return self.reading[array]
 
     def distinct(self, groups: ArrayLike | None = None, *, tolerance: float = 1e-7) -> NDArray[np.bool_]:
         """One member for each critical point, as a mask: points of one loss count as one, which symmetric ones have.
@@ -189,7 +183,7 @@ def critical_points(
         provenance=Provenance.here(0, str(problem.device), str(problem.dtype)),
         notes=(f"On {drawn.text}, after {tried} steps; a norm up to {tolerance:.3g} counts as a critical point.",),
     )
-    return CriticalPoints(at, reading, float(tolerance), tried)
+    return CriticalPoints(reading, at, float(tolerance), tried)
 
 
 class _Loss:

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,25 +14,20 @@ from thalweg.landscape.directions import random
 from thalweg.landscape.views import line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, ignore
-from thalweg.results import Cost, Reading
+from thalweg.results import Cost, Reading, Result
+from thalweg.statistics import standard_error
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Roughness:
+class Roughness(Result):
     """What `roughness` found.
 
     Args:
         reading: "roughness" (member), the mean over lines, with its standard error; "roughness by line"
             (line, member); and "loss" (line, member, a), a being the coordinate along a line.
     """
-
-    reading: Reading
-
-    def __getitem__(self, array: str) -> NDArray[Any]:
-        """One array of the reading."""
-        return self.reading[array]
 
     def figure(self, member: int = 0) -> Figure:
         """The roughest line of a member, with the largest convex function below it.
@@ -114,7 +108,6 @@ def roughness(
     first = surfaces[0].reading
     losses = np.stack([surface["loss"] for surface in surfaces])
     by_line = distance_from_convex(losses)
-    error = by_line.std(0, ddof=1) / lines**0.5 if lines > 1 else np.full(len(population), np.nan)
     return Roughness(
         Reading(
             "roughness on random lines",
@@ -122,7 +115,7 @@ def roughness(
             {"roughness": ("member",), "roughness by line": ("line", "member"), "loss": ("line", "member", "a")},
             {"member": first.coordinate("member"), "a": surfaces[0].coordinates[0]},
             {"loss": problem.loss.unit},
-            {"roughness": error},
+            {"roughness": standard_error(by_line, axis=0)},
             degrees_of_freedom={"roughness": lines - 1},
             sample_size=first.sample_size,
             cost=Cost(time.perf_counter() - began, forwards=sum(one.reading.cost.forwards for one in surfaces)),

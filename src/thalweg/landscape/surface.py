@@ -19,7 +19,7 @@ from thalweg.landscape.directions import NORMALIZATIONS, checked, orthogonal, ra
 from thalweg.population import Population
 from thalweg.population.layout import Vectors
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Cost, Provenance, Reading
+from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.results.default_figure import band
 
 _FEW = 8  # points in memory at once where few are evaluated: they come by multiples of 8
@@ -28,7 +28,7 @@ _SAMPLE = 256  # examples at least, or an eighth of all, that the nearby cheaper
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class Surface(Result):
     """Loss and metrics on a grid around every member: what `line` and `plane` return.
 
     >>> import thalweg as tw
@@ -38,19 +38,14 @@ class Surface:
     ((1, 3, 3), 'loss (nats)')
 
     Args:
-        coordinates: of each axis, in units of its direction: (points,) each.
-        directions: one a member and axis: (members, parameters) each.
         reading: "loss" and every metric, (member, a) on a line and (member, a, b) on a plane, with standard errors; NaN
             where a point could not be evaluated. a is along the first direction.
+        coordinates: of each axis, in units of its direction: (points,) each.
+        directions: one a member and axis: (members, parameters) each.
     """
 
     coordinates: tuple[NDArray[np.float64], ...]
     directions: tuple[Vectors, ...] = field(repr=False)
-    reading: Reading
-
-    def __getitem__(self, metric: str) -> NDArray[np.float64]:
-        """The values of one metric."""
-        return self.reading[metric]
 
     def change(self, other: "Surface", metric: str = "loss") -> NDArray[np.float64]:
         """How far two surfaces are apart: (members,).
@@ -197,7 +192,7 @@ def surface_on(
             *_members_left_out(finite),
         ),
     )
-    return Surface(tuple(axes), tuple(directions), reading)
+    return Surface(reading, tuple(axes), tuple(directions))
 
 
 def _drawn(name: str, population: Population, wanted: Sequence[str | Tensor], seed: int) -> list[Tensor]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, TrajectoryLine
 from thalweg.landscape.surface import Surface, surface_on
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Cost, Provenance, Reading
+from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.training import Run
 
 ANCHORS = ("mean", "start", "end")
@@ -27,23 +26,18 @@ _MARGIN = 0.15  # of the path's extent, beyond it on every side
 
 
 @dataclass(frozen=True, eq=False)
-class TrajectoryPlane:
+class TrajectoryPlane(Result):
     """What `trajectory_plane` found: a run on the plane of its first two principal components.
 
     Args:
-        surface: the loss there; coordinates are distances from the anchor in the space of parameters.
         reading: "path" (member, step, axis), where each member was; "share" (component), of the squared distance from
             the anchor; "random walk share" (component), the same of a random walk in many dimensions seen at the same
             steps, for a single member; and (member, step) each "loss of the run", "loss of its projection" on the
             plane, and their difference "gap".
+        surface: the loss there; coordinates are distances from the anchor in the space of parameters.
     """
 
     surface: Surface = field(repr=False)
-    reading: Reading
-
-    def __getitem__(self, array: str) -> NDArray[Any]:
-        """One array of the reading; the loss on the plane is surface["loss"]."""
-        return self.reading[array]
 
     def figure(self, metric: str = "loss") -> Figure:
         """The map with the paths on it, the shares in its axes' labels."""
@@ -168,7 +162,7 @@ def trajectory_plane(
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
         notes=(conditions.text, f"Distances count from the anchor: {anchor}."),
     )
-    return TrajectoryPlane(surface, reading)
+    return TrajectoryPlane(reading, surface)
 
 
 def _snapshots(

@@ -123,9 +123,8 @@ def _holding(rule: Rule, low: float, high: float) -> tuple[tuple[float, float], 
     """Between which values the claim holds, and between which of them the effect is too small."""
     if isinstance(rule, Within):
         return (rule.low, rule.high), (rule.low, rule.low)
-    worth = rule.threshold if rule.worth is None else rule.worth
-    holding = (worth, high) if isinstance(rule, Greater) else (low, worth)
-    return holding, (rule.threshold, worth)
+    holding = (rule.worth, high) if isinstance(rule, Greater) else (low, rule.worth)
+    return holding, (rule.threshold, rule.worth)
 
 
 def _line(start: float, stop: float, kind: str) -> str:

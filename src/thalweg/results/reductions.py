@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
 from thalweg.results.dimensions import Fields, coordinate, size
+from thalweg.statistics import standard_error
 
 
 def select(fields: Fields, dim: str, value: Any) -> dict[str, Any]:
@@ -64,9 +65,7 @@ def _mean(array: NDArray[Any], place: int) -> NDArray[np.float64]:
 
 def _error(array: NDArray[Any], place: int) -> NDArray[np.float64]:
     """The standard error of the mean; NaN of a single value."""
-    values = _finite(array, place)
-    count = values.shape[place]
-    return values.std(place, ddof=1) / np.sqrt(count) if count > 1 else np.full_like(values.mean(place), np.nan)
+    return standard_error(array.astype(np.float64), axis=place)
 
 
 def _finite(array: NDArray[Any], place: int) -> NDArray[np.float64]:

@@ -9,10 +9,11 @@ from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.lanczos import Krylov
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Array, Estimate, Measurement
+from thalweg.statistics import standard_error
 from thalweg.statistics.student_t import reach
 
 _GRID = 400
@@ -159,6 +160,4 @@ def density(
 
 def _over_probes(values: Array) -> Estimate:
     """Mean and standard error over the second axis."""
-    probes = values.shape[1]
-    error = values.std(1, ddof=1) / probes**0.5 if probes > 1 else np.full_like(values.mean(1), np.nan)
-    return Estimate(values.mean(1), error)
+    return Estimate(values.mean(1), standard_error(values, axis=1))

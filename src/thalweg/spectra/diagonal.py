@@ -11,7 +11,7 @@ from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Histogram
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Measurement
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.lanczos import Krylov
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Array, Measurement

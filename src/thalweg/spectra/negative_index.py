@@ -8,11 +8,12 @@ import torch
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.progress import Watcher, ignore
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.density import density
 from thalweg.spectra.matrix import within
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Array, Measurement
+from thalweg.statistics import standard_error
 
 _SHARES = ("negative", "near zero")
 
@@ -133,7 +134,4 @@ def _parts(A: Operator, size: int) -> Iterator[tuple[slice, Operator]]:
 
 def _error(each: Array, *, exact: bool) -> Array:
     """The standard error over probes (members, probes): 0 of what is exact, NaN of a single probe."""
-    if exact:
-        return np.zeros(len(each))
-    probes = each.shape[1]
-    return each.std(1, ddof=1) / probes**0.5 if probes > 1 else np.full(len(each), np.nan)
+    return np.zeros(len(each)) if exact else standard_error(each)

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count
 from thalweg.progress import Watcher, ignore
 from thalweg.randomness import generator
-from thalweg.results.result import Result
+from thalweg.results import Result
 from thalweg.spectra.operator import Operator
-from thalweg.spectra.result import Measurement
+from thalweg.spectra.result import Array, Measurement
 from thalweg.spectra.symmetry import Product, Vectors
+from thalweg.statistics import standard_error
 
 METHODS = ("xtrace", "hutchinson", "hutch++")
-Found = tuple[Float[Tensor, " members"], Float[Tensor, " members"], int]
+Found = tuple[Array, Array, int]  # the mean, its standard error, (members,) each, and over how many samples
 _GROUPS = 32  # of vectors that the jackknife deletes, at most
 
 
@@ -82,8 +82,7 @@ def trace(
         return image
 
     estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
-    *found, samples = estimate(A, product, products, seed)
-    mean, error = (one.cpu().numpy() for one in found)
+    mean, error, samples = estimate(A, product, products, seed)
     active = A.active.sum(1).cpu().numpy().astype(np.float64)
     active[active == 0] = np.nan  # a trace of 0, and no mean
     return Trace(
@@ -98,7 +97,6 @@ def trace(
 
 
 def _hutchinson(A: Operator, product: Product, products: int, seed: int) -> Found:
-    """The mean, its standard error, and over how many samples."""
     return _over_samples([_dot(v, product(v)) for v in _rademacher(A, range(products), seed)])
 
 
@@ -138,7 +136,8 @@ def _xtrace(A: Operator, product: Product, products: int, seed: int) -> Found:
         without.append(_left_out(turn.mT @ h @ turn, turn.mT @ w[:, :, kept], rest, n, epsilon))
     groups = len(without)
     error = (groups - 1) / groups**0.5 * torch.stack(without).std(0)
-    return mean.masked_fill(broken, torch.nan), error.masked_fill(broken, torch.nan), groups
+    known, doubt = (one.masked_fill(broken, torch.nan).cpu().numpy() for one in (mean, error))
+    return known, doubt, groups
 
 
 def _left_out(h: Tensor, w: Tensor, r: Tensor, n: Tensor, epsilon: float) -> Tensor:
@@ -167,7 +166,7 @@ def _left_out(h: Tensor, w: Tensor, r: Tensor, n: Tensor, epsilon: float) -> Ten
 
 def _over_samples(samples: list[Tensor]) -> Found:
     found = torch.stack(samples)
-    return found.mean(0), found.std(0) / len(samples) ** 0.5, len(samples)
+    return found.mean(0).cpu().numpy(), standard_error(found.cpu().numpy(), axis=0), len(samples)
 
 
 def _check_room(times: str, products: int, vectors: int, A: Operator) -> None:

@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.statistics.standard_error import standard_error
 from thalweg.statistics.student_t import reach
 
 LEVEL = 0.95
@@ -49,7 +50,7 @@ def mean_bounds(samples: Array, resamples: int = RESAMPLES, seed: int = 0) -> tu
     shift = weights @ deviation / n
     variance = np.maximum(weights @ deviation**2 / n - shift**2, 0)
     below, above = studentized_points(shift, np.sqrt(variance / (n - 1)))
-    error = samples.std(1, ddof=1) / math.sqrt(n)
+    error = standard_error(samples)
     return center - above * error, center - below * error
 
 
@@ -92,5 +93,5 @@ def t_bounds(sample: Array) -> tuple[float, float]:
     n = len(sample)
     if n < 2:
         return -math.inf, math.inf
-    half = float(reach(n) * sample.std(ddof=1) / math.sqrt(n))
+    half = float(reach(n) * standard_error(sample))
     return float(sample.mean()) - half, float(sample.mean()) + half

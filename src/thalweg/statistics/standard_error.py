@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def standard_error(samples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The standard error of the mean over the last axis: std / sqrt(n), with n - 1 degrees of freedom.
+def standard_error(samples: NDArray[np.float64], *, axis: int = -1) -> NDArray[np.float64]:
+    """The standard error of the mean over an axis: std / sqrt(n), with n - 1 degrees of freedom.
 
     >>> import numpy as np
     >>> from thalweg.statistics import standard_error
@@ -13,15 +13,16 @@ def standard_error(samples: NDArray[np.float64]) -> NDArray[np.float64]:
     [0.577, nan]
 
     Args:
-        samples: (..., n), one value a unit.
+        samples: one value a unit along the axis, (..., n).
+        axis: which, the last by default.
 
     Returns:
-        (...,); NaN where there is one value, or one that is not finite.
+        without the axis, (...,); NaN where there is one value, or one that is not finite.
     """
-    n = samples.shape[-1]
+    n, finite = samples.shape[axis], np.isfinite(samples)
+    known = finite.all(axis=axis)
     if n < 2:
-        return np.full(samples.shape[:-1], np.nan)
-    finite = np.isfinite(samples)
+        return np.full(known.shape, np.nan)
     with np.errstate(over="ignore"):  # losses just short of divergence
-        spread = np.where(finite, samples, 0.0).std(axis=-1, ddof=1) / n**0.5
-    return np.where(finite.all(axis=-1), spread, np.nan)
+        spread = np.where(finite, samples, 0.0).std(axis=axis, ddof=1) / n**0.5
+    return np.where(known, spread, np.nan)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +77,10 @@ class Comparison:
             provenance=self.provenance,
             notes=("Infinite where a run diverged or did not reach the target.", *self._reused, *self.warnings),
         )
+
+    def __getitem__(self, array: str) -> NDArray[Any]:
+        """An array of the reading."""
+        return self.reading[array]
 
     @property
     def _reused(self) -> tuple[str, ...]:

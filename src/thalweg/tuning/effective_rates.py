@@ -17,7 +17,7 @@ from thalweg.optim import Adam, AMSGrad, Rule, StepHyperparameters, Updater, Wra
 from thalweg.optim.stability import beside
 from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Batch, Execution, Problem
-from thalweg.results import Cost, Provenance, Reading
+from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.spectra import top_eigenvalues
 from thalweg.training import Run
 from thalweg.training.updaters import clipping
@@ -26,7 +26,7 @@ SOME = Sample("train", 512)
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
-def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = SOME) -> Reading:
+def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = SOME) -> Result:
     """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
 
     Its gradient is taken as in training: batch norm by the statistics of the batch, dropout as that step draws it.
@@ -130,7 +130,7 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
     coordinates = {"member": np.arange(len(theta)), "tensor": [entry.name for entry in entries]}
     if "rate" in arrays:
         coordinates["quantile"] = np.array(_QUANTILES)
-    return Reading(
+    reading = Reading(
         "effective rates",
         arrays,
         dims,
@@ -143,6 +143,7 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
             *(() if limit is None else ("The largest eigenvalue is that in evaluation mode.",)),
         ),
     )
+    return Result(reading)
 
 
 def _corrected(rule: Rule | Wrapper) -> bool:

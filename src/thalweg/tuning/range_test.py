@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Reading
+from thalweg.results import Reading, Result
 from thalweg.schedules import Constant, Schedule, Scheduled
 from thalweg.schedules.schedule import Number
 from thalweg.statistics import standard_error
@@ -37,7 +37,7 @@ def range_test(
     rates: int = 25,
     seeds: int | Sequence[int] = 3,
     progress: Watcher = ignore,
-) -> Reading:
+) -> Result:
     """The training loss that every rate reaches: one member a rate and seed, all from the same initialization.
 
     Unlike the classic test (Smith, 2017, arXiv:1506.01186; `classic_range_test`) no rate inherits what a smaller one
@@ -77,7 +77,7 @@ def range_test(
     if np.isfinite(best):
         learned = np.logical_and.accumulate(np.all(after < before, axis=1)[mean.argmin() :])
         stable = grid[mean.argmin() + learned.sum() - 1] if learned[0] else _UNKNOWN
-    return Reading(
+    reading = Reading(
         "learning-rate range test",
         {
             "training loss": mean,
@@ -102,6 +102,7 @@ def range_test(
             else "There is no rate at which all seeds learn.",
         ),
     )
+    return Result(reading)
 
 
 def classic_range_test(
@@ -113,7 +114,7 @@ def classic_range_test(
     seeds: int | Sequence[int] = 3,
     smoothing: float = 0.9,
     progress: Watcher = ignore,
-) -> Reading:
+) -> Result:
     """The loss of each batch while the rate grows from low to high in one run (Smith, 2017, arXiv:1506.01186).
 
     >>> import thalweg as tw
@@ -156,7 +157,7 @@ def classic_range_test(
     smooth = _smoothed(run.history.batch_loss, smoothing)
     mean = smooth.mean(1)
     steepest, least = _steepest(grid, mean), _least(grid, mean)
-    return Reading(
+    reading = Reading(
         "classic learning-rate range test",
         {"batch loss": mean, "steepest rate": steepest, "least rate": least},
         {"batch loss": ("rate",)},
@@ -174,6 +175,7 @@ def classic_range_test(
             else "The loss falls at no rate.",
         ),
     )
+    return Result(reading)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
-from thalweg.results import Reading
+from thalweg.results import Reading, Result
 from thalweg.statistics import standard_error
 from thalweg.statistics.bootstrap import bounds
 from thalweg.training import Recipe
@@ -65,7 +65,7 @@ def rate_sensitivity(
     rates: int = 13,
     seeds: int | Sequence[int] = 5,
     progress: Watcher = ignore,
-) -> Reading:
+) -> Result:
     """The loss each rate ends with, and the sensitivity to the rate over the whole range.
 
     >>> import thalweg as tw
@@ -113,7 +113,7 @@ def rate_sensitivity(
     ]
     if never:
         notes.append(f"{never} of {len(found)} seeds end below their start at no rate: there is no sensitivity.")
-    return Reading(
+    reading = Reading(
         "sensitivity to the learning rate",
         losses | costs | by_seed,
         dict.fromkeys(losses, ("rate",)) | dims,
@@ -126,6 +126,7 @@ def rate_sensitivity(
         provenance=provenance_of(problem, run),
         notes=tuple(notes),
     )
+    return Result(reading)
 
 
 def _expected_fall(draws: int) -> float:
@@ -133,8 +134,8 @@ def _expected_fall(draws: int) -> float:
     return NormalDist().inv_cdf((draws - 0.375) / (draws + 0.25))
 
 
-def sensitivity_figure(readings: Mapping[str, Reading]) -> Figure:
-    """The loss against the rate, one line with its bootstrap band for each reading of `rate_sensitivity`.
+def sensitivity_figure(results: Mapping[str, Result]) -> Figure:
+    """The loss against the rate, one line with its bootstrap band for each result of `rate_sensitivity`.
 
     It shows the losses that seeds had; a band of few seeds that disagree may go beyond.
 
@@ -146,17 +147,18 @@ def sensitivity_figure(readings: Mapping[str, Reading]) -> Figure:
     'Sensitivity to the learning rate'
 
     Args:
-        readings: by the name in the legend, such as one for each rule; all of one problem.
+        results: by the name in the legend, such as one for each rule; all of one problem.
 
     Raises:
-        UsageError: no reading, or one of something else.
+        UsageError: no result, or one of something else.
     """
-    check_type("sensitivity_figure readings", readings or None, Mapping, "readings of rate_sensitivity by name")
-    lines = []
+    check_type("sensitivity_figure results", results or None, Mapping, "results of rate_sensitivity by name")
+    for name, result in results.items():
+        check_type(f"sensitivity_figure results[{name!r}]", result, Result, "a result of rate_sensitivity")
+    readings, lines = {name: result.reading for name, result in results.items()}, []
     for name, reading in readings.items():
-        check_type(f"sensitivity_figure readings[{name!r}]", reading, Reading, "a Reading of rate_sensitivity")
         if "sensitivity" not in reading.arrays:
-            msg = f"sensitivity_figure draws readings of rate_sensitivity; {name!r} is of {reading.name!r}."
+            msg = f"sensitivity_figure draws results of rate_sensitivity; {name!r} is of {reading.name!r}."
             raise UsageError(msg)
         low, high = (np.where(np.isfinite(reading[end]), reading[end], np.nan) for end in ("low", "high"))
         found = float(reading["sensitivity"])
