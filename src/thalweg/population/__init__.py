@@ -1,6 +1,7 @@
 """Populations of networks as the rows of one matrix, and everything that evaluates them."""
 
 from thalweg.population.batch import Batch
+from thalweg.population.derivatives import gradient
 from thalweg.population.execution import Execution, Plan, choose
 from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
@@ -16,6 +17,7 @@ __all__ = [
     "Population",
     "Problem",
     "choose",
+    "gradient",
     "layers_rescaled",
     "rescaled",
 ]

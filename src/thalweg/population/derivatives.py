@@ -32,7 +32,23 @@ _TANGENTS = 4  # copies of the activations that a derivative in forward mode kee
 
 
 def gradient(problem: Problem, population: Population, batch: Batch) -> Vectors:
-    """The gradient of every member's mean loss. Cost: one forward and one backward pass a member."""
+    """The gradient of every member's mean loss, in evaluation mode: (members, parameters).
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> batch = tw.population.Batch.range(problem.data.train, 0, 100)
+    >>> tw.population.gradient(problem, problem.initialize(3), batch).shape
+    torch.Size([3, 650])
+
+    Args:
+        problem, population: only read.
+        batch: the examples, shared by all members or one's own of each.
+
+    Raises:
+        ModelError: the model or the loss draws random numbers in evaluation mode.
+
+    Cost: one forward and one backward pass a member.
+    """
     functions = _Functions(problem, population)
     return _map(problem, population, batch, grad(functions.loss))
 
