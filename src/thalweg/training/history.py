@@ -32,7 +32,8 @@ class History:
         steps: the steps after which the run was evaluated: (evaluations,).
         axes: for every swept axis and "seed", the value of each member: (members,).
         metrics: by name, such as "test_loss": (evaluations, members); NaN once a member has diverged.
-        batch_loss: the loss of every step's batch before its update: (steps, members).
+        batch_loss: the loss of every step's batch before its update: (steps, members); NaN where no target of the
+            batch counts, and once a member has diverged.
         units: of the metrics, by name.
     """
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
-from thalweg.population.loss import LOSSES, METRICS
+from thalweg.losses import Accuracy, CrossEntropy
 from thalweg.randomness import generator
 
 DRAW = generator(0, "test loss")
@@ -107,7 +107,7 @@ def test_cross_entropy_is_the_negative_logarithm_of_the_softmax(classes, lead, o
     outputs = (outputs if order == "classes last" else outputs.mT).requires_grad_()
     targets = torch.randint(classes, lead, generator=draw)
     places = min(2, len(lead))
-    values = LOSSES["cross_entropy"].examples(outputs, targets, places)
+    values = CrossEntropy().entries(outputs, targets, places)[0]
     each = -torch.log(torch.softmax(outputs, -1)).gather(-1, targets[..., None])[..., 0]
     expected = each.flatten(places).mean(-1) if len(lead) > places else each
     torch.testing.assert_close(values, expected, rtol=1e-12, atol=1e-12)
@@ -121,5 +121,5 @@ def test_cross_entropy_is_the_negative_logarithm_of_the_softmax(classes, lead, o
 def test_accuracy_takes_the_first_of_equal_outputs():
     outputs = torch.tensor([[1.0, 1.0, 0.0], [0.0, 2.0, 2.0], [3.0, 1.0, 3.0]])
     for table in (outputs, outputs.T.contiguous().T):
-        found = METRICS["accuracy"].examples(table, torch.tensor([0, 2, 0]), 1)
+        found = Accuracy().entries(table, torch.tensor([0, 2, 0]))[0]
         assert found.tolist() == [1.0, 0.0, 1.0]
