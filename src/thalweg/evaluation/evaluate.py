@@ -187,8 +187,9 @@ def example_weights(problem: Problem, population: Population, examples: ExampleS
     evaluator = Evaluator(problem, population[:1].with_own_buffers(), examples, plan="looped")
     evaluator.functions = {"loss": problem.loss}
     weights = evaluator.entries()["loss"][1]
-    check_counted(weights.sum(1), len(examples))
-    return weights[0]
+    if weights is not None:
+        check_counted(weights.sum(1), len(examples))
+    return None if weights is None else weights[0]
 
 
 def fastest_batch(

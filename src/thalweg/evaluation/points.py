@@ -215,9 +215,10 @@ class Points:
                 exact[name], chosen[name] = values.mean(1), (values[:, self.chosen], None)
                 continue
             exact[name] = (weights * values).sum(1) / weights.sum(1)
-            chosen[name] = values[:, self.chosen], weights[:, self.chosen]
+            some = weights[:, self.chosen]
+            chosen[name] = values[:, self.chosen], some
             if name == "loss":
-                check_counted(chosen[name][1].sum(1), len(self.chosen))
+                check_counted(some.sum(1), len(self.chosen))
         return exact, chosen
 
 

@@ -73,14 +73,15 @@ class UserLoss:
             ModelError: what it returns for this batch has no mean over examples, or weights that cannot be meant.
         """
         count, found = len(tree_leaves(targets)[0]), self.function(outputs, targets)
-        paired = isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(one, Tensor) for one in found)
-        if not isinstance(found, Tensor) and not paired:
+        parts = found if isinstance(found, tuple | list) else (found, None)
+        values, weights = parts if len(parts) == 2 else (None, None)
+        paired = weights is not None
+        if not isinstance(values, Tensor) or (paired and not isinstance(weights, Tensor)):
             msg = (
                 f"The loss {self.name!r} returned {type(found).__name__}; it must return a tensor, or two of them, "
                 "(values, weights)."
             )
             raise ModelError(msg)
-        values, weights = found if paired else (found, None)
         if (values.ndim or paired) and (not values.ndim or len(values) != count):
             msg = (
                 f"The loss {self.name!r} returned shape {tuple(values.shape)} for {count} examples; return a mean over "

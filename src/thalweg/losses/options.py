@@ -44,7 +44,7 @@ def counted(targets: Tensor, ignore_index: int | None) -> Tensor | None:
 
 
 def target_weights(
-    classes: Tensor, kept: Tensor | None, table: tuple[float, ...] | None, like: Tensor
+    classes: Tensor, kept: Tensor | None, table: Sequence[float] | Tensor | None, like: Tensor
 ) -> Tensor | None:
     """The weight of every target by its class, zero where it is not kept; None where all weigh the same.
 
@@ -56,7 +56,7 @@ def target_weights(
     """
     if table is None:
         return None if kept is None else kept.to(like.dtype)
-    by_class = _tensor(table, like.dtype, like.device)
+    by_class = _tensor(tuple(table), like.dtype, like.device)
     return by_class[classes] if kept is None else by_class[classes.where(kept, 0)] * kept
 
 

@@ -38,7 +38,8 @@ def check_targets(loss: PerPosition, data: Data, outputs: Tensor) -> None:
         if not isinstance(targets, Tensor):
             continue
         loss.check_targets(outputs, targets)
-        if loss.weighted and held and not bool(loss.weights(outputs, targets).any()):
+        weights = loss.weights(outputs, targets)
+        if weights is not None and held and not bool(weights.any()):
             msg = (
                 f"The loss {loss.name} counts no target of the {len(rows):,} {name} examples: all are ignored or of a "
                 "class that weighs 0. Give some targets that count."
