@@ -44,7 +44,10 @@ def counted(targets: Tensor, ignore_index: int | None) -> Tensor | None:
 
 
 def target_weights(
-    classes: Tensor, kept: Tensor | None, table: Sequence[float] | Tensor | None, like: Tensor
+    classes: Tensor,
+    kept: Tensor | None,
+    table: Sequence[float] | Tensor | None,
+    like: Tensor,
 ) -> Tensor | None:
     """The weight of every target by its class, zero where it is not kept; None where all weigh the same.
 
