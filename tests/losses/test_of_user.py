@@ -123,3 +123,179 @@ def test_accuracy_takes_the_first_of_equal_outputs():
     for table in (outputs, outputs.T.contiguous().T):
         found = Accuracy().entries(table, torch.tensor([0, 2, 0]))[0]
         assert found.tolist() == [1.0, 0.0, 1.0]
+
+
+SORTED = torch.arange(60) // 20
+MANY = torch.randn(60, 4, generator=DRAW)
+WEIGHT = torch.tensor([1.0, 5.0, 20.0])
+LATE = SORTED.masked_fill(SORTED == 2, -100)
+ZERO = torch.nn.Linear(4, 3)
+torch.nn.init.zeros_(ZERO.weight)
+torch.nn.init.zeros_(ZERO.bias)
+
+
+class Rows(torch.utils.data.Dataset):
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, i):
+        return self.x[i], self.y[i]
+
+
+def _data(x, y, streamed):
+    return tw.data.from_user(Rows(x, y), memory_budget=10) if streamed else (x, y)
+
+
+def _per_sequence(output, target):
+    """The honest mean over examples of means over their tokens."""
+    values, kept = F.cross_entropy(output.mT, target.clamp_min(0), reduction="none"), target >= 0
+    return ((values * kept).sum(1) / kept.sum(1)).mean()
+
+
+def _per_token(output, target):
+    """The mean over all tokens of the batch, which weighs long examples more."""
+    values, kept = F.cross_entropy(output.mT, target.clamp_min(0), reduction="none"), target >= 0
+    return (values * kept).sum() / kept.sum()
+
+
+TOKENS = torch.randint(5, (60, 6), generator=DRAW)
+EQUAL = TOKENS.clone()
+EQUAL[20:] = torch.where(torch.arange(6) < 1 + torch.arange(40)[:, None] % 6, TOKENS[20:], -1)  # lengths differ late
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("model", [lambda: tw.nets.mlp(4, 5, 3), ZERO], ids=["random", "zero"])
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (lambda o, t: F.cross_entropy(o, t, weight=WEIGHT.to(o.dtype)), SORTED),
+        (F.cross_entropy, LATE),
+        (torch.nn.CrossEntropyLoss(WEIGHT), SORTED),
+        (lambda o, t: F.cross_entropy(o, t, weight=torch.tensor([1.0, 1.0, 3.0]).to(o)), SORTED),
+    ],
+    ids=["weights", "ignored", "module", "last class"],
+)
+def test_weighted_means_are_refused_wherever_their_weights_differ(loss, y, model, streamed):
+    """Sorted by class, so that the first few examples show nothing; with outputs that are all equal, too."""
+    with pytest.raises(
+        ModelError, match=r"not the mean of the losses .*return \(values, weights\).*losses.CrossEntropy"
+    ):
+        tw.Problem(model, _data(MANY, y, streamed), loss)
+
+
+def test_a_class_of_a_single_example_is_among_those_tried():
+    x, y = torch.randn(5000, 4, generator=DRAW), torch.arange(5000) % 2
+    y[4321] = 2
+    with pytest.raises(ModelError, match="not the mean of the losses"):
+        tw.Problem(lambda: tw.nets.mlp(4, 3), (x, y), lambda o, t: F.cross_entropy(o, t, weight=WEIGHT))
+    tw.Problem(lambda: tw.nets.mlp(4, 3), (x, y), F.cross_entropy)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_means_over_tokens_are_refused_where_lengths_differ_and_those_over_examples_are_not(streamed):
+    model, data = lambda: tw.nets.transformer(5, 6, width=4, heads=1, depth=1), _data(TOKENS, EQUAL, streamed)
+    with pytest.raises(ModelError, match="not the mean of the losses"):
+        tw.Problem(model, data, _per_token)
+    tw.Problem(model, data, _per_sequence)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (F.cross_entropy, SORTED),
+        (lambda o, t: F.cross_entropy(o, t, reduction="none") * WEIGHT[t], SORTED),
+        (lambda o, t: (F.cross_entropy(o, t, reduction="none") * WEIGHT[t]).mean(), SORTED),
+        (lambda o, t: F.mse_loss(o, t), torch.randn(60, 3)),
+        (lambda o, t: (o * t).mean(), torch.randn(60, 3)),  # of either sign, so that the mean is small
+        (lambda o, t: F.cross_entropy(o, t, label_smoothing=0.1) + 1e-3, SORTED),
+        (lambda o, t: F.binary_cross_entropy_with_logits(o, t, pos_weight=WEIGHT), (torch.rand(60, 3) > 0.9).float()),
+    ],
+)
+def test_honest_means_are_taken(loss, y, scale):
+    tw.Problem(lambda: tw.nets.mlp(4, 5, 3), (scale * MANY, y), loss)
+
+
+@pytest.mark.parametrize(
+    ("loss", "sentence"),
+    [
+        (lambda o, t: (F.cross_entropy(o, t), torch.ones(len(t))), r"returned shape \(\) for 8 examples"),
+        (
+            lambda o, t: (F.cross_entropy(o, t, reduction="none"), torch.ones(3)),
+            r"weights of shape \(3,\) for values of",
+        ),
+        (lambda o, t: (o, torch.ones(len(t))), r"weights of shape \(8,\) for values of shape \(8, 3\).*expand_as"),
+        (lambda o, t: (F.cross_entropy(o, t, reduction="none"), -torch.ones(len(t))), "not negative; among them is -1"),
+        (
+            lambda o, t: (F.cross_entropy(o, t, reduction="none"), 1.0 / (t > 0)),
+            "finite and not negative; among .* inf",
+        ),
+        (lambda o, t: (F.cross_entropy(o, t, reduction="none"), 0 * t / 0), "among them is nan"),
+        (
+            lambda o, t: (F.cross_entropy(o, t, reduction="none"), "w"),
+            "returned tuple; it must return a tensor, or two",
+        ),
+        (lambda o, t: 1.0, "returned float; it must return a tensor, or two"),
+        (
+            lambda o, t: (F.cross_entropy(o, t, reduction="none"), WEIGHT[t] / WEIGHT[t].sum()),
+            r"is not sum\(w l\) / sum\(w\).*leave weights as they are",
+        ),
+        (
+            lambda o, t: (
+                F.cross_entropy(o, t, reduction="none"),
+                1 - o.softmax(1).gather(1, t[:, None])[:, 0].detach(),
+            ),
+            "depend on the parameters of the model",
+        ),
+    ],
+)
+def test_weights_that_cannot_be_meant(loss, sentence):
+    with pytest.raises(ModelError, match=sentence):
+        problem(loss)
+
+
+def test_weights_that_turn_negative_late_are_found_in_evaluation():
+    y = torch.zeros(600, dtype=torch.long)
+    weights = torch.ones(600)
+    weights[555] = -2.0
+    loss = lambda o, t: (F.cross_entropy(o, t[0], reduction="none"), t[1])  # noqa: E731
+    own = tw.Problem(lambda: tw.nets.mlp(4, 3), (torch.randn(600, 4, generator=DRAW), (y, weights)), loss)
+    with pytest.raises(ModelError, match="weights of 'loss' must be finite and not negative; among them is -2"):
+        tw.evaluate(own, own.initialize(1))
+
+
+def test_weights_of_the_inputs_may_pass_through_the_model():
+    """A mask that the model returns beside its outputs depends on no parameter."""
+
+    class Masked(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x[:, 0] > 0
+
+    loss = lambda o, t: (F.cross_entropy(o[0], t, reduction="none"), o[1])  # noqa: E731
+    own = tw.Problem(lambda: Masked(4, 3), (X, Y), loss, dtype=torch.float64)
+    members = own.initialize(2)
+    kept = X[:, 0] > 0
+    for member in range(2):
+        wanted = F.cross_entropy(members.module(member)(X.double())[0][kept], Y[kept]).detach()
+        torch.testing.assert_close(tw.evaluate(own, members)["loss"][member], wanted, rtol=1e-12, atol=0)
+
+
+def test_losses_with_parameters_of_their_own_are_refused():
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.tensor(3.0))
+
+        def forward(self, output, target):
+            return F.cross_entropy(self.scale * output, target)
+
+    with pytest.raises(ModelError, match="Scaled has parameters of its own, which are not trained"):
+        problem(Scaled())
+
+
+def test_metrics_with_weights_are_tried_before_any_work():
+    with pytest.raises(ModelError, match=r"weights of shape \(3,\) for values of shape \(8,\)"):
+        problem(metrics={"wrong": lambda o, t: (o[:, 0], torch.ones(3))})

@@ -323,3 +323,20 @@ def test_second_derivatives_are_tried_on_examples_that_count() -> None:
     problem = WEIGHTED["ignored"].problem()
     assert (HOLES[:8] == IGNORED).all()
     assert (problem.preflight.examples()[1] != IGNORED).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@over_weighted
+def test_a_gpu_weighs_as_the_processor_does(case: Weighted) -> None:
+    here, there = case.problem(), case.problem(device="cuda")
+    members = here.initialize(2)
+    away = members.to("cuda")
+    torch.testing.assert_close(evaluate(here, members)["loss"], evaluate(there, away)["loss"], rtol=1e-10, atol=1e-12)
+    for matrix in (curvature.hessian, curvature.gauss_newton, curvature.fisher):
+        found = matrix(there, away)(away.theta).cpu()
+        torch.testing.assert_close(found, matrix(here, members)(members.theta), rtol=1e-8, atol=1e-10)
+    norms = [curvature.fisher_rao_norm(*pair)["squared norm"] for pair in ((here, members), (there, away))]
+    np.testing.assert_allclose(*norms, rtol=1e-8)
+    recipe = tw.Recipe(tw.optim.SGD(0.1), 3, COUNT)
+    thetas = [tw.train(problem, recipe, 2).final.theta.cpu() for problem in (here, there)]
+    torch.testing.assert_close(*thetas, rtol=1e-8, atol=1e-10)
