@@ -7,6 +7,7 @@ import numpy as np
 from thalweg.curvature.neighborhood import Neighborhood
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample
+from thalweg.evaluation.evaluate import example_weights
 from thalweg.population import Population, Problem
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
@@ -35,7 +36,8 @@ def fisher_rao_norm(
     """theta^T F theta for the empirical Fisher matrix F: the mean over examples of (g_i . theta)^2.
 
     g_i is the gradient of the loss of example i, with its true target. In ReLU networks of k layers without biases it
-    is k^2 times the mean of (outputs . gradient in outputs)^2, so rescaling weights between layers leaves it.
+    is k^2 times the mean of (outputs . gradient in outputs)^2, so rescaling weights between layers leaves it. Where the
+    loss is weighted, so is F (see `fisher`), and the error is that of a ratio.
 
     >>> import torch
     >>> import thalweg as tw
@@ -62,12 +64,16 @@ def fisher_rao_norm(
         near.tell("fisher_rao_norm, examples", some.stop, near.count)
     near.forwards, near.backwards = near.forwards + 1, near.backwards + 2
     squares[np.isnan(near.loss)] = np.nan
+    weights = example_weights(problem, population, near.examples)
+    relative = 1.0 if weights is None else (weights / weights.mean()).numpy()
+    means = (relative * squares).mean(1)
+    residuals = relative * (squares - means[:, None])
     return FisherRaoNorm(
         near.reading(
             "Fisher-Rao norm",
-            {"squared norm": squares.mean(1)},
+            {"squared norm": means},
             "The empirical Fisher matrix, of true targets; standard errors are over examples.",
-            error=standard_error(squares),
+            error=standard_error(residuals),
             samples=near.count,
             unit=f"{problem.loss.unit}^2" if problem.loss.unit else "",
         )

@@ -6,6 +6,7 @@ import torch
 
 from thalweg.data import ExampleSet
 from thalweg.errors import check_type
+from thalweg.evaluation.evaluate import shares
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.population import Population, Problem
 from thalweg.population.derivatives import check_differentiable
@@ -41,7 +42,8 @@ def hessian(problem: Problem, population: Population, *, on: Sample | str | Exam
 
     Cost: a product is one backward pass through the graph of the gradient, about two gradients (Pearlmutter, 1994,
     doi:10.1162/neco.1994.6.1.147). That graph is kept where it fits the problem's memory budget, and made anew for
-    every product, which is one gradient more, where it does not. Batches weigh by their sizes.
+    every product, which is one gradient more, where it does not. Batches weigh by their sizes, or by the sums of
+    their weights, where the loss is weighted.
     """
     return _operator("hessian", problem, population, on)
 
@@ -68,6 +70,9 @@ def gauss_newton(problem: Problem, population: Population, *, on: Sample | str |
 
 def fisher(problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train") -> Operator:
     """The empirical Fisher matrix of every member: the mean over examples of g g^T for their gradients g.
+
+    Where the loss is weighted it is sum_i w_i g_i g_i^T / sum_i w_i, for the weight w_i of an example, the sum of those
+    of its positions, and the gradient g_i of its own loss, which is their weighted mean.
 
     Targets are the true ones, not drawn from the model, so it is not the Fisher information (Kunstner et al., 2019,
     arXiv:1905.12558, on what follows).
@@ -141,8 +146,9 @@ class _Products:
     """Products of one matrix: from graphs that are kept where they fit the memory budget, or made anew each time."""
 
     def __init__(self, matrix: str, problem: Problem, population: Population, examples: ExampleSet) -> None:
-        self.matrix, self.count = matrix, len(examples)
-        self.chunks = GraphChunks(problem, population, examples, self.count)
+        self.matrix = matrix
+        self.chunks = GraphChunks(problem, population, examples, len(examples))
+        self.shares = shares(problem, population, examples, self.chunks.size)
         self.kept = list(self._parts()) if self.chunks.together else None
 
     def __call__(self, vectors: Vectors) -> Vectors:
@@ -152,6 +158,6 @@ class _Products:
         return total
 
     def _parts(self) -> Iterator[tuple[slice, float, Product]]:
-        """Members, the share of the examples in a batch, and the product on it."""
+        """Members, the share of a batch in the mean, and the product on it."""
         for rows, some, graph in self.chunks:
-            yield rows, (some.stop - some.start) / self.count, getattr(graph, self.matrix)()
+            yield rows, self.shares[some.start // self.chunks.size], getattr(graph, self.matrix)()

@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Evaluator
-from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
+from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE, shares
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.optim.inplace import norms
 from thalweg.population import Batch, Population, Problem
@@ -62,6 +62,7 @@ class Neighborhood:
         self.theta, self.point = population.theta, population.copy()
         self.examples, self.count, self.text = drawn.examples, len(drawn), drawn.text
         self.mean = Evaluator(problem, self.point, self.examples, times=20)
+        self.shares = shares(problem, population, self.examples, EXAMPLES_AT_ONCE)
         self.active = torch.ones_like(self.theta) if population.mask is None else population.mask.to(self.theta)
         self.scale = self.active
         self.loss = self.losses(torch.zeros_like(self.theta))
@@ -88,10 +89,12 @@ class Neighborhood:
         torch.addcmul(self.theta, self.scale, u, out=self.point.theta)
         self.forwards, self.backwards = self.forwards + 1, self.backwards + 1
         value, gradient, part = 0.0, torch.zeros_like(u), torch.empty_like(u)
-        for start in range(0, self.count, EXAMPLES_AT_ONCE):
+        for start, share in zip(range(0, self.count, EXAMPLES_AT_ONCE), self.shares, strict=True):
+            if share == 0:  # no target of these counts
+                continue
             batch = Batch.range(self.examples, start, min(start + EXAMPLES_AT_ONCE, self.count))
-            value = value + batch.size / self.count * self.mean.execution.gradient(batch, part).double()
-            gradient += batch.size / self.count * part
+            value = value + share * self.mean.execution.gradient(batch, part).double()
+            gradient += share * part
         return torch.as_tensor(value)[:, None], gradient * self.scale
 
     def tell(self, label: str, done: int, total: int) -> None:

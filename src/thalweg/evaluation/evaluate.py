@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import ExampleSet
-from thalweg.errors import check_type
+from thalweg.errors import DataError, check_type
 from thalweg.evaluation.sample import Drawn, Sample, as_sample
+from thalweg.losses.of_user import check_weights
 from thalweg.population.batch import Batch
-from thalweg.population.execution import Execution, Plan, Trial, choose
+from thalweg.population.execution import Execution, Plan, Trial, choose, explained
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
@@ -65,26 +66,55 @@ class Evaluator:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
 
         A metric is NaN where the mean loss is not finite: the accuracy of what is no number would be that of class 0.
-        Buffers that the model changes are put back; what a loss draws comes from a stream of its own.
+        Weighted ones are sum(w l) / sum(w) over all examples; a metric of which nothing counts is NaN. Buffers that the
+        model changes are put back; what a loss draws comes from a stream of its own.
+
+        Raises:
+            DataError: the loss counts none of the examples.
+            ModelError: weights that are negative or not finite.
         """
         sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
-        for name, rows, _, values in self._values():
-            sums[name][rows] += values.sum(1).cpu()
-        return _known({name: total / self.count for name, total in sums.items()})
+        totals: dict[str, Tensor] = {}
+        for name, rows, _, values, weights in self._values():
+            if weights is None:
+                sums[name][rows] += values.sum(1).cpu()
+            else:
+                sums[name][rows] += (values * weights).sum(1).cpu()
+                totals.setdefault(name, torch.zeros_like(sums[name]))[rows] += weights.sum(1).cpu()
+        if "loss" in totals:
+            check_counted(totals["loss"], self.count)
+        return _known({name: total / totals.get(name, self.count) for name, total in sums.items()})
 
     def by_example(self) -> dict[str, Tensor]:
         """The loss ("loss") and every metric of each example: (members, examples) each, float64.
 
-        A metric is NaN where the loss of the example is not finite.
+        A metric is NaN where the loss of the example is not finite. Of weighted ones see the function `by_example`.
         """
-        table = {name: torch.empty(self.execution.members, self.count, dtype=torch.float64) for name in self.functions}
-        for name, rows, examples, values in self._values():
+        table: dict[str, Tensor] = {}
+        for name, (values, weights) in self.entries().items():
+            table[name] = values if weights is None else values.masked_fill(weights == 0, torch.nan)
+            if weights is not None:
+                table[f"{name} weight"] = weights
+        return table
+
+    def entries(self) -> dict[str, tuple[Tensor, Tensor | None]]:
+        """Of the loss and every metric: a value for each example and its weight, or None: (members, examples) each.
+
+        The value is the mean over the example's positions, 0 where its weight is 0, and the weight the sum of theirs;
+        the mean over examples is sum(weight value) / sum(weight).
+        """
+        shape = self.execution.members, self.count
+        table = {name: torch.empty(shape, dtype=torch.float64) for name in self.functions}
+        weighed: dict[str, Tensor] = {}
+        for name, rows, examples, values, weights in self._values():
             table[name][rows, examples] = values.cpu()
-        return _known(table)
+            if weights is not None:
+                weighed.setdefault(name, torch.empty_like(table[name]))[rows, examples] = weights.cpu()
+        return {name: (values, weighed.get(name)) for name, values in _known(table).items()}
 
     @torch.no_grad()
-    def _values(self) -> Iterator[tuple[str, slice, slice, Tensor]]:
-        """Of each function, some members and some examples: the values (members, examples)."""
+    def _values(self) -> Iterator[tuple[str, slice, slice, Tensor, Tensor | None]]:
+        """Of each function, some members and some examples: the values (members, examples), and the weights or None."""
         kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
         try:
             with global_stream(0, "evaluation"):
@@ -94,8 +124,12 @@ class Evaluator:
                         targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
                         with self._stream(number):
                             for name, function in self.functions.items():
-                                values = function.examples(outputs, targets, 2).double()
-                                yield name, rows, slice(start, start + values.shape[1]), values
+                                with explained(batch):
+                                    values, weights = function.entries(outputs, targets, 2)
+                                if weights is not None:
+                                    weights = weights.double()
+                                    check_weights(name, weights if name == "loss" else weights.nan_to_num())
+                                yield name, rows, slice(start, start + values.shape[1]), values.double(), weights
         finally:
             for name, buffer in kept.items():
                 self.population.buffers[name].copy_(buffer)
@@ -113,6 +147,49 @@ def _known(values: dict[str, Tensor]) -> dict[str, Tensor]:
     """The loss as it is, and every metric NaN where the loss is not finite."""
     lost = ~values["loss"].isfinite()
     return {name: of if name == "loss" else of.masked_fill(lost, torch.nan) for name, of in values.items()}
+
+
+def check_counted(totals: Tensor, count: int) -> None:
+    """Raise DataError where the weights of `count` examples sum to zero."""
+    if bool((totals == 0).any()):
+        msg = (
+            f"The loss counts none of the {count:,} examples (every target is ignored, or weighs 0), so it has no mean "
+            "over them; give examples of which some count, or draw a larger Sample."
+        )
+        raise DataError(msg)
+
+
+def shares(problem: Problem, population: Population, examples: ExampleSet, size: int) -> list[float]:
+    """What part of the mean loss over examples each `size` of them in order are: by their number, or their weights.
+
+    Raises:
+        DataError: the loss counts none of the examples.
+
+    Cost: nothing, or with weights a forward pass of the first member; they are of the data, the same for all.
+    """
+    starts = range(0, len(examples), size)
+    weights = example_weights(problem, population, examples)
+    if weights is None:
+        return [(min(start + size, len(examples)) - start) / len(examples) for start in starts]
+    return [float(weights[start : start + size].sum() / weights.sum()) for start in starts]
+
+
+def example_weights(problem: Problem, population: Population, examples: ExampleSet) -> Tensor | None:
+    """The weight of each example in the mean loss: (examples,), float64; None where all weigh the same.
+
+    Raises:
+        DataError: the loss counts none of the examples.
+
+    Cost: nothing, or with weights a forward pass of the first member.
+    """
+    if not problem.loss.weighted:
+        return None
+    evaluator = Evaluator(problem, population[:1].with_own_buffers(), examples, plan="looped")
+    evaluator.functions = {"loss": problem.loss}
+    weights = evaluator.entries()["loss"][1]
+    if weights is not None:
+        check_counted(weights.sum(1), len(examples))
+    return None if weights is None else weights[0]
 
 
 def fastest_batch(
@@ -152,7 +229,9 @@ def evaluate(
 ) -> dict[str, Tensor]:
     """The mean of the loss ("loss") and of every metric over examples, in evaluation mode: (members,) each, float64.
 
-    A metric is NaN where the mean loss is not finite.
+    A metric is NaN where the mean loss is not finite. Where a loss or a metric is weighted, the mean is
+    sum(w l) / sum(w) over all the examples and their positions, however they are cut into batches; a metric of which
+    nothing counts is NaN.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -166,6 +245,7 @@ def evaluate(
 
     Raises:
         UsageError: examples that cannot be meant, or a population of another problem.
+        DataError: the loss counts none of the examples.
 
     Cost: one forward pass of every member.
     """
@@ -181,10 +261,19 @@ def by_example(
 ) -> dict[str, Tensor]:
     """The loss ("loss") and every metric of each example: (members, examples) each, float64; see `evaluate`.
 
+    It is the mean over the positions of the example, if it has several. Where a loss or a metric is weighted, so is
+    that mean, NaN where nothing of the example counts; and "loss weight", "accuracy weight" and so on are the sums of
+    the weights, so that the mean over examples is that of value times weight by that of weight. A single target's loss
+    is then as it is, not times its weight.
+
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
     >>> tw.evaluation.by_example(problem, problem.initialize(2), on=tw.Sample("train", 100))["loss"].shape
     torch.Size([2, 100])
+    >>> weighted = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits(), tw.losses.CrossEntropy(range(1, 11)))
+    >>> found = tw.evaluation.by_example(weighted, weighted.initialize(2))
+    >>> list(found), sorted(set(found["loss weight"][0].tolist()))[:3]
+    (['loss', 'loss weight', 'accuracy'], [1.0, 2.0, 3.0])
     """
     drawn = _drawn("by_example", problem, population, on)
     return Evaluator(problem, population, drawn.examples, plan=plan).by_example()

@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.conditions import Conditions
-from thalweg.evaluation.evaluate import Evaluator, fastest_batch
+from thalweg.evaluation.evaluate import Evaluator, check_counted, fastest_batch
 from thalweg.evaluation.running_statistics import RunningStatistics
 from thalweg.evaluation.sample import Sample
 from thalweg.population import Plan, Population, Problem
@@ -23,6 +23,7 @@ from thalweg.progress import Progress, Watcher, ignore
 
 Array = NDArray[np.float64]
 Weights = Float[Tensor, "points anchors"]
+Entries = tuple[Tensor, Tensor | None]  # values and weights by example
 Advance = Callable[[int], None]  # called with how many further points are done
 AT_ONCE = 64  # points in memory at once
 _FEW = 30  # examples by which most of a mean changes: with fewer, its error is not to be trusted
@@ -73,10 +74,11 @@ class Points:
 
     On a sample of examples, the same ones are seen at every point, and the mean difference from the first anchor on
     them is added to the first anchor's value on all examples (common random numbers with a control variate): an error
-    is that of this mean difference, for a sample without replacement. The first anchor itself, weights (1, 0, ..., 0),
-    is evaluated directly on all examples. Close to a trained network most examples hardly change and a few change
-    much; a sample that has none of these few shows an error that is too small (of intervals by 100 of 1,437 digits,
-    72 to 86 % covered there, and 95 % farther out).
+    is that of this mean difference, for a sample without replacement. Where the loss is weighted, means are ratios
+    sum(w l) / sum(w), and the error is that of their difference to first order, of w (l - ratio) / mean w at the point
+    and at the anchor. The first anchor itself, weights (1, 0, ..., 0), is evaluated directly on all examples. Close to
+    a trained network most examples hardly change and a few change much; a sample that has none of these few shows an
+    error that is too small (of intervals by 100 of 1,437 digits, 72 to 86 % covered there, and 95 % farther out).
 
     >>> import torch
     >>> import thalweg as tw
@@ -177,9 +179,13 @@ class Points:
         if self.chosen is None:
             return {name: (values[:count].numpy(), np.zeros(count)) for name, values in self.evaluator().items()}
         found, size = {}, len(self.chosen)
-        for name, values in self.evaluator.by_example().items():
-            change = values[:count] - self.base[name][member]
-            spread = change.std(1) * ((1 - size / self.whole) / size) ** 0.5
+        for name, (values, weights) in self.evaluator.entries().items():
+            first, lighter = self.base[name]
+            if weights is None or lighter is None:
+                change = residual = values[:count] - first[member]
+            else:
+                change, residual = _ratio_change(values[:count], weights[:count], first[member], lighter[member])
+            spread = residual.std(1) * ((1 - size / self.whole) / size) ** 0.5
             found[name] = (self.exact[name][member] + change.mean(1)).numpy(), spread.numpy()
             if name == "loss":
                 effective = change.abs().sum(1) ** 2 / change.square().sum(1)
@@ -198,13 +204,38 @@ class Points:
             # Beyond the anchors a variance may fall below zero, which no network has.
             self.scratch.buffers[name][: len(weights)] = there.clamp_min(0) if name.endswith("running_var") else there
 
-    def _homes(self, evaluator: Evaluator) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _homes(self, evaluator: Evaluator) -> tuple[dict[str, Tensor], dict[str, Entries]]:
         """Values of the first anchor: (members,) on all examples, and (members, count) on each of those chosen."""
         if self.chosen is None:
             return evaluator(), {}
-        each = evaluator.by_example()
-        exact = {name: values.mean(1) for name, values in each.items()}
-        return exact, {name: values[:, self.chosen] for name, values in each.items()}
+        exact: dict[str, Tensor] = {}
+        chosen: dict[str, Entries] = {}
+        for name, (values, weights) in evaluator.entries().items():
+            if weights is None:
+                exact[name], chosen[name] = values.mean(1), (values[:, self.chosen], None)
+                continue
+            exact[name] = (weights * values).sum(1) / weights.sum(1)
+            some = weights[:, self.chosen]
+            chosen[name] = values[:, self.chosen], some
+            if name == "loss":
+                check_counted(some.sum(1), len(self.chosen))
+        return exact, chosen
+
+
+def _ratio_change(values: Tensor, weights: Tensor, first: Tensor, lighter: Tensor) -> tuple[Tensor, Tensor]:
+    """How a ratio sum(w l) / sum(w) changes from the first anchor: terms whose mean that is, and their residuals.
+
+    To first order in the means of w l and w, the ratio R varies from sample to sample as the mean of w (l - R) / mean w
+    (Cochran, 1977, Sampling Techniques, section 2.11); a difference of ratios on the same examples, as the difference.
+
+    Args:
+        values, weights: at the points: (points, examples).
+        first, lighter: at the first anchor: (examples,).
+    """
+    there, here = weights / weights.mean(1, keepdim=True), lighter / lighter.mean()
+    change = there * values - here * first
+    ratio, base = (there * values).mean(1, keepdim=True), (here * first).mean()
+    return change, change - (there * ratio - here * base)
 
 
 def check_anchors(what: str, anchors: Sequence[Population]) -> None:

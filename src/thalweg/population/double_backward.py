@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 from thalweg.errors import ModelError
 from thalweg.population.binding import call
 from thalweg.population.padding import Padding
+from thalweg.population.preflight import near
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream
@@ -106,10 +107,7 @@ class _Model:
     def near(self, draw: torch.Generator) -> list[Tensor]:
         """The module's parameters with noise that hides no term, as weights of zero would, and keeps activations."""
         tensors = dict(self.module.named_parameters(remove_duplicate=False))
-        values = [tensors[name].detach() for name in self.names]
-        sizes = [0.5 * (len(v) / v.numel()) ** 0.5 if v.ndim > 1 else 0.1 for v in values]
-        noise = _normal(values, draw)
-        return [(v + size * n).requires_grad_() for v, size, n in zip(values, sizes, noise, strict=True)]
+        return [value.requires_grad_() for value in near([tensors[name] for name in self.names], draw)]
 
 
 def _adjoint(values: Tensors, point: Tensors) -> str:

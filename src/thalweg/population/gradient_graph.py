@@ -89,24 +89,24 @@ class GradientGraph:
         return product
 
     def fisher(self) -> Product:
-        """v -> the mean over examples of g (g . v) for their gradients g: the empirical Fisher matrix."""
-        losses, along = self._losses()
-
-        def product(vectors: Vectors) -> Vectors:
-            return self._back([losses], [along(vectors)[0] / losses.shape[1]])
-
-        return product
+        """v -> the (weighted) mean over examples of g (g . v) for their gradients g: the empirical Fisher matrix."""
+        losses, weights, along = self._losses()
+        if weights is None:
+            return lambda vectors: self._back([losses], [along(vectors)[0] / losses.shape[1]])
+        total = weights.sum(1, keepdim=True)
+        shares = weights / total.masked_fill(total == 0, 1)
+        return lambda vectors: self._back([losses], [along(vectors)[0] * shares])
 
     def directional_derivatives(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
         """v -> how the loss of every example changes along v."""
-        _, along = self._losses()
+        *_, along = self._losses()
         return lambda vectors: along(vectors)[0]
 
-    def _losses(self) -> tuple[Tensor, Callable[[Vectors], list[Tensor]]]:
-        """Those of examples (members, batch), and v -> J v for their Jacobian."""
+    def _losses(self) -> tuple[Tensor, Tensor | None, Callable[[Vectors], list[Tensor]]]:
+        """Those of examples (members, batch), their weights or None, and v -> J v for their Jacobian."""
         with torch.enable_grad():
-            losses = self.problem.loss.examples(self.outputs, self.targets, 2)
-        return losses, self._along([losses])
+            losses, weights = self.problem.loss.entries(self.outputs, self.targets, 2)
+        return losses, weights, self._along([losses])
 
     def _along(self, values: Sequence[Tensor]) -> Callable[[Vectors], list[Tensor]]:
         """v -> J v for J of the values: the derivative of u -> J^T u, which is linear, along v."""

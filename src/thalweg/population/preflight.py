@@ -1,22 +1,35 @@
 """What would make a number wrong, found before any work is done."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from thalweg.data import Data, Examples
+from thalweg.data import Data, ExampleSet
 from thalweg.errors import ModelError
+from thalweg.losses.names import Loss
+from thalweg.losses.of_user import UserLoss
 from thalweg.population.binding import call
-from thalweg.population.loss import LOSSES, Loss, UserLoss, check_classes, check_shapes
+from thalweg.population.loss_checks import (
+    check_mean,
+    check_mean_elsewhere,
+    check_metric,
+    check_targets,
+    check_weights_constant,
+    checked,
+    shapes,
+    weighed_rows,
+)
 from thalweg.population.padding import Padding
-from thalweg.randomness import global_stream
+from thalweg.population.telling_rows import telling_rows
+from thalweg.randomness import generator, global_stream
 
-_EXAMPLES = 8
+_EXAMPLES, _PROBED = 8, 64
 
 
 @dataclass(frozen=True)
@@ -34,23 +47,28 @@ class Preflight:
     loss: Loss
     metrics: tuple[Loss, ...]
     data: Data
+    rows: Int64[Tensor, " few"] = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", torch.arange(min(_EXAMPLES, len(self.data.train))))
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
             untouched = _generators()
             outputs = self._outputs(copy.deepcopy(self.model).eval(), inputs)
             if all(map(torch.equal, untouched, _generators())):
                 self._check_apart(inputs, outputs)
-            check_shapes(self.loss, outputs, targets)
-            for rows in (self.data.train, self.data.test):
-                named = self.loss is LOSSES["cross_entropy"] and isinstance(outputs, Tensor)
-                if named and isinstance(rows, Examples) and isinstance(rows.targets, Tensor):
-                    check_classes(rows.targets, outputs.shape[-1])
+            object.__setattr__(self, "loss", checked(self.loss, outputs, targets))
             for metric in self.metrics:
-                _check_metric(metric, outputs, targets)
+                check_metric(metric, outputs, targets)
             if isinstance(self.loss, UserLoss):
-                _check_loss(self.loss, outputs, targets)
+                check_mean(self.loss, outputs, targets)
+                module, others = self._nudged(inputs, outputs, targets)
+                check_weights_constant(self.loss, outputs, others, targets)
+                check_mean_elsewhere(self.loss, self.data.train, others, lambda given: self._outputs(module, given))
+            else:
+                check_targets(self.loss, self.data, outputs)
+            if self.loss.weighted:
+                object.__setattr__(self, "rows", weighed_rows(self.loss, self.data.train, self.rows, outputs))
 
     def draws(self, *, training: bool) -> bool:
         """Whether model or loss draw random numbers (dropout, sampling), found by watching torch's generators.
@@ -63,10 +81,9 @@ class Preflight:
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
             first = self._outputs(module, inputs)
-            if isinstance(self.loss, UserLoss):
-                _check_loss(self.loss, first, targets)
-            else:
-                check_shapes(self.loss, first, targets)
+            loss = checked(self.loss, first, targets)
+            if isinstance(loss, UserLoss):
+                check_mean(loss, first, targets)
             drew = _generators()
         with global_stream(0, "preflight"), torch.no_grad():
             untouched = _generators()
@@ -87,8 +104,26 @@ class Preflight:
         return padding.found
 
     def examples(self) -> tuple[Any, Any]:
-        """Inputs and targets of the first few examples."""
-        return self.data.train.take(torch.arange(min(_EXAMPLES, len(self.data.train))))
+        """Inputs and targets of the first few examples, or where the loss weighs none of these, of others."""
+        return self.data.train.take(self.rows)
+
+    def telling(self) -> ExampleSet:
+        """Some training examples drawn at random, with some of many classes: what tells losses of one name apart."""
+        return self.data.train.select(telling_rows(self.data.train, _PROBED))
+
+    def _nudged(self, inputs: Any, outputs: Any, targets: Any) -> tuple[nn.Module, Any]:
+        """The model at other parameters and its outputs there; as it is, where losses would not be finite there."""
+        module = copy.deepcopy(self.model).eval()
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        for parameter, value in zip(trained, near(trained, generator(0, "preflight")), strict=True):
+            parameter.copy_(value)
+        try:
+            others = self._outputs(module, inputs)
+            if bool(self.loss.entries(others, targets)[0].isfinite().all()):
+                return module, others
+        except Exception:  # whatever cannot be computed there
+            pass
+        return copy.deepcopy(self.model).eval(), outputs
 
     def _check_apart(self, inputs: Any, outputs: Any) -> None:
         """Raise ModelError where the first examples have other outputs in a batch of half as many.
@@ -118,7 +153,7 @@ class Preflight:
             outputs = call(module, inputs)
         except Exception as error:
             mode = " in training mode" if module.training else ""
-            msg = f"The model cannot be called{mode} on the training inputs {_shapes(inputs)}: {error}"
+            msg = f"The model cannot be called{mode} on the training inputs {shapes(inputs)}: {error}"
             raise ModelError(msg) from error
         if before != [leaf._version for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]:
             msg = (
@@ -127,7 +162,7 @@ class Preflight:
             )
             raise ModelError(msg)
         if not all(isinstance(leaf, Tensor) for leaf in tree_leaves(outputs)):
-            msg = f"The model must return a tensor, or tuples and dicts of tensors; it returned {_shapes(outputs)}."
+            msg = f"The model must return a tensor, or tuples and dicts of tensors; it returned {shapes(outputs)}."
             raise ModelError(msg)
         return outputs
 
@@ -161,38 +196,8 @@ def _same(one: Any, other: Any, count: int) -> bool:
     return True
 
 
-def _check_loss(loss: UserLoss, outputs: Any, targets: Any) -> None:
-    try:
-        loss.check_mean(outputs, targets)
-    except ModelError:
-        raise
-    except Exception as error:
-        msg = f"The loss {loss.name!r} cannot take outputs {_shapes(outputs)} and targets {_shapes(targets)}: {error}"
-        raise ModelError(msg) from error
-
-
-def _check_metric(metric: Loss, outputs: Any, targets: Any) -> None:
-    """Raise ModelError unless the metric has one value per example."""
-    count = len(tree_leaves(targets)[0])
-    try:
-        values = metric.examples(outputs, targets)
-    except Exception as error:
-        msg = (
-            f"The metric {metric.name!r} cannot take outputs {_shapes(outputs)} and targets {_shapes(targets)}: {error}"
-        )
-        raise ModelError(msg) from error
-    if values.shape != (count,):
-        msg = (
-            f"The metric {metric.name!r} gave shape {tuple(values.shape)} for {count} examples; return one value each."
-        )
-        raise ModelError(msg)
-
-
-def _shapes(tree: Any) -> str:
-    if isinstance(tree, Tensor):
-        return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape)}"
-    if isinstance(tree, Mapping):
-        return "{" + ", ".join(f"{key}: {_shapes(value)}" for key, value in tree.items()) + "}"
-    if isinstance(tree, tuple | list):
-        return "(" + ", ".join(_shapes(value) for value in tree) + ")"
-    return type(tree).__name__
+def near(values: Sequence[Tensor], draw: torch.Generator) -> list[Tensor]:
+    """Tensors with noise that hides no term, as weights of zero would, and keeps activations."""
+    sizes = [0.5 * (len(v) / v.numel()) ** 0.5 if v.ndim > 1 else 0.1 for v in values]
+    noise = [torch.randn(v.shape, generator=draw, dtype=torch.float64).to(v) for v in values]
+    return [v.detach() + size * n for v, size, n in zip(values, sizes, noise, strict=True)]

@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from thalweg.data import Data, from_user
 from thalweg.errors import UsageError, check_type
+from thalweg.losses import Accuracy, CrossEntropy, Logistic
+from thalweg.losses.names import Loss, loss_named
+from thalweg.losses.of_user import UserLoss
+from thalweg.losses.per_position import PerPosition
 from thalweg.population.layout import Layout, same_layout
-from thalweg.population.loss import LOSSES, METRICS, Loss, UserLoss, loss_named
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.randomness import global_stream
@@ -28,17 +31,20 @@ class Problem:
         model: a function that returns a fresh `nn.Module` (each member is one call), or a module,
             whose present weights are then where every member starts. It is copied, never changed.
         data: a `Data`, or whatever `thalweg.data.from_user` takes: (x, y), a Dataset, a DataLoader, arrays.
-        loss: "cross_entropy", "squared_error", "logistic", or a function (output, target) that
-            returns a mean over the batch or one value per example.
-        metrics: further functions (output, target) with one value per example, by name. None:
-            accuracy, where the targets are classes.
+        loss: "cross_entropy", "squared_error", "logistic"; one of `losses` with options, such as
+            `losses.CrossEntropy(class_weights=[1, 5], ignore_index=-100)`; or a function (output, target) that returns
+            a mean over the batch, or one value per example or token, or (values, weights) of those. Weighted, the
+            objective is sum(w l) / sum(w) over what it is taken on: the batch in a training step, the whole sample
+            everywhere else. Weights are of the data: they do not depend on the parameters.
+        metrics: further functions (output, target) with one value per example, or (values, weights), by name. None:
+            accuracy, where the targets are classes, without those that the loss ignores.
         device, dtype: where and in what to compute; None is the model's own dtype.
         memory_budget: bytes that activations of one evaluation may take.
 
     Raises:
         ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
-            of the batch, or the loss is not a mean over examples.
-        DataError: the data holds non-finite numbers or lengths that do not match.
+            of the batch, or the loss is not a mean over examples, or has weights that cannot be meant.
+        DataError: the data holds non-finite numbers or lengths that do not match, or no target that counts.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(model=lambda: tw.nets.mlp(64, 16, 10), data=tw.data.digits(), loss="cross_entropy")
@@ -46,15 +52,24 @@ class Problem:
     (1210, torch.float32)
     >>> problem.initialize(seeds=3).theta.shape
     torch.Size([3, 1210])
+
+    A weighted loss of one's own, of tokens that are padded with -1:
+
+    >>> import torch
+    >>> def padded(output, target):
+    ...     return tw.losses.CrossEntropy()(output, target.clamp_min(0)), target >= 0
+    >>> tokens, following = torch.tensor([[0, 1, 2], [1, 0, 0]]), torch.tensor([[1, 2, 3], [0, -1, -1]])
+    >>> tw.Problem(lambda: torch.nn.Embedding(4, 4), (tokens, following), padded).loss.weighted
+    True
     """
 
     def __init__(
         self,
         model: Callable[[], nn.Module] | nn.Module,
         data: Any,
-        loss: str | Callable[[Any, Any], Tensor] = "cross_entropy",
+        loss: str | PerPosition | Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]] = "cross_entropy",
         *,
-        metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None = None,
+        metrics: Mapping[str, Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]]] | None = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype | None = None,
         memory_budget: int = 2**30,
@@ -68,7 +83,7 @@ class Problem:
             msg = f"Problem memory_budget must be at least 1 byte; got {memory_budget}."
             raise UsageError(msg)
         self.model = _builder(model)
-        self.loss = loss_named(loss)
+        named = loss_named(loss)
         self.device = _device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
@@ -80,9 +95,10 @@ class Problem:
             msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
             raise UsageError(msg)
         self.data: Data = from_user(data).to(self.device, self.dtype)
-        self.metrics = self._metrics(metrics)
+        self.metrics = _metrics(named, metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
-        self.preflight = Preflight(self.template, self.loss, self.metrics, self.data)
+        self.preflight = Preflight(self.template, named, self.metrics, self.data)
+        self.loss = self.preflight.loss
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
@@ -144,13 +160,14 @@ class Problem:
             )
             raise UsageError(msg)
 
-    def _metrics(self, metrics: Mapping[str, Callable[[Any, Any], Tensor]] | None) -> tuple[Loss, ...]:
-        if metrics is not None:
-            if "loss" in metrics:
-                msg = "A metric may not be named 'loss', which is the loss's own name; give it another."
-                raise UsageError(msg)
-            return tuple(UserLoss(name, function) for name, function in metrics.items())
-        return (METRICS["accuracy"],) if self.loss in (LOSSES["cross_entropy"], LOSSES["logistic"]) else ()
+
+def _metrics(loss: Loss, metrics: Mapping[str, Callable[[Any, Any], Any]] | None) -> tuple[Loss, ...]:
+    if metrics is not None:
+        if "loss" in metrics:
+            msg = "A metric may not be named 'loss', which is the loss's own name; give it another."
+            raise UsageError(msg)
+        return tuple(UserLoss(name, function) for name, function in metrics.items())
+    return (Accuracy(loss.ignore_index),) if isinstance(loss, CrossEntropy | Logistic) else ()
 
 
 def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Module]:

@@ -32,7 +32,8 @@ class History:
         axes: for every swept axis and "seed", the value of each member: (members,).
         metrics: by name, such as "test_loss": (evaluations, members); NaN once a member has diverged, and before the
             step at which it begins.
-        batch_loss: the loss of every step's batch before its update, row k being step k: (steps, members).
+        batch_loss: the loss of every step's batch before its update, row k being step k: (steps, members); NaN where
+            no target of the batch counts, and where metrics are.
         units: of the metrics, by name.
     """
 

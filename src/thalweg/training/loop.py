@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -77,7 +78,7 @@ class Loop:
         self.all_active = False
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
-        self.observers = observers
+        self.observers, self.said = observers, False
         self._begin()
         for observer in observers:
             if hasattr(observer, "begin"):
@@ -162,7 +163,23 @@ class Loop:
         """Mark members whose loss or gradient is not finite; they will not be updated again."""
         if math.isfinite(float(losses.sum() + self.gradient.sum())):
             return
-        self._freeze(torch.isfinite(losses) & torch.isfinite(self.gradient.sum(1)), self.state.step + 1)
+        finite = torch.isfinite(losses)
+        if self.problem.loss.weighted:
+            finite |= self._counting_nothing(losses)
+        self._freeze(finite & torch.isfinite(self.gradient.sum(1)), self.state.step + 1)
+
+    def _counting_nothing(self, losses: Tensor) -> Tensor:
+        """Which members had a batch in which no target counts: its mean is NaN and its gradient zero. Said once."""
+        found = self.active & losses.isnan() & (self.gradient == 0).all(1)
+        if found.any() and not self.said:
+            self.said = True
+            which = ", ".join(map(str, found.nonzero().flatten().tolist()))
+            msg = (
+                f"The loss counts no target in the batch of step {self.state.step + 1} of member {which}: its gradient "
+                "is zero and its batch_loss NaN, there and in further such steps. Larger batches make it rarer."
+            )
+            warnings.warn(msg, stacklevel=2)
+        return found
 
     def _freeze(self, finite: Tensor, step: int) -> None:
         self.state.diverged_at[self.active & ~finite] = step

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.evaluation import Sample, evaluate
+from thalweg.evaluation import by_example
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.storage import Store
@@ -223,13 +223,13 @@ def _shown(rows: ExampleSet) -> Any:
 
 
 def _probe(problem: Problem, population: Population) -> dict[str, list[str]]:
-    """What loss and metrics say of the start on a few examples: tells functions apart that share a name.
+    """What loss and metrics say of the start on some examples of many classes: tells functions apart of one name.
 
     Four digits, so that the same run has the same identity on another machine.
     """
     buffers = {name: buffer.clone() for name, buffer in population.buffers.items()}
-    found = evaluate(problem, replace(population, buffers=buffers), Sample("train", 8), plan="looped")
-    return {name: [f"{value:.4g}" for value in values.tolist()] for name, values in found.items()}
+    found = by_example(problem, replace(population, buffers=buffers), problem.preflight.telling(), plan="looped")
+    return {name: [f"{value:.4g}" for value in values.nanmean(1).tolist()] for name, values in found.items()}
 
 
 def _hash(tree: Any) -> str:

@@ -154,7 +154,7 @@ def classic_range_test(
     growing = replace(recipe, optimizer=with_rate(recipe.optimizer, rate), schedule=Constant(), evaluate=0)
     check_alone("classic_range_test", growing)
     run = train(problem, growing, seeds, progress=progress)
-    smooth = _smoothed(run.history.batch_loss, smoothing)
+    smooth = _smoothed(run.history.batch_loss, run.diverged_at, smoothing)
     mean = smooth.mean(1)
     steepest, least = _steepest(grid, mean), _least(grid, mean)
     reading = Reading(
@@ -209,16 +209,22 @@ def _steepest(grid: NDArray[np.float64], mean: NDArray[np.float64]) -> float:
     return float(grid[first + fall.argmin()]) if fall.min() < 0 else _UNKNOWN
 
 
-def _smoothed(losses: NDArray[np.floating], factor: float) -> NDArray[np.float64]:
-    """The running mean of every column, corrected for its start at 0, infinite from a loss on that is not finite.
+def _smoothed(losses: NDArray[np.floating], diverged_at: NDArray[np.int64], factor: float) -> NDArray[np.float64]:
+    """The running mean of every column, corrected for its start at 0, infinite once the seed has diverged.
+
+    A batch in which no target counts leaves it as it is; before the first that has a loss it is infinite too.
 
     Args:
         losses: (steps, seeds).
+        diverged_at: the step, from 1 on, at which a seed diverged; -1 is never.
         factor: b of m <- b m + (1 - b) loss.
     """
-    diverged = np.logical_or.accumulate(~np.isfinite(losses), axis=0)
-    mean, found = np.zeros(losses.shape[1]), []
-    for step, row in enumerate(np.where(diverged, 0.0, losses), start=1):
-        mean = factor * mean + (1 - factor) * row
-        found.append(mean / (1 - factor**step))
+    unknown = ~np.isfinite(losses)
+    late = (diverged_at >= 0) & (np.arange(1, len(losses) + 1)[:, None] >= diverged_at)
+    diverged = np.logical_or.accumulate(unknown & late, axis=0)
+    mean, found, seen = np.zeros(losses.shape[1]), [], np.zeros(losses.shape[1], dtype=int)
+    for row in np.where(unknown, np.nan, losses):
+        known = np.isfinite(row)
+        mean, seen = np.where(known, factor * mean + (1 - factor) * row, mean), seen + known
+        found.append(np.divide(mean, 1 - factor**seen, out=np.full(len(mean), np.inf), where=seen > 0))
     return np.where(diverged, np.inf, np.array(found))

@@ -1,0 +1,53 @@
+"""The share of answers that are right."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from thalweg.losses.options import check_ignore_index, counted, target_weights
+from thalweg.losses.per_position import PerPosition
+
+
+@dataclass(frozen=True)
+class Accuracy(PerPosition):
+    """The share of targets whose class has the largest output, or whose answer has the sign of its one output.
+
+    It is the metric of problems with "cross_entropy" or "logistic" where none is given, without the targets that their
+    loss ignores. Weights of classes do not weigh it.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> outputs, targets = torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), torch.tensor([1, 1, -100])
+    >>> tw.losses.Accuracy()(outputs, targets).tolist()
+    [1.0, 0.0, 0.0]
+    >>> right, counts = tw.losses.Accuracy(ignore_index=-100)(outputs, targets)
+    >>> float((counts * right).sum() / counts.sum())
+    0.5
+
+    Args:
+        ignore_index: a target of this value does not count; None: all do.
+    """
+
+    ignore_index: int | None = None
+    kind: ClassVar[str] = "accuracy"
+    unit: ClassVar[str] = "fraction"
+
+    def __post_init__(self) -> None:
+        check_ignore_index("Accuracy", self.ignore_index)
+
+    @property
+    def weighted(self) -> bool:
+        """Whether targets differ in weight."""
+        return self.ignore_index is not None
+
+    def values(self, outputs: Any, targets: Any) -> Tensor:
+        """1 where it is right, 0 where it is wrong, in the shape of the targets."""
+        if outputs.ndim == targets.ndim:  # one logit per answer, else one per answer and class
+            return ((outputs > 0) == (targets > 0.5)).to(outputs.dtype)
+        best = outputs.max(-1).indices  # as argmax, which takes 7 times as long where classes are not next to others
+        return (best == targets).to(outputs.dtype)
+
+    def weights(self, values: Tensor, targets: Any) -> Tensor | None:
+        """0 where a target is ignored, else 1."""
+        return target_weights(targets, counted(targets, self.ignore_index), None, values)

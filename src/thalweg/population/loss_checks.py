@@ -1,0 +1,146 @@
+"""A loss and metrics tried out on outputs of a few examples, and on targets from the whole set."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from thalweg.data import Data, Examples, ExampleSet
+from thalweg.errors import DataError, ModelError
+from thalweg.losses import SquaredError
+from thalweg.losses.names import Loss
+from thalweg.losses.of_user import UserLoss
+from thalweg.losses.per_position import PerPosition
+from thalweg.population.telling_rows import telling_rows
+
+_MOST_ROWS, _MOST_BYTES = 1_024, 2**26  # of outputs that a loss is tried on
+
+
+def checked(loss: Loss, outputs: Any, targets: Any) -> Loss:
+    """The loss, knowing whether it is weighted; ModelError where it cannot take these outputs and targets."""
+    if isinstance(loss, PerPosition):
+        loss.check(outputs, targets)
+        return loss
+    return replace(loss, weighted=_explained(loss, loss.check, outputs, targets))
+
+
+def check_targets(loss: PerPosition, data: Data, outputs: Tensor) -> None:
+    """Raise where targets have no such loss, or none of them counts: all in memory, of those streamed some."""
+    for name, rows in (("training", data.train), ("test", data.test)):
+        held = isinstance(rows, Examples)
+        if rows is None or not (held or name == "training") or isinstance(loss, SquaredError):
+            continue
+        targets = rows.targets if held else rows.take(telling_rows(rows, _MOST_ROWS))[1]
+        if not isinstance(targets, Tensor):
+            continue
+        loss.check_targets(outputs, targets)
+        weights = loss.weights(outputs, targets)
+        if weights is not None and held and not bool(weights.any()):
+            msg = (
+                f"The loss {loss.name} counts no target of the {len(rows):,} {name} examples: all are ignored or of a "
+                "class that weighs 0. Give some targets that count."
+            )
+            raise DataError(msg)
+
+
+def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError unless the loss of this batch is the mean over its examples."""
+    _explained(loss, loss.check_mean, outputs, targets)
+
+
+def check_mean_elsewhere(loss: UserLoss, train: ExampleSet, outputs: Any, outputs_of: Callable[[Any], Any]) -> None:
+    """Raise ModelError unless the loss is the mean over examples on targets from the whole set too.
+
+    It is tried on these targets with outputs of the few examples, again and again; what does not agree is tried once
+    more on outputs that belong to them.
+
+    Args:
+        loss: the user's.
+        train: the whole set.
+        outputs: of a few examples, best not all equal.
+        outputs_of: those of given inputs.
+    """
+    rows = telling_rows(train, _most_rows(outputs))
+    if isinstance(train, Examples):
+        inputs, targets = None, tree_map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), train.targets)
+    else:
+        inputs, targets = train.take(rows)
+    try:
+        loss.check_mean(_repeated(outputs, len(rows)), targets)
+    except Exception:  # outputs of other examples may not go with these targets
+        inputs = train.take(rows)[0] if inputs is None else inputs
+        check_mean(loss, outputs_of(inputs), targets)
+
+
+def check_weights_constant(loss: UserLoss, outputs: Any, others: Any, targets: Any) -> None:
+    """Raise ModelError where weights differ between outputs of the same examples at different parameters."""
+    if loss.weighted:
+        _explained(loss, lambda one, given: loss.check_constant(one, others, given), outputs, targets)
+
+
+def weighed_rows(loss: Loss, train: ExampleSet, rows: Int64[Tensor, " few"], outputs: Any) -> Int64[Tensor, " few"]:
+    """These few rows, whose outputs are given, or where the loss counts none of them as many others that it does."""
+    more = torch.cat([rows, telling_rows(train, _most_rows(outputs))])
+    try:
+        weights = loss.entries(_repeated(outputs, len(more)), train.take(more)[1])[1]
+    except Exception:  # outputs of other examples may not go with these targets
+        return rows
+    if weights is None or bool(weights[: len(rows)].any()) or not bool(weights.any()):
+        return rows
+    return more[weights.cpu() > 0][: len(rows)]
+
+
+def check_metric(metric: Loss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError unless the metric has one value per example, and a weight for each if it is weighted."""
+    count = len(tree_leaves(targets)[0])
+    try:
+        if isinstance(metric, UserLoss) and isinstance(metric.function(outputs, targets), tuple | list):
+            metric.check(outputs, targets)
+        values = metric.entries(outputs, targets)[0]
+    except ModelError:
+        raise
+    except Exception as error:
+        msg = f"The metric {metric.name!r} cannot take outputs {shapes(outputs)} and targets {shapes(targets)}: {error}"
+        raise ModelError(msg) from error
+    if values.shape != (count,):
+        msg = (
+            f"The metric {metric.name!r} gave shape {tuple(values.shape)} for {count} examples; return one value each."
+        )
+        raise ModelError(msg)
+
+
+def shapes(tree: Any) -> str:
+    """Dtypes and shapes of a tree of tensors, for messages."""
+    if isinstance(tree, Tensor):
+        return f"{str(tree.dtype).removeprefix('torch.')} {tuple(tree.shape)}"
+    if isinstance(tree, Mapping):
+        return "{" + ", ".join(f"{key}: {shapes(value)}" for key, value in tree.items()) + "}"
+    if isinstance(tree, tuple | list):
+        return "(" + ", ".join(shapes(value) for value in tree) + ")"
+    return type(tree).__name__
+
+
+def _explained(loss: UserLoss, check: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
+    try:
+        return check(outputs, targets)
+    except ModelError:
+        raise
+    except Exception as error:
+        msg = f"The loss {loss.name!r} cannot take outputs {shapes(outputs)} and targets {shapes(targets)}: {error}"
+        raise ModelError(msg) from error
+
+
+def _repeated(outputs: Any, count: int) -> Any:
+    """Outputs of a few examples again and again, as many as `count`."""
+    return tree_map(lambda leaf: leaf[torch.arange(count, device=leaf.device) % len(leaf)], outputs)
+
+
+def _most_rows(outputs: Any) -> int:
+    """Of how many examples outputs like those of a few take little memory."""
+    leaves = tree_leaves(outputs)
+    size = sum(leaf.nelement() * leaf.element_size() for leaf in leaves) / len(leaves[0])
+    return max(8, min(_MOST_ROWS, int(_MOST_BYTES / max(1, size))))
