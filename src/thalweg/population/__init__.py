@@ -6,15 +6,20 @@ from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.rescaling import layers_rescaled, rescaled
+from thalweg.population.structure import Operation, Slice, Structure, UnitGroup
 
 __all__ = [
     "Batch",
     "Entry",
     "Execution",
     "Layout",
+    "Operation",
     "Plan",
     "Population",
     "Problem",
+    "Slice",
+    "Structure",
+    "UnitGroup",
     "choose",
     "layers_rescaled",
     "rescaled",
