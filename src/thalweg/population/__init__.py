@@ -5,7 +5,7 @@ from thalweg.population.execution import Execution, Plan, choose
 from thalweg.population.layout import Entry, Layout
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.rescaling import layers_rescaled, rescaled
+from thalweg.population.rescaling import layers_rescaled, rescaled, rescaled_before_norm
 from thalweg.population.structure import Operation, Slice, Structure, UnitGroup
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "choose",
     "layers_rescaled",
     "rescaled",
+    "rescaled_before_norm",
 ]

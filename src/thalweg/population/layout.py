@@ -216,7 +216,9 @@ def _fan_in(owner: nn.Module, name: str, parameter: Tensor) -> int | None:
         return owner.embed_dim  # the width that queries are made of
     else:
         weight = getattr(owner, leaf.replace("bias", "weight"))
-    return weight.shape[1] * math.prod(weight.shape[2:]) if not isinstance(owner, nn.Bilinear) else weight.shape[1]
+    if weight.ndim < 2:
+        return None
+    return weight.shape[1] if isinstance(owner, nn.Bilinear) else weight[0].numel()
 
 
 def same_layout(first: Layout, second: Layout) -> None:

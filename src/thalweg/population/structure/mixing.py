@@ -169,12 +169,12 @@ def embedding(flow: Flow, operation: Operation) -> Dimensions:
     return (*indices, renamed(columns, {}, reason))
 
 
-CONVOLUTIONS = [f"conv{kind}{count}d" for kind in ("", "_transpose") for count in (1, 2, 3)]
+CONVOLUTIONS = tuple(f"conv{kind}{count}d" for kind in ("", "_transpose") for count in (1, 2, 3))
 RULES: dict[str, Rule] = {
     "linear": linear,
     **dict.fromkeys(("addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "vdot"), product),
     **dict.fromkeys(("outer", "ger"), outer),
-    **dict.fromkeys((*CONVOLUTIONS, "convolution", "conv"), convolution),
+    **dict.fromkeys((*CONVOLUTIONS, "convolution"), convolution),
     "einsum": einsum,
     "bilinear": bilinear,
     "scaled_dot_product_attention": attention,

@@ -1,6 +1,6 @@
 """What a trace says of a model: its operations in order, and the groups of its units."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.population.population import Population
 from thalweg.population.structure import elementwise, mixing, shapes
-from thalweg.population.structure.axes import leaves, reasons
-from thalweg.population.structure.dimensions import axes
+from thalweg.population.structure.axes import Axis, leaves, reasons
+from thalweg.population.structure.dimensions import Dimensions, axes
 from thalweg.population.structure.flow import Flow
 from thalweg.population.structure.groups import Slice, UnitGroup, groups_of
 from thalweg.population.structure.operation import Operation
+from thalweg.population.structure.scaling import Scaling, weight_of
 from thalweg.population.structure.tracing import traced
 
 RULES = {**elementwise.RULES, **mixing.RULES, **shapes.RULES}
@@ -74,14 +75,10 @@ class Structure:
         }
         groups = groups_of(flow, convolutions)
         names = {axis: group.name for axis, group in groups.items()}
-        dims = {
-            name: tuple(
-                tuple(dict.fromkeys(names[leaf] for axis in axes(one) for leaf in leaves(axis) if leaf in names))
-                for one in of
-            )
-            for name, found in flow.values.items()
-            for of in found[:1]
-        }
+        dims = {name: _named(found, names) for name, found in flow.values.items() if name not in flow.tensors}
+        for name, of in flow.tensors.items():
+            lie = [[g.name for g in groups.values() for s in g.slices if (s.tensor, s.dim) == (name, d)] for d in range(len(of))]
+            dims[name] = tuple(tuple(dict.fromkeys(one)) for one in lie)
         fixed = {
             (name, dim): reason
             for name, of in flow.tensors.items()
@@ -180,6 +177,49 @@ class Structure:
                     _permute(tensors[one.tensor], one, order)
         return replace(population, theta=theta, mask=mask, buffers=buffers)
 
+    def powers(
+        self, group: str | UnitGroup, weights: Collection[str], *, absorbed: bool = False
+    ) -> Mapping[tuple[str, int], int]:
+        """What must be times which power of factors on a group's units, for weights that are to write them times these.
+
+        >>> import thalweg as tw
+        >>> structure = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits()).structure
+        >>> structure.powers("hidden1", ["hidden1.weight"])
+        {('hidden1.weight', 0): 1, ('hidden1.bias', 0): 1, ('output.weight', 1): -1}
+
+        Args:
+            group: one of `groups`, or its name.
+            weights: names of tensors.
+            absorbed: whether batch normalization may divide by the factors again, which it does up to its eps; its
+                running statistics are then among what is scaled.
+
+        Returns:
+            (tensor, dim) -> power.
+
+        Raises:
+            UsageError: the function would change; the first operation in which it would is named.
+        """
+        return Scaling(self.operations, self.dims, self.names, self._of(group), weights, absorbed=absorbed).powers
+
+    def obstacle(self, group: str | UnitGroup) -> str:
+        """Why the units of a group are not positively homogeneous; "" where they are.
+
+        They are where all that writes a unit may be times c > 0, and the weights that read it divided by c.
+
+        >>> import thalweg as tw
+        >>> model = lambda: tw.nets.mlp(64, 32, 10, activation="tanh")
+        >>> tw.Problem(model, tw.data.digits()).structure.obstacle("hidden1")  # doctest: +ELLIPSIS
+        "Factors on the units of 'hidden1' would change the function: 'tanh' in 'activation1' ... in each of them alone."
+        """
+        group = self._of(group)
+        layers = {weight_of(one) for one in self.operations}
+        weights = [one.tensor for one in group.written if one.tensor in layers]
+        try:
+            self.powers(group, weights)
+        except UsageError as error:
+            return str(error)
+        return "" if weights else f"No weights that can be scaled write the units of {group.name!r}."
+
     @cached_property
     def _by_name(self) -> dict[str, Operation]:
         return {one.name: one for one in self.operations}
@@ -194,6 +234,14 @@ class Structure:
     def _reads(self, operation: Operation, group: UnitGroup) -> bool:
         """Whether it reads units, not only parameters of theirs."""
         return any(self._carries(name, group) for name in operation.inputs if name not in self.names)
+
+
+def _named(found: list[Dimensions], names: Mapping[Axis, str]) -> Dims:
+    """The groups along the dimensions of a value; of several tensors together."""
+    return tuple(
+        tuple(dict.fromkeys(names[leaf] for one in along for axis in axes(one) for leaf in leaves(axis) if leaf in names))
+        for along in zip(*found, strict=False)
+    )
 
 
 def _permutation(permutation: Any, group: UnitGroup, members: int) -> Int64[Tensor, "members units"]:
