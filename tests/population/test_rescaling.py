@@ -175,11 +175,12 @@ def test_a_stream_is_homogeneous_where_all_that_writes_it_is_scaled() -> None:
     }
 
 
-def test_values_of_attention_are_homogeneous_and_its_stream_is_not() -> None:
+def test_of_a_transformer_without_norms_all_but_scores_is_homogeneous() -> None:
     net = tw.nets.modular_transformer(5, width=8, heads=2)
     problem = tw.Problem(lambda: net, tw.data.modular(5, encoding="tokens"), dtype=torch.float64)
     found = {group.name: problem.structure.obstacle(group) for group in problem.structure.groups}
     assert {name for name, why in found.items() if not why} == {
+        "embedding: stream",
         "blocks.0.attention.value: value 0",
         "blocks.0.attention.value: value 1",
         "blocks.0.expand",
@@ -223,7 +224,7 @@ def test_what_cannot_be_meant(images: tw.Problem, layer: str, factors: Any, sent
 
 def test_tied_weights_whose_units_are_outputs_are_refused() -> None:
     problem = tw.Problem(Tied, (torch.randn(6, 4), torch.arange(6) % 4))
-    with pytest.raises(UsageError, match="The units of 'one' cannot be rescaled: the model's output"):
+    with pytest.raises(UsageError, match="The units of 'one' cannot be rescaled: the model's input 'x'"):
         rescaled(problem, problem.initialize(1), "one", torch.ones(4))
 
 

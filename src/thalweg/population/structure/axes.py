@@ -16,7 +16,7 @@ class Axis:
     Restricting is all that ever happens to one, so what was concluded from a freer axis stays true.
     """
 
-    __slots__ = ("children", "index", "link", "parts", "reason", "size", "tags")
+    __slots__ = ("cause", "children", "index", "link", "parts", "reason", "size", "tags")
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -25,6 +25,7 @@ class Axis:
         self.children: tuple[Axis, ...] = ()
         self.parts: tuple[Part, ...] = ()
         self.reason = "" if size > 1 else ONE
+        self.cause = TOLD_APART  # of parts, where one operation told them apart
         self.tags: set[str] = set()
 
     @property
@@ -179,7 +180,7 @@ def cut(axis: Axis, indices: tuple[int, ...], reason: str) -> Axis:
     chosen = set(indices)
     if axis.free:
         others = tuple(i for i in range(axis.size) if i not in chosen)
-        axis.parts = ((indices, Axis(len(indices))), (others, Axis(len(others))))
+        axis.parts, axis.cause = ((indices, Axis(len(indices))), (others, Axis(len(others)))), reason
         for _, part in axis.parts:
             part.tags |= axis.tags
         return axis.parts[0][1]
@@ -219,7 +220,7 @@ def reasons(axis: Axis) -> Iterator[str]:
     if axis.reason and axis.reason != ONE:
         yield axis.reason
     if axis.parts:
-        yield TOLD_APART
+        yield axis.cause
     for part in (*(part for _, part in axis.parts), *axis.children, *([axis.index] if axis.index else [])):
         yield from reasons(part)
 

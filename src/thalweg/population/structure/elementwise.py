@@ -161,6 +161,12 @@ def glu(flow: Flow, operation: Operation) -> Dimensions:
     return moved(out, [old for old in range(len(out)) if old != place], str(operation))
 
 
+def weight_norm(flow: Flow, operation: Operation) -> Dimensions:
+    """g v / |v|, with a norm for every index of one dimension."""
+    out, place = elementwise(flow, operation), operation.arguments.get("dim", 0)
+    return without(out, [other for other in range(len(out)) if other != place], str(operation))
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, elementwise),
     **dict.fromkeys(ALONE, alone),
@@ -175,4 +181,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm"), batch_norm),
     "group_norm": group_norm,
     "glu": glu,
+    "_weight_norm": weight_norm,
 }

@@ -9,7 +9,9 @@ from thalweg.population.structure.dimensions import (
     Dimension,
     Dimensions,
     all_fixed,
+    at,
     behind,
+    depends,
     each,
     family,
     fix_all,
@@ -88,9 +90,15 @@ def interleaved(flow: Flow, operation: Operation) -> Dimensions | list[Dimension
         return unknown(flow, operation)
     dimensions = flow.input(operation)
     place %= len(dimensions)
-    whole = without(dimensions, (place,), str(operation))
-    times = each(lambda axis: in_blocks(axis, [Axis(count) for _ in range(axis.size)]), whole[place])
-    return (*whole[:place], times, *whole[place + 1 :])
+
+    def several(dimension: Dimension) -> Dimension:
+        if not depends(dimension, place):
+            return dimension
+        members = [at(dimension, place, index) for index in range(size(dimensions[place]))]
+        return family(place, [member for member in members for _ in range(count)])
+
+    times = each(lambda axis: in_blocks(axis, [Axis(count) for _ in range(axis.size)]), dimensions[place])
+    return tuple(times if p == place else several(one) for p, one in enumerate(dimensions))
 
 
 def joined_parts(flow: Flow, operation: Operation) -> Dimensions:
