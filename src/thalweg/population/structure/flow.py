@@ -69,7 +69,7 @@ class Flow:
         results = given if isinstance(given, list) else [given]
         if tuple(tuple(map(size, one)) for one in results) != operation.shapes:
             results = unknown(self, operation)  # used in a way that the rule does not know
-        self.values[operation.name] = results
+        self.values[operation.name] = results or [()]  # a number has no dimensions
 
     def of(self, operation: Operation, argument: str) -> Dimensions | None:
         """The dimensions of an argument; None where it is left out or a number."""

@@ -1,12 +1,15 @@
 """One trace of a model on a few examples, by `torch.export`."""
 
+import contextlib
 import copy
+import io
+import logging
 import operator
 import os
 import re
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,19 +62,34 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
     Raises:
         ModelError: it cannot be traced; the sentence names the line and the remedy.
     """
-    private = copy.deepcopy(module).eval().requires_grad_(False)
+    private = copy.deepcopy(module).eval()
     arguments, named = _arguments(inputs)
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer would hide what is in it
-        with global_stream(0, "structure"), torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with global_stream(0, "structure"), torch.no_grad(), _silence():
             program = torch.export.export(private, arguments, named, strict=False)
+        trace = _Reader(private, program).trace
+    except ModelError:
+        raise
     except Exception as error:
         raise _untraceable(error) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return _Reader(private, program).trace
+    return trace
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Torch warns, and where it fails it logs and prints whole graphs; what failed is said by us."""
+    level = logging.root.manager.disable
+    try:
+        logging.disable(logging.CRITICAL)
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -90,7 +108,11 @@ def _untraceable(error: Exception) -> ModelError:
             where = f"{frame[0]}:{frame[1]}"
     why = next((remedy for sign, remedy in _REMEDIES.items() if sign in str(error)), "")
     said = why or f"torch.export says: {lines[0].strip() if lines else type(error).__name__}"
-    return ModelError(f"The model cannot be traced{f' at {where}' if where else ''}: {said}. {_STILL}")
+    return ModelError(_sentence(where, said.rstrip(".")))
+
+
+def _sentence(where: str, why: str) -> str:
+    return f"The model cannot be traced{f' at {where}' if where else ''}: {why}. {_STILL}"
 
 
 def _foreign(file: str) -> bool:
@@ -148,6 +170,9 @@ class _Reader:
             arguments = {"input" if name == "self" else name: value for name, value in arguments.items()}
         path = [module for module, _ in (node.meta.get("nn_module_stack") or {}).values()]
         shapes = tuple(tuple(leaf.shape) for leaf in tree_leaves(node.meta.get("val")) if isinstance(leaf, Tensor))
+        if any(not isinstance(length, int) for shape in shapes for length in shape):
+            msg = f"the shape of what {kind!r} gives depends on numbers; keep all rows, and mask or write torch.where"
+            raise ModelError(_sentence(_source(node.meta.get("stack_trace") or ""), msg))
         read = Operation("", "", "", "", arguments, ()).inputs
         return Operation(
             self.names[node.name],
