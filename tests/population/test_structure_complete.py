@@ -1,8 +1,8 @@
 """Groups of tiny models against every permutation of every dimension of their tensors, tried out one by one.
 
-The oracle knows no layers. It tries tensors one after the other, those that come later being constant: a permutation that
-leaves the function for all parameters leaves it for these too, so that what is dropped on the way is dropped rightly. At
-the end all tensors are random, and what is left are all exchanges of indices that leave the function.
+The oracle knows no layers. It tries tensors one after the other, those that come later being constant: a permutation
+that leaves the function for all parameters leaves it for these too, so that what is dropped on the way is dropped
+rightly. At the end all tensors are random, and what is left are all exchanges of indices that leave the function.
 """
 
 import itertools

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -61,7 +62,8 @@ def rescaled_before_norm(
 
     >>> import torch
     >>> import thalweg as tw
-    >>> problem = tw.Problem(lambda: tw.nets.resnet(4), tw.data.digits(image=True).subset(train=20), dtype=torch.float64)
+    >>> data = tw.data.digits(image=True).subset(train=20)
+    >>> problem = tw.Problem(lambda: tw.nets.resnet(4), data, dtype=torch.float64)
     >>> population = problem.initialize(2)
     >>> other = tw.population.rescaled_before_norm(problem, population, "stem.0", torch.tensor([1.0, 2.0, 3.0, 4.0]))
     >>> bool((tw.evaluate(problem, other)["loss"] - tw.evaluate(problem, population)["loss"]).abs().max() < 1e-3)
@@ -79,9 +81,7 @@ def rescaled_before_norm(
     return _scaled(problem, population, layer, factors, absorbed=True)
 
 
-def layers_rescaled(
-    problem: Problem, population: Population, factors: Float[Tensor, "members layers"]
-) -> Population:
+def layers_rescaled(problem: Problem, population: Population, factors: Float[Tensor, "members layers"]) -> Population:
     """Every hidden layer of a chain such as an MLP times a factor, the layer behind it divided by it; see `rescaled`.
 
     With a factor for each unit, sharpness would change by much the same in all members, as they average out.
@@ -146,7 +146,7 @@ def _scaled(problem: Problem, population: Population, layer: str, factors: Tenso
         along[:, one.positions.flatten()] = scale.repeat_interleave(one.positions.shape[1], dim=1)
         whole = along.view(members, *(along.shape[1] if dim == one.dim else 1 for dim in range(own.ndim - 1)))
         if one.rows is not None:
-            rows = own.new_zeros(own.shape[1], dtype=bool)
+            rows = own.new_zeros(own.shape[1], dtype=torch.bool)
             rows[one.rows] = True
             whole = whole.where(rows.view(1, -1, *(1 for _ in own.shape[2:])), whole.new_ones(()))
         for _ in range(abs(power)):

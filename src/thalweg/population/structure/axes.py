@@ -186,15 +186,15 @@ def cut(axis: Axis, indices: tuple[int, ...], reason: str) -> Axis:
         return axis.parts[0][1]
     if axis.index is not None:
         length = axis.children[0].size
-        within = [tuple(i - b * length for i in range(b * length, (b + 1) * length) if i in chosen) for b in _blocks(axis)]
+        within = [
+            tuple(i - b * length for i in range(b * length, (b + 1) * length) if i in chosen) for b in _blocks(axis)
+        ]
         touched = tuple(b for b in _blocks(axis) if within[b])
         if len({within[b] for b in touched}) == 1:  # alike in all blocks that are touched
             index = cut(axis.index, touched, reason)
             return in_blocks(index, [cut(axis.children[b], within[b], reason) for b in touched])
         fix(axis.index, reason)
-        axis.parts = tuple(
-            (tuple(range(b * length, (b + 1) * length)), child) for b, child in enumerate(axis.children)
-        )
+        axis.parts = tuple((tuple(range(b * length, (b + 1) * length)), child) for b, child in enumerate(axis.children))
         axis.index, axis.children = None, ()
     place = {index: i for i, index in enumerate(indices)}
     pieces: list[Part] = []
@@ -226,7 +226,7 @@ def reasons(axis: Axis) -> Iterator[str]:
 
 
 def walk(axis: Axis, places: Sequence[Places]) -> Iterator[tuple[Axis, Sequence[Places], bool]]:
-    """Every free axis in an axis, the places of each of its units, and whether units are blocks of others that are free.
+    """Every free axis in an axis, the places of each of its units, and whether these are blocks of free ones.
 
     Args:
         axis: the indices of a dimension.

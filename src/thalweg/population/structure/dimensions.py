@@ -4,8 +4,21 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
+from typing import Any
 
-from thalweg.population.structure.axes import Axis, cut, find, fix, fixed, in_blocks, in_parts, leaves, same, split, unify
+from thalweg.population.structure.axes import (
+    Axis,
+    cut,
+    find,
+    fix,
+    fixed,
+    in_blocks,
+    in_parts,
+    leaves,
+    same,
+    split,
+    unify,
+)
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ def merged(dimension: Dimension, over: Hashable, reason: str) -> Dimension:
     return members[0]
 
 
-def renamed(dimension: Dimension, names: Mapping[Hashable, Hashable], reason: str) -> Dimension:
+def renamed(dimension: Dimension, names: Mapping[Any, Hashable], reason: str) -> Dimension:
     """The dimension with other names of what it depends on, independent of what has none."""
     if isinstance(dimension, Axis):
         return dimension

@@ -1,5 +1,6 @@
 """Rules of operations that treat all indices alike: elementwise, sums, softmax, normalization."""
 
+from thalweg.population.structure.axes import Axis, fixed
 from thalweg.population.structure.dimensions import (
     Dimensions,
     all_fixed,
@@ -11,32 +12,33 @@ from thalweg.population.structure.dimensions import (
     split_at,
     without,
 )
-from thalweg.population.structure.axes import Axis, fixed
 from thalweg.population.structure.flow import Flow, Rule, broadcast, unknown
-from thalweg.population.structure.operation import Operation
+from thalweg.population.structure.operation import Operation, kinds
 
-ELEMENTWISE = (
+ELEMENTWISE = kinds(
     "abs acos add addcdiv addcmul asin atan atan2 bitwise_and bitwise_not bitwise_or celu ceil clamp clamp_max "
-    "clamp_min copy cos cosh div elu eq erf erfc exp exp2 expm1 fill floor floor_divide fmod frac ge gelu gt hardshrink "
-    "hardsigmoid hardswish hardtanh heaviside isfinite isinf isnan le leaky_relu lerp log log10 log1p log2 log_sigmoid "
-    "logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum mish mul nan_to_num ne neg pow "
-    "reciprocal relu relu6 remainder round rrelu rsqrt rsub selu sgn sigmoid sign silu sin sinh softplus softshrink "
-    "softsign sqrt square sub tan tanh tanhshrink threshold true_divide trunc where xlogy zero multiply divide subtract"
-).split()
-ALONE = (
+    "clamp_min copy cos cosh div elu eq erf erfc exp exp2 expm1 fill floor floor_divide fmod frac ge gelu gt "
+    "hardshrink hardsigmoid hardswish hardtanh heaviside isfinite isinf isnan le leaky_relu lerp log log10 log1p "
+    "log2 log_sigmoid logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum mish mul "
+    "nan_to_num ne neg pow reciprocal relu relu6 remainder round rrelu rsqrt rsub selu sgn sigmoid sign silu sin "
+    "sinh softplus softshrink softsign sqrt square sub tan tanh tanhshrink threshold true_divide trunc where xlogy "
+    "zero multiply divide subtract"
+)
+ALONE = kinds(
     "_to_copy alias alpha_dropout clone contiguous detach dropout feature_dropout feature_alpha_dropout identity "
     "lift_fresh lift_fresh_copy to type_as"
-).split()  # of their arguments only the first matters
-UNIFORM = (
-    "empty empty_like full full_like new_empty new_full new_ones new_zeros ones ones_like scalar_tensor zeros zeros_like"
-).split()
-SUMS = (
+)
+UNIFORM = kinds(
+    "empty empty_like full full_like new_empty new_full new_ones new_zeros ones ones_like scalar_tensor zeros "
+    "zeros_like"
+)
+SUMS = kinds(
     "all amax amin any count_nonzero linalg_norm linalg_vector_norm logsumexp mean nanmean nansum norm prod std sum var"
-).split()
-SOFTMAX = "_log_softmax _softmax log_softmax softmax softmin".split()
-APART = (
+)
+SOFTMAX = kinds("_log_softmax _softmax log_softmax softmax softmin")
+APART = kinds(
     "argmax argmin argsort cummax cummin cumprod cumsum diff flip kthvalue logcumsumexp median mode roll sort topk"
-).split()  # the order of indices along some dimensions matters
+)
 
 
 def elementwise(flow: Flow, operation: Operation) -> Dimensions:

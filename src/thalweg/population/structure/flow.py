@@ -65,10 +65,14 @@ class Flow:
             return
         if all(name in self.made_of for name in inputs):
             self.made_of[operation.name] = {tensor for name in inputs for tensor in self.made_of[name]}
-        given = unknown(self, operation) if rule is None else rule(self, operation)
-        results = given if isinstance(given, list) else [given]
-        if tuple(tuple(map(size, one)) for one in results) != operation.shapes:
-            results = unknown(self, operation)  # used in a way that the rule does not know
+        try:
+            given = unknown(self, operation) if rule is None else rule(self, operation)
+            results = given if isinstance(given, list) else [given]
+            known = tuple(tuple(map(size, one)) for one in results) == operation.shapes
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            known = False
+        if not known:  # the operation is used in a way that its rule does not know
+            results = unknown(self, operation)
         self.values[operation.name] = results or [()]  # a number has no dimensions
 
     def of(self, operation: Operation, argument: str) -> Dimensions | None:
@@ -80,9 +84,7 @@ class Flow:
         """The dimensions of its first argument."""
         return self.values[operation.inputs[0]][0]
 
-    def unified(
-        self, operation: Operation, operands: Iterable[Operand], kept: Letters
-    ) -> dict[Hashable, Dimension]:
+    def unified(self, operation: Operation, operands: Iterable[Operand], kept: Letters) -> dict[Hashable, Dimension]:
         """Dimensions by letter, as in einsum: those of one letter are made equal, those not kept are summed over."""
         reason, found = str(operation), {}
         listed = [
@@ -113,7 +115,7 @@ class Flow:
         places = {letter: place for place, letter in enumerate(out)}
         return tuple(renamed(found[letter], places, str(operation)) for letter in out)
 
-    def _tag(self, operation: Operation, listed: list[tuple[str, Dimensions, Letters]], kept: Letters) -> None:
+    def _tag(self, operation: Operation, listed: Sequence[tuple[str, Dimensions, Letters]], kept: Letters) -> None:
         """Note on axes what tells heads and streams from other units."""
         data = [(dimensions, letters) for name, dimensions, letters in listed if name not in self.made_of]
         if len(data) < 2:

@@ -47,8 +47,8 @@ class UnitGroup:
     Args:
         name: the module that first writes them, and what they are where they are not its units.
         kind: "units" of linear layers, "channels" of convolutions, "stream" (what is added up along residual branches),
-            "heads" (blocks of the width of a head), "query-key" and "value" (dimensions of one head), or "blocks" (whole
-            groups of group normalization or of a grouped convolution).
+            "heads" (blocks of the width of a head), "query-key" and "value" (dimensions of one head), or "blocks" (of
+            channels, as group normalization and grouped convolutions have them).
         units: how many.
         written: where a unit's own numbers are: weights and biases that make it, scales and shifts, running statistics.
         read: where the weights are that read it.

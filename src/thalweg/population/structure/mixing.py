@@ -73,6 +73,18 @@ def einsum(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
     return flow.contract(operation, operands, (*before, *batch, *after))
 
 
+def tensordot(flow: Flow, operation: Operation) -> Dimensions:
+    """Sums over pairs of dimensions."""
+    (one, other), pairs = operation.inputs, (operation.arguments["dims_self"], operation.arguments["dims_other"])
+    letters = []
+    for which, (name, summed) in enumerate(zip((one, other), pairs, strict=True)):
+        count = len(flow.values[name][0])
+        places = [place % count for place in summed]
+        letters.append([places.index(p) if p in places else (which, p) for p in range(count)])
+    out = [letter for own in letters for letter in own if isinstance(letter, tuple)]
+    return flow.contract(operation, [(one, letters[0]), (other, letters[1])], out)
+
+
 def bilinear(flow: Flow, operation: Operation) -> Dimensions:
     """x W y + b for every output."""
     arguments = operation.arguments
@@ -177,6 +189,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys((*CONVOLUTIONS, "convolution"), convolution),
     "einsum": einsum,
     "bilinear": bilinear,
+    "tensordot": tensordot,
     "scaled_dot_product_attention": attention,
     "embedding": embedding,
 }

@@ -56,6 +56,11 @@ class Operation:
         return " ".join(part for part in (f"{self.kind!r}", where, line) if part)
 
 
+def kinds(names: str) -> tuple[str, ...]:
+    """Kinds of operations, listed in one string."""
+    return tuple(names.split())
+
+
 def values_in(argument: Any) -> list[Value]:
     """The values in an argument, also those in lists."""
     if isinstance(argument, Value):

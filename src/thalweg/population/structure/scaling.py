@@ -5,14 +5,16 @@ from collections.abc import Collection, Iterable, Mapping
 from thalweg.errors import UsageError
 from thalweg.population.structure.groups import UnitGroup
 from thalweg.population.structure.mixing import CONVOLUTIONS
-from thalweg.population.structure.operation import Operation, Value
+from thalweg.population.structure.operation import Operation, Value, kinds
 from thalweg.population.structure.shapes import ORDERS, POOLS, SPLITS, VIEWS
 
 PARTS = {*SPLITS, "getitem", "index", "index_select", "narrow", "select", "slice", "unbind"}
 # f(c x) = c f(x) for c > 0 in each unit alone
 HOMOGENEOUS = {*PARTS, *VIEWS, *ORDERS, *(pool for pool in POOLS if "lp_pool" not in pool)} | set(
-    "abs alias amax amin cat clone contiguous detach dropout expand expand_as feature_dropout flip leaky_relu "
-    "lift_fresh_copy mean neg pixel_shuffle prelu relu repeat repeat_interleave rrelu stack sum to _to_copy".split()
+    kinds(
+        "abs alias amax amin cat clone contiguous detach dropout expand expand_as feature_dropout flip leaky_relu "
+        "lift_fresh_copy mean neg pixel_shuffle prelu relu repeat repeat_interleave rrelu stack sum to _to_copy"
+    )
 )
 OUT_AND_IN = {"linear": (0, 1), "embedding": (1, 0)} | {
     kind: (1, 0) if "transpose" in kind else (0, 1) for kind in CONVOLUTIONS

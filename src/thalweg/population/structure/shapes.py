@@ -27,18 +27,20 @@ from thalweg.population.structure.dimensions import (
     without,
 )
 from thalweg.population.structure.flow import Flow, Rule, unknown
-from thalweg.population.structure.operation import Operation, Value, values_in
+from thalweg.population.structure.operation import Operation, Value, kinds, values_in
 
-VIEWS = "_unsafe_view flatten reshape reshape_as squeeze unflatten unsqueeze view view_as _reshape_alias".split()
-ORDERS = "adjoint mH mT matrix_H movedim moveaxis numpy_T permute swapaxes swapdims t transpose".split()
-SPLITS = "chunk hsplit split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes vsplit".split()
+VIEWS = kinds("_unsafe_view flatten reshape reshape_as squeeze unflatten unsqueeze view view_as _reshape_alias")
+ORDERS = kinds("adjoint mH mT matrix_H movedim moveaxis numpy_T permute swapaxes swapdims t transpose")
+SPLITS = kinds(
+    "chunk hsplit split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes vsplit"
+)
 POOLS = [
     f"{kind}{count}d{end}"
     for kind in ("adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "lp_pool", "upsample_nearest")
     for count in (1, 2, 3)
     for end in ("", "_with_indices")
 ]
-UPSAMPLES = "upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d".split()
+UPSAMPLES = kinds("upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d")
 
 
 def viewed(flow: Flow, operation: Operation) -> Dimensions:
@@ -86,8 +88,9 @@ def repeated(flow: Flow, operation: Operation) -> Dimensions:
 def interleaved(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
     """Every index several times, one beside the other."""
     count, place = operation.arguments.get("repeats"), operation.arguments.get("dim")
-    if not isinstance(count, int) or place is None:
+    if place is None or not isinstance(count, int):
         return unknown(flow, operation)
+    times = range(count)
     dimensions = flow.input(operation)
     place %= len(dimensions)
 
@@ -95,10 +98,10 @@ def interleaved(flow: Flow, operation: Operation) -> Dimensions | list[Dimension
         if not depends(dimension, place):
             return dimension
         members = [at(dimension, place, index) for index in range(size(dimensions[place]))]
-        return family(place, [member for member in members for _ in range(count)])
+        return family(place, [member for member in members for _ in times])
 
-    times = each(lambda axis: in_blocks(axis, [Axis(count) for _ in range(axis.size)]), dimensions[place])
-    return tuple(times if p == place else several(one) for p, one in enumerate(dimensions))
+    repeats = each(lambda axis: in_blocks(axis, [Axis(count) for _ in range(axis.size)]), dimensions[place])
+    return tuple(repeats if p == place else several(one) for p, one in enumerate(dimensions))
 
 
 def joined_parts(flow: Flow, operation: Operation) -> Dimensions:
@@ -246,6 +249,15 @@ def shuffled(flow: Flow, operation: Operation) -> Dimensions:
     return (*kept, *all_fixed(operation.shape[-2:], reason))
 
 
+def in_pairs(flow: Flow, operation: Operation) -> Dimensions:
+    """`view_as_complex` and `view_as_real`: real and imaginary parts, which are told apart."""
+    dimensions, reason = flow.input(operation), f"{operation}, which tells real and imaginary parts apart"
+    if operation.kind == "view_as_real":
+        return (*dimensions, fixed(2, reason))
+    fix_all(dimensions[-1:], reason)
+    return without(dimensions, (len(dimensions) - 1,), reason)[:-1]
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(VIEWS, viewed),
     **dict.fromkeys(ORDERS, ordered),
@@ -264,4 +276,5 @@ RULES: dict[str, Rule] = {
     "getitem": item,
     "gather": gathered,
     "pixel_shuffle": shuffled,
+    **dict.fromkeys(("view_as_complex", "view_as_real"), in_pairs),
 }

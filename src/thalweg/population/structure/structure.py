@@ -70,14 +70,15 @@ class Structure:
         """
         trace = traced(module, inputs)
         flow = Flow(trace, RULES)
-        convolutions = {
-            name for one in trace.operations if one.kind in mixing.CONVOLUTIONS for name in one.parameters
-        }
+        convolutions = {name for one in trace.operations if one.kind in mixing.CONVOLUTIONS for name in one.parameters}
         groups = groups_of(flow, convolutions)
         names = {axis: group.name for axis, group in groups.items()}
         dims = {name: _named(found, names) for name, found in flow.values.items() if name not in flow.tensors}
         for name, of in flow.tensors.items():
-            lie = [[g.name for g in groups.values() for s in g.slices if (s.tensor, s.dim) == (name, d)] for d in range(len(of))]
+            lie = [
+                [g.name for g in groups.values() for s in g.slices if (s.tensor, s.dim) == (name, d)]
+                for d in range(len(of))
+            ]
             dims[name] = tuple(tuple(dict.fromkeys(one)) for one in lie)
         fixed = {
             (name, dim): reason
@@ -110,7 +111,7 @@ class Structure:
     def uses(self, name: str) -> tuple[Operation, ...]:
         """Every operation that reads a parameter or buffer, under any of its names: tied weights have several uses."""
         if name not in self.names:
-            raise unknown_name("parameter or buffer", name, self.names)
+            raise unknown_name("tensor", name, self.names)
         return tuple(one for one in self.operations for read in one.inputs if read == self.names[name])
 
     def producer(self, value: str) -> Operation | None:
@@ -132,9 +133,7 @@ class Structure:
     def readers(self, group: str | UnitGroup) -> tuple[Operation, ...]:
         """The operations that read the units of a group and sum over them."""
         group = self._of(group)
-        return tuple(
-            one for one in self.operations if self._reads(one, group) and not self._carries(one.name, group)
-        )
+        return tuple(one for one in self.operations if self._reads(one, group) and not self._carries(one.name, group))
 
     def permuted(
         self, population: Population, group: str | UnitGroup, permutation: Int64[Tensor, "*members units"]
@@ -170,7 +169,9 @@ class Structure:
             msg = f"The population is of another model, as it has no {group.slices[0].tensor!r} to permute."
             raise UsageError(msg)
         theta, mask = population.theta.clone(), None if population.mask is None else population.mask.clone()
-        buffers = {name: buffer.clone() if name in group.tensors else buffer for name, buffer in population.buffers.items()}
+        buffers = {
+            name: buffer.clone() if name in group.tensors else buffer for name, buffer in population.buffers.items()
+        }
         for tensors in (population.layout.views(theta), buffers, {} if mask is None else population.layout.views(mask)):
             for one in group.slices:
                 if one.tensor in tensors:
@@ -209,7 +210,7 @@ class Structure:
         >>> import thalweg as tw
         >>> model = lambda: tw.nets.mlp(64, 32, 10, activation="tanh")
         >>> tw.Problem(model, tw.data.digits()).structure.obstacle("hidden1")  # doctest: +ELLIPSIS
-        "Factors on the units of 'hidden1' would change the function: 'tanh' in 'activation1' ... in each of them alone."
+        "Factors on the units of 'hidden1' would change the function: 'tanh' in 'activation1' ... of them alone."
         """
         group = self._of(group)
         layers = {weight_of(one) for one in self.operations}
@@ -239,7 +240,9 @@ class Structure:
 def _named(found: list[Dimensions], names: Mapping[Axis, str]) -> Dims:
     """The groups along the dimensions of a value; of several tensors together."""
     return tuple(
-        tuple(dict.fromkeys(names[leaf] for one in along for axis in axes(one) for leaf in leaves(axis) if leaf in names))
+        tuple(
+            dict.fromkeys(names[leaf] for one in along for axis in axes(one) for leaf in leaves(axis) if leaf in names)
+        )
         for along in zip(*found, strict=False)
     )
 

@@ -139,7 +139,7 @@ class _Reader:
             if node.op == "placeholder":
                 spec = specs[node.name]
                 ours = spec.kind in (kinds.PARAMETER, kinds.BUFFER) and spec.target in owned
-                name = owned[spec.target] if ours else node.name
+                name = owned[str(spec.target)] if ours else node.name
                 self.names[node.name] = name
                 where = "tensors" if ours else "inputs" if spec.kind == kinds.USER_INPUT else "constants"
                 if isinstance(node.meta.get("val"), Tensor):

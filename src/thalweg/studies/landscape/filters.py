@@ -63,7 +63,9 @@ def rescaled(
     draws = [generator(seed, purpose, member) for member in range(len(population))]
     for layer in layers:
         units = len(population.template.get_parameter(f"{layer}.weight"))
-        population = rescale(population, layer, torch.stack([scales(torch.rand(units, generator=draw)) for draw in draws]))
+        population = rescale(
+            population, layer, torch.stack([scales(torch.rand(units, generator=draw)) for draw in draws])
+        )
     return population
 
 
