@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from cases import CASES, Case
+from cases import every as of_cases
 from population.architectures import ARCHITECTURES, PIXELS, TOKENS, VECTORS, Apart, Nano, Twice, randomized
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import UsageError
 from thalweg.population import Population, Structure, UnitGroup
@@ -68,6 +70,19 @@ def test_all_groups_at_once_leave_the_function(name: str, structures: dict[str, 
     for number, group in enumerate((*structure.groups, *structure.groups[::-1])):
         other = structure.permuted(other, group, _mixed(group.units, 1, number))
     assert_same_function(population, other, ARCHITECTURES[name].inputs)
+
+
+@of_cases(CASES)
+def test_foreign_models_have_structures(case: Case) -> None:
+    module = randomized(case.model())
+    population, inputs = Population.of([module]), tree_map(lambda one: one[:4], case.inputs)
+    inputs = tree_map(lambda one: one.double() if one.is_floating_point() else one, inputs)
+    structure = Structure.of(module, inputs)
+    without = ("logits", "named inputs", "two inputs", "frozen", "recurrent")  # hidden units that may be exchanged
+    assert bool(structure.groups) == (case.name not in without)
+    for number, group in enumerate(structure.groups):
+        other = structure.permuted(population, group, _mixed(group.units, 1, number))
+        assert_same_function(population, other, inputs)
 
 
 UNITS = {  # heads and blocks as units of their own, what is within each of them too
@@ -217,6 +232,12 @@ def test_operations_come_in_order_with_modules_arguments_and_lines(structures: d
     assert file.endswith("attention.py")
     with open(file) as lines:
         assert "self.wte(idx) + self.wpe(pos)" in lines.readlines()[int(line) - 1]
+
+
+def test_what_is_shown_is_short(structures: dict[str, Structure]) -> None:
+    assert repr(structures["mlp"]) == "Structure(5 operations, 2 groups of units)"
+    assert repr(structures["mlp"].groups[0]) == "UnitGroup(name='hidden1', kind='units', units=6)"
+    assert str(structures["mlp"].operations[1]) == "'gelu' in 'activation1'"
 
 
 def test_two_call_sites_are_two_uses(structures: dict[str, Structure]) -> None:

@@ -65,15 +65,21 @@ class Flow:
             return
         if all(name in self.made_of for name in inputs):
             self.made_of[operation.name] = {tensor for name in inputs for tensor in self.made_of[name]}
-        try:
-            given = unknown(self, operation) if rule is None else rule(self, operation)
-            results = given if isinstance(given, list) else [given]
-            known = tuple(tuple(map(size, one)) for one in results) == operation.shapes
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            known = False
-        if not known:  # the operation is used in a way that its rule does not know
+        results = self._by_rule(operation, rule)
+        if results is None:
             results = unknown(self, operation)
         self.values[operation.name] = results or [()]  # a number has no dimensions
+
+    def _by_rule(self, operation: Operation, rule: Rule | None) -> list[Dimensions] | None:
+        """What an operation gives; None where there is no rule or the operation is used as its rule does not know."""
+        if rule is None:
+            return None
+        try:
+            given = rule(self, operation)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None
+        results = given if isinstance(given, list) else [given]
+        return results if tuple(tuple(map(size, one)) for one in results) == operation.shapes else None
 
     def of(self, operation: Operation, argument: str) -> Dimensions | None:
         """The dimensions of an argument; None where it is left out or a number."""

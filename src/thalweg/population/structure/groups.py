@@ -36,8 +36,8 @@ class Slice:
 
     tensor: str
     dim: int
-    positions: Int64[Tensor, "units width"]
-    rows: Int64[Tensor, " rows"] | None = None
+    positions: Int64[Tensor, "units width"] = field(repr=False)
+    rows: Int64[Tensor, " rows"] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class UnitGroup:
     name: str
     kind: str
     units: int
-    written: tuple[Slice, ...]
-    read: tuple[Slice, ...]
+    written: tuple[Slice, ...] = field(repr=False)
+    read: tuple[Slice, ...] = field(repr=False)
     slices: tuple[Slice, ...] = field(repr=False)
 
     @cached_property

@@ -1,7 +1,7 @@
 """What a trace says of a model: its operations in order, and the groups of its units."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,15 +24,16 @@ RULES = {**elementwise.RULES, **mixing.RULES, **shapes.RULES}
 Dims = tuple[tuple[str, ...], ...]  # of a value, for every dimension the groups whose units lie along it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Structure:
     """What a model does in evaluation mode, read from one trace of it; `Problem.structure` makes it once.
 
     Args:
         operations: in the order in which they are called.
-        groups: units that may be exchanged, in the order of the model's tensors: as many as can be told. Together with
-            each other they make every exchange of units that leaves the function as it is for all parameters, up to
-            rare exceptions, which are exchanges that are missed; none is one that changes the function.
+        groups: units that may be exchanged, in the order of the model's tensors. Their exchanges, one after the other,
+            are all that each operation allows by what it does with indices. None of them changes the function; what
+            the meaning of several operations together would allow is not found (two halves of a layer that are
+            multiplied, the bias of keys, which softmax does not see).
         inputs, outputs: names of the values that the batch holds and that the model returns.
         unknown: operations that are not known; what they read is in no group.
         fixed: why indices of a tensor's dimension may not be exchanged: (tensor, dim) -> a sentence's end.
@@ -54,9 +55,9 @@ class Structure:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     unknown: tuple[Operation, ...]
-    fixed: Mapping[tuple[str, int], str] = field(repr=False)
-    dims: Mapping[str, Dims] = field(repr=False)
-    names: Mapping[str, str] = field(repr=False)
+    fixed: Mapping[tuple[str, int], str]
+    dims: Mapping[str, Dims]
+    names: Mapping[str, str]
 
     @classmethod
     def of(cls, module: nn.Module, inputs: Any) -> "Structure":
@@ -65,8 +66,8 @@ class Structure:
         Raises:
             ModelError: the module cannot be traced; the line and the remedy are said.
 
-        Cost: one trace on tensors without numbers, and what is read from it: for networks of `nets` 0.1 to 0.5 s
-            together, and about 1.5 s more for the first trace of a process.
+        Cost: one trace on tensors without numbers, and what is read from it: for networks of `nets` 0.04 to 0.4 s
+            together on one core, 1 s for a transformer of 12 blocks; and 1.3 s more for the first trace of a process.
         """
         trace = traced(module, inputs)
         flow = Flow(trace, RULES)
@@ -96,6 +97,9 @@ class Structure:
             dims,
             trace.names,
         )
+
+    def __repr__(self) -> str:
+        return f"Structure({len(self.operations)} operations, {len(self.groups)} groups of units)"
 
     def group(self, name: str) -> UnitGroup:
         """The group of that name.
