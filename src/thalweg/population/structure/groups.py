@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 
 import torch
 from jaxtyping import Int64
@@ -53,7 +54,8 @@ class UnitGroup:
         written: where a unit's own numbers are: weights and biases that make it, scales and shifts, running statistics.
         read: where the weights are that read it.
 
-    Exchanging units means exchanging their indices in all of `slices` alike; see `Structure.permuted`.
+    Exchanging units means exchanging their indices in all of `slices` alike, one after the other; a tensor may have two
+    along the same dimension (products of all units with all units, flattened). See `Structure.permuted`.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
@@ -96,14 +98,14 @@ def groups_of(flow: Flow, convolutions: Container[str]) -> dict[Axis, UnitGroup]
                     blocks.add(leaf)
     drafts: dict[Axis, UnitGroup] = {}
     for axis, places in found.items():
-        slices = {key: _slice(key, parts) for key, parts in places.items()}
+        slices = {key: _slices(key, parts) for key, parts in places.items()}
         roles = {key: _plays(flow, key[0], own[key], axis) for key in slices}
-        written, read = ([one for key, one in slices.items() if roles[key][side]] for side in (0, 1))
+        written, read = ([one for key, of in slices.items() if roles[key][side] for one in of] for side in (0, 1))
         first = (written or read)[0].tensor
         layer = first.rpartition(".")[0] or first
         kind = _kind(axis, axis in blocks, any(one.tensor in convolutions for one in written))
         name = layer if kind in PLAIN else f"{layer}: {kind}"
-        drafts[axis] = UnitGroup(name, kind, axis.size, tuple(written), tuple(read), tuple(slices.values()))
+        drafts[axis] = UnitGroup(name, kind, axis.size, tuple(written), tuple(read), tuple(chain(*slices.values())))
     alike = Counter(group.name for group in drafts.values())
     seen: Counter[str] = Counter()
     groups: dict[Axis, UnitGroup] = {}
@@ -115,10 +117,10 @@ def groups_of(flow: Flow, convolutions: Container[str]) -> dict[Axis, UnitGroup]
 
 
 def _dimensions(flow: Flow) -> dict[Key, Axis]:
-    """All dimensions of tensors, those that are other axes in some rows once for these rows."""
+    """All dimensions of tensors that are used, those that are other axes in some rows once for these rows."""
     found: dict[Key, Axis] = {}
     for name, dimensions in flow.tensors.items():
-        for dim, axis in enumerate(dimensions):
+        for dim, axis in enumerate(dimensions if flow.uses[name] else ()):
             rows = {key: own for key, own in flow.rows.items() if key[:2] == (name, dim)}
             found |= rows or ({(name, dim, ()): axis} if isinstance(axis, Axis) else {})
     return found
@@ -136,11 +138,26 @@ def _plays(flow: Flow, tensor: str, dimension: Axis, leaf: Axis) -> tuple[bool, 
     return goes or not ends, ends
 
 
-def _slice(key: Key, parts: list[Sequence[Places]]) -> Slice:
-    """The places of units, each occurrence beside the others."""
+def _slices(key: Key, parts: list[Sequence[Places]]) -> list[Slice]:
+    """The places of units, each occurrence beside the others; one slice more where units lie within blocks of units."""
     tensor, dim, rows = key
-    positions = torch.tensor([[place for part in parts for place in part[unit]] for unit in range(len(parts[0]))])
-    return Slice(tensor, dim, positions, torch.tensor(rows) if rows else None)
+    apart: list[tuple[set[int], list[Sequence[Places]]]] = []
+    for part in parts:
+        places = {place for unit in part for place in unit}
+        taken, own = next((one for one in apart if not one[0] & places), (set(), []))
+        if not own:
+            apart.append((taken, own))
+        taken |= places
+        own.append(part)
+    return [
+        Slice(
+            tensor,
+            dim,
+            torch.tensor([[place for part in own for place in part[unit]] for unit in range(len(own[0]))]),
+            torch.tensor(rows) if rows else None,
+        )
+        for _, own in apart
+    ]
 
 
 def _kind(axis: Axis, blocks: bool, convolved: bool) -> str:

@@ -32,13 +32,13 @@ class Structure:
         operations: in the order in which they are called.
         groups: units that may be exchanged, in the order of the model's tensors. Their exchanges, one after the other,
             are all that each operation allows by what it does with indices. None of them changes the function; what
-            the meaning of several operations together would allow is not found (two halves of a layer that are
-            multiplied, the bias of keys, which softmax does not see).
+            several operations together would allow is not found (two halves of a layer that are multiplied, the bias of
+            keys, which softmax does not see), nor what differs from row to row of a parameter of one's own.
         inputs, outputs: names of the values that the batch holds and that the model returns.
         unknown: operations that are not known; what they read is in no group.
         fixed: why indices of a tensor's dimension may not be exchanged: (tensor, dim) -> a sentence's end.
-        names: the first name of every parameter and buffer, by each name that it has (tied weights have several).
         dims: for every value, for each of its dimensions the names of groups whose units lie along it.
+        names: the first name of every parameter and buffer, by each name that it has (tied weights have several).
 
     >>> import thalweg as tw
     >>> structure = tw.Problem(lambda: tw.nets.mlp(64, 32, 32, 10), tw.data.digits()).structure
