@@ -168,7 +168,8 @@ def test_one_after_the_other(number: int) -> None:
         ("softin", [3, 4, 4, 4]), ("softheads", [3, 4]), ("half", [6, 6]), ("halfadd", [6]), ("even", [6]),
         ("roll", []), ("pad", [9, 2]), ("selecthead", [2, 4, 4, 4]), ("selectin", [3, 3, 3, 3]), ("stack", [4]),
         ("inplace", [3, 3, 3]), ("famtrans", [3, 4, 4, 4]), ("convg", [3, 4, 4, 4, 4, 4, 4]), ("talk", [3, 3, 4]),
-        ("amax", [12]), ("sort", []), ("four", [2, 2, 2, 3, 3, 3, 3]), ("tied", [12]), ("unfold", []), ("batchmix", [3, 4, 4, 4]),
+        ("amax", [12]), ("sort", []), ("four", [2, 2, 2, 3, 3, 3, 3]), ("tied", [12]), ("unfold", []),
+        ("batchmix", [3, 4, 4, 4]),
     ],
 )  # fmt: skip
 def test_units_are_as_many_as_operations_allow(name: str, units: list[int]) -> None:
