@@ -3,6 +3,7 @@ import torch
 from cases import CASE, CASES, Case, every
 from torch import nn
 
+import thalweg as tw
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Layout
 from thalweg.population.layout import same_layout
@@ -72,6 +73,62 @@ def test_kinds() -> None:
     convolutional = Layout.of(CASE["batchnorm"].model())
     assert [entry.kind for entry in convolutional] == ["hidden", "bias", "norm", "norm", "output", "bias"]
     assert [entry.filters for entry in convolutional] == [3, None, None, None, 3, None]
+
+
+@every(CASES)
+def test_every_entry_knows_its_module(case: Case) -> None:
+    module = case.model()
+    for entry in Layout.of(module):
+        assert getattr(module.get_submodule(entry.module), entry.name.rpartition(".")[2]) is not None
+        assert entry.name.rpartition(".")[0] == entry.module
+
+
+class Layers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.conv = nn.Linear(4, 6), nn.Conv2d(4, 6, (3, 2), groups=2)
+        self.signal, self.up = nn.Conv1d(4, 6, 5, bias=False), nn.ConvTranspose2d(4, 6, 3, groups=2)
+        self.attend, self.apart = nn.MultiheadAttention(4, 2), nn.MultiheadAttention(4, 2, kdim=3, vdim=5)
+        self.embed, self.norm, self.own = nn.Embedding(4, 6), nn.LayerNorm(6), nn.Parameter(torch.zeros(4, 6))
+        self.pair, self.cell = nn.Bilinear(3, 4, 6), nn.GRU(3, 4)
+
+
+def test_fan_in_is_that_of_torchs_initialization() -> None:
+    module = Layers()
+    found = {entry.name: entry.fan_in for entry in Layout.of(module)}
+    for name in ("linear", "conv", "signal", "up", "attend.out_proj"):
+        weight = module.get_submodule(name).weight
+        fan_in, _ = nn.init._calculate_fan_in_and_fan_out(weight)
+        assert found[f"{name}.weight"] == fan_in, name
+        assert found.get(f"{name}.bias", fan_in) == fan_in
+        if "attend" not in name:  # torch draws within +-1/sqrt(fan_in), and nearly fills it
+            draws = [getattr(Layers(), name).weight.detach().abs().max() for _ in range(20)]
+            bound = float(torch.stack(draws).max())
+            assert 0.97 < bound * fan_in**0.5 <= 1
+    assert found["attend.in_proj_weight"] == found["attend.in_proj_bias"] == 4
+    assert [found[f"apart.{letter}_proj_weight"] for letter in "qkv"] == [4, 3, 5]
+    assert [found[f"pair.{leaf}"] for leaf in ("weight", "bias")] == [3, 3]
+    assert [found[f"cell.{leaf}_l0"] for leaf in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")] == [3, 4, 3, 4]
+    assert {found[name] for name in ("embed.weight", "norm.weight", "norm.bias", "own")} == {None}
+
+
+def test_fan_in_of_tied_weights_is_that_of_the_first() -> None:
+    entry = Layout.of(CASE["tied"].model())["out.weight"]
+    assert (entry.module, entry.fan_in) == ("embed", None)
+
+
+def test_fan_in_is_that_of_our_nets() -> None:
+    """Linear layers of a transformer start Xavier-uniform: within sqrt(6 / (fan_in + fan_out))."""
+    for net in (tw.nets.transformer(7, 5, 16), tw.nets.mlp(64, 32, 10), tw.nets.resnet(8), tw.nets.convnet1d()):
+        for entry in Layout.of(net):
+            if len(entry.shape) > 1 and entry.kind != "embedding":
+                weight = net.get_parameter(entry.name)
+                assert entry.fan_in == nn.init._calculate_fan_in_and_fan_out(weight)[0]
+                if isinstance(net, tw.nets.Transformer):
+                    bound = (6 / (entry.fan_in + entry.shape[0])) ** 0.5
+                    assert 0.9 * bound < weight.abs().max() <= bound
+        norms = [entry.fan_in for entry in Layout.of(net) if entry.kind in ("norm", "embedding")]
+        assert set(norms) <= {None}
 
 
 def test_a_scale_of_ones_own_is_other_and_may_have_no_dimension() -> None:

@@ -29,11 +29,18 @@ class Entry:
             of those, unless it is tied to an embedding), bias, norm (scale and shift of normalization layers) or other.
         filter_dim: the dimension along which its filters lie, each making one output unit: 0, but 1 of a transposed
             convolution (where it has no groups).
+        module: path of the module that owns it, under its first name; "" is the model itself.
+        fan_in: how many inputs a unit of its layer sums over, as torch's initialization of the layer counts them, for
+            weights and biases of linear, convolution, attention and recurrent layers: the size of a weight's second
+            dimension times that of a convolution's kernel (of a transposed one that is, as in torch, its outputs' part
+            of a group times the kernel). None for embeddings, normalization and parameters of one's own modules.
 
     >>> import thalweg as tw
     >>> entry = tw.Layout.of(tw.nets.mlp(4, 3, 2))["hidden1.weight"]
     >>> entry.size, entry.filters
     (12, 3)
+    >>> entry.module, entry.fan_in
+    ('hidden1', 4)
     """
 
     name: str
@@ -42,6 +49,8 @@ class Entry:
     kind: str
     ties: tuple[str, ...] = ()
     filter_dim: int = 0
+    module: str = ""
+    fan_in: int | None = None
 
     @property
     def size(self) -> int:
@@ -92,7 +101,9 @@ class Layout:
         entries, start = [], 0
         for parameter, (first, *ties) in names.items():
             dim = _filter_dim(module, first, parameter)
-            entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties), dim))
+            path = first.rpartition(".")[0]
+            fan_in = _fan_in(module.get_submodule(path), first, parameter)
+            entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties), dim, path, fan_in))
             start += parameter.numel()
         return cls(tuple(entries))
 
@@ -192,6 +203,22 @@ def _is_matrix(module: nn.Module, name: str, parameter: Tensor) -> bool:
 def _filter_dim(module: nn.Module, name: str, parameter: Tensor) -> int:
     owner = module.get_submodule(name.rpartition(".")[0])
     return int(isinstance(owner, _ConvTransposeNd) and owner.groups == 1 and parameter.ndim > 1)
+
+
+def _fan_in(owner: nn.Module, name: str, parameter: Tensor) -> int | None:
+    """Of the owner's own weight where this is a bias; None where no fan-in is meant."""
+    leaf = name.rpartition(".")[2]
+    if not isinstance(owner, _MATRICES) or leaf in ("bias_k", "bias_v"):  # which are a key and a value, no biases
+        return None
+    if "bias" not in leaf:
+        weight = parameter
+    elif isinstance(owner, nn.MultiheadAttention):
+        return owner.embed_dim  # the width that queries are made of
+    else:
+        weight = getattr(owner, leaf.replace("bias", "weight"))
+    if weight.ndim < 2:
+        return None
+    return weight.shape[1] if isinstance(owner, nn.Bilinear) else weight[0].numel()
 
 
 def same_layout(first: Layout, second: Layout) -> None:

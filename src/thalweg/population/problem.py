@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -18,6 +19,7 @@ from thalweg.losses.per_position import PerPosition
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
+from thalweg.population.structure import Structure
 from thalweg.randomness import global_stream
 from thalweg.storage import load_state_file
 
@@ -128,6 +130,15 @@ class Problem:
         """
         read = [load_state_file(state) if isinstance(state, str | Path) else state for state in states]
         return Population.of([self.template]).load(read).to(self.device, self.dtype)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The model's operations in order and the groups of its units, traced when first asked for; see `Structure`.
+
+        Raises:
+            ModelError: the model cannot be traced; the line and the remedy are said.
+        """
+        return Structure.of(self.template, self.preflight.examples()[0])
 
     def draws(self, *, training: bool) -> bool:
         """Whether model or loss draw random numbers in training or evaluation mode (dropout, sampling).

@@ -1,26 +1,28 @@
 """Other parameters of the same function: outputs of units by factors, and what reads them by the inverse."""
 
-from itertools import pairwise
+from dataclasses import replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type, unknown_name
-from thalweg.population.layout import Entry, Layout
+from thalweg.population.layout import Entry, Layout, same_layout
 from thalweg.population.population import Population
+from thalweg.population.problem import Problem
+from thalweg.population.structure import UnitGroup
 
 
 def rescaled(
-    population: Population, layer: str, factors: Float[Tensor, "*members units"], *, undone_by: str | None
+    problem: Problem, population: Population, layer: str, factors: Float[Tensor, "*members units"]
 ) -> Population:
     """The units of a layer times factors, and the weights that read them divided by these: the function stays.
 
         relu(c W x + c b) = c relu(W x + b),    so that (W, b, V) and (c W, c b, V / c) compute the same for c > 0
 
-    It stays where what lies between the two layers takes every unit alone and is positively homogeneous: ReLU, leaky
-    ReLU, pooling, flattening; not tanh, not layer normalization, and no branch that reads the units too. With
-    `undone_by` None nothing is divided, which is right where batch normalization follows: it divides by the factors
-    itself, up to its eps, and its running statistics are to be made anew (see `evaluation.recomputed`).
+    The readers are found in the model's structure, which also says whether the function stays: where everything from
+    the layer to its readers takes every unit alone and is positively homogeneous (ReLU, leaky ReLU, pooling,
+    flattening). Where not, the operation that would change it is named: tanh, normalization, a residual branch.
 
     Sharpness that is not relative to the parameters becomes as large as one likes so (Dinh et al., 2017,
     arXiv:1703.04933).
@@ -29,29 +31,99 @@ def rescaled(
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits(), dtype=torch.float64)
     >>> population = problem.initialize(2)
-    >>> first, last = [entry.name.removesuffix(".weight") for entry in population.layout if "weight" in entry.name]
-    >>> other = tw.population.rescaled(population, first, torch.linspace(0.1, 10, 8), undone_by=last)
+    >>> other = tw.population.rescaled(problem, population, "hidden1", torch.linspace(0.1, 10, 8))
     >>> bool((tw.evaluate(problem, other)["loss"] - tw.evaluate(problem, population)["loss"]).abs().max() < 1e-12)
     True
 
     Args:
-        population: only read; its mask and buffers stay.
+        problem: whose model it is.
+        population: only read; its mask stays.
         layer: whose units: its "weight", along the dimension of its filters, and its "bias" where it has one.
         factors: above 0, one a unit, or one of all units as a column: (units,), (members, units) or (members, 1).
-        undone_by: the layer that reads them, its inputs being the units in their order, each as often as flattening
-            repeats it; or None.
 
     Raises:
-        UsageError: no such layer, factors that do not fit or are not above 0, a layer that does not read these units,
-            or weights that are tied to others.
+        UsageError: no such layer, factors that do not fit or are not above 0, or the function would change.
+        ModelError: the model cannot be traced.
 
-    Cost: a copy of theta.
+    Cost: a copy of theta; and the trace, when first asked for.
     """
+    return _scaled(problem, population, layer, factors, absorbed=False)
+
+
+def rescaled_before_norm(
+    problem: Problem, population: Population, layer: str, factors: Float[Tensor, "*members units"]
+) -> Population:
+    """The units of a layer times factors that batch normalization divides by again: the function stays up to its eps.
+
+        (c z - c mean) / sqrt(c^2 variance + eps) is (z - mean) / sqrt(variance + eps / c^2)
+
+    Running means are times the factors and running variances times their squares. The function in evaluation mode is
+    then that with eps / c^2 in the place of eps.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> data = tw.data.digits(image=True).subset(train=20)
+    >>> problem = tw.Problem(lambda: tw.nets.resnet(4), data, dtype=torch.float64)
+    >>> population = problem.initialize(2)
+    >>> other = tw.population.rescaled_before_norm(problem, population, "stem.0", torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    >>> bool((tw.evaluate(problem, other)["loss"] - tw.evaluate(problem, population)["loss"]).abs().max() < 1e-3)
+    True
+
+    Args:
+        problem, population, layer, factors: as of `rescaled`; the layer is followed by batch normalization.
+
+    Raises:
+        UsageError: as `rescaled`; also where something else than batch normalization would have to undo the factors.
+        ModelError: the model cannot be traced.
+
+    Cost: a copy of theta and of the running statistics; and the trace, when first asked for.
+    """
+    return _scaled(problem, population, layer, factors, absorbed=True)
+
+
+def layers_rescaled(problem: Problem, population: Population, factors: Float[Tensor, "members layers"]) -> Population:
+    """Every hidden layer of a chain such as an MLP times a factor, the layer behind it divided by it; see `rescaled`.
+
+    With a factor for each unit, sharpness would change by much the same in all members, as they average out.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 8, 10), tw.data.digits(), dtype=torch.float64)
+    >>> population = problem.initialize(2)
+    >>> other = tw.population.layers_rescaled(problem, population, torch.tensor([[0.1, 3.0], [10.0, 1.0]]))
+    >>> bool((tw.evaluate(problem, other)["loss"] - tw.evaluate(problem, population)["loss"]).abs().max() < 1e-12)
+    True
+
+    Args:
+        problem: of networks whose weights each read the layer before.
+        population: only read.
+        factors: above 0, one for each hidden layer: (members, hidden layers).
+
+    Raises:
+        UsageError: see `rescaled`; or another number of layers.
+        ModelError: the model cannot be traced.
+
+    Cost: a copy of theta a layer.
+    """
+    check_type("layers_rescaled population", population, Population, "a Population such as run.final")
+    check_type("layers_rescaled factors", factors, Tensor, "a tensor (members, hidden layers)")
+    layers = [_layer(entry) for entry in population.layout if len(entry.shape) > 1]
+    if factors.ndim != 2 or factors.shape[1] != len(layers) - 1:
+        msg = f"layers_rescaled needs factors (members, {len(layers) - 1} hidden layers); got {tuple(factors.shape)}."
+        raise UsageError(msg)
+    for number, layer in enumerate(layers[:-1]):
+        population = rescaled(problem, population, layer, factors[:, number, None])
+    return population
+
+
+def _scaled(problem: Problem, population: Population, layer: str, factors: Tensor, *, absorbed: bool) -> Population:
+    """What is times the factors, divided by them or times their squares, in copies."""
+    check_type("rescaled problem", problem, Problem, "a Problem")
     check_type("rescaled population", population, Population, "a Population such as run.final")
     check_type("rescaled factors", factors, Tensor, "a tensor (units,) or (members, units)")
-    layout, members = population.layout, len(population)
-    own = _weight(layout, layer)
-    units = own.shape[own.filter_dim]
+    same_layout(problem.layout, population.layout)
+    weight, members = _weight(population.layout, layer), len(population)
+    units = weight.shape[weight.filter_dim]
     if tuple(factors.shape) not in ((units,), (1, units), (members, units), (members, 1)):
         msg = (
             f"rescaled factors of {layer!r} must be ({units},), ({members}, {units}) or ({members}, 1); got "
@@ -61,53 +133,25 @@ def rescaled(
     if not ((factors > 0) & factors.isfinite()).all():
         msg = f"rescaled factors must be above 0 and finite, or the function changes; got {float(factors.min()):g}."
         raise UsageError(msg)
+    group = _group(problem, weight, layer)
+    powers = problem.structure.powers(group, [weight.name], absorbed=absorbed)
     theta = population.theta.clone()
+    scaled = {name for name, _ in powers}
+    buffers = {name: buffer.clone() if name in scaled else buffer for name, buffer in population.buffers.items()}
+    tensors = {**buffers, **population.layout.views(theta)}
     scale = factors.to(theta).expand(members, units)
-    views = layout.views(theta)
-    views[own.name].mul_(_along(scale, own, own.filter_dim))
-    bias = f"{layer}.bias".lstrip(".")
-    if bias in views:
-        views[bias].mul_(scale)
-    if undone_by is not None:
-        reader = _weight(layout, undone_by)
-        side = 1 - reader.filter_dim
-        inputs = reader.shape[side]
-        if inputs % units:
-            msg = f"{undone_by!r} reads {inputs} inputs, which are not the {units} units of {layer!r}."
-            raise UsageError(msg)
-        views[reader.name].div_(_along(scale.repeat_interleave(inputs // units, dim=1), reader, side))
-    return population.with_theta(theta)
-
-
-def layers_rescaled(population: Population, factors: Float[Tensor, "members layers"]) -> Population:
-    """Every hidden layer of a chain such as an MLP times a factor, the layer behind it divided by it; see `rescaled`.
-
-    With a factor for each unit, sharpness would change by much the same in all members, as they average out.
-
-    >>> import torch
-    >>> import thalweg as tw
-    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 8, 10), tw.data.digits(), dtype=torch.float64)
-    >>> population = problem.initialize(2)
-    >>> other = tw.population.layers_rescaled(population, torch.tensor([[0.1, 3.0], [10.0, 1.0]]))
-    >>> bool((tw.evaluate(problem, other)["loss"] - tw.evaluate(problem, population)["loss"]).abs().max() < 1e-12)
-    True
-
-    Args:
-        population: of networks whose weights each read the layer before; only read.
-        factors: above 0, one for each hidden layer: (members, hidden layers).
-
-    Raises:
-        UsageError: see `rescaled`; or another number of layers.
-
-    Cost: a copy of theta a layer.
-    """
-    layers = [entry.name.removesuffix("weight").rstrip(".") for entry in population.layout if len(entry.shape) > 1]
-    if factors.ndim != 2 or factors.shape[1] != len(layers) - 1:
-        msg = f"layers_rescaled needs factors (members, {len(layers) - 1} hidden layers); got {tuple(factors.shape)}."
-        raise UsageError(msg)
-    for number, (layer, following) in enumerate(pairwise(layers)):
-        population = rescaled(population, layer, factors[:, number, None], undone_by=following)
-    return population
+    for one in group.slices:
+        power, own = powers.get((one.tensor, one.dim), 0), tensors[one.tensor]
+        along = scale.new_ones(members, own.shape[1 + one.dim])
+        along[:, one.positions.flatten()] = scale.repeat_interleave(one.positions.shape[1], dim=1)
+        whole = along.view(members, *(along.shape[1] if dim == one.dim else 1 for dim in range(own.ndim - 1)))
+        if one.rows is not None:
+            rows = own.new_zeros(own.shape[1], dtype=torch.bool)
+            rows[one.rows] = True
+            whole = whole.where(rows.view(1, -1, *(1 for _ in own.shape[2:])), whole.new_ones(()))
+        for _ in range(abs(power)):
+            own.mul_(whole) if power > 0 else own.div_(whole)
+    return replace(population, theta=theta, buffers=buffers)
 
 
 def _weight(layout: Layout, layer: str) -> Entry:
@@ -115,14 +159,20 @@ def _weight(layout: Layout, layer: str) -> Entry:
     names = {entry.name: entry for entry in layout if len(entry.shape) > 1}
     name = f"{layer}.weight".lstrip(".")
     if name not in names:
-        layers = [known.removesuffix("weight").rstrip(".") for known in names if known.endswith("weight")]
-        raise unknown_name("layer", layer, layers)
-    if names[name].ties:
-        msg = f"The weights of {layer!r} are tied to {names[name].ties[0]!r}, which scaling them would change too."
-        raise UsageError(msg)
+        raise unknown_name("layer", layer, [_layer(entry) for entry in names.values() if "weight" in entry.name])
     return names[name]
 
 
-def _along(scale: Tensor, entry: Entry, dim: int) -> Tensor:
-    """Factors (members, n) in the shape that multiplies a tensor along one of its dimensions."""
-    return scale.view(len(scale), *(scale.shape[1] if place == dim else 1 for place in range(len(entry.shape))))
+def _layer(entry: Entry) -> str:
+    return entry.name.removesuffix("weight").rstrip(".")
+
+
+def _group(problem: Problem, weight: Entry, layer: str) -> UnitGroup:
+    """The group that a layer's units are."""
+    structure, dim = problem.structure, weight.filter_dim
+    for group in structure.groups:
+        if group.units == weight.shape[dim] and any((s.tensor, s.dim) == (weight.name, dim) for s in group.written):
+            return group
+    why = structure.fixed.get((weight.name, dim), "they are several groups, which take part in different ways")
+    msg = f"The units of {layer!r} cannot be rescaled: {why}."
+    raise UsageError(msg)

@@ -38,9 +38,11 @@ def test_the_rule_with_the_worse_verdict_is_judged(
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_filters_are_rescaled_on_a_gpu_as_on_the_cpu() -> None:
-    for model, rescale in (
-        (lambda: resnet(4), filters.filters_rescaled),
-        (lambda: mlp(64, 16, 10), filters.units_rescaled),
+    for model, data, rescale in (
+        (lambda: resnet(4), tw.data.digits(image=True), filters.filters_rescaled),
+        (lambda: mlp(64, 16, 10), tw.data.digits(), filters.units_rescaled),
     ):
-        population = tw.Population.initialize(model, [0])
-        torch.testing.assert_close(rescale(population.to("cuda"), 0).theta.cpu(), rescale(population, 0).theta)
+        problem = tw.Problem(model, data)
+        population = problem.initialize(1)
+        moved = rescale(problem, population.to("cuda"), 0)
+        torch.testing.assert_close(moved.theta.cpu(), rescale(problem, population, 0).theta)

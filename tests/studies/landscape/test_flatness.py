@@ -23,7 +23,7 @@ def test_rescaling_layers_leaves_functions_and_moves_sharpness(problem: tw.Probl
     assert torch.equal(flatness.scales(0, np.array([1, 3])), factors[[1, 3]])  # whoever else is there
     assert factors.min() > 0.1
     assert factors.max() < 10
-    changed = tw.population.layers_rescaled(population, factors)
+    changed = tw.population.layers_rescaled(problem, population, factors)
     assert torch.equal(population.theta, before)
     x = torch.as_tensor(problem.data.train.inputs)
     outputs = [torch.stack([one.module(member)(x) for member in range(4)]) for one in (population, changed)]

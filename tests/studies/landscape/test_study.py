@@ -41,13 +41,16 @@ def test_a_spread_is_relative() -> None:
 
 def test_rescaling_leaves_the_functions() -> None:
     images = tw.data.digits(image=True).train.inputs[:20]
-    population = tw.Population.initialize(lambda: resnet(4), [0])
-    other = filters.filters_rescaled(population, 0)
-    modules = [one.module(0).train() for one in (population, other)]
+    problem = tw.Problem(lambda: resnet(4), tw.data.digits(image=True))
+    population = problem.initialize(1)
+    other = filters.filters_rescaled(problem, population, 0)
+    for mode in (True, False):
+        modules = [one.module(0).train(mode) for one in (population, other)]
+        torch.testing.assert_close(modules[0](images), modules[1](images), rtol=1e-2, atol=1e-2)  # eps is not scaled
     assert not torch.equal(population.theta, other.theta)
-    torch.testing.assert_close(modules[0](images), modules[1](images), rtol=1e-2, atol=1e-2)  # eps is not scaled
-    dense = tw.Population.initialize(lambda: mlp(64, 16, 10), [0])
-    changed = filters.units_rescaled(dense, 0)
+    plain = tw.Problem(lambda: mlp(64, 16, 10), tw.data.digits())
+    dense = plain.initialize(1)
+    changed = filters.units_rescaled(plain, dense, 0)
     assert not torch.equal(dense.theta, changed.theta)
     x = tw.data.digits().train.inputs[:20]
     torch.testing.assert_close(dense.module(0)(x), changed.module(0)(x), rtol=1e-4, atol=1e-5)

@@ -1,8 +1,7 @@
 """LAN2: surfaces along filter-normalized directions do not see the scale of filters that normalization undoes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from thalweg.data import digits
 from thalweg.figures import Figure
 from thalweg.nets import mlp, resnet
 from thalweg.optim import Momentum
-from thalweg.population import Population, Problem, rescaling
+from thalweg.population import Population, Problem, rescaled_before_norm, rescaling
 from thalweg.randomness import generator
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
@@ -41,25 +40,32 @@ def normalized(lab: Lab) -> Problem:
     return Problem(lambda: resnet(4), data, device=lab.device)
 
 
-def filters_rescaled(population: Population, seed: int) -> Population:
-    """The filters of every convolution times random factors, which normalization divides by again."""
+def filters_rescaled(problem: Problem, population: Population, seed: int) -> Population:
+    """The filters of every convolution times random factors, which batch normalization divides by again."""
     filters = [name for name, one in population.template.named_modules() if isinstance(one, nn.Conv2d)]
-    return rescaled(population, dict.fromkeys(filters), seed, "filter scales")
+    return rescaled(partial(rescaled_before_norm, problem), population, filters, seed, "filter scales")
 
 
-def units_rescaled(population: Population, seed: int) -> Population:
+def units_rescaled(problem: Problem, population: Population, seed: int) -> Population:
     """The hidden units of a ReLU network times random factors, what reads them divided by these."""
     layers = [name for name, one in population.template.named_modules() if isinstance(one, nn.Linear)]
-    return rescaled(population, dict(pairwise(layers)), seed, "unit scales")
+    return rescaled(partial(rescaling.rescaled, problem), population, layers[:-1], seed, "unit scales")
 
 
-def rescaled(population: Population, undone_by: Mapping[str, str | None], seed: int, purpose: str) -> Population:
-    """The outputs of layers times random factors, each layer undone by the one named beside it."""
+def rescaled(
+    rescale: Callable[[Population, str, Tensor], Population],
+    population: Population,
+    layers: Iterable[str],
+    seed: int,
+    purpose: str,
+) -> Population:
+    """The outputs of layers times random factors, which that function undoes."""
     draws = [generator(seed, purpose, member) for member in range(len(population))]
-    for layer, reader in undone_by.items():
+    for layer in layers:
         units = len(population.template.get_parameter(f"{layer}.weight"))
-        factors = torch.stack([scales(torch.rand(units, generator=draw)) for draw in draws])
-        population = rescaling.rescaled(population, layer, factors, undone_by=reader)
+        population = rescale(
+            population, layer, torch.stack([scales(torch.rand(units, generator=draw)) for draw in draws])
+        )
     return population
 
 
@@ -77,10 +83,10 @@ def experiment(lab: Lab) -> Finding:
     plain = lab.train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, "ReLU network").final
     size, told = lab.pick(quick=5, full=13), lab.labelled("surfaces")
     view = partial(landscape.plane, resolution=size, statistics="recompute", seed=lab.seed, progress=told)
-    states = {"as trained": trained, "filters rescaled": filters_rescaled(trained, lab.seed)}
+    states = {"as trained": trained, "filters rescaled": filters_rescaled(images, trained, lab.seed)}
     surfaces = {kind: {name: view(images, one, directions=kind) for name, one in states.items()} for kind in KINDS}
     found = {kind: both["as trained"].change(both["filters rescaled"]) for kind, both in surfaces.items()}
-    units = view(dense, plain).change(view(dense, units_rescaled(plain, lab.seed)))
+    units = view(dense, plain).change(view(dense, units_rescaled(dense, plain, lab.seed)))
     coordinates = {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds}
     return lab.finding(
         interval.ratio(np.maximum(found["filter"], 1e-12), found["none"]),

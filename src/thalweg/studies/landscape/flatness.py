@@ -86,7 +86,7 @@ def experiment(lab: Lab) -> Finding:
     reached = lab.train(problem, recipe, seeds).at_first("train_loss", LEVEL)
     networks = {
         "as trained": reached.population,
-        "layers rescaled": layers_rescaled(reached.population, scales(lab.seed, reached.members)),
+        "layers rescaled": layers_rescaled(problem, reached.population, scales(lab.seed, reached.members)),
     }
     shape = len(batches), len(RATES), len(seeds)
 

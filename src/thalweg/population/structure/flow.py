@@ -1,0 +1,156 @@
+"""What passes through a traced model: the dimensions of every value, as far as its operations tell indices apart."""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+
+from thalweg.population.structure.axes import Axis
+from thalweg.population.structure.dimensions import (
+    Dimension,
+    Dimensions,
+    all_fixed,
+    all_free,
+    equal,
+    fix_all,
+    free_axes,
+    merged,
+    renamed,
+    size,
+)
+from thalweg.population.structure.operation import Operation, Value
+from thalweg.population.structure.tracing import Trace
+
+Letters = Sequence[Hashable]
+Operand = tuple[str, Letters] | tuple[str, Letters, Dimensions]  # its dimensions where they are not those of the value
+Rule = Callable[["Flow", Operation], "Dimensions | list[Dimensions]"]
+
+
+class Flow:
+    """A trace followed by rules, one for every kind of operation; one that has no rule fixes all that it reads.
+
+    Args:
+        trace: of a model.
+        rules: by the kind of operation; they restrict the axes of what an operation reads, and say those it gives.
+
+    Attributes:
+        values: dimensions of every value, one entry a tensor.
+        rows: dimensions that tensors have in some rows only: (tensor, dimension, rows) -> axis.
+        kept, contracted: by tensor, axes of its dimensions that go on, and those that are summed over.
+        unknown: operations without a rule that fixed something.
+    """
+
+    def __init__(self, trace: Trace, rules: Mapping[str, Rule]) -> None:
+        self.values: dict[str, list[Dimensions]] = {}
+        self.uses = Counter(name for operation in trace.operations for name in operation.inputs)
+        self.tensors = {name: all_free(shape) for name, shape in trace.tensors.items()}
+        self.rows: dict[tuple[str, int, tuple[int, ...]], Axis] = {}
+        self.kept: dict[str, list[Dimension]] = {name: [] for name in trace.tensors}
+        self.contracted: dict[str, list[Dimension]] = {name: [] for name in trace.tensors}
+        self.unknown: list[Operation] = []
+        self.made_of: dict[str, set[str]] = {}  # tensors, of values that do not depend on the input
+        for name, dimensions in self.tensors.items():
+            self.values[name], self.made_of[name] = [dimensions], {name}
+        for name, shape in trace.constants.items():
+            self.values[name], self.made_of[name] = [all_fixed(shape, f"the constant {name!r}")], set()
+        for name, shape in trace.inputs.items():
+            self.values[name] = [all_fixed(shape, f"the model's input {name!r}")]
+        for operation in trace.operations:
+            self._follow(operation, rules.get(operation.kind))
+        for name in trace.outputs:
+            for dimensions in self.values.get(name, []):
+                fix_all(dimensions, "the model's output")
+
+    def _follow(self, operation: Operation, rule: Rule | None) -> None:
+        inputs = operation.inputs
+        if operation.kind.startswith("_assert"):
+            return
+        if all(name in self.made_of for name in inputs):
+            self.made_of[operation.name] = {tensor for name in inputs for tensor in self.made_of[name]}
+        results = self._by_rule(operation, rule)
+        if results is None:
+            results = unknown(self, operation)
+        self.values[operation.name] = results or [()]  # a number has no dimensions
+
+    def _by_rule(self, operation: Operation, rule: Rule | None) -> list[Dimensions] | None:
+        """What an operation gives; None where there is no rule or the operation is used as its rule does not know."""
+        if rule is None:
+            return None
+        try:
+            given = rule(self, operation)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            return None
+        results = given if isinstance(given, list) else [given]
+        return results if tuple(tuple(map(size, one)) for one in results) == operation.shapes else None
+
+    def of(self, operation: Operation, argument: str) -> Dimensions | None:
+        """The dimensions of an argument; None where it is left out or a number."""
+        value = operation.arguments.get(argument)
+        return self.values[value][0] if isinstance(value, Value) else None
+
+    def input(self, operation: Operation) -> Dimensions:
+        """The dimensions of its first argument."""
+        return self.values[operation.inputs[0]][0]
+
+    def unified(self, operation: Operation, operands: Iterable[Operand], kept: Letters) -> dict[Hashable, Dimension]:
+        """Dimensions by letter, as in einsum: those of one letter are made equal, those not kept are summed over."""
+        reason, found = str(operation), {}
+        listed = [
+            (name, given[0] if given else self.values[name][0], tuple(letters)) for name, letters, *given in operands
+        ]
+        for _, dimensions, letters in listed:
+            names = dict(enumerate(letters))
+            for letter, dimension in zip(letters, dimensions, strict=True):
+                own = renamed(dimension, names, reason)
+                if letter not in found or (size(found[letter]) == 1 and size(own) > 1):
+                    found[letter] = own
+                elif size(own) > 1:
+                    equal(found[letter], own, reason)
+        for letter in found:
+            for gone in found:
+                if gone not in kept:
+                    found[letter] = merged(found[letter], gone, reason)
+        for name, dimensions, letters in listed:
+            for tensor in self.made_of.get(name, ()):
+                for letter, dimension in zip(letters, dimensions, strict=True):
+                    (self.kept if letter in kept else self.contracted)[tensor].append(dimension)
+        self._tag(operation, listed, kept)
+        return found
+
+    def contract(self, operation: Operation, operands: Iterable[Operand], out: Letters) -> Dimensions:
+        """What an operation gives that is a sum of products of what it reads, or anything elementwise."""
+        found = self.unified(operation, operands, out)
+        places = {letter: place for place, letter in enumerate(out)}
+        return tuple(renamed(found[letter], places, str(operation)) for letter in out)
+
+    def _tag(self, operation: Operation, listed: Sequence[tuple[str, Dimensions, Letters]], kept: Letters) -> None:
+        """Note on axes what tells heads and streams from other units."""
+        data = [(dimensions, letters) for name, dimensions, letters in listed if name not in self.made_of]
+        if len(data) < 2:
+            return
+        (first, first_letters), (second, second_letters) = data[:2]
+        summed = any(letter not in kept for letter in (*first_letters, *second_letters))
+        for dimension, letter in (*zip(first, first_letters, strict=True), *zip(second, second_letters, strict=True)):
+            shared = letter in first_letters and letter in second_letters
+            if summed:
+                tag = "query-key" if letter not in kept else "heads" if shared else "value"
+            else:
+                tag = "stream" if operation.kind in ("add", "sub") and shared else ""
+            for axis in free_axes((dimension,)) if tag else ():
+                axis.tags.add(tag)
+
+
+def unknown(flow: Flow, operation: Operation) -> list[Dimensions]:
+    """The rule of operations that have none: nothing that they read or give may be exchanged."""
+    reason = f"{operation}, of which it is not known what it does with single units"
+    read = [dimensions for name in operation.inputs for dimensions in flow.values.get(name, [])]
+    if any(free_axes(dimensions) for dimensions in read):
+        flow.unknown.append(operation)
+    for dimensions in read:
+        fix_all(dimensions, reason)
+    return [all_fixed(shape, reason) for shape in operation.shapes]
+
+
+def broadcast(flow: Flow, operation: Operation, names: Iterable[str]) -> Dimensions:
+    """What is done for each element alone, with dimensions aligned from the last."""
+    count = len(operation.shape)
+    operands = [(name, range(count - len(flow.values[name][0]), count)) for name in names]
+    return flow.contract(operation, operands, range(count))
