@@ -60,6 +60,7 @@ class Tracker:
             once.
         diagonal_scaling: s of S A S (see `Operator.scaled`) as a function of (step, population, slots), where slots is
             what the rule remembers by name, for a matrix that is preconditioned anew at every step. None is A itself.
+            Of members that began with fresh moments in mid-run, bias corrections count from there.
         tolerance: a share of lambda_max, or of a thousandth of the eigenvalue that is largest in magnitude. An
             eigenvalue is that near; that none is higher is likely, not certain.
         max_products: a reading, at most; residuals and `converged` say how far it came.

@@ -146,7 +146,7 @@ def trajectory_plane(
     )
     began = time.perf_counter()
     inside = center + (points - center) @ axes.mT @ axes
-    losses = _losses(conditions, run, chosen, here.with_theta(inside.flatten(0, 1)).copy())
+    losses = _losses(conditions, run, chosen, steps, here.with_theta(inside.flatten(0, 1)).copy())
     arrays = {"path": paths, "share": shares} | losses | {"gap": losses[OWN] - losses[PROJECTED]}
     dims = dict.fromkeys(arrays, ("member", "step")) | {"path": ("member", "step", "axis"), "share": ("component",)}
     if len(chosen) == 1:
@@ -174,13 +174,19 @@ def _snapshots(
         msg = "trajectory_plane needs at least one member; got an empty list."
         raise UsageError(msg)
     snapshots = run.snapshots
-    if len(snapshots) < 3:
-        msg = f"trajectory_plane needs at least 3 snapshots, the run has {len(snapshots)}; write Recipe(snapshot=20)."
-        raise UsageError(msg)
     for member in chosen:
         if not 0 <= member < len(run.final):
             msg = f"There is no member {member}; the run has {len(run.final)} (0 to {len(run.final) - 1})."
             raise UsageError(msg)
+    begun = int(run.state.began[chosen].max())
+    snapshots = {step: population for step, population in snapshots.items() if step >= begun}
+    if len(snapshots) < 3:
+        begins = f" from step {begun} on, where these members begin" if begun else ""
+        msg = (
+            f"trajectory_plane needs at least 3 snapshots{begins}, the run has {len(snapshots)}; write "
+            "Recipe(snapshot=20)."
+        )
+        raise UsageError(msg)
     points = torch.stack([population.theta[chosen] for population in snapshots.values()], dim=1)
     if not points.isfinite().all():
         msg = "The run has snapshots that are not finite; choose members that did not diverge."
@@ -189,7 +195,7 @@ def _snapshots(
 
 
 def _losses(
-    conditions: Conditions, run: Run, chosen: list[int], projected: Population
+    conditions: Conditions, run: Run, chosen: list[int], steps: NDArray[np.int64], projected: Population
 ) -> dict[str, NDArray[np.float64]]:
     """Of the snapshots of a run, with its own statistics, and of their projections: (members, steps) each.
 
@@ -199,13 +205,8 @@ def _losses(
     problem, examples = conditions.problem, conditions.drawn.examples
     if conditions.recomputes:
         RunningStatistics(problem, projected, conditions.statistics_examples, plan=conditions.plan).recompute()
-    seen = [population[chosen] for population in run.snapshots.values()]
-    own = replace(
-        seen[0],
-        theta=torch.cat([one.theta for one in seen]),
-        buffers={name: torch.cat([one.buffers[name] for one in seen]) for name in seen[0].buffers},
-        mask=None,
-    )
+    seen = [population[chosen] for step, population in run.snapshots.items() if step in steps]
+    own = replace(Population.concatenate(seen), mask=None)
     first, second = (evaluate(problem, there, examples, plan=conditions.plan)["loss"] for there in (own, projected))
     return {OWN: first.numpy().reshape(len(seen), -1).T, PROJECTED: second.numpy().reshape(len(chosen), -1)}
 

@@ -16,12 +16,14 @@ def masked_state(
 ) -> None:
     """Zero, in place, what a rule remembers of parameters outside the mask.
 
-    Every matrix with a column a parameter is masked as theta is, those of an optimizer of torch's too. Not what has
-    none: tallies, factors of whole tensors, and moments in a basis of the rule's own (`MatrixRule.turned_slots`).
+    Every slot is masked as theta is, and of an optimizer of torch's what it keeps of every number of every parameter.
+    Not what has no column a parameter: tallies, factors of whole tensors, and moments in a basis of the rule's own
+    (`MatrixRule.turned_slots`).
     """
     _, inner = unwrapped(rule)
     for slot, matrix in state.items():
-        if matrix.shape == mask.shape and matrix.is_floating_point():
+        own = slot.startswith("torch.state.") and matrix.shape == mask.shape and matrix.is_floating_point()
+        if slot in rule.slots or own:
             matrix.mul_(_where(inner, slot, mask, layout))
 
 

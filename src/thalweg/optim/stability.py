@@ -110,7 +110,7 @@ def preconditioner(
     Args:
         rule: the rule, or a wrapper of it.
         state: what it remembers after the step: its slots by name, (members, parameters).
-        h: the numbers of that step.
+        h: the numbers of that step, whose `step` counts the updates that the state has seen (`Run.updates`).
 
     Source: Cohen et al. (2022, arXiv:2207.14484).
 

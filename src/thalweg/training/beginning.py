@@ -12,7 +12,6 @@ from thalweg.errors import UsageError, check_type
 from thalweg.optim.masking import masked_state
 from thalweg.optim.updater import new_state
 from thalweg.population import Population, Problem
-from thalweg.population.layout import same_layout
 from thalweg.sweep import Sweep
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.origin import Origin
@@ -42,6 +41,11 @@ class Arm:
         """What an error calls its start."""
         return "The start" if self.name is None else f"The start of arm {self.name!r}"
 
+    @property
+    def mask_called(self) -> str:
+        """What an error calls its mask."""
+        return "A mask" if self.name is None else f"The mask of arm {self.name!r} (names are those of arms)"
+
 
 @dataclass(frozen=True, eq=False)
 class Beginning:
@@ -51,7 +55,8 @@ class Beginning:
         population: in memory of its own.
         slots: what the rule remembers (see `optim.updater.new_state`).
         steps: at which each member begins: (members,).
-        fresh_since: the step at which its moments were fresh, which differs where a start keeps them: (members,).
+        fresh_since: the step from which its moments count their updates: that of the beginning, or where a start keeps
+            them as many steps before as they have seen updates: (members,).
     """
 
     population: Population
@@ -126,8 +131,9 @@ def _gathered(problem: Problem, grid: MemberGrid, arms: Sequence[Arm]) -> Popula
     """Every member's network, in memory of its own."""
     fresh = problem.initialize(grid.given_seeds) if any(arm.start is None for arm in arms) else None
     sources = [fresh if arm.start is None else arm.start.population for arm in arms]
-    known = [source for source in sources if source is not None]
-    offsets = np.concatenate([[0], np.cumsum([len(source) for source in known])])
+    known = list({id(source): source for source in sources if source is not None}.values())
+    firsts = np.cumsum([0, *map(len, known)])
+    offsets = np.array([firsts[next(i for i, one in enumerate(known) if one is source)] for source in sources])
     places = (offsets[grid.arms] + grid.rows).tolist()
     whole = known[0] if len(known) == 1 else Population.concatenate(known)
     if places == list(range(len(whole))):
@@ -137,11 +143,10 @@ def _gathered(problem: Problem, grid: MemberGrid, arms: Sequence[Arm]) -> Popula
 
 def _check(problem: Problem, recipe: Recipe, arm: Arm, start: Start) -> None:
     try:
-        same_layout(problem.layout, start.population.layout)
+        problem.check(start.population)
     except UsageError as error:
-        msg = f"{arm.called} is of another architecture than the problem's: {error}"
+        msg = f"{arm.called} does not fit the problem: {error}"
         raise UsageError(msg) from error
-    problem.check(start.population)
     if start.step >= recipe.steps:
         msg = (
             f"{arm.called} stands at step {start.step}, and the recipe has {recipe.steps} steps, counted from 0; write "
@@ -195,7 +200,7 @@ def _mask_rows(
     ):
         shapes = " or ".join([f"({parameters},)", *(f"({length}, {parameters})" for length in lengths if length > 1)])
         msg = (
-            f"A mask is boolean of shape {shapes} (one row a member), got "
+            f"{arm.mask_called} is boolean of shape {shapes} (one row a member), got "
             f"{str(mask.dtype).removeprefix('torch.')} {tuple(mask.shape)}."
         )
         raise UsageError(msg)

@@ -121,7 +121,7 @@ class History:
             marks=tuple(lines),
             x=Axis("step"),
             y=Axis(metric.replace("_", " "), self.units[metric], scale="log" if log else "linear"),
-            caption="Lines are means over members, diverged ones left out; bands run from the smallest to the largest.",
+            caption="Lines are means over members that have begun and not diverged; bands show smallest and largest.",
         )
 
 
@@ -167,6 +167,8 @@ def steps_to(target: float, steps: ArrayLike, losses: ArrayLike) -> NDArray[np.f
 
 def infinite_if_diverged(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Losses, infinite where a run diverged, so that a diverged run is the worst one and not left out.
+
+    A loss before the step at which its member begins is no number either: take the steps from there on.
 
     >>> import numpy as np
     >>> from thalweg.training import infinite_if_diverged

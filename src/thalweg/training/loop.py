@@ -16,11 +16,12 @@ from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
 from thalweg.training.checkpoint import Checkpoints
+from thalweg.training.clipping import clipping
 from thalweg.training.interrupt import deferred
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
-from thalweg.training.updaters import Updaters, clipping
+from thalweg.training.updaters import Updaters
 
 Observer = Callable[[int, Population], object]
 

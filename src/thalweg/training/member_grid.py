@@ -70,12 +70,16 @@ class MemberGrid:
         if taken:
             msg = f"A sweep may not use the axis {taken[0]!r}, which is a column of every history; name it otherwise."
             raise UsageError(msg)
-        combinations = list(itertools.product(*(range(length) for length, _ in lengths.values())))
+        # Members of one batch size are neighbors, and among them those of one arm, which begin at one step.
+        numbered = list(enumerate(itertools.product(*(range(length) for length, _ in lengths.values()))))
+        slowest = _slowest(sweeps, lengths)
+        blocks = itertools.groupby(numbered, key=lambda one: one[1][:slowest])
         grid = [
             (*cell, arm, row, seed)
-            for number, cell in enumerate(combinations)
+            for block in [list(block) for _, block in blocks]
             for arm, origin in enumerate(origins)
-            for row, seed in origin.members(seeds, number, len(combinations))
+            for number, cell in block
+            for row, seed in origin.members(seeds, number, len(numbered))
         ]
         where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}
         self.members = len(grid)
@@ -138,6 +142,11 @@ class MemberGrid:
             if name.split(".")[-1] == "lr"
         }
         return StepHyperparameters(self._constant | moving | schedules, step)
+
+
+def _slowest(sweeps: dict[str, Sweep], lengths: dict[str, tuple[int, str]]) -> int:
+    """How many axes are slower than arms: that of the batch size, which comes first, if it is swept."""
+    return int("batch_size" in sweeps and next(iter(lengths)) == (sweeps["batch_size"].axis or "batch_size"))
 
 
 def _check_bounds(name: str, number: Any, schedule: Schedule, steps: int) -> None:

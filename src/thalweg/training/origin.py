@@ -40,12 +40,12 @@ class Origin:
             return list(enumerate(seeds))
         if self.rows == combinations * len(seeds):
             return [(combination * len(seeds) + place, seed) for place, seed in enumerate(seeds)]
-        of = "" if self.arm is None else f" of arm {self.arm!r}"
+        where = "" if self.arm is None else f"arm {self.arm!r}: "
         swept = (
             "" if combinations == 1 else f", or {combinations * len(seeds)}, one for each of {combinations} sweeps too"
         )
         msg = (
-            f"paired=True needs a start{of} of {len(seeds)} members, one for each seed{swept}; got {self.rows}. "
+            f"{where}paired=True needs a start of {len(seeds)} members, one for each seed{swept}; got {self.rows}. "
             "Without it every seed is trained from every one of them."
         )
         raise UsageError(msg)

@@ -96,6 +96,14 @@ class Run:
         return self.state.step
 
     @property
+    def updates(self) -> NDArray[np.int64]:
+        """How many updates each member's moments have seen: its rule's count of steps, as bias corrections use it.
+
+        They are fewer than `step` where a member began with fresh moments in mid-run: (members,).
+        """
+        return (self.step - self.state.fresh_since).clamp_min(0).numpy()
+
+    @property
     def plan(self) -> Plan:
         """How gradients were evaluated."""
         return self.plans["gradient"]
@@ -116,7 +124,7 @@ class Run:
             for i, step in enumerate(steps)
         }
 
-    def at(self, step: int, members: Sequence[int] | None = None) -> Start:
+    def at(self, step: int, members: Sequence[int] | slice | None = None) -> Start:
         """The members at a snapshot, with their optimizer's state: where `train(start=...)` can begin.
 
         With the same recipe and seeds, and paired=True where there are several members, what is trained from there is
@@ -136,7 +144,7 @@ class Run:
 
         Args:
             step: of a snapshot, or the last one.
-            members: which of them; None: all. Or write run.at(step)[members].
+            members: which of them; None: all.
 
         Raises:
             UsageError: a step that was not kept, or kept without the optimizer's state, or before members began.
@@ -157,7 +165,8 @@ class Run:
                 f"Recipe(..., snapshot=({step},), snapshot_state=True)."
             )
             raise UsageError(msg)
-        if slots.keys() != state.slots.keys() and step > 0:
+        fresh = bool((state.fresh_since == step).all())
+        if slots.keys() != state.slots.keys() and not fresh:
             msg = (
                 f"The snapshot of step {step} has no optimizer state; train with Recipe(..., snapshot_state=True), or "
                 f"write Start(run.snapshots[{step}], step={step}) for fresh moments."
@@ -165,15 +174,14 @@ class Run:
             raise UsageError(msg)
         size, examples = self.recipe.batch_size, self.examples
         order = None if isinstance(size, Sweep) else DataOrder(examples, int(size or examples))
-        updates = (step - state.fresh_since).clamp_min(0).unsqueeze(1)
-        start = Start(population, slots | {UPDATES: updates} if step else None, step, order)
-        start = start if members is None else start[members]
-        late = np.flatnonzero((state.began > step).numpy())
-        late = late if members is None else np.intersect1d(late, members)
+        chosen = np.arange(len(self.final))[slice(None) if members is None else members]
+        late = chosen[(state.began > step).numpy()[chosen]]
         if len(late):
             msg = f"Members {late.tolist()} begin after step {step}; write run.at({step}, members=[...]) for others."
             raise UsageError(msg)
-        return start
+        updates = (step - state.fresh_since).unsqueeze(1)
+        start = Start(population, None if fresh else slots | {UPDATES: updates}, step, order)
+        return start if members is None else start[members]
 
     def at_first(self, metric: str, level: float) -> "Reached":
         """Each member where its metric first is at most a level, so that runs can be compared at one loss.
@@ -211,11 +219,7 @@ class Run:
         first = rows[below.argmax(0)[members]]
         steps = self.history.steps[first]
         each = [snapshots[step][[member]] for step, member in zip(steps.tolist(), members.tolist(), strict=True)]
-        population = replace(
-            self.final[members.tolist()],
-            theta=torch.cat([one.theta for one in each]),
-            buffers={name: torch.cat([one.buffers[name] for one in each]) for name in self.final.buffers},
-        )
+        population = Population.concatenate(each)
         return Reached(population, members, steps, values[first, members], len(self.final))
 
     def averaged(
@@ -245,7 +249,8 @@ class Run:
             raise UsageError(msg)
         mask, at = self.final.mask, self.state.diverged_at
         began = self.state.began.to(at.device)
-        never = (at == began) | (at == began + 1)  # stopped before the first update
+        # Stopped before the first update, or not begun.
+        never = (at == began) | (at == began + 1) | (began >= self.step)
         average = torch.where(never[:, None], self.final.theta, self.state.slots["average"])
         return recomputed(problem, self.final.with_theta(average if mask is None else average * mask), on, plan=plan)
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Population
+from thalweg.sweep import plain
 
 UPDATES = "updates"  # the entry of a start's state that says how many updates its moments have seen
 
@@ -61,6 +63,7 @@ class Start:
 
     def __post_init__(self) -> None:
         check_type("Start population", self.population, Population, "a Population such as run.final")
+        object.__setattr__(self, "step", plain(self.step))
         if isinstance(self.step, bool) or not isinstance(self.step, int) or self.step < 0:
             msg = f"Start step must be a whole number of at least 0; got {self.step!r}."
             raise UsageError(msg)
@@ -77,8 +80,8 @@ class Start:
 
     def __getitem__(self, members: int | slice | Sequence[int] | Tensor) -> "Start":
         """The chosen members, as `Population` chooses them."""
-        members = [members] if isinstance(members, int) else members
-        state = None if self.state is None else {name: matrix[members] for name, matrix in self.state.items()}
+        rows = members if isinstance(members, slice) else torch.as_tensor(members).reshape(-1)
+        state = None if self.state is None else {name: matrix[rows] for name, matrix in self.state.items()}
         return replace(self, population=self.population[members], state=state)
 
     def __len__(self) -> int:

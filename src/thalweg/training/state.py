@@ -21,7 +21,7 @@ class State:
     Args:
         step: updates done.
         began: the step at which each member begins: (members,).
-        fresh_since: the step at which its moments were fresh: (members,).
+        fresh_since: the step from which its moments count their updates: (members,).
         theta: (members, parameters).
         buffers: the population's other tensors by name, members in front.
         slots: what the rule remembers by name, one row a member (see `optim.updater.new_state`).

@@ -1,29 +1,22 @@
 """The verb `train`."""
 
-import hashlib
-import json
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
-from typing import Any
 
 import numpy as np
-import torch
-from torch.utils._pytree import tree_leaves
 
-from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.evaluation import by_example
-from thalweg.population import Plan, Population, Problem
+from thalweg.population import Plan, Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.storage import Store
 from thalweg.sweep import plain
-from thalweg.training.beginning import Beginning, Masks, Starts, arms_of, beginning
+from thalweg.training.beginning import Masks, Starts, arms_of, beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
+from thalweg.training.identity import digest, identity
 from thalweg.training.loop import Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
@@ -77,15 +70,15 @@ def train(
         paired: whether the start's members go with the seeds, one by one, instead of being crossed with them; there
             may also be one for each combination of sweeps and seed, as a run of this recipe has them.
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
-        until: stop after this many steps; None is all of the recipe. A run that is further already stays as it is.
+        until: stop at this step of the recipe; None is its last. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         progress: told how far it is after every step.
-        observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called at step 0 and
-            after every step, or every n-th where they have an attribute `every` = n. The population is the one being
-            trained, to be read only: the next step changes it, so copy what you keep; members that begin later stand
-            where they will begin. One with a method `begin` is
-            given the rule's state by name, which the steps change too, before its first call. No bit of the run
-            depends on them, and nothing of them is stored: a run that goes on calls them for the steps from there.
+        observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called where the run
+            begins and after every step, or at multiples of n where they have an attribute `every` = n. The population
+            is the one being trained, to be read only: the next step changes it, so copy what you keep; members that
+            begin later stand where they will begin. One with a method `begin` is given the rule's state by name, which
+            the steps change too, before its first call. No bit of the run depends on them, and nothing of them is
+            stored: a run that goes on calls them for the steps from there.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
         name: the run's key in the store; None is a hash of recipe, seeds, data, start, and what loss and metrics
@@ -115,7 +108,7 @@ def train(
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
-    seeds = _seeds(seeds, repeated=paired and start is not None)
+    seeds = _seeds(seeds, repeated=resume is not None or (paired and start is not None))
     if resume is not None:
         if start is not None or mask is not None:
             msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
@@ -130,8 +123,8 @@ def train(
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
     plans |= _plans(plan)
     store = Store(store) if isinstance(store, str | Path) else store
-    identity = {} if store is None else _identity(problem, recipe, grid, begun)
-    checkpoints = Checkpoints(store, name or _digest(identity), identity, checkpoint_seconds)
+    determines = {} if store is None else identity(problem, recipe, grid, begun)
+    checkpoints = Checkpoints(store, name or digest(determines), determines, checkpoint_seconds)
     if resume is not None:
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
@@ -191,57 +184,6 @@ def _plans(plan: Plan | str | Mapping[str, Plan]) -> dict[str, Plan | str]:
     for name in plan:
         check_choice("What train plan is for", name, ("gradient", "outputs"))
     return dict(plan)
-
-
-_STREAMED = 32  # examples of a streamed set that its hash looks at
-
-
-def _identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginning) -> dict[str, Any]:
-    """All that determines a run, in a form that fits in a document."""
-    population = begun.population
-    return {
-        "recipe": recipe.describe(),
-        "seeds": grid.given_seeds,
-        "data": [problem.data.name, *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows)],
-        "loss": problem.loss.name,
-        "probe": _probe(problem, population),
-        "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
-        "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
-        "start": _hash((population.theta, dict(population.buffers))),
-        "arms": [origin.arm for origin in grid.origins],
-        "steps": begun.steps.tolist() if begun.steps.any() else 0,
-        "moments": _hash((begun.slots, begun.fresh_since)) if begun.steps.any() else None,
-        "mask": None if population.mask is None else _hash(population.mask),
-    }
-
-
-def _shown(rows: ExampleSet) -> Any:
-    """The examples themselves; of streamed ones a few throughout, and how many there are."""
-    if isinstance(rows, Examples):
-        return rows.inputs, rows.targets
-    return rows.take(torch.linspace(0, len(rows) - 1, _STREAMED).long()), torch.tensor([len(rows)])
-
-
-def _probe(problem: Problem, population: Population) -> dict[str, list[str]]:
-    """What loss and metrics say of the start on some examples of many classes: tells functions apart of one name.
-
-    Four digits, so that the same run has the same identity on another machine.
-    """
-    buffers = {name: buffer.clone() for name, buffer in population.buffers.items()}
-    found = by_example(problem, replace(population, buffers=buffers), problem.preflight.telling(), plan="looped")
-    return {name: [f"{value:.4g}" for value in values.nanmean(1).tolist()] for name, values in found.items()}
-
-
-def _hash(tree: Any) -> str:
-    digest = hashlib.sha256()
-    for tensor in tree_leaves(tree):
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _digest(identity: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _check_same(recipe: Recipe, seeds: list[int], resume: Run) -> None:

@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from thalweg.optim import Rule, StepHyperparameters, Updater, Wrapper
-from thalweg.optim.inplace import norms
 from thalweg.population import Layout
 
 
@@ -60,12 +59,6 @@ class Updaters:
             own = None if active is None else active[rows]
             if own is None or own.any():
                 updater.step(gradient[rows], _counted(h, rows, since), own)
-
-
-def clipping(gradient: Float[Tensor, "members parameters"], largest: object) -> Float[Tensor, "members 1"]:
-    """min(1, largest / |g|) for each member, as a column."""
-    limit = torch.as_tensor(largest, dtype=gradient.dtype, device=gradient.device).reshape(-1, 1)
-    return (limit / norms(gradient)).clamp_max(1.0)  # where |g| = 0: infinite, so 1
 
 
 def _counted(h: StepHyperparameters, rows: slice, since: int) -> StepHyperparameters:

@@ -20,7 +20,7 @@ from thalweg.population import Batch, Execution, Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.spectra import top_eigenvalues
 from thalweg.training import Run
-from thalweg.training.updaters import clipping
+from thalweg.training.clipping import clipping
 
 SOME = Sample("train", 512)
 _QUANTILES = (0.1, 0.5, 0.9)
@@ -55,7 +55,8 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
         quadratic.
 
     Raises:
-        UsageError: the rule takes its gradient at another point than theta, or the run has no step left to take.
+        UsageError: the rule takes its gradient at another point than theta, or the run has no step left to take,
+            or members that have not begun or whose moments have seen other numbers of updates.
 
     Cost: one gradient and one step of a copy of theta and of the rule's state; where there is a limit, 10 to 40
     products with the Hessian, too.
@@ -74,11 +75,11 @@ def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet
             f"until={run.recipe.steps - 1}), and go on with resume=run."
         )
         raise UsageError(msg)
-    grid, start, counted = run.grid, run.final, (run.step - run.state.fresh_since).tolist()
-    if len(set(counted)) > 1 or min(counted) < 0:
-        msg = "effective_rates needs members whose moments began at one step; train the arms of this run one by one."
+    grid, start, counted = run.grid, run.final, run.updates
+    if (counted != counted[0]).any() or (run.state.began > run.step).any():
+        msg = "effective_rates needs members that have begun, with moments of one age; train the arms one by one."
         raise UsageError(msg)
-    h = replace(grid.at(run.step + 1), step=counted[0] + 1)
+    h = replace(grid.at(run.step + 1), step=int(counted[0]) + 1)
     batch = Batch.range(drawn.examples, 0, len(drawn))
     gradients, copy = torch.empty_like(start.theta), start.copy()  # in training mode, running statistics move
     execution = Execution(problem, copy, batch, seeds=run.axes["seed"].tolist(), calls=1)
