@@ -29,7 +29,7 @@ def loss_named(loss: str | NamedLoss | Callable[[Any, Any], Any]) -> Loss:
     """
     if isinstance(loss, NamedLoss):
         return loss
-    if isinstance(loss, Accuracy):
+    if isinstance(loss, Accuracy) or loss is Accuracy:
         msg = (
             "Accuracy has no gradient, so it cannot be the loss; write loss='cross_entropy' or 'logistic', and "
             "metrics={'accuracy': losses.Accuracy()}."

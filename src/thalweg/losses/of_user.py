@@ -84,9 +84,9 @@ class UserLoss:
             raise ModelError(msg)
         if paired and not values.ndim:
             msg = (
-                f"The loss {self.name!r} returned two tensors, which are read as (values, weights), but the values have "
-                f"shape () for {count} examples. Give every example a value and a weight, of shape ({count}, ...) each; "
-                "or return the loss alone, and pass what else is to be measured as metrics=."
+                f"The loss {self.name!r} returned two tensors, which are read as (values, weights), but the values "
+                f"have shape () for {count} examples. Return a value and a weight for each, of shape ({count}, ...); "
+                "or the loss alone, and pass what else is to be measured as metrics=."
             )
             raise ModelError(msg)
         if values.ndim and len(values) != count:
@@ -156,8 +156,7 @@ class UserLoss:
 
     def lacking(self, outputs: Any, targets: Any) -> Tensor:
         """Which examples have a value of weight 0: (batch,); only asked where it is weighted."""
-        weights = self.function(outputs, targets)[1]
-        return (weights == 0).reshape(len(weights), -1).any(1)
+        return _lacking(self.function(outputs, targets)[1])
 
     def check_gradient(self, outputs: Any, targets: Any) -> None:
         """Raise ModelError when the gradient by outputs is not finite for an example with a value of weight 0.
@@ -173,7 +172,7 @@ class UserLoss:
                 gradients = torch.autograd.grad(mean, leaves, allow_unused=True)
             except Exception:  # whatever has no derivative
                 return
-        lacking = (weights == 0).reshape(len(weights), -1).any(1)
+        lacking = _lacking(weights)
         found = [gradient for gradient in gradients if gradient is not None and gradient.shape[:1] == lacking.shape]
         if all(bool(gradient[lacking].isfinite().all()) for gradient in found):
             return
@@ -196,6 +195,10 @@ class UserLoss:
             "the model passes on), and multiply what depends on the parameters into the values."
         )
         raise ModelError(msg)
+
+
+def _lacking(weights: Tensor) -> Tensor:
+    return (weights == 0).reshape(len(weights), -1).any(1)
 
 
 def _mapped(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
