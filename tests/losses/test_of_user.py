@@ -81,7 +81,7 @@ def test_metrics_are_tried_before_any_work():
         problem(metrics={"a": Accuracy})
     with pytest.raises(UsageError, match=r"The metric 'a' must be a function \(output, target\); got a str"):
         problem(metrics={"a": "accuracy"})
-    with pytest.raises(UsageError, match="metrics must be functions .* by name"):
+    with pytest.raises(UsageError, match=r"metrics must be functions .* by name"):
         problem(metrics=[F.cross_entropy])
     with pytest.raises(ModelError, match=r"shape \(3,\) for 8 examples"):
         problem(metrics={"wrong": lambda o, t: torch.zeros(3, 3)})
