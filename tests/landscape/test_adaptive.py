@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 import thalweg as tw
 from thalweg import landscape
 from thalweg.errors import UsageError
+from thalweg.evaluation.sample import sampled
 from thalweg.landscape.adaptive import HELD_OUT, Filled, fill, through
 from thalweg.landscape.leja import leja
+from thalweg.randomness import generator
 
 AXIS = np.linspace(-1, 1, 51)
 Array = NDArray[np.float64]
@@ -199,3 +201,22 @@ def test_what_cannot_be_meant(tolerance: object) -> None:
     problem = _problem()
     with pytest.raises(UsageError, match="plane tolerance must be"):
         landscape.plane(problem, problem.initialize(1), tolerance=tolerance)  # type: ignore[arg-type]
+
+
+def test_a_sample_that_counts_nothing_is_done_without() -> None:
+    """Of many examples, few count, none of which is among those drawn for the cheaper loss."""
+    x = torch.randn(1_200, 3, generator=generator(0, "sparse"))
+    kept = torch.arange(1_200) == 700
+    kept[sampled(1_200, 256, 0)] = False
+    assert kept.any()
+    y = torch.where(kept, 1, -100)
+    every, only = ((x, y), (x[kept], y[kept]))
+    found = []
+    for data in (every, only):
+        problem = tw.Problem(
+            lambda: torch.nn.Linear(3, 2), data, tw.losses.CrossEntropy(ignore_index=-100), dtype=torch.float64
+        )
+        center = problem.initialize(1)
+        found.append(landscape.plane(problem, center, resolution=31, tolerance=0.02))
+    assert not found[0]["evaluated"].all()
+    np.testing.assert_allclose(found[0]["loss"], found[1]["loss"], rtol=1e-6)

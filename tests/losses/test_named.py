@@ -76,11 +76,28 @@ def test_names_are_those_without_options():
 def test_weights_come_as_numbers_arrays_and_tensors():
     wanted = CrossEntropy([1, 2, 3])
     assert wanted == CrossEntropy(np.array([1.0, 2.0, 3.0])) == CrossEntropy(torch.tensor([1.0, 2.0, 3.0]))
+    assert wanted == CrossEntropy(range(1, 4)) == CrossEntropy(np.arange(1, 4)) == CrossEntropy([np.float32(1), 2, 3])
     assert hash(wanted) == hash(CrossEntropy((1.0, 2.0, 3.0)))
     assert wanted.name == "cross_entropy(class_weights=(1.0, 2.0, 3.0))"
     assert (
         CrossEntropy(ignore_index=0, label_smoothing=0.1).name == "cross_entropy(ignore_index=0, label_smoothing=0.1)"
     )
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy, Logistic, Accuracy])
+def test_ignored_targets_come_as_whole_numbers_of_any_kind(loss):
+    given = loss(ignore_index=np.int64(-100))
+    assert given == loss(ignore_index=-100)
+    assert type(given.ignore_index) is int
+    assert given.name == loss(ignore_index=-100).name
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy, Logistic])
+@pytest.mark.parametrize("weights", [{0: 1.0, 1: 5.0}, {1.0, 5.0}, {1: 5.0}.keys(), iter([1.0, 5.0])])
+def test_class_weights_without_an_order_of_the_classes_are_refused(loss, weights):
+    """The numbers of a dict's classes would be taken for their weights, and a set has an order of its own."""
+    with pytest.raises(UsageError, match=r"class_weights must be a list, one number a class .* \[1.0, 5.0\]; got"):
+        loss(class_weights=weights)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +107,14 @@ def test_weights_come_as_numbers_arrays_and_tensors():
         (lambda: CrossEntropy([1.0, float("inf")]), "class_weights must be finite and not negative; got inf"),
         (lambda: CrossEntropy([1.0, float("nan")]), "class_weights must be finite and not negative; got nan"),
         (lambda: CrossEntropy([0.0, 0.0]), "class_weights are all zero"),
-        (lambda: CrossEntropy(3.0), r"class_weights must be one number a class, such as \[1.0, 5.0\]; got 3.0"),
-        (lambda: CrossEntropy(["a"]), "class_weights must be one number a class"),
-        (lambda: CrossEntropy(torch.ones(2, 2)), "class_weights must be one number a class"),
+        (lambda: CrossEntropy(3.0), "class_weights must be a list, one number a class .*; got 3.0"),
+        (lambda: CrossEntropy(torch.tensor(2.0)), "class_weights must be a list, one number a class .*; got 2.0"),
+        (lambda: CrossEntropy(np.array(2.0)), "class_weights must be a list, one number a class .*; got 2.0"),
+        (lambda: CrossEntropy([]), "CrossEntropy class_weights are empty; give one number a class"),
+        (lambda: CrossEntropy(torch.empty(0)), "class_weights are empty"),
+        (lambda: CrossEntropy(["a"]), "class_weights must be a list, one number a class"),
+        (lambda: CrossEntropy([True, False]), "class_weights must be a list, one number a class"),
+        (lambda: CrossEntropy(torch.ones(2, 2)), "class_weights must be a list, one number a class"),
         (
             lambda: CrossEntropy(ignore_index=-1.0),
             "ignore_index must be a whole number such as -100, or None; got -1.0",
@@ -103,6 +125,8 @@ def test_weights_come_as_numbers_arrays_and_tensors():
         (lambda: Logistic([1.0]), "class_weights are two, of targets 0 and of targets 1; got 1"),
         (lambda: Accuracy("none"), "Accuracy ignore_index must be a whole number"),
         (lambda: problem(CrossEntropy), r"loss is the class CrossEntropy; write CrossEntropy\(\)"),
+        (lambda: problem(Accuracy()), "Accuracy has no gradient, .* write loss='cross_entropy'.*metrics="),
+        (lambda: problem(Accuracy), "Accuracy has no gradient"),
         (lambda: problem("cross_entorpy"), "There is no loss 'cross_entorpy'. Did you mean 'cross_entropy'"),
     ],
 )
@@ -205,3 +229,25 @@ def test_stores_tell_functions_apart_that_agree_on_the_first_examples(tmp_path):
     recipe = tw.Recipe(tw.optim.SGD(0.1), 3, 40)
     runs = [tw.train(problem(weighted(weight), y), recipe, store=tmp_path) for weight in (1.0, 50.0)]
     assert not torch.equal(*(run.final.theta for run in runs))
+
+
+def test_a_squared_error_reads_no_streamed_targets_beforehand():
+    class Counting(Rows):
+        read = 0
+
+        def __getitem__(self, i):
+            Counting.read += 1
+            return super().__getitem__(i)
+
+    data = tw.data.from_user(Counting(torch.rand(40, 3)), memory_budget=10)
+    before = Counting.read
+    tw.Problem(lambda: nn.Linear(4, 3), data, "squared_error")
+    assert Counting.read - before < 16  # those that everything is tried on
+
+
+def test_weights_have_the_dtype_asked_for():
+    like = torch.zeros((), dtype=torch.float64)
+    for loss in (CrossEntropy([1.0, 2.0, 3.0]), CrossEntropy(ignore_index=1), Logistic([1.0, 2.0]), Accuracy(1)):
+        weights = loss.weights(Y, like)
+        assert weights.dtype == torch.float64
+        assert weights.shape == Y.shape

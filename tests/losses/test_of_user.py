@@ -77,6 +77,12 @@ def test_losses_that_vmap_cannot_hold_are_called_member_by_member(loss):
 def test_metrics_are_tried_before_any_work():
     with pytest.raises(UsageError, match="may not be named 'loss'"):
         problem(metrics={"loss": F.cross_entropy})
+    with pytest.raises(UsageError, match=r"The metric 'a' is the class Accuracy; write Accuracy\(\)"):
+        problem(metrics={"a": Accuracy})
+    with pytest.raises(UsageError, match=r"The metric 'a' must be a function \(output, target\); got a str"):
+        problem(metrics={"a": "accuracy"})
+    with pytest.raises(UsageError, match=r"metrics must be functions .* by name"):
+        problem(metrics=[F.cross_entropy])
     with pytest.raises(ModelError, match=r"shape \(3,\) for 8 examples"):
         problem(metrics={"wrong": lambda o, t: torch.zeros(3, 3)})
     with pytest.raises(ModelError, match="cannot take outputs"):
@@ -222,7 +228,14 @@ def test_honest_means_are_taken(loss, y, scale):
 @pytest.mark.parametrize(
     ("loss", "sentence"),
     [
-        (lambda o, t: (F.cross_entropy(o, t), torch.ones(len(t))), r"returned shape \(\) for 8 examples"),
+        (
+            lambda o, t: (F.cross_entropy(o, t), torch.ones(len(t))),
+            r"\(values, weights\), but the values have shape \(\) for 8",
+        ),
+        (
+            lambda o, t: (F.cross_entropy(o, t), (o.argmax(1) == t).float().mean()),
+            r"returned two tensors, which are read as \(values, weights\).* for 8 examples.*as metrics=",
+        ),
         (
             lambda o, t: (F.cross_entropy(o, t, reduction="none"), torch.ones(3)),
             r"weights of shape \(3,\) for values of",
@@ -299,3 +312,13 @@ def test_losses_with_parameters_of_their_own_are_refused():
 def test_metrics_with_weights_are_tried_before_any_work():
     with pytest.raises(ModelError, match=r"weights of shape \(3,\) for values of shape \(8,\)"):
         problem(metrics={"wrong": lambda o, t: (o[:, 0], torch.ones(3))})
+
+
+@pytest.mark.parametrize("name", ["loss weight", "own weight"])
+def test_metrics_do_not_take_the_names_of_weights(name):
+    """They would overwrite them in the table by example."""
+    ones = lambda o, t: (torch.zeros(len(t)), torch.ones(len(t)))  # noqa: E731
+    with pytest.raises(UsageError, match=f"may not be named '{name}', which is what the weights of"):
+        problem(ones, {"own": ones, name: lambda o, t: o[:, 0]})
+    own = problem(ones, {"body weight": lambda o, t: o[:, 0]})
+    assert list(tw.evaluation.by_example(own, own.initialize(1))) == ["loss", "loss weight", "body weight"]

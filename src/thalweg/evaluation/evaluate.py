@@ -11,7 +11,8 @@ from torch.utils._pytree import tree_leaves
 from thalweg.data import ExampleSet
 from thalweg.errors import DataError, check_type
 from thalweg.evaluation.sample import Drawn, Sample, as_sample
-from thalweg.losses.of_user import check_weights
+from thalweg.losses.names import weight_of
+from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, Trial, choose, explained
 from thalweg.population.looped import Looped, activation_bytes
@@ -94,7 +95,7 @@ class Evaluator:
         for name, (values, weights) in self.entries().items():
             table[name] = values if weights is None else values.masked_fill(weights == 0, torch.nan)
             if weights is not None:
-                table[f"{name} weight"] = weights
+                table[weight_of(name)] = weights
         return table
 
     def entries(self) -> dict[str, tuple[Tensor, Tensor | None]]:

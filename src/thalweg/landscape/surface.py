@@ -1,5 +1,6 @@
 """The loss on a line or plane around a point, with an error bar at every point."""
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import DataError, UsageError, check_choice, check_type
 from thalweg.evaluation import Conditions, Points, Sample
 from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, SurfacePlot
@@ -160,7 +161,8 @@ def surface_on(
         if conditions.drawn.is_whole and 4 * count <= whole.whole:
             few = Sample(conditions.drawn.whole, count, seed).draw(problem).examples
             cheaper = replace(conditions, drawn=Sample(few).draw(problem))
-            sample = Points(anchors, cheaper, rows=rows, times=times)
+            with contextlib.suppress(DataError):  # none of the sample counts
+                sample = Points(anchors, cheaper, rows=rows, times=times)
         values = values_from_few(whole, sample, axes, tolerance=tolerance, seed=seed, label=label, progress=progress)
 
     def placed(found: NDArray[Any]) -> NDArray[Any]:

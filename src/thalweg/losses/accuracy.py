@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from thalweg.losses.options import check_ignore_index, counted, target_weights
+from thalweg.losses.options import counted, ignored_value, target_weights
 from thalweg.losses.per_position import PerPosition
 
 
@@ -34,7 +34,7 @@ class Accuracy(PerPosition):
     unit: ClassVar[str] = "fraction"
 
     def __post_init__(self) -> None:
-        check_ignore_index("Accuracy", self.ignore_index)
+        object.__setattr__(self, "ignore_index", ignored_value("Accuracy", self.ignore_index))
 
     @property
     def weighted(self) -> bool:
@@ -48,6 +48,6 @@ class Accuracy(PerPosition):
         best = outputs.max(-1).indices  # as argmax, which takes 7 times as long where classes are not next to others
         return (best == targets).to(outputs.dtype)
 
-    def weights(self, values: Tensor, targets: Any) -> Tensor | None:
+    def weights(self, targets: Any, like: Tensor) -> Tensor | None:
         """0 where a target is ignored, else 1."""
-        return target_weights(targets, counted(targets, self.ignore_index), None, values)
+        return target_weights(targets, counted(targets, self.ignore_index), None, like)

@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thalweg.errors import ModelError, UsageError, check_type
-from thalweg.losses.options import check_ignore_index, class_table, counted, named_options, target_weights
-from thalweg.losses.per_position import PerPosition
+from thalweg.losses.options import class_table, counted, ignored_value, named_options, target_weights
+from thalweg.losses.per_position import NamedLoss
 
 _VECTOR = 16  # numbers that a core takes at once
 _NEVER = torch.iinfo(torch.int64).min  # as ignore_index: no target at all
 
 
 @dataclass(frozen=True)
-class CrossEntropy(PerPosition):
+class CrossEntropy(NamedLoss):
     """-log softmax(outputs)[target], in nats, of classes in the last dimension of the outputs.
 
         objective = sum(w l) / sum(w),    w = class_weights[target], and 0 where the target is ignore_index
@@ -54,7 +54,7 @@ class CrossEntropy(PerPosition):
     unit: ClassVar[str] = "nats"
 
     def __post_init__(self) -> None:
-        check_ignore_index("CrossEntropy", self.ignore_index)
+        object.__setattr__(self, "ignore_index", ignored_value("CrossEntropy", self.ignore_index))
         object.__setattr__(self, "class_weights", class_table("CrossEntropy", self.class_weights))
         check_type("CrossEntropy label_smoothing", self.label_smoothing, (int, float), "a share such as 0.1")
         if not 0 <= self.label_smoothing < 1:
@@ -96,9 +96,9 @@ class CrossEntropy(PerPosition):
             values = F.cross_entropy(table.flatten(0, 1), targets.reshape(-1), **options)
         return values.view(targets.shape)
 
-    def weights(self, values: Tensor, targets: Any) -> Tensor | None:
+    def weights(self, targets: Any, like: Tensor) -> Tensor | None:
         """By class, and 0 where a target is ignored."""
-        return target_weights(targets, counted(targets, self.ignore_index), self.class_weights, values)
+        return target_weights(targets, counted(targets, self.ignore_index), self.class_weights, like)
 
     def check(self, outputs: Any, targets: Any) -> None:
         """Raise ModelError unless outputs are (batch, ..., classes) for integer targets (batch, ...)."""

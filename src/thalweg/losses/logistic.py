@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from thalweg.errors import ModelError, UsageError
-from thalweg.losses.options import check_ignore_index, class_table, counted, named_options, target_weights
-from thalweg.losses.per_position import PerPosition
+from thalweg.losses.options import class_table, counted, ignored_value, named_options, target_weights
+from thalweg.losses.per_position import NamedLoss
 
 
 @dataclass(frozen=True)
-class Logistic(PerPosition):
+class Logistic(NamedLoss):
     """-target log sigmoid(output) - (1 - target) log sigmoid(-output), in nats, of one output for every target.
 
         objective = sum(w l) / sum(w),    w = class_weights[target], and 0 where the target is ignore_index
@@ -45,7 +45,7 @@ class Logistic(PerPosition):
     unit: ClassVar[str] = "nats"
 
     def __post_init__(self) -> None:
-        check_ignore_index("Logistic", self.ignore_index)
+        object.__setattr__(self, "ignore_index", ignored_value("Logistic", self.ignore_index))
         object.__setattr__(self, "class_weights", class_table("Logistic", self.class_weights))
         if self.class_weights is not None and len(self.class_weights) != 2:
             msg = f"Logistic class_weights are two, of targets 0 and of targets 1; got {len(self.class_weights)}."
@@ -65,10 +65,10 @@ class Logistic(PerPosition):
         """In the shape of the targets."""
         return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none")
 
-    def weights(self, values: Tensor, targets: Any) -> Tensor | None:
+    def weights(self, targets: Any, like: Tensor) -> Tensor | None:
         """By the answer, and 0 where a target is ignored."""
         kept = counted(targets, self.ignore_index)
-        return target_weights((targets > 0.5).long(), kept, self.class_weights, values)
+        return target_weights((targets > 0.5).long(), kept, self.class_weights, like)
 
     def check_targets(self, outputs: Tensor, targets: Tensor) -> None:
         """Raise ModelError when a target that counts is not from 0 to 1, or with class weights neither 0 nor 1."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError
-from thalweg.losses.weighted_mean import Lead, weighted_entries, weighted_mean
+from thalweg.losses.weighted_mean import Lead, check_weights, weighted_entries, weighted_mean
 
 Found = Tensor | tuple[Tensor, Tensor]
 _CLOSE = 1e-3  # the share of the values that a mean may be off by rounding
@@ -82,7 +82,14 @@ class UserLoss:
                 "(values, weights)."
             )
             raise ModelError(msg)
-        if (values.ndim or paired) and (not values.ndim or len(values) != count):
+        if paired and not values.ndim:
+            msg = (
+                f"The loss {self.name!r} returned two tensors, which are read as (values, weights), but the values "
+                f"have shape () for {count} examples. Return a value and a weight for each, of shape ({count}, ...); "
+                "or the loss alone, and pass what else is to be measured as metrics=."
+            )
+            raise ModelError(msg)
+        if values.ndim and len(values) != count:
             msg = (
                 f"The loss {self.name!r} returned shape {tuple(values.shape)} for {count} examples; return a mean over "
                 f"the batch (a scalar), or one value per example: shape ({count}, ...)."
@@ -147,6 +154,36 @@ class UserLoss:
         )
         raise ModelError(msg)
 
+    def lacking(self, outputs: Any, targets: Any) -> Tensor:
+        """Which examples have a value of weight 0: (batch,); only asked where it is weighted."""
+        return _lacking(self.function(outputs, targets)[1])
+
+    def check_gradient(self, outputs: Any, targets: Any) -> None:
+        """Raise ModelError when the gradient by outputs is not finite for an example with a value of weight 0.
+
+        Nothing is said of examples that count in full, nor where there is no gradient: training says what is wrong.
+        """
+        with torch.enable_grad():
+            given = tree_map(lambda leaf: leaf.detach().requires_grad_(leaf.is_floating_point()), outputs)
+            leaves = [leaf for leaf in tree_leaves(given) if leaf.requires_grad]
+            try:
+                values, weights = self.function(tree_map(torch.clone, given), targets)  # it may work in place
+                mean = weighted_mean(values, weights.to(values.dtype), 1)
+                gradients = torch.autograd.grad(mean, leaves, allow_unused=True)
+            except Exception:  # whatever has no derivative
+                return
+        lacking = _lacking(weights)
+        found = [gradient for gradient in gradients if gradient is not None and gradient.shape[:1] == lacking.shape]
+        if all(bool(gradient[lacking].isfinite().all()) for gradient in found):
+            return
+        msg = (
+            f"The gradient of the loss {self.name!r} is not finite at values of weight 0: 0 times a derivative that is "
+            "infinite or NaN is NaN, and no member could be trained. Where the weight is 0, put something harmless in "
+            "place of the target before the loss is computed, as by torch.where(weight > 0, target, 0), and leave the "
+            "weight out of the values."
+        )
+        raise ModelError(msg)
+
     def check_constant(self, one: Any, other: Any, targets: Any) -> None:
         """Raise ModelError when the weights differ by outputs of other parameters."""
         (_, weights), (_, others) = (self.entries(outputs, targets) for outputs in (one, other))
@@ -160,12 +197,8 @@ class UserLoss:
         raise ModelError(msg)
 
 
-def check_weights(name: str, weights: Tensor) -> None:
-    """Raise ModelError at weights that are negative or not finite."""
-    if not bool(((weights >= 0) & (weights < math.inf)).all()):
-        worst = weights[~((weights >= 0) & (weights < math.inf))].flatten()[0].item()
-        msg = f"The weights of {name!r} must be finite and not negative; among them is {worst:g}."
-        raise ModelError(msg)
+def _lacking(weights: Tensor) -> Tensor:
+    return (weights == 0).reshape(len(weights), -1).any(1)
 
 
 def _mapped(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:

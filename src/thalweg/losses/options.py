@@ -2,32 +2,45 @@
 
 import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
 
 
-def check_ignore_index(name: str, ignore_index: object) -> None:
-    """Raise UsageError unless it is a whole number or None."""
-    check_type(f"{name} ignore_index", ignore_index, (int, type(None)), "a whole number such as -100, or None")
+def ignored_value(name: str, ignore_index: int | None) -> int | None:
+    """The target that does not count as a plain number, or None.
+
+    Raises:
+        UsageError: it is no whole number.
+    """
+    write = "a whole number such as -100, or None"
+    check_type(f"{name} ignore_index", ignore_index, (Integral, type(None)), write)
+    return None if ignore_index is None else int(ignore_index)
 
 
 def class_table(name: str, weights: Sequence[float] | Tensor | None) -> tuple[float, ...] | None:
     """Weights of the classes as plain numbers.
 
     Raises:
-        UsageError: weights that are no numbers, negative, not finite, or all zero.
+        UsageError: anything but a sequence, an array or a tensor (others have no order of the classes), or weights that
+            are no numbers, negative, not finite, or all zero.
     """
     if weights is None:
         return None
-    write = "one number a class, such as [1.0, 5.0]"
-    check_type(f"{name} class_weights", weights, Iterable, write)
-    given = weights.tolist() if hasattr(weights, "tolist") else list(weights)
-    for weight in given if isinstance(given, list) else [given]:
-        check_type(f"{name} class_weights", weight, (int, float), write)
+    write = "a list, one number a class in the order of the classes, such as [1.0, 5.0]"
+    check_type(f"{name} class_weights", weights, (Sequence, np.ndarray, Tensor), write)
+    given = weights.tolist() if isinstance(weights, np.ndarray | Tensor) else weights
+    check_type(f"{name} class_weights", given, Sequence, write)  # an array without dimensions is a single number
+    if not len(given):
+        msg = f"{name} class_weights are empty; give one number a class, such as [1.0, 5.0], or None."
+        raise UsageError(msg)
+    for weight in given:
+        check_type(f"{name} class_weights", weight, Real, write)
         if not 0 <= weight < math.inf:
             msg = f"{name} class_weights must be finite and not negative; got {weight:g}."
             raise UsageError(msg)

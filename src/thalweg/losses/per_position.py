@@ -22,8 +22,8 @@ class PerPosition:
         """One value for every target, in the shape of the targets."""
         raise NotImplementedError
 
-    def weights(self, values: Tensor, targets: Any) -> Tensor | None:
-        """The weight of every target, in the values' shape and dtype; None where all weigh the same."""
+    def weights(self, targets: Any, like: Tensor) -> Tensor | None:
+        """The weight of every target, in the dtype and on the device of `like`; None where all weigh the same."""
         return None
 
     @property
@@ -39,20 +39,26 @@ class PerPosition:
     def __call__(self, outputs: Any, targets: Any) -> Tensor | tuple[Tensor, Tensor]:
         """The values, or (values, weights)."""
         values = self.values(outputs, targets)
-        weights = self.weights(values, targets)
+        weights = self.weights(targets, values)
         return values if weights is None else (values, weights)
 
     def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
         """The mean over the batch: a scalar or (members,)."""
         values = self.values(outputs, targets)
-        weights = self.weights(values, targets)
+        weights = self.weights(targets, values)
         return _rest(values, lead).mean(-1) if weights is None else weighted_mean(values, weights, lead)
 
     def entries(self, outputs: Any, targets: Any, lead: Lead = 1) -> tuple[Tensor, Tensor | None]:
         """One value per example, the mean over its positions, and its weight or None: (batch,) or (members, batch)."""
         values = self.values(outputs, targets)
-        weights = self.weights(values, targets)
+        weights = self.weights(targets, values)
         return (_rest(values, lead), None) if weights is None else weighted_entries(values, weights, lead)
+
+
+class NamedLoss(PerPosition):
+    """A loss that is known here: it says which outputs and targets it takes, and is trained on."""
+
+    takes_any_target: ClassVar[bool] = False  # whether all targets have a loss, so that none need be read and checked
 
     def check(self, outputs: Any, targets: Any) -> None:
         """Raise ModelError with both shapes when it cannot take these outputs and targets."""
@@ -71,6 +77,7 @@ class PerPosition:
 
     def check_targets(self, outputs: Tensor, targets: Tensor) -> None:
         """Raise ModelError at targets, of any number of examples, that have no loss by outputs of this kind."""
+        raise NotImplementedError
 
 
 def _rest(values: Tensor, lead: Lead) -> Tensor:

@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from thalweg.losses.per_position import PerPosition
+from thalweg.losses.per_position import NamedLoss
 
 
 @dataclass(frozen=True)
-class SquaredError(PerPosition):
+class SquaredError(NamedLoss):
     """(output - target)^2, of one output for every target: what the name "squared_error" stands for.
 
     Called, it gives the values, from which a weighted loss is one line:
@@ -26,6 +26,7 @@ class SquaredError(PerPosition):
     """
 
     kind: ClassVar[str] = "squared_error"
+    takes_any_target: ClassVar[bool] = True
 
     def values(self, outputs: Any, targets: Any) -> Tensor:
         """In the shape of the targets."""

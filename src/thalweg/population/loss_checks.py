@@ -11,34 +11,34 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import Data, Examples, ExampleSet
 from thalweg.errors import DataError, ModelError
-from thalweg.losses import SquaredError
-from thalweg.losses.names import Loss
+from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
-from thalweg.losses.per_position import PerPosition
+from thalweg.losses.per_position import NamedLoss
 from thalweg.population.telling_rows import telling_rows
+from thalweg.randomness import generator
 
 _MOST_ROWS, _MOST_BYTES = 1_024, 2**26  # of outputs that a loss is tried on
 
 
 def checked(loss: Loss, outputs: Any, targets: Any) -> Loss:
     """The loss, knowing whether it is weighted; ModelError where it cannot take these outputs and targets."""
-    if isinstance(loss, PerPosition):
+    if isinstance(loss, NamedLoss):
         loss.check(outputs, targets)
         return loss
     return replace(loss, weighted=_explained(loss, loss.check, outputs, targets))
 
 
-def check_targets(loss: PerPosition, data: Data, outputs: Tensor) -> None:
+def check_targets(loss: NamedLoss, data: Data, outputs: Tensor) -> None:
     """Raise where targets have no such loss, or none of them counts: all in memory, of those streamed some."""
     for name, rows in (("training", data.train), ("test", data.test)):
         held = isinstance(rows, Examples)
-        if rows is None or not (held or name == "training") or isinstance(loss, SquaredError):
+        if rows is None or not (held or name == "training") or loss.takes_any_target:
             continue
         targets = rows.targets if held else rows.take(telling_rows(rows, _MOST_ROWS))[1]
         if not isinstance(targets, Tensor):
             continue
         loss.check_targets(outputs, targets)
-        weights = loss.weights(outputs, targets)
+        weights = loss.weights(targets, outputs)
         if weights is not None and held and not bool(weights.any()):
             msg = (
                 f"The loss {loss.name} counts no target of the {len(rows):,} {name} examples: all are ignored or of a "
@@ -66,7 +66,7 @@ def check_mean_elsewhere(loss: UserLoss, train: ExampleSet, outputs: Any, output
     """
     rows = telling_rows(train, _most_rows(outputs))
     if isinstance(train, Examples):
-        inputs, targets = None, tree_map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), train.targets)
+        inputs, targets = None, _targets(train, rows)
     else:
         inputs, targets = train.take(rows)
     try:
@@ -74,6 +74,33 @@ def check_mean_elsewhere(loss: UserLoss, train: ExampleSet, outputs: Any, output
     except Exception:  # outputs of other examples may not go with these targets
         inputs = train.take(rows)[0] if inputs is None else inputs
         check_mean(loss, outputs_of(inputs), targets)
+
+
+def check_gradient(loss: UserLoss, train: ExampleSet, outputs: Any, outputs_of: Callable[[Any], Any]) -> None:
+    """Raise ModelError where a weighted loss has no finite gradient at values of weight 0.
+
+    Such values are looked for in many examples, and the gradient is taken on a few that have some.
+
+    Args:
+        loss, train, outputs, outputs_of: see `check_mean_elsewhere`.
+    """
+    if not loss.weighted:
+        return
+    most = _most_rows(outputs)
+    if isinstance(train, Examples):
+        rows = torch.randperm(len(train), generator=generator(0, "weights"))[:most]
+        targets = _targets(train, rows)
+    else:
+        rows = telling_rows(train, most)
+        targets = train.take(rows)[1]
+    try:
+        lacking = loss.lacking(_repeated(outputs, len(rows)), targets).cpu()
+    except Exception:  # outputs of other examples may not go with these targets
+        lacking = torch.ones(len(rows), dtype=torch.bool)
+    if bool(lacking.any()):
+        few = rows[lacking.argsort(descending=True, stable=True)][: len(tree_leaves(outputs)[0])]
+        inputs, targets = train.take(few)
+        loss.check_gradient(outputs_of(inputs), targets)
 
 
 def check_weights_constant(loss: UserLoss, outputs: Any, others: Any, targets: Any) -> None:
@@ -94,7 +121,7 @@ def weighed_rows(loss: Loss, train: ExampleSet, rows: Int64[Tensor, " few"], out
     return more[weights.cpu() > 0][: len(rows)]
 
 
-def check_metric(metric: Loss, outputs: Any, targets: Any) -> None:
+def check_metric(metric: Metric, outputs: Any, targets: Any) -> None:
     """Raise ModelError unless the metric has one value per example, and a weight for each if it is weighted."""
     count = len(tree_leaves(targets)[0])
     try:
@@ -132,6 +159,11 @@ def _explained(loss: UserLoss, check: Callable[[Any, Any], Any], outputs: Any, t
     except Exception as error:
         msg = f"The loss {loss.name!r} cannot take outputs {shapes(outputs)} and targets {shapes(targets)}: {error}"
         raise ModelError(msg) from error
+
+
+def _targets(examples: Examples, rows: Int64[Tensor, " rows"]) -> Any:
+    """Those of these rows, without a copy of their inputs."""
+    return tree_map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), examples.targets)
 
 
 def _repeated(outputs: Any, count: int) -> Any:

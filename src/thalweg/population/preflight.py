@@ -12,10 +12,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import Data, ExampleSet
 from thalweg.errors import ModelError
-from thalweg.losses.names import Loss
+from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
 from thalweg.population.binding import call
 from thalweg.population.loss_checks import (
+    check_gradient,
     check_mean,
     check_mean_elsewhere,
     check_metric,
@@ -39,13 +40,13 @@ class Preflight:
     Raises:
         ModelError: the model cannot be called on the data or does not return tensors; its output does not
             fit the loss or a metric; what it returns for an example depends on the others of the batch in
-            evaluation mode; the loss is not a mean over examples; or a second call of the model with equal inputs,
-            tensors and random stream gives something else.
+            evaluation mode; the loss is not a mean over examples, or its gradient is not finite at values of weight 0;
+            or a second call of the model with equal inputs, tensors and random stream gives something else.
     """
 
     model: nn.Module
     loss: Loss
-    metrics: tuple[Loss, ...]
+    metrics: tuple[Metric, ...]
     data: Data
     rows: Int64[Tensor, " few"] = field(init=False)
 
@@ -64,7 +65,8 @@ class Preflight:
                 check_mean(self.loss, outputs, targets)
                 module, others = self._nudged(inputs, outputs, targets)
                 check_weights_constant(self.loss, outputs, others, targets)
-                check_mean_elsewhere(self.loss, self.data.train, others, lambda given: self._outputs(module, given))
+                for check in (check_mean_elsewhere, check_gradient):
+                    check(self.loss, self.data.train, others, lambda given: self._outputs(module, given))
             else:
                 check_targets(self.loss, self.data, outputs)
             if self.loss.weighted:

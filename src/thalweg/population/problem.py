@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from thalweg.data import Data, from_user
 from thalweg.errors import UsageError, check_type
 from thalweg.losses import Accuracy, CrossEntropy, Logistic
-from thalweg.losses.names import Loss, loss_named
-from thalweg.losses.of_user import UserLoss
-from thalweg.losses.per_position import PerPosition
+from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
+from thalweg.losses.per_position import NamedLoss
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
@@ -37,7 +36,8 @@ class Problem:
             `losses.CrossEntropy(class_weights=[1, 5], ignore_index=-100)`; or a function (output, target) that returns
             a mean over the batch, or one value per example or token, or (values, weights) of those. Weighted, the
             objective is sum(w l) / sum(w) over what it is taken on: the batch in a training step, the whole sample
-            everywhere else. Weights are of the data: they do not depend on the parameters.
+            everywhere else. Weights are of the data: they do not depend on the parameters. Values and their derivatives
+            must be finite where the weight is 0, too.
         metrics: further functions (output, target) with one value per example, or (values, weights), by name. None:
             accuracy, where the targets are classes, without those that the loss ignores.
         device, dtype: where and in what to compute; None is the model's own dtype.
@@ -45,7 +45,8 @@ class Problem:
 
     Raises:
         ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
-            of the batch, or the loss is not a mean over examples, or has weights that cannot be meant.
+            of the batch, or the loss is not a mean over examples, or has weights that cannot be meant,
+            or its gradient is not finite at values of weight 0.
         DataError: the data holds non-finite numbers or lengths that do not match, or no target that counts.
 
     >>> import thalweg as tw
@@ -69,7 +70,7 @@ class Problem:
         self,
         model: Callable[[], nn.Module] | nn.Module,
         data: Any,
-        loss: str | PerPosition | Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]] = "cross_entropy",
+        loss: str | NamedLoss | Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]] = "cross_entropy",
         *,
         metrics: Mapping[str, Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]]] | None = None,
         device: str | torch.device = "cpu",
@@ -172,12 +173,9 @@ class Problem:
             raise UsageError(msg)
 
 
-def _metrics(loss: Loss, metrics: Mapping[str, Callable[[Any, Any], Any]] | None) -> tuple[Loss, ...]:
+def _metrics(loss: Loss, metrics: Mapping[str, Callable[[Any, Any], Any]] | None) -> tuple[Metric, ...]:
     if metrics is not None:
-        if "loss" in metrics:
-            msg = "A metric may not be named 'loss', which is the loss's own name; give it another."
-            raise UsageError(msg)
-        return tuple(UserLoss(name, function) for name, function in metrics.items())
+        return metrics_named(metrics)
     return (Accuracy(loss.ignore_index),) if isinstance(loss, CrossEntropy | Logistic) else ()
 
 
