@@ -166,7 +166,7 @@ def test_models_that_are_none() -> None:
 def test_an_unknown_device_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    with pytest.raises(UsageError, match="torch sees no CUDA device here; write device='cpu'"):
+    with pytest.raises(UsageError, match="torch sees no CUDA device here; write cpu"):
         Problem(mlp, (X, Y), device="cuda")
     with pytest.raises(UsageError, match="There is no device 'gpu'"):
         Problem(mlp, (X, Y), device="gpu")
