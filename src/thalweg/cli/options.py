@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
+import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
 from thalweg.errors import unknown_name
@@ -99,5 +100,13 @@ def _listed(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-Scale = Annotated[Literal["quick", "full"], choice("--scale", ("quick", "full"))]
-Seed = Annotated[int, whole("--seed", 0)]
+# What quick changes, and how long each takes: said by --help of every verb that has a scale.
+_SCALE = (
+    "Quick has fewer seeds, and also fewer steps and smaller sizes: a claim about more steps than were run stays "
+    "undecided. Full has the steps and sizes that the claims are about. On 2 cores quick takes about a minute a study, "
+    "full about 10 minutes."
+)
+Scale = Annotated[Literal["quick", "full"], choice("--scale", ("quick", "full")), tyro.conf.arg(help=_SCALE)]
+Seed = Annotated[int, whole("--seed", 0), tyro.conf.arg(help="From which every random draw derives.")]
+Device = Annotated[str, tyro.conf.arg(metavar="DEVICE", help="Where tensors live: cpu, or a GPU's name, such as cuda.")]
+NO_DEFAULT = tyro.conf.arg(help_behavior_hint="")  # of an option that does nothing unless it is given

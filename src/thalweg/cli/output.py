@@ -12,8 +12,8 @@ import tyro
 
 from thalweg.errors import StorageError, UsageError
 
-JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
-StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
+JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-", help_behavior_hint="")]
+StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")]
 
 _STREAMS = (stat.S_IFCHR, stat.S_IFIFO)  # devices such as /dev/null, and pipes: written into
 _PLAIN = str.maketrans("✓✗•─│╭╮╰╯", "+x*-|++++")  # for streams that have no such letters
