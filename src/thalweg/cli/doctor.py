@@ -38,9 +38,12 @@ class Doctor:
         if self.json is not None:
             output.write_json(self.json, output.as_json(facts | {"problems": problems}))
         if self.json != "-":
-            rows = [(room, name, str(value)) for room, entries in facts.items() for name, value in entries.items()]
-            tables.table(("about", "what", "found"), rows)
-            output.say("\n".join(f"Problem: {problem}" for problem in problems) or "Nothing is missing.")
+            for room, entries in facts.items():
+                output.say(room)
+                for name, value in entries.items():
+                    output.say(tables.paragraph(str(value), f"  {name:20} ", " " * 23))
+            said = [tables.paragraph(f"Problem: {problem}", "", "  ") for problem in problems]
+            output.say("\n".join(said) or "Nothing is missing.")
         return 1 if problems else 0
 
 

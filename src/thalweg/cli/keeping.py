@@ -1,5 +1,6 @@
 """Where results are kept, and the page that shows all of them: the same for one study, for the tour and afterwards."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +29,15 @@ def make_store(folder: Path, otherwise: str) -> "Store":
     from thalweg.storage import Store
 
     try:
-        return Store(folder / "store")
+        store = Store(folder / "store")
+        for place in (folder, store.path, store.path / "thalweg.db", store.path / "objects"):
+            if place.exists() and not os.access(place, os.W_OK):  # found now, and not after the first claim
+                msg = f"{place} cannot be written; change its permissions or choose another place."
+                raise StorageError(msg)
     except StorageError as error:
         msg = f"{error} To keep the results elsewhere: {otherwise}."
         raise StorageError(msg) from error
+    return store
 
 
 def open_store(path: Path, option: str) -> "Store":

@@ -50,6 +50,11 @@ def note(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
+def moment(iso: str) -> str:
+    """A time of the store for a person, to the second."""
+    return f"{iso[:19].replace('T', ' ')} UTC"
+
+
 def _writable(text: str, stream: TextIO) -> str:
     """The text in letters that a stream has."""
     encoding = stream.encoding or "utf-8"

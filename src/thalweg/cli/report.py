@@ -7,6 +7,7 @@ from typing import Annotated
 import tyro
 
 from thalweg.cli import keeping, output
+from thalweg.errors import StorageError
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Report:
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
         store = keeping.open_store(self.store, "thalweg report STORE")
-        path = keeping.write_page(store, keeping.page_of(store) if self.out is None else self.out)
+        try:
+            path = keeping.write_page(store, keeping.page_of(store) if self.out is None else self.out)
+        except StorageError as error:
+            msg = f"{error} To write the page elsewhere: --out FILE."
+            raise StorageError(msg) from error
         output.say(keeping.told(path, store))
         return 0

@@ -30,10 +30,10 @@ class Show:
             raise UsageError(msg)
         store = keeping.open_store(self.store, "thalweg show --store DIR")
         if self.record is None:
-            rows = [(f"{kind}/{one.key}", one.created) for kind in KINDS for one in store.list(kind)]
-            if rows:
-                tables.table(("record", "written (UTC)"), rows)
-            else:
+            for kind in KINDS:
+                for one in store.list(kind):  # never wrapped: a name is there to be copied
+                    output.say(f"{output.moment(one.created)}  {kind}/{one.key}")
+            if not any(store.list(kind) for kind in KINDS):
                 output.say("The store is empty.")
             return 0
         kind, slash, key = self.record.partition("/")

@@ -93,7 +93,7 @@ class Study:
 def tell(screen: Display, over: "Takeover") -> None:
     """What comes from the store, before the work."""
     if over.taken:
-        screen.note(f"From the store: {', '.join(over.taken)}, of a run begun {over.begun}.")
+        screen.note(f"From the store: {', '.join(over.taken)}, of a run begun {output.moment(over.begun)}.")
         screen.note(f"To be computed: {', '.join(over.computed) or 'nothing'}.")
     elif over.obstacle:
         screen.note(f"The store has an unfinished run of this study, but {over.obstacle}; everything is computed anew.")

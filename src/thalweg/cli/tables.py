@@ -18,7 +18,7 @@ _STYLES = {"holds": "bold blue", "fails": "bold red", "undecided": "bold"}
 _WIDE = 150  # columns of a table that no terminal limits
 _NARROWEST = 40  # columns below which nothing is legible
 _CELL = 30  # columns that a cell must have, or all that it needs, in a table
-_PADDING = 2  # columns between cells
+_APART = 3  # columns between cells
 _LINE = 100  # columns of running text
 
 
@@ -51,7 +51,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
     """
     rows = list(rows)
     needed = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
-    if sum(min(cell, _CELL) + _PADDING for cell in needed) <= width():
+    if sum(min(cell, _CELL) + _APART for cell in needed) <= width():
         output.say(_rendered(_table(names, rows, verdict)))
     else:
         output.say("\n".join(_block(names, row, verdict) for row in rows))
@@ -103,7 +103,7 @@ def _block(names: Sequence[str], row: Sequence[str], verdict: int | None) -> str
     """One row: its first cell, and below it the others by the names of their columns."""
     from rich.text import Text
 
-    lines = [row[0]]
+    lines = [f"{names[0]}: {row[0]}"]
     for i, (name, cell) in enumerate(zip(names[1:], row[1:], strict=True), start=1):
         line = paragraph(f"{name}: {cell}", "  ", "    ")
         style = _STYLES[cell.split()[-1]] if i == verdict else ""

@@ -18,15 +18,15 @@ def as_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
-        msg = f"There is no device {device!r}; write {_usable()}."
+        msg = f"There is no device {device!r}; here torch can use {_usable()}."
         raise UsageError(msg) from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        msg = f"The device is {str(device)!r}, but torch sees no CUDA device here; write {_usable()}."
+        msg = f"The device is {str(device)!r}, but torch sees no CUDA device here; it can use {_usable()}."
         raise UsageError(msg)
     try:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, ImportError) as error:  # as each backend has it
-        msg = f"The device is {str(device)!r}, which torch cannot use here; write {_usable()}."
+        msg = f"The device is {str(device)!r}, which torch cannot use here; it can use {_usable()}."
         raise UsageError(msg) from error
     return chosen
 
@@ -38,4 +38,4 @@ def _usable() -> str:
         found.append("cuda")
     if torch.backends.mps.is_available():
         found.append("mps")
-    return " or ".join(found)
+    return ", ".join(found)
