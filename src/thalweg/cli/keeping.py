@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.cli import output
-from thalweg.errors import StorageError, UsageError
+from thalweg.errors import StorageError, ThalwegError, UsageError
 
 if TYPE_CHECKING:
     from thalweg.claims import StudyResult
@@ -28,15 +28,16 @@ def make_store(folder: Path, otherwise: str) -> "Store":
     """
     from thalweg.storage import Store
 
+    elsewhere = f"To keep the results elsewhere: {otherwise}."
     try:
         store = Store(folder / "store")
-        for place in (folder, store.path, store.path / "thalweg.db", store.path / "objects"):
-            if place.exists() and not os.access(place, os.W_OK):  # found now, and not after the first claim
-                msg = f"{place} cannot be written; change its permissions or choose another place."
-                raise StorageError(msg)
     except StorageError as error:
-        msg = f"{error} To keep the results elsewhere: {otherwise}."
+        msg = f"{error} {elsewhere}"
         raise StorageError(msg) from error
+    for place in (folder, store.path, store.path / "thalweg.db", store.path / "objects"):
+        if place.exists() and not os.access(place, os.W_OK):  # found now, and not after the first claim
+            msg = f"{place} cannot be written; change its permissions or choose another place. {elsewhere}"
+            raise StorageError(msg)
     return store
 
 
@@ -78,8 +79,8 @@ def results(store: "Store") -> "list[StudyResult]":
     for record in store.list("study"):
         try:
             found.append(StudyResult.load(store, record.key))
-        except StorageError as error:
-            output.note(f"Not on the page: {error}")
+        except (ThalwegError, ValueError) as error:  # of an older Thalweg, perhaps: the others are shown all the same
+            output.note(f"Not on the page, the study {record.key}: {error}")
     whole = {(one.study, one.scale, one.seed) for one in found if one.complete}
     shown = [one for one in found if one.complete or (one.study, one.scale, one.seed) not in whole]
     order = list(catalog.MODULES)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from thalweg.claims.result import StudyResult
-from thalweg.errors import StorageError
+from thalweg.errors import ThalwegError
 from thalweg.results import Provenance
 from thalweg.storage import Store
 from thalweg.studies import catalog
@@ -62,7 +62,7 @@ def finished(
         return None
     try:
         found = StudyResult.load(store, key)
-    except StorageError:
+    except (ThalwegError, ValueError):
         return None
     alike = not _obstacle(chosen, wanted, found) and found.planned == wanted.planned
     return found if alike else None
@@ -97,7 +97,7 @@ def left(study: Study, result: StudyResult, store: Store | None) -> tuple[StudyR
         return None, Takeover((), everything, replaced=replaced)
     try:
         kept = StudyResult.load(store, result.key)
-    except StorageError:
+    except (ThalwegError, ValueError):
         return None, Takeover((), everything, obstacle="its record is damaged or of another form", replaced=replaced)
     since, obstacle = kept.provenance.time, _obstacle(study, result, kept)
     if obstacle:
