@@ -101,6 +101,10 @@ def write_page(store: "Store", path: Path) -> Path:
     if not shown:
         msg = f"The store {store.path} has no result of a study, so there is nothing to show; run `thalweg study NAME`."
         raise UsageError(msg)
+    claims = sum(len(one.findings) for one in shown)
+    output.note(
+        f"Writing the report of {claims} claim{'s' * (claims != 1)}."
+    )  # its figures take a third of a second each
     return report.write(shown, path).absolute()
 
 
