@@ -99,7 +99,8 @@ def __getattr__(name: str) -> Any:
     elif name in __all__:  # all others are rooms
         value = importlib.import_module(f"thalweg.{name}")
     else:
-        msg = f"module 'thalweg' has no attribute {name!r}"
+        planned = importlib.import_module("thalweg.planned").sentence(name) if not name.startswith("_") else None
+        msg = f"module 'thalweg' has no attribute {name!r}" + (f": {planned}" if planned else "")
         raise AttributeError(msg)
     globals()[name] = value
     return value

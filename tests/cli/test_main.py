@@ -46,7 +46,10 @@ def process(*arguments, interrupt=None, **options):
     return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, stderr=subprocess.PIPE, **options)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], [], ["tuor"], *([verb, "--help"] for verb in VERBS)])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], [], ["tuor"], ["examine"], ["tickets"], ["landscape"], *([verb, "--help"] for verb in VERBS)],
+)
 def test_help_and_mistakes_do_not_load_torch(arguments):
     code = f"import sys; from thalweg.cli.main import main; main({arguments!r}); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
@@ -197,21 +200,21 @@ def test_a_tour_interrupted_after_its_last_claim_still_leaves_its_report(tmp_pat
 
 def test_wrong_use_of_the_tour_is_2(catalog_of_one, fake_study, capsys, tmp_path):
     def failing(context):
-        msg = "device 'foo' is none of cpu, cuda."
+        msg = "its own wrong use."
         raise UsageError(msg)
         yield
 
     catalog_of_one(dataclasses.replace(fake_study, experiments=(Experiment(fake_study.claims, failing),)))
-    assert main(["tour", "--out", str(tmp_path), "--device", "foo"]) == 2
-    assert "The study fake failed: device 'foo'" in capsys.readouterr().err
+    assert main(["tour", "--out", str(tmp_path)]) == 2
+    assert "The study fake failed: its own wrong use." in capsys.readouterr().err
 
 
 def test_an_interrupted_study_writes_no_half_json(tmp_path):
     target = tmp_path / "result.json"
-    running = process("study", "fake", "--json", str(target), interrupt="FK1", stdout=subprocess.PIPE)
+    running = process("study", "fake", "--json", str(target), "--no-save", interrupt="FK1", stdout=subprocess.PIPE)
     out, err = running.communicate(timeout=120)
     assert running.returncode == 130
-    assert "before the interruption: 1; --store DIR would have kept them" in err
+    assert "Stopped after 1 of 2 claims, not kept, as --no-save says." in err
     assert "FK1" in out
     assert list(tmp_path.iterdir()) == []
 
@@ -231,7 +234,7 @@ def test_a_reader_that_leaves_does_no_harm(arguments, tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
-@pytest.mark.parametrize("arguments", [["studies"], ["errata", "--json", "-"]])
+@pytest.mark.parametrize("arguments", [["studies"], ["errata", "--json", "-"], ["--help"], ["study", "--help"]])
 def test_a_full_disk_under_stdout_is_one_sentence(arguments):
     with open("/dev/full", "w") as full:
         running = process(*arguments, stdout=full)
@@ -246,12 +249,12 @@ def test_an_unwritable_target_is_one_sentence(catalog_of_one, capsys, tmp_path):
     (tmp_path / "file").write_text("mine")
     assert main(["tour", "--out", str(tmp_path / "file")]) == 1
     assert main(["studies", "--json", str(tmp_path / "file" / "x.json")]) == 1
-    assert main(["show", "--store", str(tmp_path / "none")]) == 1
+    assert main(["study", "fake", "--out", str(tmp_path / "file" / "deeper")]) == 1
     err = capsys.readouterr().err
     assert err.count("thalweg: ") == 3
+    assert "To keep the results elsewhere: --out DIR; to keep nothing: --no-save." in err
     assert "Traceback" not in err
     assert (tmp_path / "file").read_text() == "mine"
-    assert not (tmp_path / "none").exists()
 
 
 def test_lists_are_strict_json(catalog_of_one, capsys):
@@ -264,7 +267,10 @@ def test_lists_are_strict_json(catalog_of_one, capsys):
 
 def test_tables_are_for_people(catalog_of_one, capsys):
     assert main(["studies"]) == 0
-    assert "fails if wholly below 1.1, the smallest effect worth having" in capsys.readouterr().out
+    words = " ".join(capsys.readouterr().out.split())
+    assert (
+        "FK1 Momentum is faster. ratio of steps: fails if wholly below 1.1, the smallest effect worth having" in words
+    )
     assert main(["errata"]) == 0
     out = capsys.readouterr().out
     assert "nesterov-look-ahead" in out

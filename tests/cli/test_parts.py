@@ -37,7 +37,7 @@ def rows(out: str) -> list[list[str]]:
 
 def test_study_and_show_have_a_row_for_every_part(ran, tmp_path, capsys):
     ran[0] = 1_000
-    assert main(["study", "fake", "--store", str(tmp_path)]) == 0
+    assert main(["study", "fake", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
     wanted = [["MP1", "fails", "1 [0.5, 1.5]"], ["- early", "fails", "-1 [-1.5, -0.5]"]]
     wanted += [["- late", "fails", "1 [0.5, 1.5]"], ["- lecture", "fails", "1 [0.5, 1.5]"]]
@@ -49,7 +49,7 @@ def test_study_and_show_have_a_row_for_every_part(ran, tmp_path, capsys):
 
 def test_below_the_budget_it_says_what_was_missing(ran, tmp_path, capsys):
     target = tmp_path / "result.json"
-    assert main(["study", "fake", "--json", str(target)]) == 0
+    assert main(["study", "fake", "--json", str(target), "--no-save"]) == 0
     printed = capsys.readouterr()
     assert rows(printed.out)[0] == ["MP1", "undecided", "1 [0.5, 1.5]"]
     assert "MP1: undecided, below the budget that it is about, 100 of 1,000 steps." in printed.out

@@ -166,10 +166,13 @@ def test_models_that_are_none() -> None:
 def test_an_unknown_device_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has one")
-    with pytest.raises(UsageError, match="torch sees no CUDA device here; write device='cpu'"):
+    with pytest.raises(UsageError, match="torch sees no CUDA device here; it can use cpu"):
         Problem(mlp, (X, Y), device="cuda")
     with pytest.raises(UsageError, match="There is no device 'gpu'"):
         Problem(mlp, (X, Y), device="gpu")
+    if not torch.backends.mps.is_available():
+        with pytest.raises(UsageError, match="'mps', which torch cannot use here; it can use cpu"):
+            Problem(mlp, (X, Y), device="mps")
 
 
 def test_members_of_another_architecture_are_refused() -> None:

@@ -6,9 +6,11 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from thalweg.cli import output
+import tyro
+
+from thalweg.cli import keeping, output, tables
 from thalweg.cli.output import JsonTarget
 
 _ROOM = 2**30  # bytes free below which a store may not hold a tour
@@ -18,7 +20,7 @@ _ROOM = 2**30  # bytes free below which a store may not hold a tour
 class Doctor:
     """Say which versions, processor, memory and disk Thalweg finds, and what is missing."""
 
-    store: Path = Path("thalweg-report/store")
+    store: Annotated[Path, tyro.conf.arg(metavar="DIR")] = keeping.STORE
     """The store to look at."""
     json: JsonTarget = None
     """Write the findings as JSON to a file, or to stdout for -."""
@@ -36,9 +38,12 @@ class Doctor:
         if self.json is not None:
             output.write_json(self.json, output.as_json(facts | {"problems": problems}))
         if self.json != "-":
-            rows = [(room, name, str(value)) for room, entries in facts.items() for name, value in entries.items()]
-            output.table(("about", "what", "found"), rows)
-            output.say("\n".join(f"Problem: {problem}" for problem in problems) or "Nothing is missing.")
+            for room, entries in facts.items():
+                output.say(room)
+                for name, value in entries.items():
+                    output.say(tables.paragraph(str(value), f"  {name:20} ", " " * 23))
+            said = [tables.paragraph(f"Problem: {problem}", "", "  ") for problem in problems]
+            output.say("\n".join(said) or "Nothing is missing.")
         return 1 if problems else 0
 
 

@@ -1,10 +1,9 @@
 """`thalweg errata`: corrections of the lecture."""
 
 import dataclasses
-import textwrap
 from dataclasses import dataclass
 
-from thalweg.cli import output
+from thalweg.cli import output, tables
 from thalweg.cli.output import JsonTarget
 
 
@@ -26,7 +25,7 @@ class Errata:
             output.write_json(self.json, output.as_json([dataclasses.asdict(one) for one in CORRECTIONS]))
         if self.json != "-":
             for one in CORRECTIONS:
-                output.say(f"{one.section} ({one.id})")
+                output.say(tables.paragraph(f"{one.section} ({one.id})", "", "  "))
                 tested = ", ".join(f"{claim} (study {there[claim]})" for claim in one.claims if claim in there)
                 planned = ", ".join(claim for claim in one.claims if claim not in there)
                 facts = {
@@ -39,6 +38,6 @@ class Errata:
                 }
                 for name, fact in facts.items():
                     if fact:
-                        output.say(textwrap.fill(fact, 100, initial_indent=f"  {name:8}", subsequent_indent=" " * 10))
+                        output.say(tables.paragraph(fact, f"  {name:8}", " " * 10))
                 output.say()
         return 0

@@ -3,6 +3,7 @@
 Nothing here or at the top of a verb's file imports torch, so that help and mistakes are answered at once.
 """
 
+import contextlib
 import os
 import sys
 import traceback
@@ -12,21 +13,25 @@ from typing import Annotated, Any
 
 import tyro
 
-from thalweg.cli import output
+from thalweg.cli import names, output
 from thalweg.cli.doctor import Doctor
 from thalweg.cli.errata import Errata
+from thalweg.cli.explained import Captured, wrapped
+from thalweg.cli.options import WrongValueError
+from thalweg.cli.report import Report
 from thalweg.cli.show import Show
 from thalweg.cli.studies import Studies
 from thalweg.cli.study import Study
 from thalweg.cli.tour import Tour
 from thalweg.cli.train import Train
-from thalweg.errors import ThalwegError, UsageError, unknown_name
+from thalweg.errors import ThalwegError, UsageError
 
 VERBS: dict[str, type[Callable[[], int]]] = {
     "tour": Tour,
     "study": Study,
     "studies": Studies,
     "train": Train,
+    "report": Report,
     "show": Show,
     "doctor": Doctor,
     "errata": Errata,
@@ -49,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; None is those of the process.
     """
+    output.open_closed()
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given or os.environ.get("THALWEG_DEBUG", "").lower() not in _OFF
     given = [argument for argument in given if argument != "--debug"]
@@ -77,18 +83,40 @@ def _run(given: list[str]) -> int:
         return DONE
     verb = next((argument for argument in given if not argument.startswith("-")), None)
     if verb is not None and verb not in VERBS:
-        raise unknown_name("verb", verb, VERBS)
+        raise names.unknown_verb(verb, VERBS)
+    if not given:
+        msg = f"Name what to do: {', '.join(VERBS)}. Begin with `thalweg tour`; `thalweg --help` explains all."
+        raise UsageError(msg)
+    command, code, told = _parsed(given)
+    for stream, text in told:
+        stream(text)
+    return code if command is None else command()
+
+
+def _parsed(given: list[str]) -> tuple[Callable[[], int] | None, int, list[tuple[Callable[[str], None], str]]]:
+    """The command; or the exit code of help and of mistakes, and what tyro says then, by where it goes.
+
+    What tyro prints is caught and goes the way of all our output, which knows streams that lack letters or are full.
+    """
+    out, err = Captured(sys.stdout), Captured(sys.stderr)
+    command, code = None, DONE
     try:
-        command = tyro.cli(
-            _verbs(),
-            prog="thalweg",
-            description=_DESCRIPTION,
-            args=given,
-            config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
-        )
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            command = tyro.cli(
+                _verbs(),
+                prog="thalweg",
+                description=_DESCRIPTION,
+                args=given,
+                config=(tyro.conf.OmitSubcommandPrefixes, tyro.conf.FlagCreatePairsOff),
+            )
+    except WrongValueError as error:
+        raise UsageError(str(error)) from error
     except SystemExit as stopped:  # help, or a wrong option that tyro has explained
-        return stopped.code if isinstance(stopped.code, int) else DONE
-    return command()
+        code = stopped.code if isinstance(stopped.code, int) else DONE
+    helping = not {"-h", "--help"}.isdisjoint(given)
+    streams = ((output.say, out.getvalue()), (output.note, err.getvalue()))
+    told = [(stream, text.rstrip("\n")) for stream, text in streams if text.strip()]
+    return command, code, [(stream, wrapped(text) if helping else text) for stream, text in told]
 
 
 def _verbs() -> Any:

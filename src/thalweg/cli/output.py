@@ -1,30 +1,29 @@
 """What goes to the user: results to stdout, everything else to stderr; a reader that went away is no error."""
 
 import errno
-import io
 import json
 import os
 import stat
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import tyro
 
 from thalweg.errors import StorageError, UsageError
 
-if TYPE_CHECKING:
-    from rich.table import Table
+JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-", help_behavior_hint="")]
+StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")]
 
-    from thalweg.claims import Finding, Judgment, Outcome
-
-JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-")]
-StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR")]
-
-_STYLES = {"holds": "bold blue", "fails": "bold red", "undecided": "bold"}
 _STREAMS = (stat.S_IFCHR, stat.S_IFIFO)  # devices such as /dev/null, and pipes: written into
-_WIDE = 150  # columns of a table that no terminal limits
+_PLAIN = str.maketrans("✓✗•─│╭╮╰╯", "+x*-|++++")  # for streams that have no such letters
+
+
+def open_closed() -> None:
+    """Give the process streams where it was started without (`>&-`): print would write to the wrong one, or fail."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 (until the process ends)
 
 
 def say(text: str = "") -> None:
@@ -34,11 +33,9 @@ def say(text: str = "") -> None:
         StorageError: stdout is a file on a disk that is full, or cannot be written for another reason.
     """
     try:
-        print(text, flush=True)
+        print(_writable(text, sys.stdout), flush=True)
     except BrokenPipeError:
         reader_left()
-    except UnicodeEncodeError:
-        print(text.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding), flush=True)
     except OSError as error:
         reader_left()  # or Python would try once more as it ends
         msg = f"What should go to stdout cannot be written: {error.strerror}; send it elsewhere."
@@ -46,11 +43,26 @@ def say(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Anything else, to stderr."""
+    """Anything else, to stderr; where that cannot be written, the work goes on without."""
     try:
-        print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+        print(_writable(text, sys.stderr), file=sys.stderr, flush=True)
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def moment(iso: str) -> str:
+    """A time of the store for a person, to the second."""
+    return f"{iso[:19].replace('T', ' ')} UTC"
+
+
+def _writable(text: str, stream: TextIO) -> str:
+    """The text in letters that a stream has."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "replace").decode(encoding)
+    return text
 
 
 def reader_left() -> None:
@@ -67,7 +79,8 @@ def write_json(target: str, text: str) -> None:
         StorageError: the file cannot be written.
     """
     if target == "-":
-        say(text)
+        # Escaped where stdout lacks a letter: replaced, it would be another document.
+        say(text if _writable(text, sys.stdout) == text else json.dumps(json.loads(text), indent=1, allow_nan=False))
         return
     from thalweg.storage.atomic import explaining, replacing
 
@@ -125,62 +138,3 @@ def _led_to(path: Path) -> Path:
 def as_json(document: Any) -> str:
     """A document as strict JSON text."""
     return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-
-
-def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int | None = None) -> None:
-    """Rows as a table on stdout, as wide as the terminal.
-
-    Args:
-        names: of the columns.
-        rows: cells, as text.
-        verdict: the column whose cells are verdicts, a sign and a word, shown in color.
-    """
-    from rich.box import SIMPLE
-    from rich.table import Table
-    from rich.text import Text
-
-    drawn = Table(box=SIMPLE, pad_edge=False, header_style="bold")
-    for name in names:
-        drawn.add_column(name, overflow="fold")
-    for row in rows:
-        cells = [Text(cell) for cell in row]
-        if verdict is not None:
-            word = row[verdict].split()[-1]
-            cells[verdict] = Text(row[verdict], style=_STYLES[word], no_wrap=True)
-        drawn.add_row(*cells)
-    say(_rendered(drawn))
-
-
-def verdicts(findings: Iterable["Finding"]) -> None:
-    """The table of verdicts; below each claim its parts and the lecture's own wording, where they are judged."""
-    shown = [finding.verdict for finding in findings]
-    rows: list[Sequence[str]] = []
-    for verdict in shown:
-        own = verdict.own
-        rows.append(_row(own.part.id, own, verdict.outcome))
-        beside = verdict.parts if verdict.lecture is None else (*verdict.parts, verdict.lecture)
-        rows += [_row(f"- {one.part.id}", one, one.outcome) for one in beside]
-    table(("claim", "statement", "verdict", "estimate [95 % interval]", "unit", "n"), rows, verdict=2)
-    for verdict in shown:
-        if verdict.shortfall:
-            say(f"{verdict.claim.id}: undecided, below the budget that it is about, {verdict.shortfall}.")
-
-
-def _row(name: str, judgment: "Judgment", outcome: "Outcome") -> Sequence[str]:
-    from thalweg.claims import SYMBOLS
-
-    part, interval = judgment.part, judgment.interval
-    return (name, part.statement, f"{SYMBOLS[outcome]} {outcome}", str(interval), part.unit, str(interval.n))
-
-
-def _rendered(drawn: "Table") -> str:
-    """A table as text, with colors only where a terminal shows them."""
-    from rich.console import Console
-
-    terminal = sys.stdout.isatty()
-    width = None if terminal else _WIDE
-    written = io.StringIO()
-    console = Console(file=written, force_terminal=terminal, width=width or Console().width)
-    console.print(drawn)
-    lines = written.getvalue().splitlines()
-    return "\n".join(line.rstrip() for line in lines).strip("\n")

@@ -1,6 +1,7 @@
 """How far a long command is: a bar with the time left on a terminal, now and then a line elsewhere."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ class Display(Protocol):
 @contextlib.contextmanager
 def display() -> Iterator[Display]:
     """What suits stderr."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or os.environ.get("TERM") in ("dumb", "unknown"):  # which cannot redraw a line
         yield Lines()
         return
     with Bars() as bars:

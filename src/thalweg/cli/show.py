@@ -6,7 +6,7 @@ from typing import Annotated
 
 import tyro
 
-from thalweg.cli import output
+from thalweg.cli import keeping, output, tables
 from thalweg.errors import UsageError
 
 KINDS = ("study", "run", "checkpoint", "reading")
@@ -16,10 +16,10 @@ KINDS = ("study", "run", "checkpoint", "reading")
 class Show:
     """Show what is in a store, or one of its records."""
 
-    record: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="KIND/KEY")] = None
+    record: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="KIND/KEY", help_behavior_hint="")] = None
     """Which record, such as study/optimizers/quick/0; all of them are listed when not given."""
-    store: Path = Path("thalweg-report/store")
-    """The store's folder."""
+    store: Annotated[Path, tyro.conf.arg(metavar="DIR")] = keeping.STORE
+    """The store's folder, or the folder around it."""
     csv: bool = False
     """Write a reading's table as comma-separated values."""
 
@@ -28,14 +28,12 @@ class Show:
         if self.csv and (self.record is None or not self.record.startswith("reading/")):
             msg = f"--csv writes a reading's table; name one, reading/KEY, instead of {self.record or 'nothing'}."
             raise UsageError(msg)
-        from thalweg.storage import Store
-
-        store = Store(self.store, create=False)
+        store = keeping.open_store(self.store, "thalweg show --store DIR")
         if self.record is None:
-            rows = [(f"{kind}/{one.key}", one.created) for kind in KINDS for one in store.list(kind)]
-            if rows:
-                output.table(("record", "written (UTC)"), rows)
-            else:
+            for kind in KINDS:
+                for one in store.list(kind):  # never wrapped: a name is there to be copied
+                    output.say(f"{output.moment(one.created)}  {kind}/{one.key}")
+            if not any(store.list(kind) for kind in KINDS):
                 output.say("The store is empty.")
             return 0
         kind, slash, key = self.record.partition("/")
@@ -51,10 +49,10 @@ class Show:
             from thalweg.claims import StudyResult
 
             result = StudyResult.load(store, key)
-            output.verdicts(result.findings)
+            tables.verdicts(result.findings)
             for finding in result.findings:
                 for sentence in finding.sentences:
-                    output.say(f"{finding.verdict.claim.id}: {sentence}")
+                    output.say(tables.paragraph(f"{finding.verdict.claim.id}: {sentence}", "", "  "))
         else:
             record = store.get(kind, key)
             output.say(output.as_json({"document": record.document, "objects": dict(record.objects)}))

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from thalweg.cli import output
+from thalweg import planned
+from thalweg.cli import output, tables
 from thalweg.cli.output import JsonTarget
 
 
@@ -46,14 +47,19 @@ class Studies:
             output.write_json(self.json, output.as_json(documents))
         if self.json != "-":
             for study in studies:
-                output.say(f"{study.name}: {study.title}")
-                rows = [
-                    row
-                    for claim in study.claims
-                    for row in (
-                        (claim.id, claim.statement, claim.rule.text, claim.unit),
-                        *((f"- {part.id}", part.statement, part.rule.text, part.unit) for part in claim.parts),
-                    )
-                ]
-                output.table(("claim", "statement", "rule", "unit"), rows)
+                output.say(tables.paragraph(f"{study.name}: {study.title}", "", "  "))
+                for claim in study.claims:
+                    _say(claim.id, claim.statement, claim.rule.text, claim.unit)
+                    for part in claim.parts:
+                        _say(f"- {part.id}", part.statement, part.rule.text, part.unit)
+                output.say()
+            names = ", ".join(name for name, what in planned.PLANNED.items() if "(study" in what)
+            output.say(tables.paragraph(f"planned: {names}", "", "  "))
         return 0
+
+
+def _say(name: str, statement: str, rule: str, unit: str) -> None:
+    """One claim, or a part of one."""
+    indent = " " * 8
+    output.say(tables.paragraph(statement, f"  {name:5} " if len(name) <= 5 else f"  {name} ", indent))
+    output.say(tables.paragraph(f"{unit}: {rule}", f"{indent}", f"{indent}  "))

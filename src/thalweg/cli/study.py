@@ -1,74 +1,113 @@
 """`thalweg study`: one study."""
 
+import contextlib
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from thalweg.cli import output
-from thalweg.cli.output import JsonTarget, StoreFolder
+from thalweg.cli import keeping, output, tables
+from thalweg.cli.options import NO_DEFAULT, Device, Scale, Seed
+from thalweg.cli.output import JsonTarget
 from thalweg.cli.progress import Display, display
-from thalweg.errors import unknown_name
 
 if TYPE_CHECKING:
     from thalweg.claims import Finding, StudyResult
+    from thalweg.storage import Store
+    from thalweg.studies.takeover import Takeover
 
 
 @dataclass(frozen=True)
 class Study:
-    """Test the claims of one study."""
+    """Test the claims of one study and renew the report page; after Ctrl-C the same command goes on."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
     """Which study; `thalweg studies` lists them."""
-    scale: Literal["quick", "full"] = "quick"
-    """Quick may leave claims undecided; full has more seeds."""
-    seed: int = 0
-    """From which every random draw derives."""
+    scale: Scale = "quick"
+    seed: Seed = 0
+    out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = keeping.FOLDER
+    """The folder for report.html and the store; results that are there stay."""
+    no_save: Annotated[bool, NO_DEFAULT] = False
+    """Keep nothing, neither store nor page."""
     json: JsonTarget = None
     """Write the result as JSON to a file, or to stdout for -."""
-    store: StoreFolder = None
-    """A folder to keep findings in; after an interruption the same command goes on from there."""
-    device: str = "cpu"
-    """Where tensors live, such as cuda."""
+    device: Device = "cpu"
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
+        from thalweg.population.device import as_device
         from thalweg.studies import catalog, iterate
+        from thalweg.studies.takeover import takeover
 
-        if self.name not in catalog.MODULES:
-            raise unknown_name("study", self.name, catalog.MODULES)
+        catalog.find(self.name)
+        as_device(self.device)
         output.check_json(self.json)
-        from thalweg.storage import Store
-
-        store = None if self.store is None else Store(self.store)
+        store = keeping.make_store(self.out, "--out DIR; to keep nothing: --no-save") if not self.no_save else None
         result: StudyResult | None = None
         try:
             with display() as screen:
+                over = takeover(self.name, scale=self.scale, seed=self.seed, store=store, device=self.device)
+                tell(screen, over)
                 for result in iterate(
                     self.name, scale=self.scale, seed=self.seed, progress=screen.watch, store=store, device=self.device
                 ):
-                    announce(screen, result.findings[-1])
+                    announce(screen, result.findings[-1], over)
         except KeyboardInterrupt:
-            self._interrupted(result)
+            self._interrupted(result, store)
             raise
         assert result is not None
         if self.json != "-":
-            output.verdicts(result.findings)
+            tables.verdicts(result.findings)
         if self.json is not None:
             output.write_json(self.json, result.to_json())
+        if over.taken:
+            output.note(f"{_claims(over.taken)} from the store, {_claims(over.computed)} computed now.")
+        self._page(store)
         return 0
 
-    def _interrupted(self, result: "StudyResult | None") -> None:
-        """Show what was found before; a JSON document of half a study is not written."""
+    def _page(self, store: "Store | None") -> None:
+        """Renew the page and say where it is; on stdout, unless that is for JSON."""
+        if store is not None:
+            text = keeping.told(keeping.write_page(store, self.out / "report.html"), store)
+            (output.note if self.json == "-" else output.say)(text)
+
+    def _interrupted(self, result: "StudyResult | None", store: "Store | None") -> None:
+        """Show what was found before, and how to go on; a JSON document of half a study is not written."""
         findings = result.findings if result else ()
-        if findings and self.json != "-":
-            output.verdicts(findings)
-        kept = "the same command goes on from there" if self.store else "--store DIR would have kept them"
-        output.note(f"Claims decided before the interruption: {len(findings)}" + (f"; {kept}." if findings else "."))
+        if not findings:
+            output.note("Stopped before the first claim was decided; nothing was kept.")
+            return
+        if self.json != "-":
+            tables.verdicts(findings)
+        with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: without the page then, the store has all
+            self._page(store)
+        command = f"thalweg study {self.name} --scale {self.scale} --seed {self.seed}"
+        command += "" if self.out == keeping.FOLDER else f" --out {shlex.quote(str(self.out))}"
+        command += "" if self.device == "cpu" else f" --device {self.device}"
+        kept = f"kept in {store.path}. Go on with: {command}" if store else "not kept, as --no-save says"
+        output.note(f"Stopped after {len(findings)} of {_claims(result.planned if result else ())}, {kept}.")
 
 
-def announce(screen: Display, finding: "Finding") -> None:
+def tell(screen: Display, over: "Takeover") -> None:
+    """What comes from the store, before the work."""
+    if over.taken:
+        screen.note(f"From the store: {', '.join(over.taken)}, of a run begun {output.moment(over.begun)}.")
+        screen.note(f"To be computed: {', '.join(over.computed) or 'nothing'}.")
+    elif over.obstacle:
+        screen.note(f"The store has an unfinished run of this study, but {over.obstacle}; everything is computed anew.")
+    if over.replaced:
+        screen.note("The store has a finished result of this study; when this run is finished, it takes its place.")
+
+
+def announce(screen: Display, finding: "Finding", over: "Takeover") -> None:
     """One line for a finding, as soon as it is there."""
     verdict = finding.verdict
     short = f" ({verdict.shortfall})" if verdict.shortfall else ""
-    screen.note(f"{verdict.claim.id} {verdict.outcome}{short}: {verdict.claim.statement} {verdict.interval}")
+    source = ", from the store" if verdict.claim.id in over.taken else ""
+    screen.note(f"{verdict.claim.id} {verdict.outcome}{short}{source}: {verdict.claim.statement} {verdict.interval}")
+
+
+def _claims(ids: tuple[str, ...]) -> str:
+    return f"{len(ids)} claim{'s' * (len(ids) != 1)}"

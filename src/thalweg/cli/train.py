@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
-from thalweg.cli import output
+from thalweg.cli import output, tables
+from thalweg.cli.options import NO_DEFAULT, Device, choice, number, numbers, whole, wholes
 from thalweg.cli.output import JsonTarget, StoreFolder
 from thalweg.cli.progress import display, duration
 from thalweg.errors import UsageError
@@ -17,9 +18,29 @@ if TYPE_CHECKING:
     from thalweg.schedules import Schedule
     from thalweg.training import Run
 
-Optional = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
+Data = Literal["digits", "mnist1d", "modular", "text"]
+Net = Literal["mlp", "convnet", "resnet", "transformer"]
+Optimizer = Literal[
+    "sgd",
+    "momentum",
+    "nesterov",
+    "rmsprop",
+    "adam",
+    "adamw",
+    "amsgrad",
+    "nadam",
+    "adagrad",
+    "lion",
+    "muon",
+    "soap",
+    "adafactor",
+    "schedule-free-sgd",
+    "schedule-free-adamw",
+]
+Shape = Literal["constant", "warmup", "cosine", "linear", "wsd", "restarts", "one-cycle", "inverse-sqrt"]
 
 _HIDDEN = (128, 128)
+_WIDTHS = wholes("--hidden", "128 128", "widths of hidden layers", least=1)
 NETS = {
     "digits": ("mlp", "convnet", "resnet"),
     "mnist1d": ("mlp", "convnet"),
@@ -32,56 +53,39 @@ NETS = {
 class Train:
     """Train a population: every learning rate with every seed, as one program."""
 
-    data: Literal["digits", "mnist1d", "modular", "text"] = "digits"
+    data: Annotated[Data, choice("--data", get_args(Data))] = "digits"
     """What to learn."""
-    net: Literal["mlp", "convnet", "resnet", "transformer"] = "mlp"
+    net: Annotated[Net, choice("--net", get_args(Net))] = "mlp"
     """Which network."""
-    hidden: Annotated[tuple[int, ...] | None, tyro.conf.arg(metavar="INT ...")] = None
+    hidden: Annotated[
+        tuple[int, ...] | None, wholes("--hidden", "128 128", "widths of hidden layers", least=1), NO_DEFAULT
+    ] = None
     """Widths of the hidden layers of an mlp; 128 128 when not given."""
-    optimizer: Literal[
-        "sgd",
-        "momentum",
-        "nesterov",
-        "rmsprop",
-        "adam",
-        "adamw",
-        "amsgrad",
-        "nadam",
-        "adagrad",
-        "lion",
-        "muon",
-        "soap",
-        "adafactor",
-        "schedule-free-sgd",
-        "schedule-free-adamw",
-    ] = "adamw"
+    optimizer: Annotated[Optimizer, choice("--optimizer", get_args(Optimizer))] = "adamw"
     """The update rule."""
-    lr: tuple[float, ...] = (1e-3,)
+    lr: Annotated[tuple[float, ...], numbers("--lr", "0.001 0.01", "one or more learning rates")] = (1e-3,)
     """One or more learning rates."""
-    decay: Optional = None
+    decay: Annotated[float | None, number("--decay", 0.01), NO_DEFAULT] = None
     """Weight decay; the rule's own when not given."""
-    schedule: Literal["constant", "warmup", "cosine", "linear", "wsd", "restarts", "one-cycle", "inverse-sqrt"] = (
-        "constant"
-    )
+    schedule: Annotated[Shape, choice("--schedule", get_args(Shape))] = "constant"
     """How the rate changes over the steps: wsd falls over the last fifth, restarts are four cosines."""
-    warmup: int = 0
+    warmup: Annotated[int, whole("--warmup", 100, least=0)] = 0
     """Steps over which the rate rises at first."""
-    batch_size: int = 128
+    batch_size: Annotated[int, whole("--batch-size", 128, least=1)] = 128
     """Examples a step."""
-    clip_norm: Optional = None
+    clip_norm: Annotated[float | None, number("--clip-norm", 1.0), NO_DEFAULT] = None
     """Largest norm of the gradient; a longer one is scaled down to it."""
-    steps: int = 1000
+    steps: Annotated[int, whole("--steps", 1000, least=1)] = 1000
     """Updates."""
-    seeds: int = 5
+    seeds: Annotated[int, whole("--seeds", 5, least=1)] = 5
     """Members for each learning rate."""
     store: StoreFolder = None
     """A folder for checkpoints and the run; the same command goes on where it stopped."""
-    name: Annotated[str | None, tyro.conf.arg(metavar="KEY")] = None
+    name: Annotated[str | None, tyro.conf.arg(metavar="KEY", help_behavior_hint="")] = None
     """The run's key in the store."""
     json: JsonTarget = None
     """Write the history as JSON to a file, or to stdout for -."""
-    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "cpu"
-    """Where tensors live, such as cuda."""
+    device: Device = "cpu"
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
@@ -110,12 +114,19 @@ class Train:
             clip_norm=self.clip_norm,
         )
         problem = self._problem()
+        there = len(problem.data.train)
+        if self.batch_size > there:
+            msg = f"--batch-size {self.batch_size} is more than the {there:,} examples that {self.data} trains on; "
+            msg += f"for full batches write --batch-size {there}."
+            raise UsageError(msg)
         try:
             with display() as screen:
                 run = train(problem, recipe, self.seeds, progress=screen.watch, store=self.store, name=self.name)
         except KeyboardInterrupt:
             if self.store is not None:
                 output.note(f"A checkpoint is in {self.store}; the same command goes on from there.")
+            else:
+                output.note("Nothing was kept; with --store DIR the same command would go on from where it stopped.")
             raise
         if self.json != "-":
             _summary(run, self.lr)
@@ -146,9 +157,6 @@ class Train:
             "one-cycle": schedules.OneCycle,
             "inverse-sqrt": lambda: schedules.InverseSquareRoot(max(self.warmup, 1)),
         }
-        if self.warmup < 0:
-            msg = f"--warmup must be at least 0 steps; got {self.warmup}."
-            raise UsageError(msg)
         if self.warmup and self.schedule in ("constant", "one-cycle"):
             has = "has no warmup" if self.schedule == "constant" else "rises by itself"
             msg = f"The schedule {self.schedule} {has}; write --schedule warmup, cosine, linear, wsd, restarts or "
@@ -201,7 +209,7 @@ def _summary(run: "Run", given: tuple[float, ...]) -> None:
         diverged = int(chosen.sum() - finished.sum())
         rows.append([f"{rate:g}", str(int(finished.sum())), str(diverged), *map(str, values)])
     names = [f"{name.replace('_', ' ')} [95 %]" for name in metrics]
-    output.table(("lr", "seeds", "diverged", *names), rows)
+    tables.table(("lr", "seeds", "diverged", *names), rows)
     output.note(f"{len(run.final)} members, {run.step:,} steps, {duration(run.seconds)}.")
 
 

@@ -15,6 +15,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.losses import Accuracy, CrossEntropy, Logistic
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
 from thalweg.losses.per_position import NamedLoss
+from thalweg.population.device import as_device
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
@@ -87,7 +88,7 @@ class Problem:
             raise UsageError(msg)
         self.model = _builder(model)
         named = loss_named(loss)
-        self.device = _device(device)
+        self.device = as_device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
             template = copy.deepcopy(self.model()).to(dtype)  # model() may return a module it keeps
@@ -194,15 +195,3 @@ def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Modu
         return module
 
     return build
-
-
-def _device(device: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(device)
-    except RuntimeError as error:
-        msg = f"There is no device {device!r}; write device='cpu' or device='cuda'."
-        raise UsageError(msg) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        msg = f"device={str(device)!r}, but torch sees no CUDA device here; write device='cpu'."
-        raise UsageError(msg)
-    return device

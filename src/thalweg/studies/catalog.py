@@ -2,6 +2,7 @@
 
 import importlib
 
+from thalweg import planned
 from thalweg.errors import UsageError, unknown_name
 from thalweg.studies.study import Study
 
@@ -21,16 +22,24 @@ def find(name: str) -> Study:
     ['SCH1', 'SCH2', 'SCH3']
 
     Raises:
-        UsageError: there is none, and says which are near; or the module named here holds another.
+        UsageError: there is none, and says which are near; it is planned; or the module named here holds another.
     """
     if name not in MODULES:
-        raise unknown_name("study", name, MODULES)
+        raise _unknown(name)
     study = getattr(importlib.import_module(MODULES[name]), "STUDY", None)
     if not isinstance(study, Study) or study.name != name:
         held = f"the study {study.name!r}" if isinstance(study, Study) else "none"
         msg = f'{MODULES[name]} must hold STUDY = Study("{name}", ...); it holds {held}.'
         raise UsageError(msg)
     return study
+
+
+def _unknown(name: str) -> UsageError:
+    """That a study is not there: planned, or unknown."""
+    near = planned.sentence(name) if isinstance(name, str) else None
+    if near is None:
+        return unknown_name("study", name, MODULES)
+    return UsageError(f"{near} Studies that are here: {', '.join(MODULES)}.")
 
 
 def studies() -> tuple[Study, ...]:

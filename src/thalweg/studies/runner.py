@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from thalweg.claims import Finding
 from thalweg.claims.result import StudyResult
-from thalweg.errors import StorageError, UsageError
+from thalweg.errors import UsageError
 from thalweg.progress import Progress, Watcher, ignore
-from thalweg.results import Provenance
 from thalweg.storage import Store
 from thalweg.studies import catalog
 from thalweg.studies.lab import Lab, Scale
 from thalweg.studies.study import Experiment, Study
+from thalweg.studies.takeover import begun, left
 
 
 def run(
@@ -80,72 +80,36 @@ def iterate(
     chosen = catalog.find(study) if isinstance(study, str) else study
     lab = Lab(scale, seed, progress, device)
     start = time.perf_counter()
-    result = _begun(chosen, lab)
-    kept = _kept(chosen, result, store)
+    result = begun(chosen, lab)
+    kept, over = left(chosen, result, store)
     before = kept.seconds if kept else 0.0
     if kept:
         result = replace(result, provenance=kept.provenance, seconds=before)
     found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
     progress(Progress(chosen.name, 0, len(chosen.claims), 0.0))
     for experiment in chosen.experiments:
-        old = [found[claim.id] for claim in experiment.claims if claim.id in found]
-        whole = len(old) == len(experiment.claims)
-        for finding in old if whole else _checked(chosen.name, experiment, lab):
+        taken = all(claim.id in over.taken for claim in experiment.claims)
+        for finding in [found[claim.id] for claim in experiment.claims] if taken else _checked(chosen, experiment, lab):
             seconds = time.perf_counter() - start
             result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
-            if store is not None and not (whole and len(result.findings) < len(chosen.claims)):
+            if store is not None and not (taken and len(result.findings) < len(chosen.claims)):
                 result.save(store)
             yield result
             progress(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
 
 
-def _begun(study: Study, lab: Lab) -> StudyResult:
-    """The result without a finding."""
-    command = f"thalweg study {study.name} --scale {lab.scale} --seed {lab.seed}"
-    if lab.device != "cpu":
-        command += f" --device {lab.device}"
-    provenance = Provenance.here(lab.seed, lab.device, command=command)
-    return StudyResult(
-        study=study.name,
-        scale=lab.scale,
-        seed=lab.seed,
-        seconds=0.0,
-        version=provenance.versions["thalweg"],
-        findings=(),
-        title=study.title,
-        planned=tuple(claim.id for claim in study.claims),
-        provenance=provenance,
-    )
-
-
-def _kept(study: Study, result: StudyResult, store: Store | None) -> StudyResult | None:
-    """What an interrupted run of the same study left, if it was made alike."""
-    if store is None or ("study", result.key) not in store:
-        return None
-    try:
-        kept = StudyResult.load(store, result.key)
-    except StorageError:  # of another form, or damaged: what is found now takes its place
-        return None
-    made_alike = (kept.provenance.versions, kept.provenance.device) == (
-        result.provenance.versions,
-        result.provenance.device,
-    )
-    same_claims = all(finding.verdict.claim in study.claims for finding in kept.findings)
-    return kept if made_alike and same_claims else None
-
-
-def _checked(study: str, experiment: Experiment, lab: Lab) -> Iterator[Finding]:
+def _checked(study: Study, experiment: Experiment, lab: Lab) -> Iterator[Finding]:
     """The experiment's findings, each claim of it once."""
     expected = [claim.id for claim in experiment.claims]
     seen: list[str] = []
     for finding in experiment(lab):
         name = finding.verdict.claim.id
         if name not in expected or name in seen:
-            msg = f"The study {study!r} must decide each of {', '.join(expected)} once; it went on with {name}."
+            msg = f"The study {study.name!r} must decide each of {', '.join(expected)} once; it went on with {name}."
             raise UsageError(msg)
         seen.append(name)
         yield finding
     if len(seen) < len(expected):
         missing = ", ".join(name for name in expected if name not in seen)
-        msg = f"The study {study!r} ended without a finding on {missing}."
+        msg = f"The study {study.name!r} ended without a finding on {missing}."
         raise UsageError(msg)

@@ -1,0 +1,37 @@
+"""Names that documents and the plan mention and that are not here yet, so that asking for one is answered as such."""
+
+import difflib
+
+__all__ = ["PLANNED", "sentence"]
+
+# In the order of the README and of ARCHITECTURE.md: what each one will be.
+PLANNED: dict[str, str] = {
+    "examine": "a report card of your own model and checkpoints (verb)",
+    "puzzle": "why networks that can memorize generalize (study)",
+    "implicit": "what training prefers without being told to (study)",
+    "simplicity": "whether training prefers simple functions (study)",
+    "grokking": "when test error falls long after training error (study)",
+    "bias-variance": "how test error divides into bias and variance (study)",
+    "double-descent": "why test error falls a second time in larger networks (study)",
+    "connectivity": "the paths between solutions (study and instrument)",
+    "tickets": "sparse subnetworks that train alone (study and instrument)",
+    "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",
+    "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
+    "generalization": "bounds and measures of generalization (instrument)",
+    "workers": "where slices of the work run (a room of the package)",
+}
+
+_NEAR = 0.8  # how like a planned name another word is to be taken for a misspelled one
+
+
+def sentence(name: str) -> str | None:
+    """That a name is planned, and what it will be; None for all others.
+
+    >>> from thalweg.planned import sentence
+    >>> sentence("puzzle")
+    "'puzzle' is planned and not here yet: why networks that can memorize generalize (study)."
+    >>> sentence("landscape") is None
+    True
+    """
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), PLANNED, n=1, cutoff=_NEAR)
+    return f"{near[0]!r} is planned and not here yet: {PLANNED[near[0]]}." if near else None

@@ -1,0 +1,159 @@
+"""COLUMNS is heeded in a pipe, and streams that lack letters, are full or are closed do no harm."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from thalweg.cli import output, tables
+from thalweg.cli.main import VERBS, main
+
+ENGLISH = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # an environment of ASCII
+
+
+def thalweg(*arguments, **environment):
+    """The command in a process of its own, its stdout in a pipe."""
+    command = [sys.executable, "-m", "thalweg", *arguments]
+    return subprocess.run(command, capture_output=True, env=os.environ | environment, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("arguments", [["studies"], ["errata"], ["study", "fake"], ["doctor"], ["train"]], ids=" ".join)
+def test_no_line_is_wider_than_columns(arguments, columns, catalog_of_one, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    small = ["--hidden", "4", "--steps", "1", "--seeds", "2", "--batch-size", "16", "--lr", "0.1", "0.01"]
+    assert main([*arguments, *(small if arguments == ["train"] else [])]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    paths = ("The report is", "Open it:", "All results")  # to be copied
+    assert max(len(line) for line in lines if not line.startswith(paths)) <= columns
+
+
+@pytest.mark.parametrize("verb", [[], *([verb] for verb in VERBS)])
+def test_help_is_as_wide_as_columns(verb, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main([*verb, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
+
+
+def test_the_list_of_studies_reads_from_top_to_bottom(catalog_of_one, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["studies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = lines.index("  FK1   Momentum is faster.")
+    assert lines[start + 1 : start + 4] == [
+        "        ratio of steps: fails if wholly below 1.1, the",
+        "          smallest effect worth having; otherwise holds if",
+        "          wholly above 1",
+    ]
+    assert lines[-3].startswith("planned: puzzle, implicit, simplicity, grokking,")
+
+
+def test_verdicts_are_blocks_where_a_table_would_be_too_narrow(catalog_of_one, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["study", "fake"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:6] == [
+        "claim: FK1",
+        "  statement: Momentum is faster.",
+        "  verdict: ✓ holds",
+        "  estimate [95 % interval]: 2 [1.5, inf]",
+        "  unit: ratio of steps",
+        "  n: 5",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("told", "width"), [("60", 60), ("5", 40), ("0", 150), ("-3", 150), ("wide", 150), ("", 150), (None, 150)]
+)
+def test_columns_that_are_none_are_not_heeded(told, width, monkeypatch, capfd):
+    if told is not None:
+        monkeypatch.setenv("COLUMNS", told)
+    assert tables.width() == width
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["study", "--help"], ["studies"], ["errata"], ["doctor"]], ids=" ".join
+)
+def test_ascii_is_enough(arguments):
+    done = thalweg(*arguments, **ENGLISH)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert b"UnicodeEncodeError" not in done.stderr
+
+
+def test_json_loses_no_letter_in_ascii(capsys, monkeypatch):
+    class Ascii:
+        encoding = "ascii"
+        written = ""
+
+        def write(self, text):
+            self.written += text
+
+        def flush(self):
+            pass
+
+    stream = Ascii()
+    monkeypatch.setattr(sys, "stdout", stream)
+    output.write_json("-", output.as_json({"name": "Müller ✓"}))
+    assert stream.written.isascii()
+    assert json.loads(stream.written) == {"name": "Müller ✓"}
+    stream.written = ""
+    output.say("✓ holds ─ ü")
+    assert stream.written == "+ holds - ?\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="has no such redirections")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_is_closed_is_one_that_nobody_reads(closed):
+    command = f'"{sys.executable}" -m thalweg errata {closed}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert ("Nesterov" in done.stdout) == (closed == "2>&-")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+def test_a_stderr_that_is_full_stops_nothing(place):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "thalweg", "train", "--hidden", "4", "--steps", "1", "--seeds", "1"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=120)
+    assert done.returncode == 0
+    assert "0.001" in done.stdout
+
+
+class Terminal:
+    """A stream that says it is a terminal, and keeps what is written."""
+
+    encoding = "utf-8"
+
+    def __init__(self):
+        self.written = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.written += text
+
+    def flush(self):
+        pass
+
+    def fileno(self):
+        raise OSError
+
+
+@pytest.mark.parametrize(("setting", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colors_are_for_terminals_that_want_them(setting, colored, monkeypatch, catalog_of_one):
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in setting.items():
+        monkeypatch.setenv(name, value)
+    shown = []
+    for arguments in (["--help"], ["study", "fake", "--no-save"]):
+        stream = Terminal()
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(arguments) == 0
+        shown.append("\x1b[3" in stream.written or "\x1b[1;3" in stream.written or "\x1b[9" in stream.written)
+    assert shown[1] == colored
+    assert shown[0] <= colored
