@@ -1,7 +1,12 @@
-"""Intervals over few seeds: bootstrap, Student's t, crossed, bounded, the smaller of two; rank correlations, powers."""
+"""Intervals over few seeds: means within bounds, ratios, crossed, worst-case; rank correlations, powers, own tuning."""
 
 from thalweg.statistics import interval, student_t
 from thalweg.statistics.interval import (
+    ANYTHING,
+    CORRELATION,
+    POSITIVE,
+    SHARE,
+    Bounds,
     Interval,
     bounded,
     crossed,
@@ -11,7 +16,6 @@ from thalweg.statistics.interval import (
     mean,
     ratio,
     ratio_of_times,
-    smaller,
     units_to_clear,
 )
 from thalweg.statistics.power_law import exponents
@@ -19,6 +23,11 @@ from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
 
 __all__ = [
+    "ANYTHING",
+    "CORRELATION",
+    "POSITIVE",
+    "SHARE",
+    "Bounds",
     "Interval",
     "bounded",
     "crossed",
@@ -31,7 +40,6 @@ __all__ = [
     "mean",
     "ratio",
     "ratio_of_times",
-    "smaller",
     "spearman",
     "standard_error",
     "student_t",
