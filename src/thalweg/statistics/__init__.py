@@ -21,10 +21,12 @@ from thalweg.statistics.interval import (
 from thalweg.statistics.power_law import exponents
 from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
+from thalweg.statistics.student_t import LEVEL
 
 __all__ = [
     "ANYTHING",
     "CORRELATION",
+    "LEVEL",
     "POSITIVE",
     "SHARE",
     "Bounds",

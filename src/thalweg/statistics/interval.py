@@ -52,7 +52,7 @@ def mean(values: ArrayLike, *, bounds: Bounds = ANYTHING, resamples: int = RESAM
     >>> print(tw.statistics.mean([1.0, 1.2, 0.9, 1.1]))
     1.05 [0.8264, 1.274]
     >>> print(tw.statistics.mean([0.99, 0.97, 1.0, 0.96], bounds=tw.statistics.SHARE))
-    0.98 [0.8801, 0.997]
+    0.98 [0.8133, 0.9982]
 
     Args:
         values: one a seed: (seeds,).
