@@ -215,7 +215,7 @@ class Lab:
 
     def finding(
         self,
-        interval: Interval,
+        interval: Interval | None = None,
         *,
         claim: Claim | None = None,
         figures: Figure | Sequence[Figure] = (),
@@ -229,6 +229,7 @@ class Lab:
         """What was found: the interval that the claim's rule judges, and what goes with it.
 
         Args:
+            interval: of the claim's quantity; none where its rule is `every_part()`, which judges `parts` alone.
             claim: which one, where the experiment decides several.
             numbers, parts, lecture, ran: see `Claim.judge`.
             figures, readings, sentences: see `Finding`.
