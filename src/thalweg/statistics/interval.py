@@ -17,7 +17,7 @@ from thalweg.statistics.bootstrap import RESAMPLES, Array
 from thalweg.statistics.bounds import ANYTHING, CORRELATION, POSITIVE, SHARE, Bounds, check_bounds
 from thalweg.statistics.estimate import Interval
 from thalweg.statistics.gaffke import gaffke_ends
-from thalweg.statistics.means import FEWEST_TO_RESAMPLE, mean_ends
+from thalweg.statistics.means import FEWEST_TO_RESAMPLE, mean_ends, reaches
 from thalweg.statistics.student_t import reach
 
 __all__ = [
@@ -166,19 +166,22 @@ def geometric_mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int =
     return replace(found, method=found.method.replace("of paired ratios", "over seeds"))
 
 
-def crossed(table: ArrayLike) -> Interval:
+def crossed(table: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean of a table whose rows and columns are both samples, such as seeds and test examples.
 
     Errors of one row share its seed, and those of one column its example, so the variance of the mean is
     s_rows^2/R + s_columns^2/C - s_cells^2/(R C), each s^2 that of the means of a row, of a column, and of cells about
-    both; at least the larger of the first two. The ends are Student's with min(R, C) - 1 degrees of freedom.
+    both; at least the larger of the first two. The ends reach as many of these standard errors as those of `mean` over
+    rows, or over columns where they are fewer.
 
     >>> import thalweg as tw
     >>> print(tw.statistics.crossed([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0]]))
-    3 [-0.5131, 6.513]
+    3 [-2.686, 8.686]
 
     Args:
         table: (rows, columns), both at least 2; a value that is not finite makes everything NaN.
+        resamples: bootstrap draws.
+        seed: of the draws.
 
     References:
         Owen (2007), The pigeonhole bootstrap, arXiv:0712.1111, section 3.
@@ -196,10 +199,11 @@ def crossed(table: ArrayLike) -> Interval:
     residual = values - of_row[:, None] - of_column + mean
     by_cell = (residual**2).sum() / ((rows - 1) * (columns - 1)) / (rows * columns)
     variance = max(by_row + by_column - by_cell, by_row, by_column)
-    half = reach(n) * math.sqrt(variance)
-    return Interval(
-        float(mean), float(mean) - half, float(mean) + half, n, f"mean over {rows} x {columns} crossed, Student's t"
-    )
+    fewer = of_row if rows <= columns else of_column
+    (below,), (above,) = reaches(fewer[None], resamples, seed) if np.ptp(fewer) > 0 else ([reach(n)], [reach(n)])
+    error = math.sqrt(variance)
+    low, high = float(mean - below * error), float(mean + above * error)
+    return Interval(float(mean), low, high, n, f"mean over {rows} x {columns} crossed, Student's t to twice its reach")
 
 
 def fraction(values: ArrayLike, *, draws: int = 99_999, seed: int = 0) -> Interval:

@@ -64,9 +64,10 @@ def mean_ends(
     if n == 1:
         return np.full(len(samples), np.nan), np.full(len(samples), np.nan)
     below, above = reaches(samples, resamples, seed)
-    agree = np.ptp(samples, axis=1) == 0
-    low, high = ends_within(center, np.where(agree, 0.0, standard_error(samples)), below, above, bounds)
     least, most = bounds
+    rounding = 1e-12 * (most - least) if math.isfinite(most - least) else 0.0
+    agree = np.ptp(samples, axis=1) <= rounding
+    low, high = ends_within(center, np.where(agree, 0.0, standard_error(samples)), below, above, bounds)
     if math.isfinite(most - least):
         doubt = ((1 - LEVEL) / 2) ** (1 / n)
         low = np.where(agree, least + (center - least) * doubt, low)
