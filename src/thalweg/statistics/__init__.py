@@ -18,6 +18,7 @@ from thalweg.statistics.interval import (
     ratio_of_times,
     units_to_clear,
 )
+from thalweg.statistics.own_tuning import own_choices, taken
 from thalweg.statistics.power_law import exponents
 from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
@@ -40,10 +41,12 @@ __all__ = [
     "interval",
     "kendall",
     "mean",
+    "own_choices",
     "ratio",
     "ratio_of_times",
     "spearman",
     "standard_error",
     "student_t",
+    "taken",
     "units_to_clear",
 ]

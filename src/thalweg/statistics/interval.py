@@ -176,7 +176,7 @@ def crossed(table: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> I
 
     >>> import thalweg as tw
     >>> print(tw.statistics.crossed([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0]]))
-    3 [-2.686, 8.686]
+    3 [-2.687, 8.687]
 
     Args:
         table: (rows, columns), both at least 2; a value that is not finite makes everything NaN.

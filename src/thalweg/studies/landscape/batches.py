@@ -98,7 +98,7 @@ def chosen(problem: Problem, run: Run, only: float | None = None) -> tuple[Tenso
 def experiment(lab: Lab) -> Finding:
     """Train every batch size in every arm at tuned rates, and fit the power of it by which sharpness goes."""
     seeds, sizes = lab.seeds(quick=3, full=16, tuning=1), SIZES[lab.scale]
-    both, count = [own for [own] in seeds.own_tuning] + seeds.scored, len(seeds)
+    both, count = seeds.own, len(seeds)
     problem, shape = problem_of(lab), (len(ARMS), len(sizes), len(seeds))
     cells = [(arm, recipe_of(arm, size, ends=lab.scale == "full")) for arm in ARMS for size in sizes]
     runs = {recipe: trained(lab, problem, recipe, both) for recipe in dict.fromkeys(recipe for _, recipe in cells)}
