@@ -124,12 +124,12 @@ def test_without_a_smallest_effect_every_effect_is_worth_having():
 
 def test_rules_read_as_sentences():
     assert greater(0, worth=0.5).text == (
-        "holds if wholly above 0.5, the smallest effect worth having; fails if wholly below it (opposite if wholly "
-        "below 0, else too small to matter)"
+        "fails if wholly below 0.5, the smallest effect worth having (opposite if wholly below 0, else too small to "
+        "matter); holds if wholly above it"
     )
     assert less(0, worth=-1).text == (
-        "holds if wholly below -1, the smallest effect worth having; fails if wholly above it (opposite if wholly "
-        "above 0, else too small to matter)"
+        "fails if wholly above -1, the smallest effect worth having (opposite if wholly above 0, else too small to "
+        "matter); holds if wholly below it"
     )
     assert every_part().text == "holds if every part does; fails if one fails"
     assert less(1).text == "holds if wholly below 1; fails if wholly above it"

@@ -151,7 +151,12 @@ class Within:
 
 @dataclass(frozen=True)
 class EveryPart:
-    """The rule of a claim that says several things at once, each a part with a rule of its own; see `every_part`."""
+    """The rule of a claim that says several things at once, each a part with a rule of its own; see `every_part`.
+
+    >>> from thalweg.claims import EveryPart
+    >>> EveryPart().text
+    'holds if every part does; fails if one fails'
+    """
 
     @property
     def text(self) -> str:
@@ -240,6 +245,6 @@ def _one_sided(side: str, threshold: float, worth: float) -> str:
     if worth == threshold:
         return f"holds if wholly {side} {threshold:g}; fails if wholly {other} it"
     return (
-        f"holds if wholly {side} {worth:g}, the smallest effect worth having; fails if wholly {other} it (opposite if "
-        f"wholly {other} {threshold:g}, else too small to matter)"
+        f"fails if wholly {other} {worth:g}, the smallest effect worth having (opposite if wholly {other} "
+        f"{threshold:g}, else too small to matter); holds if wholly {side} it"
     )
