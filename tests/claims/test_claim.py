@@ -1,15 +1,18 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from thalweg.claims import Claim, Part, greater, less, weakest, within
+from thalweg.claims import Claim, Judgment, Part, every_part, greater, less, weakest, within
 from thalweg.claims.documents import summary, verdict_from, whole
 from thalweg.claims.rule import rule_from_json, rule_to_json
 from thalweg.errors import UsageError
-from thalweg.statistics.interval import Interval
+from thalweg.statistics import Interval
+from thalweg.statistics.means import mean_ends
 
 finite = st.floats(-100, 100)
 
@@ -22,12 +25,14 @@ finite = st.floats(-100, 100)
         (greater(1), 0.5, 2, "undecided"),
         (greater(1), 0.5, 0.9, "fails"),
         (greater(1), 0.5, 1.0, "undecided"),
-        (greater(0, worth=1), 0.2, 3, "holds"),
+        (greater(0, worth=1), 1.2, 3, "holds"),
+        (greater(0, worth=1), 0.2, 3, "undecided"),  # real, and it may be smaller than is worth having
         (greater(0, worth=1), 0.2, 0.9, "fails"),  # real, but smaller than is worth having
         (greater(0, worth=1), -3, -2, "fails"),
         (greater(0, worth=1), -0.1, 1.5, "undecided"),
         (greater(0, worth=1), -0.1, 0.5, "fails"),
-        (less(0, worth=-1), -3, -0.2, "holds"),
+        (less(0, worth=-1), -3, -1.2, "holds"),
+        (less(0, worth=-1), -3, -0.2, "undecided"),
         (less(0, worth=-1), -0.9, -0.2, "fails"),
         (less(0, worth=-1), 2, 3, "fails"),
         (less(0, worth=-1), -1.5, 0.1, "undecided"),
@@ -48,6 +53,33 @@ finite = st.floats(-100, 100)
 )
 def test_a_verdict_follows_from_rule_and_interval(rule, low, high, expected):
     assert rule.judge(low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "low", "high", "failure"),
+    [
+        (greater(0, worth=1), 0.2, 0.9, "too small to matter"),
+        (greater(0, worth=1), -3, 0.9, "too small to matter"),  # or opposite: small at any rate
+        (greater(0, worth=1), -3, -2, "opposite"),
+        (greater(0), -3, -2, "opposite"),
+        (greater(0, worth=1), 0.2, 3, ""),
+        (greater(0, worth=1), 2, 3, ""),
+        (less(1, worth=0.9), 0.95, 0.99, "too small to matter"),
+        (less(1, worth=0.9), 1.01, 1.2, "opposite"),
+        (less(1, worth=0.9), 0.2, 0.3, ""),
+        (within(0, 1), -3, -2, "below the band"),
+        (within(0, 1), 2, 3, "above the band"),
+        (within(0, 1), 0.2, 0.3, ""),
+        (greater(0), math.nan, math.nan, ""),
+    ],
+)
+def test_what_fails_says_how(rule, low, high, failure):
+    assert rule.failure(low, high) == failure
+    claim = Claim("X1", "It is.", "It is.", rule, "units")
+    verdict = claim.judge(Interval((low + high) / 2, low, high, 5, ""))
+    if not math.isnan(low):
+        assert verdict.reason == failure
+        assert verdict.words == (f"fails: {failure}" if failure else verdict.outcome)
 
 
 @given(finite, finite, finite, finite)
@@ -92,11 +124,14 @@ def test_without_a_smallest_effect_every_effect_is_worth_having():
 
 def test_rules_read_as_sentences():
     assert greater(0, worth=0.5).text == (
-        "fails if wholly below 0.5, the smallest effect worth having; otherwise holds if wholly above 0"
+        "fails if wholly below 0.5, the smallest effect worth having (opposite if wholly below 0, else too small to "
+        "matter); holds if wholly above it"
     )
     assert less(0, worth=-1).text == (
-        "fails if wholly above -1, the smallest effect worth having; otherwise holds if wholly below 0"
+        "fails if wholly above -1, the smallest effect worth having (opposite if wholly above 0, else too small to "
+        "matter); holds if wholly below it"
     )
+    assert every_part().text == "holds if every part does; fails if one fails"
     assert less(1).text == "holds if wholly below 1; fails if wholly above it"
     assert within(0.5, 1).text == "holds if wholly between 0.5 and 1; fails if wholly outside"
 
@@ -132,10 +167,101 @@ def test_the_weakest_part_that_decides_decides() -> None:
     assert (verdict.outcome, verdict.parts[1].outcome) == ("holds", "fails")
 
 
-def test_the_weakest_of_outcomes() -> None:
-    assert weakest(["holds", "holds"]) == "holds"
-    assert weakest(["holds", "undecided"]) == "undecided"
-    assert weakest(["undecided", "fails", "holds"]) == "fails"
+def judged(low: float, high: float, name: str = "x", rule=None) -> Judgment:
+    return Judgment(Part(name, "", rule or greater(0), ""), Interval((low + high) / 2, low, high, 5, "made up"))
+
+
+def test_the_weakest_is_the_worst_outcome_and_of_these_the_farthest_from_holding() -> None:
+    # from the weakest to the strongest
+    order = [
+        judged(-3, -2.9),
+        judged(-3, -0.1),
+        Judgment(Part("x", "", greater(0), ""), Interval(1.0, math.nan, math.nan, 1, "")),
+        judged(-3, 0.1),
+        judged(-3, 2.5),
+        judged(-2.5, 3),
+        judged(-0.1, 3),
+        judged(0.1, 3),
+        judged(2.9, 3),
+    ]
+    for strength, one in enumerate(order):
+        for stronger in order[strength + 1 :]:
+            assert weakest([one, stronger]) is weakest([stronger, one]) is one
+
+
+def _both(**changes: object) -> Claim:
+    parts = (Part("early", "Early.", greater(0), "a"), Part("late", "Late.", within(0, 2), "b"))
+    return Claim("X1", "Both.", "Both.", every_part(), "numbers", **{"parts": parts} | changes)
+
+
+def test_a_conjunction_is_judged_by_its_parts_alone_and_shows_the_weakest() -> None:
+    above, wide, below = Interval(1, 0.5, 1.5, 5, "m"), Interval(0.2, -1, 1.4, 7, "m"), Interval(-1, -1.5, -0.5, 9, "m")
+    for early, late, outcome, own in (
+        (above, above, "holds", "early"),  # alike: the first
+        (above, wide, "undecided", "late"),
+        (wide, above, "undecided", "early"),
+        (wide, below, "fails", "late"),
+        (below, wide, "fails", "early"),
+    ):
+        verdict = _both().judge(parts={"early": early, "late": late})
+        assert (verdict.outcome, verdict.own.part.id) == (outcome, own)
+        assert verdict.interval == verdict.own.interval == {"early": early, "late": late}[own]
+        document = json.loads(json.dumps(summary(verdict) | whole(verdict), allow_nan=False))
+        assert (document["weakest part"], document["unit"], document["n"]) == (
+            own,
+            verdict.own.part.unit,
+            verdict.interval.n,
+        )
+        assert verdict_from(document) == verdict
+    assert verdict.words == "fails: early, opposite"
+
+
+def test_a_part_that_decides_nothing_is_no_part_of_the_conjunction() -> None:
+    beside = Part("beside", "Beside.", less(0), "c", decides=False)
+    claim, above = _both(parts=(*_both().parts, beside)), Interval(1, 0.5, 1.5, 5, "m")
+    verdict = claim.judge(parts={"early": above, "late": above, "beside": above})
+    assert (verdict.outcome, verdict.parts[2].outcome) == ("holds", "fails")
+    with pytest.raises(UsageError, match=r"at least two parts that decide; got \['early'\]"):
+        _both(parts=(_both().parts[0], beside))
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_conjunction_holds_by_chance_in_at_most_25_of_1000_where_one_part_is_false(parts: int) -> None:
+    """Judged by its best part, or by the part with the smallest estimate, it would hold far more often."""
+    stream, sets, n = np.random.default_rng(5), 4_000, 6
+    claim = _both(parts=tuple(Part(f"{number}", "", greater(0), "") for number in range(parts)))
+    samples = stream.normal(0, 1, (parts, sets, n)) + np.r_[0.0, np.full(parts - 1, 1.5)][:, None, None]
+    ends = np.stack([mean_ends(each, 199) for each in samples])
+    held, by_estimate = 0, 0
+    for number in range(sets):
+        found = {
+            f"{part}": Interval(samples[part, number].mean(), *ends[part, :, number], n, "") for part in range(parts)
+        }
+        held += claim.judge(parts=found).outcome == "holds"
+        by_estimate += min(found.values(), key=lambda one: one.estimate).low > 0
+    assert stats.binomtest(held, sets, 0.025, alternative="greater").pvalue > 1e-3
+    assert by_estimate >= held
+
+
+def test_intervals_stay_within_the_bounds_of_the_quantity() -> None:
+    claim = _claim(bounds=(0, 1), parts=(Part("late", "Late.", less(0), "b", bounds=(-1, 1)),), lecture_rule=greater(0))
+    inside = Interval(0.5, 0.0, 1.0, 5, "m")
+    assert claim.judge(inside, parts={"late": inside}, lecture=inside).interval == inside
+    unknown = Interval(0.5, math.nan, math.nan, 1, "m")
+    assert (
+        claim.judge(unknown, parts={"late": unknown}, lecture=inside).words == "undecided: X1, one seed has no interval"
+    )
+    outside = Interval(0.5, -0.1, 1.06, 5, "m")
+    for changed in ({"interval": outside}, {"parts": {"late": outside}}, {"lecture": outside}):
+        with pytest.raises(UsageError, match=r"has the bounds .* to 1; got the interval 0.5 \[-0.1, 1.06\]: write"):
+            claim.judge(**{"interval": inside, "parts": {"late": inside}, "lecture": inside} | changed)
+
+
+def test_one_seed_and_missing_numbers_are_said() -> None:
+    claim = _claim()
+    assert claim.judge(Interval(2.0, math.nan, math.nan, 1, "m")).words == "undecided: one seed has no interval"
+    assert claim.judge(Interval(math.nan, math.nan, math.nan, 5, "m")).words == "undecided: a number is missing"
+    assert claim.judge(Interval(2.0, -1.0, 5.0, 5, "m")).words == "undecided"
 
 
 def test_the_lectures_wording_is_judged_apart() -> None:
@@ -151,6 +277,8 @@ def test_below_its_budget_a_claim_is_undecided() -> None:
     claim, above = _claim(budget={"steps": 1000, "seeds": 5}), Interval(1, 0.5, 1.5, 5, "m")
     short = claim.judge(above, ran={"steps": 100, "seeds": 5})
     assert (short.outcome, short.shortfall) == ("undecided", "100 of 1,000 steps")
+    assert short.words == "undecided: 100 of 1,000 steps"
+    assert (short.own.outcome, short.interval, short.close) == ("holds", above, False)
     assert summary(short)["shortfall"] == "100 of 1,000 steps"
     enough = claim.judge(above, ran={"steps": 1000, "seeds": 7})
     assert (enough.outcome, enough.shortfall) == ("holds", "")
@@ -163,6 +291,7 @@ def test_below_its_budget_a_claim_is_undecided() -> None:
         (_claim(parts=(Part("a", "A.", less(0), "u"),)), {}, r"X1 has the parts \['a'\]; got intervals of \[\]"),
         (_claim(lecture_rule=less(0)), {}, "has a lecture_rule for the lecture's own wording, .* and got none"),
         (_claim(), {"lecture": Interval(1, 0, 2, 5, "m")}, "has no lecture_rule"),
+        (_both(), {"parts": dict.fromkeys(("early", "late"), Interval(1, 0, 2, 5, "m"))}, "leave its own interval out"),
         (_claim(budget={"steps": 9}), {}, r"about a budget of \{'steps': 9\}; say what ran"),
     ],
 )
@@ -173,7 +302,10 @@ def test_what_does_not_fit_the_claim_is_refused(claim: Claim, arguments: dict, m
 
 def test_a_verdict_is_made_again_from_its_document() -> None:
     claim = _claim(
-        parts=(Part("early", "Early.", within(0, 2), "a", decides=False),), lecture_rule=less(0), budget={"steps": 9}
+        parts=(Part("early", "Early.", within(0, 2), "a", decides=False, bounds=(-1, math.inf)),),
+        lecture_rule=less(0),
+        budget={"steps": 9},
+        bounds=(0, math.inf),
     )
     interval = Interval(1, 0.5, math.inf, 5, "m")
     verdict = claim.judge(

@@ -36,6 +36,18 @@ def test_full_scale_scores_on_more_seeds_and_labs_do_not_share_any() -> None:
         Lab("full").seeds(quick=5, full=20, tuning=50)
 
 
+def test_seeds_with_tuning_of_their_own_come_apart_again() -> None:
+    seeds = Lab(seed=2).seeds(quick=3, full=9, tuning=2)
+    tuned, scored = seeds.apart(np.array([seeds.own, seeds.own]))
+    assert (tuned.shape, scored.shape) == ((2, 3, 2), (2, 3))
+    assert (tuned[0] == seeds.own_tuning).all()
+    assert (scored[1] == seeds.scored).all()
+    none, all_scored = Lab().seeds(quick=3, full=9).apart(np.arange(3))
+    assert (none.shape, all_scored.tolist()) == ((3, 0), [0, 1, 2])
+    with pytest.raises(UsageError, match=r"a value for each of 9 seeds along the last axis; got \(8,\)"):
+        seeds.apart(np.arange(8))
+
+
 def a_problem() -> tw.Problem:
     return tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits(), "cross_entropy")
 

@@ -1,13 +1,18 @@
 """Claims: falsifiable statements, the rules that decide them, verdicts, findings, and the results of studies."""
 
-from thalweg.claims.claim import Claim, Judgment, Part, Verdict
+from thalweg.claims.chance import Chance, chance, close_calls
+from thalweg.claims.claim import Claim, Verdict
 from thalweg.claims.finding import Finding
+from thalweg.claims.judgment import Judgment, Part, weakest
 from thalweg.claims.result import StudyResult
-from thalweg.claims.rule import SYMBOLS, Outcome, Rule, greater, less, weakest, within
+from thalweg.claims.rule import SYMBOLS, EveryPart, Failure, Outcome, Rule, every_part, greater, less, within
 
 __all__ = [
     "SYMBOLS",
+    "Chance",
     "Claim",
+    "EveryPart",
+    "Failure",
     "Finding",
     "Judgment",
     "Outcome",
@@ -15,6 +20,9 @@ __all__ = [
     "Rule",
     "StudyResult",
     "Verdict",
+    "chance",
+    "close_calls",
+    "every_part",
     "greater",
     "less",
     "weakest",

@@ -8,32 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thalweg.claims.rule import Outcome, Rule, weakest
+from thalweg.claims.judgment import Judgment, Part, weakest
+from thalweg.claims.rule import EveryPart, Outcome, Rule
 from thalweg.errors import UsageError
-from thalweg.statistics import Interval
+from thalweg.statistics import ANYTHING, Bounds, Interval
 
-
-@dataclass(frozen=True)
-class Part:
-    """One of several statements that a claim makes at once, each with an interval of its own.
-
-    >>> from thalweg.claims import Part, less
-    >>> Part("late", "At the end it is less.", less(0), "nats").rule.text
-    'holds if wholly below 0; fails if wholly above it'
-
-    Args:
-        id: such as "early".
-        statement: what is tested, one sentence.
-        rule: when it holds.
-        unit: of the quantity the rule judges, in words.
-        decides: whether the claim holds only if this part does; otherwise it is judged and shown beside.
-    """
-
-    id: str
-    statement: str
-    rule: Rule
-    unit: str
-    decides: bool = True
+CLOSE = 0.25  # of the width of an interval, which is about a standard error
 
 
 @dataclass(frozen=True)
@@ -50,28 +30,40 @@ class Claim:
         id: such as "OPT2".
         statement: what is tested, one sentence.
         lecture: what the lecture says.
-        rule: when it holds.
+        rule: when it holds; `every_part()` of a claim that says several things at once, each of them a part.
         unit: of the quantity the rule judges, in words.
         corrected: what is right, where the lecture is imprecise or wrong.
         parts: further statements that belong to it; those that decide must hold as well.
         lecture_rule: when the lecture's own wording would hold, where it differs from the statement.
         budget: the smallest budget that the claim is about, by what is counted, such as {"steps": 1000}; an experiment
             that ran less shows its interval, and the verdict is undecided.
+        bounds: what no value of the quantity can be beyond, such as `statistics.SHARE`; give them to the interval too,
+            as in `statistics.mean(values, bounds=CLAIM.bounds)`.
+
+    Raises:
+        UsageError: every part is to hold, and there are fewer than two that decide.
     """
 
     id: str
     statement: str
     lecture: str
-    rule: Rule
+    rule: Rule | EveryPart
     unit: str
     corrected: str | None = None
     parts: tuple[Part, ...] = ()
     lecture_rule: Rule | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
+    bounds: Bounds = ANYTHING
+
+    def __post_init__(self) -> None:
+        deciding = [part.id for part in self.parts if part.decides]
+        if isinstance(self.rule, EveryPart) and len(deciding) < 2:
+            msg = f"{self.id} holds if every part does, and needs at least two parts that decide; got {deciding}."
+            raise UsageError(msg)
 
     def judge(
         self,
-        interval: Interval,
+        interval: Interval | None = None,
         *,
         numbers: Mapping[str, Any] | None = None,
         parts: Mapping[str, Interval] | None = None,
@@ -81,19 +73,23 @@ class Claim:
         """What an experiment says about the claim.
 
         Args:
-            interval: of the quantity that the rule judges.
+            interval: of the quantity that the rule judges; none where the rule is that every part holds.
             numbers: further quantities for the record.
             parts: the interval of every part, by its id.
             lecture: the interval that the lecture's own wording is judged by.
             ran: what the experiment ran, by what the budget counts.
 
         Raises:
-            UsageError: intervals of other parts than the claim has, of a wording that it does not judge, or a budget
-                that cannot be compared.
+            UsageError: intervals of other parts than the claim has, of a wording that it does not judge, or beyond the
+                bounds of its quantity; or a budget that cannot be compared.
         """
         parts, ran = dict(parts or {}), dict(ran or {})
         if set(parts) != {part.id for part in self.parts}:
             msg = f"{self.id} has the parts {[part.id for part in self.parts]}; got intervals of {list(parts)}."
+            raise UsageError(msg)
+        if (interval is None) != isinstance(self.rule, EveryPart):
+            need = "is judged by its parts alone; leave its own interval out" if interval else "needs its own interval"
+            msg = f"{self.id} {need}: its rule is that it {self.rule.text}."
             raise UsageError(msg)
         if (lecture is None) != (self.lecture_rule is None):
             has = "has no lecture_rule" if self.lecture_rule is None else "has a lecture_rule"
@@ -103,32 +99,28 @@ class Claim:
         if not set(self.budget) <= set(ran):
             msg = f"{self.id} is about a budget of {dict(self.budget)}; say what ran, such as ran={dict(self.budget)}."
             raise UsageError(msg)
-        judged = tuple(Judgment(part, parts[part.id]) for part in self.parts)
+        judged = tuple(self._judged(part, parts[part.id]) for part in self.parts)
         words = None
         if lecture is not None and self.lecture_rule is not None:
-            words = Judgment(Part("lecture", self.lecture, self.lecture_rule, self.unit, decides=False), lecture)
-        return Verdict(self, interval, dict(numbers or {}), judged, words, {name: ran[name] for name in self.budget})
+            wording = Part("lecture", self.lecture, self.lecture_rule, self.unit, decides=False, bounds=self.bounds)
+            words = self._judged(wording, lecture)
+        if interval is None:
+            own = weakest(one for one in judged if one.part.decides)
+        else:
+            assert not isinstance(self.rule, EveryPart)
+            own = self._judged(Part(self.id, self.statement, self.rule, self.unit, bounds=self.bounds), interval)
+        ran = {name: ran[name] for name in self.budget}
+        return Verdict(self, own.interval, dict(numbers or {}), judged, words, ran, own)
 
-
-@dataclass(frozen=True)
-class Judgment:
-    """A part of a claim, or the lecture's own wording, with the interval an experiment put on it.
-
-    >>> from thalweg.claims import Judgment, Part, greater
-    >>> from thalweg.statistics import Interval
-    >>> Judgment(Part("late", "It is more.", greater(0), "nats"), Interval(1.0, -0.5, 2.5, 5, "made up")).outcome
-    'undecided'
-    """
-
-    part: Part
-    interval: Interval
-
-    @property
-    def outcome(self) -> Outcome:
-        """holds, fails or undecided, computed from the rule and the interval; undecided where a number is none."""
-        if math.isnan(self.interval.estimate):
-            return "undecided"
-        return self.part.rule.judge(self.interval.low, self.interval.high)
+    def _judged(self, part: Part, interval: Interval) -> Judgment:
+        """The part with its interval, which must lie within the bounds of the quantity."""
+        least, most = part.bounds
+        if interval.low < least or interval.high > most:
+            what = self.id if part.id in (self.id, "lecture") else f"{self.id}, {part.id}"
+            msg = f"The quantity of {what} has the bounds {least:g} to {most:g}; got the interval {interval}: write "
+            msg += f"statistics.mean(values, bounds=({least:g}, {most:g})), or another interval that stays within them."
+            raise UsageError(msg)
+        return Judgment(part, interval)
 
 
 @dataclass(frozen=True)
@@ -139,24 +131,27 @@ class Verdict:
     >>> from thalweg.statistics import Interval
     >>> claim = Claim("X1", "It is more.", "It is more.", greater(0), "nats", budget={"steps": 1_000})
     >>> verdict = claim.judge(Interval(1.0, 0.5, 1.5, 5, "made up"), ran={"steps": 100})
-    >>> verdict.outcome, verdict.shortfall
-    ('undecided', '100 of 1,000 steps')
+    >>> verdict.outcome, verdict.words
+    ('undecided', 'undecided: 100 of 1,000 steps')
 
     Args:
         claim: what was tested.
-        interval: of the quantity the claim's rule judges.
+        interval: of the quantity the claim's rule judges; where every part is to hold, that of the weakest one.
         numbers: further quantities, by name: numbers, strings, or lists or mappings of them.
         parts: each part of the claim with its own interval and outcome.
         lecture: the lecture's own wording with its interval and outcome; it decides nothing.
         ran: what the experiment ran, by what the claim's budget counts.
+        own: the statement by itself, without its parts and whatever the budget; where every part is to hold, the
+            weakest one.
     """
 
     claim: Claim
     interval: Interval
-    numbers: Mapping[str, Any] = field(default_factory=dict)
-    parts: tuple[Judgment, ...] = ()
-    lecture: Judgment | None = None
-    ran: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, Any]
+    parts: tuple[Judgment, ...]
+    lecture: Judgment | None
+    ran: Mapping[str, float]
+    own: Judgment
 
     @property
     def outcome(self) -> Outcome:
@@ -164,16 +159,18 @@ class Verdict:
 
         Undecided below the claim's budget, and where a number is none.
         """
-        if self.shortfall:
-            return "undecided"
-        deciding = [judgment.outcome for judgment in self.parts if judgment.part.decides]
-        return weakest([self.own.outcome, *deciding])
+        return "undecided" if self.shortfall else self.weakest.outcome
 
     @property
-    def own(self) -> Judgment:
-        """The statement by itself, without its parts and whatever the budget."""
-        claim = self.claim
-        return Judgment(Part(claim.id, claim.statement, claim.rule, claim.unit), self.interval)
+    def deciding(self) -> tuple[Judgment, ...]:
+        """What the outcome rests on: the statement, unless it is its parts, and all parts that decide."""
+        parts = tuple(one for one in self.parts if one.part.decides)
+        return parts if isinstance(self.claim.rule, EveryPart) else (self.own, *parts)
+
+    @property
+    def weakest(self) -> Judgment:
+        """The one of these that decides: one that fails, else one that is undecided, else the one nearest to it."""
+        return weakest(self.deciding)
 
     @property
     def shortfall(self) -> str:
@@ -184,3 +181,50 @@ class Verdict:
             if self.ran[name] < least
         ]
         return ", ".join(short)
+
+    @property
+    def reason(self) -> str:
+        """Why the outcome is what it is, where there is more to say than the interval shows; else "".
+
+        Such as "100 of 1,000 steps" of one undecided, "too small to matter" or "opposite" of one that fails, with the
+        name of the part where there are several.
+        """
+        weakest = self.weakest
+        named = len(self.deciding) > 1 and weakest.reason
+        return self.shortfall or (f"{weakest.part.id}, {weakest.reason}" if named else weakest.reason)
+
+    @property
+    def words(self) -> str:
+        """The outcome and its reason.
+
+        >>> from thalweg.claims import Claim, greater
+        >>> from thalweg.statistics import Interval
+        >>> claim = Claim("X1", "It is more.", "It is more.", greater(0, worth=1), "nats")
+        >>> claim.judge(Interval(0.3, 0.1, 0.5, 5, "made up")).words
+        'fails: too small to matter'
+        """
+        return f"{self.outcome}: {self.reason}" if self.reason else self.outcome
+
+    @property
+    def closeness(self) -> float:
+        """How near the call is to another one, as a share of the width of an interval; see `Judgment.closeness`.
+
+        Of several judgments: the nearest of all where it holds, the farthest of those that fail where it fails, and the
+        nearest of those that are undecided otherwise. Infinite below the budget, where nothing was called.
+        """
+        near = [one.closeness for one in self.deciding if one.outcome == self.outcome]
+        if self.shortfall or not near:
+            return math.inf
+        return max(near) if self.outcome == "fails" else min(near)
+
+    @property
+    def close(self) -> bool:
+        """Whether another machine or other seeds could well make another call: the closeness is below 1/4.
+
+        >>> from thalweg.claims import Claim, greater
+        >>> from thalweg.statistics import Interval
+        >>> claim = Claim("X1", "It is more.", "It is more.", greater(0), "nats")
+        >>> [claim.judge(Interval(1.0, low, 2.0 - low, 5, "made up")).close for low in (0.9, 0.2, -0.2, -1.5)]
+        [False, True, True, False]
+        """
+        return self.closeness < CLOSE

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.claims.claim import Claim, Judgment, Part, Verdict
-from thalweg.claims.rule import rule_from_json, rule_to_json
+from thalweg.claims.claim import Claim, Verdict
+from thalweg.claims.judgment import Judgment, Part
+from thalweg.claims.rule import EveryPart, rule_from_json, rule_to_json
 from thalweg.errors import UsageError
-from thalweg.statistics import Interval
+from thalweg.statistics import Bounds, Interval
 from thalweg.storage.encoding import decode_number, encode_number
 
 
@@ -19,12 +20,16 @@ def summary(verdict: Verdict) -> dict[str, Any]:
         "id": claim.id,
         "statement": claim.statement,
         "verdict": verdict.outcome,
+        "reason": verdict.reason,
+        "close": verdict.close,
         **_ends(verdict.interval),
-        "unit": claim.unit,
+        "unit": verdict.own.part.unit,
         "rule": claim.rule.text,
         "method": verdict.interval.method,
         "numbers": plain(verdict.numbers),
     }
+    if isinstance(claim.rule, EveryPart):
+        document["weakest part"] = verdict.own.part.id
     if verdict.parts:
         document["parts"] = [{"id": one.part.id} | _judgment(one) for one in verdict.parts]
     if verdict.lecture is not None:
@@ -42,10 +47,14 @@ def whole(verdict: Verdict) -> dict[str, Any]:
             "id": claim.id,
             "statement": claim.statement,
             "lecture": claim.lecture,
-            "rule": rule_to_json(claim.rule),
+            "rule": None if isinstance(claim.rule, EveryPart) else rule_to_json(claim.rule),
             "unit": claim.unit,
             "corrected": claim.corrected,
-            "parts": [vars(part) | {"rule": rule_to_json(part.rule)} for part in claim.parts],
+            "bounds": _bounds_to_json(claim.bounds),
+            "parts": [
+                vars(part) | {"rule": rule_to_json(part.rule), "bounds": _bounds_to_json(part.bounds)}
+                for part in claim.parts
+            ],
             "lecture_rule": None if claim.lecture_rule is None else rule_to_json(claim.lecture_rule),
             "budget": dict(claim.budget),
         },
@@ -62,16 +71,20 @@ def verdict_from(document: Mapping[str, Any]) -> Verdict:
         id=stored["id"],
         statement=stored["statement"],
         lecture=stored["lecture"],
-        rule=rule_from_json(stored["rule"]),
+        rule=EveryPart() if stored["rule"] is None else rule_from_json(stored["rule"]),
         unit=stored["unit"],
         corrected=stored["corrected"],
-        parts=tuple(Part(**part | {"rule": rule_from_json(part["rule"])}) for part in stored["parts"]),
+        bounds=_bounds_from_json(stored["bounds"]),
+        parts=tuple(
+            Part(**part | {"rule": rule_from_json(part["rule"]), "bounds": _bounds_from_json(part["bounds"])})
+            for part in stored["parts"]
+        ),
         lecture_rule=None if stored["lecture_rule"] is None else rule_from_json(stored["lecture_rule"]),
         budget=stored["budget"],
     )
     lecture = document["lecture_interval"]
     return claim.judge(
-        _interval(document),
+        None if isinstance(claim.rule, EveryPart) else _interval(document),
         numbers=document["numbers"],
         parts={name: _interval(one) for name, one in document["intervals"].items()},
         lecture=None if lecture is None else _interval(lecture),
@@ -79,9 +92,19 @@ def verdict_from(document: Mapping[str, Any]) -> Verdict:
     )
 
 
+def _bounds_to_json(bounds: Bounds) -> list[Any]:
+    return [encode_number(end) for end in bounds]
+
+
+def _bounds_from_json(document: list[Any]) -> Bounds:
+    low, high = map(decode_number, document)
+    return low, high
+
+
 def _judgment(judgment: Judgment) -> dict[str, Any]:
     part = judgment.part
-    words = {"statement": part.statement, "verdict": judgment.outcome, **_ends(judgment.interval)}
+    words = {"statement": part.statement, "verdict": judgment.outcome, "reason": judgment.reason}
+    words |= _ends(judgment.interval)
     return words | {"unit": part.unit, "rule": part.rule.text, "decides": part.decides}
 
 

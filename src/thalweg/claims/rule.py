@@ -1,36 +1,23 @@
 """Rules: when an interval makes a claim hold, fail, or leaves it undecided."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from thalweg.errors import UsageError
 
 Outcome = Literal["holds", "fails", "undecided"]
+Failure = Literal["", "opposite", "too small to matter", "below the band", "above the band"]
 SYMBOLS: dict[Outcome, str] = {"holds": "✓", "fails": "✗", "undecided": "?"}
-_WEAKEST_FIRST: tuple[Outcome, ...] = ("fails", "undecided", "holds")
-
-
-def weakest(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of a conjunction: fails if one fails, else undecided if one is, else holds.
-
-    An intersection-union test: it holds by chance in at most 2.5 % of the cases where one part is false, however many
-    parts there are (Berger, 1982, doi:10.1080/00401706.1982.10487790).
-
-    >>> from thalweg.claims import weakest
-    >>> weakest(["holds", "undecided"])
-    'undecided'
-    """
-    return min(outcomes, key=_WEAKEST_FIRST.index)
 
 
 @dataclass(frozen=True)
 class Greater:
     """The quantity is greater than `threshold`, by enough to matter.
 
-    Holds when low > threshold; fails when high < worth, so also when it is on the other side, or beyond the
-    threshold but wholly smaller than the smallest effect worth having; undecided in between.
+    Holds when low > worth; fails when high < worth: opposite if high < threshold too, else too small to matter;
+    undecided in between. So whatever the truth is, it is called wrongly by chance in at most 2.5 % of the cases.
 
     Args:
         threshold: where the claim begins to be true.
@@ -52,16 +39,27 @@ class Greater:
 
     @property
     def landmarks(self) -> tuple[float, ...]:
-        """The values at which the verdict changes."""
+        """The values that the interval is compared with."""
         return tuple(dict.fromkeys((self.threshold, self.worth)))
 
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Those of them at which the outcome changes."""
+        return (self.worth,)
+
     def judge(self, low: float, high: float) -> Outcome:
-        """The verdict on an interval; an end that is not a number decides nothing."""
+        """The outcome on an interval; an end that is not a number decides nothing."""
         if math.isnan(low) or math.isnan(high):
             return "undecided"
         if high < self.worth:
             return "fails"
-        return "holds" if low > self.threshold else "undecided"
+        return "holds" if low > self.worth else "undecided"
+
+    def failure(self, low: float, high: float) -> Failure:
+        """In which way it fails; "" where it does not."""
+        if self.judge(low, high) != "fails":
+            return ""
+        return "opposite" if high < self.threshold or self.worth == self.threshold else "too small to matter"
 
 
 @dataclass(frozen=True)
@@ -88,16 +86,21 @@ class Less:
 
     @property
     def landmarks(self) -> tuple[float, ...]:
-        """The values at which the verdict changes."""
+        """The values that the interval is compared with."""
         return tuple(dict.fromkeys((self.threshold, self.worth)))
 
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Those of them at which the outcome changes."""
+        return (self.worth,)
+
     def judge(self, low: float, high: float) -> Outcome:
-        """The verdict on an interval; an end that is not a number decides nothing."""
-        if math.isnan(low) or math.isnan(high):
-            return "undecided"
-        if low > self.worth:
-            return "fails"
-        return "holds" if high < self.threshold else "undecided"
+        """The outcome on an interval; an end that is not a number decides nothing."""
+        return Greater(-self.threshold, -self.worth).judge(-high, -low)
+
+    def failure(self, low: float, high: float) -> Failure:
+        """In which way it fails; "" where it does not."""
+        return Greater(-self.threshold, -self.worth).failure(-high, -low)
 
 
 @dataclass(frozen=True)
@@ -123,16 +126,42 @@ class Within:
 
     @property
     def landmarks(self) -> tuple[float, ...]:
-        """The values at which the verdict changes."""
+        """The values that the interval is compared with."""
         return (self.low, self.high)
 
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """Those of them at which the outcome changes: all."""
+        return self.landmarks
+
     def judge(self, low: float, high: float) -> Outcome:
-        """The verdict on an interval; an end that is not a number decides nothing."""
+        """The outcome on an interval; an end that is not a number decides nothing."""
         if math.isnan(low) or math.isnan(high):
             return "undecided"
         if low > self.low and high < self.high:
             return "holds"
         return "fails" if high < self.low or low > self.high else "undecided"
+
+    def failure(self, low: float, high: float) -> Failure:
+        """In which way it fails; "" where it does not."""
+        if self.judge(low, high) != "fails":
+            return ""
+        return "below the band" if high < self.low else "above the band"
+
+
+@dataclass(frozen=True)
+class EveryPart:
+    """The rule of a claim that says several things at once, each a part with a rule of its own; see `every_part`.
+
+    >>> from thalweg.claims import EveryPart
+    >>> EveryPart().text
+    'holds if every part does; fails if one fails'
+    """
+
+    @property
+    def text(self) -> str:
+        """The rule in words."""
+        return "holds if every part does; fails if one fails"
 
 
 Rule = Greater | Less | Within
@@ -140,12 +169,14 @@ _KINDS: dict[str, type[Rule]] = {"greater": Greater, "less": Less, "within": Wit
 
 
 def greater(threshold: float, *, worth: float | None = None) -> Greater:
-    """Holds when the interval is above `threshold`; fails when it is below `worth` (default: the threshold).
+    """Holds when the interval is wholly above `worth`, by default the threshold; fails when it is wholly below.
 
     >>> from thalweg.claims import greater
     >>> rule = greater(1, worth=1.1)
-    >>> rule.judge(1.05, 1.4), rule.judge(1.01, 1.05), rule.judge(0.9, 1.4)
+    >>> rule.judge(1.15, 1.4), rule.judge(1.01, 1.05), rule.judge(1.05, 1.4)
     ('holds', 'fails', 'undecided')
+    >>> rule.failure(1.01, 1.05), rule.failure(0.7, 0.9)
+    ('too small to matter', 'opposite')
 
     Raises:
         UsageError: worth < threshold.
@@ -154,7 +185,7 @@ def greater(threshold: float, *, worth: float | None = None) -> Greater:
 
 
 def less(threshold: float, *, worth: float | None = None) -> Less:
-    """Holds when the interval is below `threshold`; fails when it is above `worth` (default: the threshold).
+    """Holds when the interval is wholly below `worth`, by default the threshold; fails when it is wholly above.
 
     >>> from thalweg.claims import less
     >>> less(0).judge(-2.0, -1.0), less(0).judge(-2.0, 1.0)
@@ -179,6 +210,24 @@ def within(low: float, high: float) -> Within:
     return Within(float(low), float(high))
 
 
+def every_part() -> EveryPart:
+    """Holds when every part of the claim that decides does; fails when one fails; else undecided.
+
+    An intersection-union test, each part at 95 %: it holds by chance in at most 2.5 % of the cases where one part is
+    false, however many parts there are (Berger, 1982, doi:10.1080/00401706.1982.10487790).
+
+    >>> from thalweg.claims import Claim, Part, every_part, greater, less
+    >>> from thalweg.statistics import Interval
+    >>> parts = Part("early", "More at first.", greater(0), "nats"), Part("late", "Less at last.", less(0), "nats")
+    >>> claim = Claim("X1", "More, then less.", "So it is.", every_part(), "nats", parts=parts)
+    >>> more, less_so = Interval(1.0, 0.5, 1.5, 5, "made up"), Interval(-0.4, -0.9, 0.1, 5, "made up")
+    >>> verdict = claim.judge(parts={"early": more, "late": less_so})
+    >>> verdict.outcome, verdict.own.part.id
+    ('undecided', 'late')
+    """
+    return EveryPart()
+
+
 def rule_to_json(rule: Rule) -> dict[str, Any]:
     """The rule as JSON-able data."""
     kind = next(name for name, cls in _KINDS.items() if type(rule) is cls)
@@ -196,6 +245,6 @@ def _one_sided(side: str, threshold: float, worth: float) -> str:
     if worth == threshold:
         return f"holds if wholly {side} {threshold:g}; fails if wholly {other} it"
     return (
-        f"fails if wholly {other} {worth:g}, the smallest effect worth having; otherwise holds if wholly {side} "
-        f"{threshold:g}"
+        f"fails if wholly {other} {worth:g}, the smallest effect worth having (opposite if wholly {other} "
+        f"{threshold:g}, else too small to matter); holds if wholly {side} it"
     )

@@ -1,7 +1,12 @@
-"""Intervals over few seeds: bootstrap, Student's t, crossed, bounded, the smaller of two; rank correlations, powers."""
+"""Intervals over few seeds: means within bounds, ratios, crossed, worst-case; rank correlations, powers, own tuning."""
 
 from thalweg.statistics import interval, student_t
 from thalweg.statistics.interval import (
+    ANYTHING,
+    CORRELATION,
+    POSITIVE,
+    SHARE,
+    Bounds,
     Interval,
     bounded,
     crossed,
@@ -11,14 +16,21 @@ from thalweg.statistics.interval import (
     mean,
     ratio,
     ratio_of_times,
-    smaller,
     units_to_clear,
 )
+from thalweg.statistics.own_tuning import own_choices, taken
 from thalweg.statistics.power_law import exponents
 from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
+from thalweg.statistics.student_t import LEVEL
 
 __all__ = [
+    "ANYTHING",
+    "CORRELATION",
+    "LEVEL",
+    "POSITIVE",
+    "SHARE",
+    "Bounds",
     "Interval",
     "bounded",
     "crossed",
@@ -29,11 +41,12 @@ __all__ = [
     "interval",
     "kendall",
     "mean",
+    "own_choices",
     "ratio",
     "ratio_of_times",
-    "smaller",
     "spearman",
     "standard_error",
     "student_t",
+    "taken",
     "units_to_clear",
 ]

@@ -1,28 +1,31 @@
 """Intervals: an estimate over seeds and how far it can be trusted, at 95 %.
 
-Five to ten seeds are few. For a mean the percentile bootstrap is then too narrow (its coverage at n = 5 is
-85 %), so means, paired differences and ratios use the studentized bootstrap, which covers 95 % for normal
-values and more than Student's t for skewed ones. All draws come from a generator of a fixed seed: a verdict reproduces.
+Five to ten seeds are few; what each interval covers of 3 to 20 is in docs/coverage.md. Which one to take depends on the
+quantity: `mean`, with its bounds where it has some; `ratio` and `geometric_mean` for positive quantities that vary by
+factors; `fraction` and `bounded` where values pile up at the bounds or come in two kinds; `crossed` where test examples
+are a sample as seeds are. All draws come from a generator of a fixed seed: a verdict reproduces.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.statistics.bootstrap import (
-    FEWEST_TO_RESAMPLE,
-    LEVEL,
-    RESAMPLES,
-    Array,
-    mean_bounds,
-    t_bounds,
-)
+from thalweg.statistics.bootstrap import RESAMPLES, Array
+from thalweg.statistics.bounds import ANYTHING, CORRELATION, POSITIVE, SHARE, Bounds, check_bounds
+from thalweg.statistics.estimate import Interval
+from thalweg.statistics.gaffke import gaffke_ends
+from thalweg.statistics.means import FEWEST_TO_RESAMPLE, mean_ends, reaches
 from thalweg.statistics.student_t import reach
 
 __all__ = [
+    "ANYTHING",
+    "CORRELATION",
+    "POSITIVE",
+    "SHARE",
+    "Bounds",
     "Interval",
     "bounded",
     "crossed",
@@ -32,92 +35,73 @@ __all__ = [
     "mean",
     "ratio",
     "ratio_of_times",
-    "smaller",
     "units_to_clear",
 ]
 
 
-@dataclass(frozen=True)
-class Interval:
-    """An estimate with its 95 % interval.
+def mean(values: ArrayLike, *, bounds: Bounds = ANYTHING, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+    """The mean over seeds, with an interval that stays within the bounds of the quantity.
 
-    >>> from thalweg.statistics import Interval
-    >>> print(Interval(1.25, 1.1, 1.4, 5, "made up"))
-    1.25 [1.1, 1.4]
-
-    Args:
-        estimate: of the quantity.
-        low: lower end; -inf where the sample bounds nothing, NaN where something was not a number.
-        high: upper end.
-        n: independent units it rests on (seeds, problems, trials).
-        method: how it was computed, in words.
-    """
-
-    estimate: float
-    low: float
-    high: float
-    n: int
-    method: str
-
-    def __post_init__(self) -> None:
-        if self.low > self.high:
-            msg = f"An interval needs low <= high; got [{self.low}, {self.high}]."
-            raise UsageError(msg)
-
-    def __str__(self) -> str:
-        return f"{self:.4g}"
-
-    def __format__(self, spec: str) -> str:
-        """The estimate and both ends, each in this format, such as f"{found:.2f}"."""
-        return f"{self.estimate:{spec}} [{self.low:{spec}}, {self.high:{spec}}]" if spec else str(self)
-
-
-def mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
-    """The mean over seeds, by the studentized bootstrap.
-
-    low = mean - t*(97.5 %) se, high = mean - t*(2.5 %) se, with t* = (mean* - mean)/se* over resamples.
-    Fewer than five values, or values so often equal that resamples have no spread, get Student's t interval; one
-    value gets (-inf, inf); a value that is not finite makes everything NaN.
+    low = mean - r_low se, high = mean + r_high se, where the reaches r are those of the studentized bootstrap, at least
+    Student's t and at most twice that; of two or three values Student's t for 98 %. With bounds the same after the
+    logarithm of the distance to the bound, or of the odds between two of them (Fisher's z for -1 to 1). Values that all
+    agree are a point, and between two bounds leave the doubt that `bounded` does. One value has no interval; a value
+    that is not finite makes everything NaN.
 
     >>> import thalweg as tw
     >>> print(tw.statistics.mean([1.0, 1.2, 0.9, 1.1]))
-    1.05 [0.8446, 1.255]
+    1.05 [0.8264, 1.274]
+    >>> print(tw.statistics.mean([0.99, 0.97, 1.0, 0.96], bounds=tw.statistics.SHARE))
+    0.98 [0.8133, 0.9982]
 
     Args:
         values: one a seed: (seeds,).
+        bounds: what no value can be beyond, such as SHARE, (0, 1); they make ends honest for skewed values.
         resamples: bootstrap draws.
         seed: of the draws.
+
+    Raises:
+        UsageError: no values, or one beyond the bounds.
 
     References:
         Efron (1981), doi:10.2307/3314608; Hall (1988), doi:10.1214/aos/1176350933.
     """
-    sample = _sample("mean", values)
+    sample, within = _sample("mean", values), check_bounds("mean", bounds)
     n = len(sample)
     if not np.isfinite(sample).all():
         return Interval(math.nan, math.nan, math.nan, n, "mean of values that are not all finite")
+    _check_within("mean", sample, within)
     estimate = float(sample.mean())
-    if n < FEWEST_TO_RESAMPLE:
-        return Interval(estimate, *t_bounds(sample), n, "mean, Student's t")
-    low, high = (float(end[0]) for end in mean_bounds(sample[None], resamples, seed))
-    if not math.isfinite(high - low):
-        return Interval(estimate, *t_bounds(sample), n, "mean, Student's t: too many values are equal to resample")
-    return Interval(estimate, low, high, n, f"mean, studentized bootstrap, {resamples} resamples")
+    if n == 1:
+        return Interval(estimate, math.nan, math.nan, n, "mean of one value, which has no interval")
+    low, high = (float(end[0]) for end in mean_ends(sample[None], resamples, seed, bounds=within))
+    t = "mean, Student's t"
+    method = f"{t} for 98 %" if n < FEWEST_TO_RESAMPLE else f"{t} to twice its reach by {resamples} resamples"
+    within_words = "" if within == ANYTHING else f", within {within[0]:g} to {within[1]:g}"
+    return Interval(estimate, low, high, n, method + within_words)
 
 
-def difference(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
+def difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    bounds: Bounds = ANYTHING,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
     """The mean of first - second over paired seeds: (seeds,) each, the i-th of both with the same seed.
 
-    What the seeds share cancels; the interval is that of `mean`.
+    What the seeds share cancels; the interval is that of `mean`, with the bounds of the difference.
 
     >>> import thalweg as tw
     >>> print(tw.statistics.difference([3.0, 9.0, 5.0], [2.0, 8.1, 3.9]))
-    1 [0.7516, 1.248]
+    1 [0.5979, 1.402]
 
     Raises:
-        UsageError: not as many values of both.
+        UsageError: not as many values of both, or a difference beyond the bounds.
     """
     a, b = _pair("difference", first, second)
-    return _renamed(mean(a - b, resamples=resamples, seed=seed), "paired difference")
+    return _renamed(mean(a - b, bounds=bounds, resamples=resamples, seed=seed), "paired difference")
 
 
 def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -127,7 +111,7 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
 
     >>> import thalweg as tw
     >>> print(tw.statistics.ratio([20.0, 42.0, 30.0], [10.0, 20.0, 16.0]))
-    1.99 [1.728, 2.291]
+    1.99 [1.583, 2.5]
 
     Raises:
         UsageError: not as many values of both, or a value that is not above 0.
@@ -166,8 +150,8 @@ def ratio_of_times(first: ArrayLike, second: ArrayLike, limit: float) -> Interva
     found = ratio(np.minimum(a, limit), np.minimum(b, limit))
     if np.isfinite(both).all():
         return found
-    low, high = (0.0 if np.isinf(b).any() else found.low), (math.inf if np.isinf(a).any() else found.high)
-    return replace(found, low=low, high=high, method=f"{found.method}, open where a run did not arrive")
+    found = found.opened(low=0.0 if np.isinf(b).any() else None, high=math.inf if np.isinf(a).any() else None)
+    return replace(found, method=f"{found.method}, open where a run did not arrive")
 
 
 def geometric_mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -182,19 +166,22 @@ def geometric_mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int =
     return replace(found, method=found.method.replace("of paired ratios", "over seeds"))
 
 
-def crossed(table: ArrayLike) -> Interval:
+def crossed(table: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean of a table whose rows and columns are both samples, such as seeds and test examples.
 
     Errors of one row share its seed, and those of one column its example, so the variance of the mean is
     s_rows^2/R + s_columns^2/C - s_cells^2/(R C), each s^2 that of the means of a row, of a column, and of cells about
-    both; at least the larger of the first two. The ends are Student's with min(R, C) - 1 degrees of freedom.
+    both; at least the larger of the first two. The ends reach as many of these standard errors as those of `mean` over
+    rows, or over columns where they are fewer.
 
     >>> import thalweg as tw
     >>> print(tw.statistics.crossed([[1.0, 2.0, 3.0], [2.0, 3.0, 4.0], [3.0, 4.0, 5.0]]))
-    3 [-0.5131, 6.513]
+    3 [-2.687, 8.687]
 
     Args:
         table: (rows, columns), both at least 2; a value that is not finite makes everything NaN.
+        resamples: bootstrap draws.
+        seed: of the draws.
 
     References:
         Owen (2007), The pigeonhole bootstrap, arXiv:0712.1111, section 3.
@@ -212,10 +199,11 @@ def crossed(table: ArrayLike) -> Interval:
     residual = values - of_row[:, None] - of_column + mean
     by_cell = (residual**2).sum() / ((rows - 1) * (columns - 1)) / (rows * columns)
     variance = max(by_row + by_column - by_cell, by_row, by_column)
-    half = reach(n) * math.sqrt(variance)
-    return Interval(
-        float(mean), float(mean) - half, float(mean) + half, n, f"mean over {rows} x {columns} crossed, Student's t"
-    )
+    fewer = of_row if rows <= columns else of_column
+    (below,), (above,) = reaches(fewer[None], resamples, seed) if np.ptp(fewer) > 0 else ([reach(n)], [reach(n)])
+    error = math.sqrt(variance)
+    low, high = float(mean - below * error), float(mean + above * error)
+    return Interval(float(mean), low, high, n, f"mean over {rows} x {columns} crossed, Student's t to twice its reach")
 
 
 def fraction(values: ArrayLike, *, draws: int = 99_999, seed: int = 0) -> Interval:
@@ -252,18 +240,11 @@ def bounded(values: ArrayLike, low: float, high: float, *, draws: int = 99_999, 
     References:
         Gaffke (2005); Learned-Miller & Thomas (2019), arXiv:1905.06208.
     """
-    sample = (_sample("bounded", values) - low) / (high - low)
-    if not ((sample >= 0) & (sample <= 1)).all():
-        msg = f"Values must lie from {low:g} to {high:g}; got {np.min(values):g} to {np.max(values):g}."
-        raise UsageError(msg)
-    n = len(sample)
-    weights = np.random.default_rng(seed).dirichlet(np.ones(n + 1), draws)
-    least = np.sort(weights[:, :n] @ sample)
-    most = np.sort(weights[:, :n] @ sample + weights[:, n])
-    tail = round((draws + 1) * (1 - LEVEL) / 2)
-    ends = float(least[tail - 1]) if sample.any() else 0.0, float(most[-tail]) if (1 - sample).any() else 1.0
-    estimate, below, above = (low + (high - low) * share for share in (float(sample.mean()), *ends))
-    return Interval(estimate, below, above, n, f"mean, Gaffke's interval, {draws} draws")
+    sample = _sample("bounded", values)
+    _check_within("bounded", sample, check_bounds("bounded", (low, high)))
+    least, most = (float(end[0]) for end in gaffke_ends((sample[None] - low) / (high - low), draws, seed))
+    below, above = (low + (high - low) * share for share in (least, most))
+    return Interval(float(sample.mean()), below, above, len(sample), f"mean, Gaffke's interval, {draws} draws")
 
 
 def units_to_clear(found: Interval, threshold: float) -> int | None:
@@ -283,32 +264,20 @@ def units_to_clear(found: Interval, threshold: float) -> int | None:
     return math.ceil(found.n * (reach / distance) ** 2)
 
 
-def smaller(first: Interval, second: Interval) -> Interval:
-    """An interval for the smaller of two quantities: the smaller of the two estimates, lower and upper ends.
-
-    Its lower end is above a threshold only if both are, which happens by chance in at most 2.5 % of the cases where
-    one of the quantities is not (an intersection-union test: Berger, 1982, doi:10.1080/00401706.1982.10487790).
-
-    >>> from thalweg.statistics import Interval, interval
-    >>> print(interval.smaller(Interval(1.0, 0.5, 1.5, 5, "a"), Interval(2.0, 0.1, 3.9, 5, "a")))
-    1 [0.1, 1.5]
-    """
-    methods = dict.fromkeys((first.method, second.method))
-    return Interval(
-        min(first.estimate, second.estimate),
-        min(first.low, second.low),
-        min(first.high, second.high),
-        min(first.n, second.n),
-        f"the smaller of two: {'; '.join(methods)}",
-    )
-
-
 def _sample(name: str, values: ArrayLike) -> Array:
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or not len(sample):
         msg = f"{name} needs one value a seed, shape (seeds,); got shape {sample.shape}."
         raise UsageError(msg)
     return sample
+
+
+def _check_within(name: str, sample: Array, bounds: Bounds) -> None:
+    low, high = bounds
+    if not ((sample >= low) & (sample <= high)).all():
+        msg = f"{name} with the bounds {low:g} to {high:g} needs values that lie from {low:g} to {high:g}; "
+        msg += f"got {np.min(sample):g} to {np.max(sample):g}."
+        raise UsageError(msg)
 
 
 def _pair(name: str, first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:

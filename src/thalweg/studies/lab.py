@@ -44,6 +44,38 @@ class Seeds:
     def __len__(self) -> int:
         return len(self.scored)
 
+    @property
+    def own(self) -> list[int]:
+        """Those to train where every scored seed has tuning seeds of its own: these, seed by seed, then the scored.
+
+        >>> import thalweg as tw
+        >>> tw.studies.Lab().seeds(quick=2, full=20, tuning=3).own
+        [0, 1, 2, 3, 4, 5, 6, 7]
+        """
+        return [*(one for own in self.own_tuning for one in own), *self.scored]
+
+    def apart(self, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What `own` gave, apart: (..., all seeds) to that of tuning (..., seeds, tuning) and of scored (..., seeds).
+
+        So that `statistics.own_choices(tuned)` gives the choice of each scored seed, and `statistics.taken(scored,
+        choices)` what it scored there.
+
+        >>> import numpy as np
+        >>> import thalweg as tw
+        >>> tuned, scored = tw.studies.Lab().seeds(quick=2, full=20, tuning=3).apart(np.arange(8))
+        >>> tuned.tolist(), scored.tolist()
+        ([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], [6.0, 7.0])
+
+        Raises:
+            UsageError: not as many values as seeds.
+        """
+        table = np.asarray(values, dtype=np.float64)
+        if table.ndim < 1 or table.shape[-1] != len(self.own):
+            msg = f"apart needs a value for each of {len(self.own)} seeds along the last axis; got {table.shape}."
+            raise UsageError(msg)
+        count = len(self)
+        return table[..., :-count].reshape(*table.shape[:-1], count, -1), table[..., -count:]
+
 
 @dataclass(frozen=True)
 class Lab:
@@ -215,7 +247,7 @@ class Lab:
 
     def finding(
         self,
-        interval: Interval,
+        interval: Interval | None = None,
         *,
         claim: Claim | None = None,
         figures: Figure | Sequence[Figure] = (),
@@ -229,6 +261,7 @@ class Lab:
         """What was found: the interval that the claim's rule judges, and what goes with it.
 
         Args:
+            interval: of the claim's quantity; none where its rule is `every_part()`, which judges `parts` alone.
             claim: which one, where the experiment decides several.
             numbers, parts, lecture, ran: see `Claim.judge`.
             figures, readings, sentences: see `Finding`.

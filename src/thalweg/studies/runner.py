@@ -33,7 +33,7 @@ def run(
     ...     return lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]))
     >>> result = tw.studies.run(tw.studies.Study("one", "One and nothing", (experiment,)))
     >>> print(result.findings[0].verdict.interval)
-    1 [0.7516, 1.248]
+    1 [0.5979, 1.402]
 
     Args:
         study: its name, or the study itself.

@@ -52,7 +52,7 @@ class LargestRate:
         least = bool(self.none.any() or other.beyond.any())
         most = bool(self.beyond.any() or other.none.any())
         method = f"{found.method}, open where the grid of rates ends" if least or most else found.method
-        return replace(found, low=0.0 if least else found.low, high=math.inf if most else found.high, method=method)
+        return replace(found.opened(low=0.0 if least else None, high=math.inf if most else None), method=method)
 
 
 def largest_rate(rates: ArrayLike, losses: ArrayLike, threshold: float) -> LargestRate:

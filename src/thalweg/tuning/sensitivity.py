@@ -11,8 +11,8 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
 from thalweg.progress import Watcher, ignore
 from thalweg.results import Reading, Result
-from thalweg.statistics import standard_error
-from thalweg.statistics.bootstrap import bounds
+from thalweg.statistics import POSITIVE, standard_error
+from thalweg.statistics.means import mean_ends
 from thalweg.training import Recipe
 from thalweg.training.tables import table_of
 from thalweg.tuning.rates import (
@@ -85,8 +85,8 @@ def rate_sensitivity(
     Returns:
         "training loss" (rate), at most the loss before, and the scalar "sensitivity", both means over seeds with
         standard errors; "low" and "high" (rate), the ends of the loss's 95 % band, and "sensitivity low" and
-        "sensitivity high", by the bootstrap over seeds, studentized (Student's t for fewer than five), NaN where a seed
-        ends below its start at no rate; "sensitivity of the mean loss", into which the noise of seeds enters less;
+        "sensitivity high", by `statistics.mean` over seeds, NaN of one seed and where one ends below its start at no
+        rate; "sensitivity of the mean loss", into which the noise of seeds enters less;
         "training loss by seed" (rate, seed) and "sensitivity by seed" (seed).
 
     Raises:
@@ -99,7 +99,9 @@ def rate_sensitivity(
     run, before, after = final_losses("rate_sensitivity", problem, recipe, grid, seeds, progress)
     capped, found = np.fmin(after, before), sensitivity(after, before[0])
     never = int(np.isnan(found).sum())
-    band, (ends,) = bounds(capped), [(np.nan, np.nan)] if never else np.transpose(bounds(found[None]))
+    band, ends = mean_ends(capped), (np.nan, np.nan)
+    if not never:
+        (ends,) = np.transpose(mean_ends(found[None], bounds=POSITIVE))
     mean = capped.mean(1)
     losses = {"training loss": mean, "low": band[0], "high": band[1]}
     costs = {"sensitivity": found.mean(), "sensitivity low": ends[0], "sensitivity high": ends[1]}

@@ -10,7 +10,7 @@ from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.nets import mlp
 from thalweg.population import Population
 from thalweg.randomness import generator
-from thalweg.statistics import interval
+from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
@@ -21,6 +21,7 @@ CLAIM = Claim(
     lecture="In high dimension volume is at the surface, not at the center, and all points are equidistant.",
     rule=within(0.95, 1.05),
     unit="relative spread of distances / the exact law's, over dimensions",
+    bounds=POSITIVE,
     corrected="Only of points drawn at random, from a Gaussian or a ball: those of one run are not equidistant.",
 )
 DIMENSIONS = (2, 10, 100, 1_000, 10_000)
@@ -68,7 +69,7 @@ def experiment(lab: Lab) -> Finding:
     ]
     caption = f"{pairs:,} Gaussian pairs and points of a ball for each of {len(seeds)} seeds."
     return lab.finding(
-        interval.mean(np.exp(np.log(spread / laws).mean(1))),
+        interval.geometric_mean(np.exp(np.log(spread / laws).mean(1))),
         numbers={
             "relative spread of distances, by dimension": spreads,
             f"share of volume in the outer {SHELL:.0%} of the radius": shells,

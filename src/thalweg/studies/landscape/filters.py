@@ -15,7 +15,7 @@ from thalweg.nets import mlp, resnet
 from thalweg.optim import Momentum
 from thalweg.population import Population, Problem, rescaled_before_norm, rescaling
 from thalweg.randomness import generator
-from thalweg.statistics import interval
+from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
@@ -27,6 +27,7 @@ CLAIM = Claim(
     lecture="Filter normalization is scale-invariant and handles different parameter scales.",
     rule=less(0.05),
     unit="largest change of the surface when filters are rescaled, filter-normalized / plain directions",
+    bounds=POSITIVE,
     corrected="Only of scales of whole filters, and with the statistics of normalization layers recomputed at every "
     "point. Rescaling single units of a ReLU network without such layers leaves its function and changes the picture.",
 )

@@ -18,7 +18,7 @@ from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Scatter, interval_bars
 from thalweg.population import Population, Problem, layers_rescaled
 from thalweg.randomness import generator
-from thalweg.statistics import Interval, interval, kendall
+from thalweg.statistics import CORRELATION, Interval, interval, kendall
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
@@ -31,6 +31,7 @@ CLAIM = Claim(
     lecture="Sharp minima generalize poorly, flat minima well.",
     rule=greater(0),
     unit="Kendall's tau of the largest eigenvalue and the test error, over rates and batch sizes of a seed",
+    bounds=CORRELATION,
     corrected="Only of networks as training leaves them. Rescaling the units of a ReLU network keeps its function, so "
     "its test error too, and makes it as sharp as you like (Dinh et al., 2017, arXiv:1703.04933); measures relative to "
     "the parameters do not see it.",
@@ -99,7 +100,7 @@ def experiment(lab: Lab) -> Finding:
     sharpness = np.array([[placed(values) for values in one.values()] for one in each])
     taus = kendall(sharpness.reshape(2, len(names), -1, len(seeds)), error.reshape(-1, len(seeds)), axis=2)
     ends = {
-        network: {name: interval.mean(values) for name, values in zip(names, of, strict=True)}
+        network: {name: interval.mean(values, bounds=CORRELATION) for name, values in zip(names, of, strict=True)}
         for network, of in zip(networks, taus, strict=True)
     }
     factors = dict(zip(names[1:], sharpness[1, 1:] / sharpness[0, 1:], strict=True))

@@ -14,7 +14,7 @@ from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import stream_key
 from thalweg.spectra import negative_index
-from thalweg.statistics import Interval, interval, spearman
+from thalweg.statistics import CORRELATION, Interval, interval, spearman
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
@@ -27,6 +27,7 @@ CLAIM = Claim(
     lecture="In high dimension there are no local minima, mostly saddles.",
     rule=greater(0),
     unit="Spearman's rank correlation of loss and share of negative eigenvalues, over the critical points of a seed",
+    bounds=CORRELATION,
     corrected="Bad minima exist (Safran & Shamir, 2018, arXiv:1712.08968). What can be tested is whether searches "
     "come upon them, and those from training runs and random points are no fair sample of all critical points.",
 )
@@ -79,7 +80,7 @@ def over_seeds(correlations: Array) -> Interval:
     known = correlations[np.isfinite(correlations)]
     if not len(known):
         return Interval(np.nan, np.nan, np.nan, 0, "no seed has a rank correlation")
-    return interval.bounded(known, -1, 1)
+    return interval.bounded(known, *CORRELATION)
 
 
 @decides(CLAIM)

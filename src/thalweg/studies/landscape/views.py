@@ -9,7 +9,7 @@ from thalweg.figures import Axis, Bars, Figure
 from thalweg.nets import mlp
 from thalweg.optim import Momentum
 from thalweg.population import Problem
-from thalweg.statistics import interval
+from thalweg.statistics import CORRELATION, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
@@ -21,6 +21,7 @@ CLAIM = Claim(
     lecture="PCA projections show the dominant directions of variation.",
     rule=greater(0),
     unit="share of the squared distance from the mean along two components, run minus random walk",
+    bounds=CORRELATION,
     corrected="A random walk in many dimensions has 76 % there too, so a large share alone says nothing; and the plane "
     "is not where the run was: its loss and that of its projection differ.",
 )
@@ -52,7 +53,7 @@ def experiment(lab: Lab) -> Finding:
     ]
     bars = Figure.of("Shares of two components", bars, y=Axis("share of the squared distance"))
     return lab.finding(
-        interval.mean(shares.sum(1) - null.sum()),
+        interval.mean(shares.sum(1) - null.sum(), bounds=CLAIM.bounds),
         numbers={
             "shares of the run": shares.mean(0).tolist(),
             "shares of a random walk": null.tolist(),

@@ -14,7 +14,7 @@ from thalweg.optim import Adam, StepHyperparameters, preconditioner
 from thalweg.population import Batch, Layout, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import generator
-from thalweg.statistics import interval
+from thalweg.statistics import CORRELATION, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe, Run
@@ -26,6 +26,7 @@ CLAIM = Claim(
     "divides by the root of the variance.",
     rule=less(0, worth=-0.5),
     unit="rank correlation of effective rate and mean squared gradient over tensors",
+    bounds=CORRELATION,
     corrected="Adam divides by the root of the uncentred second moment E[g^2], not the variance, and adds eps outside "
     "the root.",
 )
@@ -90,7 +91,7 @@ def experiment(lab: Lab) -> Finding:
     )
     measures, tensors = ["mean squared gradient", "median effective rate"], [entry.name for entry in entries]
     return lab.finding(
-        interval.mean(correlations),
+        interval.mean(correlations, bounds=CLAIM.bounds),
         figures=figure,
         readings=lab.reading(
             "gradient and rate of each tensor",

@@ -11,7 +11,7 @@ from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import BatchOrder
 from thalweg.results import spread
-from thalweg.statistics import interval
+from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.tasks import digits_mlp
 from thalweg.studies.study import decides
@@ -24,6 +24,7 @@ CLAIM = Claim(
     lecture="Adam uses bias-corrected moments.",
     rule=within(3.13, 3.20),
     unit="first step without / with correction",
+    bounds=POSITIVE,
 )
 LR, BATCH, STEPS = 1e-3, 128, 60
 ARMS: dict[str, Rule] = {"with correction": Adam(LR), "without correction": Adam(LR, bias_correction=False)}
@@ -45,7 +46,7 @@ def first_step_ratios(problem: Problem, seeds: list[int]) -> NDArray[np.float64]
 def experiment(lab: Lab) -> Finding:
     """The first step of both, and the loss over the first few dozen."""
     problem, seeds = digits_mlp(lab), lab.seeds(quick=6, full=20)
-    ratios = interval.mean(first_step_ratios(problem, seeds.scored))
+    ratios = interval.mean(first_step_ratios(problem, seeds.scored), bounds=CLAIM.bounds)
     recipes = {name: Recipe(rule, STEPS, BATCH, evaluate=0) for name, rule in ARMS.items()}
     losses = [run.history.batch_loss for run in lab.train(problem, recipes, seeds.scored).values()]
     each = [values[FIRST - 1 : LAST].mean(0) for values in losses]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.claims import Claim, Finding, less
+from thalweg.claims import Claim, Finding, Part, every_part, within
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.optim import Adam, AdamW, Rule, follow
 from thalweg.randomness import generator
@@ -21,15 +21,27 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
 Array = NDArray[np.float64]
+UNIT = "slope of log shrink rate against log gradient scale"
 CLAIM = Claim(
     id="OPT6",
     statement="L2 decay inside Adam shrinks a parameter in inverse proportion to its gradient's scale; decoupled "
     "decay (AdamW) shrinks all alike.",
     lecture="Adam + L2 couples the decay with the adaptive rate, which is wrong; AdamW applies it after the step.",
-    rule=less(0.1),
-    unit="largest deviation of a log-log slope from its prediction",
+    rule=every_part(),
+    unit=UNIT,
     corrected="The lecture's formula labelled 'decoupled', theta - alpha (gradient + lambda theta), is the coupled "
     "one; and its AdamW line has no rate in front of lambda: libraries use lr x lambda, a thousand times weaker.",
+    parts=(
+        Part(
+            "L2",
+            "With L2 the slope is -1.",
+            within(-1.1, -0.9),
+            "slope of log shrink rate against log scale, Adam + L2",
+        ),
+        Part(
+            "decoupled", "Decoupled, it is 0.", within(-0.1, 0.1), "slope of log shrink rate against log scale, AdamW"
+        ),
+    ),
 )
 LR, L2, DECOUPLED = 1e-3, 1e-3, 0.1
 SCALES = np.logspace(-2, 4, 25)  # all well above L2 x theta, where the prediction is made
@@ -88,7 +100,7 @@ def experiment(lab: Lab) -> Finding:
     follows = {name: float(np.median(later[name] / rates[name])) for name in RULES}
     halving = {"lr-coupled": halving_steps(LR * USUAL), "constant": halving_steps(USUAL)}
     return lab.finding(
-        interval.mean(np.maximum(np.abs(coupled + 1), np.abs(decoupled))),
+        parts={"L2": interval.mean(coupled), "decoupled": interval.mean(decoupled)},
         figures=Figure.row(
             [_panel("Rate at its peak", rates, 1.0), _panel(f"Rate fallen to {LATE:g} of it", later, LATE)],
             title="How fast weight decay shrinks a parameter",

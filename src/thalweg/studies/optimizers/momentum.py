@@ -12,6 +12,7 @@ from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.optim import SGD, Adam, Momentum, Nesterov, RMSprop, Rule
 from thalweg.population import Problem
 from thalweg.results import spread
+from thalweg.statistics import POSITIVE
 from thalweg.studies.lab import Lab, Seeds
 from thalweg.studies.optimizers.tasks import digits_mlp
 from thalweg.studies.study import decides
@@ -25,6 +26,7 @@ CLAIM = Claim(
     lecture="Momentum accelerates SGD.",
     rule=greater(1, worth=1.05),
     unit="steps of SGD / steps of momentum",
+    bounds=POSITIVE,
 )
 BATCH = 128
 RATES = np.logspace(-2.5, 1, 8)  # half decades

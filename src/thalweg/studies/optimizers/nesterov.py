@@ -12,7 +12,7 @@ from thalweg.claims import Claim, Finding, within
 from thalweg.figures import Axis, Bars, Figure, ReferenceLine
 from thalweg.optim import Momentum, Nesterov, Rule, follow
 from thalweg.randomness import generator
-from thalweg.statistics import interval
+from thalweg.statistics import SHARE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.tasks import MODELS, TASKS, Posed, convolutional, grid
 from thalweg.studies.study import decides
@@ -27,6 +27,7 @@ CLAIM = Claim(
     lecture="Nesterov momentum takes the gradient at the predicted point; frequently, though not always, better.",
     rule=within(0.5, 0.995),  # 1 would be always; one loss in 200 is the rarest that counts as one
     unit="fraction of (problem, seed) pairs that Nesterov wins, each source of data weighing the same",
+    bounds=SHARE,
     corrected="The lecture looks ahead by the whole of lr m, which is 1 / beta too far and has a smaller region of "
     "stability; Nesterov's point is theta - lr beta v.",
 )

@@ -10,7 +10,7 @@ from thalweg.claims import Claim, Finding, greater
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.optim import SGD, Adam, AdamW, Momentum, RMSprop, Rule
 from thalweg.results import spread
-from thalweg.statistics import interval
+from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.tasks import digits_mlp
 from thalweg.studies.study import decides
@@ -79,7 +79,7 @@ def experiment(lab: Lab) -> Finding:
         x_axis=Axis("learning rate", scale="log"),
         y_axis=Axis("training loss", "nats"),
     )
-    intervals = [interval.mean(values) for values in found.values()]
+    intervals = [interval.mean(values, bounds=POSITIVE) for values in found.values()]
     estimates, low, high = (np.array([getattr(one, end) for one in intervals]) for end in ("estimate", "low", "high"))
     bars = Figure.of(
         "Sensitivity to the learning rate",

@@ -1,6 +1,6 @@
 """SCH3: whether the inverse square root is ahead of a cosine early, and behind it at the end."""
 
-from thalweg.claims import Claim, Finding, greater
+from thalweg.claims import Claim, Finding, Part, every_part, greater
 from thalweg.figures import Axis, ReferenceLine
 from thalweg.results import spread
 from thalweg.statistics import interval
@@ -8,17 +8,22 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.schedules.comparison import EARLY, UNIT, Comparison
 from thalweg.tuning import edge_warnings
 
+RULE = greater(0, worth=0.01)
 NAME, OTHER = "inverse square root", "cosine"
 CLAIM = Claim(
     id="SCH3",
     statement=f"Against a cosine, each at the peak rate that ends best, the inverse square root has a lower held-out "
     f"loss after {100 // EARLY} % of the steps and a higher one at the end.",
     lecture="Inverse square root: fast initial progress, slow refinement.",
-    rule=greater(0, worth=0.01),
-    unit=f"nats a byte of one held-out text, the smaller of the lead after {100 // EARLY} % and the lag at the end",
+    rule=every_part(),
+    unit="nats a byte of one held-out text",
     corrected="The exponents are step^-0.5 and step x warmup^-1.5; as printed in the lecture the rate grows without "
     "end. By its peak: base_lr min(t / warmup, sqrt(warmup / t)). It is that of the first Transformer and T5, not "
     "GPT's, which used a cosine.",
+    parts=(
+        Part("early", f"It is ahead after {100 // EARLY} %.", RULE, "nats a byte, cosine minus inverse square root"),
+        Part("end", "It is behind at the end.", RULE, "nats a byte, inverse square root minus cosine"),
+    ),
 )
 
 
@@ -52,8 +57,8 @@ def finding(lab: Lab, comparison: Comparison) -> Finding:
         ReferenceLine(0.0, "horizontal", label="equal"), ReferenceLine(float(early), "vertical", label="early")
     )
     return lab.finding(
-        interval.smaller(lead, lag),
         claim=CLAIM,
+        parts={"early": lead, "end": lag},
         numbers={
             f"lead after {early} steps, 95 % interval": [lead.low, lead.high],
             f"lag after {steps} steps, 95 % interval": [lag.low, lag.high],

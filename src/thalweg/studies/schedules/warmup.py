@@ -19,7 +19,7 @@ from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Reading, spread
 from thalweg.schedules import Warmup
-from thalweg.statistics import interval
+from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.schedules.language import BETA2, factors_of_two, language_model
 from thalweg.studies.study import decides
@@ -42,6 +42,7 @@ CLAIM = Claim(
     lecture="Warmup is critical for transformers: large early gradients destabilize.",
     rule=greater(1, worth=1.25),
     unit="largest rate that trains, with / without warmup, over seeds of one post-norm byte-level transformer",
+    bounds=POSITIVE,
     corrected="Steps are counted from 1, for from 0 the first step has rate 0 and its batch is thrown away; and the "
     "rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / warmup).",
 )

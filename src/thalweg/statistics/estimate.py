@@ -1,0 +1,63 @@
+"""An estimate with its interval."""
+
+import math
+from dataclasses import dataclass, replace
+
+from thalweg.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % interval.
+
+    >>> from thalweg.statistics import Interval
+    >>> print(Interval(1.25, 1.1, 1.4, 5, "made up"))
+    1.25 [1.1, 1.4]
+
+    Args:
+        estimate: of the quantity.
+        low: lower end; -inf where the sample bounds nothing there; NaN where there is no interval, which is so of one
+            value, and where something was not a number.
+        high: upper end.
+        n: independent units it rests on (seeds, problems, trials).
+        method: how it was computed, in words.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+    def __post_init__(self) -> None:
+        if self.low > self.high:
+            msg = f"An interval needs low <= high; got [{self.low}, {self.high}]."
+            raise UsageError(msg)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval: of one value, and of what is not a number, there is none.
+
+        >>> import thalweg as tw
+        >>> one = tw.statistics.mean([0.9])
+        >>> one.known, print(one)
+        0.9 (no interval)
+        (False, None)
+        """
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def opened(self, *, low: float | None = None, high: float | None = None) -> "Interval":
+        """The same with ends that lie further out, such as where a run did not arrive; nothing opens where none is."""
+        if not self.known:
+            return self
+        return replace(self, low=self.low if low is None else low, high=self.high if high is None else high)
+
+    def __str__(self) -> str:
+        return f"{self:.4g}"
+
+    def __format__(self, spec: str) -> str:
+        """The estimate and both ends, each in this format, such as f"{found:.2f}"."""
+        if not spec:
+            return str(self)
+        ends = f"[{self.low:{spec}}, {self.high:{spec}}]" if self.known else "(no interval)"
+        return f"{self.estimate:{spec}} {ends}"
