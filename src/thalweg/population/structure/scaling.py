@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+import torch
+
 from thalweg.errors import UsageError
 from thalweg.population.structure import mixing
 from thalweg.population.structure.aliases import overwritten
@@ -69,6 +71,8 @@ class Scaling:
         self.powers = {key: power for key, power in self.needed.items() if power}
 
     def _follow(self, operation: Operation) -> None:
+        if operation.kind.startswith("_assert"):
+            return
         self._check_memory(operation)
         data, layer = data_of(operation), Layer.of(operation, self.dims)
         read = [name for name in data if name in self.scaled]
@@ -172,7 +176,7 @@ class Scaling:
             filled = arguments.get("mode", "constant") == "constant"
             fill = arguments.get("value", fills[kind])
             passing = read == [first] and (not filled or fill == 0 or (fill is None and kind != "masked_fill"))
-        elif kind in OTHERWISE:
+        elif kind in OTHERWISE or not _floating(arguments.get("dtype")):
             passing = False
         else:
             known = kind in HOMOGENEOUS and first in read
@@ -205,3 +209,8 @@ class Scaling:
     def _stop(self, operation: Operation, why: str) -> None:
         msg = f"Factors on the units of {self.group.name!r} would change the function: {operation} {why}."
         raise UsageError(msg)
+
+
+def _floating(dtype: object) -> bool:
+    """Whether an argument `dtype` is left out or one of real numbers that are not rounded to integers."""
+    return not isinstance(dtype, torch.dtype) or dtype.is_floating_point
