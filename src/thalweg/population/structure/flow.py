@@ -9,6 +9,7 @@ from thalweg.population.structure.dimensions import (
     Dimensions,
     all_fixed,
     all_free,
+    check,
     equal,
     fix_all,
     free_axes,
@@ -79,6 +80,8 @@ class Flow:
         except (AttributeError, IndexError, KeyError, TypeError, ValueError):
             return None
         results = given if isinstance(given, list) else [given]
+        for dimensions in results:
+            check(dimensions)
         return results if tuple(tuple(map(size, one)) for one in results) == operation.shapes else None
 
     def of(self, operation: Operation, argument: str) -> Dimensions | None:

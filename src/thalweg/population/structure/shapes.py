@@ -16,6 +16,7 @@ from thalweg.population.structure.dimensions import (
     family,
     fix_all,
     free_axes,
+    independent,
     inserted,
     moved,
     narrowed,
@@ -77,7 +78,7 @@ def repeated(flow: Flow, operation: Operation) -> Dimensions:
     while len(dimensions) < len(times):
         dimensions = inserted(dimensions, 0, Axis(1))
     times = [1] * (len(dimensions) - len(times)) + list(times)
-    whole = without(dimensions, [place for place, count in enumerate(times) if count > 1], str(operation))
+    whole = independent(dimensions, [place for place, count in enumerate(times) if count > 1], str(operation))
 
     def several(dimension: Dimension, count: int) -> Dimension:
         return each(lambda axis: in_blocks(Axis(count), [axis] * count), dimension) if count > 1 else dimension
@@ -225,18 +226,16 @@ def padded(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
     uniform = operation.kind == "constant_pad_nd" or operation.arguments.get("mode", "constant") == "constant"
     if min(widths) < 0:
         return unknown(flow, operation)
-    out = list(dimensions)
-    for number in range(len(widths) // 2):
-        before, after = widths[2 * number : 2 * number + 2]
-        place = len(dimensions) - 1 - number
+    pairs = [(len(dimensions) - 1 - number, *widths[2 * number : 2 * number + 2]) for number in range(len(widths) // 2)]
+    out = list(independent(dimensions, [place for place, *ends in pairs if any(ends)], reason))
+    for place, before, after in pairs:
         if before or after:
             if not uniform:
-                fix_all((dimensions[place],), f"{reason}, which tells positions apart")
+                fix_all((out[place],), f"{reason}, which tells positions apart")
             new = [Axis(n) if uniform else fixed(n, reason) for n in (before, after)]
             ends = [[one] if length else [] for one, length in zip(new, (before, after), strict=True)]
-            out[place] = behind([*ends[0], dimensions[place], *ends[1]])
-    changed = [place for place, one in enumerate(out) if one is not dimensions[place]]
-    return without(tuple(out), changed, reason)
+            out[place] = behind([*ends[0], out[place], *ends[1]])
+    return tuple(out)
 
 
 def shuffled(flow: Flow, operation: Operation) -> Dimensions:
