@@ -139,7 +139,7 @@ def _count(over: Hashable, *dimensions: Dimension) -> int:
     """How many indices that other dimension has, by all that depend on it."""
     counts = set().union(*(_counts(dimension, over) for dimension in dimensions))
     if len(counts) != 1:
-        msg = f"Dimensions that depend on one other have a member for each of its indices; got {sorted(counts)} members."
+        msg = f"What depends on a dimension has a member for each of its indices; got {sorted(counts)} members."
         raise ValueError(msg)
     return counts.pop()
 

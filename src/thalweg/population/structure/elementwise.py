@@ -5,14 +5,13 @@ from thalweg.population.structure.dimensions import (
     Dimensions,
     all_fixed,
     all_free,
-    equal,
     fix_all,
     joined,
     moved,
     split_at,
     without,
 )
-from thalweg.population.structure.flow import Flow, Rule, broadcast, unknown
+from thalweg.population.structure.flow import Flow, Rule, UnknownUseError, broadcast
 from thalweg.population.structure.operation import Operation, kinds
 
 ELEMENTWISE = kinds(
@@ -78,6 +77,7 @@ def summed(flow: Flow, operation: Operation) -> Dimensions:
 def normalized(flow: Flow, operation: Operation) -> Dimensions:
     """Divided by something of all along a dimension."""
     dimensions = flow.input(operation)
+    flow.tags.softmax(operation)
     return without(dimensions, places(operation, len(dimensions)), str(operation))
 
 
@@ -94,7 +94,7 @@ def apart(flow: Flow, operation: Operation) -> list[Dimensions]:
         elif len(shape) == len(whole) - len(gone):
             given.append(moved(whole, [place for place in range(len(whole)) if place not in gone], reason))
         else:
-            return unknown(flow, operation)
+            raise UnknownUseError
     return given
 
 
@@ -127,7 +127,7 @@ def channels(flow: Flow, operation: Operation) -> Dimensions:
     count = len(flow.input(operation))
     named = operation.inputs[1:]
     if operation.kind == "prelu" and len(flow.input(operation)) < 2:
-        return unknown(flow, operation)[0]
+        raise UnknownUseError
     operands = [(name, (1,)) for name in named]
     out = flow.contract(operation, [(operation.inputs[0], range(count)), *operands], range(count))
     return without(out, range(2, count) if operation.kind == "instance_norm" else (), str(operation))
@@ -145,11 +145,7 @@ def group_norm(flow: Flow, operation: Operation) -> Dimensions:
     groups = split_at(dimensions, 1, operation.arguments["num_groups"], reason)
     out = joined(without(groups, range(2, len(groups)), reason), 1, reason)
     for name in ("weight", "bias"):
-        own = flow.of(operation, name)
-        if own is not None:
-            equal(out[1], own[0], reason)
-            for tensor in flow.made_of.get(operation.arguments[name], ()):
-                flow.kept[tensor].append(own[0])
+        flow.add_bias(operation, name, out[1])
     return out
 
 

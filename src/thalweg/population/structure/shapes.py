@@ -27,7 +27,7 @@ from thalweg.population.structure.dimensions import (
     split_at,
     without,
 )
-from thalweg.population.structure.flow import Flow, Rule, unknown
+from thalweg.population.structure.flow import Flow, Rule, UnknownUseError
 from thalweg.population.structure.operation import Operation, Value, kinds, values_in
 
 VIEWS = kinds("_unsafe_view flatten reshape reshape_as squeeze unflatten unsqueeze view view_as _reshape_alias")
@@ -90,7 +90,7 @@ def interleaved(flow: Flow, operation: Operation) -> Dimensions | list[Dimension
     """Every index several times, one beside the other."""
     count, place = operation.arguments.get("repeats"), operation.arguments.get("dim")
     if place is None or not isinstance(count, int):
-        return unknown(flow, operation)
+        raise UnknownUseError
     times = range(count)
     dimensions = flow.input(operation)
     place %= len(dimensions)
@@ -181,7 +181,7 @@ def looked_up(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]
     read = [flow.values[name][0] for name in values_in(indices)]
     new = len(operation.shape) - len(dimensions) + len(places)
     if places != list(range(places[0], places[0] + len(places))) or new != max(map(len, read)):
-        return unknown(flow, operation)
+        raise UnknownUseError
     for one in (*read, [dimensions[place] for place in places]):
         fix_all(one, reason)
     rest = [place for place in range(len(dimensions)) if place not in places]
@@ -225,7 +225,7 @@ def padded(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
     widths = operation.arguments["pad"]
     uniform = operation.kind == "constant_pad_nd" or operation.arguments.get("mode", "constant") == "constant"
     if min(widths) < 0:
-        return unknown(flow, operation)
+        raise UnknownUseError
     pairs = [(len(dimensions) - 1 - number, *widths[2 * number : 2 * number + 2]) for number in range(len(widths) // 2)]
     out = list(independent(dimensions, [place for place, *ends in pairs if any(ends)], reason))
     for place, before, after in pairs:
