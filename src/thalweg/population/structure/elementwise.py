@@ -20,12 +20,12 @@ ELEMENTWISE = kinds(
     "hardshrink hardsigmoid hardswish hardtanh heaviside isfinite isinf isnan le leaky_relu lerp log log10 log1p "
     "log2 log_sigmoid logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum mish mul "
     "nan_to_num ne neg pow reciprocal relu relu6 remainder round rrelu rsqrt rsub selu sgn sigmoid sign silu sin "
-    "sinh softplus softshrink softsign sqrt square sub tan tanh tanhshrink threshold true_divide trunc where xlogy "
+    "sinh softplus softshrink sqrt square sub tan tanh threshold true_divide trunc where xlogy "
     "zero multiply divide subtract"
 )
 ALONE = kinds(
-    "_to_copy alias alpha_dropout clone contiguous detach dropout feature_dropout feature_alpha_dropout identity "
-    "lift_fresh lift_fresh_copy to type_as"
+    "alias alpha_dropout clone contiguous detach dropout feature_dropout feature_alpha_dropout "
+    "lift_fresh_copy to type_as"
 )
 UNIFORM = kinds(
     "empty empty_like full full_like new_empty new_full new_ones new_zeros ones ones_like scalar_tensor zeros "
@@ -34,7 +34,7 @@ UNIFORM = kinds(
 SUMS = kinds(
     "all amax amin any count_nonzero linalg_norm linalg_vector_norm logsumexp mean nanmean nansum norm prod std sum var"
 )
-SOFTMAX = kinds("_log_softmax _softmax log_softmax softmax softmin")
+SOFTMAX = kinds("log_softmax softmax")
 APART = kinds(
     "argmax argmin argsort cummax cummin cumprod cumsum diff flip kthvalue logcumsumexp median mode roll sort topk"
 )
@@ -176,7 +176,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("tril", "triu"), triangle),
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("instance_norm", "prelu"), channels),
-    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm"), batch_norm),
+    "batch_norm": batch_norm,
     "group_norm": group_norm,
     "glu": glu,
     "_weight_norm": weight_norm,

@@ -108,7 +108,7 @@ def convolution(flow: Flow, operation: Operation) -> Dimensions:
     filters = _in_groups(weight, 0, groups, reason)
     if groups > 1 and size(filters[2]) > 1 and flow.uses[arguments["weight"]] == 1:
         filters = (*filters[:2], _of_each_group(flow, arguments["weight"], filters, groups), *filters[3:])
-    transposed = "transpose" in operation.kind or arguments.get("transposed", False)
+    transposed = "transpose" in operation.kind
     batch, kernel = tuple(range(place)), [("kernel", i) for i in range(len(weight) - 2)]
     positions = [("position", i) for i in range(len(x) - place - 1)]
     operands = [
@@ -183,7 +183,7 @@ RULES: dict[str, Rule] = {
     "linear": linear,
     **dict.fromkeys(("addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "vdot"), product),
     **dict.fromkeys(("outer", "ger"), outer),
-    **dict.fromkeys((*CONVOLUTIONS, "convolution"), convolution),
+    **dict.fromkeys(CONVOLUTIONS, convolution),
     "einsum": einsum,
     "bilinear": bilinear,
     "tensordot": tensordot,

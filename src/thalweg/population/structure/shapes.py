@@ -30,18 +30,17 @@ from thalweg.population.structure.dimensions import (
 from thalweg.population.structure.flow import Flow, Rule, UnknownUseError
 from thalweg.population.structure.operation import Operation, Value, kinds, values_in
 
-VIEWS = kinds("_unsafe_view flatten reshape reshape_as squeeze unflatten unsqueeze view view_as _reshape_alias")
+VIEWS = kinds("flatten reshape reshape_as squeeze unflatten unsqueeze view view_as")
 ORDERS = kinds("adjoint mH mT matrix_H movedim moveaxis numpy_T permute swapaxes swapdims t transpose")
-SPLITS = kinds(
-    "chunk hsplit split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes vsplit"
-)
+SPLITS = kinds("chunk hsplit split split_with_sizes tensor_split vsplit")
 POOLS = [
-    f"{kind}{count}d{end}"
-    for kind in ("adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "lp_pool", "upsample_nearest")
-    for count in (1, 2, 3)
-    for end in ("", "_with_indices")
+    *(f"{kind}_pool{count}d" for kind in ("adaptive_avg", "adaptive_max", "avg", "max") for count in (1, 2, 3)),
+    *(f"max_pool{count}d_with_indices" for count in (1, 2, 3)),
 ]
-UPSAMPLES = kinds("upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d")
+UPSAMPLES = kinds(
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d"
+)
 
 
 def viewed(flow: Flow, operation: Operation) -> Dimensions:
@@ -133,7 +132,8 @@ def stacked(flow: Flow, operation: Operation) -> Dimensions:
 def divided(flow: Flow, operation: Operation) -> list[Dimensions]:
     """Consecutive parts along a dimension."""
     dimensions = flow.input(operation)
-    place = operation.arguments.get("dim", 0) % len(dimensions)
+    along = int(operation.kind == "hsplit" and len(dimensions) > 1)
+    place = operation.arguments.get("dim", along) % len(dimensions)
     stops = list(accumulate(shape[place] for shape in operation.shapes))
     starts = [0, *stops[:-1]]
     return [
@@ -223,7 +223,7 @@ def padded(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
     """Further indices at both ends of the last dimensions; with one number, which are alike."""
     dimensions, reason = flow.input(operation), str(operation)
     widths = operation.arguments["pad"]
-    uniform = operation.kind == "constant_pad_nd" or operation.arguments.get("mode", "constant") == "constant"
+    uniform = operation.arguments.get("mode", "constant") == "constant"
     if min(widths) < 0:
         raise UnknownUseError
     pairs = [(len(dimensions) - 1 - number, *widths[2 * number : 2 * number + 2]) for number in range(len(widths) // 2)]
@@ -260,14 +260,14 @@ def in_pairs(flow: Flow, operation: Operation) -> Dimensions:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(VIEWS, viewed),
     **dict.fromkeys(ORDERS, ordered),
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "expand_copy"), expanded),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expanded),
     **dict.fromkeys(("repeat", "tile"), repeated),
     **dict.fromkeys(("cat", "concat", "concatenate"), joined_parts),
     **dict.fromkeys(SPLITS, divided),
     **dict.fromkeys(("slice", "narrow"), sliced),
     **dict.fromkeys(("index", "index_select"), looked_up),
     **dict.fromkeys((*POOLS, *UPSAMPLES), pooled),
-    **dict.fromkeys(("pad", "constant_pad_nd"), padded),
+    "pad": padded,
     "repeat_interleave": interleaved,
     "stack": stacked,
     "select": picked,
