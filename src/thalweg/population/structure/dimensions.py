@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 from thalweg.population.structure.axes import (
     Axis,
@@ -163,9 +163,10 @@ def check(dimensions: Dimensions) -> None:
             part = parts.pop()
             if isinstance(part, Axis):
                 continue
-            known = isinstance(part.over, int) and part.over != place and 0 <= part.over < len(dimensions)
-            if not known or len(part.members) != size(dimensions[part.over]):
-                msg = f"Dimension {place} has {len(part.members)} members over {part.over!r}, of {len(dimensions)}."
+            over = part.over
+            there = isinstance(over, int) and over != place and 0 <= over < len(dimensions)
+            if not there or len(part.members) != size(dimensions[cast("int", over)]):
+                msg = f"Dimension {place} has {len(part.members)} members over {over!r}, of {len(dimensions)}."
                 raise ValueError(msg)
             parts += part.members
 

@@ -46,15 +46,18 @@ class Flow:
     def __init__(self, trace: Trace, rules: Mapping[str, Rule]) -> None:
         self.values: dict[str, list[Dimensions]] = {}
         self.uses = Counter(name for operation in trace.operations for name in operation.inputs)
-        self.tensors = {name: tuple(map(Axis, shape)) for name, shape in trace.tensors.items()}
+        self.tensors: dict[str, tuple[Axis, ...]] = {
+            name: tuple(map(Axis, shape)) for name, shape in trace.tensors.items()
+        }
         self.rows: dict[tuple[str, int, tuple[int, ...]], Axis] = {}
         self.kept: dict[str, list[Dimension]] = {name: [] for name in trace.tensors}
         self.contracted: dict[str, list[Dimension]] = {name: [] for name in trace.tensors}
         self.unknown: list[Operation] = []
         self.tags = Tags()
         self.made_of: dict[str, set[str]] = {}  # tensors, of values that do not depend on the input
-        for name, dimensions in self.tensors.items():
-            self.values[name], self.made_of[name] = [dimensions], {name}
+        for name, own in self.tensors.items():
+            self.values[name] = [own]
+            self.made_of[name] = {name}
         for name, shape in trace.constants.items():
             self.values[name], self.made_of[name] = [all_fixed(shape, f"the constant {name!r}")], set()
         for name, shape in trace.inputs.items():

@@ -51,7 +51,7 @@ def outer(flow: Flow, operation: Operation) -> Dimensions:
     return flow.contract(operation, [(one, (0,)), (other, (1,))], (0, 1))
 
 
-def einsum(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def einsum(flow: Flow, operation: Operation) -> Dimensions:
     """Sums of products, by letters."""
     left, arrow, right = operation.arguments["equation"].replace(" ", "").partition("->")
     terms, operands = left.split(","), []

@@ -85,7 +85,7 @@ def repeated(flow: Flow, operation: Operation) -> Dimensions:
     return tuple(map(several, whole, times))
 
 
-def interleaved(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def interleaved(flow: Flow, operation: Operation) -> Dimensions:
     """Every index several times, one beside the other."""
     count, place = operation.arguments.get("repeats"), operation.arguments.get("dim")
     if place is None or not isinstance(count, int):
@@ -170,7 +170,7 @@ def item(flow: Flow, operation: Operation) -> Dimensions:
     return flow.values[operation.arguments["input"]][operation.arguments["index"]]
 
 
-def looked_up(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def looked_up(flow: Flow, operation: Operation) -> Dimensions:
     """x[..., indices, ...] with tensors of indices for neighboring dimensions, which are told apart by that."""
     dimensions = flow.input(operation)
     indices = operation.arguments["indices"] if operation.kind == "index" else None
@@ -219,7 +219,7 @@ def pooled(flow: Flow, operation: Operation) -> list[Dimensions]:
     return [(*kept, *all_fixed(shape[-count:], reason)) for shape in operation.shapes]
 
 
-def padded(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def padded(flow: Flow, operation: Operation) -> Dimensions:
     """Further indices at both ends of the last dimensions; with one number, which are alike."""
     dimensions, reason = flow.input(operation), str(operation)
     widths = operation.arguments["pad"]
