@@ -89,8 +89,8 @@ class Structure:
         fixed = {
             (name, dim): reason
             for name, of in flow.tensors.items()
-            for dim, one in enumerate(of)
-            if (reason := next((reason for axis in axes(one) for reason in reasons(axis)), ""))
+            for dim in range(len(of))
+            if (reason := next((reason for axis in flow.along(name, dim).values() for reason in reasons(axis)), ""))
         }
         return cls(
             trace.operations,
