@@ -1,7 +1,11 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 from cases import CASE, CASES, Case, every
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
+from torch.nn.utils.parametrize import register_parametrization
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
@@ -100,16 +104,97 @@ def test_fan_in_is_that_of_torchs_initialization() -> None:
         weight = module.get_submodule(name).weight
         fan_in, _ = nn.init._calculate_fan_in_and_fan_out(weight)
         assert found[f"{name}.weight"] == fan_in, name
-        assert found.get(f"{name}.bias", fan_in) == fan_in
+        assert found.get(f"{name}.bias", fan_in) == (None if "attend" in name else fan_in)
         if "attend" not in name:  # torch draws within +-1/sqrt(fan_in), and nearly fills it
             draws = [getattr(Layers(), name).weight.detach().abs().max() for _ in range(20)]
             bound = float(torch.stack(draws).max())
             assert 0.97 < bound * fan_in**0.5 <= 1
-    assert found["attend.in_proj_weight"] == found["attend.in_proj_bias"] == 4
+    assert (found["attend.in_proj_weight"], found["attend.in_proj_bias"]) == (4, None)  # biases are zero
     assert [found[f"apart.{letter}_proj_weight"] for letter in "qkv"] == [4, 3, 5]
     assert [found[f"pair.{leaf}"] for leaf in ("weight", "bias")] == [3, 3]
-    assert [found[f"cell.{leaf}_l0"] for leaf in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")] == [3, 4, 3, 4]
     assert {found[name] for name in ("embed.weight", "norm.weight", "norm.bias", "own")} == {None}
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: nn.LSTM(4, 70, num_layers=2, bidirectional=True, proj_size=30),
+        lambda: nn.GRU(90, 70),
+        lambda: nn.RNN(4, 70, bias=False),
+        lambda: nn.LSTMCell(4, 70),
+        lambda: nn.RNNCell(90, 70),
+    ],
+)
+def test_fan_in_of_recurrent_layers_is_the_hidden_size(build: Callable[[], nn.Module]) -> None:
+    module = build()
+    for entry in Layout.of(module):
+        assert entry.fan_in == 70
+        bound = float(module.get_parameter(entry.name).detach().abs().max()) * 70**0.5
+        assert 0.8 < bound <= 1, entry.name
+
+
+class Adapted(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, 5)
+        self.bias_scale, self.low = nn.Parameter(torch.ones(5)), nn.Parameter(torch.zeros(2, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight, self.bias * self.bias_scale)
+
+
+def _pruned(name: str) -> nn.Module:
+    layer = nn.Linear(4, 5)
+    with torch.no_grad():  # such that it can be copied
+        return prune.l1_unstructured(layer, name, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("build", "fans"),
+    [
+        (Adapted, {"weight": 4, "bias": 4, "bias_scale": None, "low": None}),
+        (lambda: _pruned("bias"), {"weight": 4, "bias_orig": 4}),
+        (lambda: _pruned("weight"), {"bias": 4, "weight_orig": 4}),
+        (
+            lambda: parametrizations.weight_norm(nn.Linear(4, 5), dim=1),
+            {"bias": 4, "parametrizations.weight.original0": None, "parametrizations.weight.original1": 4},
+        ),
+        (
+            lambda: nn.Sequential(parametrizations.spectral_norm(nn.Conv1d(4, 6, 3, groups=2))),
+            {"0.bias": 6, "0.parametrizations.weight.original": 6},
+        ),
+        (
+            lambda: parametrizations.orthogonal(nn.Linear(4, 5)),
+            {"bias": 4, "parametrizations.weight.original": None},
+        ),
+        (
+            lambda: register_parametrization(nn.Linear(4, 5), "bias", nn.Tanh()),
+            {"weight": 4, "parametrizations.bias.original": 4},
+        ),
+        (
+            lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True),
+            {
+                "in_proj_weight": 4,
+                "in_proj_bias": None,
+                "bias_k": 4,
+                "bias_v": 4,
+                "out_proj.weight": 4,
+                "out_proj.bias": None,
+            },
+        ),
+    ],
+)
+def test_fan_in_of_what_is_kept_otherwise(build: Callable[[], nn.Module], fans: dict[str, int | None]) -> None:
+    assert {entry.name: entry.fan_in for entry in Layout.of(build())} == fans
+
+
+@pytest.mark.parametrize("build", [Adapted, lambda: _pruned("bias")])
+def test_problems_of_layers_with_biases_of_other_names(build: Callable[[], nn.Module]) -> None:
+    data = (torch.randn(9, 4), torch.arange(9) % 5)
+    problem = tw.Problem(build, data)
+    population = problem.initialize(1)
+    outputs = population.module(0)(problem.data.train.inputs).detach()
+    expected = nn.functional.cross_entropy(outputs, data[1])
+    assert float(tw.evaluate(problem, population, on="train")["loss"]) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_fan_in_of_tied_weights_is_that_of_the_first() -> None:

@@ -222,6 +222,13 @@ def test_what_cannot_be_meant(images: tw.Problem, layer: str, factors: Any, sent
         rescaled(images, images.initialize(2), layer, factors)
 
 
+def test_that_units_are_several_groups_is_said_before_the_factors() -> None:
+    net = tw.nets.modular_transformer(5, width=8, heads=2)
+    problem = tw.Problem(lambda: net, tw.data.modular(5, encoding="tokens"))
+    with pytest.raises(UsageError, match="cannot be rescaled: they are several groups, which take part"):
+        rescaled(problem, problem.initialize(1), "blocks.0.attention.value", torch.ones(3))
+
+
 def test_tied_weights_whose_units_are_outputs_are_refused() -> None:
     problem = tw.Problem(Tied, (torch.randn(6, 4), torch.arange(6) % 4))
     with pytest.raises(UsageError, match="The units of 'one' cannot be rescaled: the model's input 'x'"):

@@ -89,8 +89,8 @@ UNITS = {  # heads and blocks as units of their own, what is within each of them
     "mlp": {"units": [6, 5]},
     "convnet": {"channels": [4, 6]},
     "convnet1d": {"channels": [4, 4, 4]},
-    "resnet": {"stream": [4, 8, 16], "channels": [4, 8, 16]},
-    "resnet of groups": {"stream": [8, *[2] * 8, *[4] * 8], "channels": [8, *[2] * 8, *[4] * 8], "blocks": [8] * 4},
+    "resnet": {"stream": [4], "channels": [4, 8, 8, 16, 16]},
+    "resnet of groups": {"stream": [8], "channels": [8, *[2] * 16, *[4] * 16], "blocks": [8] * 4},
     "transformer": {"stream": [8], "heads": [2, 2], "query-key": [4] * 4, "value": [4] * 4, "units": [32, 32]},
     "post-norm": {"stream": [8], "heads": [2, 2], "query-key": [4] * 4, "value": [4] * 4, "units": [32, 32]},
     "tied": {"stream": [8], "heads": [2, 2], "query-key": [4] * 4, "value": [4] * 4, "units": [32, 32]},
@@ -107,10 +107,10 @@ UNITS = {  # heads and blocks as units of their own, what is within each of them
     "encoder pre-norm": {"stream": [8], "heads": [2], "query-key": [4, 4], "value": [4, 4], "units": [6]},
     "multi-head": {"units": [8, 8], "heads": [2], "query-key": [4, 4], "value": [4, 4]},
     "multi-head with weights": {"units": [8, 6, 8], "heads": [2], "query-key": [4, 4], "value": [4, 4]},
-    "residual": {"stream": [4, 6], "channels": [4, 6]},
+    "residual": {"stream": [4], "channels": [4, 6, 6]},
     "padded": {"stream": [3, 2, 2]},
     "dense": {"channels": [3, 3, 3]},
-    "skip": {"stream": [4, 3], "channels": [5]},
+    "skip": {"channels": [4, 3, 5]},
     "separable": {"blocks": [6, 2], "channels": [*[2] * 6, 3, 3, 2, 2, 3, 3]},
     "twice": {"units": [5]},
     "apart": {"units": [5]},
@@ -254,8 +254,8 @@ def test_two_call_sites_are_two_uses(structures: dict[str, Structure]) -> None:
 
 def test_producers_and_consumers(structures: dict[str, Structure]) -> None:
     structure = structures["twice"]
-    assert [(one.kind, one.module) for one in structure.writers("first")] == [("linear", "first")]
-    assert [(one.kind, one.module) for one in structure.readers("first")] == [("linear", "out")]
+    assert [one.module for one in structure.writers("first")] == ["first", "again", "again"]
+    assert [one.module for one in structure.readers("first")] == ["again", "again", "out"]
     assert [one.kind for one in structure.carriers("first")] == ["linear", "prelu", "linear", "tanh", "linear", "tanh"]
     first = structure.operations[0]
     assert structure.consumers(first.name) == (structure.operations[1],)
@@ -291,6 +291,14 @@ def test_permutations_that_cannot_be_meant(
 def test_a_population_of_another_model_is_refused(structures: dict[str, Structure]) -> None:
     with pytest.raises(UsageError, match=r"The population is of another model, as it has no 'first\.weight'"):
         structures["twice"].permuted(_population("mlp"), "first", torch.arange(5))
+
+
+def test_a_population_of_another_width_is_refused() -> None:
+    """A permutation of 8 units would move 8 of its 16."""
+    structure = Structure.of(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.zeros(2, 4))
+    wider = Population.of([nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))])
+    with pytest.raises(UsageError, match=r"of another model, as its '0.weight' is \(16, 4\) and not \(8, 4\)"):
+        structure.permuted(wider, "0", torch.arange(8))
 
 
 def test_frozen_layers_and_a_shared_embedding_move_too() -> None:

@@ -1,6 +1,7 @@
 """The map between the columns of theta and a model's named tensors."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,9 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.nn.utils.parametrizations import _SpectralNorm, _WeightNorm
+from torch.nn.utils.parametrize import ParametrizationList
 
 from thalweg.errors import ModelError, UsageError, unknown_name
 
@@ -17,6 +21,8 @@ Vectors = Float[Tensor, "members parameters"]  # one a member, in the columns of
 KINDS = ("embedding", "hidden", "output", "bias", "norm", "other")
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 _MATRICES = (nn.Linear, _ConvNd, nn.Bilinear, nn.MultiheadAttention, nn.RNNBase)
+_RECURRENT = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+(_reverse)?)?")
+_RENAMED = re.compile(r"(?<!bias)_v$|_orig$")  # by torch.nn.utils' weight_norm, and spectral_norm and pruning
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,15 @@ class Entry:
         filter_dim: the dimension along which its filters lie, each making one output unit: 0, but 1 of a transposed
             convolution (where it has no groups).
         module: path of the module that owns it, under its first name; "" is the model itself.
-        fan_in: how many inputs a unit of its layer sums over, as torch's initialization of the layer counts them, for
-            weights and biases of linear, convolution, attention and recurrent layers: the size of a weight's second
-            dimension times that of a convolution's kernel (of a transposed one that is, as in torch, its outputs' part
-            of a group times the kernel). None for embeddings, normalization and parameters of one's own modules.
+        fan_in: the fan-in by which the initialization of torch's own layer scales what it draws for this tensor,
+            whatever the model draws later. Uniform in +-1/sqrt(fan_in) are weights and biases of linear layers
+            (in_features), bilinear ones (in1_features), convolutions (kernel times the input channels of a group; of a
+            transposed one, as in torch, its output channels), and recurrent layers and cells (hidden_size for all of
+            them, also for weights that read the input). By Xavier's rule, with the width read, start the weights of
+            attention that make queries, keys and values, and bias_k and bias_v (embed_dim). Where pruning, weight or
+            spectral normalization, or a parametrization without right_inverse, keep the tensor under another name,
+            that one has it. None where torch uses none: other biases of attention (zero), embeddings, normalization,
+            magnitudes, and parameters of one's own, also in subclasses of torch's layers.
 
     >>> import thalweg as tw
     >>> entry = tw.Layout.of(tw.nets.mlp(4, 3, 2))["hidden1.weight"]
@@ -102,7 +113,7 @@ class Layout:
         for parameter, (first, *ties) in names.items():
             dim = _filter_dim(module, first, parameter)
             path = first.rpartition(".")[0]
-            fan_in = _fan_in(module.get_submodule(path), first, parameter)
+            fan_in = _fan_in(module, first)
             entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties), dim, path, fan_in))
             start += parameter.numel()
         return cls(tuple(entries))
@@ -205,20 +216,32 @@ def _filter_dim(module: nn.Module, name: str, parameter: Tensor) -> int:
     return int(isinstance(owner, _ConvTransposeNd) and owner.groups == 1 and parameter.ndim > 1)
 
 
-def _fan_in(owner: nn.Module, name: str, parameter: Tensor) -> int | None:
-    """Of the owner's own weight where this is a bias; None where no fan-in is meant."""
-    leaf = name.rpartition(".")[2]
-    if not isinstance(owner, _MATRICES) or leaf in ("bias_k", "bias_v"):  # which are a key and a value, no biases
-        return None
-    if "bias" not in leaf:
-        weight = parameter
-    elif isinstance(owner, nn.MultiheadAttention):
-        return owner.embed_dim  # the width that queries are made of
+def _fan_in(module: nn.Module, name: str) -> int | None:
+    """By the layer's sizes, see `Entry`."""
+    path, _, leaf = name.rpartition(".")
+    owner = module.get_submodule(path)
+    if isinstance(owner, ParametrizationList):  # "weight" of a layer is made of parametrizations.weight.original
+        unchanged = all(isinstance(one, _SpectralNorm) or not hasattr(one, "right_inverse") for one in owner)
+        kept = "original1" if isinstance(owner[0], _WeightNorm) else "original" if unchanged else ""
+        path, _, weight = path.rpartition(".")
+        owner = module.get_submodule(path.rpartition(".")[0])
+        leaf = weight if leaf == kept else ""
     else:
-        weight = getattr(owner, leaf.replace("bias", "weight"))
-    if weight.ndim < 2:
+        leaf = _RENAMED.sub("", leaf)
+    if isinstance(owner, nn.RNNBase | nn.RNNCellBase):
+        return owner.hidden_size if _RECURRENT.fullmatch(leaf) else None
+    if isinstance(owner, nn.MultiheadAttention):
+        widths = {"in_proj_weight": owner.embed_dim, "q_proj_weight": owner.embed_dim, "bias_k": owner.embed_dim}
+        widths |= {"k_proj_weight": owner.kdim, "v_proj_weight": owner.vdim, "bias_v": owner.embed_dim}
+        return widths.get(leaf)
+    if leaf != "weight" and (leaf != "bias" or isinstance(owner, NonDynamicallyQuantizableLinear)):
         return None
-    return weight.shape[1] if isinstance(owner, nn.Bilinear) else weight[0].numel()
+    if isinstance(owner, _ConvNd):
+        channels = owner.out_channels if isinstance(owner, _ConvTransposeNd) else owner.in_channels
+        return channels // owner.groups * math.prod(owner.kernel_size)
+    if isinstance(owner, nn.Bilinear):
+        return owner.in1_features
+    return owner.in_features if isinstance(owner, nn.Linear) else None
 
 
 def same_layout(first: Layout, second: Layout) -> None:

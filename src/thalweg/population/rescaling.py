@@ -1,16 +1,16 @@
 """Other parameters of the same function: outputs of units by factors, and what reads them by the inverse."""
 
-from dataclasses import replace
+from functools import partial
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.population.layout import Entry, Layout, same_layout
+from thalweg.population.permuting import change, copied, laid, width
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.structure import UnitGroup
+from thalweg.population.structure import Slice, UnitGroup
 
 
 def rescaled(
@@ -123,7 +123,8 @@ def _scaled(problem: Problem, population: Population, layer: str, factors: Tenso
     check_type("rescaled factors", factors, Tensor, "a tensor (units,) or (members, units)")
     same_layout(problem.layout, population.layout)
     weight, members = _weight(population.layout, layer), len(population)
-    units = weight.shape[weight.filter_dim]
+    group = _group(problem, weight, layer)
+    units = group.units
     if tuple(factors.shape) not in ((units,), (1, units), (members, units), (members, 1)):
         msg = (
             f"rescaled factors of {layer!r} must be ({units},), ({members}, {units}) or ({members}, 1); got "
@@ -133,25 +134,22 @@ def _scaled(problem: Problem, population: Population, layer: str, factors: Tenso
     if not ((factors > 0) & factors.isfinite()).all():
         msg = f"rescaled factors must be above 0 and finite, or the function changes; got {float(factors.min()):g}."
         raise UsageError(msg)
-    group = _group(problem, weight, layer)
     powers = problem.structure.powers(group, [weight.name], absorbed=absorbed)
-    theta = population.theta.clone()
-    scaled = {name for name, _ in powers}
-    buffers = {name: buffer.clone() if name in scaled else buffer for name, buffer in population.buffers.items()}
-    tensors = {**buffers, **population.layout.views(theta)}
-    scale = factors.to(theta).expand(members, units)
+    other, tensors = copied(population, group)
+    scale = factors.to(population.theta).expand(members, units)
     for one in group.slices:
-        power, own = powers.get((one.tensor, one.dim), 0), tensors[one.tensor]
-        along = scale.new_ones(members, own.shape[1 + one.dim])
-        along[:, one.positions.flatten()] = scale.repeat_interleave(one.positions.shape[1], dim=1)
-        whole = along.view(members, *(along.shape[1] if dim == one.dim else 1 for dim in range(own.ndim - 1)))
-        if one.rows is not None:
-            rows = own.new_zeros(own.shape[1], dtype=torch.bool)
-            rows[one.rows] = True
-            whole = whole.where(rows.view(1, -1, *(1 for _ in own.shape[2:])), whole.new_ones(()))
-        for _ in range(abs(power)):
-            own.mul_(whole) if power > 0 else own.div_(whole)
-    return replace(population, theta=theta, buffers=buffers)
+        power = powers.get((one.tensor, one.dim), 0)
+        if power:
+            change(tensors[one.tensor], one, partial(_times, one=one, scale=scale, power=power))
+    return other
+
+
+def _times(tensor: Tensor, one: Slice, scale: Float[Tensor, "members units"], power: int) -> Tensor:
+    """A tensor (members, ...) times a power of the factors, where units are."""
+    along = laid(one, tensor, scale.new_ones(tensor.shape[1 + one.dim]), scale.repeat_interleave(width(one), dim=1))
+    for _ in range(abs(power)):
+        tensor = tensor * along if power > 0 else tensor / along
+    return tensor
 
 
 def _weight(layout: Layout, layer: str) -> Entry:
@@ -171,7 +169,8 @@ def _group(problem: Problem, weight: Entry, layer: str) -> UnitGroup:
     """The group that a layer's units are."""
     structure, dim = problem.structure, weight.filter_dim
     for group in structure.groups:
-        if group.units == weight.shape[dim] and any((s.tensor, s.dim) == (weight.name, dim) for s in group.written):
+        written = (one.positions for one in group.written if (one.tensor, one.dim) == (weight.name, dim))
+        if any(tuple(one.shape) == (weight.shape[dim], 1) for one in written):  # each index is a unit
             return group
     why = structure.fixed.get((weight.name, dim), "they are several groups, which take part in different ways")
     msg = f"The units of {layer!r} cannot be rescaled: {why}."

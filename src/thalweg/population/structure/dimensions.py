@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate
-from typing import Any
+from typing import Any, cast
 
 from thalweg.population.structure.axes import (
     Axis,
@@ -60,6 +60,9 @@ def fix_all(dimensions: Iterable[Dimension], reason: str) -> None:
 def family(over: Hashable, members: Sequence[Dimension]) -> Dimension:
     """A dimension that depends on another, or not where all members are the same."""
     first = members[0]
+    if len({size(member) for member in members}) > 1:
+        msg = f"A dimension has one size; got members of {[size(member) for member in members]} indices."
+        raise ValueError(msg)
     if all(_same(first, member) for member in members):
         return first
     return Family(over, tuple(members))
@@ -94,6 +97,7 @@ def equal(one: Dimension, other: Dimension, reason: str) -> None:
     if isinstance(one, Axis) and isinstance(other, Axis):
         unify(one, other, reason)
     elif isinstance(one, Family):
+        _count(one.over, one, other)
         for index, member in enumerate(one.members):
             equal(member, at(other, one.over, index), reason)
     else:
@@ -125,9 +129,46 @@ def each(function: Callable[..., Axis], *dimensions: Dimension) -> Dimension:
     """A function of axes, of all that the dimensions may be."""
     for dimension in dimensions:
         if isinstance(dimension, Family):
-            count, over = len(dimension.members), dimension.over
+            over = dimension.over
+            count = _count(over, *dimensions)
             return family(over, [each(function, *(at(d, over, i) for d in dimensions)) for i in range(count)])
     return function(*dimensions)
+
+
+def _count(over: Hashable, *dimensions: Dimension) -> int:
+    """How many indices that other dimension has, by all that depend on it."""
+    counts = set().union(*(_counts(dimension, over) for dimension in dimensions))
+    if len(counts) != 1:
+        msg = f"What depends on a dimension has a member for each of its indices; got {sorted(counts)} members."
+        raise ValueError(msg)
+    return counts.pop()
+
+
+def _counts(dimension: Dimension, over: Hashable) -> set[int]:
+    if isinstance(dimension, Axis):
+        return set()
+    inner = set().union(*(_counts(member, over) for member in dimension.members))
+    return inner | {len(dimension.members)} if dimension.over == over else inner
+
+
+def check(dimensions: Dimensions) -> None:
+    """Whatever depends on another dimension of a tensor has one member for each of its indices.
+
+    Raises:
+        ValueError: it has not, or depends on itself or on a dimension that there is not.
+    """
+    for place, dimension in enumerate(dimensions):
+        parts = [dimension]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, Axis):
+                continue
+            over = part.over
+            there = isinstance(over, int) and over != place and 0 <= over < len(dimensions)
+            if not there or len(part.members) != size(dimensions[cast("int", over)]):
+                msg = f"Dimension {place} has {len(part.members)} members over {over!r}, of {len(dimensions)}."
+                raise ValueError(msg)
+            parts += part.members
 
 
 def moved(dimensions: Dimensions, order: Sequence[int], reason: str) -> Dimensions:
@@ -253,3 +294,9 @@ def without(dimensions: Dimensions, summed: Iterable[int], reason: str) -> Dimen
         dimension if place in gone else reduce(lambda d, over: merged(d, over, reason), gone, dimension)
         for place, dimension in enumerate(dimensions)
     )
+
+
+def independent(dimensions: Dimensions, changed: Iterable[int], reason: str) -> Dimensions:
+    """The dimensions, none of which depends on those of which the size is to change, nor these on each other."""
+    gone = set(changed)
+    return tuple(reduce(lambda d, over: merged(d, over, reason), gone, dimension) for dimension in dimensions)

@@ -5,14 +5,13 @@ from thalweg.population.structure.dimensions import (
     Dimensions,
     all_fixed,
     all_free,
-    equal,
     fix_all,
     joined,
     moved,
     split_at,
     without,
 )
-from thalweg.population.structure.flow import Flow, Rule, broadcast, unknown
+from thalweg.population.structure.flow import Flow, Rule, UnknownUseError, broadcast
 from thalweg.population.structure.operation import Operation, kinds
 
 ELEMENTWISE = kinds(
@@ -21,12 +20,12 @@ ELEMENTWISE = kinds(
     "hardshrink hardsigmoid hardswish hardtanh heaviside isfinite isinf isnan le leaky_relu lerp log log10 log1p "
     "log2 log_sigmoid logical_and logical_not logical_or logical_xor logit lt masked_fill maximum minimum mish mul "
     "nan_to_num ne neg pow reciprocal relu relu6 remainder round rrelu rsqrt rsub selu sgn sigmoid sign silu sin "
-    "sinh softplus softshrink softsign sqrt square sub tan tanh tanhshrink threshold true_divide trunc where xlogy "
+    "sinh softplus softshrink sqrt square sub tan tanh threshold true_divide trunc where xlogy "
     "zero multiply divide subtract"
 )
 ALONE = kinds(
-    "_to_copy alias alpha_dropout clone contiguous detach dropout feature_dropout feature_alpha_dropout identity "
-    "lift_fresh lift_fresh_copy to type_as"
+    "alias alpha_dropout clone contiguous detach dropout feature_dropout feature_alpha_dropout "
+    "lift_fresh_copy to type_as"
 )
 UNIFORM = kinds(
     "empty empty_like full full_like new_empty new_full new_ones new_zeros ones ones_like scalar_tensor zeros "
@@ -35,7 +34,7 @@ UNIFORM = kinds(
 SUMS = kinds(
     "all amax amin any count_nonzero linalg_norm linalg_vector_norm logsumexp mean nanmean nansum norm prod std sum var"
 )
-SOFTMAX = kinds("_log_softmax _softmax log_softmax softmax softmin")
+SOFTMAX = kinds("log_softmax softmax")
 APART = kinds(
     "argmax argmin argsort cummax cummin cumprod cumsum diff flip kthvalue logcumsumexp median mode roll sort topk"
 )
@@ -78,6 +77,7 @@ def summed(flow: Flow, operation: Operation) -> Dimensions:
 def normalized(flow: Flow, operation: Operation) -> Dimensions:
     """Divided by something of all along a dimension."""
     dimensions = flow.input(operation)
+    flow.tags.softmax(operation)
     return without(dimensions, places(operation, len(dimensions)), str(operation))
 
 
@@ -94,7 +94,7 @@ def apart(flow: Flow, operation: Operation) -> list[Dimensions]:
         elif len(shape) == len(whole) - len(gone):
             given.append(moved(whole, [place for place in range(len(whole)) if place not in gone], reason))
         else:
-            return unknown(flow, operation)
+            raise UnknownUseError
     return given
 
 
@@ -127,7 +127,7 @@ def channels(flow: Flow, operation: Operation) -> Dimensions:
     count = len(flow.input(operation))
     named = operation.inputs[1:]
     if operation.kind == "prelu" and len(flow.input(operation)) < 2:
-        return unknown(flow, operation)[0]
+        raise UnknownUseError
     operands = [(name, (1,)) for name in named]
     out = flow.contract(operation, [(operation.inputs[0], range(count)), *operands], range(count))
     return without(out, range(2, count) if operation.kind == "instance_norm" else (), str(operation))
@@ -145,11 +145,7 @@ def group_norm(flow: Flow, operation: Operation) -> Dimensions:
     groups = split_at(dimensions, 1, operation.arguments["num_groups"], reason)
     out = joined(without(groups, range(2, len(groups)), reason), 1, reason)
     for name in ("weight", "bias"):
-        own = flow.of(operation, name)
-        if own is not None:
-            equal(out[1], own[0], reason)
-            for tensor in flow.made_of.get(operation.arguments[name], ()):
-                flow.kept[tensor].append(own[0])
+        flow.add_bias(operation, name, out[1])
     return out
 
 
@@ -180,7 +176,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("tril", "triu"), triangle),
     **dict.fromkeys(("layer_norm", "rms_norm"), layer_norm),
     **dict.fromkeys(("instance_norm", "prelu"), channels),
-    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit_no_training", "native_batch_norm"), batch_norm),
+    "batch_norm": batch_norm,
     "group_norm": group_norm,
     "glu": glu,
     "_weight_norm": weight_norm,

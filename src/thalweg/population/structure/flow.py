@@ -8,7 +8,7 @@ from thalweg.population.structure.dimensions import (
     Dimension,
     Dimensions,
     all_fixed,
-    all_free,
+    check,
     equal,
     fix_all,
     free_axes,
@@ -17,11 +17,16 @@ from thalweg.population.structure.dimensions import (
     size,
 )
 from thalweg.population.structure.operation import Operation, Value
+from thalweg.population.structure.tags import Tags
 from thalweg.population.structure.tracing import Trace
 
 Letters = Sequence[Hashable]
 Operand = tuple[str, Letters] | tuple[str, Letters, Dimensions]  # its dimensions where they are not those of the value
 Rule = Callable[["Flow", Operation], "Dimensions | list[Dimensions]"]
+
+
+class UnknownUseError(Exception):
+    """An operation is used in a way that its rule does not know; rules raise it, and all it reads is then fixed."""
 
 
 class Flow:
@@ -41,14 +46,18 @@ class Flow:
     def __init__(self, trace: Trace, rules: Mapping[str, Rule]) -> None:
         self.values: dict[str, list[Dimensions]] = {}
         self.uses = Counter(name for operation in trace.operations for name in operation.inputs)
-        self.tensors = {name: all_free(shape) for name, shape in trace.tensors.items()}
+        self.tensors: dict[str, tuple[Axis, ...]] = {
+            name: tuple(map(Axis, shape)) for name, shape in trace.tensors.items()
+        }
         self.rows: dict[tuple[str, int, tuple[int, ...]], Axis] = {}
         self.kept: dict[str, list[Dimension]] = {name: [] for name in trace.tensors}
         self.contracted: dict[str, list[Dimension]] = {name: [] for name in trace.tensors}
         self.unknown: list[Operation] = []
+        self.tags = Tags()
         self.made_of: dict[str, set[str]] = {}  # tensors, of values that do not depend on the input
-        for name, dimensions in self.tensors.items():
-            self.values[name], self.made_of[name] = [dimensions], {name}
+        for name, own in self.tensors.items():
+            self.values[name] = [own]
+            self.made_of[name] = {name}
         for name, shape in trace.constants.items():
             self.values[name], self.made_of[name] = [all_fixed(shape, f"the constant {name!r}")], set()
         for name, shape in trace.inputs.items():
@@ -65,21 +74,53 @@ class Flow:
             return
         if all(name in self.made_of for name in inputs):
             self.made_of[operation.name] = {tensor for name in inputs for tensor in self.made_of[name]}
-        results = self._by_rule(operation, rule)
-        if results is None:
-            results = unknown(self, operation)
+        self.tags.start(operation)
+        try:
+            results = self._by_rule(operation, rule)
+        except UnknownUseError:
+            results = self._not_known(operation)
         self.values[operation.name] = results or [()]  # a number has no dimensions
 
-    def _by_rule(self, operation: Operation, rule: Rule | None) -> list[Dimensions] | None:
-        """What an operation gives; None where there is no rule or the operation is used as its rule does not know."""
+    def _by_rule(self, operation: Operation, rule: Rule | None) -> list[Dimensions]:
+        """What an operation gives, by its rule, which must give as many indices as it has."""
         if rule is None:
-            return None
-        try:
-            given = rule(self, operation)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            return None
+            raise UnknownUseError
+        given = rule(self, operation)
         results = given if isinstance(given, list) else [given]
-        return results if tuple(tuple(map(size, one)) for one in results) == operation.shapes else None
+        for dimensions in results:
+            check(dimensions)
+        shapes = tuple(tuple(map(size, one)) for one in results)
+        if shapes != operation.shapes:
+            msg = f"The rule of {operation} gives shapes {shapes}; it has {operation.shapes}."
+            raise ValueError(msg)
+        return results
+
+    def _not_known(self, operation: Operation) -> list[Dimensions]:
+        """Nothing that it reads or gives may be exchanged."""
+        reason = f"{operation}, of which it is not known what it does with single units"
+        read = [dimensions for name in operation.inputs for dimensions in self.values.get(name, [])]
+        if any(free_axes(dimensions) for dimensions in read):
+            self.unknown.append(operation)
+        for dimensions in read:
+            fix_all(dimensions, reason)
+        return [all_fixed(shape, reason) for shape in operation.shapes]
+
+    def along(self, name: str, dim: int) -> dict[tuple[int, ...], Axis]:
+        """The axes along a dimension of a tensor, by the rows to which they are confined; () where it is in all."""
+        rows = {own: axis for (tensor, place, own), axis in self.rows.items() if (tensor, place) == (name, dim)}
+        return rows or {(): self.tensors[name][dim]}
+
+    def keep(self, argument: str, dimension: Dimension) -> None:
+        """Note that a dimension of an argument goes on, for the tensors that the argument is made of."""
+        for tensor in self.made_of.get(argument, ()):
+            self.kept[tensor].append(dimension)
+
+    def add_bias(self, operation: Operation, argument: str, dimension: Dimension) -> None:
+        """A vector, where there is one, that has one number for each index of a dimension: a bias or a scale."""
+        own = self.of(operation, argument)
+        if own is not None:
+            equal(dimension, own[0], str(operation))
+            self.keep(operation.arguments[argument], own[0])
 
     def of(self, operation: Operation, argument: str) -> Dimensions | None:
         """The dimensions of an argument; None where it is left out or a number."""
@@ -112,7 +153,11 @@ class Flow:
             for tensor in self.made_of.get(name, ()):
                 for letter, dimension in zip(letters, dimensions, strict=True):
                     (self.kept if letter in kept else self.contracted)[tensor].append(dimension)
-        self._tag(operation, listed, kept)
+        data = [one for one in listed if one[0] not in self.made_of]
+        if any(letter not in kept for letter in found):
+            self.tags.product(operation, data, tuple(kept))
+        else:
+            self.tags.add(operation, data)
         return found
 
     def contract(self, operation: Operation, operands: Iterable[Operand], out: Letters) -> Dimensions:
@@ -120,33 +165,6 @@ class Flow:
         found = self.unified(operation, operands, out)
         places = {letter: place for place, letter in enumerate(out)}
         return tuple(renamed(found[letter], places, str(operation)) for letter in out)
-
-    def _tag(self, operation: Operation, listed: Sequence[tuple[str, Dimensions, Letters]], kept: Letters) -> None:
-        """Note on axes what tells heads and streams from other units."""
-        data = [(dimensions, letters) for name, dimensions, letters in listed if name not in self.made_of]
-        if len(data) < 2:
-            return
-        (first, first_letters), (second, second_letters) = data[:2]
-        summed = any(letter not in kept for letter in (*first_letters, *second_letters))
-        for dimension, letter in (*zip(first, first_letters, strict=True), *zip(second, second_letters, strict=True)):
-            shared = letter in first_letters and letter in second_letters
-            if summed:
-                tag = "query-key" if letter not in kept else "heads" if shared else "value"
-            else:
-                tag = "stream" if operation.kind in ("add", "sub") and shared else ""
-            for axis in free_axes((dimension,)) if tag else ():
-                axis.tags.add(tag)
-
-
-def unknown(flow: Flow, operation: Operation) -> list[Dimensions]:
-    """The rule of operations that have none: nothing that they read or give may be exchanged."""
-    reason = f"{operation}, of which it is not known what it does with single units"
-    read = [dimensions for name in operation.inputs for dimensions in flow.values.get(name, [])]
-    if any(free_axes(dimensions) for dimensions in read):
-        flow.unknown.append(operation)
-    for dimensions in read:
-        fix_all(dimensions, reason)
-    return [all_fixed(shape, reason) for shape in operation.shapes]
 
 
 def broadcast(flow: Flow, operation: Operation, names: Iterable[str]) -> Dimensions:

@@ -47,9 +47,10 @@ class UnitGroup:
 
     Args:
         name: the module that first writes them, and what they are where they are not its units.
-        kind: "units" of linear layers, "channels" of convolutions, "stream" (what is added up along residual branches),
-            "heads" (blocks of the width of a head), "query-key" and "value" (dimensions of one head), or "blocks" (of
-            channels, as group normalization and grouped convolutions have them).
+        kind: a description of what they seem to be, by which nothing is decided: "units", "channels" (a convolution
+            writes them), or "blocks" of either; "stream" where a value is added to what layers computed from it, as
+            residual branches do; and where softmax weights values, "heads", "query-key" (dimensions of which scores
+            are the sum) and "value" (dimensions of what is weighted). Attention that is written otherwise has units.
         units: how many.
         written: where a unit's own numbers are: weights and biases that make it, scales and shifts, running statistics.
         read: where the weights are that read it.
@@ -120,9 +121,8 @@ def _dimensions(flow: Flow) -> dict[Key, Axis]:
     """All dimensions of tensors that are used, those that are other axes in some rows once for these rows."""
     found: dict[Key, Axis] = {}
     for name, dimensions in flow.tensors.items():
-        for dim, axis in enumerate(dimensions if flow.uses[name] else ()):
-            rows = {key: own for key, own in flow.rows.items() if key[:2] == (name, dim)}
-            found |= rows or ({(name, dim, ()): axis} if isinstance(axis, Axis) else {})
+        for dim in range(len(dimensions) if flow.uses[name] else 0):
+            found |= {(name, dim, rows): axis for rows, axis in flow.along(name, dim).items()}
     return found
 
 

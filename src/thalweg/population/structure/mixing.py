@@ -5,7 +5,6 @@ from thalweg.population.structure.dimensions import (
     Dimension,
     Dimensions,
     all_fixed,
-    equal,
     family,
     fix_all,
     inserted,
@@ -15,7 +14,7 @@ from thalweg.population.structure.dimensions import (
     split_at,
     without,
 )
-from thalweg.population.structure.flow import Flow, Rule, unknown
+from thalweg.population.structure.flow import Flow, Rule, UnknownUseError
 from thalweg.population.structure.operation import Operation
 
 
@@ -52,7 +51,7 @@ def outer(flow: Flow, operation: Operation) -> Dimensions:
     return flow.contract(operation, [(one, (0,)), (other, (1,))], (0, 1))
 
 
-def einsum(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def einsum(flow: Flow, operation: Operation) -> Dimensions:
     """Sums of products, by letters."""
     left, arrow, right = operation.arguments["equation"].replace(" ", "").partition("->")
     terms, operands = left.split(","), []
@@ -61,7 +60,7 @@ def einsum(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
         count = len(flow.values[name][0]) - len(before) - len(after)
         letters = (*before, *(range(-count, 0) if dots else ()), *after)
         if len(set(letters)) < len(letters):
-            return unknown(flow, operation)  # a diagonal
+            raise UnknownUseError  # a diagonal
         operands.append((name, letters))
     found = [letter for _, letters in operands for letter in letters]
     if not arrow:
@@ -109,7 +108,7 @@ def convolution(flow: Flow, operation: Operation) -> Dimensions:
     filters = _in_groups(weight, 0, groups, reason)
     if groups > 1 and size(filters[2]) > 1 and flow.uses[arguments["weight"]] == 1:
         filters = (*filters[:2], _of_each_group(flow, arguments["weight"], filters, groups), *filters[3:])
-    transposed = "transpose" in operation.kind or arguments.get("transposed", False)
+    transposed = "transpose" in operation.kind
     batch, kernel = tuple(range(place)), [("kernel", i) for i in range(len(weight) - 2)]
     positions = [("position", i) for i in range(len(x) - place - 1)]
     operands = [
@@ -117,11 +116,7 @@ def convolution(flow: Flow, operation: Operation) -> Dimensions:
         (arguments["weight"], ("group", *(("in", "out") if transposed else ("out", "in")), *kernel), filters),
     ]
     out = joined(flow.contract(operation, operands, (*batch, "group", "out")), place, reason)
-    bias = flow.of(operation, "bias")
-    if bias is not None:
-        equal(out[place], bias[0], reason)
-        for tensor in flow.made_of.get(arguments["bias"], ()):
-            flow.kept[tensor].append(bias[0])
+    flow.add_bias(operation, "bias", out[place])
     return (*out, *all_fixed(operation.shape[place + 1 :], reason))
 
 
@@ -147,6 +142,8 @@ def attention(flow: Flow, operation: Operation) -> Dimensions:
     names, reason = operation.arguments, str(operation)
     q, k, v = (flow.values[names[name]][0] for name in ("query", "key", "value"))
     mask = flow.of(operation, "attn_mask")
+    if size(k[-2]) != size(v[-2]):
+        raise UnknownUseError  # which torch does not forbid
     if names.get("is_causal", False):
         fix_all((q[-2], k[-2]), f"{reason}, whose positions see those before them")
     count, grouped = len(q), bool(names.get("enable_gqa", False)) and size(q[-3]) != size(k[-3])
@@ -164,6 +161,7 @@ def attention(flow: Flow, operation: Operation) -> Dimensions:
         operands.append((names["attn_mask"], (*batch[count - len(mask) :], "row", "column"), mask))
     scores = flow.contract(operation, operands, (*batch, "row", "column"))
     scores = without(scores, (count - 1,), reason)
+    flow.tags.softmax(operation)
     weights = [(operation.name, (*batch, "row", "column"), scores), (names["value"], (*batch, "column", "value"), v)]
     out = flow.contract(operation, weights, (*batch, "row", "value"))
     return joined(out, count - 4, reason) if grouped else out
@@ -176,8 +174,7 @@ def embedding(flow: Flow, operation: Operation) -> Dimensions:
     fix_all((rows,), reason)
     indices = flow.values[operation.arguments["indices"]][0]
     fix_all(indices, reason)
-    for tensor in flow.made_of.get(name, ()):
-        flow.kept[tensor].append(columns)
+    flow.keep(name, columns)
     return (*indices, renamed(columns, {}, reason))
 
 
@@ -186,7 +183,7 @@ RULES: dict[str, Rule] = {
     "linear": linear,
     **dict.fromkeys(("addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "vdot"), product),
     **dict.fromkeys(("outer", "ger"), outer),
-    **dict.fromkeys((*CONVOLUTIONS, "convolution"), convolution),
+    **dict.fromkeys(CONVOLUTIONS, convolution),
     "einsum": einsum,
     "bilinear": bilinear,
     "tensordot": tensordot,

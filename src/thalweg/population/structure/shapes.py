@@ -16,6 +16,7 @@ from thalweg.population.structure.dimensions import (
     family,
     fix_all,
     free_axes,
+    independent,
     inserted,
     moved,
     narrowed,
@@ -26,21 +27,20 @@ from thalweg.population.structure.dimensions import (
     split_at,
     without,
 )
-from thalweg.population.structure.flow import Flow, Rule, unknown
+from thalweg.population.structure.flow import Flow, Rule, UnknownUseError
 from thalweg.population.structure.operation import Operation, Value, kinds, values_in
 
-VIEWS = kinds("_unsafe_view flatten reshape reshape_as squeeze unflatten unsqueeze view view_as _reshape_alias")
+VIEWS = kinds("flatten reshape reshape_as squeeze unflatten unsqueeze view view_as")
 ORDERS = kinds("adjoint mH mT matrix_H movedim moveaxis numpy_T permute swapaxes swapdims t transpose")
-SPLITS = kinds(
-    "chunk hsplit split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes vsplit"
-)
+SPLITS = kinds("chunk hsplit split split_with_sizes tensor_split vsplit")
 POOLS = [
-    f"{kind}{count}d{end}"
-    for kind in ("adaptive_avg_pool", "adaptive_max_pool", "avg_pool", "max_pool", "lp_pool", "upsample_nearest")
-    for count in (1, 2, 3)
-    for end in ("", "_with_indices")
+    *(f"{kind}_pool{count}d" for kind in ("adaptive_avg", "adaptive_max", "avg", "max") for count in (1, 2, 3)),
+    *(f"max_pool{count}d_with_indices" for count in (1, 2, 3)),
 ]
-UPSAMPLES = kinds("upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d")
+UPSAMPLES = kinds(
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "upsample_bilinear2d upsample_bicubic2d upsample_linear1d upsample_trilinear3d"
+)
 
 
 def viewed(flow: Flow, operation: Operation) -> Dimensions:
@@ -77,7 +77,7 @@ def repeated(flow: Flow, operation: Operation) -> Dimensions:
     while len(dimensions) < len(times):
         dimensions = inserted(dimensions, 0, Axis(1))
     times = [1] * (len(dimensions) - len(times)) + list(times)
-    whole = without(dimensions, [place for place, count in enumerate(times) if count > 1], str(operation))
+    whole = independent(dimensions, [place for place, count in enumerate(times) if count > 1], str(operation))
 
     def several(dimension: Dimension, count: int) -> Dimension:
         return each(lambda axis: in_blocks(Axis(count), [axis] * count), dimension) if count > 1 else dimension
@@ -85,11 +85,11 @@ def repeated(flow: Flow, operation: Operation) -> Dimensions:
     return tuple(map(several, whole, times))
 
 
-def interleaved(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def interleaved(flow: Flow, operation: Operation) -> Dimensions:
     """Every index several times, one beside the other."""
     count, place = operation.arguments.get("repeats"), operation.arguments.get("dim")
     if place is None or not isinstance(count, int):
-        return unknown(flow, operation)
+        raise UnknownUseError
     times = range(count)
     dimensions = flow.input(operation)
     place %= len(dimensions)
@@ -132,7 +132,8 @@ def stacked(flow: Flow, operation: Operation) -> Dimensions:
 def divided(flow: Flow, operation: Operation) -> list[Dimensions]:
     """Consecutive parts along a dimension."""
     dimensions = flow.input(operation)
-    place = operation.arguments.get("dim", 0) % len(dimensions)
+    along = int(operation.kind == "hsplit" and len(dimensions) > 1)
+    place = operation.arguments.get("dim", along) % len(dimensions)
     stops = list(accumulate(shape[place] for shape in operation.shapes))
     starts = [0, *stops[:-1]]
     return [
@@ -169,7 +170,7 @@ def item(flow: Flow, operation: Operation) -> Dimensions:
     return flow.values[operation.arguments["input"]][operation.arguments["index"]]
 
 
-def looked_up(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def looked_up(flow: Flow, operation: Operation) -> Dimensions:
     """x[..., indices, ...] with tensors of indices for neighboring dimensions, which are told apart by that."""
     dimensions = flow.input(operation)
     indices = operation.arguments["indices"] if operation.kind == "index" else None
@@ -180,7 +181,7 @@ def looked_up(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]
     read = [flow.values[name][0] for name in values_in(indices)]
     new = len(operation.shape) - len(dimensions) + len(places)
     if places != list(range(places[0], places[0] + len(places))) or new != max(map(len, read)):
-        return unknown(flow, operation)
+        raise UnknownUseError
     for one in (*read, [dimensions[place] for place in places]):
         fix_all(one, reason)
     rest = [place for place in range(len(dimensions)) if place not in places]
@@ -218,25 +219,23 @@ def pooled(flow: Flow, operation: Operation) -> list[Dimensions]:
     return [(*kept, *all_fixed(shape[-count:], reason)) for shape in operation.shapes]
 
 
-def padded(flow: Flow, operation: Operation) -> Dimensions | list[Dimensions]:
+def padded(flow: Flow, operation: Operation) -> Dimensions:
     """Further indices at both ends of the last dimensions; with one number, which are alike."""
     dimensions, reason = flow.input(operation), str(operation)
     widths = operation.arguments["pad"]
-    uniform = operation.kind == "constant_pad_nd" or operation.arguments.get("mode", "constant") == "constant"
+    uniform = operation.arguments.get("mode", "constant") == "constant"
     if min(widths) < 0:
-        return unknown(flow, operation)
-    out = list(dimensions)
-    for number in range(len(widths) // 2):
-        before, after = widths[2 * number : 2 * number + 2]
-        place = len(dimensions) - 1 - number
+        raise UnknownUseError
+    pairs = [(len(dimensions) - 1 - number, *widths[2 * number : 2 * number + 2]) for number in range(len(widths) // 2)]
+    out = list(independent(dimensions, [place for place, *ends in pairs if any(ends)], reason))
+    for place, before, after in pairs:
         if before or after:
             if not uniform:
-                fix_all((dimensions[place],), f"{reason}, which tells positions apart")
+                fix_all((out[place],), f"{reason}, which tells positions apart")
             new = [Axis(n) if uniform else fixed(n, reason) for n in (before, after)]
             ends = [[one] if length else [] for one, length in zip(new, (before, after), strict=True)]
-            out[place] = behind([*ends[0], dimensions[place], *ends[1]])
-    changed = [place for place, one in enumerate(out) if one is not dimensions[place]]
-    return without(tuple(out), changed, reason)
+            out[place] = behind([*ends[0], out[place], *ends[1]])
+    return tuple(out)
 
 
 def shuffled(flow: Flow, operation: Operation) -> Dimensions:
@@ -261,14 +260,14 @@ def in_pairs(flow: Flow, operation: Operation) -> Dimensions:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(VIEWS, viewed),
     **dict.fromkeys(ORDERS, ordered),
-    **dict.fromkeys(("expand", "expand_as", "broadcast_to", "expand_copy"), expanded),
+    **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expanded),
     **dict.fromkeys(("repeat", "tile"), repeated),
     **dict.fromkeys(("cat", "concat", "concatenate"), joined_parts),
     **dict.fromkeys(SPLITS, divided),
     **dict.fromkeys(("slice", "narrow"), sliced),
     **dict.fromkeys(("index", "index_select"), looked_up),
     **dict.fromkeys((*POOLS, *UPSAMPLES), pooled),
-    **dict.fromkeys(("pad", "constant_pad_nd"), padded),
+    "pad": padded,
     "repeat_interleave": interleaved,
     "stack": stacked,
     "select": picked,

@@ -1,23 +1,24 @@
 """What a trace says of a model: its operations in order, and the groups of its units."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
 from thalweg.errors import UsageError, check_type, unknown_name
+from thalweg.population.permuting import permuted
 from thalweg.population.population import Population
 from thalweg.population.structure import elementwise, mixing, shapes
 from thalweg.population.structure.axes import Axis, leaves, reasons
 from thalweg.population.structure.dimensions import Dimensions, axes
 from thalweg.population.structure.flow import Flow
-from thalweg.population.structure.groups import Slice, UnitGroup, groups_of
+from thalweg.population.structure.groups import UnitGroup, groups_of
 from thalweg.population.structure.operation import Operation
-from thalweg.population.structure.scaling import Scaling, weight_of
+from thalweg.population.structure.roles import Layer, Roles, carries
+from thalweg.population.structure.scaling import Scaling
 from thalweg.population.structure.tracing import traced
 
 RULES = {**elementwise.RULES, **mixing.RULES, **shapes.RULES}
@@ -37,8 +38,11 @@ class Structure:
         inputs, outputs: names of the values that the batch holds and that the model returns.
         unknown: operations that are not known; what they read is in no group.
         fixed: why indices of a tensor's dimension may not be exchanged: (tensor, dim) -> a sentence's end.
-        dims: for every value, for each of its dimensions the names of groups whose units lie along it.
-        names: the first name of every parameter and buffer, by each name that it has (tied weights have several).
+        dims: name of a value -> for each of its dimensions, the names of the groups whose units lie along it; values
+            are inputs, results of operations, and parameters and buffers by their first names.
+        names: any name of a parameter or buffer -> its first name in the model, by which everything else here calls it;
+            tied weights have several names.
+        shapes: name of a parameter or buffer that is read -> its shape.
 
     >>> import thalweg as tw
     >>> structure = tw.Problem(lambda: tw.nets.mlp(64, 32, 32, 10), tw.data.digits()).structure
@@ -58,6 +62,7 @@ class Structure:
     fixed: Mapping[tuple[str, int], str]
     dims: Mapping[str, Dims]
     names: Mapping[str, str]
+    shapes: Mapping[str, tuple[int, ...]]
 
     @classmethod
     def of(cls, module: nn.Module, inputs: Any) -> "Structure":
@@ -84,8 +89,8 @@ class Structure:
         fixed = {
             (name, dim): reason
             for name, of in flow.tensors.items()
-            for dim, one in enumerate(of)
-            if (reason := next((reason for axis in axes(one) for reason in reasons(axis)), ""))
+            for dim in range(len(of))
+            if (reason := next((reason for axis in flow.along(name, dim).values() for reason in reasons(axis)), ""))
         }
         return cls(
             trace.operations,
@@ -96,6 +101,7 @@ class Structure:
             fixed,
             dims,
             trace.names,
+            trace.tensors,
         )
 
     def __repr__(self) -> str:
@@ -128,16 +134,30 @@ class Structure:
 
     def carriers(self, group: str | UnitGroup) -> tuple[Operation, ...]:
         """The operations that give values along which the units of a group lie, in order: from writers to readers."""
-        return tuple(one for one in self.operations if self._carries(one.name, self._of(group)))
+        group = self._of(group)
+        return tuple(one for one in self.operations if carries(self.dims, one.name, group))
 
     def writers(self, group: str | UnitGroup) -> tuple[Operation, ...]:
-        """The operations that make the units of a group: they give them, and read none but of parameters."""
-        return tuple(one for one in self.carriers(group) if not self._reads(one, self._of(group)))
+        """The operations that make the units of a group of weights in `group.written`, in order.
+
+        What passes on units that are there already, as a bias that is added or normalization, is none of them; a layer
+        that reads the units and makes new ones, as in a residual stream, is one, and a reader as well.
+
+        >>> import thalweg as tw
+        >>> structure = tw.Problem(lambda: tw.nets.mlp(64, 32, 32, 10), tw.data.digits()).structure
+        >>> [one.module for one in structure.writers("hidden1")], [one.module for one in structure.readers("hidden1")]
+        (['hidden1'], ['hidden2'])
+        """
+        group = self._of(group)
+        return tuple(one for one in self.operations if self._roles.writes(one, group))
 
     def readers(self, group: str | UnitGroup) -> tuple[Operation, ...]:
-        """The operations that read the units of a group and sum over them."""
+        """The operations that sum over the units of a group, with weights in `group.read` or without, in order.
+
+        Those without weights are sums, means, and products of units with others (queries with keys).
+        """
         group = self._of(group)
-        return tuple(one for one in self.operations if self._reads(one, group) and not self._carries(one.name, group))
+        return tuple(one for one in self.operations if self._roles.reads(one, group))
 
     def permuted(
         self, population: Population, group: str | UnitGroup, permutation: Int64[Tensor, "*members units"]
@@ -165,22 +185,7 @@ class Structure:
 
         Cost: a copy of theta, and of the buffers that change.
         """
-        group, members = self._of(group), len(population)
-        order = _permutation(permutation, group, members).to(population.theta.device)
-        known = {entry.name: entry.shape for entry in population.layout}
-        known |= {name: tuple(buffer.shape[1:]) for name, buffer in population.buffers.items()}
-        if any(name not in known or len(known[name]) <= one.dim for one in group.slices for name in (one.tensor,)):
-            msg = f"The population is of another model, as it has no {group.slices[0].tensor!r} to permute."
-            raise UsageError(msg)
-        theta, mask = population.theta.clone(), None if population.mask is None else population.mask.clone()
-        buffers = {
-            name: buffer.clone() if name in group.tensors else buffer for name, buffer in population.buffers.items()
-        }
-        for tensors in (population.layout.views(theta), buffers, {} if mask is None else population.layout.views(mask)):
-            for one in group.slices:
-                if one.tensor in tensors:
-                    _permute(tensors[one.tensor], one, order)
-        return replace(population, theta=theta, mask=mask, buffers=buffers)
+        return permuted(population, self._of(group), permutation, self.shapes)
 
     def powers(
         self, group: str | UnitGroup, weights: Collection[str], *, absorbed: bool = False
@@ -217,8 +222,9 @@ class Structure:
         "Factors on the units of 'hidden1' would change the function: 'tanh' in 'activation1' ... of them alone."
         """
         group = self._of(group)
-        layers = {weight_of(one) for one in self.operations}
-        weights = [one.tensor for one in group.written if one.tensor in layers]
+        layers = [Layer.of(one, self.dims) for one in self.writers(group)]
+        made = {layer.weight for layer in layers if layer is not None}
+        weights = list(dict.fromkeys(one.tensor for one in group.written if one.tensor in made))
         try:
             self.powers(group, weights)
         except UsageError as error:
@@ -229,16 +235,13 @@ class Structure:
     def _by_name(self) -> dict[str, Operation]:
         return {one.name: one for one in self.operations}
 
+    @cached_property
+    def _roles(self) -> Roles:
+        return Roles(self.operations, self.dims, self.inputs, self.shapes)
+
     def _of(self, group: str | UnitGroup) -> UnitGroup:
         check_type("group", group, (str, UnitGroup), "a group of the structure or its name")
         return self.group(group) if isinstance(group, str) else group
-
-    def _carries(self, value: str, group: UnitGroup) -> bool:
-        return any(group.name in names for names in self.dims.get(value, ()))
-
-    def _reads(self, operation: Operation, group: UnitGroup) -> bool:
-        """Whether it reads units, not only parameters of theirs."""
-        return any(self._carries(name, group) for name in operation.inputs if name not in self.names)
 
 
 def _named(found: list[Dimensions], names: Mapping[Axis, str]) -> Dims:
@@ -249,33 +252,3 @@ def _named(found: list[Dimensions], names: Mapping[Axis, str]) -> Dims:
         )
         for along in zip(*found, strict=False)
     )
-
-
-def _permutation(permutation: Any, group: UnitGroup, members: int) -> Int64[Tensor, "members units"]:
-    check_type("permutation", permutation, Tensor, "a tensor (units,) or (members, units) of integers")
-    if tuple(permutation.shape) not in ((group.units,), (1, group.units), (members, group.units)):
-        msg = (
-            f"A permutation of {group.name!r} must be ({group.units},) or ({members}, {group.units}); got "
-            f"{tuple(permutation.shape)}."
-        )
-        raise UsageError(msg)
-    order = permutation.expand(members, group.units)
-    if order.is_floating_point() or not (order.sort(-1).values.cpu() == torch.arange(group.units)).all():
-        msg = f"A permutation of {group.name!r} must hold each of 0 to {group.units - 1} once for every member."
-        raise UsageError(msg)
-    return order.long()
-
-
-def _permute(tensor: Tensor, one: Slice, order: Int64[Tensor, "members units"]) -> None:
-    """Move the indices of units in a tensor (members, ...), in place."""
-    positions = one.positions.to(tensor.device)
-    indices = torch.arange(tensor.shape[1 + one.dim], device=tensor.device).repeat(len(order), 1)
-    indices[:, positions.flatten()] = positions[order].flatten(1)
-    own = tensor if one.rows is None else tensor[:, one.rows.to(tensor.device)]
-    shape = [len(order), *(1 for _ in own.shape[1:])]
-    shape[1 + one.dim] = indices.shape[1]
-    moved = own.gather(1 + one.dim, indices.view(shape).expand_as(own))
-    if one.rows is None:
-        tensor.copy_(moved)
-    else:
-        tensor[:, one.rows.to(tensor.device)] = moved

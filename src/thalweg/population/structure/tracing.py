@@ -7,31 +7,35 @@ import logging
 import operator
 import os
 import re
+import sysconfig
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import ModelError
-from thalweg.population.structure.operation import Operation, Value
+from thalweg.population.structure.operation import Operation, Value, values_in
 from thalweg.randomness import global_stream
 
-_TORCH = os.path.dirname(torch.__file__)
+_TORCH = os.path.join(os.path.dirname(torch.__file__), "")
+_STANDARD = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in')
+_BLOCKS = ("wrap_with_autocast", "wrap_with_set_grad_enabled")  # what a `with` holds, in a graph of its own
 _STILL = "Training, evaluation, curvature and landscapes need no structure and work as they are."
 _REMEDIES = {
     "Could not guard on data-dependent": "what is done may not depend on numbers; write torch.where instead of an if, "
     "and shapes that do not depend on them",
     "Could not extract specialized integer": "shapes and indices may not depend on numbers; keep all rows and mask, or "
     "write torch.where",
-    "numpy": "what is computed in NumPy cannot be followed; write it in torch",
-    "mutat": "attributes may not change while the model is called; keep what changes in buffers (register_buffer)",
-    "ttribut": "attributes may not change while the model is called; keep what changes in buffers (register_buffer)",
+    ".numpy() is not supported": "what is computed in NumPy cannot be followed; write it in torch",
+    "(graph leaves)": "a tensor that it holds was computed with gradients and cannot be copied; compute it under "
+    "torch.no_grad(), as when pruning",
 }
 
 
@@ -41,7 +45,8 @@ class Trace:
 
     Args:
         operations: in the order in which they were called.
-        inputs: values that the batch holds: name -> shape.
+        inputs: values that the batch holds: name -> shape. Values have a name each: inputs, constants and results of
+            operations that would share one have "_" behind it.
         tensors: parameters and buffers that were read, under their first name in the model: name -> shape.
         constants: tensors that the model made before it was called, or holds without a name: name -> shape.
         outputs: the values returned.
@@ -62,10 +67,10 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
     Raises:
         ModelError: it cannot be traced; the sentence names the line and the remedy.
     """
-    private = copy.deepcopy(module).eval()
     arguments, named = _arguments(inputs)
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
+        private = copy.deepcopy(module).eval()
         torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer would hide what is in it
         with global_stream(0, "structure"), torch.no_grad(), _silence():
             program = torch.export.export(private, arguments, named, strict=False)
@@ -116,8 +121,10 @@ def _sentence(where: str, why: str) -> str:
 
 
 def _foreign(file: str) -> bool:
-    """Whether a file is neither torch's nor this one."""
-    return not file.startswith((_TORCH, "<")) and os.path.abspath(file) != os.path.abspath(__file__)
+    """Whether a file is neither torch's, nor the standard library's, nor this one."""
+    standard = file.startswith(_STANDARD) and not any(part in file for part in _INSTALLED)
+    own = os.path.abspath(file) == os.path.abspath(__file__)
+    return not (standard or own or file.startswith((_TORCH, "<")))
 
 
 class _Reader:
@@ -129,31 +136,58 @@ class _Reader:
             *module.named_parameters(remove_duplicate=False),
             *module.named_buffers(remove_duplicate=False),
         )
-        owned = {name: first.setdefault(tensor, name) for name, tensor in tensors}
+        self.owned = {name: first.setdefault(tensor, name) for name, tensor in tensors}
+        self.taken = set(self.owned)  # names of values, which are those of tensors, whether they are read or not
+        self.values: dict[fx.Node, Any] = {}
+        self.tensors: dict[str, tuple[int, ...]] = {}
+        self.operations: list[Operation] = []
+        inputs, constants = self._inputs(program)
+        outputs = tuple(values_in(self._follow(program.graph_module)))
+        self.trace = Trace(tuple(self.operations), inputs, self.tensors, constants, outputs, self.owned)
+
+    def _inputs(self, program: torch.export.ExportedProgram) -> tuple[dict[str, tuple[int, ...]], ...]:
+        """Name what the program is called with; inputs of the model, and constants."""
         specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
         kinds = torch.export.graph_signature.InputKind
-        self.names: dict[str, str] = {}
-        found: dict[str, dict[str, tuple[int, ...]]] = {"inputs": {}, "tensors": {}, "constants": {}}
-        operations: list[Operation] = []
-        for node in program.graph.nodes:
-            if node.op == "placeholder":
-                spec = specs[node.name]
-                ours = spec.kind in (kinds.PARAMETER, kinds.BUFFER) and spec.target in owned
-                name = owned[str(spec.target)] if ours else node.name
-                self.names[node.name] = name
-                where = "tensors" if ours else "inputs" if spec.kind == kinds.USER_INPUT else "constants"
-                if isinstance(node.meta.get("val"), Tensor):
-                    found[where][name] = tuple(node.meta["val"].shape)
-            elif node.op == "call_function":
-                self.names[node.name] = node.name + "_" * (node.name in found["tensors"])
-                operations.append(self._operation(node, found["tensors"]))
-            elif node.op != "output":
-                self.names[node.name] = node.name
-        (last,) = (node for node in program.graph.nodes if node.op == "output")
-        outputs = tuple(self.names[node.name] for node in tree_leaves(last.args) if isinstance(node, fx.Node))
-        self.trace = Trace(tuple(operations), **found, outputs=outputs, names=owned)
+        inputs: dict[str, tuple[int, ...]] = {}
+        constants: dict[str, tuple[int, ...]] = {}
+        for node in _placeholders(program.graph):
+            spec = specs[node.name]
+            ours = spec.kind in (kinds.PARAMETER, kinds.BUFFER) and spec.target in self.owned
+            name = self.owned[str(spec.target)] if ours else self._free(node.name)
+            self.values[node] = Value(name)
+            where = self.tensors if ours else inputs if spec.kind == kinds.USER_INPUT else constants
+            if isinstance(node.meta.get("val"), Tensor):
+                where[name] = tuple(node.meta["val"].shape)
+        return inputs, constants
 
-    def _operation(self, node: fx.Node, tensors: Mapping[str, Any]) -> Operation:
+    def _free(self, name: str) -> str:
+        """A name that no other value has, nor any tensor of the model."""
+        while name in self.taken:
+            name += "_"
+        self.taken.add(name)
+        return name
+
+    def _follow(self, module: nn.Module) -> Any:
+        """Note the operations of a module that is a graph, whose placeholders are named; what it returns."""
+        graph = _graph(module)
+        for node in graph.nodes:
+            if getattr(node.target, "__name__", "") in _BLOCKS:
+                at, name = next((at, one.target) for at, one in enumerate(node.args) if isinstance(one, fx.Node))
+                inner = module.get_submodule(str(name))
+                for inside, outside in zip(_placeholders(_graph(inner)), node.args[at + 1 :], strict=True):
+                    self.values[inside] = self._named(outside)
+                self.values[node] = self._follow(inner)
+            elif node.target is operator.getitem and isinstance(given := self._named(node.args[0]), list):
+                self.values[node] = given[node.args[1]]
+            elif node.op == "call_function":
+                self.values[node] = Value(self._free(node.name))
+                self.operations.append(self._operation(node))
+            elif node.op == "get_attr":
+                self.values[node] = Value(self._free(node.name))
+        return self._named(graph.output_node().args[0])
+
+    def _operation(self, node: fx.Node) -> Operation:
         target = node.target
         schema = getattr(target, "_schema", None)
         if target is operator.getitem:
@@ -175,22 +209,30 @@ class _Reader:
             raise ModelError(_sentence(_source(node.meta.get("stack_trace") or ""), msg))
         read = Operation("", "", "", "", arguments, ()).inputs
         return Operation(
-            self.names[node.name],
+            str(self.values[node]),
             kind,
             path[-1].partition("@")[0] if path else "",
             _source(node.meta.get("stack_trace") or ""),
             arguments,
             shapes,
             str(target),
-            parameters=tuple(name for name in read if name in tensors),
+            parameters=tuple(name for name in read if name in self.tensors),
         )
 
     def _named(self, argument: Any) -> Any:
         if isinstance(argument, fx.Node):
-            return Value(self.names[argument.name])
+            return self.values[argument]
         if isinstance(argument, tuple | list):
             return [self._named(part) for part in argument]
         return argument
+
+
+def _graph(module: nn.Module) -> fx.Graph:
+    return cast("fx.GraphModule", module).graph
+
+
+def _placeholders(graph: fx.Graph) -> list[fx.Node]:
+    return [node for node in graph.nodes if node.op == "placeholder"]
 
 
 def _source(stack: str) -> str:
