@@ -17,7 +17,7 @@ from thalweg.errors import StorageError
 from thalweg.figures import Axis, Figure, HeatMap, ReferenceLine, SurfacePlot, TrajectoryLine
 from thalweg.figures.style import INK, VEIL
 from thalweg.report.figures import drawing
-from thalweg.report.markup import number
+from thalweg.markup import number
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import bar
 from thalweg.statistics import Interval
