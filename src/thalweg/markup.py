@@ -32,11 +32,11 @@ def text(value: object) -> str:
 
 
 def embedded(value: Any) -> str:
-    """JSON that may stand inside a <script>: no sequence of it can end the element or begin a comment.
+    r"""JSON that may stand inside a <script>: no sequence of it can end the element or begin a comment.
 
     >>> from thalweg.markup import embedded
     >>> embedded({"a": "</script>"})
-    '{"a":"\\\\u003c/script\\\\u003e"}'
+    '{"a":"\\u003c/script\\u003e"}'
     """
     written = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -16,8 +16,8 @@ from thalweg.claims import Claim, Finding, Judgment, Part, StudyResult, greater,
 from thalweg.errors import StorageError
 from thalweg.figures import Axis, Figure, HeatMap, ReferenceLine, SurfacePlot, TrajectoryLine
 from thalweg.figures.style import INK, VEIL
-from thalweg.report.figures import drawing
 from thalweg.markup import number
+from thalweg.report.figures import drawing
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import bar
 from thalweg.statistics import Interval

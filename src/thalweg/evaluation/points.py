@@ -19,7 +19,7 @@ from thalweg.evaluation.sample import Sample
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.population.layout import same_layout
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, watched
 
 Array = NDArray[np.float64]
 Weights = Float[Tensor, "points anchors"]
@@ -271,7 +271,7 @@ def weighted_sums(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> PointEstimates:
     """Loss and metrics of every member at weighted sums of the anchors' parameters (see `Points`).
 
@@ -317,9 +317,9 @@ def weighted_sums(
         msg = f"weighted_sums weights must be finite, (points, {len(anchors)} anchors); got shape {tuple(table.shape)}."
         raise UsageError(msg)
     rows = min(AT_ONCE, len(table))
-    return everywhere(
-        Points(anchors, conditions, rows=rows, times=-(-len(table) // rows)), table, "weighted sums", progress
-    )
+    points = Points(anchors, conditions, rows=rows, times=-(-len(table) // rows))
+    with watched(progress) as told:
+        return everywhere(points, table, "weighted sums", told)
 
 
 def everywhere(points: Points, weights: Weights, label: str, progress: Watcher) -> PointEstimates:

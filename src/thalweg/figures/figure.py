@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _OF_TEXT = {"www-browser", "links", "elinks", "lynx", "w3m"}  # browsers that draw nothing
 _SHOWN = 0.6  # pixels of a notebook for one of a picture, which is made for print too
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Figure:
     """Panels side by side, with title, caption and description; made by `Figure.of` and `Figure.row`.

@@ -45,7 +45,12 @@ def _drawing(figure: Figure, name: str) -> Drawing:
         data_plot=f"{name}-data",
         data_spatial=any(map(spatial, figure.panels)),
     )
-    data = element("script", embedded(to_plotly.arrangements(untitled.panels, untitled.title)), type="application/json", id=f"{name}-data")
+    data = element(
+        "script",
+        embedded(to_plotly.arrangements(untitled.panels, untitled.title)),
+        type="application/json",
+        id=f"{name}-data",
+    )
     return Drawing(picture, data)
 
 

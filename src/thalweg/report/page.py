@@ -9,8 +9,8 @@ from pathlib import Path
 from thalweg.claims import SYMBOLS, Finding, StudyResult
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
-from thalweg.report.figures import Drawing, drawing
 from thalweg.markup import element, embedded, number, text
+from thalweg.report.figures import Drawing, drawing
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import anchor, badge, bar, estimate, judgments, table
 from thalweg.results import Provenance, Reading

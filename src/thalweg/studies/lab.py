@@ -12,7 +12,7 @@ from thalweg.claims import Claim, Finding
 from thalweg.errors import UsageError, unknown_name
 from thalweg.figures import Figure
 from thalweg.population import Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading
 from thalweg.statistics import Interval
 from thalweg.training import Masks, Recipe, Run, Starts, train
@@ -63,7 +63,7 @@ class Lab:
 
     scale: Scale = "quick"
     seed: int = 0
-    progress: Watcher = ignore
+    progress: Watcher | None = automatic
     device: str = "cpu"
     claims: tuple[Claim, ...] = ()
 
@@ -104,7 +104,7 @@ class Lab:
         own = [[next(stream) for _ in range(tuning)] for _ in range(count)]
         return Seeds([next(stream) for _ in range(count)], shared, own)
 
-    def labelled(self, label: str) -> Watcher:
+    def labelled(self, label: str) -> Watcher | None:
         """Who is told the progress, with what is being done: the claims, and the label.
 
         >>> import thalweg as tw
@@ -113,8 +113,8 @@ class Lab:
         >>> lab.labelled("with warmup")(Progress("training", 1, 10, 0.5))
         with warmup
         """
-        name = ", ".join([*(claim.id for claim in self.claims), label])
-        return lambda report: self.progress(replace(report, label=name))
+        name, told = ", ".join([*(claim.id for claim in self.claims), label]), self.progress
+        return told if told in (None, automatic) else lambda report: told(replace(report, label=name))
 
     @overload
     def train(
