@@ -185,14 +185,13 @@ class _Bar:
             *columns, console=console, transient=True, auto_refresh=False, redirect_stdout=sys.stdout.isatty()
         )
         self._task = self._rich.add_task("", label="", rest="")
-        self._rich.start()
 
     def show(self, report: Progress) -> None:
         if self._rich is not None:
             rest = str(report).removeprefix(f"{report.label}: ")
-            self._rich.update(
-                self._task, completed=report.done, total=report.total, label=report.label, rest=rest, refresh=True
-            )
+            self._rich.update(self._task, completed=report.done, total=report.total, label=report.label, rest=rest)
+            self._rich.start()  # which the second time does nothing
+            self._rich.refresh()
 
     def close(self, last: Progress) -> None:
         if self._rich is not None:

@@ -59,7 +59,8 @@ class Neighborhood:
         drawn = as_sample(verb, on).draw(problem)
         check_differentiable(problem)
         self.began, self.forwards, self.backwards = time.perf_counter(), 0, 0
-        self.verb, self.problem, self.seed, self.progress, self.told = verb, problem, seed, progress, ignore
+        self.verb, self.problem, self.seed, self.progress = verb, problem, seed, progress
+        self.told: Watcher = ignore
         self.theta, self.point = population.theta, population.copy()
         self.examples, self.count, self.text = drawn.examples, len(drawn), drawn.text
         self.mean = Evaluator(problem, self.point, self.examples, times=20)
@@ -101,7 +102,8 @@ class Neighborhood:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """While it takes its passes."""
-        with watched(self.progress) as self.told:
+        with watched(self.progress) as told:
+            self.told = told
             yield
 
     def tell(self, label: str, done: int, total: int) -> None:

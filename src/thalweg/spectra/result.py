@@ -53,7 +53,8 @@ class Measurement:
         write = "an Operator such as curvature.hessian(problem, population) or spectra.from_matrix(tensor)"
         check_type(f"The first argument of {verb}", A, Operator, write)
         check_type(f"{verb} seed", seed, int, "a whole number such as 0")
-        self.A, self.seed, self.progress, self.told = A, seed, progress, ignore
+        self.A, self.seed, self.progress = A, seed, progress
+        self.told: Watcher = ignore
         self.label, self.began, self.before = f"{label} of the {A.name}", time.perf_counter(), A.products
 
     @property
@@ -64,7 +65,8 @@ class Measurement:
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
         """While it takes its products."""
-        with watched(self.progress) as self.told:
+        with watched(self.progress) as told:
+            self.told = told
             yield
 
     def tell(self, done: int, total: int) -> None:

@@ -114,7 +114,9 @@ class Lab:
         with warmup
         """
         name, told = ", ".join([*(claim.id for claim in self.claims), label]), self.progress
-        return told if told in (None, automatic) else lambda report: told(replace(report, label=name))
+        if told is None or told is automatic:
+            return told
+        return lambda report: told(replace(report, label=name))
 
     @overload
     def train(
