@@ -20,6 +20,8 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.population.layout import same_layout
 from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.results import Summarized
+from thalweg.results.summary import spanned
 
 Array = NDArray[np.float64]
 Weights = Float[Tensor, "points anchors"]
@@ -34,7 +36,7 @@ _FEW_EFFECTIVE = (
 
 
 @dataclass(frozen=True, eq=False)
-class PointEstimates:
+class PointEstimates(Summarized):
     """What was found at points: by name of the metric, (members, points) each.
 
     >>> import thalweg as tw, torch
@@ -56,6 +58,16 @@ class PointEstimates:
     evaluated: NDArray[np.bool_]
     evaluations: int
     notes: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, str]:
+        """How many points were evaluated, and the range of every metric."""
+        members, points = self.evaluated.shape
+        ranges = {name: spanned(values) for name, values in self.means.items()}
+        return {"points": f"{points:,} of {members:,} members, {self.evaluated.sum():,} evaluated", **ranges}
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes."""
+        return self.notes
 
     def __getitem__(self, metric: str) -> Array:
         """The means of one metric: (members, points)."""

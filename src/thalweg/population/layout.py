@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from thalweg.errors import ModelError, UsageError, unknown_name
+from thalweg.results import Summarized, Table
 
 Vectors = Float[Tensor, "members parameters"]  # one a member, in the columns of theta
 KINDS = ("embedding", "hidden", "output", "bias", "norm", "other")
@@ -60,7 +61,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Summarized):
     """Which columns of theta (members, parameters) are which entries of which tensor.
 
     Only parameters that require a gradient are columns; a tensor with several names (tied weights) is
@@ -95,6 +96,21 @@ class Layout:
             entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties), dim))
             start += parameter.numel()
         return cls(tuple(entries))
+
+    def facts(self) -> dict[str, str]:
+        """How many tensors and parameters."""
+        return {"tensors": f"{len(self.entries)}", "parameters": f"{self.parameters:,}"}
+
+    def details(self) -> Table:
+        """Every tensor."""
+        return Table(
+            {
+                "tensor": [entry.name for entry in self.entries],
+                "shape": [" x ".join(map(str, entry.shape)) for entry in self.entries],
+                "kind": [entry.kind for entry in self.entries],
+                "parameters": [entry.size for entry in self.entries],
+            }
+        )
 
     @cached_property
     def parameters(self) -> int:
