@@ -35,6 +35,8 @@ def drawing(figure: Figure, name: str) -> Drawing:
 def _drawing(figure: Figure, name: str) -> Drawing:
     title = element("strong", text(figure.title)) if figure.title else ""
     untitled = figure.untitled()
+    drawn = to_plotly.arrangements(untitled.panels, untitled.title)
+    heights = [[least, layout["height"]] for least, layout in drawn["layouts"]]
     picture = element(
         "figure",
         f'<img alt="{text(figure.description)}" src="{_picture(untitled)}">',
@@ -43,11 +45,12 @@ def _drawing(figure: Figure, name: str) -> Drawing:
         element("figcaption", title, " " if title and figure.caption else "", text(figure.caption)),
         id=name,
         data_plot=f"{name}-data",
+        data_heights=embedded(heights),
         data_spatial=any(map(spatial, figure.panels)),
     )
     data = element(
         "script",
-        embedded(to_plotly.arrangements(untitled.panels, untitled.title)),
+        embedded(drawn),
         type="application/json",
         id=f"{name}-data",
     )

@@ -59,7 +59,7 @@ def page(results: Sequence[StudyResult]) -> str:
     shown: list[Drawing] = []
     sections = [_study(result, shown) for result in results]
     plots = _plotly_script() if shown else ""
-    script = _asset("page.js")
+    script = to_plotly.FIT + _asset("page.js")
     scripts = [plots, script] if shown else []
     body = "\n".join(
         [

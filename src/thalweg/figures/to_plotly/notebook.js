@@ -2,6 +2,7 @@
 // the others wait for it; where it does not come, or scripts do not run, the pictures stay. Browsers allow few WebGL
 // contexts, so of the figures in three dimensions the last few are alive.
 ((id, figure, config, packed) => {
+  /* fit.js */
   const page = (window.thalwegFigures ??= (() => {
     const made = { alive: [] };
     made.plotly = new Promise((come) => { made.come = come; });
@@ -44,7 +45,8 @@
           page.alive = [...page.alive.filter((one) => one !== erase), erase];
           if (page.alive.length > MOST) page.alive.shift()();
         }
-        Plotly.react(plot, { data: figure.data, layout: figure.layouts[shown][1], config }).catch(erase);
+        const [layout, settings] = thalwegFit(figure.layouts[shown][1], config, place.clientWidth);
+        Plotly.react(plot, { data: figure.data, layout, config: settings }).catch(erase);
       };
       new IntersectionObserver((entries) => entries.some((one) => one.isIntersecting) && draw()).observe(place);
       new ResizeObserver(() => shown !== null && draw()).observe(place);

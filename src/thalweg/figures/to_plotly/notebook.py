@@ -54,7 +54,7 @@ def output(panels: Sequence[Panel], title: str, *, caption: str, description: st
     figure = embedded(drawn)
     name = hashlib.sha256(figure.encode()).hexdigest()[:16]
     arguments = [embedded(name), figure, embedded(CONFIG), embedded(_packed() if LIBRARY.due() else "")]
-    script = resources.files("thalweg.figures.to_plotly").joinpath("notebook.js").read_text(encoding="utf-8")
+    script = _asset("notebook.js").replace("/* fit.js */", FIT)
     source = "data:image/png;base64," + base64.b64encode(picture).decode()
     return element(
         "figure",
@@ -65,6 +65,13 @@ def output(panels: Sequence[Panel], title: str, *, caption: str, description: st
         style=f"margin:0;padding:0.5rem;background:#fff;color:{INK}",
         data_thalweg=name,
     ) + element("script", f"{script.rstrip()}({','.join(arguments)});")
+
+
+def _asset(name: str) -> str:
+    return resources.files("thalweg.figures.to_plotly").joinpath(name).read_text(encoding="utf-8")
+
+
+FIT = _asset("fit.js")  # for every script that draws
 
 
 @functools.cache
