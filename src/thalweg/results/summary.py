@@ -77,12 +77,12 @@ def spanned(values: ArrayLike, unit: str = "") -> str:
     """
     array = np.asarray(values)
     if array.dtype.kind == "b":
-        return f"{array.sum()} of {array.size} true"
+        return f"{array.sum():,} of {array.size:,} true"
     if array.dtype.kind not in "iuf":
         return "text"
     finite = array[np.isfinite(array)]
     ends = [number(end.item()) for end in (finite.min(), finite.max())] if finite.size else []
-    told = " ".join([" to ".join(dict.fromkeys(ends)), unit]) if ends else ""
+    told = " ".join([" to ".join(dict.fromkeys(ends)), "" if unit == "fraction" else unit]) if ends else ""
     missing = f"{array.size - finite.size:,} of {array.size:,} not finite" if finite.size < array.size else ""
     return ", ".join(part.strip() for part in (told, missing) if part.strip()) or "none"
 
