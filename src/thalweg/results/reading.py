@@ -155,10 +155,13 @@ class Reading(Summarized):
         return dataclasses.replace(self, **reductions.mean(vars(self), dim))
 
     def facts(self) -> dict[str, str]:
+        """The name and the size of the sample."""
+        return {"": self.name} | ({} if self.sample_size is None else {"sample": f"{self.sample_size:,}"})
+
+    def line(self) -> dict[str, str]:
         """The name, each array with its dimensions and range, and the size of the sample."""
-        sample = {} if self.sample_size is None else {"sample": f"{self.sample_size:,}"}
         arrays = {f"{name}{self._shape(name)}:": spanned(self[name], self.units.get(name, "")) for name in self.arrays}
-        return {"": self.name} | several(arrays) | sample
+        return {"": self.name} | several(arrays) | self.facts()
 
     def details(self) -> Table:
         """Every array: its dimensions, range and largest standard error."""

@@ -34,6 +34,10 @@ class Result(Summarized):
         """Those of the reading."""
         return self.reading.facts()
 
+    def line(self) -> dict[str, str]:
+        """That of the reading."""
+        return self.reading.line()
+
     def details(self) -> Table:
         """Every array of the reading."""
         return self.reading.details()

@@ -31,6 +31,10 @@ class Summarized:
         """What matters, in a few words each; a name "" is left out."""
         raise NotImplementedError
 
+    def line(self) -> Mapping[str, str]:
+        """The facts of the line; all of them, where nothing else is said."""
+        return self.facts()
+
     def details(self) -> Table | None:
         """What a notebook shows below the facts."""
         return None
@@ -40,7 +44,7 @@ class Summarized:
         return ()
 
     def __repr__(self) -> str:
-        told = "; ".join(f"{name} {value}".strip() for name, value in self.facts().items())
+        told = "; ".join(f"{name} {value}".strip() for name, value in self.line().items())
         return f"{type(self).__name__}({told})"
 
     def _repr_html_(self) -> str:
