@@ -11,6 +11,8 @@ import numpy as np
 
 from thalweg.errors import UsageError, check_count, check_type
 
+_FEW = 4  # points that are all shown
+
 __all__ = ["Sweep", "linear", "log", "values"]
 
 
@@ -41,6 +43,13 @@ class Sweep:
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __repr__(self) -> str:
+        points = f"points={self.points}" if len(self) <= _FEW else f"{len(self)} points, {self}"
+        return f"Sweep({points}, axis={self.axis!r})"
+
+    def __str__(self) -> str:
+        return f"{min(self.points):g} to {max(self.points):g}"
 
 
 def values(points: Sequence[float], *, axis: str | None = None) -> Sweep:

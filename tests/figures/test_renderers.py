@@ -335,3 +335,21 @@ def test_categories_are_text_in_plotly() -> None:
     assert drawn.data[0].x == ("a&lt;b&gt;", "c")
     assert drawn.layout.xaxis.categoryarray == ("a&lt;b&gt;", "c")
     assert drawn.data[1].x == ("a&lt;b&gt;",)
+
+
+@pytest.mark.parametrize("low", [1.0, 7.0, 0.02])
+def test_numbers_at_a_log_axis_are_whole_whatever_it_spans(low: float) -> None:
+    """Plotly writes a bare 2 for 0.02 between two powers of ten, unless a format is given."""
+    for decades in (0.3, 0.9, 1.5, 3.0):
+        ends = [low, low * 10**decades]
+        log = Axis("rate", scale="log")
+        flat = Figure.of("Log", [Line(ends, ends)], log, log).to_plotly().layout
+        deep = Figure.of("Log", [SurfacePlot(ends, ends, np.outer(ends, ends))], log, log, log).to_plotly().layout
+        for axis in (flat.xaxis, flat.yaxis, deep.scene.xaxis, deep.scene.zaxis):
+            assert axis.tickformat or float(axis.dtick).is_integer()
+
+
+def test_a_figure_draws_as_many_powers_of_ten_as_can_be_read() -> None:
+    log = Axis("loss", scale="log")
+    layout = Figure.of("Log", [Line([1e-20, 1.0], [1e-20, 1.0])], log, log).to_plotly().layout
+    assert layout.xaxis.dtick == 2

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from thalweg.claims import Claim, Finding, Judgment, Part, StudyResult, greater,
 from thalweg.errors import StorageError
 from thalweg.figures import Axis, Figure, HeatMap, ReferenceLine, SurfacePlot, TrajectoryLine
 from thalweg.figures.style import INK, VEIL
+from thalweg.markup import number
 from thalweg.report.figures import drawing
-from thalweg.report.markup import number
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import bar
 from thalweg.statistics import Interval
@@ -302,6 +303,22 @@ def in_chromium(path, tmp_path, *options):
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     complaints = [line for line in done.stderr.splitlines() if "CONSOLE" in line and "ReadPixels" not in line]
     return [line for line in complaints if "willReadFrequently" not in line], done.stdout
+
+
+def test_the_place_of_every_plot_is_kept_from_the_beginning(page):
+    """Or drawing it would push away what a link leads to."""
+    figures = [attributes for attributes in page.all("figure") if "data-plot" in attributes]
+    drawn = {attributes["id"]: json.loads(script) for attributes, script in page.scripts if "id" in attributes}
+    assert figures
+    for figure in figures:
+        layouts = drawn[figure["data-plot"]]["layouts"]
+        assert json.loads(figure["data-heights"]) == [[least, layout["height"]] for least, layout in layouts]
+
+
+def test_in_print_verdicts_are_dark_without_a_ground():
+    style = resources.files("thalweg.report").joinpath("style.css").read_text(encoding="utf-8")
+    printed = style[style.index("@media print") :]
+    assert re.search(r"\.badge, \.badge\.undecided \{[^}]*color: #000000", printed)
 
 
 needs_chromium = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")

@@ -234,7 +234,7 @@ def test_arguments_that_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match="train until must be a whole number of at least 1; got 0"):
         tw.train(problem, RECIPE, until=0)
     with pytest.raises(UsageError, match="train progress must be a function of the progress"):
-        tw.train(problem, RECIPE, progress=None)
+        tw.train(problem, RECIPE, progress=3)
     with pytest.raises(UsageError, match="train mask must be a boolean tensor"):
         tw.train(problem, RECIPE, mask="a")
     with pytest.raises(UsageError, match="train checkpoint_seconds must be a number of seconds; got 'a'"):

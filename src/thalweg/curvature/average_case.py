@@ -11,7 +11,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import check_count, check_type
 from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
 from thalweg.statistics import standard_error
@@ -37,7 +37,7 @@ def average_case_sharpness(
     samples: int = 64,
     on: Sample | str | ExampleSet = "train",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> AverageCase:
     """The mean of L(theta + delta) - L(theta) over delta ~ N(0, radius^2/d I), so that E|delta|^2 = radius^2.
 
@@ -73,12 +73,13 @@ def average_case_sharpness(
     each = (near.scale != 0).sum(1, keepdim=True).clamp_min(1).to(theta).rsqrt()
     base, rounding = near.rounded()
     values = np.empty((pairs, len(population), len(rho)))
-    for pair in range(pairs):
-        draw = torch.randn(theta.shape[1], generator=generator(seed, "noise", pair), dtype=torch.float64)
-        draw = each * draw.to(theta)
-        for place, size in enumerate(rho):
-            values[pair, :, place] = (near.losses(size * draw) + near.losses(-size * draw)) / 2 - base
-        near.tell("average_case_sharpness, pairs of samples", pair + 1, pairs)
+    with near.watched():
+        for pair in range(pairs):
+            draw = torch.randn(theta.shape[1], generator=generator(seed, "noise", pair), dtype=torch.float64)
+            draw = each * draw.to(theta)
+            for place, size in enumerate(rho):
+                values[pair, :, place] = (near.losses(size * draw) + near.losses(-size * draw)) / 2 - base
+            near.tell("average_case_sharpness, pairs of samples", pair + 1, pairs)
     values[~np.isfinite(values)] = np.nan
     return AverageCase(
         near.reading(

@@ -11,7 +11,7 @@ from thalweg.evaluation.evaluate import example_weights
 from thalweg.population import Population, Problem
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Result
 from thalweg.statistics import standard_error
 
@@ -31,7 +31,7 @@ def fisher_rao_norm(
     population: Population,
     *,
     on: Sample | str | ExampleSet = "train",
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> FisherRaoNorm:
     """theta^T F theta for the empirical Fisher matrix F: the mean over examples of (g_i . theta)^2.
 
@@ -58,10 +58,11 @@ def fisher_rao_norm(
     near = Neighborhood("fisher_rao_norm", problem, population, on, progress=progress)
     check_twice_differentiable(problem, "fisher")
     squares = np.full((len(population), near.count), np.nan)
-    for rows, some, graph in GraphChunks(problem, population, near.examples, near.count):
-        along = graph.directional_derivatives()(population.theta[rows])
-        squares[rows, some] = along.double().square().cpu().numpy()
-        near.tell("fisher_rao_norm, examples", some.stop, near.count)
+    with near.watched():
+        for rows, some, graph in GraphChunks(problem, population, near.examples, near.count):
+            along = graph.directional_derivatives()(population.theta[rows])
+            squares[rows, some] = along.double().square().cpu().numpy()
+            near.tell("fisher_rao_norm, examples", some.stop, near.count)
     near.forwards, near.backwards = near.forwards + 1, near.backwards + 2
     squares[np.isnan(near.loss)] = np.nan
     weights = example_weights(problem, population, near.examples)

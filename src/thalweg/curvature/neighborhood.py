@@ -1,8 +1,9 @@
 """The mean loss near the points of a population: what every sharpness is measured on."""
 
+import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.optim.inplace import norms
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import check_differentiable
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, ignore, watched
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.statistics import standard_error
@@ -49,7 +50,7 @@ class Neighborhood:
         on: Sample | str | ExampleSet,
         *,
         seed: int = 0,
-        progress: Watcher = ignore,
+        progress: Watcher | None = automatic,
     ) -> None:
         check_type(f"{verb} problem", problem, Problem, "a Problem")
         check_type(f"{verb} population", population, Population, "a Population such as run.final")
@@ -59,6 +60,7 @@ class Neighborhood:
         check_differentiable(problem)
         self.began, self.forwards, self.backwards = time.perf_counter(), 0, 0
         self.verb, self.problem, self.seed, self.progress = verb, problem, seed, progress
+        self.told: Watcher = ignore
         self.theta, self.point = population.theta, population.copy()
         self.examples, self.count, self.text = drawn.examples, len(drawn), drawn.text
         self.mean = Evaluator(problem, self.point, self.examples, times=20)
@@ -97,9 +99,16 @@ class Neighborhood:
             gradient += share * part
         return torch.as_tensor(value)[:, None], gradient * self.scale
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """While it takes its passes."""
+        with watched(self.progress) as told:
+            self.told = told
+            yield
+
     def tell(self, label: str, done: int, total: int) -> None:
         """Tell how far it is."""
-        self.progress(Progress(label, done, total, time.perf_counter() - self.began))
+        self.told(Progress(label, done, total, time.perf_counter() - self.began))
 
     def reading(
         self,

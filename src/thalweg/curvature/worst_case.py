@@ -17,7 +17,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import check_type
 from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Result
 
 
@@ -49,7 +49,7 @@ def worst_case_sharpness(
     restarts: int = 1,
     on: Sample | str | ExampleSet = "train",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> WorstCase:
     """max L(theta + delta) - L(theta) over the l2 ball |delta| <= radius, from below, by projected gradient ascent.
 
@@ -88,7 +88,8 @@ def worst_case_sharpness(
     rho = radii("worst_case_sharpness radius", radius)
     near = Neighborhood("worst_case_sharpness", problem, population, on, seed=seed, progress=progress)
     near.scale = population.theta.abs() if adaptive else near.active
-    found = highest(near, BALL, rho, steps, restarts)
+    with near.watched():
+        found = highest(near, BALL, rho, steps, restarts)
     reading = near.reading(
         "adaptive " * adaptive + "worst-case sharpness",
         {"sharpness": found.rises, "converged": found.converged},
@@ -107,7 +108,7 @@ def keskar_sharpness(
     restarts: int = 1,
     on: Sample | str | ExampleSet = "train",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> WorstCase:
     """100 max (L(theta + y) - L(theta)) / (1 + L(theta)) over the box |y_i| <= epsilon (|theta_i| + 1), from below.
 
@@ -132,7 +133,8 @@ def keskar_sharpness(
     rho = radii("keskar_sharpness epsilon", epsilon)
     near = Neighborhood("keskar_sharpness", problem, population, on, seed=seed, progress=progress)
     near.scale = (population.theta.abs() + 1) * near.active
-    found = highest(near, BOX, rho, steps, restarts)
+    with near.watched():
+        found = highest(near, BOX, rho, steps, restarts)
     reading = near.reading(
         "Keskar's sharpness",
         {"sharpness": 100 * found.rises / (1 + near.loss[:, None]), "converged": found.converged},

@@ -19,7 +19,9 @@ from thalweg.evaluation.sample import Sample
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.population.layout import same_layout
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.results import Summarized
+from thalweg.results.summary import spanned
 
 Array = NDArray[np.float64]
 Weights = Float[Tensor, "points anchors"]
@@ -34,7 +36,7 @@ _FEW_EFFECTIVE = (
 
 
 @dataclass(frozen=True, eq=False)
-class PointEstimates:
+class PointEstimates(Summarized):
     """What was found at points: by name of the metric, (members, points) each.
 
     >>> import thalweg as tw, torch
@@ -56,6 +58,16 @@ class PointEstimates:
     evaluated: NDArray[np.bool_]
     evaluations: int
     notes: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, str]:
+        """How many points were evaluated, and the range of every metric."""
+        members, points = self.evaluated.shape
+        ranges = {name: spanned(values) for name, values in self.means.items()}
+        return {"points": f"{points:,} of {members:,} members, {self.evaluated.sum():,} evaluated", **ranges}
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes."""
+        return self.notes
 
     def __getitem__(self, metric: str) -> Array:
         """The means of one metric: (members, points)."""
@@ -271,7 +283,7 @@ def weighted_sums(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> PointEstimates:
     """Loss and metrics of every member at weighted sums of the anchors' parameters (see `Points`).
 
@@ -317,9 +329,9 @@ def weighted_sums(
         msg = f"weighted_sums weights must be finite, (points, {len(anchors)} anchors); got shape {tuple(table.shape)}."
         raise UsageError(msg)
     rows = min(AT_ONCE, len(table))
-    return everywhere(
-        Points(anchors, conditions, rows=rows, times=-(-len(table) // rows)), table, "weighted sums", progress
-    )
+    points = Points(anchors, conditions, rows=rows, times=-(-len(table) // rows))
+    with watched(progress) as told:
+        return everywhere(points, table, "weighted sums", told)
 
 
 def everywhere(points: Points, weights: Weights, label: str, progress: Watcher) -> PointEstimates:

@@ -1,8 +1,11 @@
 """A figure: one panel, or several side by side under a title, with what is said about them."""
 
+import base64
 import dataclasses
+import io
 import json
 import os
+import webbrowser
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +15,7 @@ from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.figures.document import panel_from_document, panel_to_document
 from thalweg.figures.marks import Mark
 from thalweg.figures.panel import UNNAMED, Axis, Panel, is_single
+from thalweg.notebook import shell
 from thalweg.storage.atomic import explaining, replacing
 from thalweg.storage.encoding import parsed
 
@@ -19,8 +23,11 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
     from matplotlib.figure import Figure as Canvas
 
+_OF_TEXT = {"www-browser", "links", "elinks", "lynx", "w3m"}  # browsers that draw nothing
+_SHOWN = 0.6  # pixels of a notebook for one of a picture, which is made for print too
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Figure:
     """Panels side by side, with title, caption and description; made by `Figure.of` and `Figure.row`.
 
@@ -166,10 +173,50 @@ class Figure:
         return render(self.panels, self.title)
 
     def show(self) -> None:
-        """Open it: in the notebook, else in the browser."""
+        """Open it: in the notebook, else in the browser.
+
+        Raises:
+            UsageError: there is neither.
+        """
+        if shell() is not None:
+            from IPython.display import display  # pyrefly: ignore
+
+            display(self)
+            return
+        try:
+            browser = webbrowser.get()
+        except webbrowser.Error:
+            browser = None
+        if browser is None or getattr(browser, "name", "") in _OF_TEXT:
+            msg = 'There is no browser here to show a figure in; write .save("figure.html") or .save("figure.png").'
+            raise UsageError(msg)
         from thalweg.figures.to_plotly import CONFIG
 
-        self.to_plotly().show(config=dict(CONFIG))
+        self.to_plotly().show(renderer="browser", config=dict(CONFIG))
+
+    def png(self) -> bytes:
+        """What `save` writes into a .png."""
+        from thalweg.figures.to_matplotlib import save
+
+        written = io.BytesIO()
+        save(self.panels, self.title, written, ".png", description=self.description)
+        return written.getvalue()
+
+    def __repr__(self) -> str:
+        count = len(self.panels)
+        marks = sum(len(panel.marks) for panel in self.panels)
+        size = f"{count} panel{'s' * (count != 1)}, {marks} mark{'s' * (marks != 1)}"
+        return f'Figure({self.title!r}, {size}; .show(), or .save("figure.html"))'
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        """For notebooks: interactive where scripts run, else a picture."""
+        from thalweg.figures.to_plotly import output
+
+        picture = self.png()
+        drawn = output(self.panels, self.title, caption=self.caption, description=self.description, picture=picture)
+        across = int.from_bytes(picture[16:20], "big")  # pixels, as the header of a PNG says
+        bundle = {"text/plain": repr(self), "text/html": drawn, "image/png": base64.b64encode(picture).decode()}
+        return bundle, {"image/png": {"width": round(across * _SHOWN)}}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it: `.pdf`, `.svg` or `.png` for print, `.html` interactive and self-contained, `.json` as data.
@@ -194,7 +241,7 @@ class Figure:
             else:
                 from thalweg.figures.to_matplotlib import save
 
-                save(self.panels, self.title, temporary, description=self.description)
+                save(self.panels, self.title, temporary, ending, description=self.description)
         return path
 
     def to_document(self) -> dict[str, Any]:

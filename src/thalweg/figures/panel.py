@@ -83,7 +83,7 @@ _PLAIN: dict[type, str] = {  # what a reader who does not see the figure calls a
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Panel:
     """Marks on one set of axes: two, and three with a SurfacePlot.
 
@@ -117,6 +117,10 @@ class Panel:
         if fault:
             msg = f"The figure {self.title!r} cannot be drawn: {fault}."
             raise UsageError(msg)
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(dict.fromkeys(type(mark).__name__ for mark in self.marks))
+        return f"Panel({self.title!r}, {len(self.marks)} marks: {kinds})"
 
     @property
     def description(self) -> str:

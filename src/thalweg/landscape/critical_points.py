@@ -15,7 +15,7 @@ from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Evaluator, Sample, as_sample
 from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
 from thalweg.population import Batch, Population, Problem, derivatives
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.spectra import as_matrix
 
@@ -90,7 +90,7 @@ def critical_points(
     tolerance: float,
     steps: int = 80,
     on: Sample | str | ExampleSet = "train",
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> CriticalPoints:
     """From every member to a point nearby where the gradient g vanishes, a minimum or not.
 
@@ -143,31 +143,32 @@ def critical_points(
     size = torch.linalg.matrix_norm(hessian)
     damping, stale = _DAMPED * size / theta.shape[1] ** 0.5, torch.zeros_like(norm, dtype=torch.bool)
     tried = 0
-    for step in range(1, steps + 1):
-        changed = (stale & (norm > tolerance)).nonzero().flatten()
-        if len(changed):
-            hessian[changed] = loss.hessian(at[changed])
-            size[changed] = torch.linalg.matrix_norm(hessian[changed])
-        away = (norm > tolerance).nonzero().flatten()
-        if not len(away):
-            break
-        here = at[away]
-        damped = torch.complex(hessian[away], damping[away, None, None] * identity)
-        factors = torch.linalg.lu_factor(damped)
-        delta = -_solved(factors, g[away])
-        ahead = loss.gradient(here.with_theta(here.theta + _AHEAD * delta))
-        straight = (hessian[away] @ delta.unsqueeze(2)).squeeze(2)
-        correction = -_solved(factors, 2 / _AHEAD * ((ahead - g[away]) / _AHEAD - straight))
-        there = here.with_theta(here.theta + delta + correction / 2)
-        new = loss.gradient(there)
-        nearer = (_length(new) < norm[away]) & (2 * _length(correction) <= _BENT * _length(delta))
-        moved = away[nearer]
-        theta[moved], g[moved], norm[moved] = there.theta[nearer], new[nearer], _length(new)[nearer]
-        damping[away] *= torch.where(nearer, 1 / _DOWN, _UP)
-        damping = torch.maximum(damping, torch.finfo(theta.dtype).eps * size)
-        stale = torch.zeros_like(stale).index_fill(0, moved, 1)
-        tried = step
-        progress(Progress("critical points", step, steps, time.perf_counter() - began))
+    with watched(progress) as told:
+        for step in range(1, steps + 1):
+            changed = (stale & (norm > tolerance)).nonzero().flatten()
+            if len(changed):
+                hessian[changed] = loss.hessian(at[changed])
+                size[changed] = torch.linalg.matrix_norm(hessian[changed])
+            away = (norm > tolerance).nonzero().flatten()
+            if not len(away):
+                break
+            here = at[away]
+            damped = torch.complex(hessian[away], damping[away, None, None] * identity)
+            factors = torch.linalg.lu_factor(damped)
+            delta = -_solved(factors, g[away])
+            ahead = loss.gradient(here.with_theta(here.theta + _AHEAD * delta))
+            straight = (hessian[away] @ delta.unsqueeze(2)).squeeze(2)
+            correction = -_solved(factors, 2 / _AHEAD * ((ahead - g[away]) / _AHEAD - straight))
+            there = here.with_theta(here.theta + delta + correction / 2)
+            new = loss.gradient(there)
+            nearer = (_length(new) < norm[away]) & (2 * _length(correction) <= _BENT * _length(delta))
+            moved = away[nearer]
+            theta[moved], g[moved], norm[moved] = there.theta[nearer], new[nearer], _length(new)[nearer]
+            damping[away] *= torch.where(nearer, 1 / _DOWN, _UP)
+            damping = torch.maximum(damping, torch.finfo(theta.dtype).eps * size)
+            stale = torch.zeros_like(stale).index_fill(0, moved, 1)
+            tried = step
+            told(Progress("critical points", step, steps, time.perf_counter() - began))
     curved = _length((hessian @ g.unsqueeze(2)).squeeze(2))
     losses = Evaluator(problem, at, drawn.examples)()["loss"]
     arrays = {AFTER: norm, BEFORE: before, "loss": losses, "converged": norm <= tolerance}

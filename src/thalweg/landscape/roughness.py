@@ -13,7 +13,7 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.landscape.directions import random
 from thalweg.landscape.views import line
 from thalweg.population import Plan, Population, Problem
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Reading, Result
 from thalweg.statistics import standard_error
 
@@ -59,7 +59,7 @@ def roughness(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Roughness:
     """How far the loss on random lines through every member is from convex, by its range there.
 
@@ -89,22 +89,23 @@ def roughness(
     check_count("roughness lines", lines)
     check_count("roughness resolution", resolution, 3)
     began, surfaces = time.perf_counter(), []
-    for number in range(lines):
-        surfaces.append(
-            line(
-                problem,
-                population,
-                direction=random(population, normalization=direction, seed=seed, number=number),
-                span=span,
-                resolution=resolution,
-                on=on,
-                statistics=statistics,
-                statistics_count=statistics_count,
-                plan=plan,
-                seed=seed,
+    with watched(progress) as told:
+        for number in range(lines):
+            surfaces.append(
+                line(
+                    problem,
+                    population,
+                    direction=random(population, normalization=direction, seed=seed, number=number),
+                    span=span,
+                    resolution=resolution,
+                    on=on,
+                    statistics=statistics,
+                    statistics_count=statistics_count,
+                    plan=plan,
+                    seed=seed,
+                )
             )
-        )
-        progress(Progress("roughness", number + 1, lines, time.perf_counter() - began))
+            told(Progress("roughness", number + 1, lines, time.perf_counter() - began))
     first = surfaces[0].reading
     losses = np.stack([surface["loss"] for surface in surfaces])
     by_line = distance_from_convex(losses)

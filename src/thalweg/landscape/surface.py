@@ -19,7 +19,7 @@ from thalweg.landscape.adaptive import grid_weights, values_from_few
 from thalweg.landscape.directions import NORMALIZATIONS, checked, orthogonal, random
 from thalweg.population import Population
 from thalweg.population.layout import Vectors
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.results.default_figure import band
 
@@ -127,7 +127,7 @@ def surface_on(
     seed: int,
     tolerance: float | None = None,
     to: Population | None = None,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Surface:
     """Loss and metrics on the grid of these axes, along directions that are given or drawn from the seed."""
     began, problem = time.perf_counter(), conditions.problem
@@ -153,17 +153,19 @@ def surface_on(
     times = math.ceil((size if tolerance is None else _EXPECTED) / rows)
     anchors = [anchor[finite.nonzero().flatten()] for anchor in _anchors(population, directions, to)]
     whole, label = Points(anchors, conditions, rows=rows, times=times), f"loss on a {name}"
-    if tolerance is None:
-        values = everywhere(whole, grid_weights(axes), label, progress)
-    else:
+    sample = None
+    if tolerance is not None:
         count = max(_SAMPLE, whole.whole // 8)
-        sample = None
         if conditions.drawn.is_whole and 4 * count <= whole.whole:
             few = Sample(conditions.drawn.whole, count, seed).draw(problem).examples
             cheaper = replace(conditions, drawn=Sample(few).draw(problem))
             with contextlib.suppress(DataError):  # none of the sample counts
                 sample = Points(anchors, cheaper, rows=rows, times=times)
-        values = values_from_few(whole, sample, axes, tolerance=tolerance, seed=seed, label=label, progress=progress)
+    with watched(progress) as told:
+        if tolerance is None:
+            values = everywhere(whole, grid_weights(axes), label, told)
+        else:
+            values = values_from_few(whole, sample, axes, tolerance=tolerance, seed=seed, label=label, progress=told)
 
     def placed(found: NDArray[Any]) -> NDArray[Any]:
         """Of every member, on the grid; NaN of those that are not finite."""

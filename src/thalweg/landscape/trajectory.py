@@ -16,7 +16,7 @@ from thalweg.evaluation import Conditions, RunningStatistics, Sample, evaluate
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, TrajectoryLine
 from thalweg.landscape.surface import Surface, surface_on
 from thalweg.population import Plan, Population, Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.training import Run
 
@@ -90,7 +90,7 @@ def trajectory_plane(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> TrajectoryPlane:
     """The loss on the plane of the first two principal components of a run's snapshots (Li et al., 2018, section 7).
 

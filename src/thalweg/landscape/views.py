@@ -14,7 +14,7 @@ from thalweg.evaluation import Conditions, Sample
 from thalweg.landscape.directions import between
 from thalweg.landscape.surface import Surface, surface_on
 from thalweg.population import Plan, Population, Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 
 
 def line(
@@ -30,7 +30,7 @@ def line(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Surface:
     """Loss and metrics along one direction from every member.
 
@@ -91,7 +91,7 @@ def plane(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Surface:
     """Loss and metrics on a square of the plane through every member (Li et al., 2018, arXiv:1712.09913).
 

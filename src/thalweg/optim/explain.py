@@ -12,6 +12,7 @@ from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.rule import Rule
 from thalweg.optim.torch_equivalent import torch_equivalent
 from thalweg.optim.wrapper import Wrapper
+from thalweg.results import Summarized
 
 _WIDTH = 112
 _PAPER = re.compile(r"\(([A-Z][^()]*\b(?:19|20)\d\d\b[^()]*(?:\([^()]*\)[^()]*)*)\)")
@@ -19,7 +20,7 @@ _KEY = re.compile(r"^\s*(\S+)\s*(?:<-|=)")
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Summarized):
     """A rule in words; printed, all of it, with the rule inside it below.
 
     Args:
@@ -47,6 +48,18 @@ class Explanation:
     remark: str
     inside: "Explanation | None" = None
     within: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """All parts but the rule inside, one a line."""
+        parts = {"rule": self.name, "formula": "; ".join(self.formula)}
+        parts["conventions"] = " ".join(map(str, self.conventions))
+        parts["values"] = ", ".join(f"{name} = {value}" for name, value in self.values.items())
+        parts |= {"papers": "; ".join(self.papers), "in torch": " ".join(filter(None, (self.torch, self.remark)))}
+        parts[self.within] = "" if self.inside is None else f"{self.inside.name} (see .inside)"
+        return {name: text for name, text in parts.items() if text}
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.name}: {self.formula[-1] if self.formula else 'no formula'}; print() tells all)"
 
     def __str__(self) -> str:
         values = ", ".join(f"{name} = {value}" for name, value in self.values.items())

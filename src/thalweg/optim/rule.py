@@ -11,6 +11,8 @@ from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.optim.decay import decayed
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population.layout import KINDS, Layout
+from thalweg.results import Summarized
+from thalweg.results.summary import called
 from thalweg.schedules import Scheduled
 from thalweg.sweep import Sweep, plain, points_of
 
@@ -21,7 +23,7 @@ DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 
 
 @dataclass(frozen=True)
-class Rule:
+class Rule(Summarized):
     """An update rule: its hyper-parameters as fields, its formula as `update`.
 
     The formula never mixes members. It is elementwise, so that it can be applied to any block of theta; a rule that
@@ -74,6 +76,13 @@ class Rule:
                 f"that share of itself at a step; got {self.weight_decay}."
             )
             raise UsageError(msg)
+
+    def facts(self) -> dict[str, str]:
+        """Every field."""
+        return {one.name: f"{getattr(self, one.name)}" for one in fields(self) if one.repr}
+
+    def __repr__(self) -> str:
+        return called(self)
 
     def update(self, theta: Tensor, gradient: Tensor, state: State, h: StepHyperparameters, scratch: Tensor) -> None:
         """One step in place: theta and the state's tensors are (members, parameters), scratch is free to use."""

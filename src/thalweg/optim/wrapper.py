@@ -1,6 +1,6 @@
 """Wrappers of update rules: changes of the gradient, and averages of the path."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -9,10 +9,12 @@ from thalweg.errors import UsageError, check_type
 from thalweg.optim.rule import Rule, State, check_fields, numeric
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.population import Layout
+from thalweg.results import Summarized
+from thalweg.results.summary import called
 
 
 @dataclass(frozen=True)
-class Wrapper:
+class Wrapper(Summarized):
     """A rule with one thing done before its step and one after it.
 
     A wrapper may wrap another; the outermost sees the gradient first. Hyper-parameters of all of them may be swept,
@@ -58,6 +60,13 @@ class Wrapper:
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name, the inner ones too: what may be swept."""
         return {name: getattr(self, name) for name in numeric(self)} | self.rule.hyper_parameters()
+
+    def facts(self) -> dict[str, str]:
+        """Every field."""
+        return {one.name: f"{getattr(self, one.name)}" for one in fields(self) if one.repr}
+
+    def __repr__(self) -> str:
+        return called(self)
 
     @property
     def slots(self) -> tuple[str, ...]:

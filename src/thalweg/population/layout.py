@@ -16,6 +16,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm, _WeightNorm
 from torch.nn.utils.parametrize import ParametrizationList
 
 from thalweg.errors import ModelError, UsageError, unknown_name
+from thalweg.results import Summarized, Table
 
 Vectors = Float[Tensor, "members parameters"]  # one a member, in the columns of theta
 KINDS = ("embedding", "hidden", "output", "bias", "norm", "other")
@@ -80,7 +81,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Layout:
+class Layout(Summarized):
     """Which columns of theta (members, parameters) are which entries of which tensor.
 
     Only parameters that require a gradient are columns; a tensor with several names (tied weights) is
@@ -117,6 +118,21 @@ class Layout:
             entries.append(Entry(first, tuple(parameter.shape), start, kinds[first], tuple(ties), dim, path, fan_in))
             start += parameter.numel()
         return cls(tuple(entries))
+
+    def facts(self) -> dict[str, str]:
+        """How many tensors and parameters."""
+        return {"tensors": f"{len(self.entries)}", "parameters": f"{self.parameters:,}"}
+
+    def details(self) -> Table:
+        """Every tensor."""
+        return Table(
+            {
+                "tensor": [entry.name for entry in self.entries],
+                "shape": [" x ".join(map(str, entry.shape)) for entry in self.entries],
+                "kind": [entry.kind for entry in self.entries],
+                "parameters": [entry.size for entry in self.entries],
+            }
+        )
 
     @cached_property
     def parameters(self) -> int:

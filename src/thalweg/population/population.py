@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from thalweg.errors import StorageError, UsageError
 from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
+from thalweg.results import Summarized, Table
 from thalweg.storage.statefile import misfits
 
 
 @dataclass(frozen=True, eq=False)
-class Population:
+class Population(Summarized):
     """Networks of one architecture, one row each; immutable (functions return new ones).
 
     Args:
@@ -99,6 +100,22 @@ class Population:
             buffers={name: torch.cat([one.buffers[name] for one in populations]) for name in first.buffers},
             mask=masks,
         )
+
+    def facts(self) -> dict[str, str]:
+        """Members, parameters, precision and place; how much of it is active, and how many members are not finite."""
+        theta = self.theta
+        finite = int(theta.isfinite().all(1).sum())
+        active = "" if self.mask is None else f", {self.mask.double().mean():.1%} active"
+        return {
+            "members": f"{len(self):,}" + ("" if finite == len(self) else f", {len(self) - finite:,} not finite"),
+            "parameters": f"{self.layout.parameters:,} in {len(self.layout.entries)} tensors{active}",
+            "dtype": str(theta.dtype).removeprefix("torch."),
+            "device": str(theta.device),
+        }
+
+    def details(self) -> Table:
+        """Every tensor of a member."""
+        return self.layout.details()
 
     def __len__(self) -> int:
         return self.theta.shape[0]

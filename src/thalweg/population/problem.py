@@ -21,12 +21,13 @@ from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
 from thalweg.randomness import global_stream
+from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
 _DTYPES = (torch.float32, torch.float64)
 
 
-class Problem:
+class Problem(Summarized):
     """What is minimized: a model, a loss and data. Everything Thalweg does starts from one.
 
     Args:
@@ -106,6 +107,23 @@ class Problem:
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
+
+    def facts(self) -> dict[str, str]:
+        """Model, loss, metrics, data, and where and how precisely they are computed."""
+        test = "" if self.data.test is None else f" and {len(self.data.test):,} test"
+        metrics = ", ".join(metric.name for metric in self.metrics)
+        return {
+            "model": f"{type(self.template).__name__} of {self.layout.parameters:,} parameters",
+            "loss": self.loss.name,
+            **({"metrics": metrics} if metrics else {}),
+            "data": f"{self.data.name}: {len(self.data.train):,} train{test} examples",
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device),
+        }
+
+    def details(self) -> Table:
+        """Every tensor of the model."""
+        return self.layout.details()
 
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""

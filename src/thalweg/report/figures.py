@@ -1,16 +1,12 @@
 """Figures on the page: interactive where scripts run, a picture until then and in print."""
 
 import base64
-import json
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Panel, SurfacePlot, to_plotly
 from thalweg.figures.limits import color_ends
 from thalweg.figures.style import spatial
-from thalweg.report.markup import element, embedded, text
+from thalweg.markup import element, embedded, text
 
 
 @dataclass(frozen=True)
@@ -39,6 +35,8 @@ def drawing(figure: Figure, name: str) -> Drawing:
 def _drawing(figure: Figure, name: str) -> Drawing:
     title = element("strong", text(figure.title)) if figure.title else ""
     untitled = figure.untitled()
+    drawn = to_plotly.arrangements(untitled.panels, untitled.title)
+    heights = [[least, layout["height"]] for least, layout in drawn["layouts"]]
     picture = element(
         "figure",
         f'<img alt="{text(figure.description)}" src="{_picture(untitled)}">',
@@ -47,30 +45,21 @@ def _drawing(figure: Figure, name: str) -> Drawing:
         element("figcaption", title, " " if title and figure.caption else "", text(figure.caption)),
         id=name,
         data_plot=f"{name}-data",
+        data_heights=embedded(heights),
         data_spatial=any(map(spatial, figure.panels)),
     )
-    data = element("script", embedded(_description(untitled)), type="application/json", id=f"{name}-data")
+    data = element(
+        "script",
+        embedded(drawn),
+        type="application/json",
+        id=f"{name}-data",
+    )
     return Drawing(picture, data)
-
-
-def _description(figure: Figure) -> dict[str, Any]:
-    """What Plotly draws: traces and layouts, each with the pixels of width it needs, the widest first."""
-    count = len(figure.panels)
-    arrangements = sorted({1, min(2, count), count}, reverse=True)
-    drawn = {columns: json.loads(figure.to_plotly(columns=columns).to_json()) for columns in arrangements}
-    layouts = [
-        [to_plotly.least_width(figure.panels, columns) if columns > 1 else 0, each["layout"]]
-        for columns, each in drawn.items()
-    ]
-    # The traces are the same in all of them.
-    return {"data": drawn[1]["data"], "layouts": layouts}
 
 
 def _picture(figure: Figure) -> str:
     """A PNG as a data URI."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = figure.save(Path(folder) / "figure.png")
-        return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return "data:image/png;base64," + base64.b64encode(figure.png()).decode()
 
 
 def _flat(figure: Figure) -> Figure | None:

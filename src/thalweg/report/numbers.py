@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from thalweg.report.markup import element, number, text
+from thalweg.markup import element, number, text
 
 
 def numbers(named: Mapping[str, Any]) -> str:

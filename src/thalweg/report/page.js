@@ -16,6 +16,16 @@
 
   const fitting = (figure, widths) => widths.find((least) => least <= figure.clientWidth) ?? 0;
 
+  // The place of every plot is kept from the beginning, or drawing it would push away what a link leads to.
+  const reserve = () => {
+    for (const figure of figures) {
+      const heights = JSON.parse(figure.dataset.heights);
+      const [, height] = heights.find(([least]) => least <= figure.clientWidth) ?? heights.at(-1);
+      figure.style.setProperty("--height", `${height}px`);
+    }
+  };
+  reserve();
+
   const described = (figure) => {
     let text = document.getElementById(figure.dataset.plot).textContent;
     if (dark.matches) for (const [day, dusk] of night) text = text.replaceAll(day, dusk);
@@ -75,10 +85,10 @@
     const widths = layouts.map(([least]) => least);
     const width = fitting(figure, widths);
     shown.set(figure, { widths, width });
-    const { sliders, ...layout } = layouts[widths.indexOf(width)][1];
+    const [{ sliders, ...layout }, settings] = thalwegFit(layouts[widths.indexOf(width)][1], config, figure.clientWidth);
     const plot = figure.querySelector(".plot");
     if (sliders) plot.before(player(plot, sliders[0]));
-    Plotly.newPlot(plot, { data, layout, config }).catch(() => erase(figure));
+    Plotly.newPlot(plot, { data, layout, config: settings }).catch(() => erase(figure));
   };
 
   const seen = new IntersectionObserver(
@@ -100,6 +110,7 @@
   };
   dark.addEventListener("change", () => [...shown.keys()].forEach(again));
   addEventListener("resize", () => {
+    reserve();
     for (const [figure, { widths, width }] of [...shown]) if (fitting(figure, widths) !== width) again(figure);
   });
 

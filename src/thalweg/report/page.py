@@ -9,8 +9,8 @@ from pathlib import Path
 from thalweg.claims import SYMBOLS, Finding, StudyResult
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
+from thalweg.markup import element, embedded, number, text
 from thalweg.report.figures import Drawing, drawing
-from thalweg.report.markup import element, embedded, number, text
 from thalweg.report.numbers import numbers
 from thalweg.report.verdicts import anchor, badge, bar, estimate, judgments, table
 from thalweg.results import Provenance, Reading
@@ -59,7 +59,7 @@ def page(results: Sequence[StudyResult]) -> str:
     shown: list[Drawing] = []
     sections = [_study(result, shown) for result in results]
     plots = _plotly_script() if shown else ""
-    script = _asset("page.js")
+    script = to_plotly.FIT + _asset("page.js")
     scripts = [plots, script] if shown else []
     body = "\n".join(
         [

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from thalweg.claims import SYMBOLS, Claim, Finding, Judgment, Outcome, Rule, StudyResult, Verdict
 from thalweg.claims.rule import Greater, Within
-from thalweg.report.markup import element, number, text
+from thalweg.markup import element, number, text
 from thalweg.statistics import Interval
 
 _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0

@@ -15,6 +15,7 @@ from thalweg.results import dimensions, documents, exports, reductions
 from thalweg.results.cost import Cost, counted
 from thalweg.results.provenance import Provenance
 from thalweg.results.quantity import Quantity
+from thalweg.results.summary import Summarized, several, spanned
 from thalweg.results.table import Table
 from thalweg.storage.encoding import frozen_array, parsed
 
@@ -30,7 +31,7 @@ _FREE = Cost()
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class Reading(Summarized):
     """Named arrays with everything that is needed to trust them.
 
     Args:
@@ -152,6 +153,35 @@ class Reading:
             ([3.0, 1.0], [1.0, 0.0], 1)
         """
         return dataclasses.replace(self, **reductions.mean(vars(self), dim))
+
+    def facts(self) -> dict[str, str]:
+        """The name and the size of the sample."""
+        return {"": self.name} | ({} if self.sample_size is None else {"sample": f"{self.sample_size:,}"})
+
+    def line(self) -> dict[str, str]:
+        """The name, each array with its dimensions and range, and the size of the sample."""
+        arrays = {f"{name}{self._shape(name)}:": spanned(self[name], self.units.get(name, "")) for name in self.arrays}
+        return {"": self.name} | several(arrays) | self.facts()
+
+    def details(self) -> Table:
+        """Every array: its dimensions, range and largest standard error."""
+        names = list(self.arrays)
+        errors = [self.standard_errors.get(name) for name in names]
+        columns = {
+            "array": names,
+            "dimensions": [self._shape(name).strip(" ()") for name in names],
+            "values": [spanned(self[name], self.units.get(name, "")) for name in names],
+            "standard error": ["" if error is None else f"{spanned(error)}" for error in errors],
+        }
+        return Table({name: cells for name, cells in columns.items() if any(cells)})
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes."""
+        return self.notes
+
+    def _shape(self, array: str) -> str:
+        sizes = zip(self.dims[array], self[array].shape, strict=True)
+        return f" ({', '.join(f'{dim} {size:,}' for dim, size in sizes)})" if self.dims[array] else ""
 
     def table(self) -> Table:
         """One row per entry of every array: its place in each dimension, which array, value, error, unit.

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
+from thalweg.markup import element, text
 
+_SIDE = {True: "text-align:right", False: "text-align:left"}  # of numbers, and of all else
 _SHOWN = 20  # rows printed before the middle is left out
 
 
@@ -74,6 +76,23 @@ class Table:
         return "\n".join(printed)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        count, half = len(self), _SHOWN // 2
+        rows = self.rows
+        shown = rows if count <= _SHOWN else [*rows[:half], *rows[-half:]]
+        numeric = [values.dtype.kind in "iuf" for values in self.columns.values()]
+        lines = [element("tr", *(_html_cell(*pair) for pair in zip(row, numeric, strict=True))) for row in shown]
+        if count > _SHOWN:
+            left_out = f"... {count - _SHOWN:,} more rows ..."
+            lines.insert(half, element("tr", element("td", left_out, colspan=str(len(self.columns)))))
+        sides = [_SIDE[right] for right in numeric]
+        names = (element("th", text(name), style=side) for name, side in zip(self.columns, sides, strict=True))
+        return element("table", element("thead", element("tr", *names)), element("tbody", *lines))
+
+
+def _html_cell(value: Any, numeric: bool) -> str:
+    return element("td", text(_cell(value)), style=_SIDE[numeric])
 
 
 def _cell(value: Any) -> str:

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
 from thalweg.spectra.lanczos import Krylov
@@ -108,7 +108,7 @@ class SpectralDensity(Result):
 
 
 def density(
-    A: Operator, *, steps: int = 60, probes: int = 4, seed: int = 0, progress: Watcher = ignore
+    A: Operator, *, steps: int = 60, probes: int = 4, seed: int = 0, progress: Watcher | None = automatic
 ) -> SpectralDensity:
     """How the eigenvalues of every member's matrix are distributed, by stochastic Lanczos quadrature.
 
@@ -139,15 +139,16 @@ def density(
     check_count("density steps", steps)
     check_count("density probes", probes)
     nodes, weights = np.full((2, len(A), probes, steps), np.nan)
-    for probe in range(probes):
-        krylov = Krylov(A, A.gaussian(generator(seed, "spectrum", probe)), seed=seed)
-        while krylov.steps < steps and not krylov.full.all():
-            krylov.extend()
-            measurement.tell(probe * steps + krylov.steps, probes * steps)
-        for member in range(len(A)):
-            pairs = krylov.ritz(member)
-            nodes[member, probe, : len(pairs.values)] = pairs.values
-            weights[member, probe, : len(pairs.values)] = pairs.coefficients[0] ** 2
+    with measurement.watched():
+        for probe in range(probes):
+            krylov = Krylov(A, A.gaussian(generator(seed, "spectrum", probe)), seed=seed)
+            while krylov.steps < steps and not krylov.full.all():
+                krylov.extend()
+                measurement.tell(probe * steps + krylov.steps, probes * steps)
+            for member in range(len(A)):
+                pairs = krylov.ritz(member)
+                nodes[member, probe, : len(pairs.values)] = pairs.values
+                weights[member, probe, : len(pairs.values)] = pairs.coefficients[0] ** 2
     dims = ("member", "probe", "place")
     reading = measurement.reading(
         {"node": nodes, "weight": weights, "active": A.active.sum(1).cpu().numpy()},

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Histogram
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
 from thalweg.spectra.operator import Operator
@@ -45,7 +45,7 @@ class Diagonal(Result):
         )
 
 
-def diagonal(A: Operator, *, products: int = 32, seed: int = 0, progress: Watcher = ignore) -> Diagonal:
+def diagonal(A: Operator, *, products: int = 32, seed: int = 0, progress: Watcher | None = automatic) -> Diagonal:
     """The diagonal of every member's matrix, unbiased, with a standard error of each entry.
 
     The mean of v * A v over random vectors v of +1 and -1 (Bekas et al., 2007, doi:10.1016/j.apnum.2007.01.003); the
@@ -72,13 +72,14 @@ def diagonal(A: Operator, *, products: int = 32, seed: int = 0, progress: Watche
     check_count("diagonal products", products, 2)
     mean = torch.zeros(A.shape, dtype=A.dtype, device=A.device)
     spread = torch.zeros_like(mean)
-    for count in range(1, products + 1):
-        v = A.rademacher(generator(seed, "signs", count - 1))
-        sample = v * A(v)
-        change = sample - mean
-        mean += change / count
-        spread += change * (sample - mean)
-        measurement.tell(count, products)
+    with measurement.watched():
+        for count in range(1, products + 1):
+            v = A.rademacher(generator(seed, "signs", count - 1))
+            sample = v * A(v)
+            change = sample - mean
+            mean += change / count
+            spread += change * (sample - mean)
+            measurement.tell(count, products)
     error = (spread / (products * (products - 1))).sqrt_()
     reading = measurement.reading(
         {"diagonal": mean.cpu().numpy()},

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
 from thalweg.spectra.lanczos import Krylov
@@ -52,7 +52,7 @@ def top_eigenvalues(
     tolerance: float = 1e-2,
     max_products: int = 200,
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Eigenpairs:
     """The k outermost eigenvalues of every member's matrix, by Lanczos' method until they are accurate.
 
@@ -97,16 +97,17 @@ def top_eigenvalues(
         raise UsageError(msg)
     check_count("top_eigenvalues max_products", max_products, least=k)
     krylov = Krylov(A, start, seed=seed)
-    for step in range(1, min(max_products, active) + 1):
-        krylov.extend()
-        measurement.tell(step, min(max_products, active))
-        if step < k:
-            continue
-        chosen = [_chosen(krylov, member, k, which) for member in range(len(A))]
-        values, residuals, floors = (np.array([one[place] for one in chosen]) for place in range(3))
-        near = (residuals <= tolerance * floors) | krylov.full[:, None] | ~np.isfinite(values)
-        if near.all():
-            break
+    with measurement.watched():
+        for step in range(1, min(max_products, active) + 1):
+            krylov.extend()
+            measurement.tell(step, min(max_products, active))
+            if step < k:
+                continue
+            chosen = [_chosen(krylov, member, k, which) for member in range(len(A))]
+            values, residuals, floors = (np.array([one[place] for one in chosen]) for place in range(3))
+            near = (residuals <= tolerance * floors) | krylov.full[:, None] | ~np.isfinite(values)
+            if near.all():
+                break
     vectors = start.new_full((len(A), k, A.shape[1]), torch.nan)
     for member, (*_, coefficients) in enumerate(chosen):
         vectors[member, : coefficients.shape[1]] = krylov.vectors(member, coefficients)

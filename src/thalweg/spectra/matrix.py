@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Measurement
 
@@ -53,7 +53,7 @@ def from_matrix(matrix: Float[Tensor, "*members n n"], *, name: str = "matrix", 
     )
 
 
-def as_matrix(A: Operator, *, progress: Watcher = ignore) -> Float[Tensor, "members n n"]:
+def as_matrix(A: Operator, *, progress: Watcher | None = automatic) -> Float[Tensor, "members n n"]:
     """The matrix of every member, column by column: A e_j for each entry j that is active in some member; symmetrized.
 
     >>> import thalweg as tw
@@ -75,14 +75,15 @@ def as_matrix(A: Operator, *, progress: Watcher = ignore) -> Float[Tensor, "memb
     return matrix
 
 
-def within(A: Operator, *, progress: Watcher = ignore) -> Float[Tensor, "members active active"]:
+def within(A: Operator, *, progress: Watcher | None = automatic) -> Float[Tensor, "members active active"]:
     """The same without the rows and columns of entries that are active in no member."""
     measurement = Measurement("as_matrix", A, "columns", 0, progress)
     active = A.active.any(0).nonzero().flatten()
     matrix = torch.empty(len(A), len(active), len(active), dtype=A.dtype, device=A.device)
-    for place, column in enumerate(active.tolist()):
-        unit = torch.zeros(A.shape, dtype=A.dtype, device=A.device)
-        unit[:, column] = 1
-        matrix[:, place] = A(unit)[:, active]
-        measurement.tell(place + 1, len(active))
+    with measurement.watched():
+        for place, column in enumerate(active.tolist()):
+            unit = torch.zeros(A.shape, dtype=A.dtype, device=A.device)
+            unit[:, column] = 1
+            matrix[:, place] = A(unit)[:, active]
+            measurement.tell(place + 1, len(active))
     return (matrix + matrix.mT) / 2

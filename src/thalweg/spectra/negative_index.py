@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from thalweg.errors import UsageError, check_count, check_type
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Result
 from thalweg.spectra.density import density
 from thalweg.spectra.matrix import within
@@ -36,7 +36,7 @@ def negative_index(
     steps: int = 60,
     probes: int = 4,
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> NegativeIndex:
     """The share of negative eigenvalues of every member's matrix, on its active entries.
 
@@ -80,7 +80,8 @@ def negative_index(
     size = int(A.active.any(0).sum())
     exact = size <= dense_up_to
     if exact:
-        spectra, products = _all_eigenvalues(A, size, measurement)
+        with measurement.watched():
+            spectra, products = _all_eigenvalues(A, size, measurement)
         weights = np.isfinite(spectra).astype(np.float64)
         how = f"From the dense matrix of {size} active {A.dimension}."
     else:

@@ -1,7 +1,8 @@
 """What a measurement of an operator counts while it runs, and a mean over random vectors."""
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import check_type
-from thalweg.progress import Progress, Watcher
+from thalweg.progress import Progress, Watcher, ignore, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.spectra.operator import Operator
 
@@ -45,14 +46,15 @@ class Measurement:
         A: what is measured.
         label: what is measured, for progress and the name of the reading.
         seed: of its random vectors.
-        progress: told how far it is.
+        progress: told how far it is, within `watched`.
     """
 
-    def __init__(self, verb: str, A: Operator, label: str, seed: int, progress: Watcher) -> None:
+    def __init__(self, verb: str, A: Operator, label: str, seed: int, progress: Watcher | None) -> None:
         write = "an Operator such as curvature.hessian(problem, population) or spectra.from_matrix(tensor)"
         check_type(f"The first argument of {verb}", A, Operator, write)
         check_type(f"{verb} seed", seed, int, "a whole number such as 0")
         self.A, self.seed, self.progress = A, seed, progress
+        self.told: Watcher = ignore
         self.label, self.began, self.before = f"{label} of the {A.name}", time.perf_counter(), A.products
 
     @property
@@ -60,9 +62,16 @@ class Measurement:
         """With one vector a member, since it began."""
         return self.A.products - self.before
 
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """While it takes its products."""
+        with watched(self.progress) as told:
+            self.told = told
+            yield
+
     def tell(self, done: int, total: int) -> None:
         """Tell how far it is."""
-        self.progress(Progress(self.label, done, total, time.perf_counter() - self.began))
+        self.told(Progress(self.label, done, total, time.perf_counter() - self.began))
 
     def reading(
         self,

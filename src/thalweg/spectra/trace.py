@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
 from thalweg.spectra.operator import Operator
@@ -37,7 +37,7 @@ def trace(
     method: str = "xtrace",
     products: int = 32,
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Trace:
     """The trace of every member's matrix, unbiased, with its standard error.
 
@@ -82,7 +82,8 @@ def trace(
         return image
 
     estimate = {"hutchinson": _hutchinson, "hutch++": _hutch_plus_plus, "xtrace": _xtrace}[method]
-    mean, error, samples = estimate(A, product, products, seed)
+    with measurement.watched():
+        mean, error, samples = estimate(A, product, products, seed)
     active = A.active.sum(1).cpu().numpy().astype(np.float64)
     active[active == 0] = np.nan  # a trace of 0, and no mean
     return Trace(

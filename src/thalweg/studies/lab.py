@@ -12,7 +12,7 @@ from thalweg.claims import Claim, Finding
 from thalweg.errors import UsageError, unknown_name
 from thalweg.figures import Figure
 from thalweg.population import Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading
 from thalweg.statistics import Interval
 from thalweg.training import Masks, Recipe, Run, Starts, train
@@ -95,7 +95,7 @@ class Lab:
 
     scale: Scale = "quick"
     seed: int = 0
-    progress: Watcher = ignore
+    progress: Watcher | None = automatic
     device: str = "cpu"
     claims: tuple[Claim, ...] = ()
 
@@ -136,7 +136,7 @@ class Lab:
         own = [[next(stream) for _ in range(tuning)] for _ in range(count)]
         return Seeds([next(stream) for _ in range(count)], shared, own)
 
-    def labelled(self, label: str) -> Watcher:
+    def labelled(self, label: str) -> Watcher | None:
         """Who is told the progress, with what is being done: the claims, and the label.
 
         >>> import thalweg as tw
@@ -145,8 +145,10 @@ class Lab:
         >>> lab.labelled("with warmup")(Progress("training", 1, 10, 0.5))
         with warmup
         """
-        name = ", ".join([*(claim.id for claim in self.claims), label])
-        return lambda report: self.progress(replace(report, label=name))
+        name, told = ", ".join([*(claim.id for claim in self.claims), label]), self.progress
+        if told is None or told is automatic:
+            return told
+        return lambda report: told(replace(report, label=name))
 
     @overload
     def train(

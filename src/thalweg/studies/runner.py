@@ -7,7 +7,7 @@ from dataclasses import replace
 from thalweg.claims import Finding
 from thalweg.claims.result import StudyResult
 from thalweg.errors import UsageError
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.storage import Store
 from thalweg.studies import catalog
 from thalweg.studies.lab import Lab, Scale
@@ -20,7 +20,7 @@ def run(
     *,
     scale: Scale = "quick",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
     store: Store | None = None,
     device: str = "cpu",
 ) -> StudyResult:
@@ -60,7 +60,7 @@ def iterate(
     *,
     scale: Scale = "quick",
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
     store: Store | None = None,
     device: str = "cpu",
 ) -> Iterator[StudyResult]:
@@ -78,24 +78,26 @@ def iterate(
     The arguments are those of `run`.
     """
     chosen = catalog.find(study) if isinstance(study, str) else study
-    lab = Lab(scale, seed, progress, device)
-    start = time.perf_counter()
-    result = begun(chosen, lab)
-    kept, over = left(chosen, result, store)
-    before = kept.seconds if kept else 0.0
-    if kept:
-        result = replace(result, provenance=kept.provenance, seconds=before)
-    found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
-    progress(Progress(chosen.name, 0, len(chosen.claims), 0.0))
-    for experiment in chosen.experiments:
-        taken = all(claim.id in over.taken for claim in experiment.claims)
-        for finding in [found[claim.id] for claim in experiment.claims] if taken else _checked(chosen, experiment, lab):
-            seconds = time.perf_counter() - start
-            result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
-            if store is not None and not (taken and len(result.findings) < len(chosen.claims)):
-                result.save(store)
-            yield result
-            progress(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
+    with watched(progress) as told:
+        lab = Lab(scale, seed, told, device)
+        start = time.perf_counter()
+        result = begun(chosen, lab)
+        kept, over = left(chosen, result, store)
+        before = kept.seconds if kept else 0.0
+        if kept:
+            result = replace(result, provenance=kept.provenance, seconds=before)
+        found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
+        told(Progress(chosen.name, 0, len(chosen.claims), 0.0))
+        for experiment in chosen.experiments:
+            taken = all(claim.id in over.taken for claim in experiment.claims)
+            findings = [found[claim.id] for claim in experiment.claims] if taken else _checked(chosen, experiment, lab)
+            for finding in findings:
+                seconds = time.perf_counter() - start
+                result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
+                if store is not None and not (taken and len(result.findings) < len(chosen.claims)):
+                    result.save(store)
+                yield result
+                told(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
 
 
 def _checked(study: Study, experiment: Experiment, lab: Lab) -> Iterator[Finding]:

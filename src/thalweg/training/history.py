@@ -11,14 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
-from thalweg.results import Table
+from thalweg.results import Summarized, Table
+from thalweg.results.summary import spanned
 from thalweg.sweep import plain
 from thalweg.training.state import State
 from thalweg.training.tables import table_of
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class History(Summarized):
     """Loss and metrics of every member at the evaluated steps.
 
     >>> import thalweg as tw
@@ -55,6 +56,24 @@ class History:
             batch_loss=state.batch_loss[: state.step].double().cpu().numpy(),
             units={name: units[name.partition("_")[2]] for name in state.metrics},
         )
+
+    def facts(self) -> dict[str, str]:
+        """Evaluations, members, and what every metric comes to."""
+        return {
+            "evaluations": f"{len(self.steps)} from step {self.steps[0]:,} to {self.steps[-1]:,}",
+            "members": f"{len(self.axes['seed']):,}",
+            **self.last(),
+        }
+
+    def last(self) -> dict[str, str]:
+        """From which member's to which member's value every metric comes at the last evaluation, in words."""
+        return {name: spanned(values[-1], self.units[name]) for name, values in self.metrics.items()}
+
+    def details(self) -> Table:
+        """Mean over the members of every metric, at every evaluation."""
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all members have diverged
+            means = {f"mean {name}": np.nanmean(values, 1) for name, values in self.metrics.items()}
+        return Table({"step": self.steps, **means})
 
     def __getitem__(self, metric: str) -> NDArray[np.float64]:
         """One metric: (evaluations, members)."""

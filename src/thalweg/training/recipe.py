@@ -11,6 +11,8 @@ import numpy as np
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample
 from thalweg.optim import Rule, Wrapper
+from thalweg.results import Summarized
+from thalweg.results.summary import called
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import Sweep, plain, points_of
 
@@ -19,7 +21,7 @@ COLUMNS = ("member", "step", "metric", "value")  # of a history's table, beside 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Summarized):
     """How every member is trained. Any number of the optimizer or schedule, batch_size and clip_norm may be swept.
 
     >>> import thalweg as tw
@@ -108,6 +110,13 @@ class Recipe:
         if self.spacing == "log":
             return np.unique(np.geomspace(1, self.steps, wanted).round().astype(int)).tolist()
         return np.linspace(0, self.steps, wanted + 1).round().astype(int).tolist()
+
+    def facts(self) -> dict[str, str]:
+        """Every field."""
+        return {one.name: f"{getattr(self, one.name)}" for one in dataclasses.fields(self)}
+
+    def __repr__(self) -> str:
+        return called(self)
 
     def describe(self) -> dict[str, Any]:
         """The recipe as JSON-able data, complete enough to write it again."""

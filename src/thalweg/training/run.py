@@ -13,6 +13,8 @@ from thalweg.errors import UsageError
 from thalweg.evaluation import Sample, recomputed
 from thalweg.evaluation.running_statistics import STATISTICS_SAMPLE
 from thalweg.population import Plan, Population, Problem
+from thalweg.results import Summarized, Table
+from thalweg.results.summary import spanned
 from thalweg.sweep import Sweep
 from thalweg.training.history import History
 from thalweg.training.member_grid import MemberGrid
@@ -22,7 +24,7 @@ from thalweg.training.state import State
 
 
 @dataclass(frozen=True, eq=False)
-class Reached:
+class Reached(Summarized):
     """The members of a run that came to a level, each where it first did; see `Run.at_first`.
 
     >>> import numpy as np
@@ -48,6 +50,14 @@ class Reached:
     values: NDArray[np.float64]
     count: int
 
+    def facts(self) -> dict[str, str]:
+        """How many members came to the level, when, and to what."""
+        return {
+            "members": f"{len(self.members):,} of {self.count:,}",
+            "steps": spanned(self.steps),
+            "values": spanned(self.values),
+        }
+
     def among_all(self, values: ArrayLike) -> NDArray[np.float64]:
         """Numbers of the members that came to the level, NaN of all others: (reached,) to (members of the run,)."""
         table = np.full(self.count, np.nan)
@@ -56,7 +66,7 @@ class Reached:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class Run(Summarized):
     """A trained population and how it came there.
 
     >>> import thalweg as tw
@@ -89,6 +99,25 @@ class Run:
     state: State = field(repr=False)
     grid: MemberGrid = field(repr=False)
     examples: int = field(repr=False)
+
+    def facts(self) -> dict[str, str]:
+        """Members and their axes, rule, steps, how many diverged, and the metrics at the last evaluation."""
+        axes = ", ".join(f"{len(np.unique(values))} {name}" for name, values in self.axes.items())
+        diverged = int((self.diverged_at >= 0).sum())
+        return {
+            "members": f"{len(self.final):,}: {axes}",
+            "rule": type(self.recipe.optimizer).__name__,
+            "steps": f"{self.step:,} of {self.recipe.steps:,}",
+            "diverged": f"{diverged:,}" if diverged else "none",
+            **self.history.last(),
+        }
+
+    def details(self) -> Table:
+        """Every member: its axes, when it diverged, and its metrics at the last evaluation."""
+        columns: dict[str, Any] = {"member": np.arange(len(self.final)), **self.axes}
+        if (self.diverged_at >= 0).any():
+            columns["diverged_at"] = [int(step) if step >= 0 else None for step in self.diverged_at]
+        return Table(columns | {name: values[-1] for name, values in self.history.metrics.items()})
 
     @property
     def step(self) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Population
+from thalweg.results import Summarized
 from thalweg.sweep import plain
 
 UPDATES = "updates"  # the entry of a start's state that says how many updates its moments have seen
@@ -23,7 +24,7 @@ class DataOrder:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class Start(Summarized):
     """Networks, what their optimizer remembers of them, and the step at which they are: where `train` can begin.
 
     `run.at(step)` has one of each snapshot. It is a plain value, so what is to differ is replaced (Frankle et al.,
@@ -77,6 +78,14 @@ class Start:
                     "write state=None for fresh moments."
                 )
                 raise UsageError(msg)
+
+    def facts(self) -> dict[str, str]:
+        """Members, step, and what the optimizer remembers."""
+        return {
+            "members": f"{len(self):,}",
+            "step": f"{self.step:,}",
+            "state": "fresh" if self.state is None else ", ".join(sorted(self.state)),
+        }
 
     def __getitem__(self, members: int | slice | Sequence[int] | Tensor) -> "Start":
         """The chosen members, as `Population` chooses them."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Plan, Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.storage import Store
 from thalweg.sweep import plain
 from thalweg.training.beginning import Masks, Starts, arms_of, beginning
@@ -35,7 +35,7 @@ def train(
     resume: Run | None = None,
     until: int | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
     observe: Observer | Sequence[Observer] = (),
     store: Store | str | Path | None = None,
     name: str | None = None,
@@ -103,7 +103,7 @@ def train(
     check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
     check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
     check_type("train paired", paired, bool, "True or False")
-    check_type("train progress", progress, Callable, "a function of the progress, such as print")
+    check_watcher("train", progress)
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
     if until is not None:
         check_count("train until", until)
@@ -138,7 +138,8 @@ def train(
         raise UsageError(msg)
     if state.step < last:
         loop = Loop(problem, recipe, grid, population, state, plans, observers)
-        loop.advance(last, checkpoints, progress)
+        with watched(progress) as told:
+            loop.advance(last, checkpoints, told)
         plans |= loop.plans
         checkpoints.write(state, loop.plans)
     elif resume is not None and not stored:

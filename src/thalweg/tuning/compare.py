@@ -1,14 +1,14 @@
 """Update rules compared at equal expense, each tuned by the same search."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.population import Problem
-from thalweg.progress import Progress, Watcher, ignore
+from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
 from thalweg.results import Cost, Provenance
 from thalweg.schedules import Constant, Schedule
 from thalweg.sweep import plain
@@ -36,7 +36,7 @@ def compare(
     metric: str = "train_loss",
     targets: Mapping[str, float] | None = None,
     seed: int = 0,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Comparison:
     """Tune every rule on every problem by one search of equal size, and score it on other seeds.
 
@@ -81,7 +81,7 @@ def compare(
     for name, count in counts.items():
         check_count(f"compare {name}", count)
     check_count("compare seed", seed, 0)
-    check_type("compare progress", progress, Callable, "a function of the progress, such as print")
+    check_watcher("compare", progress)
     _check(problems, rules, metric, targets)
     tuning = list(range(seed, seed + tuning_seeds))
     scoring = list(range(seed + tuning_seeds, seed + tuning_seeds + scoring_seeds))
@@ -101,29 +101,30 @@ def compare(
         for one in candidates
         if gradients_a_step(one.trials[0]) == 2
     ]
-    for row, (name, problem) in enumerate(problems.items()):
-        for column, candidate in enumerate(candidates):
-            label = f"{candidate.name} on {name}"
-            found = train(
-                problem, recipes[column], tuning, progress=_counting(progress, label, done, searched, total, began)
-            )
-            means = infinite_if_diverged(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
-            pick = int(means.argmin())
-            tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
-            done, cost = done + steps * searched, cost + cost_of(found)
-            told = _counting(progress, label, done, scoring_seeds, total, began)
-            done += steps * scoring_seeds
-            if np.isfinite(means[pick]):
-                best[name][candidate.name] = candidate.values(pick)
-                warnings += candidate.warnings(name, pick)
-                final = train(
-                    problem, Recipe(candidate.trials[pick], evaluate=_LOOKS, **common), scoring, progress=told
+    with watched(progress) as watcher:
+        for row, (name, problem) in enumerate(problems.items()):
+            for column, candidate in enumerate(candidates):
+                label = f"{candidate.name} on {name}"
+                found = train(
+                    problem, recipes[column], tuning, progress=_counting(watcher, label, done, searched, total, began)
                 )
-                histories[row, column], cost = final.history, cost + cost_of(final)
-            else:  # nothing is left to be scored
-                best[name][candidate.name] = {}
-                warnings.append(f"Every trial of {label} diverged with some seed: search smaller values.")
-                told(Progress(label, steps, steps, 0.0))
+                means = infinite_if_diverged(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
+                pick = int(means.argmin())
+                tuned[row, column], before[row] = means[pick], found.history[metric][0].mean()
+                done, cost = done + steps * searched, cost + cost_of(found)
+                told = _counting(watcher, label, done, scoring_seeds, total, began)
+                done += steps * scoring_seeds
+                if np.isfinite(means[pick]):
+                    best[name][candidate.name] = candidate.values(pick)
+                    warnings += candidate.warnings(name, pick)
+                    final = train(
+                        problem, Recipe(candidate.trials[pick], evaluate=_LOOKS, **common), scoring, progress=told
+                    )
+                    histories[row, column], cost = final.history, cost + cost_of(final)
+                else:  # nothing is left to be scored
+                    best[name][candidate.name] = {}
+                    warnings.append(f"Every trial of {label} diverged with some seed: search smaller values.")
+                    told(Progress(label, steps, steps, 0.0))
 
     if targets is None:
         goals, left_out = reachable(list(problems), list(rules), tuned, before)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.figures import Axis, Figure, Line
-from thalweg.results import Cost, Provenance, Reading, Table
+from thalweg.results import Cost, Provenance, Reading, Summarized, Table
 from thalweg.statistics import standard_error
 from thalweg.tuning.profiles import performance_profile, profile_score
 
@@ -16,7 +16,7 @@ MOST = 4.0  # AlgoPerf's largest ratio
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Summarized):
     """What `compare` found.
 
     Args:
@@ -86,6 +86,23 @@ class Comparison:
     def _reused(self) -> tuple[str, ...]:
         """What is to be said where the examples that chose the values also score them."""
         return ("Values were chosen on the test examples that they are scored on.",) * (self.metric == "test_loss")
+
+    def facts(self) -> dict[str, str]:
+        """Problems, what each rule scores, and what each was given."""
+        return {
+            "problems": ", ".join(self.problems),
+            "scores": ", ".join(f"{rule} {score:.2f}" for rule, score in self.scores.items()),
+            "budget": ", ".join(f"{count:,} {name}" for name, count in self.budget.items()),
+            "scored on": f"{len(self.seeds)} other seeds",
+        }
+
+    def details(self) -> Table:
+        """The table."""
+        return self.table()
+
+    def remarks(self) -> tuple[str, ...]:
+        """The warnings."""
+        return self.warnings
 
     def table(self) -> Table:
         """One row a problem and rule: its best values, mean loss with standard error, median steps to the target.

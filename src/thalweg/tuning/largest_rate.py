@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
+from thalweg.results import Summarized
+from thalweg.results.summary import spanned
 from thalweg.statistics import Interval, interval
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class LargestRate:
+class LargestRate(Summarized):
     """The largest learning rate that trains, seed by seed; made by `largest_rate`.
 
     >>> import thalweg as tw
@@ -30,6 +32,14 @@ class LargestRate:
     rates: Array
     beyond: NDArray[np.bool_]
     none: NDArray[np.bool_]
+
+    def facts(self) -> dict[str, str]:
+        """The typical rate, and those of the seeds."""
+        return {"typical": f"{self.typical:.4g}", "seeds": f"{len(self.rates)}, {spanned(self.rates)}"}
+
+    def remarks(self) -> tuple[str, ...]:
+        """The warnings."""
+        return self.warnings
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -10,14 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, HeatMap
 from thalweg.optim import Rule, follow
-from thalweg.results import Reading
+from thalweg.results import Reading, Summarized
+from thalweg.results.summary import spanned
 
 _SHOWN = 1e-8  # of a mode at the start: what is smaller is drawn as this
 _UNDERFLOW = 1e-280
 
 
 @dataclass(frozen=True, eq=False)
-class Modes:
+class Modes(Summarized):
     """What is left of every mode of a quadratic.
 
     >>> import thalweg as tw
@@ -32,6 +33,11 @@ class Modes:
 
     eigenvalues: NDArray[np.float64]
     left: Mapping[str, NDArray[np.float64]]
+
+    def facts(self) -> dict[str, str]:
+        """The eigenvalues, and what a step of each rule multiplies the distance by."""
+        rules = ", ".join(f"{name} {factor:.4g}" for name, factor in self.contraction.items())
+        return {"eigenvalues": f"{len(self.eigenvalues)}, {spanned(self.eigenvalues)}", "contraction": rules}
 
     @property
     def losses(self) -> dict[str, NDArray[np.float64]]:

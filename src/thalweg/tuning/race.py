@@ -12,7 +12,7 @@ from thalweg.errors import UsageError
 from thalweg.figures import Axis, Contour, Figure, Scatter, TrajectoryLine
 from thalweg.figures.marks import Mark
 from thalweg.optim import Rule, follow
-from thalweg.results import Reading
+from thalweg.results import Reading, Summarized, Table
 
 RATES = np.logspace(-5, 0, 41)  # eighths of a decade
 NEAR = 0.01  # of the height at the start
@@ -77,7 +77,7 @@ COURSES: dict[str, Course] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Race:
+class Race(Summarized):
     """Where each rule went on each course.
 
     >>> import thalweg as tw
@@ -96,6 +96,16 @@ class Race:
     paths: Mapping[str, Mapping[str, NDArray[np.float64]]]
     rates: Mapping[str, Mapping[str, float]]
     contours: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
+
+    def facts(self) -> dict[str, str]:
+        """Rules, courses and steps."""
+        steps = len(next(iter(next(iter(self.paths.values())).values()))) - 1
+        return {"rules": ", ".join(self.paths), "courses": ", ".join(self.courses), "steps": f"{steps:,}"}
+
+    def details(self) -> Table:
+        """The best rate of every rule on every course."""
+        rates = {course: [each[course] for each in self.rates.values()] for course in self.courses}
+        return Table({"rule": list(self.rates), **rates})
 
     @property
     def reading(self) -> Reading:

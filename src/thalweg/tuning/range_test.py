@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Reading, Result
 from thalweg.schedules import Constant, Schedule, Scheduled
 from thalweg.schedules.schedule import Number
@@ -36,7 +36,7 @@ def range_test(
     high: float = 10.0,
     rates: int = 25,
     seeds: int | Sequence[int] = 3,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Result:
     """The training loss that every rate reaches: one member a rate and seed, all from the same initialization.
 
@@ -113,7 +113,7 @@ def classic_range_test(
     high: float = 10.0,
     seeds: int | Sequence[int] = 3,
     smoothing: float = 0.9,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Result:
     """The loss of each batch while the rate grows from low to high in one run (Smith, 2017, arXiv:1506.01186).
 

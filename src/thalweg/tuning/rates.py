@@ -1,7 +1,7 @@
 """Runs of one recipe over learning rates."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.optim import Rule, Wrapper
 from thalweg.optim.wrapper import unwrapped
 from thalweg.population import Problem
-from thalweg.progress import Watcher
+from thalweg.progress import Watcher, check_watcher
 from thalweg.results import Cost, Provenance
 from thalweg.schedules import Scheduled
 from thalweg.sweep import plain, values
@@ -35,7 +35,7 @@ def check_run(name: str, problem: Any, recipe: Any, progress: Any) -> None:
     """Raise UsageError unless these are what a run is made of; `name` is what was called."""
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} recipe", recipe, Recipe, "a Recipe such as Recipe(optim.AdamW(1e-3), steps=400)")
-    check_type(f"{name} progress", progress, Callable, "a function of the progress, such as print")
+    check_watcher(name, progress)
 
 
 def spaced(name: str, low: Any, high: Any, rates: Any, least: int) -> NDArray[np.float64]:
@@ -60,7 +60,7 @@ def final_losses(
     recipe: Recipe,
     rates: NDArray[np.float64],
     seeds: int | Sequence[int],
-    progress: Watcher,
+    progress: Watcher | None,
 ) -> tuple[Run, NDArray[np.float64], NDArray[np.float64]]:
     """The run with every rate as members, and its training loss before and after: (rates, seeds) each.
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
-from thalweg.progress import Watcher, ignore
+from thalweg.progress import Watcher, automatic
 from thalweg.results import Reading, Result
 from thalweg.statistics import POSITIVE, standard_error
 from thalweg.statistics.means import mean_ends
@@ -64,7 +64,7 @@ def rate_sensitivity(
     high: float = 3e-1,
     rates: int = 13,
     seeds: int | Sequence[int] = 5,
-    progress: Watcher = ignore,
+    progress: Watcher | None = automatic,
 ) -> Result:
     """The loss each rate ends with, and the sensitivity to the rate over the whole range.
 

@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
+from thalweg.results import Summarized, Table
+from thalweg.results.summary import spanned
 from thalweg.statistics import Interval, interval
 from thalweg.training import steps_to
 from thalweg.training.tables import table_of
 
 
 @dataclass(frozen=True, eq=False)
-class Speedup:
+class Speedup(Summarized):
     """Rules at their best rates, to a loss that the first of them, tuned, reaches.
 
     >>> import thalweg as tw
@@ -35,6 +37,22 @@ class Speedup:
     rate: Mapping[str, float]
     target: float
     times: Mapping[str, NDArray[np.float64]]
+
+    def facts(self) -> dict[str, str]:
+        """The target, and how many steps every rule took to it."""
+        times = {f"steps of {name}": spanned(times) for name, times in self.times.items()}
+        return {"target": f"{self.target:.4g}", **times}
+
+    def details(self) -> Table:
+        """Every rule: its best rate, median steps to the target, and how many seeds never reached it."""
+        return Table(
+            {
+                "rule": list(self.times),
+                "rate": list(self.rate.values()),
+                "median steps": [float(np.median(times)) for times in self.times.values()],
+                "never": list(self.never.values()),
+            }
+        )
 
     @property
     def needed(self) -> dict[str, NDArray[np.float64]]:

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -97,9 +97,8 @@ def render(panels: Sequence[Panel], title: str) -> Canvas:
     return canvas
 
 
-def save(panels: Sequence[Panel], title: str, path: Path, *, description: str) -> None:
-    """Write a .pdf, .svg or .png; the same figure gives the same bytes."""
-    kind = path.suffix.lower()
+def save(panels: Sequence[Panel], title: str, to: Path | IO[bytes], kind: str, *, description: str) -> None:
+    """Write a ".pdf", ".svg" or ".png"; the same figure gives the same bytes."""
     metadata = {
         ".pdf": {"Title": title, "Subject": description, "CreationDate": None},
         ".svg": {"Title": title, "Description": description, "Date": None},
@@ -107,7 +106,9 @@ def save(panels: Sequence[Panel], title: str, path: Path, *, description: str) -
     }[kind]
     with look():
         # Viewers show a transparent PNG on black; in a document the page's ground should show.
-        render(panels, title).savefig(path, dpi=200, metadata=metadata, transparent=kind != ".png")
+        render(panels, title).savefig(
+            to, format=kind.removeprefix("."), dpi=200, metadata=metadata, transparent=kind != ".png"
+        )
 
 
 def _panel(axes: Axes, panel: Panel, looks: list[Style], named: list[bool], handles: dict[str, Any]) -> None:

@@ -12,7 +12,9 @@ from thalweg.figures.ticks import decades, log_labels
 from thalweg.figures.to_plotly.traces import Trace, escaped
 
 _LABELED_DECADES = 8  # powers of ten that each get a label on a log axis; of more, every second, third, ...
-_FEW_DECADES = 2  # with fewer, Plotly's own ticks between the powers of ten
+_FEW_DECADES = 2  # with fewer, there are ticks between the powers of ten
+_BETWEEN = 3  # of those, roughly
+_IN_DEPTH = 5  # powers of ten with a label along an axis in three dimensions
 
 Place = tuple[float, float, float, float]  # left, right, bottom and top, in fractions of the drawing
 
@@ -55,12 +57,21 @@ def _axis(axis: Axis, ends: tuple[float, float] | None, shown: tuple[float, floa
     }
     if axis.scale == "log":
         low, high = ends or shown or (1.0, 1.0)
-        decades = np.log10(high / low)
-        if decades >= _FEW_DECADES:
-            settings["dtick"] = max(1, round(decades / _LABELED_DECADES))
-        if decades <= _LABELED_DECADES:
+        settings |= _logarithmic(low, high, _LABELED_DECADES)
+        if np.log10(high / low) <= _LABELED_DECADES:
             settings |= {"minor": {"ticks": "outside", "ticklen": 3, "tickcolor": MUTED}}
     return settings | _range(axis, ends)
+
+
+def _logarithmic(low: float, high: float, most: int) -> dict[str, Any]:
+    """Ticks of a log axis: powers of ten, at most so many; over few decades also between, all written out.
+
+    Of Plotly's own those between two powers of ten are bare digits, a 2 for 0.02.
+    """
+    decades = np.log10(high / low)
+    if decades >= _FEW_DECADES:
+        return {"dtick": max(1, round(decades / most))}
+    return {"nticks": _BETWEEN, "tickformat": "~g"}
 
 
 def _range(axis: Axis, ends: tuple[float, float] | None) -> dict[str, Any]:
@@ -75,12 +86,14 @@ def scene(panel: Panel, place: Place, names: Names) -> dict[str, Any]:
     left, right, bottom, top = place
     axes = {
         name: _range(axis, axis.limits)
+        | (_in_depth(axis.limits or extent(panel, name[0])) if axis.scale == "log" else {"nticks": 6})
         | {
-            "title": {"text": escaped(axis.text)},
+            # The color bar names the third.
+            "title": {"text": "" if name == "zaxis" else escaped(axis.text), "font": {"size": 12}},
+            "tickfont": {"size": 11},
             "type": axis.scale,
             "gridcolor": GRID,
             "showbackground": False,
-            "nticks": 6,
             "exponentformat": "power",
         }
         for name, axis in (("xaxis", panel.x), ("yaxis", panel.y), ("zaxis", panel.z or Axis()))
@@ -92,6 +105,11 @@ def scene(panel: Panel, place: Place, names: Names) -> dict[str, Any]:
         "camera": {"eye": {"x": 1.4, "y": -1.5, "z": 0.9}, "center": {"x": 0, "y": 0, "z": -0.12}},
     }
     return {names.scene: scene}
+
+
+def _in_depth(shown: tuple[float, float] | None) -> dict[str, Any]:
+    """Ticks of a log axis in three dimensions."""
+    return _logarithmic(*(shown or (1.0, 1.0)), _IN_DEPTH)
 
 
 def rule(mark: ReferenceLine, panel: Panel, names: Names, layout: dict[str, Any], traces: list[Trace]) -> None:

@@ -25,7 +25,7 @@ CONFIG: dict[str, Any] = {
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d", "resetCameraLastSave3d"],
 }
 
-_FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+FONT = "system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 _FONT_SIZE = 13  # pixels
 _WIDE = 700  # pixels of a legend on a page
 _SLIDER = 44  # pixels above the panels' titles
@@ -86,7 +86,7 @@ def page(panels: Sequence[Panel], title: str, *, caption: str, description: str)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title or 'Figure')}</title><style>body{{margin:1rem;font-family:{_FONT};color:{INK}}}"
+        f"<title>{html.escape(title or 'Figure')}</title><style>body{{margin:1rem;font-family:{FONT};color:{INK}}}"
         "figure{margin:0 auto;max-width:75rem}figcaption{max-width:45rem;margin:.5rem auto;line-height:1.45}</style>"
         f'</head><body><figure><div role="img" aria-label="{html.escape(description)}">{drawing}</div>'
         f"{below}</figure></body></html>\n"
@@ -148,7 +148,7 @@ def _frame(panels: Sequence[Panel], title: str, *, rows: int, lines: int) -> dic
         "height": _ROW * rows + 40 + 20 * max(1, legend),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": _FONT, "size": _FONT_SIZE, "color": INK},
+        "font": {"family": FONT, "size": _FONT_SIZE, "color": INK},
         "title": {
             "text": title, "font": {"size": 16},
             "xref": "container", "x": 0, "xanchor": "left", "yref": "container", "y": 1, "yanchor": "top",

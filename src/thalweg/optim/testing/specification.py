@@ -55,7 +55,7 @@ class Specification:
 
     >>> import thalweg as tw
     >>> tw.optim.testing.Specification("momentum", {"lr": 0.1, "beta": 0.9}).rule
-    Momentum(lr=0.1, weight_decay=0.0, decay='l2', decay_on=None, beta=0.9, form='sum', start='zero')
+    Momentum(lr=0.1)
     """
 
     law: str | None = None
