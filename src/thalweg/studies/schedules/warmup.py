@@ -43,8 +43,9 @@ CLAIM = Claim(
     rule=greater(1, worth=1.25),
     unit="largest rate that trains, with / without warmup, over seeds of one post-norm byte-level transformer",
     bounds=POSITIVE,
-    corrected="Steps are counted from 1, for from 0 the first step has rate 0 and its batch is thrown away; and the "
-    "rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / warmup).",
+    corrected="Steps are counted from 1, for from 0 the first step has rate 0: its batch moves nothing and only enters "
+    "Adam's moments. And the rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / "
+    "warmup).",
 )
 
 
