@@ -1,9 +1,13 @@
 """`thalweg studies`: what there is to study."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from thalweg.cli import output
 from thalweg.cli.output import JsonTarget
+
+if TYPE_CHECKING:
+    from thalweg.claims import Claim
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,14 @@ class Studies:
                     row
                     for claim in study.claims
                     for row in (
-                        (claim.id, claim.statement, claim.rule.text, claim.unit),
+                        (claim.id, claim.statement, _rule(claim), claim.unit),
                         *((f"- {part.id}", part.statement, part.rule.text, part.unit) for part in claim.parts),
                     )
                 ]
                 output.table(("claim", "statement", "rule", "unit"), rows)
         return 0
+
+
+def _rule(claim: "Claim") -> str:
+    """When it holds, and of what budget it speaks."""
+    return f"{claim.rule.text}; about {claim.needs}" if claim.needs else claim.rule.text

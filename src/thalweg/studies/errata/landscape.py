@@ -63,8 +63,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="What a batch size finds depends on the learning rate that goes with it.",
         why=(
             "The noise of a step has variance lr^2/batch, and the steps that a way takes go as 1/lr: noise goes as "
-            "lr/batch, so a rate that grows with the batch size leaves it as it was. And of networks that saw unequally "
-            "many examples, the sharper need not err more."
+            "lr/batch, so a rate that grows with the batch size leaves it as it was. And of networks that saw "
+            "unequally many examples, the sharper need not err more."
         ),
         source="Keskar et al. (2017), arXiv:1609.04836; Jastrzębski et al. (2017), arXiv:1711.04623",
         claims=("LAN5",),
