@@ -82,11 +82,10 @@ def planted(monkeypatch: pytest.MonkeyPatch):
 
 def test_sch1_holds_on_a_planted_gain_and_fails_on_a_planted_loss(planted) -> None:
     small, large = [2**-7, 2**-7, 2**-6, 2**-7, 2**-7], [2**-5] * 5
-    assert planted(small, large, "full").verdict.outcome == "holds"
-    little = planted(small, [*small[1:], 2**-6]).verdict.weakest
+    assert planted(small, large).verdict.outcome == "holds"
+    little = planted(small, [*small[1:], 2**-6]).verdict
     assert (little.outcome, little.interval.high > 1.25) == ("undecided", True)  # it may be worth having, or not
-    assert planted(large, small, "full").verdict.outcome == "fails"
-    assert planted(large, small).verdict.words == "undecided: 150 of 400 steps"
+    assert planted(large, small).verdict.outcome == "fails"
 
 
 def test_the_sentences_of_sch1_warn_where_the_grid_ended(planted) -> None:
