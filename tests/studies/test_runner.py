@@ -1,15 +1,13 @@
 import dataclasses
 import json
-import math
 
-import numpy as np
 import pytest
 
 from thalweg.claims import Claim, Finding, StudyResult, greater
 from thalweg.errors import StorageError, UsageError
 from thalweg.statistics import Interval
 from thalweg.storage import Store
-from thalweg.studies import Experiment, Lab, Study, catalog, errata, iterate, run
+from thalweg.studies import Experiment, Lab, Study, catalog, iterate, run
 
 DESIGN_STUDY = {"study", "scale", "seed", "seconds", "version", "claims"}
 DESIGN_CLAIM = {"id", "statement", "verdict", "estimate", "low", "high", "unit", "n", "rule", "numbers"}
@@ -187,17 +185,3 @@ def test_every_study_of_the_catalog_is_well_formed():
     assert [study.name for study in studies] == list(catalog.MODULES)
     assert len(set(ids)) == len(ids)
     assert all(claim.statement and claim.lecture and claim.unit for study in studies for claim in study.claims)
-
-
-def test_corrections_are_whole_and_their_arithmetic_is_right():
-    assert len({one.id for one in errata.CORRECTIONS}) == len(errata.CORRECTIONS)
-    why = {one.id: f"{one.right} {one.why}" for one in errata.CORRECTIONS}
-    assert all(one.lecture and one.right and one.why and one.source for one in errata.CORRECTIONS)
-    assert f"{2 * 1.9 / 3:.3f}" in why["nesterov-look-ahead"]
-    assert f"{2 * 1.9 / 2.8:.3f}" in why["nesterov-look-ahead"]
-    assert f"{(1 - 0.9) / math.sqrt(1 - 0.999):.2f}" in why["adam-hats"]
-    assert f"{math.ceil(math.log(0.5) / math.log(0.99))} steps" in why["adamw-rate"]
-    assert f"{math.ceil(math.log(0.5) / math.log(1 - 1e-5)):,}" in why["adamw-rate"]
-    jumps = 1 - (1 + np.cos(np.pi * np.array([0.1, 0.3]))) / 2
-    assert all(f"{jump:.1%}".replace("%", " %") in why["cosine-counts-warmup"] for jump in jumps)
-    assert f"{math.sqrt(4000):.0f} times" in why["inverse-square-root-exponents"]

@@ -55,6 +55,17 @@ class Claim:
     budget: Mapping[str, float] = field(default_factory=dict)
     bounds: Bounds = ANYTHING
 
+    @property
+    def needs(self) -> str:
+        """The budget in words; "" where there is none.
+
+        >>> from thalweg.claims import Claim, greater
+        >>> Claim("X1", "It is more.", "It is more.", greater(0), "nats", budget={"steps": 1_000}).needs
+        'at least 1,000 steps'
+        """
+        least = " and ".join(f"{least:,g} {name}" for name, least in self.budget.items())
+        return least and f"at least {least}"
+
     def __post_init__(self) -> None:
         deciding = [part.id for part in self.parts if part.decides]
         if isinstance(self.rule, EveryPart) and len(deciding) < 2:

@@ -1,10 +1,14 @@
 """`thalweg studies`: what there is to study."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from thalweg import planned
 from thalweg.cli import output, tables
 from thalweg.cli.output import JsonTarget
+
+if TYPE_CHECKING:
+    from thalweg.claims import Claim
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Studies:
             for study in studies:
                 output.say(tables.paragraph(f"{study.name}: {study.title}", "", "  "))
                 for claim in study.claims:
-                    _say(claim.id, claim.statement, claim.rule.text, claim.unit)
+                    _say(claim.id, claim.statement, _rule(claim), claim.unit)
                     for part in claim.parts:
                         _say(f"- {part.id}", part.statement, part.rule.text, part.unit)
                 output.say()
@@ -63,3 +67,8 @@ def _say(name: str, statement: str, rule: str, unit: str) -> None:
     indent = " " * 8
     output.say(tables.paragraph(statement, f"  {name:5} " if len(name) <= 5 else f"  {name} ", indent))
     output.say(tables.paragraph(f"{unit}: {rule}", f"{indent}", f"{indent}  "))
+
+
+def _rule(claim: "Claim") -> str:
+    """When it holds, and of what budget it speaks."""
+    return f"{claim.rule.text}; about {claim.needs}" if claim.needs else claim.rule.text

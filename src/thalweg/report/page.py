@@ -17,6 +17,10 @@ from thalweg.results import Provenance, Reading
 from thalweg.storage.atomic import explaining, replacing
 
 TITLE = "Thalweg: what the experiments say"
+QUICK = (
+    "Quick scale has fewer seeds, and fewer steps and smaller sizes: a claim about more than was run stays undecided, "
+    "as do some for want of seeds. With all that they are about, in about 10 minutes: "
+)
 
 
 def write(results: Sequence[StudyResult], path: Path) -> Path:
@@ -146,7 +150,7 @@ def _study(result: StudyResult, shown: list[Drawing]) -> str:
         parts.append(element("p", text(f"Stopped before it was done; without a verdict: {missing}."), class_="notice"))
     if result.scale == "quick" and any(finding.verdict.outcome == "undecided" for finding in result.findings):
         fuller = element("code", text(command.replace("--scale quick", "--scale full")))
-        parts.append(element("p", "Quick scale leaves some claims undecided; more seeds: ", fuller, class_="notice"))
+        parts.append(element("p", QUICK, fuller, class_="notice"))
     parts += [*claims, _provenance(result.provenance)]
     return element("section", *parts, id=_section(result), class_="study")
 
@@ -159,6 +163,7 @@ def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
     verdict, claim = finding.verdict, finding.verdict.claim
     facts = [("The lecture", claim.lecture)]
     facts += [("Corrected", claim.corrected)] if claim.corrected else []
+    facts += [("About", claim.needs)] if claim.needs else []
     facts += [("Rule", claim.rule.text), ("Method", f"{verdict.interval.method}; n = {verdict.interval.n}")]
     listed = element("dl", *(element("dt", text(name)) + element("dd", text(value)) for name, value in facts))
     result = element("div", badge(verdict.outcome), bar(verdict.own), estimate(verdict.own), class_="result")

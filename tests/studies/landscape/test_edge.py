@@ -29,7 +29,9 @@ def test_the_verdict_is_that_on_the_rule_that_is_weaker(
     first: tuple[float, float], second: tuple[float, float], judged: int, outcome: str
 ) -> None:
     for rules in (("gradient descent", "momentum"), ("momentum", "gradient descent")):
-        verdict = edge.CLAIM.judge(parts=dict(zip(rules, (_end(*first), _end(*second)), strict=True)))
+        verdict = edge.CLAIM.judge(
+            parts=dict(zip(rules, (_end(*first), _end(*second)), strict=True)), ran=edge.CLAIM.budget
+        )
         assert (verdict.own.part.id, verdict.outcome) == (rules[judged], outcome)
 
 

@@ -30,15 +30,15 @@ def test_starts_lie_by_point_and_seed() -> None:
 @pytest.mark.parametrize("known", [0, 1, 3])
 def test_too_few_seeds_decide_nothing(known: int) -> None:
     correlations = np.array([1.0] * known + [math.nan] * 3)
-    assert saddles.CLAIM.judge(saddles.over_seeds(correlations)).outcome == "undecided"
+    assert saddles.CLAIM.judge(saddles.over_seeds(correlations), ran=saddles.CLAIM.budget).outcome == "undecided"
 
 
 def test_many_seeds_decide() -> None:
     agreed = saddles.over_seeds(np.array([1.0] * 9 + [math.nan]))
     assert (agreed.n, agreed.estimate, agreed.high) == (9, 1, 1)
     assert agreed.low == pytest.approx(2 * 0.025 ** (1 / 9) - 1, abs=0.01)  # Clopper and Pearson's, on -1 to 1
-    assert saddles.CLAIM.judge(agreed).outcome == "holds"
-    assert saddles.CLAIM.judge(saddles.over_seeds(np.full(9, -0.9))).outcome == "fails"
+    assert saddles.CLAIM.judge(agreed, ran=saddles.CLAIM.budget).outcome == "holds"
+    assert saddles.CLAIM.judge(saddles.over_seeds(np.full(9, -0.9)), ran=saddles.CLAIM.budget).outcome == "fails"
 
 
 def test_a_search_that_finds_nothing_is_undecided_by_computation(monkeypatch: pytest.MonkeyPatch) -> None:

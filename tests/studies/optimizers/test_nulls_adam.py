@@ -5,7 +5,7 @@ import torch
 
 from thalweg.optim import Adam, AdamW
 from thalweg.randomness import generator
-from thalweg.studies.lab import Lab
+from thalweg.studies.lab import SCALES, Lab
 from thalweg.studies.optimizers import adaptive, bias_correction, decay
 
 LABS = [Lab(seed=seed) for seed in (0, 1, 2)]
@@ -17,9 +17,9 @@ def verdicts(experiment):
 
 @pytest.fixture
 def short(monkeypatch):
-    """Few steps."""
-    monkeypatch.setattr(adaptive, "STEPS", {"quick": 5, "full": 5})
-    monkeypatch.setattr(decay, "STEPS", {"quick": 50, "full": 50})
+    """As few steps as the claims are about."""
+    monkeypatch.setattr(adaptive, "STEPS", dict.fromkeys(SCALES, adaptive.CLAIM.budget["steps"]))
+    monkeypatch.setattr(decay, "STEPS", dict.fromkeys(SCALES, decay.CLAIM.budget["steps"]))
 
 
 @pytest.mark.usefixtures("short")

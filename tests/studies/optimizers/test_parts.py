@@ -132,7 +132,7 @@ def test_half_is_lost_after_the_steps_that_the_errata_quote():
 
 @pytest.mark.parametrize(("share", "outcome"), [(0.0, "fails"), (1.0, "undecided"), (0.5, "undecided"), (0.8, "holds")])
 def test_opt3_is_judged_on_both_sides(share, outcome):
-    assert nesterov.CLAIM.judge(interval.fraction(np.full(14, share))).outcome == outcome
+    assert nesterov.CLAIM.judge(interval.fraction(np.full(14, share)), ran=nesterov.CLAIM.budget).outcome == outcome
 
 
 def test_a_source_is_one_unit_whatever_is_trained_on_it():
@@ -194,4 +194,4 @@ def test_runs_that_never_arrive_count_against_the_rule_whose_they_are(late, outc
     times[late][-1] = np.inf
     ratio = interval.ratio_of_times(times["SGD"], times["momentum"], 100)
     assert ratio.estimate > 2
-    assert momentum.CLAIM.judge(ratio).outcome == outcome
+    assert momentum.CLAIM.judge(ratio, ran=momentum.CLAIM.budget).outcome == outcome

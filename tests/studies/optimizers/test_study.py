@@ -5,7 +5,7 @@ from studies.quick import claims_of
 VERDICTS = {
     "OPT1": "holds",
     "OPT2": "holds",
-    "OPT3": "undecided",  # 4 sources of data
+    "OPT3": "undecided",
     "OPT4": "holds",
     "OPT5": "holds",
     "OPT6": "holds",
@@ -14,4 +14,7 @@ VERDICTS = {
 
 
 def test_verdicts_at_seed_0() -> None:
-    assert {name: claim["verdict"] for name, claim in claims_of("optimizers").items()} == VERDICTS
+    found = claims_of("optimizers")
+    assert {name: claim["verdict"] for name, claim in found.items()} == VERDICTS
+    short = {name: claim["shortfall"] for name, claim in found.items() if "shortfall" in claim}
+    assert short == {"OPT3": "4 of 10 sources of data", "OPT7": "250 of 1,500 steps"}

@@ -8,6 +8,7 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.schedules import comparison, cosine, inverse_square_root, language
 
 STEPS, RATES = 100, np.array([0.1, 0.2, 0.4])
+LONG = int(comparison.BUDGET["steps"])
 
 
 def test_schedules_share_their_warmup_and_end_as_they_say() -> None:
@@ -40,18 +41,18 @@ def test_the_best_rate_is_that_of_the_least_mean_loss_and_never_one_that_diverge
 
 
 def planted(
-    losses: dict[str, tuple[float, float]], *, best: int = 1, noise: float = 0.002, seed: int = 0
+    losses: dict[str, tuple[float, float]], *, best: int = 1, noise: float = 0.002, seed: int = 0, steps: int = LONG
 ) -> comparison.Comparison:
     """Losses (early, end) by schedule, and what seeds and windows add; the best rate is that of this index."""
     rng, tuned, seeds = np.random.default_rng(seed), np.full((3, 2), 9.0), Lab().seeds(quick=6, full=6, shared_tuning=2)
     tuned[best] = 1.0
     windows, course = {}, {}
-    for name in language.shapes(STEPS):
+    for name in language.shapes(steps):
         ends = np.array(losses.get(name, (3.0, 2.0)))
         by_seed, by_window = rng.normal(0, noise, (2, 6, 1)), rng.normal(0, noise, (2, 1, 30))
         windows[name] = ends[:, None, None] + by_seed + by_window + rng.normal(0, noise, (2, 6, 30))
         course[name] = np.vstack([np.full((1, 6), 4.0), windows[name].mean(2)])
-    at = np.array([0, STEPS // comparison.EARLY, STEPS])
+    at = np.array([0, steps // comparison.EARLY, steps])
     return comparison.Comparison(RATES, seeds, dict.fromkeys(windows, tuned), at, course, windows)
 
 
@@ -71,6 +72,16 @@ def test_sch2_finds_a_planted_gain_and_fails_on_a_planted_loss() -> None:
     assert found.verdict.outcome == "holds"
     assert sch2(planted({"constant": (3.0, 1.9)})).verdict.outcome == "fails"
     assert sch2(planted({"constant": (3.0, 2.003)})).verdict.outcome == "fails"  # not worth having
+
+
+@pytest.mark.parametrize("end", [1.9, 2.2])
+@pytest.mark.parametrize("finding", [sch2, sch3])
+def test_in_short_runs_nothing_is_called_and_the_interval_stays(finding, end: float) -> None:
+    losses = {"constant": (3.0, end), "inverse square root": (2.8, end)}
+    short, long = (finding(planted(losses, steps=steps)).verdict for steps in (LONG - 1, LONG))
+    assert short.interval == long.interval
+    assert short.words == f"undecided: {LONG - 1:,} of {LONG:,} steps"
+    assert long.outcome == ("holds" if end > 2 else "fails")
 
 
 def test_sch2_names_the_best_schedule_from_the_numbers() -> None:

@@ -33,6 +33,7 @@ CLAIM = Claim(
     lecture="Small batches are noisy and find flat minima; large batches are smooth and find sharp ones.",
     rule=every_part(),
     unit=UNIT,
+    budget={"epochs": 40, "steps": 640},
     corrected="The noise of steps grows with the rate as it falls with the batch size (Jastrzębski et al., 2017, "
     "arXiv:1711.04623), so what a batch size finds depends on the rate that goes with it; and of networks that saw "
     "unequally many examples, the sharper need not err more.",
@@ -133,6 +134,7 @@ def experiment(lab: Lab) -> Finding:
     tables = {"largest eigenvalue of the Hessian": sharpness, "training loss": loss, "test error": error, "rate": rate}
     return lab.finding(
         parts={arm: across[arm] for arm in ARMS[:2]},
+        ran={"epochs": EPOCHS, "steps": STEPS},
         figures=figure,
         readings=[lab.reading(name, values, coordinates) for name, values in tables.items()],
         sentences=[

@@ -21,6 +21,7 @@ CLAIM = Claim(
     lecture="In high dimension volume is at the surface, not at the center, and all points are equidistant.",
     rule=within(0.95, 1.05),
     unit="relative spread of distances / the exact law's, over dimensions",
+    budget={"pairs": 1_000},
     bounds=POSITIVE,
     corrected="Only of points drawn at random, from a Gaussian or a ball: those of one run are not equidistant.",
 )
@@ -70,6 +71,7 @@ def experiment(lab: Lab) -> Finding:
     caption = f"{pairs:,} Gaussian pairs and points of a ball for each of {len(seeds)} seeds."
     return lab.finding(
         interval.geometric_mean(np.exp(np.log(spread / laws).mean(1))),
+        ran={"pairs": pairs},
         numbers={
             "relative spread of distances, by dimension": spreads,
             f"share of volume in the outer {SHELL:.0%} of the radius": shells,

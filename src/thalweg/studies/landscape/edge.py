@@ -28,6 +28,7 @@ CLAIM = Claim(
     lecture="Sharp and flat minima (added: Cohen et al., 2021, arXiv:2103.00065).",
     rule=every_part(),
     unit=UNIT,
+    budget={"steps": 4_000},
     parts=(
         Part("gradient descent", "It stays at 2/lr with gradient descent.", BAND, UNIT),
         Part("momentum", "It stays at 2 (1 + beta)/lr with momentum.", BAND, UNIT),
@@ -80,6 +81,7 @@ def experiment(lab: Lab) -> Finding:
         ended.append(density.figure().with_marks(mark, title=f"where {name} ended"))
     return lab.finding(
         parts=ends,
+        ran={"steps": steps},
         numbers={
             "at the end, 95 % interval": {name: [end.low, end.high] for name, end in ends.items()},
             "before training": {name: float(values[0].mean()) for name, values in relative.items()},

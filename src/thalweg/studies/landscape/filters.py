@@ -27,10 +27,12 @@ CLAIM = Claim(
     lecture="Filter normalization is scale-invariant and handles different parameter scales.",
     rule=less(0.05),
     unit="largest change of the surface when filters are rescaled, filter-normalized / plain directions",
+    budget={"steps": 100},
     bounds=POSITIVE,
     corrected="Only of scales of whole filters, and with the statistics of normalization layers recomputed at every "
     "point. Rescaling single units of a ReLU network without such layers leaves its function and changes the picture.",
 )
+STEPS = 100
 SCALES = (0.1, 10.0)
 KINDS = {"filter": "filter-normalized", "none": "plain"}  # of directions
 
@@ -80,8 +82,8 @@ def experiment(lab: Lab) -> Finding:
     """Surfaces around networks before and after their filters are rescaled, along directions of both kinds."""
     seeds = lab.seeds(quick=4, full=12).scored
     images, dense = normalized(lab), Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=lab.device)
-    trained = lab.train(images, Recipe(Momentum(0.05), 100, 64, evaluate=0), seeds).final
-    plain = lab.train(dense, Recipe(Momentum(0.1), 100, 64, evaluate=0), seeds, "ReLU network").final
+    trained = lab.train(images, Recipe(Momentum(0.05), STEPS, 64, evaluate=0), seeds).final
+    plain = lab.train(dense, Recipe(Momentum(0.1), STEPS, 64, evaluate=0), seeds, "ReLU network").final
     size, told = lab.pick(quick=5, full=13), lab.labelled("surfaces")
     view = partial(landscape.plane, resolution=size, statistics="recompute", seed=lab.seed, progress=told)
     states = {"as trained": trained, "filters rescaled": filters_rescaled(images, trained, lab.seed)}
@@ -91,6 +93,7 @@ def experiment(lab: Lab) -> Finding:
     coordinates = {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds}
     return lab.finding(
         interval.ratio(np.maximum(found["filter"], 1e-12), found["none"]),
+        ran={"steps": STEPS},
         numbers={
             **{f"largest change by the range, {KINDS[kind]}": float(one.mean()) for kind, one in found.items()},
             "the same with single units of a ReLU network rescaled, filter-normalized": float(units.mean()),

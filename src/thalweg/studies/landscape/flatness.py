@@ -31,6 +31,7 @@ CLAIM = Claim(
     lecture="Sharp minima generalize poorly, flat minima well.",
     rule=greater(0),
     unit="Kendall's tau of the largest eigenvalue and the test error, over rates and batch sizes of a seed",
+    budget={"networks a seed": 8},
     bounds=CORRELATION,
     corrected="Only of networks as training leaves them. Rescaling the units of a ReLU network keeps its function, so "
     "its test error too, and makes it as sharp as you like (Dinh et al., 2017, arXiv:1703.04933); measures relative to "
@@ -126,6 +127,7 @@ def experiment(lab: Lab) -> Finding:
     return lab.finding(
         before[PRIMARY],
         figures=figure,
+        ran={"networks a seed": len(batches) * len(RATES)},
         readings=(
             lab.reading("Kendall's tau", taus, {**which, "seed": seeds}),
             lab.reading("sharpness", sharpness, {**which, **cells}),

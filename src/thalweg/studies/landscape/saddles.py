@@ -27,6 +27,7 @@ CLAIM = Claim(
     lecture="In high dimension there are no local minima, mostly saddles.",
     rule=greater(0),
     unit="Spearman's rank correlation of loss and share of negative eigenvalues, over the critical points of a seed",
+    budget={"searches a seed": 8},
     bounds=CORRELATION,
     corrected="Bad minima exist (Safran & Shamir, 2018, arXiv:1712.08968). What can be tested is whether searches "
     "come upon them, and those from training runs and random points are no fair sample of all critical points.",
@@ -135,6 +136,7 @@ def experiment(lab: Lab) -> Finding:
     return lab.finding(
         over_seeds(correlations),
         figures=figure,
+        ran={"searches a seed": single.shape[0]},
         readings=(
             lab.reading("rank correlation of loss and index", correlations, {"seed": seeds}),
             lab.reading(

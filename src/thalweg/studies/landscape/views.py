@@ -21,6 +21,7 @@ CLAIM = Claim(
     lecture="PCA projections show the dominant directions of variation.",
     rule=greater(0),
     unit="share of the squared distance from the mean along two components, run minus random walk",
+    budget={"steps": 300},
     bounds=CORRELATION,
     corrected="A random walk in many dimensions has 76 % there too, so a large share alone says nothing; and the plane "
     "is not where the run was: its loss and that of its projection differ.",
@@ -59,6 +60,7 @@ def experiment(lab: Lab) -> Finding:
             "shares of a random walk": null.tolist(),
             "largest difference of loss between run and projection, mean over runs, nats": float(gaps.mean()),
         },
+        ran={"steps": RECIPE.steps},
         figures=(
             first.figure(),
             Figure.row((first.gap_figure(), bars), title="What the plane shows of the run"),

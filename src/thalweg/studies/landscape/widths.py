@@ -24,6 +24,7 @@ CLAIM = Claim(
     "valleys.",
     rule=less(0),
     unit="slope of the logarithm of the roughness against the logarithm of the width",
+    budget={"units in the widest layer": 64},
     corrected="Smooth is measured as nearly convex, which is not nearly quadratic; isolated, as a barrier on the "
     "straight line, which a curved way may avoid. Networks of different widths also end at different losses.",
 )
@@ -107,6 +108,7 @@ def experiment(lab: Lab) -> Finding:
     return lab.finding(
         powers[ROUGH],
         figures=figure,
+        ran={"units in the widest layer": widths[-1]},
         readings=[
             lab.reading(name, values, {"width": widths, "seed": seeds}, unit="nats" if name in NATS else "")
             for name, values in table.items()

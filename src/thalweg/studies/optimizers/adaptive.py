@@ -26,8 +26,9 @@ CLAIM = Claim(
     "divides by the root of the variance.",
     rule=less(0, worth=-0.5),
     unit="rank correlation of effective rate and mean squared gradient over tensors",
+    budget={"steps": 5},
     bounds=CORRELATION,
-    corrected="Adam divides by the root of the uncentred second moment E[g^2], not the variance, and adds eps outside "
+    corrected="Adam divides by the root of the uncentered second moment E[g^2], not the variance, and adds eps outside "
     "the root.",
 )
 CONTEXT, BATCH = 32, 32
@@ -93,6 +94,7 @@ def experiment(lab: Lab) -> Finding:
     return lab.finding(
         interval.mean(correlations, bounds=CLAIM.bounds),
         figures=figure,
+        ran={"steps": steps},
         readings=lab.reading(
             "gradient and rate of each tensor",
             [squared, rates],

@@ -24,6 +24,7 @@ CLAIM = Claim(
     lecture="Adam uses bias-corrected moments.",
     rule=within(3.13, 3.20),
     unit="first step without / with correction",
+    budget={"step": 1},
     bounds=POSITIVE,
 )
 LR, BATCH, STEPS = 1e-3, 128, 60
@@ -69,6 +70,7 @@ def experiment(lab: Lab) -> Finding:
             y_axis=Axis("training loss of the batch", "nats"),
         ),
         readings=reading,
+        ran={"step": STEPS},
         numbers={
             "predicted": PREDICTED,
             f"loss over steps {FIRST} to {LAST}": early,

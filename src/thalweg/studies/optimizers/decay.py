@@ -31,6 +31,7 @@ CLAIM = Claim(
     unit=UNIT,
     corrected="The lecture's formula labelled 'decoupled', theta - alpha (gradient + lambda theta), is the coupled "
     "one; and its AdamW line has no rate in front of lambda: libraries use lr x lambda, a thousand times weaker.",
+    budget={"steps": 50},
     parts=(
         Part(
             "L2",
@@ -101,6 +102,7 @@ def experiment(lab: Lab) -> Finding:
     halving = {"lr-coupled": halving_steps(LR * USUAL), "constant": halving_steps(USUAL)}
     return lab.finding(
         parts={"L2": interval.mean(coupled), "decoupled": interval.mean(decoupled)},
+        ran={"steps": steps},
         figures=Figure.row(
             [_panel("Rate at its peak", rates, 1.0), _panel(f"Rate fallen to {LATE:g} of it", later, LATE)],
             title="How fast weight decay shrinks a parameter",

@@ -28,6 +28,7 @@ CLAIM = Claim(
     lecture="AdamW: better generalization, proper regularization.",
     rule=greater(0, worth=0.2),
     unit="percentage points of test error, Adam + L2 minus AdamW",
+    budget={"steps": 1_500},  # after 250 the difference is clear in neither direction
 )
 BATCH = 128
 # From next to no decay to too much, in each rule's own units. Without decay the two are the same rule.
@@ -123,6 +124,7 @@ def experiment(lab: Lab) -> Finding:
         interval.crossed(gap),
         figures=(tuning, pairs),
         readings=reading,
+        ran={"steps": steps},
         numbers={
             "chosen": chosen,
             "validation error in %": {name: float(tuned.min()) for name, tuned in maps.items()},

@@ -26,6 +26,7 @@ CLAIM = Claim(
     lecture="Momentum accelerates SGD.",
     rule=greater(1, worth=1.05),
     unit="steps of SGD / steps of momentum",
+    budget={"steps": 60},
     bounds=POSITIVE,
 )
 BATCH = 128
@@ -82,8 +83,9 @@ def quadratic() -> tuple[dict[str, float], float, list[Figure]]:
 def experiment(lab: Lab) -> Finding:
     """A race on digits; beside it the exact rates on a quadratic, and the ways on functions of two variables."""
     seeds = lab.seeds(quick=6, full=15, shared_tuning=lab.pick(quick=2, full=5))
+    steps = lab.pick(**STEPS)
     problem, (contraction, times_faster, pictures) = digits_mlp(lab), quadratic()
-    ran = race(lab, problem, BATCH, lab.pick(**STEPS), seeds)
+    ran = race(lab, problem, BATCH, steps, seeds)
     numbers: dict[str, Any] = {
         "target loss": ran.target,
         "best rate": ran.rate,
@@ -127,6 +129,7 @@ def experiment(lab: Lab) -> Finding:
         ran.ratio("SGD", "momentum"),
         figures=(figure, *pictures, on_two_variables(RACERS).figure()),
         readings=(losses, needed),
+        ran={"steps": steps},
         numbers=numbers,
         sentences=(*sentences, *ran.late, *edge_warnings(ran.rate, RATES)),
     )

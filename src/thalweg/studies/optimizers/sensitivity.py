@@ -25,6 +25,7 @@ CLAIM = Claim(
     lecture="SGD is simple but sensitive to the learning rate.",
     rule=greater(0, worth=0.02),
     unit="nats of training loss lost by a rate drawn from the range, SGD minus Adam",
+    budget={"steps": 40},
 )
 RATES = np.logspace(-5, 2, 15)  # half decades
 WINDOW = 3  # half decades on each side of the best rate
@@ -94,6 +95,7 @@ def experiment(lab: Lab) -> Finding:
         interval.difference(found["SGD"], found["Adam"]),
         figures=(curves, bars),
         readings=reading,
+        ran={"steps": steps},
         numbers={
             "sensitivity": {name: float(values.mean()) for name, values in found.items()},
             f"sensitivity over {same}, the same rates for every rule": fixed,

@@ -7,7 +7,7 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.schedules.comparison import UNIT, Comparison
+from thalweg.studies.schedules.comparison import BUDGET, UNIT, Comparison
 from thalweg.studies.schedules.language import RESTARTS, shapes
 from thalweg.tuning import edge_warnings
 
@@ -18,6 +18,7 @@ CLAIM = Claim(
     lecture="Cosine annealing decays smoothly and helps the final loss; restarts are possible.",
     rule=greater(0, worth=0.01),
     unit="nats a byte of one held-out text, constant minus cosine, over seeds and windows of one small transformer",
+    budget=BUDGET,
     corrected="After a warmup the cosine's progress is (t - warmup) / (total - warmup); counted from the start, the "
     "rate drops at once when the warmup hands over.",
 )
@@ -46,6 +47,7 @@ def finding(lab: Lab, comparison: Comparison) -> Finding:
     return lab.finding(
         ahead["constant"],
         claim=CLAIM,
+        ran={"steps": steps},
         numbers={
             "steps": steps,
             "best peak rate": best,

@@ -5,7 +5,7 @@ from thalweg.figures import Axis, ReferenceLine
 from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.schedules.comparison import EARLY, UNIT, Comparison
+from thalweg.studies.schedules.comparison import BUDGET, EARLY, UNIT, Comparison
 from thalweg.tuning import edge_warnings
 
 RULE = greater(0, worth=0.01)
@@ -17,6 +17,7 @@ CLAIM = Claim(
     lecture="Inverse square root: fast initial progress, slow refinement.",
     rule=every_part(),
     unit="nats a byte of one held-out text",
+    budget=BUDGET,
     corrected="The exponents are step^-0.5 and step x warmup^-1.5; as printed in the lecture the rate grows without "
     "end. By its peak: base_lr min(t / warmup, sqrt(warmup / t)). It is that of the first Transformer and T5, not "
     "GPT's, which used a cosine.",
@@ -58,6 +59,7 @@ def finding(lab: Lab, comparison: Comparison) -> Finding:
     )
     return lab.finding(
         claim=CLAIM,
+        ran={"steps": steps},
         parts={"early": lead, "end": lag},
         numbers={
             f"lead after {early} steps, 95 % interval": [lead.low, lead.high],

@@ -42,9 +42,11 @@ CLAIM = Claim(
     lecture="Warmup is critical for transformers: large early gradients destabilize.",
     rule=greater(1, worth=1.25),
     unit="largest rate that trains, with / without warmup, over seeds of one post-norm byte-level transformer",
+    budget={"steps": 150},
     bounds=POSITIVE,
-    corrected="Steps are counted from 1, for from 0 the first step has rate 0 and its batch is thrown away; and the "
-    "rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / warmup).",
+    corrected="Steps are counted from 1, for from 0 the first step has rate 0: its batch moves nothing and only enters "
+    "Adam's moments. And the rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / "
+    "warmup).",
 )
 
 
@@ -88,6 +90,7 @@ def experiment(lab: Lab) -> Finding:
     )
     return lab.finding(
         gains["post-norm"],
+        ran={"steps": steps},
         numbers={
             "largest rate that trains": {
                 name: {arm: limit.typical for arm, limit in each.items()} for name, each in limits.items()

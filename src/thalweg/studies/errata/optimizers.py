@@ -1,35 +1,11 @@
-"""Where the lecture is imprecise or wrong: what it says, what is right, why, and who says so."""
+"""Corrections of what the lecture says of optimizers."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Correction:
-    """One correction.
-
-    Args:
-        id: a short name.
-        section: of the lecture.
-        lecture: what it says.
-        right: what is right.
-        why: the reason, checkable with pencil and paper where possible.
-        source: papers, or the code of the libraries meant.
-        claims: ids of the claims that put it to the test, of the catalog's studies or of planned ones.
-    """
-
-    id: str
-    section: str
-    lecture: str
-    right: str
-    why: str
-    source: str
-    claims: tuple[str, ...] = ()
-
+from thalweg.studies.errata.correction import Correction
 
 CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         id="nesterov-look-ahead",
-        section="Nesterov accelerated momentum",
+        section="Optimisers: Nesterov accelerated momentum",
         lecture="The gradient is taken at w - eta m, with m an average: m' = beta m + (1 - beta) g.",
         right="Nesterov's method takes it at w - eta beta m: only the part of the step that is already decided.",
         why=(
@@ -43,18 +19,18 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="nesterov-batch-sum",
-        section="Nesterov accelerated momentum",
+        section="Optimisers: Nesterov accelerated momentum",
         lecture="The gradient is a sum over the examples of the batch (the index set stands beside the sum sign).",
         right="It is the mean over the batch: (1/|B|) sum over i in B.",
         why=(
-            "With a sum the step grows with the batch size, so a learning rate tuned at batch 32 diverges at batch "
-            "512; every rate quoted in the lecture and in libraries refers to the mean."
+            "With a sum the step grows with the batch size: a learning rate tuned at batch 32 makes steps about 16 "
+            "times as large at batch 512, and may diverge there. Rates quoted for libraries refer to the mean."
         ),
         source="Goyal et al. (2017), arXiv:1706.02677, section 2.1 and remark 3",
     ),
     Correction(
         id="momentum-two-forms",
-        section="Momentum",
+        section="Optimisers: Momentum (1964)",
         lecture="Heavy-ball momentum adds gradients, v = beta v + g; Nesterov momentum averages them.",
         right="Both forms are in use, and a rate moves between them by eta_sum = (1 - beta) eta_average.",
         why=(
@@ -67,7 +43,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="rmsprop-epsilon",
-        section="RMSprop",
+        section="Optimisers: RMSprop (2012)",
         lecture="The gradient is divided by sqrt(s).",
         right="It is divided by sqrt(s) + epsilon (torch) or sqrt(s + epsilon) (TensorFlow, optax's default).",
         why=(
@@ -78,20 +54,21 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="adam-hats",
-        section="Adam",
+        section="Optimisers: Adam (2014)",
         lecture="m-hat and v-hat are used without a definition, and nothing is added to the root.",
         right="m-hat = m/(1 - beta1^t), v-hat = v/(1 - beta2^t), and the denominator is sqrt(v-hat) + epsilon.",
         why=(
-            "Both averages start at 0, so after t steps they hold only a share 1 - beta^t of the gradient. Without "
-            "the correction the first step is (1 - beta1)/sqrt(1 - beta2) = 3.16 times the learning rate; with it, "
-            "it is exactly the learning rate."
+            "Both averages start at 0, so after t steps they hold only a share 1 - beta^t of the gradient. With the "
+            "correction the first step is lr |g|/(|g| + epsilon): the learning rate, to a share epsilon/|g|, only "
+            "where |g| >> epsilon, and half of it at |g| = epsilon. Without, it is (1 - beta1)/sqrt(1 - beta2) = 3.16 "
+            "times as long where |g| sqrt(1 - beta2) >> epsilon too."
         ),
         source="Kingma & Ba (2015), arXiv:1412.6980, algorithm 1 and section 3",
         claims=("OPT5",),
     ),
     Correction(
         id="second-moment-not-variance",
-        section="Adam; Why Adam works",
+        section="Optimisers: Adam (2014); Why Adam Works",
         lecture="Adam takes the variance into account: high variance, lower rate.",
         right="v is the uncentered second moment E[g^2] = variance + mean^2: a large second moment, a lower rate.",
         why=(
@@ -102,32 +79,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         claims=("OPT4",),
     ),
     Correction(
-        id="effective-rate-epsilon",
-        section="Why Adam works",
-        lecture="Effective rate = alpha / sqrt(variance + epsilon).",
-        right="Effective rate = alpha / (sqrt(v-hat) + epsilon): epsilon stands outside the root.",
-        why=(
-            "Inside the root the smallest denominator is sqrt(epsilon), so the usual 1e-8 would act like 1e-4 outside "
-            "it, and damp every parameter whose gradients are below 1e-4."
-        ),
-        source="Kingma & Ba (2015), arXiv:1412.6980, algorithm 1; torch.optim.Adam",
-        claims=("OPT4",),
-    ),
-    Correction(
-        id="layer-scales",
-        section="Why Adam works",
-        lecture="Embeddings have large gradients and need a small rate; the output layer has small ones.",
-        right="It depends on the net and on the moment of training; what holds is that the rate follows 1/sqrt(v-hat).",
-        why=(
-            "An embedding row gets a gradient only when its token occurs, so the row of a rare token has a small "
-            "second moment and a large effective rate, the opposite of the rule. It is better measured than assumed."
-        ),
-        source="counted from the formula; measured by OPT4, per kind of layer",
-        claims=("OPT4",),
-    ),
-    Correction(
         id="decoupled-label",
-        section="AdamW",
+        section="AdamW - the important fix",
         lecture="theta - alpha (gradient + lambda theta) is called decoupled weight decay, and is what is wanted.",
         right="That is coupled L2: lambda theta is part of the gradient. Decoupled decay never enters m and v.",
         why=(
@@ -140,7 +93,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="adamw-rate",
-        section="AdamW",
+        section="AdamW - the important fix",
         lecture="AdamW subtracts lambda theta, whatever the learning rate.",
         right=(
             "The paper subtracts s_t lambda theta, s_t in [0, 1] being the schedule; libraries subtract "
@@ -155,7 +108,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="decay-before-or-after",
-        section="AdamW",
+        section="AdamW - the important fix",
         lecture="Weight decay is applied after the Adam update.",
         right="It multiplies the weights as they were before the step: theta (1 - alpha lambda) - step.",
         why=(
@@ -166,58 +119,11 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="transformers-always-adamw",
-        section="AdamW",
+        section="AdamW - the important fix",
         lecture="Transformers always use AdamW.",
         right="Most do. T5 and PaLM were trained with Adafactor, and some recent language models with Muon.",
         why="One counter-example is enough for an 'always'.",
         source="Raffel et al. (2020), arXiv:1910.10683; Chowdhery et al. (2022), arXiv:2204.02311; Liu et al. (2025), "
         "arXiv:2502.16982",
-    ),
-    Correction(
-        id="warmup-step-zero",
-        section="Learning rate schedules: warmup",
-        lecture="lr = base_lr * step / warmup_steps while step < warmup_steps, with no word on what follows.",
-        right="lr = base_lr * min(1, t / warmup_steps), t counted from 1.",
-        why=(
-            "Counted from 0 the first step has rate 0: a whole batch is computed and thrown away. Without the other "
-            "branch the rate after the warmup is undefined."
-        ),
-        source="Goyal et al. (2017), arXiv:1706.02677, section 2.2",
-        claims=("SCH1",),
-    ),
-    Correction(
-        id="cosine-counts-warmup",
-        section="Learning rate schedules: cosine annealing",
-        lecture="The cosine's progress is step / total_steps.",
-        right="After a warmup it is (step - warmup) / (total - warmup).",
-        why=(
-            "Counted from the start, the cosine has already fallen when the warmup hands over, and the rate jumps "
-            "down by 1 - (1 + cos(pi w/T))/2: 2.4 % for a warmup of a tenth of the training, 20.6 % for three tenths."
-        ),
-        source="Loshchilov & Hutter (2017), arXiv:1608.03983, eq. 5, with progress from the start of the fall",
-        claims=("SCH2",),
-    ),
-    Correction(
-        id="inverse-square-root-exponents",
-        section="Learning rate schedules: inverse square root",
-        lecture="lr = base_lr * min(step-0.5, step * warmup_steps-1.5).",
-        right="lr = d^-0.5 * min(step^-0.5, step * warmup^-1.5), or, by its peak, base_lr * min(t/w, sqrt(w/t)).",
-        why=(
-            "The exponents have become subtractions: as printed, the rate grows without end and is about 4,000 times "
-            "base_lr at step 4,000. With the exponents restored and base_lr in front, the peak is "
-            "base_lr/sqrt(warmup), 63 times lower than base_lr for a warmup of 4,000."
-        ),
-        source="Vaswani et al. (2017), arXiv:1706.03762, eq. 3",
-        claims=("SCH3",),
-    ),
-    Correction(
-        id="inverse-square-root-gpt",
-        section="Learning rate schedules: inverse square root",
-        lecture="The inverse square root is GPT-style.",
-        right="It is that of the original Transformer and of T5. GPT and GPT-3 used a cosine.",
-        why="The papers say so.",
-        source="Vaswani et al. (2017), arXiv:1706.03762; Radford et al. (2018); Brown et al. (2020), arXiv:2005.14165, "
-        "appendix B",
-        claims=("SCH3",),
     ),
 )
