@@ -69,3 +69,8 @@ def test_the_list_of_studies_has_parts_and_budgets(ran, capsys):
     (claim,) = json.loads(capsys.readouterr().out)[0]["claims"]
     assert [part["id"] for part in claim["parts"]] == ["early", "late"]
     assert claim["budget"] == {"steps": 1_000}
+
+
+def test_the_list_of_studies_says_what_budget_a_claim_needs(ran, capsys):
+    assert main(["studies"]) == 0
+    assert "needs at least 1,000 steps" in " ".join(capsys.readouterr().out.split())

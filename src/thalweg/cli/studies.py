@@ -70,5 +70,5 @@ def _say(name: str, statement: str, rule: str, unit: str) -> None:
 
 
 def _rule(claim: "Claim") -> str:
-    """When it holds, and of what budget it speaks."""
-    return f"{claim.rule.text}; about {claim.needs}" if claim.needs else claim.rule.text
+    """When it holds, and what budget it needs."""
+    return f"{claim.rule.text}; needs {claim.needs}" if claim.needs else claim.rule.text

@@ -163,7 +163,7 @@ def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
     verdict, claim = finding.verdict, finding.verdict.claim
     facts = [("The lecture", claim.lecture)]
     facts += [("Corrected", claim.corrected)] if claim.corrected else []
-    facts += [("About", claim.needs)] if claim.needs else []
+    facts += [("Needs", claim.needs)] if claim.needs else []
     facts += [("Rule", claim.rule.text), ("Method", f"{verdict.interval.method}; n = {verdict.interval.n}")]
     listed = element("dl", *(element("dt", text(name)) + element("dd", text(value)) for name, value in facts))
     result = element("div", badge(verdict.outcome), bar(verdict.own), estimate(verdict.own), class_="result")

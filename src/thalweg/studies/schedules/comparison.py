@@ -21,9 +21,7 @@ STEPS, RATES = {"quick": 100, "full": 1200}, {"quick": (-7, -3), "full": (-9, -2
 DEPTH, BATCH = 1, 16
 EARLY = 5  # the early loss is that after a fifth of the steps
 UNIT = "nats a byte"
-BUDGET = {
-    "steps": 1_000
-}  # in runs of 100 the constant rate ends lower than a cosine, and in runs of 300 and 600 neither
+BUDGET = {"steps": 1_000}  # in runs of 100 the constant rate ends lower than a cosine, of 300 and 600 neither does
 
 
 @dataclass(frozen=True)
