@@ -18,12 +18,14 @@ class Errata:
         """Run the verb and return its exit code."""
         output.check_json(self.json)
         from thalweg.studies import catalog
-        from thalweg.studies.errata import CORRECTIONS
+        from thalweg.studies.errata import CORRECTIONS, LECTURE
 
         there = {claim.id: study.name for study in catalog.studies() for claim in study.claims}
         if self.json is not None:
             output.write_json(self.json, output.as_json([dataclasses.asdict(one) for one in CORRECTIONS]))
         if self.json != "-":
+            output.say(tables.paragraph(f"The lecture: {LECTURE}", "", "  "))
+            output.say()
             for one in CORRECTIONS:
                 output.say(tables.paragraph(f"{one.section} ({one.id})", "", "  "))
                 tested = ", ".join(f"{claim} (study {there[claim]})" for claim in one.claims if claim in there)

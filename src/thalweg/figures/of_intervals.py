@@ -17,7 +17,7 @@ def interval_line(x: ArrayLike, intervals: Sequence[Interval], *, label: str = "
     >>> from thalweg.statistics import interval
     >>> line = tw.figures.interval_line([8, 16], [interval.mean([1.0, 2.0]), interval.mean([3.0, 3.0])], label="error")
     >>> line.y.tolist(), line.low.round(2).tolist()
-    ([1.5, 3.0], [-4.85, 3.0])
+    ([1.5, 3.0], [-14.41, 3.0])
 
     Args:
         x: where each estimate stands: (points,).
