@@ -1,10 +1,11 @@
 """What the command line says of claims with parts, with the lecture's own wording, and below their budget."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from thalweg.claims import Claim, Finding, Part, greater, less
+from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.cli.main import main
 from thalweg.statistics import Interval
 from thalweg.studies import Lab, Study, decides
@@ -74,3 +75,19 @@ def test_the_list_of_studies_has_parts_and_budgets(ran, capsys):
 def test_the_list_of_studies_says_what_budget_a_claim_needs(ran, capsys):
     assert main(["studies"]) == 0
     assert "needs at least 1,000 steps" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_conjunction_has_a_row_of_its_own_name(catalog_of_one, tmp_path, capsys):
+    claim = Claim(
+        "MP1", "Both are more.", "Twice.", every_part(), "tons", parts=(PARTS[0], replace(PARTS[0], id="end"))
+    )
+
+    @decides(claim)
+    def experiment(lab: Lab) -> Finding:
+        above, below = Interval(1.0, 0.5, 1.5, 5, "made up"), Interval(-1.0, -1.5, -0.5, 7, "made up")
+        return lab.finding(parts={"early": above, "end": below})
+
+    catalog_of_one(Study("fake", "Both parts", (experiment,)))
+    assert main(["study", "fake", "--out", str(tmp_path)]) == 0
+    found = rows(capsys.readouterr().out)
+    assert [row[:2] for row in found] == [["MP1", "fails"], ["- early", "holds"], ["- end", "fails"]]

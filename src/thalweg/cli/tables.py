@@ -62,10 +62,9 @@ def verdicts(findings: Iterable["Finding"]) -> None:
     shown = [finding.verdict for finding in findings]
     rows: list[Sequence[str]] = []
     for verdict in shown:
-        own = verdict.own
-        rows.append(_row(own.part.id, own, verdict.outcome))
+        rows.append(_row(verdict.claim.id, verdict.claim.statement, verdict.own, verdict.outcome))
         beside = verdict.parts if verdict.lecture is None else (*verdict.parts, verdict.lecture)
-        rows += [_row(f"- {one.part.id}", one, one.outcome) for one in beside]
+        rows += [_row(f"- {one.part.id}", one.part.statement, one, one.outcome) for one in beside]
     table(("claim", "statement", "verdict", "estimate [95 % interval]", "unit", "n"), rows, verdict=2)
     for verdict in shown:
         if verdict.shortfall:
@@ -76,11 +75,11 @@ def verdicts(findings: Iterable["Finding"]) -> None:
             )
 
 
-def _row(name: str, judgment: "Judgment", outcome: "Outcome") -> Sequence[str]:
+def _row(name: str, statement: str, judgment: "Judgment", outcome: "Outcome") -> Sequence[str]:
     from thalweg.claims import SYMBOLS
 
-    part, interval = judgment.part, judgment.interval
-    return (name, part.statement, f"{SYMBOLS[outcome]} {outcome}", str(interval), part.unit, str(interval.n))
+    interval = judgment.interval
+    return (name, statement, f"{SYMBOLS[outcome]} {outcome}", str(interval), judgment.part.unit, str(interval.n))
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]], verdict: int | None) -> "RenderableType":

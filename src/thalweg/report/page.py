@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from thalweg.claims import SYMBOLS, Finding, StudyResult
+from thalweg.claims import SYMBOLS, Finding, StudyResult, chance, close_calls
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.markup import element, embedded, number, text
@@ -134,7 +134,11 @@ def _contents(results: Sequence[StudyResult]) -> str:
 
 def _verdicts(results: Sequence[StudyResult]) -> str:
     rows = element("div", table(results), class_="scroll", tabindex="0", role="region", aria_label="Table of verdicts")
-    return element("section", element("h2", "Verdicts"), rows, id="verdicts")
+    every = [finding.verdict for result in results for finding in result.findings]
+    near = ", ".join(dict.fromkeys(verdict.claim.id for verdict in close_calls(every)))
+    said = [element("p", text(chance(every)))] if every else []
+    said += [element("p", f"Close calls, which other seeds or another machine may flip: {text(near)}.")] if near else []
+    return element("section", element("h2", "Verdicts"), rows, *said, id="verdicts")
 
 
 def _study(result: StudyResult, shown: list[Drawing]) -> str:

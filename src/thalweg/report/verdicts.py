@@ -70,10 +70,11 @@ def judgments(verdict: Verdict) -> str:
     "" where the statement is all there is.
     """
     parts = [(text(f"Part {one.part.id}"), one) for one in verdict.parts]
-    statement = [("The statement itself", verdict.own)] if parts else []
+    statement = [("The statement itself", verdict.own)] if parts and verdict.own not in verdict.parts else []
     lecture = [] if verdict.lecture is None else [("The lecture's own wording", verdict.lecture)]
     items = [_judged(name, judgment) for name, judgment in [*statement, *parts, *lecture]]
-    weakest = element("p", "The claim holds only if the statement and every part that decides do.") if parts else ""
+    what = "the statement and every part that decides do" if statement else "every part that decides does"
+    weakest = element("p", f"The claim holds only if {what}.") if parts else ""
     return weakest + element("ul", *items, class_="judgments") if items else ""
 
 
