@@ -11,9 +11,9 @@ import textwrap
 import pytest
 
 from thalweg.cli.main import VERBS, main
-from thalweg.cli.progress import Lines, duration
+from thalweg.cli.progress import Lines
 from thalweg.errors import StorageError, UsageError
-from thalweg.progress import Progress
+from thalweg.progress import Progress, duration
 from thalweg.storage import Store
 from thalweg.studies import Experiment
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from thalweg.cli import output
-from thalweg.progress import Progress
+from thalweg.progress import Progress, duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -110,12 +110,3 @@ class Bars:
     def note(self, text: str) -> None:
         """A line above the bars."""
         self._rich.console.print(text, markup=False, highlight=False)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -9,8 +9,9 @@ import tyro
 from thalweg.cli import output, tables
 from thalweg.cli.options import NO_DEFAULT, Device, choice, number, numbers, whole, wholes
 from thalweg.cli.output import JsonTarget, StoreFolder
-from thalweg.cli.progress import display, duration
+from thalweg.cli.progress import display
 from thalweg.errors import UsageError
+from thalweg.progress import duration
 
 if TYPE_CHECKING:
     from thalweg.optim import Rule

@@ -74,7 +74,7 @@ class Loop:
         self.groups = _groups(problem, grid, ahead, plans["gradient"], recipe.steps - state.step)
         self.evaluators, outputs = _evaluators(problem, recipe, members, state, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
-        self.began = state.began.to(state.theta.device)
+        self.began, self.beginnings = state.began.to(state.theta.device), set(state.began.tolist())
         self.active = torch.empty(0)  # members (members,) that have begun and not diverged
         self.all_active = False
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
@@ -94,12 +94,12 @@ class Loop:
         """
         start, first = time.perf_counter(), self.state.step
         with deferred() as interrupt:
-            if first == int(self.state.began.min()):
+            if first == min(self.beginnings):
                 self._record()
                 self._observe(checkpoints)
             while self.state.step < until:
                 self._step()
-                if (self.began == self.state.step).any():
+                if self.state.step in self.beginnings:
                     self._begin()
                 self._record()
                 self._observe(checkpoints)
