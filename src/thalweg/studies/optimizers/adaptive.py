@@ -21,7 +21,8 @@ from thalweg.training import Recipe, Run
 
 CLAIM = Claim(
     id="OPT4",
-    statement="In a language model Adam gives tensors with a larger mean squared gradient a smaller rate.",
+    statement="In a transformer trained on the bytes of Python's documentation, Adam gives tensors with a larger mean "
+    "squared gradient a smaller rate.",
     lecture="Parameters need different rates, embeddings having large and the output layer small gradients; Adam "
     "divides by the root of the variance.",
     rule=less(0, worth=-0.5),

@@ -20,7 +20,8 @@ from thalweg.training import Recipe
 PREDICTED = (1 - 0.9) / (1 - 0.999) ** 0.5
 CLAIM = Claim(
     id="OPT5",
-    statement="Without bias correction Adam's first step is (1 - beta1) / sqrt(1 - beta2) = 3.16 times too long.",
+    statement="On digits, Adam's first step is (1 - beta1) / sqrt(1 - beta2) = 3.16 times too long without bias "
+    "correction.",
     lecture="Adam uses bias-corrected moments.",
     rule=within(3.13, 3.20),
     unit="first step without / with correction",

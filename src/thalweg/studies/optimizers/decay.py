@@ -2,7 +2,8 @@
 
 Every parameter gets gradient noise of its own scale s and nothing else, with and without decay on the same
 noise. Adam divides whatever enters its moments by the gradient's scale, so L2 decay shrinks a parameter at a rate
-proportional to 1 / s; decoupled decay shrinks all alike.
+proportional to 1 / s; decoupled decay shrinks all alike. That is so where s exceeds the decay's own gradient, lambda
+|theta|: below, what Adam divides by is that gradient, and the rate stops growing.
 """
 
 from collections.abc import Mapping
@@ -24,8 +25,8 @@ Array = NDArray[np.float64]
 UNIT = "slope of log shrink rate against log gradient scale"
 CLAIM = Claim(
     id="OPT6",
-    statement="L2 decay inside Adam shrinks a parameter in inverse proportion to its gradient's scale; decoupled "
-    "decay (AdamW) shrinks all alike.",
+    statement="Under random gradients that exceed lambda |theta|, L2 decay inside Adam shrinks a parameter in inverse "
+    "proportion to its gradient's scale; decoupled decay (AdamW) shrinks all alike.",
     lecture="Adam + L2 couples the decay with the adaptive rate, which is wrong; AdamW applies it after the step.",
     rule=every_part(),
     unit=UNIT,
@@ -45,7 +46,8 @@ CLAIM = Claim(
     ),
 )
 LR, L2, DECOUPLED = 1e-3, 1e-3, 0.1
-SCALES = np.logspace(-2, 4, 25)  # all well above L2 x theta, where the prediction is made
+SCALES = np.logspace(-5, 4, 37)
+EXCEEDING = SCALES > 9 * L2  # L2 x theta, which starts at 1: there the prediction is made
 COPIES = 16  # parameters of each scale, whose median is taken
 USUAL = 0.01  # a weight decay often seen in recipes
 LATE = 0.1  # what a schedule has left of the rate
@@ -81,8 +83,8 @@ def shrink_rates(rule: Rule, steps: int, seeds: list[int], multiplier: float = 1
 
 
 def exponents(rates: Array) -> Array:
-    """The exponent of the scale in the rate, by a straight line through their logarithms: (seeds,)."""
-    return np.polyfit(np.log10(SCALES), np.log10(np.abs(rates)).T, 1)[0]
+    """The exponent of the scale in the rate, by a straight line where the scale exceeds L2 x theta: (seeds,)."""
+    return np.polyfit(np.log10(SCALES[EXCEEDING]), np.log10(np.abs(rates[:, EXCEEDING])).T, 1)[0]
 
 
 def halving_steps(lost_per_step: float) -> float:
@@ -99,6 +101,7 @@ def experiment(lab: Lab) -> Finding:
     )
     coupled, decoupled = exponents(rates["Adam + L2"]), exponents(rates["AdamW, lr-coupled"])
     follows = {name: float(np.median(later[name] / rates[name])) for name in RULES}
+    small = float(np.median(rates["Adam + L2"][:, 0]))
     halving = {"lr-coupled": halving_steps(LR * USUAL), "constant": halving_steps(USUAL)}
     return lab.finding(
         parts={"L2": interval.mean(coupled), "decoupled": interval.mean(decoupled)},
@@ -121,7 +124,10 @@ def experiment(lab: Lab) -> Finding:
         },
         sentences=(
             f"Log shrink rate against log gradient scale has slope {coupled.mean():.3f} for Adam + L2 "
-            f"(predicted -1) and {abs(decoupled.mean()):.3f} in absolute value for AdamW (predicted 0).",
+            f"(predicted -1) and {abs(decoupled.mean()):.3f} in absolute value for AdamW (predicted 0), at scales of "
+            f"at least {SCALES[EXCEEDING][0] / L2:.0f} times lambda theta.",
+            f"Far below, L2 shrinks a parameter less than that: at a scale of {SCALES[0] / L2:g} times lambda theta by "
+            f"{small:.2g} of it a step, where 1 / s would give {LR * L2 / SCALES[0]:.2g}.",
             f"When a schedule has brought the rate down to {LATE:g} of its peak, decay falls with it to "
             f"{', '.join(f'{share:.2g} ({name})' for name, share in follows.items())} of what it was.",
             f"With lambda = {USUAL:g} and lr = {LR:g} half of a parameter is lost in {halving['lr-coupled']:,.0f} "
@@ -132,11 +138,12 @@ def experiment(lab: Lab) -> Finding:
 
 
 def _panel(title: str, rates: Mapping[str, Array], multiplier: float) -> Figure:
-    """Measured decay over its prediction."""
+    """Measured decay over its prediction, which for L2 is made where the scale exceeds L2 x theta."""
+    large = SCALES[EXCEEDING]
     return Figure.of(
         title,
         (
-            Line(SCALES, multiplier * LR * L2 / SCALES, label="predicted, L2: lr lambda / s"),
+            Line(large, multiplier * LR * L2 / large, label="predicted, L2: lr lambda / s"),
             Line(SCALES, multiplier * LR * DECOUPLED * SCALES**0, label="predicted, decoupled: lr lambda"),
             *(Scatter(SCALES, rate.mean(0), error=rate.std(0), label=name) for name, rate in rates.items()),
         ),
