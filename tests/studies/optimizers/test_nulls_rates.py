@@ -39,8 +39,11 @@ def test_the_claims_hold_of_the_rules_they_are_about(experiment):
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize(("sgd", "adam"), [(Adam, Adam), (SGD, SGD), (Adam, SGD)])
 def test_opt1_does_not_hold_of_one_rule_under_both_names_nor_of_names_that_are_swapped(monkeypatch, sgd, adam):
-    monkeypatch.setattr(sensitivity, "RULES", {"SGD": sgd, "Adam": adam})
-    assert all(verdict.outcome != "holds" for verdict in verdicts(sensitivity.experiment))
+    monkeypatch.setattr(sensitivity, "RULES", {"SGD": sgd, "momentum": SGD, "Adam": adam})
+    found = verdicts(sensitivity.experiment)
+    assert all(verdict.outcome != "holds" for verdict in found)
+    if adam is Adam:  # which plain SGD under the name of momentum is then compared with
+        assert all(verdict.parts[0].outcome == "holds" for verdict in found)
 
 
 @pytest.mark.usefixtures("short")
@@ -118,7 +121,7 @@ def test_opt7_seldom_holds_of_luck(monkeypatch):
     stream = np.random.default_rng(0)
 
     def drawn(lab, problem, rule, steps, seeds, label):
-        settings = 16 if label.startswith("tuning") else 1
+        settings = 12 if label.startswith("tuning") else 1
         chance = 0.4 + 0.1 * stream.standard_normal((len(seeds), 1)) + 0.2 * stream.standard_normal(500)
         worse = np.where(np.arange(settings) == settings // 2, 0.0, 0.2)[:, None, None]
         return (stream.random((settings, len(seeds), 500)) < chance + worse).astype(float)

@@ -37,7 +37,19 @@ def test_l2_decay_is_inverse_to_the_scale_and_the_slope_says_so():
 
 def test_slopes_of_planted_power_laws():
     planted = np.stack([decay.SCALES**-1.0, decay.SCALES**0.25])
+    planted[:, decay.SCALES < 5 * decay.L2] = 7.0  # there nothing is predicted
     np.testing.assert_allclose(decay.exponents(planted), [-1, 0.25], atol=1e-12)
+
+
+def test_l2_decay_is_inverse_to_the_scale_only_where_gradients_exceed_lambda_theta():
+    """Below, Adam divides the decay by itself: every step takes about lr from theta, whatever the scale."""
+    lr = 1e-3
+    rates = decay.shrink_rates(Adam(lr, weight_decay=decay.L2), 100, [0, 1]).mean(0)
+    predicted = lr * decay.L2 / decay.SCALES
+    np.testing.assert_allclose(rates[decay.EXCEEDING], predicted[decay.EXCEEDING], rtol=0.1)
+    tiny = decay.SCALES < decay.L2 / 50
+    np.testing.assert_allclose(rates[tiny], lr, rtol=0.1)
+    assert decay.SCALES[decay.EXCEEDING].min() == pytest.approx(10 * decay.L2)
 
 
 def test_first_step_ratio_is_the_predicted_one():
@@ -49,17 +61,19 @@ def test_sensitivity_is_mean_minus_least_of_the_window():
     losses = np.full((15, 2), 2.0)
     losses[5:8] = 1.0  # within the window around 6, which is 3 to 9
     losses[12] = 0.0  # outside of it
-    np.testing.assert_allclose(sensitivity.sensitivity(losses, 6), (4 * 2 + 3 * 1) / 7 - 1)
-    assert sensitivity.sensitivity(losses, 14).shape == (2,)  # a window at the edge is shifted inside
-    np.testing.assert_allclose(sensitivity.sensitivity(losses, 14), 6 * 2 / 7)
+    found = sensitivity.sensitivity(losses, np.array([6, 14]))  # each seed about its own best rate
+    np.testing.assert_allclose(found[0], (4 * 2 + 3 * 1) / 7 - 1)
+    np.testing.assert_allclose(found[1], 6 * 2 / 7)  # a window at the edge is shifted inside
 
 
-def test_wins_compare_each_rule_at_its_own_best_rate_on_scored_seeds_only():
-    losses = np.full((2, 3, 4), 9.0)  # rules, rates, seeds: two tuning seeds, then two scored
-    losses[0, 1] = [1, 1, 5, 5]  # momentum's best rate on the tuning seeds
-    losses[0, 2] = [2, 2, 0, 0]  # lower on the scored seeds, but not chosen
-    losses[1, 0] = [1, 1, 4, 6]  # Nesterov's best
-    np.testing.assert_array_equal(nesterov.won(losses, 2), [1, 0])
+def test_wins_compare_each_rule_at_the_best_rate_of_each_seeds_own_tuning_seed():
+    tuned, scored = np.full((2, 3, 2, 1), 9.0), np.full((2, 3, 2), 9.0)  # rules, rates, seeds
+    tuned[0, 1, :, 0], scored[0, 1] = 1, [5, 5]  # momentum's best rate on the tuning seeds
+    tuned[0, 2, :, 0], scored[0, 2] = 2, [0, 0]  # lower on the scored seeds, but not chosen
+    tuned[1, 0, 0], scored[1, 0] = 1, [4, 0]  # Nesterov's best for the first
+    tuned[1, 1, 1], scored[1, 1] = 1, [0, 6]  # and for the second
+    np.testing.assert_array_equal(nesterov.best_rates(tuned), [[1, 1], [0, 1]])
+    np.testing.assert_array_equal(nesterov.won(tuned, scored), [1, 0])
 
 
 def test_noisy_quadratics_reach_the_stationary_loss_of_heavy_ball():
@@ -155,19 +169,38 @@ def test_the_problems_of_the_study_are_what_they_say():
     assert [one.problem.initialize(1).theta.shape[1] for one in posed] == [4 * 3 + 3, 10 + 1]
 
 
-def test_an_edge_of_the_decay_grid_is_named_with_its_side():
-    decays = [0.01, 0.1, 1.0]
+def test_each_seed_has_the_setting_that_errs_least_on_its_own_tuning_seeds():
+    decays = [0.01, 0.1]
+    tuned = np.ones((len(generalization.RATES) * 2, 2, 1))  # settings, seeds, tuning seeds of each
+    tuned[1, 0] = tuned[2, 1] = 0
+    first, second, _ = generalization.RATES
+    assert generalization.chosen(tuned, decays) == [(first, 0.1), (second, 0.01)]
+
+
+def test_each_seed_is_scored_at_its_own_setting(monkeypatch):
+    """What comes back says which seed was trained with which setting."""
+
+    def errors(lab, problem, rule, steps, seeds, label):
+        return np.array([[[seed, float(rule.lr), float(rule.weight_decay)] for seed in seeds]])
+
+    monkeypatch.setattr(generalization, "errors", errors)
+    settings = [(0.1, 1.0), (0.2, 1.0), (0.1, 1.0)]
+    found = generalization.scored(Lab(), digits_mlp(Lab()), "AdamW", 5, settings, [7, 5, 6])
+    np.testing.assert_array_equal(found, [[7, 0.1, 1.0], [5, 0.2, 1.0], [6, 0.1, 1.0]])
+
+
+def test_seeds_on_an_edge_of_the_grid_are_counted_with_its_side():
+    rates, decays = generalization.RATES, [0.01, 0.1, 1.0]
     tried = {"A": decays, "B": decays}
-    table = np.ones((len(generalization.RATES), 3))
-    inner, least, largest = table.copy(), table.copy(), table.copy()
-    inner[1, 1] = least[1, 0] = largest[-1, -1] = 0
-    found = {"A": generalization.best(inner, decays), "B": generalization.best(largest, decays)}
-    assert list(generalization.warnings(found, tried)) == [
-        "B does best with the largest rate tried, 0.1: one beyond could be better.",
-        "B does best with the largest decay tried, 1: one beyond could be better.",
+    inner, least, largest = (rates[1], 0.1), (rates[1], 0.01), (rates[-1], 1.0)
+    assert list(generalization.warnings({"A": [inner, inner], "B": [largest, inner]}, tried)) == [
+        "1 of 2 seeds of B do best with the largest rate tried, 0.1: one beyond could be better.",
+        "1 of 2 seeds of B do best with the largest decay tried, 1: one beyond could be better.",
     ]
-    both = {"A": generalization.best(least, decays), "B": generalization.best(least, decays)}
-    assert "nearly the same rule" in list(generalization.warnings(both, tried))[-1]
+    apart = {"A": [least, inner], "B": [inner, least]}  # never both of one seed
+    assert not any("nearly the same rule" in one for one in generalization.warnings(apart, tried))
+    both = {"A": [least, inner], "B": [least, inner]}
+    assert list(generalization.warnings(both, tried))[-1].startswith("1 seeds do best with next to no decay under both")
 
 
 def test_missed_examples_are_those_that_the_modules_miss():

@@ -1,7 +1,8 @@
 """OPT7: whether decoupled decay generalizes better, each rule tuned on its own grid.
 
 Every scored seed takes the rate and decay that were best on a tuning seed of its own, on the half of the test set that
-nothing is scored on; so the interval over seeds also covers the doubt about the settings.
+nothing is scored on; so the interval over seeds also covers the doubt about the settings that comes from seeds. What
+comes from the examples tuned on is not in it: all seeds share them.
 """
 
 import itertools

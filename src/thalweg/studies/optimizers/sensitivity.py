@@ -99,8 +99,8 @@ def experiment(lab: Lab) -> Finding:
         (Bars(list(found), estimates, low=low, high=high),),
         x=Axis("update rule"),
         y=Axis("loss lost by a random rate", "nats"),
-        caption=f"Mean over the rates within {decades:.0f} decades centered on the rule's best rate on a seed of each "
-        "one's own, minus the least of them; 95 % intervals over seeds.",
+        caption=f"Mean over the rates within {decades:.0f} decades centered on the rule's best rate, which each seed "
+        "has from another of its own, minus the least of them; 95 % intervals over seeds.",
     )
     mean = {name: float(values.mean()) for name, values in found.items()}
     beside = interval.difference(found["momentum"], found["Adam"])
