@@ -194,13 +194,14 @@ def test_seeds_on_an_edge_of_the_grid_are_counted_with_its_side():
     tried = {"A": decays, "B": decays}
     inner, least, largest = (rates[1], 0.1), (rates[1], 0.01), (rates[-1], 1.0)
     assert list(generalization.warnings({"A": [inner, inner], "B": [largest, inner]}, tried)) == [
-        "1 of 2 seeds of B do best with the largest rate tried, 0.1: one beyond could be better.",
-        "1 of 2 seeds of B do best with the largest decay tried, 1: one beyond could be better.",
+        "B does best with the largest rate tried, 0.1, for 1 of 2 seeds: one beyond could be better.",
+        "B does best with the largest decay tried, 1, for 1 of 2 seeds: one beyond could be better.",
     ]
     apart = {"A": [least, inner], "B": [inner, least]}  # never both of one seed
     assert not any("nearly the same rule" in one for one in generalization.warnings(apart, tried))
     both = {"A": [least, inner], "B": [least, inner]}
-    assert list(generalization.warnings(both, tried))[-1].startswith("1 seeds do best with next to no decay under both")
+    last = list(generalization.warnings(both, tried))[-1]
+    assert last.startswith("Both do best with next to no decay for 1 of 2 seeds")
 
 
 def test_missed_examples_are_those_that_the_modules_miss():

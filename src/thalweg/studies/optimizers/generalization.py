@@ -93,14 +93,14 @@ def warnings(settings: Mapping[str, Sequence[Setting]], decays: Mapping[str, Seq
             for side, end in (("smallest", tried[0]), ("largest", tried[-1])):
                 if count := values.count(end):
                     yield (
-                        f"{count} of {len(each)} seeds of {name} do best with the {side} {word} tried, {end:g}: one "
-                        "beyond could be better."
+                        f"{name} does best with the {side} {word} tried, {end:g}, for {count} of {len(each)} seeds: "
+                        "one beyond could be better."
                     )
-    same = zip(*([decay == decays[name][0] for _, decay in each] for name, each in settings.items()), strict=True)
-    if count := sum(all(least) for least in same):
+    least = [[decay == decays[name][0] for _, decay in each] for name, each in settings.items()]
+    if count := int(np.all(least, axis=0).sum()):
         yield (
-            f"{count} seeds do best with next to no decay under both, where they are nearly the same rule: the "
-            "comparison says little there."
+            f"Both do best with next to no decay for {count} of {len(least[0])} seeds, where they are nearly the same "
+            "rule: the comparison says little there."
         )
 
 

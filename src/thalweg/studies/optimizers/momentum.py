@@ -28,7 +28,7 @@ CLAIM = Claim(
     lecture="Momentum accelerates SGD.",
     rule=greater(1, worth=1.05),
     unit="steps of SGD / steps of momentum",
-    budget={"steps": 60},
+    budget={"steps": 100},
     bounds=POSITIVE,
 )
 BATCH = 128
@@ -86,7 +86,7 @@ def quadratic() -> tuple[dict[str, float], float, list[Figure]]:
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """A race on digits; beside it the exact rates on a quadratic, and the ways on functions of two variables."""
-    seeds, steps = lab.seeds(quick=6, full=15, tuning=lab.pick(quick=1, full=2)), lab.pick(**STEPS)
+    seeds, steps = lab.seeds(quick=6, full=15, tuning=2), lab.pick(**STEPS)
     problem, (contraction, times_faster, pictures) = digits_mlp(lab), quadratic()
     ran = race(lab, problem, BATCH, steps, seeds)
     numbers: dict[str, Any] = {

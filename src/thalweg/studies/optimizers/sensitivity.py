@@ -28,7 +28,7 @@ CLAIM = Claim(
     lecture="SGD is simple but sensitive to the learning rate.",
     rule=greater(0, worth=0.02),
     unit=UNIT.format("SGD"),
-    budget={"steps": 40},
+    budget={"steps": 80},
     parts=(
         Part(
             "momentum",
