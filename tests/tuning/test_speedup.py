@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.errors import UsageError
-from thalweg.tuning import edge_warnings, speedup
+from thalweg.tuning import speedup
 
 RATES = np.logspace(-3, 0, 7)
 
@@ -70,9 +70,3 @@ def test_losses_to_tune_on_that_are_not_those_of_the_scored_seeds_are_refused(sh
 def test_rules_that_are_not_both_tuned_and_scored_are_refused():
     with pytest.raises(UsageError, match="same rules"):
         speedup([0, 1], {"SGD": np.ones((2, 3, 4, 1))}, {"Adam": np.ones((2, 3, 4))}, [1, 2, 3])
-
-
-def test_edges_are_counted_over_the_seeds_that_chose_them():
-    best = {"SGD": np.array([0.1, 1.0, 0.01, 0.1]), "Adam": np.array([0.1, 0.1])}
-    (sentence,) = edge_warnings(best, [0.01, 0.1, 1.0])
-    assert sentence.startswith("The best rate of SGD lies on the edge of its grid for 2 of 4 seeds")

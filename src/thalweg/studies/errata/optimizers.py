@@ -85,8 +85,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="That is coupled L2: lambda theta is part of the gradient. Decoupled decay never enters m and v.",
         why=(
             "For plain SGD the two are the same up to the naming of lambda, which is why the formula looks right. In "
-            "Adam, lambda theta in the gradient is divided by sqrt(v-hat) with the rest, so a parameter with large "
-            "gradients decays less; that coupling is what AdamW removes."
+            "Adam, lambda theta in the gradient is divided by sqrt(v-hat) with the rest, so where gradients exceed "
+            "lambda |theta| a parameter decays in inverse proportion to their scale; that coupling is what AdamW removes."
         ),
         source="Loshchilov & Hutter (2019), arXiv:1711.05101, section 2",
         claims=("OPT6", "OPT7"),
