@@ -86,7 +86,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "For plain SGD the two are the same up to the naming of lambda, which is why the formula looks right. In "
             "Adam, lambda theta in the gradient is divided by sqrt(v-hat) with the rest, so where gradients exceed "
-            "lambda |theta| a parameter decays in inverse proportion to their scale; that coupling is what AdamW removes."
+            "lambda |theta| a parameter decays in inverse proportion to their scale; AdamW removes that coupling."
         ),
         source="Loshchilov & Hutter (2019), arXiv:1711.05101, section 2",
         claims=("OPT6", "OPT7"),
