@@ -20,8 +20,9 @@ def verdicts(experiment, labs=LABS):
 
 @pytest.fixture
 def short(monkeypatch):
-    """As few steps as the claims are about, but OPT7, and only the rates that matter."""
+    """As few steps as the claims are about, but OPT7, and only the rules that matter."""
     monkeypatch.setattr(sensitivity, "STEPS", dict.fromkeys(SCALES, sensitivity.CLAIM.budget["steps"]))
+    monkeypatch.setattr(sensitivity, "RULES", {"SGD": SGD, "momentum": Momentum, "Adam": Adam})
     monkeypatch.setattr(momentum, "STEPS", dict.fromkeys(SCALES, momentum.CLAIM.budget["steps"]))
     monkeypatch.setattr(momentum, "RACERS", {"SGD": SGD(1.0)})
     monkeypatch.setattr(nesterov, "STEPS", dict.fromkeys(SCALES, nesterov.CLAIM.budget["steps"]))
