@@ -1,12 +1,21 @@
 """The computations behind SCH2 and SCH3, on planted losses with known answers."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from thalweg.claims import Finding
+from thalweg.data import Data, Examples
+from thalweg.evaluation import Sample
+from thalweg.optim import Adam
 from thalweg.studies.lab import Lab
 from thalweg.studies.schedules import comparison, cosine, inverse_square_root, language
+from thalweg.training import Recipe, train
 
+ONE = Sample("train", 1)  # little to evaluate
 STEPS, RATES = 100, np.array([0.1, 0.2, 0.4])
 LONG = int(comparison.BUDGET["steps"])
 
@@ -35,17 +44,44 @@ def test_three_cycles_of_restarts_fill_the_run() -> None:
     assert curve[-1] == pytest.approx(0, abs=1e-12)
 
 
-def test_the_best_rate_is_that_of_the_least_mean_loss_and_never_one_that_diverged() -> None:
-    tuned = {"a": np.array([[3, 3], [1, 2], [0, 9.0]]), "b": np.array([[3, 3], [4, 4], [0, np.inf]])}
-    assert comparison.best_rates(RATES, tuned) == {"a": 0.2, "b": 0.1}
+def test_each_seed_takes_the_rate_of_least_loss_on_its_own_tuning_seeds_and_never_one_that_diverged() -> None:
+    one = np.array([[3, 3], [1, 2], [0, 9.0]])
+    other = np.array([[3, 3], [4, 4], [0, np.inf]])
+    tuned = {"a": np.stack([one, other], 1), "b": np.stack([other, one], 1)}
+    chosen = comparison.chosen_rates(RATES, tuned)
+    assert {name: rates.tolist() for name, rates in chosen.items()} == {"a": [0.2, 0.1], "b": [0.1, 0.2]}
+
+
+def test_windows_to_tune_on_and_to_score_on_predict_different_bytes_of_one_text(monkeypatch) -> None:
+    tokens = torch.arange(16 * 300)  # every byte of the text another one, so that it is known where windows lie
+    windows = Examples(tokens.view(300, 16), tokens.view(300, 16) + 1)
+    numbered = Data(windows.select(torch.arange(50)), windows.select(torch.arange(50, 300)), classes=16 * 300 + 1)
+    vocabulary = {"vocabulary": torch.arange(16 * 300 + 1)}
+    monkeypatch.setattr(language, "text", lambda *, context: replace(numbered, ground_truth=vocabulary))
+    tune, score = language.to_tune_and_to_score(Lab(), 1, 100)
+    (first, second), (trained, again) = (
+        [set(rows(problem).targets.flatten().tolist()) for problem in (tune, score)]
+        for rows in (lambda problem: problem.data.test, lambda problem: problem.data.train)
+    )
+    assert len(first) == len(second) == 100 * 16
+    assert not first & second
+    assert not trained & (first | second)
+    assert trained == again
+    assert torch.equal(tune.initialize([3]).theta, score.initialize([3]).theta)
 
 
 def planted(
-    losses: dict[str, tuple[float, float]], *, best: int = 1, noise: float = 0.002, seed: int = 0, steps: int = LONG
+    losses: dict[str, tuple[float, float]],
+    *,
+    best: int | list[int] = 1,
+    noise: float = 0.002,
+    seed: int = 0,
+    steps: int = LONG,
 ) -> comparison.Comparison:
-    """Losses (early, end) by schedule, and what seeds and windows add; the best rate is that of this index."""
-    rng, tuned, seeds = np.random.default_rng(seed), np.full((3, 2), 9.0), Lab().seeds(quick=6, full=6, shared_tuning=2)
-    tuned[best] = 1.0
+    """Losses (early, end) by schedule, and what seeds and windows add; the best rate of each seed is of this index."""
+    rng, seeds = np.random.default_rng(seed), Lab().seeds(quick=6, full=6, tuning=1)
+    tuned = np.full((3, 6, 1), 9.0)
+    tuned[best, np.arange(6)] = 1.0
     windows, course = {}, {}
     for name in language.shapes(steps):
         ends = np.array(losses.get(name, (3.0, 2.0)))
@@ -99,24 +135,66 @@ def test_sch3_holds_only_if_ahead_early_and_behind_at_the_end(early: float, end:
 
 
 @pytest.mark.parametrize("finding", [sch2, sch3])
-def test_a_best_rate_on_the_edge_of_its_grid_is_warned_of(finding) -> None:
-    assert not any("edge of its grid" in sentence for sentence in finding(planted({})).sentences)
-    edge = finding(planted({}, best=2)).sentences
-    assert any("0.4, lies on the edge of its grid" in sentence for sentence in edge)
+def test_best_rates_on_the_edge_of_their_grid_are_counted_and_warned_of(finding) -> None:
+    assert not any("edge of the grid" in sentence for sentence in finding(planted({})).sentences)
+    warned = finding(planted({}, best=[1, 1, 2, 0, 1, 1])).sentences
+    assert any(one.startswith("For 2 of 6 seeds the best peak rate of cosine lies on the edge") for one in warned)
 
 
-def test_windows_average_to_the_course_of_the_same_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparison, "STEPS", {"quick": 10, "full": 10})
-    monkeypatch.setattr(comparison, "RATES", {"quick": (-6, -5), "full": (-6, -5)})
-    found = comparison.compare(Lab())
-    assert (found.steps, found.early, found.seeds.scored) == (10, 2, [2, 3, 4, 5, 6])
-    assert set(found.course) == set(found.windows) == {*found.tuned, language.RESTARTS} == set(language.shapes(10))
-    early = found.at.tolist().index(2)
-    for name, windows in found.windows.items():
+@pytest.mark.parametrize("finding", [sch2, sch3])
+def test_what_each_seed_chose_is_told(finding) -> None:
+    found = finding(planted({}, best=[1, 1, 2, 0, 1, 1]))
+    (chosen,) = (reading for reading in found.readings if reading.name == "best peak rate")
+    np.testing.assert_allclose(
+        chosen["best peak rate"], [[0.2, 0.2, 0.4, 0.1, 0.2, 0.2]] * len(chosen["best peak rate"])
+    )
+    typical = found.verdict.numbers["best peak rate, geometric mean"]
+    assert typical["cosine"] == pytest.approx(0.2)
+
+
+@pytest.fixture(scope="module")
+def short() -> Iterator[comparison.Comparison]:
+    """Ten steps at two rates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comparison, "STEPS", {"quick": 10, "full": 10})
+        patch.setattr(comparison, "RATES", {"quick": (-6, -5), "full": (-6, -5)})
+        yield comparison.compare(Lab())
+
+
+def test_windows_average_to_the_course_of_the_same_runs(short: comparison.Comparison) -> None:
+    assert (short.steps, short.early) == (10, 2)
+    assert (short.seeds.own_tuning, short.seeds.scored) == ([[0], [1], [2], [3], [4]], [5, 6, 7, 8, 9])
+    assert set(short.course) == set(short.windows) == {*short.tuned, language.RESTARTS} == set(language.shapes(10))
+    early = short.at.tolist().index(2)
+    for name, windows in short.windows.items():
         assert windows.shape == (2, 5, 128)
-        np.testing.assert_allclose(windows.mean(2), found.course[name][[early, -1]], rtol=1e-5)
-    np.testing.assert_allclose(found.course["constant"][0], found.course["cosine"][0], rtol=1e-5)  # the same starts
-    assert (abs(found.course["constant"][-1] - found.course["cosine"][-1]) > 1e-3).all()
+        np.testing.assert_allclose(windows.mean(2), short.course[name][[early, -1]], rtol=1e-5)
+    np.testing.assert_allclose(short.course["constant"][0], short.course["cosine"][0], rtol=1e-5)  # the same starts
+    assert (abs(short.course["constant"][-1] - short.course["cosine"][-1]) > 1e-3).all()
+
+
+def test_losses_are_tuned_on_some_windows_and_scored_on_others(short: comparison.Comparison) -> None:
+    tune, score = language.to_tune_and_to_score(Lab(), comparison.DEPTH, comparison.HELD_OUT["quick"])
+    rule, shape = Adam(float(short.rates[1]), beta2=language.BETA2), language.shapes(10)["WSD"]
+    recipe = Recipe(rule, 10, comparison.BATCH, shape, evaluate=0, evaluate_train_on=ONE)
+    tuned = train(tune, recipe, [3]).history.final("test_loss")
+    np.testing.assert_allclose(short.tuned["WSD"][1, 3], tuned, rtol=1e-4)
+    here = replace(recipe, optimizer=Adam(float(short.best["WSD"][3]), beta2=language.BETA2))
+    np.testing.assert_allclose(
+        short.course["WSD"][-1, 3], train(score, here, [8]).history.final("test_loss")[0], rtol=1e-4
+    )
+
+
+def test_each_network_is_trained_at_its_own_rate() -> None:
+    _, score = language.to_tune_and_to_score(Lab(), comparison.DEPTH, 16)
+    recipe = Recipe(Adam(1.0), 3, comparison.BATCH, evaluate=3, snapshot=(1, 3), evaluate_train_on=ONE)
+    rates, seeds = np.array([0.02, 0.005, 0.02]), [5, 6, 7]
+    course, windows = comparison.each_at_its_rate(Lab(), score, recipe, rates, seeds, "test")
+    assert (course.shape, windows.shape) == ((4, 3), (2, 3, 16))
+    for i, (rate, seed) in enumerate(zip(rates, seeds, strict=True)):
+        alone = train(score, replace(recipe, optimizer=Adam(rate, beta2=language.BETA2)), [seed])
+        np.testing.assert_allclose(course[:, i], alone.history["test_loss"][:, 0], rtol=1e-4)
+        np.testing.assert_allclose(windows[:, i].mean(1), course[[1, 3], i], rtol=1e-4)
 
 
 @pytest.mark.parametrize(("finding", "losses"), [(sch2, {}), (sch3, {"inverse square root": (2.5, 2.0)})])

@@ -12,10 +12,19 @@ from thalweg.studies.schedules import comparison, decays, language, warmup
 
 def test_sch1_does_not_hold_without_warmup_in_both_arms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warmup, "ARMS", {warmup.BARE: 0, warmup.WARM: 0})
-    monkeypatch.setattr(warmup, "RATES", {"quick": (-7, -5), "full": (-7, -5)})
+    monkeypatch.setattr(warmup, "GRIDS", {"post-norm": (-7, -5, 1)})
     (finding,) = warmup.experiment(Lab())
-    assert finding.verdict.interval.low > 0  # the grid reached
-    assert finding.verdict.outcome == "fails"
+    rates, _ = finding.verdict.parts
+    assert rates.interval.low > 0  # the grid reached
+    assert (rates.outcome, finding.verdict.outcome) == ("fails", "fails")
+
+
+def test_sch1_does_not_hold_where_nothing_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warmup, "GRIDS", {"post-norm": (-30, -29, 1)})
+    (finding,) = warmup.experiment(Lab())
+    _, gradients = finding.verdict.parts
+    assert (gradients.outcome, finding.verdict.outcome) == ("fails", "fails")
+    assert gradients.interval.estimate == pytest.approx(1, abs=0.01)
 
 
 def with_shapes(monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]) -> None:

@@ -62,15 +62,15 @@ def test_gradient_norms_are_those_of_the_modules(post_norm: Problem) -> None:
 def planted(monkeypatch: pytest.MonkeyPatch):
     """The finding of SCH1 on the largest rates that are planted, without training."""
 
-    def find(bare: list[float], warm: list[float], scale: Scale = "quick"):
+    def find(bare: list[float], warm: list[float], scale: Scale = "quick", fall: float = 3.0):
         def final(lab, problem, rates, steps, seeds, label):
             """Low up to a rate, high above it."""
             ends = np.array([np.resize(each, len(seeds)) for each in (bare, warm)])[:, None]
             return np.where(rates[:, None] <= ends, 1.0, 5.0)
 
         def norms(lab, problem, rate, at, seeds, label):
-            """Three times as large early as late."""
-            return np.where(np.arange(len(at)) < warmup.EARLY, 6.0, 2.0)[:, None] * np.ones(len(seeds))
+            """So many times as large early as late."""
+            return np.where(np.arange(len(at)) < warmup.EARLY, 2 * fall, 2.0)[:, None] * np.ones(len(seeds))
 
         monkeypatch.setattr(warmup, "final_losses", final)
         monkeypatch.setattr(warmup, "gradient_norms", norms)
@@ -81,16 +81,30 @@ def planted(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_sch1_holds_on_a_planted_gain_and_fails_on_a_planted_loss(planted) -> None:
-    small, large = [2**-7, 2**-7, 2**-6, 2**-7, 2**-7], [2**-5] * 5
+    small, large = [2**-6.5, 2**-6.5, 2**-5.5, 2**-6.5, 2**-6.5], [2**-4.5] * 5
     assert planted(small, large).verdict.outcome == "holds"
-    little = planted(small, [*small[1:], 2**-6]).verdict
+    little = planted(small, [*small[1:], 2**-5.5]).verdict
     assert (little.outcome, little.interval.high > 1.25) == ("undecided", True)  # it may be worth having, or not
-    assert planted(large, small).verdict.outcome == "fails"
+    assert planted(large, small).verdict.words == "fails: rates, opposite"
+
+
+@pytest.mark.parametrize(
+    ("fall", "words"),
+    [(1.3, "holds"), (1.1, "fails: gradients, too small to matter"), (0.8, "fails: gradients, opposite")],
+)
+def test_sch1_holds_only_if_the_gradient_is_larger_early_than_late(planted, fall: float, words: str) -> None:
+    found = planted([2**-6.5], [2**-4.5], fall=fall).verdict
+    assert found.words == words
+    assert [part.interval.estimate for part in found.parts] == pytest.approx([4, fall], rel=1e-6)
+
+
+def test_half_a_step_of_a_factor_of_two_is_told_apart(planted) -> None:
+    assert planted([2**-6], [2**-5.5]).verdict.own.interval.estimate == pytest.approx(2**0.5)
 
 
 def test_the_sentences_of_sch1_warn_where_the_grid_ended(planted) -> None:
     inner = [2**-6] * 4
-    warned = planted([2**-9, *inner], [*inner, 1.0]).sentences
+    warned = planted([2**-9, *inner], [*inner, 2**-4]).sentences
     assert any("without warmup no rate trains for 1 of 5 seeds" in sentence for sentence in warned)
     assert any("with warmup the largest rate tried still trains for 1 of 5 seeds" in sentence for sentence in warned)
     assert len(planted([*inner, 2**-6], [*inner, 2**-6]).sentences) == 2
@@ -98,7 +112,7 @@ def test_the_sentences_of_sch1_warn_where_the_grid_ended(planted) -> None:
 
 def test_at_full_scale_both_placements_are_measured_and_post_norm_decides(planted) -> None:
     found = planted([2**-6], [2**-5], "full")
-    assert found.verdict.interval.n == 12
+    assert found.verdict.interval.n == 24
     assert [panel.title for panel in found.figures[0].panels] == ["post-norm", "pre-norm"]
     assert [sentence.split()[1] for sentence in found.sentences[::2]] == ["post-norm", "pre-norm"]
     falls = found.verdict.numbers["gradient norm early / late, without warmup, 95 % interval"]

@@ -1,10 +1,13 @@
 """A small language model, the grids of rates it is trained at, and the schedules that are compared on it."""
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from thalweg import schedules
-from thalweg.data import text
+from thalweg.data import Data, Examples, text
 from thalweg.nets import transformer
 from thalweg.population import Problem
 from thalweg.schedules import Schedule
@@ -18,15 +21,26 @@ RESTARTS = "cosine with restarts"
 
 def language_model(lab: Lab, depth: int, held_out: int, *, norm: str = "pre") -> Problem:
     """The next byte of Python's documentation, after each of the bytes before it, by a small transformer."""
-    data = text(context=WINDOW).subset(test=held_out, seed=0)
+    return _problem(lab, text(context=WINDOW).subset(test=held_out, seed=0), depth, norm)
+
+
+def to_tune_and_to_score(lab: Lab, depth: int, held_out: int) -> tuple[Problem, Problem]:
+    """The problem of `language_model` twice, with as many held-out windows each, and no predicted byte in both."""
+    data = text(context=WINDOW).subset(test=2 * held_out, seed=0)
+    assert isinstance(data.test, Examples)
+    halves = torch.arange(2 * held_out).tensor_split(2)
+    tune, score = (_problem(lab, replace(data, test=data.test.select(half)), depth, "pre") for half in halves)
+    return tune, score
+
+
+def _problem(lab: Lab, data: Data, depth: int, norm: str) -> Problem:
     vocabulary = len(data.ground_truth["vocabulary"])
-    model = lambda: transformer(vocabulary, WINDOW, WIDTH, HEADS, depth, norm=norm)  # noqa: E731
-    return Problem(model, data, device=lab.device)
+    return Problem(lambda: transformer(vocabulary, WINDOW, WIDTH, HEADS, depth, norm=norm), data, device=lab.device)
 
 
-def factors_of_two(first: int, last: int) -> NDArray[np.float64]:
-    """Learning rates from 2^first to 2^last."""
-    return np.exp2(np.arange(first, last + 1, dtype=np.float64))
+def factors_of_two(first: int, last: int, *, in_each: int = 1) -> NDArray[np.float64]:
+    """Learning rates from 2^first to 2^last, with as many steps of one ratio in each factor of two."""
+    return np.exp2(np.arange(first * in_each, last * in_each + 1) / in_each)
 
 
 def shapes(steps: int) -> dict[str, Schedule]:
