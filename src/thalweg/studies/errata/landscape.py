@@ -87,7 +87,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="equidistant-if-random",
         section="the geometry of optimisation: what is different in high-dimensionality",
         lecture="All points are equidistant.",
-        right="Points drawn at random, by a Gaussian, in a ball or as fresh networks, nearly are; not those of one run.",
+        right="Points drawn at random, such as Gaussian ones or fresh networks, nearly are; those of one run are not.",
         why=(
             "The distance of two Gaussian points in d dimensions has a relative spread of about sqrt(1/(2 d)): 7.1 % "
             "at d = 100, 0.71 % at 10,000. Points of one run lie along its path: neighbors in time are neighbors."

@@ -93,7 +93,7 @@ def measured(dimension: int, pairs: int, seed: int) -> tuple[float, float]:
     return spread_of(torch.cat(distances)), inside / (rounds * _AT_ONCE)
 
 
-def shell_of(dimension: float) -> float:
+def shell_of(dimension: int) -> float:
     """The share of the volume of a ball that its shell has."""
     return 1 - (1 - SHELL) ** dimension
 
@@ -121,7 +121,7 @@ def experiment(lab: Lab) -> Finding:
     spread, shell = np.transpose([[measured(d, pairs, seed) for d in DIMENSIONS] for seed in seeds], (2, 0, 1))
     networks, along = between_networks(lab, groups)
     at, dimension = np.array(DIMENSIONS, dtype=float), Axis("dimension", scale="log")
-    laws, volumes = stats.chi.std(at) / stats.chi.mean(at), shell_of(at)
+    laws, volumes = stats.chi.std(at) / stats.chi.mean(at), np.array([shell_of(d) for d in DIMENSIONS])
     spreads, shells = (dict(zip(map(str, DIMENSIONS), each.mean(0).tolist(), strict=True)) for each in (spread, shell))
     panels = [
         Figure.of(title, (Line(at, law, label="exact"), Scatter(at, found.mean(0), label="measured")), dimension, y)

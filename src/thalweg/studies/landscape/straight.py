@@ -7,8 +7,9 @@ the Gram matrix of a line and of noise,
 
     ahead ahead^T + diag(noise) C diag(noise),    ahead_t^2 + noise_t^2 = squared length of move t of the run,
 
-with C the cosines between moves that the rule makes where every gradient has noise in a direction of its own: momentum
-makes neighbors alike, and curvature undoes earlier ones. A random walk is the case of nothing ahead.
+with C the cosines between moves that the rule makes where every gradient is noise in a direction of its own: momentum
+makes neighbors alike. A random walk is the case of nothing ahead. Curvature would also undo earlier noise, which is
+left out: the noise would wander less, and the second component hold less of what the first leaves.
 """
 
 import numpy as np
@@ -18,43 +19,29 @@ from numpy.typing import NDArray
 from thalweg.optim import Rule, follow
 
 Array = NDArray[np.float64]
-CURVATURES = (0.0, *np.geomspace(0.01, 10, 13))
-_ROUNDS, _SETTLED = 100, 1e-6  # of the longest move
+_ROUNDS, _SETTLED = 500, 1e-6  # of the longest move
 
 
-def nearest(moves: Array, rule: Rule, steps: NDArray[np.int64]) -> Array:
-    """The Gram matrix of moves of a descent without structure, of the curvature that comes nearest to the run's.
-
-    Args:
-        moves: the Gram matrix of the run's moves between its snapshots.
-        rule: that the run was trained by.
-        steps: of the snapshots, one more than moves.
-    """
-    cosines = [cosines_of_noise(rule, steps, curvature) for curvature in CURVATURES]
-    found = [straight(moves, one) for one in cosines if np.isfinite(one).all()]
-    return min(found, key=lambda one: float(np.linalg.norm(moves - one)))
-
-
-def cosines_of_noise(rule: Rule, steps: NDArray[np.int64], curvature: float) -> Array:
-    """Between moves where the gradient is curvature x theta and, at every step, noise in a direction of its own.
-
-    They are not finite where the rule is unstable at that curvature.
-    """
+def cosines_of_noise(rule: Rule, steps: NDArray[np.int64]) -> Array:
+    """Between the moves from each of these steps to the next, where every gradient has a direction of its own."""
     last = int(steps[-1])
     kicks = iter(torch.eye(last, dtype=torch.float64))
     start = torch.zeros(1, last, dtype=torch.float64)
-    path = follow(rule, lambda theta: curvature * theta + next(kicks), start, last)[:, 0].numpy()
+    path = follow(rule, lambda theta: next(kicks).expand_as(theta), start, last)[:, 0].numpy()
     moves = np.diff(path[steps], axis=0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        moves = moves / np.linalg.norm(moves, axis=1, keepdims=True)
-        return moves @ moves.T
+    moves = moves / np.linalg.norm(moves, axis=1, keepdims=True)
+    return moves @ moves.T
 
 
 def straight(moves: Array, cosines: Array) -> Array:
-    """That Gram matrix with these cosines, every move as long as the run's.
+    """The Gram matrix of the moves of a straight descent, each of them as long as the run's.
 
     How much of a move is ahead is found in turns: ahead is the leading eigenvector of what noise leaves of the Gram
     matrix, and noise what ahead leaves of the lengths (principal factor analysis with one factor).
+
+    Args:
+        moves: the Gram matrix of the run's moves between its snapshots.
+        cosines: between moves of noise alone, see `cosines_of_noise`.
     """
     squares = np.diag(moves)
     noise = np.sqrt(squares)
