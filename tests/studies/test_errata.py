@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg.optim import Adam, follow
+from thalweg.optim import Adam, Momentum, follow
 from thalweg.studies import catalog
 from thalweg.studies.errata import CORRECTIONS
 
@@ -62,6 +62,13 @@ def test_the_arithmetic_of_the_landscape_is_right():
     spreads = [f"{math.sqrt(1 / (2 * d)):.2g}" for d in (100, 10_000)]
     assert spreads == ["0.071", "0.0071"]
     assert all(word in WHY["equidistant-if-random"] for word in ("7.1 % at", "0.71 % at"))
+
+
+@pytest.mark.parametrize(("curvature", "ranks"), [([1.0, 1.0, 1.0], 1), ([1.0, 0.3, 0.1], 3)])
+def test_descent_goes_straight_where_a_loss_is_equally_curved(curvature, ranks):
+    start = torch.tensor([[1.0, -2.0, 0.5]], dtype=torch.float64)
+    path = follow(Momentum(0.1, 0.9), lambda theta: torch.tensor(curvature) * theta, start, 50)[:, 0].numpy()
+    assert np.linalg.matrix_rank(path - path.mean(0), tol=1e-6) == ranks
 
 
 def test_units_rescaled_scale_the_curvature_and_leave_the_loss():

@@ -7,13 +7,15 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="pca-share-of-a-random-walk",
         section="visualisation techniques: 2. PCA projections",
         lecture="The plane of two principal components shows the dominant directions of variation.",
-        right="It does; but a random walk has such directions too, and the plane is not where the run was.",
+        right="It does; but walks and losses without structure have such too, and the plane is not where the run was.",
         why=(
             "Component k of a long random walk in many dimensions holds 6/(pi k)^2 of its squared distance from the "
-            "mean: 61 % and 15 %, 76 % together. So a large share says nothing by itself. And the loss is drawn where "
-            "the run is projected to, which is not its own loss."
+            "mean: 61 % and 15 %, 76 % together. And descent on a loss that is equally curved in all directions goes "
+            "straight to the minimum: but for noise the first component holds all. So a large share says nothing by "
+            "itself; that the second holds much of what the first leaves says that the way bends. And the loss is "
+            "drawn where the run is projected to, which is not its own loss."
         ),
-        source="Antognini & Sohl-Dickstein (2018), arXiv:1806.08805",
+        source="Antognini & Sohl-Dickstein (2018), arXiv:1806.08805; measured by LAN1",
         claims=("LAN1",),
     ),
     Correction(
@@ -27,7 +29,7 @@ CORRECTIONS: tuple[Correction, ...] = (
             "by filter undo the scales of whole filters, if the statistics of normalization layers are recomputed; not "
             "those of single units of a ReLU network, whose outgoing weights shrink as they grow."
         ),
-        source="Li et al. (2018), arXiv:1712.09913, section 4",
+        source="Li et al. (2018), arXiv:1712.09913, section 4; measured by LAN2, the formula as printed too",
         claims=("LAN2",),
     ),
     Correction(
@@ -85,12 +87,12 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="equidistant-if-random",
         section="the geometry of optimisation: what is different in high-dimensionality",
         lecture="All points are equidistant.",
-        right="Points drawn at random, from a Gaussian or a ball, nearly are; those of one run are not.",
+        right="Points drawn at random, such as Gaussian ones or fresh networks, nearly are; those of one run are not.",
         why=(
             "The distance of two Gaussian points in d dimensions has a relative spread of about sqrt(1/(2 d)): 7.1 % "
             "at d = 100, 0.71 % at 10,000. Points of one run lie along its path: neighbors in time are neighbors."
         ),
-        source="counted from the chi distribution; measured by LAN7",
+        source="counted from the chi distribution; measured by LAN7, points of one run too",
         claims=("LAN7",),
     ),
 )

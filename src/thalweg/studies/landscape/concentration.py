@@ -1,49 +1,101 @@
-"""LAN7: in many dimensions volume lies at the surface, and random points are as far apart as each other."""
+"""LAN7: in many dimensions volume lies at the surface, and random points are as far apart as each other.
+
+The laws are those of the chi distribution and of volumes. Points are drawn by their coordinates, and distances and
+radii are measured on them; nothing is drawn by the laws.
+"""
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
 
-from thalweg.claims import Claim, Finding, within
+from thalweg.claims import Claim, Finding, Part, every_part, greater, less, within
+from thalweg.data import digits
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.nets import mlp
-from thalweg.population import Population
+from thalweg.optim import Momentum
+from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
+from thalweg.training import Recipe
 
+SPREAD = "standard deviation of distances by their mean"
 CLAIM = Claim(
     id="LAN7",
-    statement="The distances of random points differ ever less with the dimension, as sqrt(1/(2 d)) of their mean, and "
-    "as exactly as the law of the chi distribution says.",
+    statement="In 2 to 10,000 dimensions the distances of Gaussian points differ as little as the chi distribution "
+    "says, about sqrt(1/(2 d)) of their mean; the outer hundredth of a ball's radius holds as many uniform points as "
+    "its volume says, all but all at last; and fresh networks (MLP 64-32-32-10) are as far apart as each other to 5 %.",
     lecture="In high dimension volume is at the surface, not at the center, and all points are equidistant.",
-    rule=within(0.95, 1.05),
-    unit="relative spread of distances / the exact law's, over dimensions",
+    rule=every_part(),
+    unit="measured / exact law's, over dimensions",
     budget={"pairs": 1_000},
-    bounds=POSITIVE,
-    corrected="Only of points drawn at random, from a Gaussian or a ball: those of one run are not equidistant.",
+    corrected="Only of points drawn at random, from a Gaussian or a ball, or by the initialization of networks: those "
+    "of one run are not equidistant.",
+    parts=(
+        Part(
+            "distances",
+            "The relative spread of distances of Gaussian points is that of the chi distribution.",
+            within(0.95, 1.05),
+            "relative spread of distances / the exact law's, over dimensions",
+            bounds=POSITIVE,
+        ),
+        Part(
+            "volume",
+            "The shell holds the share of a ball's uniform points that it has of the volume.",
+            within(0.95, 1.05),
+            "share of points in the shell / its share of the volume, over dimensions",
+            bounds=POSITIVE,
+        ),
+        Part("networks", "Fresh networks are nearly equidistant.", less(0.05), SPREAD, bounds=POSITIVE),
+        Part("one run", "Points of one run are not.", greater(0.05), SPREAD, decides=False, bounds=POSITIVE),
+    ),
 )
 DIMENSIONS = (2, 10, 100, 1_000, 10_000)
 SHELL = 0.01  # of the radius
-_AT_ONCE = 250  # pairs
+NETWORKS = 20  # that are compared with each other
+FEWEST_IN_SHELL = 1_000  # on average, where it takes many points to have some there
+RECIPE = Recipe(Momentum(0.1), steps=300, batch_size=128, evaluate=0, snapshot=NETWORKS - 1)
+_AT_ONCE = 250  # points
 
 
 def points(count: int, dimension: int, draw: torch.Generator) -> Tensor:
-    """Random points: (count, dimension)."""
+    """Gaussian points: (count, dimension)."""
     return torch.randn(count, dimension, generator=draw)
 
 
+def ball(count: int, dimension: int, draw: torch.Generator) -> Tensor:
+    """Uniform points of the unit ball: (count, dimension).
+
+    The first d coordinates of uniform points on the sphere in d + 2 dimensions (Archimedes' theorem of the hat-box in
+    all dimensions).
+    """
+    around = torch.randn(count, dimension + 2, generator=draw, dtype=torch.float64)
+    return (around / around.norm(dim=1, keepdim=True))[:, :dimension]
+
+
+def network() -> torch.nn.Module:
+    """What is compared where points are networks."""
+    return mlp(64, 32, 32, 10)
+
+
 def measured(dimension: int, pairs: int, seed: int) -> tuple[float, float]:
-    """Relative spread of the distances of pairs, and the share of points of a ball in its shell."""
+    """Relative spread of the distances of Gaussian pairs, and the share of a ball's points that are in its shell."""
     draw, distances, inside = generator(seed, "concentration", dimension), [], 0
     for _ in range(pairs // _AT_ONCE):
         apart = points(_AT_ONCE, dimension, draw) - points(_AT_ONCE, dimension, draw)
         distances.append(apart.square().double().sum(1).sqrt())
-        radius = torch.rand(_AT_ONCE, generator=draw, dtype=torch.float64) ** (1 / dimension)  # uniform in the ball
-        inside += int((radius > 1 - SHELL).sum())
-    return spread_of(torch.cat(distances)), inside / pairs
+    rounds = -(-max(pairs, int(FEWEST_IN_SHELL / shell_of(dimension))) // _AT_ONCE)
+    for _ in range(rounds):
+        inside += int((ball(_AT_ONCE, dimension, draw).norm(dim=1) > 1 - SHELL).sum())
+    return spread_of(torch.cat(distances)), inside / (rounds * _AT_ONCE)
+
+
+def shell_of(dimension: int) -> float:
+    """The share of the volume of a ball that its shell has."""
+    return 1 - (1 - SHELL) ** dimension
 
 
 def spread_of(distances: Tensor) -> float:
@@ -51,15 +103,25 @@ def spread_of(distances: Tensor) -> float:
     return float(distances.std() / distances.mean())
 
 
+def between_networks(lab: Lab, groups: list[list[int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Relative spread of distances between the fresh networks of a group, and between snapshots of its first one."""
+    fresh = [Population.initialize(network, group).theta.double() for group in groups]
+    run = lab.train(Problem(network, digits(), device=lab.device), RECIPE, [group[0] for group in groups])
+    paths = torch.stack([population.theta for population in run.snapshots.values()], dim=1).double().cpu()
+    found, along = (np.array([spread_of(torch.pdist(each)) for each in many]) for many in (fresh, paths))
+    return found, along
+
+
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
-    """Distances of random pairs beside the law of the chi distribution, in ever more dimensions."""
-    seeds, pairs = lab.seeds(quick=6, full=20).scored, lab.pick(quick=1_000, full=4_000)
+    """Distances and radii of random points beside their laws in ever more dimensions, and distances of networks."""
+    pairs = lab.pick(quick=1_000, full=4_000)
+    groups = np.reshape(lab.seeds(quick=6 * NETWORKS, full=20 * NETWORKS).scored, (-1, NETWORKS)).tolist()
+    seeds = [group[0] for group in groups]
     spread, shell = np.transpose([[measured(d, pairs, seed) for d in DIMENSIONS] for seed in seeds], (2, 0, 1))
+    networks, along = between_networks(lab, groups)
     at, dimension = np.array(DIMENSIONS, dtype=float), Axis("dimension", scale="log")
-    laws, volumes = stats.chi.std(at) / stats.chi.mean(at), 1 - (1 - SHELL) ** at
-    fresh = Population.initialize(lambda: mlp(64, 32, 32, 10), seeds).theta.double()
-    networks = spread_of(torch.pdist(fresh))
+    laws, volumes = stats.chi.std(at) / stats.chi.mean(at), np.array([shell_of(d) for d in DIMENSIONS])
     spreads, shells = (dict(zip(map(str, DIMENSIONS), each.mean(0).tolist(), strict=True)) for each in (spread, shell))
     panels = [
         Figure.of(title, (Line(at, law, label="exact"), Scatter(at, found.mean(0), label="measured")), dimension, y)
@@ -68,25 +130,34 @@ def experiment(lab: Lab) -> Finding:
             ("Volume", volumes, shell, Axis(f"share in the outer {SHELL:.0%}")),
         )
     ]
-    caption = f"{pairs:,} Gaussian pairs and points of a ball for each of {len(seeds)} seeds."
+    caption = f"At least {pairs:,} Gaussian pairs and points of a ball for each of {len(seeds)} seeds."
     return lab.finding(
-        interval.geometric_mean(np.exp(np.log(spread / laws).mean(1))),
+        parts={
+            "distances": interval.geometric_mean(np.exp(np.log(spread / laws).mean(1))),
+            "volume": interval.mean((shell / volumes).mean(1), bounds=POSITIVE),
+            "networks": interval.mean(networks, bounds=POSITIVE),
+            "one run": interval.mean(along, bounds=POSITIVE),
+        },
         ran={"pairs": pairs},
         numbers={
             "relative spread of distances, by dimension": spreads,
             f"share of volume in the outer {SHELL:.0%} of the radius": shells,
-            "relative spread of distances between fresh networks": networks,
+            "relative spread of distances between fresh networks": float(networks.mean()),
+            "relative spread of distances between snapshots of one run": float(along.mean()),
         },
         figures=Figure.row(panels, title="Random points in many dimensions", caption=caption),
         readings=(
             lab.reading("relative spread of distances", spread, {"seed": seeds, "dimension": DIMENSIONS}),
             lab.reading("share of volume in the shell", shell, {"seed": seeds, "dimension": DIMENSIONS}),
+            lab.reading("relative spread of distances between fresh networks", networks, {"seed": seeds}),
+            lab.reading("relative spread of distances between snapshots of a run", along, {"seed": seeds}),
         ),
         sentences=(
             f"In {DIMENSIONS[-1]:,} dimensions distances differ by {spread.mean(0)[-1]:.2%} of their mean, in "
             f"{DIMENSIONS[0]} by {spread.mean(0)[0]:.0%}.",
-            f"The outer {SHELL:.0%} of the radius holds {shell.mean(0)[-1]:.1%} of the volume in {DIMENSIONS[-1]:,} "
-            f"dimensions and {shell.mean(0)[0]:.1%} in {DIMENSIONS[0]}.",
-            f"Fresh networks (MLP 64-32-32-10) are as far apart as each other to {networks:.1%}.",
+            f"The outer {SHELL:.0%} of the radius holds {shell.mean(0)[-1]:.1%} of a ball's points in "
+            f"{DIMENSIONS[-1]:,} dimensions and {shell.mean(0)[0]:.1%} in {DIMENSIONS[0]}.",
+            f"Distances between fresh networks (MLP 64-32-32-10) differ by {networks.mean():.1%} of their mean, those "
+            f"between snapshots of one run by {along.mean():.0%}.",
         ),
     )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg import landscape
-from thalweg.claims import Claim, Finding, less
+from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.data import digits
 from thalweg.figures import Figure
 from thalweg.nets import mlp, resnet
@@ -20,21 +20,31 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
 
+SEEN = 0.01  # of the range: what maps of a surface may be off by, and what a picture shows
+UNIT = "largest change of the surface when filters are rescaled, by its range"
 CLAIM = Claim(
     id="LAN2",
-    statement="Where normalization layers undo the scale of filters, surfaces along filter-normalized directions do "
-    "not change with it; along directions of plain Gaussians they do.",
-    lecture="Filter normalization is scale-invariant and handles different parameter scales.",
-    rule=less(0.05),
-    unit="largest change of the surface when filters are rescaled, filter-normalized / plain directions",
+    statement="On digits (ResNet of width 4), where normalization layers undo the scale of filters, surfaces along "
+    "filter-normalized directions do not change with it; along directions of plain Gaussians, and along those with "
+    "one norm for the whole vector, they do.",
+    lecture="Filter normalization, delta |theta| / |delta|, is scale-invariant and handles different parameter scales.",
+    rule=every_part(),
+    unit=UNIT,
     budget={"steps": 100},
     bounds=POSITIVE,
-    corrected="Only of scales of whole filters, and with the statistics of normalization layers recomputed at every "
-    "point. Rescaling single units of a ReLU network without such layers leaves its function and changes the picture.",
+    corrected="With a norm for each filter, not one for the whole vector; only of scales of whole filters, and with "
+    "the statistics of normalization layers recomputed at every point. Rescaling single units of a ReLU network "
+    "without such layers leaves its function and changes the picture.",
+    parts=(
+        Part("filter", "Along filter-normalized directions it does not change.", less(SEEN), UNIT, bounds=POSITIVE),
+        Part("none", "Along plain Gaussian directions it does.", greater(0, worth=SEEN), UNIT, bounds=POSITIVE),
+        Part("member", "Along those with one norm for all it does.", greater(0, worth=SEEN), UNIT, bounds=POSITIVE),
+    ),
+    lecture_rule=less(SEEN),
 )
 STEPS = 100
 SCALES = (0.1, 10.0)
-KINDS = {"filter": "filter-normalized", "none": "plain"}  # of directions
+KINDS = {"filter": "filter-normalized", "none": "plain", "member": "one norm for all"}  # of directions
 
 
 def normalized(lab: Lab) -> Problem:
@@ -79,7 +89,7 @@ def scales(share: Tensor) -> Tensor:
 
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
-    """Surfaces around networks before and after their filters are rescaled, along directions of both kinds."""
+    """Surfaces around networks before and after their filters are rescaled, along directions of every kind."""
     seeds = lab.seeds(quick=4, full=12).scored
     images, dense = normalized(lab), Problem(lambda: mlp(64, 32, 32, 10), digits().subset(train=300), device=lab.device)
     trained = lab.train(images, Recipe(Momentum(0.05), STEPS, 64, evaluate=0), seeds).final
@@ -91,8 +101,10 @@ def experiment(lab: Lab) -> Finding:
     found = {kind: both["as trained"].change(both["filters rescaled"]) for kind, both in surfaces.items()}
     units = view(dense, plain).change(view(dense, units_rescaled(dense, plain, lab.seed)))
     coordinates = {"directions": [*found, "filter, units of a ReLU network"], "seed": seeds}
+    changes = {kind: interval.geometric_mean(np.maximum(one, 1e-12)) for kind, one in found.items()}
     return lab.finding(
-        interval.ratio(np.maximum(found["filter"], 1e-12), found["none"]),
+        parts=changes,
+        lecture=changes["member"],
         ran={"steps": STEPS},
         numbers={
             **{f"largest change by the range, {KINDS[kind]}": float(one.mean()) for kind, one in found.items()},
@@ -109,7 +121,8 @@ def experiment(lab: Lab) -> Finding:
         readings=lab.reading("largest change of the surface by its range", [*found.values(), units], coordinates),
         sentences=(
             f"Rescaling filters by {SCALES[0]:g} to {SCALES[1]:g} changes the surface by {found['filter'].mean():.2%} "
-            f"of its range along filter-normalized directions, and by {found['none'].mean():.0%} along plain ones.",
+            f"of its range along filter-normalized directions, by {found['none'].mean():.0%} along plain ones, and by "
+            f"{found['member'].mean():.0%} along those with one norm for all, the lecture's formula.",
             "Rescaling single units of a ReLU network, which leaves its function too, changes the filter-normalized "
             f"surface by {units.mean():.0%}: scales are undone for whole filters alone.",
         ),

@@ -26,8 +26,9 @@ from thalweg.training import Recipe
 Array = NDArray[np.float64]
 CLAIM = Claim(
     id="LAN3",
-    statement="Of networks trained to the same loss with different rates and batch sizes, those with a larger largest "
-    "eigenvalue of the Hessian have a larger test error.",
+    statement="Of networks (MLP 64-32-32-10) trained on 128 digits, a tenth of the labels flipped, to the same loss "
+    "with different rates and batch sizes, those with a larger largest eigenvalue of the Hessian have a larger test "
+    "error.",
     lecture="Sharp minima generalize poorly, flat minima well.",
     rule=greater(0),
     unit="Kendall's tau of the largest eigenvalue and the test error, over rates and batch sizes of a seed",
