@@ -59,11 +59,12 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> dict[str, Array]:
     NaN of a network that did not come there.
     """
     problem, steps = Problem(lambda: network(width), data.digits(), device=lab.device), STEPS[width]
-    sample, kept = Sample("train", EXAMPLES, lab.seed), range(0, steps + 1, EVERY)
+    sample, kept = Sample("train", EXAMPLES, lab.seed), tuple(range(0, steps + 1, EVERY))
     recipe = Recipe(optim.Momentum(RATES[width]), steps, BATCH, evaluate=kept, snapshot=kept)
-    reached = lab.train(problem, recipe, seeds, f"width {width}, training").at_first("train_loss", EQUAL)
-    if not len(reached.members):
+    run = lab.train(problem, recipe, seeds, f"width {width}, training")
+    if not (run.history["train_loss"] <= EQUAL).any():
         return dict.fromkeys(NAMES, np.full(len(seeds), np.nan))
+    reached = run.at_first("train_loss", EQUAL)
     there = reached.population
     lines = landscape.roughness(
         problem, there, lines=lab.pick(quick=6, full=8), span=SPAN, resolution=POINTS, on=sample, seed=lab.seed
