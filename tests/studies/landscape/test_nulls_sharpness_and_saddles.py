@@ -104,8 +104,12 @@ def test_an_index_without_relation_to_the_loss_and_one_that_is_not_0_at_the_bott
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """LAN6: the indices of the critical points, shuffled among them; and 5 % more directions down at each of them."""
-    draws, searches = np.random.default_rng(0), []
-    search = saddles.critical_points
+    draws, points, searches = np.random.default_rng(0), [], []
+    starts, search = saddles.starts, saddles.critical_points
+
+    def started_once(*args) -> tw.Population:
+        points[:] = points or [starts(*args)]
+        return points[0]
 
     def once(*args, **options) -> CriticalPoints:
         searches[:] = searches or [search(*args, **options)]
@@ -120,6 +124,7 @@ def test_an_index_without_relation_to_the_loss_and_one_that_is_not_0_at_the_bott
         found = tw.spectra.negative_index(A)
         return {"negative": found["negative"] + 0.05, "smallest eigenvalue": found["smallest eigenvalue"]}
 
+    monkeypatch.setattr(saddles, "starts", started_once)
     monkeypatch.setattr(saddles, "critical_points", once)
     assert outcome(saddles.experiment) == "holds"
     monkeypatch.setattr(saddles, "negative_index", shuffled)
