@@ -47,7 +47,7 @@ def test_networks_of_one_width_in_all_places(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(widths, "network", same)
     monkeypatch.setattr(widths, "RATES", dict.fromkeys(widths.RATES, 0.4))
-    monkeypatch.setattr(widths, "STEPS", 100)
+    monkeypatch.setattr(widths, "STEPS", dict.fromkeys(widths.STEPS, 200))
     assert [outcome(widths.experiment, seed) for seed in range(3)].count("holds") == 0
 
 
@@ -100,10 +100,16 @@ class Networks:
         return self
 
 
-def test_an_index_that_has_nothing_to_do_with_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LAN6: the indices of the critical points, shuffled among them."""
-    draws, searches = np.random.default_rng(0), []
-    search = saddles.critical_points
+def test_an_index_without_relation_to_the_loss_and_one_that_is_not_0_at_the_bottom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LAN6: the indices of the critical points, shuffled among them; and 5 % more directions down at each of them."""
+    draws, points, searches = np.random.default_rng(0), [], []
+    starts, search = saddles.starts, saddles.critical_points
+
+    def started_once(*args) -> tw.Population:
+        points[:] = points or [starts(*args)]
+        return points[0]
 
     def once(*args, **options) -> CriticalPoints:
         searches[:] = searches or [search(*args, **options)]
@@ -114,7 +120,15 @@ def test_an_index_that_has_nothing_to_do_with_the_loss(monkeypatch: pytest.Monke
         order = draws.permutation(len(found["negative"]))
         return {name: found[name][order] for name in ("negative", "smallest eigenvalue")}
 
+    def raised(A):
+        found = tw.spectra.negative_index(A)
+        return {"negative": found["negative"] + 0.05, "smallest eigenvalue": found["smallest eigenvalue"]}
+
+    monkeypatch.setattr(saddles, "starts", started_once)
     monkeypatch.setattr(saddles, "critical_points", once)
     assert outcome(saddles.experiment) == "holds"
     monkeypatch.setattr(saddles, "negative_index", shuffled)
     assert [outcome(saddles.experiment) for _ in range(4)].count("holds") == 0
+    monkeypatch.setattr(saddles, "negative_index", raised)
+    (finding,) = saddles.experiment(Lab())
+    assert [one.outcome for one in finding.verdict.parts] == ["holds", "fails"]

@@ -188,6 +188,16 @@ def test_networks_of_few_parameters_are_not_equidistant(monkeypatch: pytest.Monk
 
 def test_rates_so_small_that_the_limit_is_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "RULES", {"gradient descent": SGD(0.01), "momentum": Momentum(0.005, 0.9)})
-    monkeypatch.setattr(edge, "STEPS", {"quick": 60, "full": 60})
-    monkeypatch.setattr(edge, "SNAPSHOTS", 6)
-    assert outcome(edge.experiment) != "holds"
+    monkeypatch.setattr(edge, "STEPS", 60)
+    monkeypatch.setattr(edge, "EVERY", 15)
+    assert outcome(edge.experiment) == "fails"
+
+
+def test_a_limit_of_momentum_that_leaves_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest curvature settles at 2 (1 + beta)/lr, and not at 2/lr."""
+    monkeypatch.setattr(edge, "STEPS", 510)
+    monkeypatch.setattr(edge, "stability_limit", lambda rule: 2 / rule.lr)
+    (finding,) = edge.experiment(Lab())
+    judged = {one.part.id: one for one in finding.verdict.parts}
+    assert judged["gradient descent"].outcome != "fails"
+    assert judged["momentum"].reason == "above the band"

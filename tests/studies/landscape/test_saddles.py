@@ -27,18 +27,32 @@ def test_starts_lie_by_point_and_seed() -> None:
     assert len(alone) == len(saddles.STEPS["quick"]) + 3
 
 
+def outcomes(correlations: np.ndarray, lowest: np.ndarray) -> tuple[str, ...]:
+    """Of the claim, that the index rises, and that it is about 0 at the bottom."""
+    parts = {"rise": saddles.over_seeds(correlations), "bottom": saddles.at_the_bottom(lowest)}
+    verdict = saddles.CLAIM.judge(parts=parts, ran=saddles.CLAIM.budget)
+    return (verdict.outcome, *(one.outcome for one in verdict.parts))
+
+
 @pytest.mark.parametrize("known", [0, 1, 3])
 def test_too_few_seeds_decide_nothing(known: int) -> None:
     correlations = np.array([1.0] * known + [math.nan] * 3)
-    assert saddles.CLAIM.judge(saddles.over_seeds(correlations), ran=saddles.CLAIM.budget).outcome == "undecided"
+    assert outcomes(correlations, np.zeros(known)) == ("undecided",) * 3
 
 
 def test_many_seeds_decide() -> None:
     agreed = saddles.over_seeds(np.array([1.0] * 9 + [math.nan]))
     assert (agreed.n, agreed.estimate, agreed.high) == (9, 1, 1)
     assert agreed.low == pytest.approx(2 * 0.025 ** (1 / 9) - 1, abs=0.01)  # Clopper and Pearson's, on -1 to 1
-    assert saddles.CLAIM.judge(agreed, ran=saddles.CLAIM.budget).outcome == "holds"
-    assert saddles.CLAIM.judge(saddles.over_seeds(np.full(9, -0.9)), ran=saddles.CLAIM.budget).outcome == "fails"
+    assert outcomes(np.ones(9), np.zeros(9)) == ("holds",) * 3
+    assert outcomes(np.full(9, -0.9), np.zeros(9)) == ("fails", "fails", "holds")
+
+
+def test_both_halves_are_judged() -> None:
+    """One direction of 59 that leads down is about none, and two are not."""
+    assert outcomes(np.ones(9), np.full(9, 1 / 59)) == ("holds",) * 3
+    assert outcomes(np.ones(9), np.full(9, 2 / 59)) == ("fails", "holds", "fails")
+    assert outcomes(np.ones(9), np.array([0, 0.1] * 4 + [0.0])) == ("undecided", "holds", "undecided")
 
 
 def test_a_search_that_finds_nothing_is_undecided_by_computation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +60,7 @@ def test_a_search_that_finds_nothing_is_undecided_by_computation(monkeypatch: py
         return critical_points(problem, population, tolerance=1e-3 * tolerance, steps=1)
 
     monkeypatch.setattr(saddles, "critical_points", hopeless)
+    monkeypatch.setattr(saddles, "STEPS", {"quick": (4, 7)})  # a run that goes on comes to a minimum by itself
     (finding,) = saddles.experiment(Lab())
     assert finding.verdict.outcome == "undecided"
     assert finding.verdict.numbers["different critical points"] == 0

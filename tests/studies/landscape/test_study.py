@@ -14,7 +14,7 @@ VERDICTS = {
     "LAN7": "holds",
     "LAN2": "holds",
     "LAN1": "holds",
-    "LAN8": "undecided",
+    "LAN8": "holds",
     "LAN3": "holds",
     "LAN5": "undecided",
     "LAN4": "holds",
@@ -59,6 +59,4 @@ def test_rescaling_leaves_the_functions() -> None:
 def test_verdicts_at_quick_scale() -> None:
     found = claims_of("landscape")
     assert {name: claim["verdict"] for name, claim in found.items()} == VERDICTS
-    assert {name: claim["shortfall"] for name, claim in found.items() if "shortfall" in claim} == {
-        "LAN8": "1,200 of 4,000 steps"
-    }
+    assert not [name for name, claim in found.items() if "shortfall" in claim]

@@ -52,8 +52,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Smooth is to be said of a measure (nearly convex on random lines), and isolated of a kind of way.",
         why=(
             "A curve can be convex and far from a parabola, as x^4 is. A barrier on the straight line between two "
-            "minima says that this line is barred: a curved way may avoid it. And networks of different widths end at "
-            "different losses after equally many steps."
+            "minima says that this line is barred: a curved way may avoid it. And after equally many steps networks of "
+            "different widths are at different losses: they are to be compared at one loss."
         ),
         source="Li et al. (2018), arXiv:1712.09913; Garipov et al. (2018), arXiv:1802.10026",
         claims=("LAN4",),
@@ -78,7 +78,9 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Bad local minima exist; what can be tested is whether searches come upon them.",
         why=(
             "For small ReLU networks they are proven to exist, with the help of a computer. Searches from training "
-            "runs and random points find no fair sample of all critical points: that none was found is no proof."
+            "runs and random points find no fair sample of all critical points: that none was found is no proof. And "
+            "what is searched here has 59 or 162 parameters, since a Hessian is factored at every step: this is no "
+            "high dimension."
         ),
         source="Safran & Shamir (2018), arXiv:1712.08968; Dauphin et al. (2014), arXiv:1406.2572",
         claims=("LAN6",),

@@ -1,4 +1,4 @@
-"""LAN6: the higher the loss of a critical point, the more directions lead down from it."""
+"""LAN6: the higher the loss of a critical point, the more directions lead down from it; at the bottom none do."""
 
 import numpy as np
 import torch
@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from thalweg import curvature, data, nets, optim
-from thalweg.claims import Claim, Finding, greater
+from thalweg.claims import Claim, Finding, Part, every_part, greater
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Figure, Scatter
 from thalweg.landscape import critical_points
@@ -14,30 +14,50 @@ from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.randomness import stream_key
 from thalweg.spectra import negative_index
-from thalweg.statistics import CORRELATION, Interval, interval, spearman
+from thalweg.statistics import CORRELATION, SHARE, Interval, interval, spearman
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
 
 Array = NDArray[np.float64]
+AT_MOST = 0.02  # of the directions lead down where they are "about none": 1 of 59 and 3 of 162
 CLAIM = Claim(
     id="LAN6",
     statement="The higher the loss of a critical point, the larger the share of directions in which the loss curves "
-    "downwards there: at the bottom it is about 0, and far above it critical points are saddles.",
+    "downwards there, and at the lowest that the searches of a seed find it is about 0. (Digits by squared error with "
+    "weight decay, MLPs with tanh of 59 or 162 parameters, which is no high dimension.)",
     lecture="In high dimension there are no local minima, mostly saddles.",
-    rule=greater(0),
-    unit="Spearman's rank correlation of loss and share of negative eigenvalues, over the critical points of a seed",
+    rule=every_part(),
+    unit="rank correlation of loss and share of negative eigenvalues; share of seeds with about none at the bottom",
     budget={"searches a seed": 8},
-    bounds=CORRELATION,
     corrected="Bad minima exist (Safran & Shamir, 2018, arXiv:1712.08968). What can be tested is whether searches "
-    "come upon them, and those from training runs and random points are no fair sample of all critical points.",
+    "come upon them, and those from training runs and random points are no fair sample of all critical points; nor are "
+    "networks whose Hessian can be factored of high dimension.",
+    parts=(
+        Part(
+            "rise",
+            "The share of directions that lead down rises with the loss of a critical point.",
+            greater(0),
+            "Spearman's rank correlation of loss and share of negative eigenvalues, over the critical points of a seed",
+            bounds=CORRELATION,
+        ),
+        Part(
+            "bottom",
+            f"At the critical point of lowest loss that a seed's searches found, at most {AT_MOST:.0%} of the "
+            "directions lead down, for most seeds.",
+            greater(0.5),
+            f"share of seeds at whose lowest critical point at most {AT_MOST:.0%} of the eigenvalues are negative",
+            bounds=SHARE,
+        ),
+    ),
 )
-# Settings were looked at on the seeds 900 to 902, on which nothing is scored. Decay bounds the landscape and makes its
-# critical points isolated: without it tanh networks of nearly linear units have valleys with hardly a slope, in which
-# most searches end (Frye et al., 2021, arXiv:2003.10397).
+# Settings were looked at on the seeds 900 to 902 and in a lab with the seed 500, on which nothing is scored. Decay
+# bounds the landscape and makes its critical points isolated: without it tanh networks of nearly linear units have
+# valleys with hardly a slope, in which most searches end (Frye et al., 2021, arXiv:2003.10397). Runs go on until they
+# hardly move: after 400 steps the lowest points found were still saddles.
 WIDTHS = {"quick": (6, 5, 4), "full": (8, 8, 10)}  # of the network; the last is how many of the digits
 EXAMPLES = {"quick": 100, "full": 200}
-STEPS = {"quick": (4, 7, 12, 30, 400), "full": (6, 8, 12, 16, 24, 100, 1_000, 4_000)}  # of the run, to search from
+STEPS = {"quick": (4, 7, 12, 30, 4_000), "full": (6, 8, 16, 100, 1_000, 8_000)}  # of the run, to search from
 DECAY = 5e-3
 SMALL = 0.2  # a fresh network by this starts near the saddle at zero, and comes by others
 SPREAD = (0.5, 2.0)  # a fresh network by a number between is a random point
@@ -82,6 +102,13 @@ def over_seeds(correlations: Array) -> Interval:
     if not len(known):
         return Interval(np.nan, np.nan, np.nan, 0, "no seed has a rank correlation")
     return interval.bounded(known, *CORRELATION)
+
+
+def at_the_bottom(lowest: Array) -> Interval:
+    """The share of seeds at whose lowest critical point at most `AT_MOST` of the directions lead down."""
+    if not len(lowest):
+        return Interval(np.nan, np.nan, np.nan, 0, "no seed has a critical point")
+    return interval.fraction(lowest <= AT_MOST)
 
 
 @decides(CLAIM)
@@ -132,9 +159,12 @@ def experiment(lab: Lab) -> Finding:
         f"{len(high)} have a loss in the upper half of the range, and {(high == 0).sum()} of these are minima.",
     ]
     if len(lowest):
-        sentences.append(f"At the lowest of each seed {lowest.mean():.1%} of the eigenvalues are negative.")
+        sentences.append(
+            f"At the lowest of each seed {lowest.mean():.1%} of the eigenvalues are negative in the mean, at most "
+            f"{lowest.max():.1%}; over all critical points {shares.mean():.1%}."
+        )
     return lab.finding(
-        over_seeds(correlations),
+        parts={"rise": over_seeds(correlations), "bottom": at_the_bottom(lowest)},
         figures=figure,
         ran={"searches a seed": single.shape[0]},
         readings=(
