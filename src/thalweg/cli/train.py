@@ -208,10 +208,8 @@ def _summary(run: "Run", given: tuple[float, ...]) -> None:
     for rate in np.unique(rates):
         chosen = rates == rate
         finished = chosen & (run.diverged_at < 0)
-        values = [
-            interval.mean(run.history.final(name)[finished], bounds=bounds[name]) if finished.any() else "-"
-            for name in metrics
-        ]
+        last = {name: run.history.final(name)[finished].clip(*bounds[name]) for name in metrics}  # but for rounding
+        values = [interval.mean(last[name], bounds=bounds[name]) if finished.any() else "-" for name in metrics]
         diverged = int(chosen.sum() - finished.sum())
         rows.append([f"{rate:g}", str(int(finished.sum())), str(diverged), *map(str, values)])
     names = [f"{name.replace('_', ' ')} [95 %]" for name in metrics]
