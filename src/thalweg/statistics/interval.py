@@ -133,7 +133,7 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
     a, b = positive_pair("ratio", first, second)
     logs = mean(np.log(a) - np.log(b), resamples=resamples, seed=seed)
     ends = (_exp(logs.estimate), _exp(logs.low), _exp(logs.high))
-    if logs.known and alike(np.exp([[logs.low, logs.high]]))[0]:  # near 1 rounding is large beside a logarithm
+    if np.isfinite(ends).all() and alike(np.array([ends[1:]]))[0]:  # near 1 rounding is large beside a logarithm
         ends = (_exp(logs.estimate), math.nan, math.nan)
         logs = replace(logs, method=AGREE)
     return _renamed(Interval(*ends, logs.n, logs.method), "geometric mean of paired ratios")
