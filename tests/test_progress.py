@@ -145,6 +145,55 @@ def test_a_generator_that_is_left_does_not_silence_what_follows(monkeypatch) -> 
         assert told is not ignore
 
 
+def test_between_the_results_of_a_study_the_screen_is_free(monkeypatch) -> None:
+    a_terminal(monkeypatch)
+    claims = [tw.claims.Claim(name, "", "", tw.claims.greater(0), "numbers") for name in ("X1", "X2", "X3")]
+    inside = []
+
+    def own() -> bool:
+        with watched(automatic) as told:
+            return told is not ignore
+
+    @tw.studies.decides(*claims[:2])
+    def both(lab):
+        for claim in claims[:2]:
+            inside.append(own())
+            yield lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]), claim=claim)
+
+    @tw.studies.decides(claims[2])
+    def third(lab):
+        inside.append(own())
+        return lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]))
+
+    study = tw.studies.Study("three", "Three", (both, third))
+    for _ in (results := tw.studies.iterate(study)):
+        assert own()
+    suspended = tw.studies.iterate(study)
+    next(suspended)
+    assert own()
+    assert inside == [False] * 4
+    del results
+    reports: list[Progress] = []
+    tw.studies.run(study, progress=reports.append)
+    assert [report.done for report in reports if report.label == "three"] == sorted(
+        report.done for report in reports if report.label == "three"
+    )
+    assert {report.done for report in reports} == {0, 1, 2, 3}
+
+
+def test_a_notebook_shows_one_line_for_a_whole_study(clock, outputs) -> None:
+    claims = [tw.claims.Claim(name, "", "", tw.claims.greater(0), "numbers") for name in ("X1", "X2")]
+
+    @tw.studies.decides(*claims)
+    def both(lab):
+        for claim in claims:
+            clock.seconds += 5
+            yield lab.finding(tw.statistics.mean([0.9, 1.0, 1.1]), claim=claim)
+
+    tw.studies.run(tw.studies.Study("both", "Both", (both,)))
+    assert [output[-1]["text/plain"] for output in outputs] == ["both: 2 of 2 in 10 s"]
+
+
 def test_a_notebook_shows_a_line_and_in_the_end_how_long_it_took(clock, outputs, nasty) -> None:
     with watched(automatic) as told:
         told(Progress(nasty, 1, 100, 0.5))
@@ -160,7 +209,7 @@ def test_a_notebook_shows_a_line_and_in_the_end_how_long_it_took(clock, outputs,
     assert '<progress max="100" value="50">' in half["text/html"]
     assert half["text/plain"].endswith("50 of 100, 2 s left")
     assert whole["text/plain"].endswith("100 of 100")
-    assert ended["text/plain"].endswith("100 of 100 in 3 s")
+    assert ended["text/plain"].endswith("100 of 100 in 4 s")
     assert "<script>" not in half["text/html"] + ended["text/html"]
 
 

@@ -13,13 +13,10 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from thalweg.errors import check_type
 from thalweg.notebook import shell
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Progress", "Watcher", "automatic", "check_watcher", "duration", "ignore", "watched"]
 
@@ -150,7 +147,7 @@ def _shown() -> Iterator[Watcher]:
         if now - began < _PATIENCE or now - before < _REFRESH[kind]:
             return
         if display is None:
-            display = _Line() if kind == "notebook" else _Bar()
+            display = _Line(began) if kind == "notebook" else _Bar()
         display.show(report)
         before = now
 
@@ -199,12 +196,16 @@ class _Bar:
 
 
 class _Line:
-    """A line with a bar in the output of a cell; in the end it says how far it came, and how long that took."""
+    """A line with a bar in the output of a cell; in the end it says how far it came, and how long that took.
 
-    def __init__(self) -> None:
+    Args:
+        began: when the computation did, on the monotonic clock.
+    """
+
+    def __init__(self, began: float) -> None:
         from IPython.display import display  # pyrefly: ignore
 
-        self._began = time.monotonic()
+        self._began = began
         self._handle: Any = display(self._bundle("", ""), raw=True, display_id=True)
 
     def show(self, report: Progress) -> None:
@@ -212,7 +213,7 @@ class _Line:
         self._handle.update(self._bundle(str(report), bar), raw=True)
 
     def close(self, last: Progress) -> None:
-        taken = duration(time.monotonic() - self._began + _PATIENCE)
+        taken = duration(time.monotonic() - self._began)
         self._handle.update(self._bundle(f"{last.label}: {last.done:,} of {last.total:,} in {taken}", ""), raw=True)
 
     @staticmethod

@@ -11,7 +11,7 @@ from thalweg.claims import Claim, Judgment, Part, every_part, greater, less, wea
 from thalweg.claims.documents import summary, verdict_from, whole
 from thalweg.claims.rule import rule_from_json, rule_to_json
 from thalweg.errors import UsageError
-from thalweg.statistics import Interval
+from thalweg.statistics import Interval, mean
 from thalweg.statistics.means import mean_ends
 
 finite = st.floats(-100, 100)
@@ -124,12 +124,12 @@ def test_without_a_smallest_effect_every_effect_is_worth_having():
 
 def test_rules_read_as_sentences():
     assert greater(0, worth=0.5).text == (
-        "fails if wholly below 0.5, the smallest effect worth having (opposite if wholly below 0, else too small to "
-        "matter); holds if wholly above it"
+        "holds if wholly above 0.5, the smallest effect worth having; fails if wholly below it (opposite if also below "
+        "0, else too small to matter)"
     )
     assert less(0, worth=-1).text == (
-        "fails if wholly above -1, the smallest effect worth having (opposite if wholly above 0, else too small to "
-        "matter); holds if wholly below it"
+        "holds if wholly below -1, the smallest effect worth having; fails if wholly above it (opposite if also above "
+        "0, else too small to matter)"
     )
     assert every_part().text == "holds if every part does; fails if one fails"
     assert less(1).text == "holds if wholly below 1; fails if wholly above it"
@@ -226,7 +226,7 @@ def test_a_part_that_decides_nothing_is_no_part_of_the_conjunction() -> None:
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-def test_a_conjunction_holds_by_chance_in_at_most_25_of_1000_where_one_part_is_false(parts: int) -> None:
+def test_a_conjunction_holds_by_chance_as_rarely_as_its_false_part_alone(parts: int) -> None:
     """Judged by its best part, or by the part with the smallest estimate, it would hold far more often."""
     stream, sets, n = np.random.default_rng(5), 4_000, 6
     claim = _both(parts=tuple(Part(f"{number}", "", greater(0), "") for number in range(parts)))
@@ -261,6 +261,8 @@ def test_one_seed_and_missing_numbers_are_said() -> None:
     claim = _claim()
     assert claim.judge(Interval(2.0, math.nan, math.nan, 1, "m")).words == "undecided: one seed has no interval"
     assert claim.judge(Interval(math.nan, math.nan, math.nan, 5, "m")).words == "undecided: a number is missing"
+    agreed = claim.judge(mean([2.0, 2.0, 2.0]))
+    assert (agreed.words, agreed.close) == ("undecided: all values agree, which gives no interval", False)
     assert claim.judge(Interval(2.0, -1.0, 5.0, 5, "m")).words == "undecided"
 
 
@@ -280,6 +282,10 @@ def test_below_its_budget_a_claim_is_undecided() -> None:
     assert short.words == "undecided: 100 of 1,000 steps"
     assert (short.own.outcome, short.interval, short.close) == ("holds", above, False)
     assert summary(short)["shortfall"] == "100 of 1,000 steps"
+    large = _claim(budget={"steps": 1_500_000}).judge(above, ran={"steps": 1.2e6})
+    assert large.claim.needs == "at least 1,500,000 steps"
+    assert large.shortfall == "1,200,000 of 1,500,000 steps"
+    assert _claim(budget={"epochs": 2.5}).needs == "at least 2.5 epochs"
     enough = claim.judge(above, ran={"steps": 1000, "seeds": 7})
     assert (enough.outcome, enough.shortfall) == ("holds", "")
 

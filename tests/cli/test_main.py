@@ -269,9 +269,8 @@ def test_lists_are_strict_json(catalog_of_one, capsys):
 def test_tables_are_for_people(catalog_of_one, capsys):
     assert main(["studies"]) == 0
     words = " ".join(capsys.readouterr().out.split())
-    assert (
-        "FK1 Momentum is faster. ratio of steps: fails if wholly below 1.1, the smallest effect worth having" in words
-    )
+    rule = "holds if wholly above 1.1, the smallest effect worth having; fails if wholly below it (opposite if also"
+    assert f"FK1 Momentum is faster. ratio of steps: {rule} below 1, else too small to matter)" in words
     assert main(["errata"]) == 0
     out = capsys.readouterr().out
     assert "nesterov-look-ahead" in out

@@ -29,19 +29,17 @@ def ran(catalog_of_one):
 
 
 def rows(out: str) -> list[list[str]]:
-    """First cell, outcome and interval of every row of the table of verdicts."""
+    """First cell, verdict and interval of every row of the table of verdicts."""
     cells = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in out.splitlines()]
-    return [
-        [row[0], row[2].split()[-1], row[3]] for row in cells if row and (row[0] == "MP1" or row[0].startswith("-"))
-    ]
+    return [[row[0], row[2][2:], row[3]] for row in cells if row and (row[0] == "MP1" or row[0].startswith("-"))]
 
 
 def test_study_and_show_have_a_row_for_every_part(ran, tmp_path, capsys):
     ran[0] = 1_000
     assert main(["study", "fake", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    wanted = [["MP1", "fails", "1 [0.5, 1.5]"], ["- early", "fails", "-1 [-1.5, -0.5]"]]
-    wanted += [["- late", "fails", "1 [0.5, 1.5]"], ["- lecture", "fails", "1 [0.5, 1.5]"]]
+    wanted = [["MP1", "fails: early, opposite", "1 [0.5, 1.5]"], ["- early", "fails: opposite", "-1 [-1.5, -0.5]"]]
+    wanted += [["- late", "fails: opposite", "1 [0.5, 1.5]"], ["- lecture", "fails: opposite", "1 [0.5, 1.5]"]]
     assert rows(printed.out) == wanted
     assert "budget" not in printed.out
     assert main(["show", "study/fake/quick/0", "--store", str(tmp_path)]) == 0
@@ -52,8 +50,7 @@ def test_below_the_budget_it_says_what_was_missing(ran, tmp_path, capsys):
     target = tmp_path / "result.json"
     assert main(["study", "fake", "--json", str(target), "--no-save"]) == 0
     printed = capsys.readouterr()
-    assert rows(printed.out)[0] == ["MP1", "undecided", "1 [0.5, 1.5]"]
-    assert "MP1: undecided, below the budget that it is about, 100 of 1,000 steps." in printed.out
+    assert rows(printed.out)[0] == ["MP1", "undecided: 100 of 1,000 steps", "1 [0.5, 1.5]"]
     assert "MP1 undecided (100 of 1,000 steps)" in printed.err
     (claim,) = json.loads(target.read_text())["claims"]
     assert (claim["verdict"], claim["shortfall"]) == ("undecided", "100 of 1,000 steps")
@@ -90,4 +87,24 @@ def test_a_conjunction_has_a_row_of_its_own_name(catalog_of_one, tmp_path, capsy
     catalog_of_one(Study("fake", "Both parts", (experiment,)))
     assert main(["study", "fake", "--out", str(tmp_path)]) == 0
     found = rows(capsys.readouterr().out)
-    assert [row[:2] for row in found] == [["MP1", "fails"], ["- early", "holds"], ["- end", "fails"]]
+    assert [row[:2] for row in found] == [
+        ["MP1", "fails: end, opposite"],
+        ["- early", "holds"],
+        ["- end", "fails: opposite"],
+    ]
+
+
+def test_close_calls_are_named_below_the_table(catalog_of_one, capsys):
+    ends = {"NE1": 0.1, "FA1": 2.0, "UN1": -0.2}
+    claims = [Claim(name, "It is more.", "More.", greater(0), "tons") for name in ends]
+
+    @decides(*claims)
+    def experiment(lab: Lab):
+        for claim in claims:
+            low = ends[claim.id]
+            yield lab.finding(Interval(low + 0.5, low, low + 1, 5, "made up"), claim=claim)
+
+    catalog_of_one(Study("fake", "Close", (experiment,)))
+    assert main(["study", "fake", "--no-save"]) == 0
+    out = capsys.readouterr().out
+    assert "Close calls, which other seeds or another machine may flip: NE1, UN1." in " ".join(out.split())

@@ -1,4 +1,5 @@
 import json
+import re
 import typing
 
 import pytest
@@ -22,6 +23,17 @@ def test_every_rate_is_trained_with_every_seed(capsys):
 def test_a_single_rate_is_shown(capsys):
     assert main([*SMALL, "--lr", "0.02"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[:3] == ["0.02", "2", "0"]
+
+
+def test_no_interval_is_beyond_what_a_metric_can_be(capsys):
+    assert main(["train", "--hidden", "16", "--steps", "60", "--seeds", "2", "--lr", "0.01"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("0.01")]
+    ends = [tuple(map(float, found)) for found in re.findall(r"\[(\S+), (\S+)\]", row)]
+    assert len(ends) == 4
+    assert all(low >= 0 for low, _ in ends)
+    assert ends[1][1] <= 1
+    assert ends[3][1] <= 1
+    assert max(high for _, high in ends) < 5
 
 
 def test_the_history_is_strict_json(capsys):

@@ -42,8 +42,8 @@ def test_the_list_of_studies_reads_from_top_to_bottom(catalog_of_one, capsys, mo
     assert main(["studies"]) == 0
     lines = capsys.readouterr().out.splitlines()
     start = lines.index("  FK1   Momentum is faster.")
-    assert lines[start + 1] == "        ratio of steps: fails if wholly below 1.1, the"
-    assert lines[start + 2].startswith("          smallest effect worth having (opposite if")
+    assert lines[start + 1] == "        ratio of steps: holds if wholly above 1.1, the"
+    assert lines[start + 2].startswith("          smallest effect worth having; fails if")
     assert max(map(len, lines)) <= 60
     assert lines[-3].startswith("planned: puzzle, implicit, simplicity, grokking,")
 

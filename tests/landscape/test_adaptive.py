@@ -77,6 +77,16 @@ def test_a_smooth_basin_is_within_the_tolerance_everywhere(tolerance: float) -> 
     assert (found.worst <= tolerance / 2).all()
 
 
+def test_what_is_nowhere_negative_is_not_interpolated_to_less_than_zero() -> None:
+    hill = np.exp(-12 * ((X - 0.3) ** 2 + Y**2))
+    found = _filled(Counted(hill, hill - 0.5), tolerance=0.1)
+    assert not found.evaluated.all()
+    loss, below = found.values
+    assert (below + 0.5).min() < 0  # what the polynomials say
+    assert loss.min() == 0
+    np.testing.assert_allclose(loss, np.maximum(below + 0.5, 0), atol=1e-12)
+
+
 def test_a_cheaper_function_near_by_takes_most_of_the_work() -> None:
     sample = Counted(BASIN + 0.05 * np.sin(X + Y))
     whole = Counted(BASIN)

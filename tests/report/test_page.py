@@ -109,7 +109,7 @@ def test_every_claim_has_its_place_and_can_be_reached(page):
     assert {"FK1-quick-0", "FK2-quick-0", "FK3-quick-0", "verdicts", "study-fake-quick-0"} <= links
     assert len(page.all("article")) == 3
     words = " ".join(page.words)
-    rule = "fails if wholly below 1.1, the smallest effect worth having"
+    rule = "fails if wholly below it (opposite if also below 1, else too small to matter)"
     for part in ("Momentum accelerates.", rule, "made up; n = 5", "2 [1.5, ∞]"):
         assert part in words
     assert "thalweg study fake --scale quick --seed 0" in words

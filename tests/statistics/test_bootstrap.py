@@ -24,9 +24,12 @@ def test_ends_of_many_rows_are_those_of_each_mean(n: int, bounds: tuple[float, f
     np.testing.assert_allclose(high, [one.high for one in each], rtol=1e-12)
 
 
-def test_one_value_has_no_ends_and_equal_ones_are_a_point() -> None:
+def test_one_value_has_no_ends_and_equal_ones_have_none_but_between_bounds() -> None:
     assert np.isnan(mean_ends(np.array([[2.0]]))).all()
-    np.testing.assert_array_equal(mean_ends(np.full((2, 6), 3.0)), np.full((2, 2), 3.0))
+    for bounds in (ANYTHING, POSITIVE):
+        assert np.isnan(mean_ends(np.full((2, 6), 3.0), bounds=bounds)).all()
+    low, high = mean_ends(np.full((1, 6), 1.0), bounds=SHARE)
+    assert (low[0], high[0]) == (pytest.approx(0.025 ** (1 / 6)), 1.0)  # Clopper and Pearson's
 
 
 @pytest.mark.parametrize("n", [4, 5, 6, 9, 30])

@@ -37,8 +37,11 @@ def test_with_many_values_it_is_students_interval():
 )
 def test_no_end_is_beyond_the_bounds(values, bounds):
     found = interval.mean(values, bounds=bounds, resamples=199)
-    assert bounds[0] <= found.low <= found.estimate <= found.high <= bounds[1]
-    assert found.known
+    if found.known:
+        assert bounds[0] <= found.low <= found.estimate <= found.high <= bounds[1]
+    else:  # of one-sided bounds, where values agree
+        assert np.ptp(values) <= 1e-6
+        assert not all(map(math.isfinite, bounds))
 
 
 @given(st.lists(st.integers(-9, 9), min_size=2, max_size=6))
@@ -54,7 +57,50 @@ def test_values_that_all_agree_between_bounds_leave_the_doubt_of_the_worst_case(
     for value in (0.0, 0.7, 1.0):
         found, worst = interval.mean([value] * n, bounds=(0, 1)), interval.fraction([value] * n)
         assert (found.low, found.high) == pytest.approx((worst.low, worst.high), abs=0.01)
-    assert interval.mean([0.7] * n, bounds=(0, np.inf)).high == pytest.approx(0.7)
+    assert not interval.mean([0.7] * n, bounds=(0, np.inf)).known
+
+
+@pytest.mark.parametrize("value", [1.0, 0.97, 0.5])
+def test_between_bounds_no_end_is_farther_out_than_in_the_worst_case_and_none_jumps(value):
+    """The odds of values at a bound reached below what holds for every law: [0.04, 1.00] for 1, 1, 1, 1, 0.7."""
+    others = value - np.r_[2e-6, np.geomspace(1e-5, value, 60)]
+    found = [interval.mean([value] * 4 + [other], bounds=(0, 1)) for other in others]
+    worst = [interval.bounded([value] * 4 + [other], 0, 1, draws=9_999) for other in others]
+    lows = np.array([one.low for one in found])
+    assert (lows >= np.array([one.low for one in worst]) - 1e-9).all()
+    assert all(one.high <= other.high + 1e-9 for one, other in zip(found, worst, strict=True))
+    assert (np.diff(lows) <= 1e-9).all()  # the lower a value, the lower the end
+    step = np.abs(np.diff(np.log(value - others)))
+    assert np.abs(np.diff(lows)).max() < 2 * step.max()
+    assert lows[-1] < lows[0]
+
+
+def test_a_difference_within_rounding_is_none():
+    for bounds in (interval.SHARE, interval.CORRELATION):
+        agreed, nearly = (interval.mean([0.97, 0.97, last], bounds=bounds) for last in (0.97, 0.97 + 1e-9))
+        assert (nearly.low, nearly.high) == pytest.approx((agreed.low, agreed.high), abs=1e-6)
+    assert not interval.mean([0.97, 0.97, 0.97 + 1e-9]).known
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        lambda: interval.mean([0.01, 0.01]),
+        lambda: interval.mean([0.0] * 5, bounds=interval.POSITIVE),
+        lambda: interval.difference([3.0, 4.0, 5.0], [1.0, 2.0, 3.0]),
+        lambda: interval.ratio([2.0, 4.0, 6.6], [1.0, 2.0, 3.3]),
+        lambda: interval.ratio([0.1 + 0.2, 0.6], [0.3, 0.2 + 0.4]),  # 1 but for rounding
+        lambda: interval.geometric_mean([2.0, 2.0]),
+        lambda: interval.crossed([[1.0, 1.0], [1.0, 1.0]]),
+        lambda: interval.crossed([[0.0, 1.0], [1.0, 0.0]]),  # neither rows nor columns differ
+        lambda: interval.ratio_of_times([50.0, 50.0], [math.inf, math.inf], 100.0),
+    ],
+)
+def test_values_that_all_agree_say_nothing_of_how_much_they_vary(found):
+    one = found()
+    assert math.isfinite(one.estimate)
+    assert not one.known
+    assert "agree" in one.method
 
 
 def test_a_verdict_reproduces():
@@ -71,6 +117,8 @@ def test_one_value_has_no_interval():
         assert math.isnan(one.high)
         assert str(one) == "0.5 (no interval)"
         assert f"{one:.2f}" == "0.50 (no interval)"
+    assert str(interval.fraction([1.0])) == "1 (no interval)"
+    assert str(interval.bounded([0.9], 0, 1)) == "0.9 (no interval)"
     assert not interval.difference([1.0], [2.0]).known
     assert not interval.ratio([1.0], [2.0]).known
     assert not interval.ratio_of_times([1.0], [math.inf], 2.0).known
@@ -87,14 +135,21 @@ def test_tied_values_still_give_a_finite_interval():
     assert math.isfinite(found.low)
     assert math.isfinite(found.high)
     assert found.low < 1.2 < found.high
-    same = interval.mean([2.0] * 5)
-    assert (same.low, same.high) == (2.0, 2.0)
 
 
 def test_a_value_that_is_not_finite_makes_all_not_a_number():
     for bad in (math.nan, math.inf):
-        found = interval.mean([1.0, 2.0, bad, 3.0, 4.0])
-        assert all(math.isnan(end) for end in (found.estimate, found.low, found.high))
+        values = [0.1, 0.2, bad, 0.3, 0.4]
+        for found in (
+            interval.mean(values),
+            interval.mean(values, bounds=interval.SHARE),
+            interval.difference(values, [0.0] * 5),
+            interval.geometric_mean(values),
+            interval.fraction(values),
+            interval.bounded(values, -1, 1),
+            interval.crossed([values, values]),
+        ):
+            assert all(math.isnan(end) for end in (found.estimate, found.low, found.high))
 
 
 def test_pairing_removes_what_seeds_share():
@@ -115,7 +170,7 @@ def test_ratios_are_invariant_to_units_and_invert():
     assert found.estimate == pytest.approx(stats.gmean(a / b))
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 6), (3, 6), (6, 6), (7, 9), (1, 1)])
+@pytest.mark.parametrize(("successes", "trials"), [(0, 6), (3, 6), (6, 6), (7, 9), (1, 2)])
 def test_fractions_that_are_0_or_1_get_the_interval_of_clopper_and_pearson(successes, trials):
     found = interval.fraction(np.arange(trials) < successes)
     exact = stats.binomtest(successes, trials).proportion_ci(0.95, method="exact")
@@ -179,7 +234,13 @@ def test_a_crossed_mean_of_columns_alike_is_the_mean_over_rows():
         (lambda: interval.ratio([1, 2], [0, 1]), "positive"),
         (lambda: interval.fraction([0.5, 1.5]), "0.5 to 1.5"),
         (lambda: interval.crossed([[1.0, 2.0]]), r"shape \(1, 2\)"),
-        (lambda: interval.fraction([0.5, math.nan]), "from 0 to 1"),
+        (lambda: interval.fraction([1.5]), "from 0 to 1"),
+        (lambda: interval.mean(["a"]), r"mean needs numbers, one a seed, such as .*; got \['a'\]"),
+        (lambda: interval.crossed([[1.0, 2.0], [3.0]]), "crossed needs numbers"),
+        (lambda: interval.mean([1, 2, 3, 4], resamples=5), "at least resamples=39, .* got resamples=5"),
+        (lambda: interval.ratio([1, 2], [3, 4], resamples=0), "got resamples=0"),
+        (lambda: interval.crossed([[1.0, 2.0], [3.0, 5.0]], resamples=2), "got resamples=2"),
+        (lambda: interval.fraction([0.5, 1.0], draws=3), "at least draws=39"),
         (lambda: interval.mean([0.5, 1.5], bounds=(0, 1)), "mean with the bounds 0 to 1 needs .* got 0.5 to 1.5"),
         (lambda: interval.mean([0.5], bounds=(1, 0)), r"bounds \(low, high\) with low < high, such as \(0, 1\)"),
         (lambda: interval.mean([0.5], bounds=0), "mean needs bounds"),
@@ -212,6 +273,17 @@ def test_times_that_were_never_reached_leave_open_what_they_may_move():
 )
 def test_units_to_clear_follow_the_root_law(low, estimate, high, units):
     assert interval.units_to_clear(Interval(estimate, low, high, 10, "planted"), 0.5) == units
+
+
+def test_no_number_of_units_clears_an_open_end():
+    assert interval.units_to_clear(Interval(1.2, 0.9, math.inf, 5, ""), 2.0) is None
+    assert interval.units_to_clear(Interval(1.2, 0.9, math.inf, 5, ""), 1.0) == 12  # the other end
+    assert interval.units_to_clear(Interval(1.2, math.nan, math.nan, 1, ""), 1.0) is None
+
+
+def test_the_fewest_draws_give_ends():
+    assert interval.mean([1.0, 2.0, 3.0, 5.0], resamples=39).known
+    assert interval.fraction([0.5, 1.0], draws=39).known
 
 
 def test_an_interval_is_written_in_a_format():

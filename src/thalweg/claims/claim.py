@@ -63,7 +63,7 @@ class Claim:
         >>> Claim("X1", "It is more.", "It is more.", greater(0), "nats", budget={"steps": 1_000}).needs
         'at least 1,000 steps'
         """
-        least = " and ".join(f"{least:,g} {name}" for name, least in self.budget.items())
+        least = " and ".join(f"{_whole(least)} {name}" for name, least in self.budget.items())
         return least and f"at least {least}"
 
     def __post_init__(self) -> None:
@@ -187,7 +187,7 @@ class Verdict:
     def shortfall(self) -> str:
         """What it lacked of the claim's budget, such as "100 of 1,000 steps"; "" where nothing."""
         short = [
-            f"{self.ran[name]:,g} of {least:,g} {name}"
+            f"{_whole(self.ran[name])} of {_whole(least)} {name}"
             for name, least in self.claim.budget.items()
             if self.ran[name] < least
         ]
@@ -239,3 +239,8 @@ class Verdict:
         [False, True, True, False]
         """
         return self.closeness < CLOSE
+
+
+def _whole(count: float) -> str:
+    """A count with all its digits, such as 1,500,000."""
+    return f"{count:,.0f}" if count == round(count) else f"{count:,g}"

@@ -70,9 +70,21 @@ class Judgment:
         'one seed has no interval'
         """
         if math.isnan(self.interval.estimate) or not self.interval.known:
-            one = self.interval.n == 1 and not math.isnan(self.interval.estimate)
-            return "one seed has no interval" if one else "a number is missing"
+            if math.isnan(self.interval.estimate):
+                return "a number is missing"
+            return "one seed has no interval" if self.interval.n == 1 else "all values agree, which gives no interval"
         return self.failure
+
+    @property
+    def words(self) -> str:
+        """The outcome and its reason.
+
+        >>> from thalweg.claims import Judgment, Part, greater
+        >>> from thalweg.statistics import mean
+        >>> Judgment(Part("late", "It is more.", greater(0), "nats"), mean([0.01, 0.01, 0.01])).words
+        'undecided: all values agree, which gives no interval'
+        """
+        return f"{self.outcome}: {self.reason}" if self.reason else self.outcome
 
     @property
     def closeness(self) -> float:
@@ -102,9 +114,10 @@ class Judgment:
 def weakest(judgments: Iterable[Judgment]) -> Judgment:
     """The judgment that decides a conjunction: one that fails, else one that is undecided, else any.
 
-    So a conjunction has its outcome: an intersection-union test, which holds by chance in at most 2.5 % of the cases
-    where one part is false, however many parts there are (Berger, 1982, doi:10.1080/00401706.1982.10487790). Of
-    several with that outcome it is the one that is farthest from holding.
+    So a conjunction has its outcome: an intersection-union test, which where one part is false holds at most as often
+    as that part does when judged alone, however many parts there are (Berger, 1982,
+    doi:10.1080/00401706.1982.10487790); see `chance`. Of several with that outcome it is the one that is farthest from
+    holding.
 
     >>> from thalweg.claims import Judgment, Part, greater, weakest
     >>> from thalweg.statistics import Interval

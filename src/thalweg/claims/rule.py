@@ -17,7 +17,9 @@ class Greater:
     """The quantity is greater than `threshold`, by enough to matter.
 
     Holds when low > worth; fails when high < worth: opposite if high < threshold too, else too small to matter;
-    undecided in between. So whatever the truth is, it is called wrongly by chance in at most 2.5 % of the cases.
+    undecided in between. One end decides: if the truth lay exactly at `worth`, it would be called wrongly in at most
+    7 % of the cases for values of which docs/coverage.md calls the interval good, and more often for heavy tails, or
+    where values come in two kinds; the farther away the truth is, the more rarely. See `chance`.
 
     Args:
         threshold: where the claim begins to be true.
@@ -213,8 +215,8 @@ def within(low: float, high: float) -> Within:
 def every_part() -> EveryPart:
     """Holds when every part of the claim that decides does; fails when one fails; else undecided.
 
-    An intersection-union test, each part at 95 %: it holds by chance in at most 2.5 % of the cases where one part is
-    false, however many parts there are (Berger, 1982, doi:10.1080/00401706.1982.10487790).
+    An intersection-union test, each part at 95 %: where one part is false it holds at most as often as that part does
+    when judged alone, however many parts there are (Berger, 1982, doi:10.1080/00401706.1982.10487790); see `chance`.
 
     >>> from thalweg.claims import Claim, Part, every_part, greater, less
     >>> from thalweg.statistics import Interval
@@ -245,6 +247,6 @@ def _one_sided(side: str, threshold: float, worth: float) -> str:
     if worth == threshold:
         return f"holds if wholly {side} {threshold:g}; fails if wholly {other} it"
     return (
-        f"fails if wholly {other} {worth:g}, the smallest effect worth having (opposite if wholly {other} "
-        f"{threshold:g}, else too small to matter); holds if wholly {side} it"
+        f"holds if wholly {side} {worth:g}, the smallest effect worth having; fails if wholly {other} it (opposite if "
+        f"also {other} {threshold:g}, else too small to matter)"
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from thalweg.cli import output
-from thalweg.progress import Progress, duration
+from thalweg.progress import Progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -54,8 +54,7 @@ class Lines:
         if now - self._last < _EVERY:
             return
         self._last = now
-        left = "" if progress.remaining is None else f", {duration(progress.remaining)} left"
-        output.note(f"  {progress.label}: {progress.done:,} of {progress.total:,}{left}")
+        output.note(f"  {progress}")
 
     def note(self, text: str) -> None:
         """A line of its own."""

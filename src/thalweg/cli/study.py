@@ -104,9 +104,9 @@ def tell(screen: Display, over: "Takeover") -> None:
 def announce(screen: Display, finding: "Finding", over: "Takeover") -> None:
     """One line for a finding, as soon as it is there."""
     verdict = finding.verdict
-    short = f" ({verdict.shortfall})" if verdict.shortfall else ""
+    reason = f" ({verdict.reason})" if verdict.reason else ""
     source = ", from the store" if verdict.claim.id in over.taken else ""
-    screen.note(f"{verdict.claim.id} {verdict.outcome}{short}{source}: {verdict.claim.statement} {verdict.interval}")
+    screen.note(f"{verdict.claim.id} {verdict.outcome}{reason}{source}: {verdict.claim.statement} {verdict.interval}")
 
 
 def _claims(ids: tuple[str, ...]) -> str:

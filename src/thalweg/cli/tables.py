@@ -12,13 +12,14 @@ from thalweg.cli import output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from thalweg.claims import Finding, Judgment, Outcome
+    from thalweg.claims import Finding, Judgment, Verdict
 
 _STYLES = {"holds": "bold blue", "fails": "bold red", "undecided": "bold"}
 _WIDE = 150  # columns of a table that no terminal limits
 _NARROWEST = 40  # columns below which nothing is legible
 _CELL = 30  # columns that a cell must have, or all that it needs, in a table
 _APART = 3  # columns between cells
+_OUTCOME = len("? undecided:")  # columns that a verdict must have
 _LINE = 100  # columns of running text
 
 
@@ -47,7 +48,7 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
     Args:
         names: of the columns.
         rows: cells, as text.
-        verdict: the column whose cells are verdicts, a sign and a word, shown in color.
+        verdict: the column whose cells are verdicts, a sign, a word and perhaps a reason, shown in color.
     """
     rows = list(rows)
     needed = [max(len(cell) for cell in column) for column in zip(names, *rows, strict=True)]
@@ -59,27 +60,26 @@ def table(names: Sequence[str], rows: Iterable[Sequence[str]], *, verdict: int |
 
 def verdicts(findings: Iterable["Finding"]) -> None:
     """The table of verdicts; below each claim its parts and the lecture's own wording, where they are judged."""
+    from thalweg.claims import close_calls
+
     shown = [finding.verdict for finding in findings]
     rows: list[Sequence[str]] = []
     for verdict in shown:
-        rows.append(_row(verdict.claim.id, verdict.claim.statement, verdict.own, verdict.outcome))
+        rows.append(_row(verdict.claim.id, verdict.claim.statement, verdict.own, verdict))
         beside = verdict.parts if verdict.lecture is None else (*verdict.parts, verdict.lecture)
-        rows += [_row(f"- {one.part.id}", one.part.statement, one, one.outcome) for one in beside]
+        rows += [_row(f"- {one.part.id}", one.part.statement, one, one) for one in beside]
     table(("claim", "statement", "verdict", "estimate [95 % interval]", "unit", "n"), rows, verdict=2)
-    for verdict in shown:
-        if verdict.shortfall:
-            output.say(
-                paragraph(
-                    f"{verdict.claim.id}: undecided, below the budget that it is about, {verdict.shortfall}.", "", "  "
-                )
-            )
+    near = ", ".join(dict.fromkeys(verdict.claim.id for verdict in close_calls(shown)))
+    if near:
+        output.say(paragraph(f"Close calls, which other seeds or another machine may flip: {near}.", "", "  "))
 
 
-def _row(name: str, statement: str, judgment: "Judgment", outcome: "Outcome") -> Sequence[str]:
+def _row(name: str, statement: str, judgment: "Judgment", called: "Judgment | Verdict") -> Sequence[str]:
     from thalweg.claims import SYMBOLS
 
     interval = judgment.interval
-    return (name, statement, f"{SYMBOLS[outcome]} {outcome}", str(interval), judgment.part.unit, str(interval.n))
+    words = f"{SYMBOLS[called.outcome]} {called.words}"
+    return (name, statement, words, str(interval), judgment.part.unit, str(interval.n))
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[str]], verdict: int | None) -> "RenderableType":
@@ -88,12 +88,12 @@ def _table(names: Sequence[str], rows: Sequence[Sequence[str]], verdict: int | N
     from rich.text import Text
 
     drawn = Table(box=SIMPLE, pad_edge=False, header_style="bold")
-    for name in names:
-        drawn.add_column(name, overflow="fold")
+    for number, name in enumerate(names):
+        drawn.add_column(name, overflow="fold", min_width=_OUTCOME if number == verdict else None)
     for row in rows:
         cells = [Text(cell) for cell in row]
         if verdict is not None:
-            cells[verdict] = Text(row[verdict], style=_STYLES[row[verdict].split()[-1]], no_wrap=True)
+            cells[verdict] = Text(row[verdict], style=_style(row[verdict]))
         drawn.add_row(*cells)
     return drawn
 
@@ -105,9 +105,14 @@ def _block(names: Sequence[str], row: Sequence[str], verdict: int | None) -> str
     lines = [f"{names[0]}: {row[0]}"]
     for i, (name, cell) in enumerate(zip(names[1:], row[1:], strict=True), start=1):
         line = paragraph(f"{name}: {cell}", "  ", "    ")
-        style = _STYLES[cell.split()[-1]] if i == verdict else ""
+        style = _style(cell) if i == verdict else ""
         lines.append(_rendered(Text(line, style=style, no_wrap=True)) if style else line)
     return "\n".join(lines)
+
+
+def _style(verdict: str) -> str:
+    """Of a verdict in words, such as "✗ fails: too small to matter"."""
+    return _STYLES[verdict.split()[1].rstrip(":")]
 
 
 def _rendered(drawn: "RenderableType") -> str:

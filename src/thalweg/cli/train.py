@@ -1,5 +1,6 @@
 """`thalweg train`: a population on one of the data sets that come with Thalweg."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -41,7 +42,7 @@ Optimizer = Literal[
 Shape = Literal["constant", "warmup", "cosine", "linear", "wsd", "restarts", "one-cycle", "inverse-sqrt"]
 
 _HIDDEN = (128, 128)
-_WIDTHS = wholes("--hidden", "128 128", "widths of hidden layers", least=1)
+_BOUNDS = {"fraction": (0.0, 1.0), "nats": (0.0, math.inf)}  # of what these networks are measured by, by its unit
 NETS = {
     "digits": ("mlp", "convnet", "resnet"),
     "mnist1d": ("mlp", "convnet"),
@@ -198,15 +199,17 @@ def _summary(run: "Run", given: tuple[float, ...]) -> None:
     """One row a learning rate: final metrics over seeds, and how many diverged."""
     import numpy as np
 
-    from thalweg.statistics import interval
+    from thalweg.statistics import ANYTHING, interval
 
     metrics = list(run.history.metrics)
+    bounds = {name: _BOUNDS.get(run.history.units[name], ANYTHING) for name in metrics}
     rates = run.axes.get("lr", np.full(len(run.axes["seed"]), given[0]))
     rows = []
     for rate in np.unique(rates):
         chosen = rates == rate
         finished = chosen & (run.diverged_at < 0)
-        values = [interval.mean(run.history.final(name)[finished]) if finished.any() else "-" for name in metrics]
+        last = {name: run.history.final(name)[finished].clip(*bounds[name]) for name in metrics}  # but for rounding
+        values = [interval.mean(last[name], bounds=bounds[name]) if finished.any() else "-" for name in metrics]
         diverged = int(chosen.sum() - finished.sum())
         rows.append([f"{rate:g}", str(int(finished.sum())), str(diverged), *map(str, values)])
     names = [f"{name.replace('_', ' ')} [95 %]" for name in metrics]

@@ -15,9 +15,9 @@ def interval_line(x: ArrayLike, intervals: Sequence[Interval], *, label: str = "
 
     >>> import thalweg as tw
     >>> from thalweg.statistics import interval
-    >>> line = tw.figures.interval_line([8, 16], [interval.mean([1.0, 2.0]), interval.mean([3.0, 3.0])], label="error")
+    >>> line = tw.figures.interval_line([8, 16], [interval.mean([1.0, 2.0]), interval.mean([3.0, 5.0])], label="error")
     >>> line.y.tolist(), line.low.round(2).tolist()
-    ([1.5, 3.0], [-14.41, 3.0])
+    ([1.5, 4.0], [-14.41, -27.82])
 
     Args:
         x: where each estimate stands: (points,).
@@ -33,9 +33,9 @@ def interval_bars(intervals: Mapping[str, Interval], *, label: str = "") -> Bars
 
     >>> import thalweg as tw
     >>> from thalweg.statistics import interval
-    >>> bars = tw.figures.interval_bars({"SGD": interval.mean([1.0, 2.0]), "Adam": interval.mean([3.0, 3.0])})
+    >>> bars = tw.figures.interval_bars({"SGD": interval.mean([1.0, 2.0]), "Adam": interval.mean([3.0, 5.0])})
     >>> bars.labels, bars.values.tolist()
-    (('SGD', 'Adam'), [1.5, 3.0])
+    (('SGD', 'Adam'), [1.5, 4.0])
 
     Args:
         intervals: by the name of the bar.

@@ -113,7 +113,8 @@ def fill(
     flatter and needs fewer, the only ones at which f is evaluated (a control variate that follows the surface). Nodes
     are added until those before predict them to half of the tolerance; then f itself is evaluated at points drawn at
     random, and nodes are added until it is within half of the tolerance there too. Where it is not finite, or would
-    need more than a quarter of the points as nodes, it is evaluated at all of them.
+    need more than a quarter of the points as nodes, it is evaluated at all of them. What is nowhere negative where it
+    was evaluated is not interpolated to less than 0.
 
     Args:
         whole: the function.
@@ -138,6 +139,8 @@ def fill(
         off = [_by_scale(part.off, scale)[judged].max() for part in parts]
         if sum(off) <= tolerance / 2:
             values = np.sum([part() for part in parts], axis=0)
+            positive = known.min(1) >= 0
+            values[positive] = np.maximum(values[positive], 0)  # as a loss is, between points where it is
             unknown = np.flatnonzero(~exact.known)
             held = stream.choice(unknown, min(HELD_OUT, len(unknown)), replace=False)
             residual = exact(held) - values[:, held]

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from thalweg.claims import SYMBOLS, Finding, StudyResult, chance, close_calls
+from thalweg.claims import SYMBOLS, Finding, StudyResult, Verdict, chance, close_calls
 from thalweg.figures import to_plotly
 from thalweg.figures.style import GRID, INK, MUTED, SERIES, VEIL
 from thalweg.markup import element, embedded, number, text
 from thalweg.report.figures import Drawing, drawing
 from thalweg.report.numbers import numbers
-from thalweg.report.verdicts import anchor, badge, bar, estimate, judgments, table
+from thalweg.report.verdicts import anchor, badge, bar, called, estimate, judgments, table
 from thalweg.results import Provenance, Reading
 from thalweg.storage.atomic import explaining, replacing
 
@@ -98,17 +98,37 @@ def _policy(scripts: Sequence[str]) -> str:
 
 
 def _header(results: Sequence[StudyResult]) -> str:
-    outcomes = [finding.verdict.outcome for result in results for finding in result.findings]
-    counts = [f"{outcomes.count(outcome)} {outcome}" for outcome in SYMBOLS if outcome in outcomes]
-    tested = f"{len(outcomes)} claim{'s' * (len(outcomes) != 1)} tested" + (
-        f": {', '.join(counts)}." if counts else "."
-    )
+    tested = [element("p", text(_tested(name, found)), class_="lead") for name, found in _batches(results).items()]
     lead = (
         "Each verdict is computed from a 95 % interval and a rule fixed beforehand: a claim fails when the whole "
         "interval is on the other side, or short of the smallest effect worth having; it holds when the whole interval "
         "is on the stated side; and it is undecided in between."
     )
-    return element("header", element("h1", text(TITLE)), element("p", text(tested), class_="lead"), element("p", lead))
+    tested = tested or [element("p", "0 claims tested.", class_="lead")]
+    return element("header", element("h1", text(TITLE)), *tested, element("p", lead))
+
+
+def _batches(results: Sequence[StudyResult]) -> dict[str, list[Verdict]]:
+    """The verdicts by scale and seed, full scale first, in words; by "" where all are of one.
+
+    A claim that was tested twice is one claim in each of them, and not two.
+    """
+    kinds = sorted({(result.scale, result.seed) for result in results}, key=lambda one: (one[0] != "full", *one))
+    return {
+        f"{scale.capitalize()} scale, seed {seed}: " if len(kinds) > 1 else "": [
+            finding.verdict
+            for result in results
+            if (result.scale, result.seed) == (scale, seed)
+            for finding in result.findings
+        ]
+        for scale, seed in kinds
+    }
+
+
+def _tested(name: str, verdicts: Sequence[Verdict]) -> str:
+    outcomes = [verdict.outcome for verdict in verdicts]
+    counts = ", ".join(f"{outcomes.count(outcome)} {outcome}" for outcome in SYMBOLS if outcome in outcomes)
+    return f"{name}{len(outcomes)} claim{'s' * (len(outcomes) != 1)} tested" + (f": {counts}." if counts else ".")
 
 
 def _contents(results: Sequence[StudyResult]) -> str:
@@ -134,11 +154,15 @@ def _contents(results: Sequence[StudyResult]) -> str:
 
 def _verdicts(results: Sequence[StudyResult]) -> str:
     rows = element("div", table(results), class_="scroll", tabindex="0", role="region", aria_label="Table of verdicts")
-    every = [finding.verdict for result in results for finding in result.findings]
-    near = ", ".join(dict.fromkeys(verdict.claim.id for verdict in close_calls(every)))
-    said = [element("p", text(chance(every)))] if every else []
-    said += [element("p", f"Close calls, which other seeds or another machine may flip: {text(near)}.")] if near else []
-    return element("section", element("h2", "Verdicts"), rows, *said, id="verdicts")
+    said = []
+    for name, verdicts in _batches(results).items():
+        by_chance, near = chance(verdicts), dict.fromkeys(verdict.claim.id for verdict in close_calls(verdicts))
+        if by_chance.tested:
+            said.append(f"{name}{by_chance}")
+        if near:
+            said.append(f"{name}Close calls, which other seeds or another machine may flip: {', '.join(near)}.")
+    paragraphs = [element("p", text(sentence)) for sentence in said]
+    return element("section", element("h2", "Verdicts"), rows, *paragraphs, id="verdicts")
 
 
 def _study(result: StudyResult, shown: list[Drawing]) -> str:
@@ -170,7 +194,7 @@ def _claim(finding: Finding, place: str, shown: list[Drawing]) -> str:
     facts += [("Needs", claim.needs)] if claim.needs else []
     facts += [("Rule", claim.rule.text), ("Method", f"{verdict.interval.method}; n = {verdict.interval.n}")]
     listed = element("dl", *(element("dt", text(name)) + element("dd", text(value)) for name, value in facts))
-    result = element("div", badge(verdict.outcome), bar(verdict.own), estimate(verdict.own), class_="result")
+    result = element("div", element("span", called(verdict)), bar(verdict.own), estimate(verdict.own), class_="result")
     short = f"Undecided, whatever the interval: below the budget that the claim is about, {verdict.shortfall}."
     sentences = [element("p", text(sentence)) for sentence in finding.sentences]
     drawn = [drawing(figure, f"{place}-figure-{i}") for i, figure in enumerate(finding.figures, start=1)]

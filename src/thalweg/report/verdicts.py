@@ -12,6 +12,12 @@ _WIDTH, _HEIGHT, _MARGIN = 260.0, 44.0, 14.0
 _LETTER, _APART = 6.5, 4  # how wide a digit below the bar is, and how far labels are from each other's ticks
 
 
+def called(judged: Judgment | Verdict) -> str:
+    """Its badge, and beside it the reason where there is one to say, such as "too small to matter"."""
+    reason = element("span", text(judged.reason), class_="reason") if judged.reason else ""
+    return badge(judged.outcome) + (f" {reason}" if reason else "")
+
+
 def badge(outcome: Outcome) -> str:
     """An outcome as a word, a sign and a color."""
     sign = element("span", SYMBOLS[outcome], aria_hidden="true")
@@ -20,7 +26,8 @@ def badge(outcome: Outcome) -> str:
 
 def spoken(interval: Interval) -> str:
     """The interval in words."""
-    return f"{number(interval.estimate)} [{number(interval.low)}, {number(interval.high)}]"
+    ends = f"[{number(interval.low)}, {number(interval.high)}]" if interval.known else "(no interval)"
+    return f"{number(interval.estimate)} {ends}"
 
 
 def bar(judgment: Judgment) -> str:
@@ -30,7 +37,7 @@ def bar(judgment: Judgment) -> str:
     at infinity is an arrow. "" when there is nothing to draw.
     """
     interval, rule = judgment.interval, judgment.part.rule
-    if math.isnan(interval.estimate) or math.isnan(interval.low) or math.isnan(interval.high):
+    if math.isnan(interval.estimate) or not interval.known:
         return ""
     finite = [end for end in (interval.low, interval.estimate, interval.high, *rule.landmarks) if math.isfinite(end)]
     low, high = min(finite), max(finite)
@@ -84,7 +91,7 @@ def _judged(name: str, judgment: Judgment) -> str:
     return element(
         "li",
         element("p", element("strong", name), ": ", text(part.statement)),
-        element("div", badge(judgment.outcome), bar(judgment), estimate(judgment), class_="result"),
+        element("div", element("span", called(judgment)), bar(judgment), estimate(judgment), class_="result"),
         element("p", text(f"Rule: {part.rule.text}; n = {judgment.interval.n}.{counts}"), class_="rule"),
     )
 
@@ -106,15 +113,15 @@ def anchor(result: StudyResult, claim: Claim) -> str:
 
 def _row(result: StudyResult, finding: Finding, *, several: bool) -> str:
     verdict = finding.verdict
-    claim = verdict.claim
+    claim, of_part = verdict.claim, verdict.own in verdict.parts
     link = element("a", text(claim.id), href=f"#{anchor(result, claim)}")
     return element(
         "tr",
         element("th", link, scope="row"),
         element("td", text(claim.statement)),
-        element("td", badge(verdict.outcome)),
+        element("td", called(verdict)),
         element("td", text(spoken(verdict.interval)), class_="numeric"),
-        element("td", text(claim.unit)),
+        element("td", text(verdict.own.part.unit), text(f" (part {verdict.own.part.id})") if of_part else ""),
         element("td", text(verdict.interval.n), class_="numeric size"),
         element("td", text(f"{result.scale}, {result.seed}")) if several else "",
     )

@@ -22,11 +22,12 @@ from thalweg.statistics.own_tuning import own_choices, taken
 from thalweg.statistics.power_law import exponents
 from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
-from thalweg.statistics.student_t import LEVEL
+from thalweg.statistics.student_t import COVERED, LEVEL
 
 __all__ = [
     "ANYTHING",
     "CORRELATION",
+    "COVERED",
     "LEVEL",
     "POSITIVE",
     "SHARE",

@@ -3,7 +3,9 @@
 Five to ten seeds are few; what each interval covers of 3 to 20 is in docs/coverage.md. Which one to take depends on the
 quantity: `mean`, with its bounds where it has some; `ratio` and `geometric_mean` for positive quantities that vary by
 factors; `fraction` and `bounded` where values pile up at the bounds or come in two kinds; `crossed` where test examples
-are a sample as seeds are. All draws come from a generator of a fixed seed: a verdict reproduces.
+are a sample as seeds are. Values that all agree say nothing of how much they vary: between two bounds they leave the
+doubt of the worst case, and else there is no interval. All draws come from a generator of a fixed seed: a verdict
+reproduces.
 """
 
 import math
@@ -13,11 +15,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.statistics.bootstrap import RESAMPLES, Array
+from thalweg.statistics.bootstrap import RESAMPLES
 from thalweg.statistics.bounds import ANYTHING, CORRELATION, POSITIVE, SHARE, Bounds, check_bounds
 from thalweg.statistics.estimate import Interval
 from thalweg.statistics.gaffke import gaffke_ends
-from thalweg.statistics.means import FEWEST_TO_RESAMPLE, mean_ends, reaches
+from thalweg.statistics.means import FEWEST_TO_RESAMPLE, ROUNDING, alike, mean_ends, reaches
+from thalweg.statistics.samples import (
+    check_draws,
+    check_within,
+    numbers,
+    pair,
+    positive_pair,
+    sample_of,
+    without_interval,
+)
 from thalweg.statistics.student_t import reach
 
 __all__ = [
@@ -38,42 +49,45 @@ __all__ = [
     "units_to_clear",
 ]
 
+AGREE = "mean of values that all agree, which say nothing of how much they vary"
+
 
 def mean(values: ArrayLike, *, bounds: Bounds = ANYTHING, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """The mean over seeds, with an interval that stays within the bounds of the quantity.
 
     low = mean - r_low se, high = mean + r_high se, where the reaches r are those of the studentized bootstrap, at least
     Student's t and at most twice that; of two or three values Student's t for 98 %. With bounds the same after the
-    logarithm of the distance to the bound, or of the odds between two of them (Fisher's z for -1 to 1). Values that all
-    agree are a point, and between two bounds leave the doubt that `bounded` does. One value has no interval; a value
-    that is not finite makes everything NaN.
+    logarithm of the distance to the bound, or of the odds between two of them (Fisher's z for -1 to 1), and no farther
+    out than `bounded` between two. Values that all agree, but for rounding, have no interval, and between two bounds
+    leave the doubt that `bounded` does. One value has no interval; a value that is not finite makes everything NaN.
 
     >>> import thalweg as tw
     >>> print(tw.statistics.mean([1.0, 1.2, 0.9, 1.1]))
     1.05 [0.8264, 1.274]
     >>> print(tw.statistics.mean([0.99, 0.97, 1.0, 0.96], bounds=tw.statistics.SHARE))
-    0.98 [0.8133, 0.9982]
+    0.98 [0.8133, 0.9956]
 
     Args:
         values: one a seed: (seeds,).
         bounds: what no value can be beyond, such as SHARE, (0, 1); they make ends honest for skewed values.
-        resamples: bootstrap draws.
+        resamples: bootstrap draws, at least 39.
         seed: of the draws.
 
     Raises:
-        UsageError: no values, or one beyond the bounds.
+        UsageError: no values, one that is no number or beyond the bounds, or too few draws.
 
     References:
         Efron (1981), doi:10.2307/3314608; Hall (1988), doi:10.1214/aos/1176350933.
     """
-    sample, within = _sample("mean", values), check_bounds("mean", bounds)
+    sample, within = sample_of("mean", values), check_bounds("mean", bounds)
+    check_draws("mean", "resamples", resamples)
     n = len(sample)
-    if not np.isfinite(sample).all():
-        return Interval(math.nan, math.nan, math.nan, n, "mean of values that are not all finite")
-    _check_within("mean", sample, within)
+    if (none := without_interval(sample, within)) is not None:
+        return none
+    check_within("mean", sample, within)
     estimate = float(sample.mean())
-    if n == 1:
-        return Interval(estimate, math.nan, math.nan, n, "mean of one value, which has no interval")
+    if not all(map(math.isfinite, within)) and alike(sample[None])[0]:
+        return Interval(estimate, math.nan, math.nan, n, AGREE)
     low, high = (float(end[0]) for end in mean_ends(sample[None], resamples, seed, bounds=within))
     t = "mean, Student's t"
     method = f"{t} for 98 %" if n < FEWEST_TO_RESAMPLE else f"{t} to twice its reach by {resamples} resamples"
@@ -100,7 +114,7 @@ def difference(
     Raises:
         UsageError: not as many values of both, or a difference beyond the bounds.
     """
-    a, b = _pair("difference", first, second)
+    a, b = pair("difference", first, second)
     return _renamed(mean(a - b, bounds=bounds, resamples=resamples, seed=seed), "paired difference")
 
 
@@ -116,9 +130,12 @@ def ratio(first: ArrayLike, second: ArrayLike, *, resamples: int = RESAMPLES, se
     Raises:
         UsageError: not as many values of both, or a value that is not above 0.
     """
-    a, b = _positive_pair("ratio", first, second)
+    a, b = positive_pair("ratio", first, second)
     logs = mean(np.log(a) - np.log(b), resamples=resamples, seed=seed)
     ends = (_exp(logs.estimate), _exp(logs.low), _exp(logs.high))
+    if np.isfinite(ends).all() and alike(np.array([ends[1:]]))[0]:  # near 1 rounding is large beside a logarithm
+        ends = (_exp(logs.estimate), math.nan, math.nan)
+        logs = replace(logs, method=AGREE)
     return _renamed(Interval(*ends, logs.n, logs.method), "geometric mean of paired ratios")
 
 
@@ -129,9 +146,9 @@ def ratio_of_times(first: ArrayLike, second: ArrayLike, limit: float) -> Interva
     is 0 where the second did not always arrive, and the upper end infinite where the first did not.
 
     >>> from thalweg.statistics import interval
-    >>> found = interval.ratio_of_times([90, 80, float("inf")], [45, 40, 50], limit=100)
-    >>> found.estimate, found.low > 1, found.high
-    (2.0, True, inf)
+    >>> found = interval.ratio_of_times([90, 88, float("inf")], [45, 40, 50], limit=100)
+    >>> round(found.estimate, 3), found.low > 1, found.high
+    (2.065, True, inf)
 
     Args:
         first, second: such as steps to a loss: (seeds,) each, above 0.
@@ -140,7 +157,7 @@ def ratio_of_times(first: ArrayLike, second: ArrayLike, limit: float) -> Interva
     Raises:
         UsageError: a time that is not positive, or a finite one beyond the limit.
     """
-    a, b = _positive_pair("ratio_of_times", first, second)
+    a, b = positive_pair("ratio_of_times", first, second)
     both = np.concatenate([a, b])
     if (np.isfinite(both) & (both > limit)).any():
         msg = (
@@ -158,10 +175,10 @@ def geometric_mean(values: ArrayLike, *, resamples: int = RESAMPLES, seed: int =
     """The geometric mean over seeds, exp(mean(log values)), of values above 0; see `mean`.
 
     >>> from thalweg.statistics import interval
-    >>> print(interval.geometric_mean([2.0, 2.0, 2.0]))
-    2 [2, 2]
+    >>> print(interval.geometric_mean([2.0, 2.2, 1.9]))
+    2.03 [1.505, 2.737]
     """
-    sample = _sample("geometric_mean", values)
+    sample = sample_of("geometric_mean", values)
     found = ratio(sample, np.ones_like(sample), resamples=resamples, seed=seed)
     return replace(found, method=found.method.replace("of paired ratios", "over seeds"))
 
@@ -179,14 +196,19 @@ def crossed(table: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> I
     3 [-2.687, 8.687]
 
     Args:
-        table: (rows, columns), both at least 2; a value that is not finite makes everything NaN.
-        resamples: bootstrap draws.
+        table: (rows, columns), both at least 2; a value that is not finite makes everything NaN, and where all cells
+            agree, or all means of rows and of columns, there is no interval.
+        resamples: bootstrap draws, at least 39.
         seed: of the draws.
+
+    Raises:
+        UsageError: no such table, or too few draws.
 
     References:
         Owen (2007), The pigeonhole bootstrap, arXiv:0712.1111, section 3.
     """
-    values = np.asarray(table, dtype=np.float64)
+    values = numbers("crossed", table)
+    check_draws("crossed", "resamples", resamples)
     if values.ndim != 2 or min(values.shape) < 2:
         msg = f"crossed needs a table of at least 2 rows and 2 columns; got shape {values.shape}."
         raise UsageError(msg)
@@ -195,6 +217,8 @@ def crossed(table: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0) -> I
     if not np.isfinite(values).all():
         return Interval(math.nan, math.nan, math.nan, n, "mean of values that are not all finite")
     mean, of_row, of_column = values.mean(), values.mean(1), values.mean(0)
+    if max(np.ptp(of_row), np.ptp(of_column)) <= ROUNDING * np.abs(values).max():
+        return Interval(float(mean), math.nan, math.nan, n, AGREE)
     by_row, by_column = of_row.var(ddof=1) / rows, of_column.var(ddof=1) / columns
     residual = values - of_row[:, None] - of_column + mean
     by_cell = (residual**2).sum() / ((rows - 1) * (columns - 1)) / (rows * columns)
@@ -224,7 +248,8 @@ def bounded(values: ArrayLike, low: float, high: float, *, draws: int = 99_999, 
     The bootstrap sees no doubt where units happen to agree. This one adds to the n values the worst one possible, low
     for the lower end and high for the upper, and weights all n + 1 at random, D ~ Dirichlet(1, ..., 1):
     the ends are the 2.5 % point of sum D_i x_i + D_(n+1) low, and the 97.5 % point of sum D_i x_i + D_(n+1) high. No
-    distribution is known for which it covers less than 95 %.
+    distribution is known for which it covers less than 95 %. One value has no interval; a value that is not finite
+    makes everything NaN.
 
     >>> from thalweg.statistics import interval
     >>> found = interval.bounded([1.0, 1.0, 1.0, 1.0], -1, 1)
@@ -234,14 +259,20 @@ def bounded(values: ArrayLike, low: float, high: float, *, draws: int = 99_999, 
     Args:
         values: one a unit, each independent of the others: (units,).
         low, high: what no value can be beyond.
-        draws: of the weights.
+        draws: of the weights, at least 39.
         seed: of the draws.
+
+    Raises:
+        UsageError: no values, one that is no number or beyond the bounds, or too few draws.
 
     References:
         Gaffke (2005); Learned-Miller & Thomas (2019), arXiv:1905.06208.
     """
-    sample = _sample("bounded", values)
-    _check_within("bounded", sample, check_bounds("bounded", (low, high)))
+    sample, within = sample_of("bounded", values), check_bounds("bounded", (low, high))
+    check_draws("bounded", "draws", draws)
+    if (none := without_interval(sample, within)) is not None:
+        return none
+    check_within("bounded", sample, within)
     least, most = (float(end[0]) for end in gaffke_ends((sample[None] - low) / (high - low), draws, seed))
     below, above = (low + (high - low) * share for share in (least, most))
     return Interval(float(sample.mean()), below, above, len(sample), f"mean, Gaffke's interval, {draws} draws")
@@ -251,7 +282,8 @@ def units_to_clear(found: Interval, threshold: float) -> int | None:
     """About how many units would give an interval that leaves out a threshold, were the estimate to stay.
 
     Ends come nearer as one over the root of the number of units: n (reach / distance)^2, where reach is from the
-    estimate to the end beyond the threshold. None where the threshold is left out already, or is the estimate.
+    estimate to the end beyond the threshold. None where the threshold is left out already, or is the estimate,
+    where that end is open, and where there is no interval.
 
     >>> from thalweg.statistics import Interval, interval
     >>> interval.units_to_clear(Interval(0.6, 0.4, 0.8, 10, "twice too wide"), 0.5)
@@ -261,39 +293,7 @@ def units_to_clear(found: Interval, threshold: float) -> int | None:
     if not found.low <= threshold <= found.high or distance == 0:
         return None
     reach = found.estimate - (found.low if distance > 0 else found.high)
-    return math.ceil(found.n * (reach / distance) ** 2)
-
-
-def _sample(name: str, values: ArrayLike) -> Array:
-    sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or not len(sample):
-        msg = f"{name} needs one value a seed, shape (seeds,); got shape {sample.shape}."
-        raise UsageError(msg)
-    return sample
-
-
-def _check_within(name: str, sample: Array, bounds: Bounds) -> None:
-    low, high = bounds
-    if not ((sample >= low) & (sample <= high)).all():
-        msg = f"{name} with the bounds {low:g} to {high:g} needs values that lie from {low:g} to {high:g}; "
-        msg += f"got {np.min(sample):g} to {np.max(sample):g}."
-        raise UsageError(msg)
-
-
-def _pair(name: str, first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
-    a, b = _sample(name, first), _sample(name, second)
-    if len(a) != len(b):
-        msg = f"{name} pairs seeds and needs as many of both; got {len(a)} and {len(b)}."
-        raise UsageError(msg)
-    return a, b
-
-
-def _positive_pair(name: str, first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
-    a, b = _pair(name, first, second)
-    if (a <= 0).any() or (b <= 0).any():
-        msg = f"{name} needs positive values; the smallest are {a.min():g} and {b.min():g}."
-        raise UsageError(msg)
-    return a, b
+    return math.ceil(found.n * (reach / distance) ** 2) if math.isfinite(reach) else None
 
 
 def _renamed(interval: Interval, name: str) -> Interval:

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from thalweg.claims import Finding
 from thalweg.claims.result import StudyResult
 from thalweg.errors import UsageError
-from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.progress import Progress, Watcher, automatic, ignore, watched
 from thalweg.storage import Store
 from thalweg.studies import catalog
 from thalweg.studies.lab import Lab, Scale
 from thalweg.studies.study import Experiment, Study
-from thalweg.studies.takeover import begun, left
+from thalweg.studies.takeover import Takeover, begun, left
 
 
 def run(
@@ -51,7 +51,8 @@ def run(
         UsageError: no such study or scale, or a study that does not decide each of its claims once.
         KeyboardInterrupt: Ctrl-C; the findings so far are in the store, under the key of an unfinished run.
     """
-    *_, result = iterate(study, scale=scale, seed=seed, progress=progress, store=store, device=device)
+    with watched(progress) as told:  # one display for all claims
+        *_, result = iterate(study, scale=scale, seed=seed, progress=told, store=store, device=device)
     return result
 
 
@@ -75,29 +76,52 @@ def iterate(
     >>> [result.findings[-1].verdict.outcome for result in tw.studies.iterate(study)]
     ['holds']
 
-    The arguments are those of `run`.
+    The arguments are those of `run`. Between two results nothing is shown, and whoever has them may show their own.
     """
     chosen = catalog.find(study) if isinstance(study, str) else study
-    with watched(progress) as told:
-        lab = Lab(scale, seed, told, device)
-        start = time.perf_counter()
-        result = begun(chosen, lab)
-        kept, over = left(chosen, result, store)
-        before = kept.seconds if kept else 0.0
-        if kept:
-            result = replace(result, provenance=kept.provenance, seconds=before)
-        found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
-        told(Progress(chosen.name, 0, len(chosen.claims), 0.0))
-        for experiment in chosen.experiments:
-            taken = all(claim.id in over.taken for claim in experiment.claims)
-            findings = [found[claim.id] for claim in experiment.claims] if taken else _checked(chosen, experiment, lab)
-            for finding in findings:
-                seconds = time.perf_counter() - start
-                result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
-                if store is not None and not (taken and len(result.findings) < len(chosen.claims)):
-                    result.save(store)
-                yield result
-                told(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
+    told = _Relay()
+    lab = Lab(scale, seed, told, device)
+    start = time.perf_counter()
+    result = begun(chosen, lab)
+    kept, over = left(chosen, result, store)
+    before = kept.seconds if kept else 0.0
+    if kept:
+        result = replace(result, provenance=kept.provenance, seconds=before)
+    findings = _findings(chosen, lab, kept, over)
+    while True:
+        # Not around the yield: what the caller does meanwhile is no part of the study.
+        with watched(progress) as told.to:
+            seconds = time.perf_counter() - start
+            told(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
+            finding = next(findings, None)
+            if finding is None:
+                return
+            seconds = time.perf_counter() - start
+            result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
+            last = len(result.findings) == len(chosen.claims)
+            if store is not None and (last or finding.verdict.claim.id not in over.taken):
+                result.save(store)
+        yield result
+
+
+@dataclass
+class _Relay:
+    """A watcher that passes on what it is told to whoever watches at the time."""
+
+    to: Watcher = ignore
+
+    def __call__(self, report: Progress) -> None:
+        self.to(report)
+
+
+def _findings(study: Study, lab: Lab, kept: StudyResult | None, over: Takeover) -> Iterator[Finding]:
+    """All findings in order, taken over or computed."""
+    found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
+    for experiment in study.experiments:
+        if all(claim.id in over.taken for claim in experiment.claims):
+            yield from (found[claim.id] for claim in experiment.claims)
+        else:
+            yield from _checked(study, experiment, lab)
 
 
 def _checked(study: Study, experiment: Experiment, lab: Lab) -> Iterator[Finding]:

@@ -85,8 +85,8 @@ def rate_sensitivity(
     Returns:
         "training loss" (rate), at most the loss before, and the scalar "sensitivity", both means over seeds with
         standard errors; "low" and "high" (rate), the ends of the loss's 95 % band, and "sensitivity low" and
-        "sensitivity high", by `statistics.mean` over seeds, NaN of one seed and where one ends below its start at no
-        rate; "sensitivity of the mean loss", into which the noise of seeds enters less;
+        "sensitivity high", by `statistics.mean` over seeds, NaN of one seed, where all agree, and where one ends
+        below its start at no rate; "sensitivity of the mean loss", into which the noise of seeds enters less;
         "training loss by seed" (rate, seed) and "sensitivity by seed" (seed).
 
     Raises:

@@ -1,5 +1,5 @@
-// Draws figures in the outputs of a notebook when they come into view. Plotly comes once, with the first of them, and
-// the others wait for it; where it does not come, or scripts do not run, the pictures stay. Browsers allow few WebGL
+// Draws figures in the outputs of a notebook when they come into view. Plotly comes with the first of them, or with
+// each, is unpacked once a page, and the others wait for it; where it does not come, or scripts do not run, the pictures stay. Browsers allow few WebGL
 // contexts, so of the figures in three dimensions the last few are alive.
 ((id, figure, config, packed) => {
   /* fit.js */
@@ -17,7 +17,7 @@
     new Function("module", "exports", "define", code)(module, module.exports, undefined);
     page.come(module.exports);
   };
-  if (packed) unpack(packed).catch(() => {});
+  if (packed) page.unpacked ??= unpack(packed).catch(() => { page.unpacked = undefined; });
 
   const hasDepth = () => {
     const context = document.createElement("canvas").getContext("webgl");
@@ -34,13 +34,13 @@
       let shown = null;
       const erase = () => {
         Plotly.purge(plot);
-        picture.hidden = false;
+        picture.style.display = "";
         shown = null;
       };
       const draw = () => {
         if (!place.clientWidth || shown === fitting()) return;
         shown = fitting();
-        picture.hidden = true;
+        picture.style.display = "none"; // not [hidden], which a notebook's own rule for pictures outranks
         if (figure.spatial) {
           page.alive = [...page.alive.filter((one) => one !== erase), erase];
           if (page.alive.length > MOST) page.alive.shift()();

@@ -1,13 +1,17 @@
 """A figure as the output of a notebook's cell: a picture, drawn anew as soon as Plotly is there.
 
 Measured: Plotly's script is 4.8 MB, and 2.0 MB packed as it is here; a figure of two panels without it is 0.1 to 0.3
-MB, most of it the pictures. So the script comes with the first figure of a kernel alone, and the whole page uses it.
+MB, most of it the pictures. So the script comes with the first figure of a kernel alone, and the whole page uses it,
+where the front end says which cell is run, as JupyterLab, Notebook 7 and VS Code do. Where it does not, nobody could
+say whether the output that had the script is still there, and in Colab every output is a page of its own: there each
+figure brings it.
 """
 
 import base64
 import functools
 import gzip
 import hashlib
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -23,7 +27,8 @@ from thalweg.notebook import cell, shell
 class Library:
     """Which output brings Plotly's script: the first of a kernel, and that cell's again when it is run again.
 
-    Without a kernel nothing is known of the page, and every output brings it.
+    Every output brings it where nothing is known of the page, without a kernel or without the cell's id, and where each
+    is a page of its own, in Colab.
     """
 
     def __init__(self) -> None:
@@ -36,9 +41,11 @@ class Library:
             return True
         said = cell()
         now = said.get("cellId"), here.execution_count
+        if now[0] is None or "google.colab" in sys.modules:
+            return True
         if self.brought is not None:
             place, run = self.brought
-            again = place is not None and place == now[0] and run != now[1]
+            again = place == now[0] and run != now[1]
             if not again and place not in said.get("deletedCells", ()):
                 return False
         self.brought = now
