@@ -17,7 +17,6 @@ PLANNED: dict[str, str] = {
     "tickets": "sparse subnetworks that train alone (study and instrument)",
     "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
-    "generalization": "bounds and measures of generalization (instrument)",
     "workers": "where slices of the work run (a room of the package)",
 }
 

@@ -1,0 +1,1 @@
+"""Bias, variance and noise: what the error of many fits is made of, and what averaging them removes."""
