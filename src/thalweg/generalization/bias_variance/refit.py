@@ -1,0 +1,76 @@
+"""Training the same model on several training sets, so that there is a variance to speak of."""
+
+import copy
+from dataclasses import replace
+
+import torch
+
+from thalweg.errors import UsageError, check_count, check_type
+from thalweg.population import Population, Problem
+from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.randomness import generator
+from thalweg.training import Recipe, train
+
+
+def refit(
+    problem: Problem,
+    recipe: Recipe,
+    *,
+    sets: int,
+    seeds: int = 1,
+    size: int | None = None,
+    seed: int = 0,
+    progress: Watcher | None = automatic,
+) -> Population:
+    """Train on disjoint parts of the training set, from several seeds each: members sets x seeds, seeds fastest.
+
+    No two members share a seed, so that seeds are nested in sets. Parts are smaller than the whole, and so are the fits
+    worse: it is the bias and variance of training sets of that size.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> fits = tw.generalization.bias_variance.refit(
+    ...     problem, tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=32), sets=4, seeds=2)
+    >>> len(fits)
+    8
+
+    Args:
+        problem: whose training examples are dealt out; its model, loss and test examples are those of all fits.
+        recipe: how each is trained; nothing is evaluated on the way.
+        sets: how many parts, disjoint.
+        seeds: how many members are trained on each.
+        size: examples of each part; None: as many as there are.
+        seed: of the parts, the stream (seed, "refit"), and of members: seed x sets x seeds + 0, 1, ...
+        progress: told after every part.
+
+    Raises:
+        UsageError: more examples than there are, or a recipe with sweeps.
+    """
+    check_type("refit problem", problem, Problem, "a Problem")
+    check_type("refit recipe", recipe, Recipe, "a Recipe")
+    check_count("refit sets", sets)
+    check_count("refit seeds", seeds)
+    whole = len(problem.data.train)
+    size = whole // sets if size is None else size
+    check_count("refit size", size)
+    if sets * size > whole:
+        msg = (
+            f"refit deals out {sets} x {size:,} examples, and there are {whole:,}; write size={whole // sets} or less."
+        )
+        raise UsageError(msg)
+    order = torch.randperm(whole, generator=generator(seed, "refit"))
+    quiet = replace(recipe, evaluate=0, snapshot=0)
+    members: list[Population] = []
+    with watched(progress) as told:
+        for part in range(sets):
+            one = copy.copy(problem)  # examples of the same kind: what was found of the whole is true of a part
+            chosen = problem.data.train.select(order[part * size : (part + 1) * size])
+            one.data = replace(problem.data, train=chosen, flipped=None)
+            first = (seed * sets + part) * seeds
+            run = train(one, quiet, seeds=list(range(first, first + seeds)), progress=None)
+            if len(run.final) != seeds:
+                msg = "refit trains one recipe, not a sweep; choose a value first, or call refit for each."
+                raise UsageError(msg)
+            members.append(run.final)
+            told(Progress("training on parts", part + 1, sets, run.seconds))
+    return Population.concatenate(members)
