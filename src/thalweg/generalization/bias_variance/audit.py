@@ -87,13 +87,8 @@ class NoiseAudit(Result):
         ensembles = Bars(names, np.array(left))
         return Figure.row(
             [
-                Figure.of("Components", [interval_bars({n: self.interval(n) for n in COMPONENTS})], Axis(""), error),
-                Figure.of(
-                    "Ensembles, predicted",
-                    [Bars(tuple(left), np.array(list(left.values())))],
-                    Axis("judges x occasions"),
-                    error,
-                ),
+                Figure.of("Components", [parts], Axis(""), error),
+                Figure.of("Ensembles, predicted", [ensembles], Axis("judges x occasions"), error),
             ],
             title="What the error is made of",
             caption=" ".join(self.reading.notes),

@@ -120,7 +120,7 @@ def decompose_predictions(
     errors, divergences = form.errors(), form.divergences()
     spread, left_out = form.spread(), form.spread_without()
     variance = fits * spread - (fits - 1) * left_out.mean(0)
-    parts = {"error": errors.mean(0), "bias^2": divergences.mean(0) - variance, "variance": variance}
+    parts = {"error": errors.mean(0), "bias^2": form.bias() - (variance - spread), "variance": variance}
     whole = {"error": errors, "bias^2": divergences}
     without = {name: (fits * of.mean(0) - of) / (fits - 1) for name, of in whole.items()} | {"variance": left_out}
     without["bias^2"] = without["bias^2"] - left_out

@@ -38,6 +38,10 @@ class SquaredForm:
         """D(truth, fit), of the targets where the truth is not known: (fits, cases)."""
         return self.errors() if self.truth is None else ((self.predictions - self.truth) ** 2).sum(2)
 
+    def bias(self) -> Array:
+        """D(truth, center), of the targets where the truth is not known: (cases,)."""
+        return ((self.center() - (self.targets if self.truth is None else self.truth)) ** 2).sum(1)
+
     def center(self) -> Array:
         """The mean of all fits: (cases, outputs)."""
         return self.predictions.mean(0)
@@ -85,6 +89,11 @@ class CrossEntropyForm:
         """KL(truth || fit), of the targets where the truth is not known: (fits, cases)."""
         of = self.targets if self.truth is None else self.truth
         return xlogy(of, of).sum(1) - (of * self.predictions).sum(2)
+
+    def bias(self) -> Array:
+        """KL(truth || center), of the targets where the truth is not known: (cases,)."""
+        of = self.targets if self.truth is None else self.truth
+        return xlogy(of, of).sum(1) - (of * self.center()).sum(1)
 
     def center(self) -> Array:
         """The log-probabilities of the center: (cases, classes)."""
