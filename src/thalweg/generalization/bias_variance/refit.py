@@ -89,7 +89,9 @@ def refit(
         msg = "refit trains one recipe, not a sweep; choose a value first, or call refit for each."
         raise UsageError(msg)
     like = problem.initialize(own[:1])
-    return replace(like, theta=run.final.theta, buffers={name: run.final.buffers[f"net.{name}"] for name in like.buffers})
+    return replace(
+        like, theta=run.final.theta, buffers={name: run.final.buffers[f"net.{name}"] for name in like.buffers}
+    )
 
 
 def _sets_last(tensor: Tensor) -> Tensor:
@@ -114,7 +116,6 @@ class _OfItsOwn(nn.Module):
 
 def _of_its_own(loss: Loss) -> Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]]:
     """The loss of the outputs by the targets of the member's own set."""
-
     function = loss.function if isinstance(loss, UserLoss) else loss
 
     def of_own(output: tuple[Any, Tensor], target: Any) -> Tensor | tuple[Tensor, Tensor]:
