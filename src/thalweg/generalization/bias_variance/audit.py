@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import DataError, UsageError, check_choice, check_count
 from thalweg.figures import Axis, Bars, Figure, interval_bars
-from thalweg.generalization.bias_variance.grams import COMPONENTS, CROSSED, DESIGNS, Grams, components
+from thalweg.generalization.bias_variance.grams import COMPONENTS, CROSSED, DESIGNS, Grams, components, left_over
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import Interval, student_t
 
@@ -75,9 +75,7 @@ class NoiseAudit(Result):
         """
         check_count("predicted judges", judges)
         check_count("predicted occasions", occasions)
-        bias, level, stable, *own = (float(self[name]) for name in COMPONENTS)
-        apart = (sum(own) - self.shared) / (judges * occasions)
-        return bias + (level + stable) / judges + self.shared / occasions + apart
+        return left_over({name: float(self[name]) for name in COMPONENTS} | {"shared": self.shared}, judges, occasions)
 
     def figure(self) -> Figure:
         """The components, and what is left of the error by averaging over judges, over occasions, and over both."""

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError, check_choice
 from thalweg.figures import Axis, Bars, Figure
-from thalweg.generalization.bias_variance.audit import audit_predictions, errors_of
-from thalweg.generalization.bias_variance.grams import DESIGNS, Grams
+from thalweg.generalization.bias_variance.audit import errors_of
+from thalweg.generalization.bias_variance.grams import DESIGNS, Grams, components, left_over
 from thalweg.results import Provenance, Reading, Result
 
 
@@ -75,11 +75,11 @@ def ensembles(
         if not (1 <= size[0] <= half and 1 <= size[1] <= found.shape[1]):
             msg = f"Ensembles are of 1 to {half} judges (half of them) and 1 to {found.shape[1]} occasions; got {size}."
             raise UsageError(msg)
-    noise = audit_predictions(found[:half], targets, seeds=seeds)
+    noise = components(Grams.of(errors_of(found[:half], targets)), seeds)
     others = Grams.of(errors_of(found[half:], targets))
-    predicted = np.array([noise.predicted(judges=j, occasions=r) for j, r in sizes])
+    predicted = np.array([left_over(noise, j, r) for j, r in sizes])
     measured = np.array([others.ensemble(j, r) for j, r in sizes])
-    shares = predicted / noise.predicted(), measured / others.ensemble(1, 1)
+    shares = predicted / noise["mse"], measured / others.ensemble(1, 1)
     arrays = {"predicted": predicted, "measured": measured}
     arrays |= {"predicted share": shares[0], "measured share": shares[1], "miss": np.log(shares[0] / shares[1])}
     reading = Reading(

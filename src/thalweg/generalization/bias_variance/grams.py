@@ -7,6 +7,7 @@ Every sum of squares is a sum of such products over blocks of judges and occasio
 are known (summed over outputs), components cost nothing more, nor do those without a judge, or with labels shuffled.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,13 @@ def components(grams: Grams, design: str) -> dict[str, float]:
     left = (level + stable) / j + (common + common_pattern) / r + (own_level + own_pattern) / (j * r)
     parts = (every - left, level, stable, common + own_level, common_pattern + own_pattern)
     return dict(zip(COMPONENTS, parts, strict=True)) | {"shared": common + common_pattern, "mse": one}
+
+
+def left_over(parts: Mapping[str, float], judges: int, occasions: int) -> float:
+    """The mean squared error of means of that many new judges on that many occasions each."""
+    own = parts["occasion level"] + parts["occasion pattern"] - parts["shared"]
+    judged = (parts["level"] + parts["stable pattern"]) / judges
+    return parts["bias^2"] + judged + parts["shared"] / occasions + own / (judges * occasions)
 
 
 def _means(table: Array, judges: int, occasions: int) -> tuple[float, float, float, float]:

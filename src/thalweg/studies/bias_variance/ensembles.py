@@ -25,8 +25,8 @@ CLAIM = Claim(
     rule=every_part(),
     unit=MISS,
     budget={"repetitions": 4},
-    corrected="It removes variance, not bias: judges divide level and stable pattern, seeds only the noise of occasions. "
-    "The gain is predicted within 5 %, the error itself is not, as halves of 16 training sets differ.",
+    corrected="It removes variance, not bias: training sets divide level and stable pattern, seeds only the noise of "
+    "occasions. The gain can be predicted, the error itself less well, as halves of 16 training sets differ.",
     parts=(
         *(
             Part(name, f"The gain is predicted within 5 %: {name}.", less(WORTH), MISS, bounds=POSITIVE)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less, within
-from thalweg.figures import Axis, Bars, Figure, ReferenceLine
+from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization.bias_variance import Optimism, decompose_predictions, optimism
 from thalweg.statistics import POSITIVE, Interval
 from thalweg.studies.lab import Lab
@@ -46,12 +46,7 @@ def cubic(seed: int) -> tuple[Array, Array, Array]:
     x, at = rng.uniform(-1, 1, (FITS, 30)), np.linspace(-1, 1, 101)
     truth = lambda t: 4 * t**3 - 2 * t  # noqa: E731
     noisy = truth(x) + NOISE * rng.normal(size=x.shape)
-    fits = np.stack(
-        [
-            np.polynomial.polynomial.Polynomial.fit(*one, DEGREE, domain=[-1, 1])(at)
-            for one in zip(x, noisy, strict=True)
-        ]
-    )
+    fits = np.stack([np.polyval(np.polyfit(*one, DEGREE), at) for one in zip(x, noisy, strict=True)])
     return np.tile(fits, 2), np.tile(truth(at), 2), np.concatenate([truth(at) + NOISE, truth(at) - NOISE])
 
 
@@ -94,22 +89,19 @@ def experiment(lab: Lab) -> Finding:
     found, expected = of_training_points(seeds[0], draws), 2 * SIGMA**2 * PARAMETERS / POINTS
     measured, error = float(found["optimism"]), float(found.reading.standard_errors["optimism"])
     ends = [(measured + side * error) / expected for side in (-4, 0, 4)]
-    largest = lambda values, name: Interval(*[name(values)] * 3, len(seeds), "all populations")  # noqa: E731
+    point = lambda value: Interval(value, value, value, len(seeds), "the worst of all populations")  # noqa: E731
     away = abs(measured - expected) / error
     parts = {
-        "squared error": largest(squared, max),
-        "cross-entropy": largest(right, max),
-        "mean of probabilities": largest(wrong, min),
+        "squared error": point(max(squared)),
+        "cross-entropy": point(max(right)),
+        "mean of probabilities": point(min(wrong)),
         "training points": Interval(away, away, away, draws, "one mean over draws"),
         "precision": Interval(ends[1], ends[0], ends[2], draws, "mean over draws, 4 standard errors"),
     }
-    errors = {"training points": float(found["train error"]), "new targets there": float(found["test error"])}
-    share = PARAMETERS / POINTS
-    marks = [Bars(tuple(errors), np.array(list(errors.values())))]
-    marks += [
-        ReferenceLine(SIGMA**2 * (1 + side * share), label=f"sigma^2 (1 {sign} p/n)")
-        for side, sign in ((1, "+"), (-1, "-"))
-    ]
+    share, names = PARAMETERS / POINTS, ("training points", "new targets there")
+    errors = np.array([float(found["train error"]), float(found["test error"])])
+    exact = SIGMA**2 * np.array([1 - share, 1 + share])
+    marks = [Bars(names, errors, label="measured"), Bars(names, exact, label="sigma^2 (1 -+ p/n)")]
     return lab.finding(
         parts=parts,
         ran={"draws": draws},

@@ -9,7 +9,7 @@ from thalweg import data, nets, optim
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less, within
 from thalweg.data import Examples
 from thalweg.figures import Axis, Figure, Line, interval_bars
-from thalweg.generalization.bias_variance import COMPONENTS, audit_predictions, ensembles, predictions, refit
+from thalweg.generalization.bias_variance import COMPONENTS, ensembles, predictions, refit
 from thalweg.generalization.bias_variance.grams import NESTED, Grams, components
 from thalweg.population import Problem
 from thalweg.statistics import POSITIVE, Interval, interval
@@ -32,9 +32,9 @@ CLAIM = Claim(
     rule=every_part(),
     unit=SHARE,
     budget={"repetitions": 4},
-    corrected="With bias case by case: MSE = mean of bias_i^2 + level + stable pattern + occasion noise, exactly. Where "
-    "seeds are each judge's own, an occasion has a level and a pattern too. Variance is the spread of single fits; only "
-    "level noise is one of averages.",
+    corrected="With bias case by case: MSE = mean of bias_i^2 + level + stable pattern + occasion noise, exactly. "
+    "Where seeds are each judge's own, an occasion has a level and a pattern too. Variance is the spread of single "
+    "fits; only level noise is one of averages.",
     parts=(
         Part("planted", "Planted components are recovered.", less(4), "largest distance / s.e.", bounds=POSITIVE),
         Part("precision", "Well enough to tell.", less(0.05), "largest s.e. / planted", bounds=POSITIVE),
@@ -46,10 +46,11 @@ CLAIM = Claim(
 )
 # Variances: bias^2, level, stable pattern, occasion level, occasion pattern.
 PLANTED = (1.0, 1.0, 0.5, 0.25, 0.75)
-DRAWS, SHUFFLES = 200, 20
+NULLS = ("level", "stable")
+DRAWS, SHUFFLES = 200, 100
 JUDGES, OCCASIONS, SIZE, WRONG = 16, 4, 60, (0.2,)
 RECIPE = Recipe(optim.Adam(1e-2), steps=250, batch_size=SIZE, evaluate=0)
-NUMBERS = (6, 10, 16, 24, 30, 36, 42, 48, 54)  # of features, in the figure
+NUMBERS = (6, 10, 16, 24, 30, 36, 42, 48)  # of features, in the figure
 
 
 def planted(seed: int, draws: int) -> tuple[float, float]:
@@ -114,7 +115,7 @@ def noise_of(lab: Lab, shares: Mapping[str, Array], nulls: Mapping[str, Array], 
     stable, occasion = COMPONENTS.index("stable pattern"), slice(COMPONENTS.index("occasion level"), None)
     parts |= {f"stable, {name}": interval.mean(shares[name][:, stable]) for name in TIES}
     parts |= {f"occasion, {name}": interval.mean(shares[name][:, occasion].sum(1)) for name in TIES}
-    for place, name in enumerate(("level", "stable")):
+    for place, name in enumerate(NULLS):
         each = [interval.mean(nulls[model][:, place]) for model in TIES]
         parts[f"{name}, shuffled"] = max(each, key=lambda one: max(one.high, -one.low))
     bars = [
@@ -132,8 +133,8 @@ def noise_of(lab: Lab, shares: Mapping[str, Array], nulls: Mapping[str, Array], 
                 bars,
                 Axis(""),
                 Axis("share of the error"),
-                caption=f"{JUDGES} disjoint sets of {SIZE} digits, {WRONG[0]:.0%} of the labels wrong, {OCCASIONS} seeds "
-                "for each. Means with 95 % intervals over reshuffles of one pool of digits.",
+                caption=f"{JUDGES} disjoint sets of {SIZE} digits, {WRONG[0]:.0%} of the labels wrong, {OCCASIONS} "
+                "seeds for each. Means with 95 % intervals over reshuffles of one pool of digits.",
             ),
         ],
         readings=[
@@ -141,9 +142,7 @@ def noise_of(lab: Lab, shares: Mapping[str, Array], nulls: Mapping[str, Array], 
             for name, of in shares.items()
         ]
         + [
-            lab.reading(
-                f"shuffled judges / error, {name}", of, {"repetition": range(len(of)), "part": ["level", "stable"]}
-            )
+            lab.reading(f"shuffled judges / error, {name}", of, {"repetition": range(len(of)), "part": NULLS})
             for name, of in nulls.items()
         ],
         sentences=[
@@ -162,19 +161,18 @@ def noise_of(lab: Lab, shares: Mapping[str, Array], nulls: Mapping[str, Array], 
 def stacked(lab: Lab, seed: int) -> Figure:
     """The components of random features over their number, one on top of the other."""
     found = dealt(JUDGES, SIZE, WRONG, seed)
-    audits = [audit_predictions(feature_fits(found, number, OCCASIONS, 0.0, seed), found.targets) for number in NUMBERS]
-    edges = np.cumsum(
-        [[0.0] * len(NUMBERS), *([max(0.0, float(one[name])) for one in audits] for name in COMPONENTS)], 0
-    )
+    errors = [feature_fits(found, number, OCCASIONS, 0.0, seed) - found.targets for number in NUMBERS]
+    parts = [components(Grams.of(each), NESTED) for each in errors]
+    edges = np.cumsum([[0.0] * len(parts), *([max(0.0, one[name]) for one in parts] for name in COMPONENTS)], 0)
     marks = [
-        Line(NUMBERS, high, low=low, high=high, label=name)
+        Line(np.array(NUMBERS), high, low=low, high=high, label=name)
         for name, low, high in zip(COMPONENTS, edges[:-1], edges[1:], strict=True)
     ]
     return Figure.of(
-        "Towards the threshold nearly all noise is of the occasion",
+        "Near the threshold noise is of the occasion",
         marks,
         Axis("features"),
-        Axis("squared error, stacked", scale="log"),
+        Axis("squared error, stacked"),
         caption=f"{JUDGES} disjoint sets of {SIZE} digits, {OCCASIONS} draws of features for each, minimum norm; "
         f"interpolation begins at {SIZE} features.",
     )

@@ -54,8 +54,8 @@ def over_width(lab: Lab) -> OverWidth:
         for loss, title in LOSSES.items()
     ]
     caption = (
-        f"MLPs 40-h-h-10 on {SETS} disjoint sets of {SIZE:,} examples of MNIST-1D, {NOISE:.0%} of the labels wrong; bands "
-        "are 95 % for other sets and other test examples."
+        f"MLPs 40-h-h-10 on {SETS} disjoint sets of {SIZE:,} examples of MNIST-1D, {NOISE:.0%} of the labels wrong; "
+        "bands are 95 % for other sets and other test examples."
     )
     table = np.array([[[float(one[part]) for one in found[loss]] for part in parts] for loss in LOSSES])
     coordinates = {"loss": list(LOSSES.values()), "part": parts, "width": WIDTHS}
@@ -63,8 +63,8 @@ def over_width(lab: Lab) -> OverWidth:
     peak = int(variance.argmax())
     sentence = (
         f"In the width of MLPs on MNIST-1D the variance of the Brier score goes from {variance[0]:.3f} at "
-        f"{WIDTHS[0]} to {variance[peak]:.3f} at {WIDTHS[peak]} and {variance[-1]:.3f} at {WIDTHS[-1]}, and bias^2 from "
-        f"{bias[0]:.3f} to {bias[peak]:.3f} and {bias[-1]:.3f}."
+        f"{WIDTHS[0]} to {variance[peak]:.3f} at {WIDTHS[peak]} and {variance[-1]:.3f} at {WIDTHS[-1]}, and bias^2 "
+        f"from {bias[0]:.3f} to {bias[peak]:.3f} and {bias[-1]:.3f}."
     )
     return OverWidth(
         Figure.row(panels, title="Variance is unimodal in width", caption=caption),
