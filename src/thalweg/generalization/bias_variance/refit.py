@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import Data, Examples
 from thalweg.data.trees import mapped
@@ -109,9 +109,10 @@ class _OfItsOwn(nn.Module):
         self.net = net
         self.register_buffer("own", torch.eye(sets)[0])
 
-    def forward(self, x: Any) -> tuple[Any, Tensor]:
-        outputs = self.net(tree_map(lambda tensor: _taken(tensor, self.own), x))
-        return outputs, self.own.expand(len(outputs), -1)
+    def forward(self, *inputs: Any, **named: Any) -> tuple[Any, Tensor]:
+        mine, by_name = (tree_map(lambda tensor: _taken(tensor, self.own), tree) for tree in (inputs, named))
+        outputs = self.net(*mine, **by_name)
+        return outputs, self.own.expand(len(tree_leaves(outputs)[0]), -1)
 
 
 def _of_its_own(loss: Loss) -> Callable[[Any, Any], Tensor | tuple[Tensor, Tensor]]:

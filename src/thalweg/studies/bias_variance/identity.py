@@ -74,7 +74,7 @@ def residuals_of_divergences(seed: int) -> tuple[float, float]:
 
 def of_training_points(seed: int, draws: int) -> Optimism:
     """By how much least squares errs less on the points that it was fitted to."""
-    x = np.random.default_rng(seed).normal(size=(POINTS, PARAMETERS))
+    x = np.random.default_rng([seed, POINTS]).normal(size=(POINTS, PARAMETERS))
     hat = x @ np.linalg.pinv(x)
     return optimism(lambda y: hat @ y, x @ np.ones(PARAMETERS), SIGMA, draws=draws, seed=seed)
 

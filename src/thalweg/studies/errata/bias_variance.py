@@ -50,8 +50,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Variance is the spread of single fits about their mean; only level noise is a spread of averages.",
         why=(
             "Case i, judge j, occasion r: e_ijr = bias_i + level_j + stable_ij + occasion noise, and the mean of e^2 "
-            "is the sum of the mean squares. So bias is squared case by case: errors of +1 and -1 on two cases average to "
-            "0, and their squares to 1. MSE = bias^2 + noise^2 with the bias of the average would lose that."
+            "is the sum of the mean squares. So bias is squared case by case: errors of +1 and -1 on two cases average "
+            "to 0, and their squares to 1. MSE = bias^2 + noise^2 with the bias of the average would lose that."
         ),
         source="Kahneman, Sibony & Sunstein (2021), Noise, chapter 6; Searle, Casella & McCulloch (1992)",
         claims=("BV3",),
