@@ -169,7 +169,7 @@ def stacked(lab: Lab, seed: int) -> Figure:
         for name, low, high in zip(COMPONENTS, edges[:-1], edges[1:], strict=True)
     ]
     return Figure.of(
-        "Near the threshold noise is of the occasion",
+        "Noise of random features by their number",
         marks,
         Axis("features"),
         Axis("squared error, stacked"),

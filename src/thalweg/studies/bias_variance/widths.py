@@ -16,7 +16,7 @@ from thalweg.training import Recipe
 WIDTHS = (10, 16, 24, 32, 48, 64, 128)
 SETS, SIZE, NOISE = 6, 2_000, 0.2
 RECIPE = Recipe(optim.Adam(3e-3), steps=3_000, batch_size=100, evaluate=0)
-LOSSES = {"squared_error": "squared error", "cross_entropy": "cross-entropy (KL)"}
+LOSSES = {"squared_error": "squared error of probabilities", "cross_entropy": "cross-entropy"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def over_width(lab: Lab) -> OverWidth:
         f"from {bias[0]:.3f} to {bias[peak]:.3f} and {bias[-1]:.3f}."
     )
     return OverWidth(
-        Figure.row(panels, title="Variance is unimodal in width", caption=caption),
+        Figure.row(panels, title="Bias and variance over the width of MLPs", caption=caption),
         lab.reading("bias^2, variance and error over width", table, coordinates),
         sentence,
     )
