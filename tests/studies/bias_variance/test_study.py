@@ -32,6 +32,13 @@ def test_the_size_of_misses_covers_by_chi_square() -> None:
     np.testing.assert_allclose(one.high / one.estimate, np.sqrt(12 / stats.chi2.ppf(0.025, 12)))
 
 
+def test_how_many_repetitions_would_tell() -> None:
+    needed = ensembles.enough(0.04)
+    ends = [0.04 * np.sqrt(n / stats.chi2.ppf(0.025, n)) for n in (needed - 1, needed)]
+    assert ends[0] >= ensembles.WORTH > ends[1]
+    assert ensembles.enough(0.05) is None
+
+
 def test_a_part_takes_the_worst_of_its_settings() -> None:
     low, high = (tradeoff.interval.mean(np.array(values)) for values in ([0.1, 0.2, 0.3], [1.0, 1.1, 1.2]))
     assert tradeoff.weakest([low, high], rises=True) is low

@@ -9,7 +9,7 @@ from thalweg.evaluation import Sample
 from thalweg.generalization.bias_variance.audit import NoiseAudit, audit_predictions
 from thalweg.generalization.bias_variance.decomposition import Decomposition, check_loss, decompose_predictions
 from thalweg.generalization.bias_variance.outputs import predictions
-from thalweg.losses import CrossEntropy, Logistic
+from thalweg.losses import CrossEntropy, Logistic, SquaredError
 from thalweg.population import Population, Problem
 
 
@@ -23,6 +23,7 @@ def decompose(
 ) -> Decomposition:
     """Divide the error of the members of a population into bias^2 and variance; see `decompose_predictions`.
 
+    Squared errors are summed over outputs. Class weights and the smoothing of labels are left out of cross-entropies.
     What the variance is over is what the members differ in: seeds, if they are of one run, or training sets as well, if
     they are from `refit`.
 
@@ -48,7 +49,7 @@ def decompose(
     Cost: one evaluation of every member.
     """
     if loss is None:
-        if not isinstance(problem.loss, CrossEntropy | Logistic) and problem.loss.name not in ("squared_error",):
+        if not isinstance(problem.loss, CrossEntropy | Logistic | SquaredError):
             msg = f"The loss {problem.loss.name!r} is not known to divide into bias and variance; write "
             raise UsageError(msg + "loss='squared_error' for the squared error of the outputs.")
         loss = "cross_entropy" if isinstance(problem.loss, CrossEntropy | Logistic) else "squared_error"

@@ -46,6 +46,12 @@ def root_mean_square(values: Array) -> Interval:
     return Interval(float(np.sqrt(total / n)), float(low), float(high), n, "root mean square, chi-square")
 
 
+def enough(miss: float, most: int = 1_000) -> int | None:
+    """How many repetitions would put the upper end below what is worth having, were misses as large; None: too many."""
+    fits = (n for n in range(2, most) if miss * np.sqrt(n / stats.chi2.ppf((1 - LEVEL) / 2, n)) < WORTH)
+    return next(fits, None)
+
+
 def finding(lab: Lab, found: Mapping[str, list[Ensembles]]) -> Finding:
     """Judge the misses and the gains of every model, one result a repetition."""
     miss = {name: np.array([one["miss"] for one in each]) for name, each in found.items()}  # (repetitions, sizes)
@@ -93,7 +99,7 @@ def finding(lab: Lab, found: Mapping[str, list[Ensembles]]) -> Finding:
             + ", ".join(f"{1 - mean:.0%}" for mean in said[name].mean(0))
             + ". The gain is missed by "
             + ", ".join(f"{each.estimate:.1%} (up to {each.high:.1%})" for each in sizes[name])
-            + "."
+            + f".{_more(parts[name])}"
             for name in found
         ],
         numbers={
@@ -103,3 +109,12 @@ def finding(lab: Lab, found: Mapping[str, list[Ensembles]]) -> Finding:
             }
         },
     )
+
+
+def _more(found: Interval) -> str:
+    """How many repetitions it would take, where the interval leaves it open."""
+    if found.high < WORTH or found.low > WORTH:
+        return ""
+    needed = enough(found.estimate)
+    many = "more than a thousand repetitions" if needed is None else f"about {needed} repetitions"
+    return f" Were misses as large in more of them, {many} would tell whether that is within 5 %; {found.n} were run."

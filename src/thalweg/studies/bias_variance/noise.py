@@ -82,7 +82,7 @@ def fits_of(lab: Lab, model: str, seed: int) -> tuple[Array, Array]:
     flat = found.inputs.reshape(JUDGES * SIZE, -1), found.labels.ravel()
     rows, held = (data.from_user(pair).train for pair in (flat, (found.test_inputs, found.test_labels)))
     assert isinstance(rows, Examples)
-    problem = Problem(lambda: nets.mlp(64, 32, 10), data.Data(rows, held, "digits", 10), device=lab.device, dtype=None)
+    problem = Problem(lambda: nets.mlp(64, 32, 10), data.Data(rows, held, "digits", 10), device=lab.device)
     told = lab.labelled("MLPs")
     fits, targets = predictions(problem, refit(problem, RECIPE, sets=JUDGES, seeds=OCCASIONS, seed=seed, progress=told))
     return fits.reshape(JUDGES, OCCASIONS, *targets.shape), targets
