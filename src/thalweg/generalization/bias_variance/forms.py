@@ -1,0 +1,126 @@
+"""How a loss divides: for squared error, and for cross-entropy by Kullback-Leibler divergences; case by case.
+
+Both have the same shape. With fits f_1, ..., f_J of one case, a center of theirs and a divergence D,
+
+    mean_j loss(target, f_j) = noise + D(truth, center) + mean_j D(center, f_j) + cross
+
+and for D(truth, center) to be free of the spread, the center must be the right one: the mean of predictions for squared
+error, the mean of LOGITS for cross-entropy. With the mean of probabilities in its place the sum does not come out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, logsumexp, xlogy
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SquaredForm:
+    """D(a, b) = sum over outputs of (a - b)^2, whose center is the mean of the predictions.
+
+    Args:
+        predictions: (fits, cases, outputs).
+        targets, truth: (cases, outputs).
+    """
+
+    predictions: Array
+    targets: Array
+    truth: Array | None
+
+    def errors(self) -> Array:
+        """The loss of every fit: (fits, cases)."""
+        return ((self.predictions - self.targets) ** 2).sum(2)
+
+    def divergences(self) -> Array:
+        """D(truth, fit), of the targets where the truth is not known: (fits, cases)."""
+        return self.errors() if self.truth is None else ((self.predictions - self.truth) ** 2).sum(2)
+
+    def bias(self) -> Array:
+        """D(truth, center), of the targets where the truth is not known: (cases,)."""
+        return ((self.center() - (self.targets if self.truth is None else self.truth)) ** 2).sum(1)
+
+    def center(self) -> Array:
+        """The mean of all fits: (cases, outputs)."""
+        return self.predictions.mean(0)
+
+    def spread(self) -> Array:
+        """mean_j D(center, f_j): (cases,)."""
+        return ((self.predictions - self.center()) ** 2).sum(2).mean(0)
+
+    def spread_without(self) -> Array:
+        """The same without one fit each: (fits, cases)."""
+        apart, fits = ((self.predictions - self.center()) ** 2).sum(2), len(self.predictions)
+        return (apart.sum(0) - apart * fits / (fits - 1)) / (fits - 1)
+
+    def noise(self) -> Array:
+        """The loss of the truth itself: (cases,)."""
+        return ((self.targets - self._truth()) ** 2).sum(1)
+
+    def cross(self) -> Array:
+        """-2 sum (target - truth)(center - truth), 0 on average where noise is independent of fits: (cases,)."""
+        return -2 * ((self.targets - self._truth()) * (self.center() - self._truth())).sum(1)
+
+    def _truth(self) -> Array:
+        assert self.truth is not None
+        return self.truth
+
+
+@dataclass(frozen=True)
+class CrossEntropyForm:
+    """D(a, b) = KL(a || b) of probabilities, whose center is the softmax of the mean logits.
+
+    Args:
+        predictions: log-probabilities: (fits, cases, classes).
+        targets, truth: probabilities: (cases, classes).
+    """
+
+    predictions: Array
+    targets: Array
+    truth: Array | None
+
+    def errors(self) -> Array:
+        """The cross-entropy of every fit: (fits, cases)."""
+        return -(self.targets * self.predictions).sum(2)
+
+    def divergences(self) -> Array:
+        """KL(truth || fit), of the targets where the truth is not known: (fits, cases)."""
+        of = self.targets if self.truth is None else self.truth
+        return xlogy(of, of).sum(1) - (of * self.predictions).sum(2)
+
+    def bias(self) -> Array:
+        """KL(truth || center), of the targets where the truth is not known: (cases,)."""
+        of = self.targets if self.truth is None else self.truth
+        return xlogy(of, of).sum(1) - (of * self.center()).sum(1)
+
+    def center(self) -> Array:
+        """The log-probabilities of the center: (cases, classes)."""
+        return log_softmax(self.predictions.mean(0), 1)
+
+    def spread(self) -> Array:
+        """mean_j KL(center || f_j) = -log sum_k exp(mean_j log f_jk): (cases,)."""
+        return -logsumexp(self.predictions.mean(0), axis=1)
+
+    def spread_without(self) -> Array:
+        """The same without one fit each: (fits, cases)."""
+        total, fits = self.predictions.sum(0), len(self.predictions)
+        return np.stack([-logsumexp((total - one) / (fits - 1), axis=1) for one in self.predictions])
+
+    def noise(self) -> Array:
+        """-sum target log truth: the cross-entropy of the truth itself: (cases,)."""
+        return -xlogy(self.targets, self._truth()).sum(1)
+
+    def cross(self) -> Array:
+        """sum (truth - target)(log center - log truth), 0 on average where labels are drawn anew: (cases,)."""
+        truth = self._truth()
+        apart = truth - self.targets
+        return (apart * self.center()).sum(1) - xlogy(apart, truth).sum(1)
+
+    def _truth(self) -> Array:
+        assert self.truth is not None
+        return self.truth
+
+
+Form = SquaredForm | CrossEntropyForm

@@ -1,0 +1,100 @@
+"""Bias, variance and noise of the members of a population."""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_count
+from thalweg.evaluation import Sample
+from thalweg.generalization.bias_variance.audit import NoiseAudit, audit_predictions
+from thalweg.generalization.bias_variance.decomposition import Decomposition, check_loss, decompose_predictions
+from thalweg.generalization.bias_variance.outputs import predictions
+from thalweg.losses import CrossEntropy, Logistic, SquaredError
+from thalweg.population import Population, Problem
+
+
+def decompose(
+    problem: Problem,
+    population: Population,
+    *,
+    on: Sample | str | ExampleSet = "test",
+    loss: str | None = None,
+    truth: ArrayLike | None = None,
+) -> Decomposition:
+    """Divide the error of the members of a population into bias^2 and variance; see `decompose_predictions`.
+
+    Squared errors are summed over outputs. Class weights and the smoothing of labels are left out of cross-entropies.
+    What the variance is over is what the members differ in: seeds, if they are of one run, or training sets as well, if
+    they are from `refit`.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=20, batch_size=32), seeds=4)
+    >>> found = tw.generalization.bias_variance.decompose(problem, run.final, on="test")
+    >>> bool(found["bias^2"] > found["variance"] > 0), found.loss
+    (True, 'cross_entropy')
+
+    Args:
+        problem: of which the members are fits.
+        population: at least two members.
+        on: the examples whose error is divided.
+        loss: "squared_error" or "cross_entropy"; that of the problem by default. Of a problem of classes
+            "squared_error" is that of probabilities (the Brier score).
+        truth: the targets without noise, where they are known: (cases, outputs).
+
+    Raises:
+        UsageError: fewer than two members, or a loss that does not divide into bias and variance.
+        DataError: members that diverged.
+
+    Cost: one evaluation of every member.
+    """
+    if loss is None:
+        if not isinstance(problem.loss, CrossEntropy | Logistic | SquaredError):
+            msg = f"The loss {problem.loss.name!r} is not known to divide into bias and variance; write "
+            raise UsageError(msg + "loss='squared_error' for the squared error of the outputs.")
+        loss = "cross_entropy" if isinstance(problem.loss, CrossEntropy | Logistic) else "squared_error"
+    check_loss(loss)
+    return decompose_predictions(*predictions(problem, population, on=on, loss=loss), loss, truth=truth)
+
+
+def audit(
+    problem: Problem,
+    population: Population,
+    *,
+    judges: int,
+    seeds: str = "nested",
+    on: Sample | str | ExampleSet = "test",
+) -> NoiseAudit:
+    """Divide the squared error of a population into bias^2, level, stable pattern and occasion noise.
+
+    Members are judges x occasions, occasions fastest, as `refit` returns them (judges are training sets), and as a run
+    with one sweep has them (judges are what was swept; the same seeds for all of them, so write seeds="crossed"). Of
+    classes it is the error of the probabilities (the Brier score). See `audit_predictions`, to which predictions of
+    several architectures can be given.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=20, batch_size=32)
+    >>> fits = tw.generalization.bias_variance.refit(problem, recipe, sets=3, seeds=2)
+    >>> found = tw.generalization.bias_variance.audit(problem, fits, judges=3)
+    >>> bool(abs(sum(found[name] for name in tw.generalization.bias_variance.COMPONENTS) - found["mse"]) < 1e-12)
+    True
+
+    Args:
+        problem, population: see `decompose`.
+        judges: how many; as many members each.
+        seeds: "nested" or "crossed".
+        on: the examples whose error is divided, the cases.
+
+    Raises:
+        UsageError: members that cannot be dealt out, or fewer than two judges or occasions.
+        DataError: members that diverged.
+
+    Cost: one evaluation of every member.
+    """
+    check_count("audit judges", judges)
+    if len(population) % judges:
+        msg = f"audit deals members out to judges, as many to each; got {len(population)} members for {judges} judges."
+        raise UsageError(msg)
+    found, targets = predictions(problem, population, on=on)
+    return audit_predictions(np.reshape(found, (judges, -1, *found.shape[1:])), targets, seeds=seeds)

@@ -1,0 +1,105 @@
+"""What the members of a population predict, as one array, in the form that a loss is divided in."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_type
+from thalweg.evaluation import Sample, as_sample
+from thalweg.losses import CrossEntropy, Logistic
+from thalweg.population import Batch, Execution, Population, Problem
+from thalweg.randomness import global_stream
+
+Array = NDArray[np.float64]
+_AT_ONCE = 512  # examples
+
+
+def predictions(
+    problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "test", loss: str = "squared_error"
+) -> tuple[Array, Array]:
+    """What every member predicts of every example, and the targets, both as `decompose_predictions` takes them.
+
+    For "squared_error": outputs, or where the problem's loss is of classes the probabilities of these, with one-hot
+    targets (the Brier score). For "cross_entropy": logits, with classes. What stands behind the examples, such as
+    positions of a text, are cases too where the loss is of classes.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> found, targets = tw.generalization.bias_variance.predictions(problem, problem.initialize(3))
+    >>> found.shape, targets.shape, bool(abs(found.sum(2) - 1).max() < 1e-6)
+    ((3, 360, 10), (360, 10), True)
+
+    Args:
+        problem, population: what is evaluated, in evaluation mode; they are only read.
+        on: the examples, the test set by default.
+        loss: how the predictions are to be scored.
+
+    Returns:
+        predictions (members, cases, outputs), targets (cases, outputs), or classes (cases,) for "cross_entropy".
+
+    Raises:
+        UsageError: outputs that are not like the targets, or "cross_entropy" of what are no classes.
+
+    Cost: one evaluation of every member.
+    """
+    check_type("predictions problem", problem, Problem, "a Problem")
+    check_type("predictions population", population, Population, "a Population such as run.final")
+    examples = as_sample("predictions", on).draw(problem).examples
+    outputs, targets = _outputs(problem, population, examples)
+    if isinstance(problem.loss, CrossEntropy | Logistic):
+        logits, labels = _of_classes(problem.loss, outputs, targets)
+        if loss == "cross_entropy":
+            return logits.numpy(), labels.numpy()
+        return logits.softmax(-1).numpy(), one_hot(labels, logits.shape[-1]).double().numpy()
+    if loss == "cross_entropy":
+        msg = f"The loss of the problem is {problem.loss.name!r}, so its outputs are no logits of classes; "
+        raise UsageError(msg + "write loss='squared_error'.")
+    if outputs.shape[1:] != targets.shape:
+        msg = f"The model's outputs {tuple(outputs.shape[1:])} are not like the targets {tuple(targets.shape)}; "
+        raise UsageError(
+            msg + "make both arrays as you mean them, and call decompose_predictions or audit_predictions."
+        )
+    return outputs.flatten(2).numpy(), targets.flatten(1).double().numpy()
+
+
+@torch.no_grad()
+def _outputs(problem: Problem, population: Population, examples: ExampleSet) -> tuple[Tensor, Tensor]:
+    """Outputs (members, examples, ...) in float64, and the targets."""
+    kept = {name: buffer.clone() for name, buffer in population.running.items()}
+    found: list[Tensor] = []
+    targets: list[Tensor] = []
+    try:
+        for number, batch in enumerate(_batches(examples)):
+            execution = Execution(problem, population, batch, training=False, calls=1)
+            with global_stream(0, "evaluation", number):
+                parts = [outputs for _, outputs in execution.outputs(batch, number)]
+            for part in (*parts, batch.targets):
+                write = "one tensor; otherwise make arrays and call decompose_predictions or audit_predictions"
+                check_type("What the model returns, and what it is to predict,", part, Tensor, write)
+            found.append(torch.cat(parts).double().cpu())
+            targets.append(batch.targets.cpu())
+    finally:
+        for name, buffer in kept.items():
+            population.buffers[name].copy_(buffer)
+    return torch.cat(found, 1), torch.cat(targets)
+
+
+def _batches(examples: ExampleSet) -> Iterator[Batch]:
+    for start in range(0, len(examples), _AT_ONCE):
+        yield Batch.range(examples, start, min(start + _AT_ONCE, len(examples)))
+
+
+def _of_classes(loss: CrossEntropy | Logistic, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (members, cases, classes) and classes (cases,), without ignored targets."""
+    if isinstance(loss, Logistic):  # the logit of class 1; that of class 0 is 0
+        outputs = torch.stack([torch.zeros_like(outputs), outputs], -1)
+    logits, labels = outputs.flatten(1, -2), targets.flatten().long()
+    ignored = getattr(loss, "ignore_index", None)
+    if ignored is not None:
+        logits, labels = logits[:, labels != ignored], labels[labels != ignored]
+    return logits, labels

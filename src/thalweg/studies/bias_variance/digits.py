@@ -1,0 +1,66 @@
+"""Digits dealt out to judges: disjoint training sets with wrong labels, and all others to test on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thalweg import data
+from thalweg.generalization.double_descent import FourierFeatures, least_squares
+from thalweg.randomness import generator
+
+Array = NDArray[np.float64]
+SCALE = 0.65  # standard deviation of the frequencies of random features
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Disjoint training sets, and the held-out digits with their right labels.
+
+    Args:
+        inputs, labels: (sets, size, 64), and for each level of noise (levels, sets, size).
+        test_inputs, test_labels: (held out, 64), (held out,).
+    """
+
+    inputs: Array
+    labels: NDArray[np.int64]
+    test_inputs: Array
+    test_labels: NDArray[np.int64]
+
+    @property
+    def targets(self) -> Array:
+        """The test labels one-hot: (held out, 10)."""
+        return np.eye(10)[self.test_labels]
+
+
+def dealt(sets: int, size: int, noise: tuple[float, ...], seed: int) -> Dealt:
+    """Digits in a random order, of which the first are the training sets.
+
+    A label becomes a wrong class with the probability of its level of noise; at a larger level the same and further
+    ones. Repetitions deal out one pool of 1,797 digits anew, so that they are no independent samples of all digits.
+    """
+    whole = data.digits()
+    x = torch.cat([whole.train.inputs, whole.test.inputs]).double().numpy()  # pyrefly: ignore
+    y = torch.cat([whole.train.targets, whole.test.targets]).numpy()  # pyrefly: ignore
+    draw = generator(seed, "disjoint digits")
+    order, count = torch.randperm(len(y), generator=draw).numpy(), sets * size
+    luck, shift = torch.rand(count, generator=draw).numpy(), torch.randint(1, 10, (count,), generator=draw).numpy()
+    mine, rest = order[:count], order[count:]
+    labels = np.stack([np.where(luck < level, (y[mine] + shift) % 10, y[mine]) for level in noise])
+    return Dealt(x[mine].reshape(sets, size, -1), labels.reshape(len(noise), sets, size), x[rest], y[rest])
+
+
+def feature_fits(found: Dealt, number: int, occasions: int, penalty: float, seed: int) -> Array:
+    """Ridge on random features, drawn anew by every judge on every occasion: (judges, occasions, held out, 10).
+
+    Of the first level of noise. A penalty of 0 is the minimum norm.
+    """
+    judges = len(found.inputs)
+    fits = np.empty((judges, occasions, len(found.test_inputs), 10))
+    for judge, occasion in np.ndindex(judges, occasions):
+        own = (seed * judges + judge) * occasions + occasion
+        features = FourierFeatures(64, number, SCALE, own)
+        fit = least_squares(features(found.inputs[judge]), np.eye(10)[found.labels[0, judge]])
+        (fits[judge, occasion],) = fit.ridge_predict(features(found.test_inputs), [penalty])
+    return fits

@@ -1,0 +1,166 @@
+"""The noise of judges: planted components come back, sums are exact, ensembles are as predicted."""
+
+import numpy as np
+import pytest
+
+from thalweg.errors import DataError, UsageError
+from thalweg.generalization.bias_variance import COMPONENTS, audit_predictions, ensembles
+from thalweg.generalization.bias_variance.grams import CROSSED, DESIGNS, NESTED, Grams, components, left_over
+
+PLANTED = {"bias^2": 1.5, "level": 1.0, "stable pattern": 0.6, "occasion level": 0.4, "occasion pattern": 0.8}
+SHARED = 0.5  # of the occasion noise, where seeds are crossed
+
+
+def errors_of(draw: np.random.Generator, design: str, shape: tuple[int, int, int, int] = (8, 4, 60, 2)) -> np.ndarray:
+    """Errors with the planted components, summed over two outputs: (judges, occasions, cases, outputs)."""
+    judges, occasions, cases, outputs = shape
+
+    def noise(size: float, *of: int) -> np.ndarray:
+        return np.sqrt(size / outputs) * draw.normal(size=(*of, outputs))
+
+    common = design == CROSSED
+    level, pattern = (PLANTED[f"occasion {name}"] for name in ("level", "pattern"))
+    return (
+        noise(PLANTED["bias^2"], 1, 1, cases)
+        + noise(PLANTED["level"], judges, 1, 1)
+        + noise(PLANTED["stable pattern"], judges, 1, cases)
+        + noise(level - common * 0.2, judges, occasions, 1)
+        + noise(pattern - common * 0.3, judges, occasions, cases)
+        + common * (noise(0.2, 1, occasions, 1) + noise(0.3, 1, occasions, cases))
+    )
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_planted_components_are_recovered_and_sum_to_the_error(design: str) -> None:
+    draw, found = np.random.default_rng(0), []
+    for _ in range(300):
+        errors = errors_of(draw, design)
+        parts = components(Grams.of(errors), design)
+        assert abs(sum(parts[name] for name in COMPONENTS) - (errors**2).sum(-1).mean()) < 1e-12
+        found.append([parts[name] for name in (*COMPONENTS, "shared")])
+    wanted = np.array([*PLANTED.values(), SHARED if design == CROSSED else 0.0])
+    error = np.std(found, 0, ddof=1) / np.sqrt(len(found))
+    assert (np.abs(np.mean(found, 0) - wanted) <= 4 * error).all()
+    assert (error < 0.06).all()  # close enough to tell
+
+
+def test_crossed_seeds_taken_for_nested_ones_are_not() -> None:
+    draw = np.random.default_rng(1)
+    found = [components(Grams.of(errors_of(draw, CROSSED, (4, 4, 60, 2))), NESTED) for _ in range(300)]
+    stable = np.array([one["stable pattern"] for one in found])
+    assert abs(stable.mean() - PLANTED["stable pattern"]) > 4 * stable.std() / np.sqrt(len(stable))
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_components_by_case_average_to_those_of_all(design: str) -> None:
+    errors = errors_of(np.random.default_rng(2), design)
+    found = audit_predictions(errors, np.zeros(errors.shape[2:]), seeds=design)
+    assert found["bias^2 by case"].mean() == pytest.approx(found["bias^2"], abs=1e-12)
+    assert found["judges by case"].mean() == pytest.approx(found["level"] + found["stable pattern"], abs=1e-12)
+    occasions = found["occasion level"] + found["occasion pattern"]
+    assert found["occasions by case"].mean() == pytest.approx(occasions, abs=1e-12)
+    assert sum(float(found[name]) for name in COMPONENTS) == pytest.approx(float(found["mse"]), abs=1e-12)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_left_out_components_are_those_of_the_others(design: str) -> None:
+    """The jackknife by products is that of the errors themselves."""
+    errors = errors_of(np.random.default_rng(3), design, (3, 3, 8, 2))
+    found = audit_predictions(errors, np.zeros((8, 2)), seeds=design)
+    squares = 0.0
+    for axis in (0, 2, *([1] if design == CROSSED else [])):
+        n = errors.shape[axis]
+        without = [components(Grams.of(np.delete(errors, one, axis)), design)["level"] for one in range(n)]
+        squares += (n - 1) / n * ((without - np.mean(without)) ** 2).sum()
+    assert float(found.reading.standard_errors["level"]) == pytest.approx(np.sqrt(squares), rel=1e-9)
+
+
+def test_intervals_cover_what_was_planted() -> None:
+    draw, names = np.random.default_rng(4), ("stable pattern", "occasion level", "occasion pattern")
+    covered = np.zeros(len(names))
+    for _ in range(100):
+        errors = errors_of(draw, NESTED, (10, 4, 60, 2))
+        found = audit_predictions(errors, np.zeros((60, 2)))
+        covered += [found.interval(name).low < PLANTED[name] < found.interval(name).high for name in names]
+    assert (covered / 100 > 0.85).all(), covered
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_what_averaging_leaves_is_predicted(design: str) -> None:
+    draw, said, measured = np.random.default_rng(5), [], []
+    for _ in range(200):
+        parts = components(Grams.of(errors_of(draw, design)), design)
+        other = Grams.of(errors_of(draw, design))
+        said.append([left_over(parts, *size) for size in ((1, 1), (1, 4), (8, 1), (8, 4))])
+        measured.append([other.ensemble(*size) for size in ((1, 1), (1, 4), (8, 1), (8, 4))])
+    apart = np.array(said) - measured
+    assert (np.abs(apart.mean(0)) < 4 * apart.std(0) / np.sqrt(len(apart))).all()
+    naive = np.mean(measured, 0)[0] / np.array([4, 8, 32])
+    assert (naive < 0.6 * np.mean(measured, 0)[1:]).all()  # error / k: bias is not removed
+
+
+def test_the_ensembles_that_can_be_made_are_means_of_fits() -> None:
+    errors = errors_of(np.random.default_rng(6), NESTED, (5, 3, 10, 2))
+    grams = Grams.of(errors)
+    assert grams.ensemble(5, 3) == pytest.approx((errors.mean((0, 1)) ** 2).sum(-1).mean())
+    pairs = [errors[j : j + 2, r].mean(0) for j in (0, 2) for r in range(3)]
+    assert grams.ensemble(2, 1) == pytest.approx(np.mean([(one**2).sum(-1).mean() for one in pairs]))
+
+
+def test_ensembles_of_one_half_are_predicted_by_the_other() -> None:
+    fits = errors_of(np.random.default_rng(7), NESTED, (16, 4, 400, 2))
+    found = ensembles(fits, np.zeros((400, 2)), [(1, 4), (8, 1), (8, 4)])
+    assert (np.abs(found["miss"]) < 0.35).all()  # levels of 8 judges are noisy
+    assert (found["miss"] != 0).all()
+    swapped = ensembles(np.concatenate([fits[8:], fits[:8]]), np.zeros((400, 2)), [(1, 4), (8, 1), (8, 4)])
+    assert (np.abs(found["miss"] + swapped["miss"]) < 0.5 * np.abs(found["miss"])).all()  # both ways all but cancel
+    found.figure().to_matplotlib()
+
+
+def test_shuffled_judges_have_neither_level_nor_pattern() -> None:
+    draw = np.random.default_rng(8)
+    grams = Grams.of(errors_of(draw, NESTED, (16, 4, 100, 2)))
+    shuffled = [components(grams.shuffled(draw.permutation(64)), NESTED) for _ in range(200)]
+    for name in ("level", "stable pattern"):
+        values = np.array([one[name] for one in shuffled])
+        assert abs(values.mean()) < 4 * values.std() / np.sqrt(len(values))
+        assert abs(values.mean()) < 0.05 * PLANTED[name]
+
+
+def test_one_judge_twice_has_no_noise_of_judges() -> None:
+    one = np.random.default_rng(9).normal(size=(1, 3, 50))
+    found = audit_predictions(np.concatenate([one, one]), np.zeros(50), seeds=CROSSED)
+    assert abs(found["stable pattern"]) < 1e-12
+    assert not found.interval("level").known  # of two judges nothing can be left out
+    found.figure().to_matplotlib()
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ((1, 4, 5), "take two of them"),
+        ((4, 1, 5), "second occasion"),
+        ((4, 4, 1), "Level noise"),
+        ((4, 5), r"\(judges, occasions, cases"),
+        ((4, 4, 6), r"\(judges, occasions, cases"),
+    ],
+)
+def test_what_cannot_be_meant(shape: tuple[int, ...], sentence: str) -> None:
+    cases = 1 if shape == (4, 4, 1) else 5
+    with pytest.raises(UsageError, match=sentence):
+        audit_predictions(np.zeros(shape), np.zeros(cases))
+
+
+def test_further_sentences() -> None:
+    lost = np.zeros((3, 2, 4))
+    lost[1, 1, 0] = np.inf
+    with pytest.raises(DataError, match="judge 1 on occasion 1"):
+        audit_predictions(lost, np.zeros(4))
+    with pytest.raises(UsageError, match="one-hot"):
+        audit_predictions(np.zeros((3, 2, 4, 10)), np.zeros(4, int))
+    with pytest.raises(UsageError, match="nested, crossed"):
+        audit_predictions(np.zeros((3, 2, 4)), np.zeros(4), seeds="mixed")
+    with pytest.raises(UsageError, match="four judges"):
+        ensembles(np.zeros((3, 2, 4)), np.zeros(4))
+    with pytest.raises(UsageError, match="1 to 2 judges"):
+        ensembles(np.zeros((4, 2, 4)), np.zeros(4), [(3, 1)])

@@ -1,0 +1,153 @@
+"""Decompositions: exact, unbiased, with errors that cover; and what is refused."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+
+from thalweg.errors import DataError, UsageError
+from thalweg.generalization.bias_variance import Decomposition, decompose_predictions
+
+PARTS = ("bias^2", "variance", "noise", "cross term")
+
+
+def assert_sums(found: Decomposition, to: np.ndarray) -> None:
+    """The parts of every case sum to its error, as it was computed elsewhere."""
+    parts = sum(found[f"{name} by case"] for name in PARTS if name in found.reading.arrays)
+    np.testing.assert_allclose(parts, to, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found["error"], to.mean(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("outputs", [(), (3,)])
+@pytest.mark.parametrize("fits", [2, 7])
+def test_squared_error_is_the_sum_of_its_parts(fits: int, outputs: tuple[int, ...], known: bool) -> None:
+    draw = np.random.default_rng(0)
+    predictions, targets = draw.normal(size=(fits, 20, *outputs)), draw.normal(size=(20, *outputs))
+    truth = draw.normal(size=targets.shape)
+    found = decompose_predictions(predictions, targets, truth=truth if known else None)
+    flat = (predictions - targets).reshape(fits, 20, -1)
+    assert_sums(found, (flat**2).sum(2).mean(0))
+    unbiased = predictions.var(0, ddof=1).reshape(20, -1).sum(1)  # a sum over outputs, not a mean
+    np.testing.assert_allclose(found["variance by case"], unbiased, atol=1e-12)
+    of = truth if known else targets
+    plain = ((predictions.mean(0) - of) ** 2).reshape(20, -1).sum(1)
+    np.testing.assert_allclose(found["bias^2 by case"], plain - unbiased / fits, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["classes", "probabilities", "classes, truth known"])
+def test_cross_entropy_is_the_sum_of_its_parts(kind: str) -> None:
+    draw = np.random.default_rng(1)
+    logits, soft, labels = draw.normal(size=(5, 30, 4)), draw.dirichlet(np.ones(4), 30), draw.integers(0, 4, 30)
+    targets = soft if kind == "probabilities" else labels
+    found = decompose_predictions(logits, targets, "cross_entropy", truth=soft if "known" in kind else None)
+    of = soft if kind == "probabilities" else np.eye(4)[labels]
+    assert_sums(found, -(of * log_softmax(logits, 2)).sum(2).mean(0))
+
+
+def test_bias_and_variance_of_cross_entropy_are_divergences_from_the_softmax_of_mean_logits() -> None:
+    draw = np.random.default_rng(2)
+    logits, truth = 2 * draw.normal(size=(3, 4)) + draw.normal(size=(400, 3, 4)), draw.dirichlet(np.ones(4), 3)
+    found = decompose_predictions(logits, truth, "cross_entropy")
+    middle = softmax(logits.mean(0), 1)
+    bias = (truth * np.log(truth / middle)).sum(1)
+    variance = (middle * np.log(middle / softmax(logits, 2))).sum(2).mean(0)
+    np.testing.assert_allclose(found["bias^2 by case"], bias, atol=0.01)  # the correction is of order 1/400
+    np.testing.assert_allclose(found["variance by case"], variance, atol=0.01)
+    wrong = softmax(logits, 2).mean(0)
+    apart = (truth * np.log(truth / wrong)).sum(1) + (wrong * np.log(wrong / softmax(logits, 2))).sum(2).mean(0)
+    assert (np.abs(apart - bias - variance) > 0.01).any()  # the planted wrong center: the sum does not come out
+
+
+def test_estimates_of_few_fits_are_unbiased() -> None:
+    draw, truth = np.random.default_rng(3), np.array([0.0, 1.0])
+    found = []
+    for _ in range(2_000):
+        fits = truth + 0.5 + 2 * draw.normal(size=(3, 2))
+        each = decompose_predictions(fits, truth)
+        found.append([float(each["bias^2"]), float(each["variance"])])
+    mean, error = np.mean(found, 0), np.std(found, 0) / np.sqrt(len(found))
+    assert (np.abs(mean - [0.25, 4]) < 4 * error).all()
+    assert (error < [0.1, 0.1]).all()
+    assert abs(mean[0] - (0.25 + 4 / 3)) > 4 * error[0]  # what the plain square of the mean would be
+
+
+def test_the_variance_of_cross_entropy_is_hardly_smaller_of_few_fits() -> None:
+    draw = np.random.default_rng(4)
+    few = [
+        float(decompose_predictions(draw.normal(size=(4, 50, 3)), np.zeros(50, int), "cross_entropy")["variance"])
+        for _ in range(200)
+    ]
+    many = decompose_predictions(draw.normal(size=(400, 500, 3)), np.zeros(500, int), "cross_entropy")
+    plain = 1 - 1 / 4  # about what the plain mean divergence of 4 fits is of that of many
+    assert abs(np.mean(few) / many["variance"] - 1) < 0.03 < 1 - plain
+
+
+def test_intervals_cover_what_was_planted() -> None:
+    draw, covered = np.random.default_rng(5), np.zeros(2)
+    for _ in range(200):
+        fits = draw.normal(size=(10, 60)) * 2 + draw.normal(size=(10, 1)) + draw.normal(size=60)
+        found = decompose_predictions(fits, np.zeros(60))
+        for place, (name, value) in enumerate((("bias^2", 1.0), ("variance", 5.0))):
+            one = found.interval(name)
+            covered[place] += one.low < value < one.high
+    assert (covered / 200 > 0.88).all(), covered
+
+
+def test_on_training_points_the_cross_term_is_the_optimism() -> None:
+    draw, n, p = np.random.default_rng(6), 40, 10
+    x = draw.normal(size=(n, p))
+    hat = x @ np.linalg.pinv(x)
+    found = []
+    for _ in range(400):
+        y = draw.normal(size=n)
+        fits = np.stack([hat @ y, hat @ y])  # the noise at these points is in every fit
+        found.append(float(decompose_predictions(fits, y, truth=np.zeros(n))["cross term"]))
+    assert abs(np.mean(found) + 2 * p / n) < 4 * np.std(found) / np.sqrt(len(found))
+
+
+def test_two_fits_have_no_standard_error() -> None:
+    found = decompose_predictions([[1.0, 2.0], [2.0, 4.0]], [0.0, 0.0])
+    assert np.isnan(found.reading.standard_errors["variance by case"]).all()
+    assert not found.interval("variance").known
+    found.figure().to_matplotlib()
+
+
+def test_identical_fits_have_no_variance() -> None:
+    found = decompose_predictions(np.tile([[1.0, 3.0]], (4, 1)), [0.0, 0.0])
+    assert found["variance"] == 0
+    assert found["bias^2"] == found["error"] == 5
+
+
+@pytest.mark.parametrize("loss", ["accuracy", "0-1", "zero_one"])
+def test_the_01_loss_is_refused(loss: str) -> None:
+    with pytest.raises(UsageError, match="0-1 loss has no additive decomposition"):
+        decompose_predictions([[1, 0], [0, 0]], [1, 0], loss)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "targets", "loss", "sentence"),
+    [
+        (np.zeros((1, 5)), np.zeros(5), "squared_error", "takes two of them"),
+        (np.zeros(5), np.zeros(5), "squared_error", r"\(fits, cases\)"),
+        (np.zeros((3, 5, 2)), np.zeros(5, int), "squared_error", "one-hot"),
+        (np.zeros((3, 5)), np.zeros(4), "squared_error", r"targets are \(5,\)"),
+        (np.zeros((3, 5, 2)), np.full(5, 2), "cross_entropy", "classes from 0 to 1"),
+        (np.zeros((3, 5, 2)), np.ones((5, 2)), "cross_entropy", "sum to 1"),
+        (np.zeros((3, 5)), np.zeros(5, int), "cross_entropy", "at least two classes"),
+        (np.zeros((3, 5)), np.zeros(5), "hinge", "hinge"),
+    ],
+)
+def test_what_cannot_be_meant(predictions: np.ndarray, targets: np.ndarray, loss: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        decompose_predictions(predictions, targets, loss)
+
+
+def test_fits_that_diverged_are_named() -> None:
+    fits = np.zeros((4, 3))
+    fits[2, 1] = np.nan
+    with pytest.raises(DataError, match=r"Fits \[2\] of 4"):
+        decompose_predictions(fits, np.zeros(3))
+    with pytest.raises(UsageError, match="part"):
+        decompose_predictions(np.zeros((4, 3)), np.zeros(3)).interval("noise")
+    with pytest.raises(UsageError, match="probability 0"):
+        decompose_predictions(np.zeros((3, 1, 2)), [0], "cross_entropy", truth=[[0.0, 1.0]])
