@@ -25,7 +25,7 @@ class LeastSquares:
     With Phi = U diag(s) V' of measured rank r, that is r singular values s > s_max max(examples, features) eps:
 
         minimum norm     theta = V diag(1/s) U'y
-        ridge            theta = V diag(s / (s^2 + penalty)) U'y,   which minimizes |Phi theta - y|^2 + penalty |theta|^2
+        ridge            theta = V diag(s / (s^2 + penalty)) U'y,    the least |Phi theta - y|^2 + penalty |theta|^2
 
     Args:
         phi: as given: (examples, features).
@@ -111,6 +111,13 @@ class LeastSquares:
         """The weights of the training targets in predictions: (points, examples), predictions = smoother @ y."""
         (by,) = self._weights([penalty])
         return (self.turned(features) * by) @ self.left.T
+
+    def from_targets(self, weights: ArrayLike) -> Array:
+        """V diag(weights s) U'y: what any method gives that treats singular directions apart: (features, ...).
+
+        1/s^2 is the minimum-norm solution, 1/(s^2 + penalty) ridge.
+        """
+        return self._back(_scaled(np.asarray(weights, dtype=np.float64) * self.singular, self.rotated))
 
     def turned(self, features: ArrayLike) -> Array:
         """Features of other examples in the basis of right singular vectors, Phi V: (points, rank)."""
