@@ -13,8 +13,8 @@ def effective_parameters(fit: LeastSquares, features: ArrayLike, *, penalty: flo
 
         n / m  sum over m inputs of |s(x)|^2,      prediction(x) = s(x) . y
 
-    On training inputs it is the rank, so n past the threshold. On test inputs it peaks at the threshold and falls beyond
-    it although parameters are added: against it double descent folds back to one U.
+    On training inputs it is the rank, so n past the threshold. On test inputs it peaks at the threshold and falls
+    beyond it although parameters are added: against it double descent folds back to one U.
 
     >>> import numpy as np
     >>> from thalweg.generalization.double_descent import effective_parameters, least_squares

@@ -1,7 +1,7 @@
 """Curves of linear regression on Gaussian inputs, with the exact expectation beside them.
 
-Given the inputs X the risk is averaged over noise and over the direction of beta in closed form, so that draws differ by
-X alone: with X = U diag(s) V' of rank r and p columns,
+Given the inputs X the risk is averaged over noise and over the direction of beta in closed form, so that draws differ
+by X alone: with X = U diag(s) V' of rank r and p columns,
 
     excess risk = |beta|^2 (1 - r/p) + sigma^2 sum 1/s^2,      |theta|^2 = |beta|^2 r/p + sigma^2 sum 1/s^2
 """
@@ -67,7 +67,9 @@ class LinearCurve(Result):
         error = 1.96 * standard_error(risk)
         middle = np.where(self.far, risk.mean(1), np.median(risk, 1))
         quarters = np.quantile(risk, (0.25, 0.75), axis=1)
-        low, high = (np.where(self.far, risk.mean(1) + sign * error, end) for sign, end in zip((-1, 1), quarters))
+        low, high = (
+            np.where(self.far, risk.mean(1) + sign * error, end) for sign, end in zip((-1, 1), quarters, strict=True)
+        )
         x = Axis(self.reading.units.get("size", "size"), scale="log")
         marks = [
             Line(self.reading.coordinate("theory size"), self["theory"], label="exact expectation"),
@@ -87,10 +89,10 @@ class LinearCurve(Result):
 def over_inputs(
     sizes: Sequence[int], *, n: int = 100, signal: float = 5**0.5, noise: float = 1.0, draws: int = 200, seed: int = 0
 ) -> LinearCurve:
-    """The excess risk and norm of the minimum-norm solution over the number p of isotropic inputs, all of which matter.
+    """The excess risk and norm of the minimum-norm solution over the number p of isotropic inputs, which all matter.
 
-    Past p = n the risk falls again, but not below what it was: every input carries its part of the same signal, and there
-    is no reason to have more than are needed. See `over_weak_features` for a second descent that goes below.
+    Past p = n the risk falls again, but not below what it was: every input carries its part of the same signal, and
+    there is no reason to have more than are needed. See `over_weak_features` for a second descent that goes below.
 
     >>> from thalweg.generalization import double_descent
     >>> curve = double_descent.over_inputs([5, 40], n=20, draws=200)
@@ -186,7 +188,7 @@ def over_weak_features(
 def over_examples(
     sizes: Sequence[int], *, inputs: int = 100, signal: float = 1.0, noise: float = 0.5, draws: int = 50, seed: int = 0
 ) -> LinearCurve:
-    """The risk over the number of examples at a fixed number of inputs: near n = d more data hurts, unless ridge is used.
+    """The risk over the number of examples at a fixed number of inputs: near n = d more data hurts, but with ridge.
 
     Examples of smaller sizes are the first of larger ones. Beside the minimum-norm solution there is ridge at
     `optimal_penalty`, which does not depend on n.
@@ -236,7 +238,7 @@ def over_examples(
             "theory": noise**2 + isotropic_risk(fine, inputs, **both),
         },
         (inputs, draws, seed),
-        f"{inputs} inputs, |beta| = {signal:g}, sigma = {noise:g}; ridge at the penalty {penalty:g}; risk with sigma^2.",
+        f"{inputs} inputs, |beta| = {signal:g}, sigma = {noise:g}; ridge penalty {penalty:g}; risk with sigma^2.",
     )
 
 

@@ -30,7 +30,7 @@ def random_features_risk(
         chi = nu_1 nu_2 at xi = i sqrt(psi_1 psi_2 penalty) / mu_*,
 
     it is |beta|^2 B + (sigma^2 + F^2) V + F^2, with B = E_1/E_0 and V = E_2/E_0 polynomials in chi, and F^2 the
-    variance of what is not linear in the target. At penalty 0 it is infinite at N = n, and nowhere at K N for K classes.
+    variance of what is not linear in the target. At penalty 0 it is infinite at N = n.
 
     >>> from thalweg.generalization.double_descent import random_features_risk
     >>> random_features_risk([0.5, 3.0, 6.0, 100.0], 3.0, signal=1.0, noise=0.5).round(2).tolist()

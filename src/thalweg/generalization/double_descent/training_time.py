@@ -106,10 +106,8 @@ def risk_over_training(
     """
     inputs, beta = np.asarray(x, dtype=np.float64), np.asarray(coefficients, dtype=np.float64)
     if inputs.ndim != 2 or beta.shape != inputs.shape[1:]:
-        msg = (
-            f"risk_over_training takes x (examples, inputs) and as many coefficients; got {inputs.shape}, {beta.shape}."
-        )
-        raise UsageError(msg)
+        msg = f"risk_over_training takes x (examples, inputs) and as many coefficients; got {inputs.shape} and "
+        raise UsageError(msg + f"{beta.shape}.")
     times, n = _steps(steps, rate), len(inputs)
     second = inputs.T @ inputs / n
     values, vectors = np.linalg.eigh(second)
@@ -164,8 +162,8 @@ def over_training(
         Heckel & Yilmaz (2020), arXiv:2007.10099.
     """
     if not len(inputs) == len(variances) == len(signals):
-        msg = f"over_training takes as many inputs, variances and signals as scales; got {inputs}, {variances}, {signals}."
-        raise UsageError(msg)
+        msg = f"over_training takes inputs, variances and signals of every scale; got {inputs}, {variances} and "
+        raise UsageError(msg + f"{signals}.")
     check_count("over_training n", n)
     times, of_each = _steps(steps, rate), np.repeat(variances, inputs)
     risks, errors = [], []
