@@ -1,6 +1,7 @@
 """Double descent: test error over the number of features, of examples, of steps, and of parameters."""
 
 from thalweg.generalization.double_descent.complexity import effective_model_complexity, effective_parameters
+from thalweg.generalization.double_descent.feature_curve import FeatureCurve
 from thalweg.generalization.double_descent.features import FourierFeatures, ReluFeatures
 from thalweg.generalization.double_descent.least_squares import LeastSquares, least_squares
 from thalweg.generalization.double_descent.linear_models import (
@@ -9,6 +10,7 @@ from thalweg.generalization.double_descent.linear_models import (
     over_inputs,
     over_weak_features,
 )
+from thalweg.generalization.double_descent.over_features import over_features
 from thalweg.generalization.double_descent.random_features_theory import random_features_risk
 from thalweg.generalization.double_descent.theory import (
     hastie_limit,
@@ -26,6 +28,7 @@ from thalweg.generalization.double_descent.training_time import (
 )
 
 __all__ = [
+    "FeatureCurve",
     "FourierFeatures",
     "LeastSquares",
     "LinearCurve",
@@ -41,6 +44,7 @@ __all__ = [
     "optimal_penalty",
     "optimal_ridge_limit",
     "over_examples",
+    "over_features",
     "over_inputs",
     "over_training",
     "over_weak_features",

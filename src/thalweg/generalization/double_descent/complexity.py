@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError, check_count
 from thalweg.generalization.double_descent.least_squares import LeastSquares
@@ -30,7 +31,11 @@ def effective_parameters(fit: LeastSquares, features: ArrayLike, *, penalty: flo
     References:
         Curth, Jeffares & van der Schaar (2023), arXiv:2310.18988, section 4.
     """
-    turned = fit.turned(features)
+    return of_turned(fit, fit.turned(features), penalty)
+
+
+def of_turned(fit: LeastSquares, turned: NDArray[np.float64], penalty: float = 0.0) -> float:
+    """The same of features in the basis of right singular vectors, as `fit.turned` gives them."""
     weights = fit.singular / (fit.singular**2 + penalty)  # the rows of U' are orthonormal and leave lengths
     return float(fit.examples * ((turned * weights) ** 2).sum(1).mean())
 

@@ -81,9 +81,13 @@ class LeastSquares:
 
     @property
     def train_errors(self) -> Array:
-        """Mean squared error of the minimum-norm solution on the examples: (...), from residuals, not differences."""
-        residuals = self.targets - _times(self.left, self.rotated)
-        return (residuals**2).mean(0)
+        """Mean squared error of the minimum-norm solution on the examples: (...)."""
+        return (self.train_residuals**2).mean(0)
+
+    @property
+    def train_residuals(self) -> Array:
+        """y - U U'y, what the minimum-norm solution leaves of the targets: (examples, ...)."""
+        return self.targets - _times(self.left, self.rotated)
 
     def predict(self, features: ArrayLike) -> Array:
         """What the minimum-norm solution says of other examples (points, features): (points, ...)."""
@@ -116,8 +120,13 @@ class LeastSquares:
         """V diag(weights s) U'y: what any method gives that treats singular directions apart: (features, ...).
 
         1/s^2 is the minimum-norm solution, 1/(s^2 + penalty) ridge.
+
+        Args:
+            weights: (rank,), or (rank, ...) where problems behind the examples have weights of their own.
         """
-        return self._back(_scaled(np.asarray(weights, dtype=np.float64) * self.singular, self.rotated))
+        by = np.asarray(weights, dtype=np.float64)
+        by = by.reshape(*by.shape, *[1] * (self.rotated.ndim - by.ndim))
+        return self._back(by * _scaled(self.singular, self.rotated))
 
     def turned(self, features: ArrayLike) -> Array:
         """Features of other examples in the basis of right singular vectors, Phi V: (points, rank)."""

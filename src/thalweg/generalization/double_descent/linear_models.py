@@ -24,6 +24,7 @@ from thalweg.generalization.double_descent.theory import (
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import standard_error
+from thalweg.statistics.student_t import reach
 
 Array = NDArray[np.float64]
 NEAR = 4  # |n - p| below which the variance or the mean is infinite
@@ -62,25 +63,21 @@ class LinearCurve(Result):
             return np.where(self.far, standard_error(self["risk"]) / self["exact risk"], np.nan)
 
     def figure(self) -> Figure:
-        """The mean of the draws on the exact curve; near the threshold the median, with all draws' middle half."""
-        sizes, risk = self.reading.coordinate("size"), self["risk"]
-        error = 1.96 * standard_error(risk)
-        middle = np.where(self.far, risk.mean(1), np.median(risk, 1))
-        quarters = np.quantile(risk, (0.25, 0.75), axis=1)
-        low, high = (
-            np.where(self.far, risk.mean(1) + sign * error, end) for sign, end in zip((-1, 1), quarters, strict=True)
-        )
-        x = Axis(self.reading.units.get("size", "size"), scale="log")
+        """Means of the draws on the exact curve, with 95 % intervals; near the threshold medians."""
+        sizes, risk, far = self.reading.coordinate("size"), self["risk"], self.far
+        x = Axis(self.reading.units["size"], scale="log")
+        error = reach(risk.shape[1]) * standard_error(risk)
         marks = [
             Line(self.reading.coordinate("theory size"), self["theory"], label="exact expectation"),
-            Line(sizes, middle, low=low, high=high, label="simulated"),
-            ReferenceLine(self.threshold, "vertical", label="n = p"),
+            ReferenceLine(self.threshold, "vertical", label="examples = inputs"),
+            Scatter(sizes[far], risk.mean(1)[far], error=error[far], label="mean of draws"),
         ]
+        if not far.all():
+            marks.append(Scatter(sizes[~far], np.median(risk, 1)[~far], label="median of draws"))
         if "ridge risk" in self.reading.arrays:
             ridge = self["ridge risk"]
             ends = {"low": ridge.min(1), "high": ridge.max(1)}
             marks.append(Line(sizes, ridge.mean(1), **ends, label="ridge at the best penalty"))
-        marks.append(Scatter(sizes[~self.far], middle[~self.far], label="median"))
         return Figure.of(
             self.reading.name, marks, x, Axis("test risk", scale="log"), caption=" ".join(self.reading.notes)
         )
