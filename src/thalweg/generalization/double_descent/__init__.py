@@ -10,7 +10,10 @@ from thalweg.generalization.double_descent.linear_models import (
     over_inputs,
     over_weak_features,
 )
+from thalweg.generalization.double_descent.network_curve import NetworkCurve
 from thalweg.generalization.double_descent.over_features import over_features
+from thalweg.generalization.double_descent.over_networks import over_depths, over_widths
+from thalweg.generalization.double_descent.own_sets import train_on_own_sets
 from thalweg.generalization.double_descent.random_features_theory import random_features_risk
 from thalweg.generalization.double_descent.theory import (
     hastie_limit,
@@ -32,6 +35,7 @@ __all__ = [
     "FourierFeatures",
     "LeastSquares",
     "LinearCurve",
+    "NetworkCurve",
     "ReluFeatures",
     "TimeCurve",
     "effective_model_complexity",
@@ -43,12 +47,15 @@ __all__ = [
     "least_squares",
     "optimal_penalty",
     "optimal_ridge_limit",
+    "over_depths",
     "over_examples",
     "over_features",
     "over_inputs",
     "over_training",
     "over_weak_features",
+    "over_widths",
     "random_features_risk",
     "risk_over_training",
+    "train_on_own_sets",
     "weak_features_risk",
 ]

@@ -1,0 +1,91 @@
+"""Errors of networks over their size, at the end of training and at the best moment of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg.errors import UsageError
+from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.population import Population
+from thalweg.results import Result
+from thalweg.statistics import SHARE, interval
+
+Array = NDArray[np.float64]
+FIRST_FIT = 0.01  # the training error from which a network counts as having met its labels
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCurve(Result):
+    """Errors of networks over width or depth: what `over_widths` and `over_depths` return.
+
+    Args:
+        reading: "wrong", "test loss" and "Brier score" on clean test labels by (size, step, seed); "train wrong" at the
+            end, on the labels that were trained on, and "parameters" by (size, seed) and (size).
+        networks: the trained networks of each size.
+    """
+
+    networks: tuple[Population, ...] = field(repr=False)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Widths, or depths: (sizes,)."""
+        return self.reading.coordinate("size")
+
+    @property
+    def last(self) -> Array:
+        """The share of wrong test classes after the last step: (sizes, seeds)."""
+        return self["wrong"][:, -1]
+
+    @property
+    def best(self) -> Array:
+        """The least share of wrong test classes over training, picked on the test set: (sizes, seeds)."""
+        return self["wrong"].min(1)
+
+    @property
+    def threshold(self) -> int | None:
+        """The smallest size at which the mean training error is at most 1 %; None: none reaches it."""
+        met = self["train wrong"].mean(1) <= FIRST_FIT
+        return int(self.sizes[met.argmax()]) if met.any() else None
+
+    def at(self, size: int, array: str = "wrong") -> Array:
+        """The last value of an array at one size: (seeds,).
+
+        Raises:
+            UsageError: no network has this size.
+        """
+        if size not in self.sizes:
+            msg = f"No network has the size {size}; there are {self.sizes.tolist()}."
+            raise UsageError(msg)
+        values = self[array][int(np.argmax(self.sizes == size))]
+        return values[-1] if values.ndim == 2 else values
+
+    def figure(self) -> Figure:
+        """Test error at the end and at its best moment, and training error: means over seeds with 95 % intervals."""
+        lines = {
+            "after the last step": self.last,
+            "at the best step": self.best,
+            "on training labels": self["train wrong"],
+        }
+        marks: list = [
+            interval_line(self.sizes, [_percent(row) for row in values], label=name) for name, values in lines.items()
+        ]
+        if self.threshold is not None:
+            marks.append(ReferenceLine(self.threshold, "vertical", label="training error first below 1 %"))
+        what = self.reading.units["size"]
+        scale = "log" if self.sizes[-1] >= 10 * self.sizes[0] else "linear"
+        return Figure.of(
+            f"Error over {what}",
+            marks,
+            Axis(what, scale=scale),
+            Axis("wrong classes", "%"),
+            caption=" ".join(self.reading.notes),
+        )
+
+
+def _percent(values: Sequence[float] | Array) -> interval.Interval:
+    shares = np.asarray(values, dtype=np.float64)
+    if len(shares) == 1:
+        return interval.Interval(100 * shares[0], 100 * shares[0], 100 * shares[0], 1, "one value")
+    return interval.mean(100 * shares, bounds=(100 * SHARE[0], 100 * SHARE[1]))
