@@ -12,7 +12,6 @@ PLANNED: dict[str, str] = {
     "simplicity": "whether training prefers simple functions (study)",
     "grokking": "when test error falls long after training error (study)",
     "bias-variance": "how test error divides into bias and variance (study)",
-    "double-descent": "why test error falls a second time in larger networks (study)",
     "connectivity": "the paths between solutions (study and instrument)",
     "tickets": "sparse subnetworks that train alone (study and instrument)",
     "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",

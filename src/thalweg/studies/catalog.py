@@ -11,6 +11,7 @@ MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
     "landscape": "thalweg.studies.landscape",
+    "double-descent": "thalweg.studies.double_descent",
 }
 
 

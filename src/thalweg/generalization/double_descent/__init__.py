@@ -13,8 +13,9 @@ from thalweg.generalization.double_descent.linear_models import (
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
 from thalweg.generalization.double_descent.over_features import over_features
 from thalweg.generalization.double_descent.over_networks import over_depths, over_widths
-from thalweg.generalization.double_descent.own_sets import train_on_own_sets
+from thalweg.generalization.double_descent.own_sets import outputs_on_own_sets, train_on_own_sets
 from thalweg.generalization.double_descent.random_features_theory import random_features_risk
+from thalweg.generalization.double_descent.stopping import stopped
 from thalweg.generalization.double_descent.theory import (
     hastie_limit,
     isotropic_norm,
@@ -47,6 +48,7 @@ __all__ = [
     "least_squares",
     "optimal_penalty",
     "optimal_ridge_limit",
+    "outputs_on_own_sets",
     "over_depths",
     "over_examples",
     "over_features",
@@ -56,6 +58,7 @@ __all__ = [
     "over_widths",
     "random_features_risk",
     "risk_over_training",
+    "stopped",
     "train_on_own_sets",
     "weak_features_risk",
 ]

@@ -1,7 +1,7 @@
 """Test error over the number of random features: the curve of double descent on data of one's own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -70,6 +70,14 @@ class FeatureCurve(Result):
             raise UsageError(msg)
         return self[array][:, int(np.argmax(self.sizes == size))]
 
+    def only(self, levels: Sequence[int]) -> "FeatureCurve":
+        """The same at some of the levels of noise, by their places."""
+        arrays = {name: self[name] for name in self.reading.arrays}
+        arrays |= {name: array[list(levels)] for name, array in arrays.items() if self.reading.dims[name][0] == "noise"}
+        noise = self.reading.coordinate("noise")[list(levels)]
+        coordinates = {**self.reading.coordinates, "noise": noise}
+        return replace(self, reading=replace(self.reading, arrays=arrays, coordinates=coordinates))
+
     def figure(self, x: Abscissa = "features an example", array: str = "test error", *, ridge: bool = True) -> Figure:
         """The median over seeds with a band over their middle half, a line for each level of noise, and the threshold.
 
@@ -86,10 +94,10 @@ class FeatureCurve(Result):
         along = self._along(x)
         levels = self.reading.coordinate("noise").tolist()
         marks: list[Line | ReferenceLine] = [
-            _line(along, self[array][level], f"label noise {noise:.0%}") for level, noise in enumerate(levels)
+            _line(along, self[array][level], f"label noise {100 * noise:g} %") for level, noise in enumerate(levels)
         ]
         if ridge and array == "test error":
-            marks.append(_line(along, self["ridge error"][-1], f"tuned ridge, label noise {levels[-1]:.0%}"))
+            marks.append(_line(along, self["ridge error"][-1], f"tuned ridge, label noise {100 * levels[-1]:g} %"))
         if np.isfinite(self.thresholds).any() and x != PARAMETERS:
             at = {"features": float(np.nanmedian(self.thresholds)), COMPLEXITY: float(self.examples)}
             at[EXAMPLE] = at["features"] / self.examples

@@ -1,7 +1,7 @@
 """Errors of networks over their size, at the end of training and at the best moment of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.population import Population
-from thalweg.results import Result
+from thalweg.results import Result, spread
 from thalweg.statistics import SHARE, interval
 
 Array = NDArray[np.float64]
@@ -81,6 +81,14 @@ class NetworkCurve(Result):
             Axis(what, scale=scale),
             Axis("wrong classes", "%"),
             caption=" ".join(self.reading.notes),
+        )
+
+    def over_time(self) -> Figure:
+        """Test error over the steps of training, a line a size with a band over all seeds."""
+        shown = replace(self.reading, arrays=dict(self.reading.arrays) | {"wrong": 100 * self["wrong"]})
+        axes = Axis("step", scale="log"), Axis("wrong classes", "%")
+        return spread(
+            shown, x="step", over="seed", array="wrong", title="Networks over time", x_axis=axes[0], y_axis=axes[1]
         )
 
 

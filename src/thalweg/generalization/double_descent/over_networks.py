@@ -1,8 +1,8 @@
 """Networks of ever more units, or layers, trained on noisy labels: double descent where nothing is linear.
 
-Each size is a population, one network for every seed, and each seed has a training set and label noise of its own. One
-population of all sizes, the widest network with masks and initial weights by each one's own fan-in, computes the widest
-for every member; it was slower by 1.5 to 3 times on widths of 8 to 512.
+Each size is a population, one network for every seed, and each seed has a training set and label noise of its own. The
+other way, the widest network for every width with masks and initial weights by their own fan-in, computes the widest
+for every member: 53 ms a step against 20 for 9 widths from 6 to 512 and 8 seeds.
 """
 
 from collections.abc import Sequence

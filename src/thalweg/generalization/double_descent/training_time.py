@@ -26,8 +26,13 @@ class TimeCurve(Result):
     """Test risk over the steps of gradient descent: what `over_training` returns.
 
     Args:
-        reading: "risk" with its sigma^2, and "train error", (step, seed) each.
+        reading: "risk" with its sigma^2, "train error" and "validation error", (step, seed) each.
     """
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """At which they are taken: (steps,)."""
+        return self.reading.coordinate("step")
 
     def figure(self) -> Figure:
         """The mean over seeds with its range, over steps on a log axis."""
@@ -131,6 +136,7 @@ def over_training(
     signals: tuple[float, ...] = (0.15, 0.5),
     noise: float = 1.0,
     rate: float = 0.2,
+    validation: int = 300,
     seeds: Sequence[int] = range(20),
 ) -> TimeCurve:
     """Test risk of linear regression over training, with inputs on scales of their own: down, up, and down again.
@@ -151,6 +157,7 @@ def over_training(
         signals: the variance of the target that each scale explains; within a scale beta has a random direction.
         noise: sigma.
         rate: the learning rate.
+        validation: examples, with the same noise, of the validation error.
         seeds: each draws inputs, beta and noise of its own.
 
     Raises:
@@ -166,7 +173,8 @@ def over_training(
         raise UsageError(msg + f"{signals}.")
     check_count("over_training n", n)
     times, of_each = _steps(steps, rate), np.repeat(variances, inputs)
-    risks, errors = [], []
+    check_count("over_training validation", validation)
+    risks, errors, held = [], [], []
     for seed in seeds:
         draw = generator(seed, "training time")
         x = torch.randn(n, len(of_each), generator=draw, dtype=torch.float64).numpy() * np.sqrt(of_each)
@@ -177,14 +185,17 @@ def over_training(
         theta = gradient_descent(least_squares(x, y), times, rate=rate)
         risks.append(noise**2 + ((theta - beta) ** 2 * of_each).sum(1))
         errors.append(((theta @ x.T - y) ** 2).mean(1))
+        fresh = torch.randn(validation, len(of_each), generator=draw, dtype=torch.float64).numpy() * np.sqrt(of_each)
+        labels = fresh @ beta + noise * torch.randn(validation, generator=draw, dtype=torch.float64).numpy()
+        held.append(((theta @ fresh.T - labels) ** 2).mean(1))
     scales = ", ".join(
         f"{count} of variance {variance:g} (signal {signal:g})"
         for count, variance, signal in zip(inputs, variances, signals, strict=True)
     )
     reading = Reading(
         "Gradient descent on least squares",
-        {"risk": np.array(risks).T, "train error": np.array(errors).T},
-        {"risk": ("step", "seed"), "train error": ("step", "seed")},
+        {"risk": np.array(risks).T, "train error": np.array(errors).T, "validation error": np.array(held).T},
+        dict.fromkeys(("risk", "train error", "validation error"), ("step", "seed")),
         {"step": times, "seed": np.array(seeds)},
         sample_size=len(seeds),
         provenance=Provenance.here(),
