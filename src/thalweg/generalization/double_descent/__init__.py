@@ -15,6 +15,7 @@ from thalweg.generalization.double_descent.over_features import over_features
 from thalweg.generalization.double_descent.over_networks import over_depths, over_widths
 from thalweg.generalization.double_descent.own_sets import outputs_on_own_sets, train_on_own_sets
 from thalweg.generalization.double_descent.random_features_theory import random_features_risk
+from thalweg.generalization.double_descent.standing import Standing, where_am_i
 from thalweg.generalization.double_descent.stopping import stopped
 from thalweg.generalization.double_descent.theory import (
     hastie_limit,
@@ -38,6 +39,7 @@ __all__ = [
     "LinearCurve",
     "NetworkCurve",
     "ReluFeatures",
+    "Standing",
     "TimeCurve",
     "effective_model_complexity",
     "effective_parameters",
@@ -61,4 +63,5 @@ __all__ = [
     "stopped",
     "train_on_own_sets",
     "weak_features_risk",
+    "where_am_i",
 ]

@@ -40,8 +40,10 @@ def of_turned(fit: LeastSquares, turned: NDArray[np.float64], penalty: float = 0
     return float(fit.examples * ((turned * weights) ** 2).sum(1).mean())
 
 
-def effective_model_complexity(error: Callable[[int], float], most: int, *, tolerance: float = 0.1) -> int:
-    """The most examples that a training procedure fits, by bisection.
+def effective_model_complexity(
+    error: Callable[[int], float], most: int, *, tolerance: float = 0.1, least: int = 0
+) -> int:
+    """The most examples that a training procedure fits, by doubling and bisection.
 
         max {n : mean training error with n examples <= tolerance}
 
@@ -56,6 +58,7 @@ def effective_model_complexity(error: Callable[[int], float], most: int, *, tole
         error: the training error with n examples, such as the mean over a few seeds; it is taken to rise with n.
         most: examples that there are; where even these are fitted it is returned, and is a lower bound.
         tolerance: up to which training error counts as fitted.
+        least: examples that are known to be fitted.
 
     Returns:
         The number of examples; 0 where not even one is fitted.
@@ -63,7 +66,7 @@ def effective_model_complexity(error: Callable[[int], float], most: int, *, tole
     Raises:
         UsageError: a tolerance outside of 0 to 1.
 
-    Cost: about log2(most) calls.
+    Cost: about 2 log2(most) calls.
 
     References:
         Nakkiran et al. (2019), arXiv:1912.02292, definition 1.
@@ -72,9 +75,12 @@ def effective_model_complexity(error: Callable[[int], float], most: int, *, tole
     if not 0 <= tolerance < 1:
         msg = f"effective_model_complexity tolerance is a training error from 0 to below 1; got {tolerance}."
         raise UsageError(msg)
-    if error(most) <= tolerance:
+    fitted, beyond = least, least + 1
+    while beyond < most and error(beyond) <= tolerance:  # by doubling steps: large sets take long to fit
+        fitted, beyond = beyond, min(most, 2 * beyond - least)
+    if beyond >= most and error(most) <= tolerance:
         return most
-    fitted, beyond = 0, most
+    beyond = min(beyond, most)
     while beyond - fitted > 1:
         middle = (fitted + beyond) // 2
         fitted, beyond = (middle, beyond) if error(middle) <= tolerance else (fitted, middle)

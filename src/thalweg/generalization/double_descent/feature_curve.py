@@ -117,7 +117,7 @@ class FeatureCurve(Result):
             return np.median(self[PARAMETERS], 1)
         if x == COMPLEXITY:
             if x not in self.reading.arrays:
-                msg = "The effective model complexity was not measured; write over_features(..., complexity=0.1)."
+                msg = "The effective model complexity was not measured; write over_features(..., complexity=0.01)."
                 raise UsageError(msg)
             return self[x].astype(np.float64)
         return self.sizes / (self.examples if x == EXAMPLE else 1)

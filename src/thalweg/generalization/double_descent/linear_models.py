@@ -69,7 +69,7 @@ class LinearCurve(Result):
         error = reach(risk.shape[1]) * standard_error(risk)
         marks = [
             Line(self.reading.coordinate("theory size"), self["theory"], label="exact expectation"),
-            ReferenceLine(self.threshold, "vertical", label="examples = inputs"),
+            ReferenceLine(self.threshold, "vertical", label="n = p"),
             Scatter(sizes[far], risk.mean(1)[far], error=error[far], label="mean of draws"),
         ]
         if not far.all():

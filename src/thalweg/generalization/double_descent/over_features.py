@@ -1,5 +1,6 @@
 """Least squares on random features of a data set, over their number, at several levels of label noise."""
 
+import functools
 import math
 import time
 from collections import defaultdict
@@ -26,6 +27,7 @@ Array = NDArray[np.float64]
 Draw = Callable[[Array], Array]
 KINDS = ("fourier", "relu")
 PENALTIES = np.geomspace(1e-6, 1e2, 17)  # of ridge, for features whose squares sum to about 1
+REACH = 3  # times n, examples up to which effective model complexity is measured
 FEW = 3  # seeds over which effective model complexity is a mean
 
 
@@ -63,8 +65,9 @@ def over_features(
             is added, in those of the target.
         seeds: of training sets, noise and features.
         validation: examples on which the ridge penalty is chosen; their labels have the same noise.
-        complexity: of classes, the share of wrong training labels up to which `effective_model_complexity` is measured,
-            at the last level of noise, over the first 3 seeds, and up to 2n examples; None: it is not.
+        complexity: the share of the targets' squares that may be left for them to count as fitted, by which
+            `effective_model_complexity` is measured at the last level of noise, over the first 3 seeds and up to 3 n
+            examples; None: it is not measured.
         progress: told how far it is.
 
     Raises:
@@ -82,9 +85,6 @@ def over_features(
     check_count("over_features n", n, 2)
     check_count("over_features validation", validation)
     seeds, levels = [int(seed) for seed in seeds], [float(level) for level in noise]
-    if complexity is not None and data.classes is None:
-        msg = f"complexity counts wrong labels, and {data.name!r} has numbers as targets; leave it out."
-        raise UsageError(msg)
     if not seeds or not levels:
         msg = f"over_features needs at least one seed and one level of noise; got seeds {seeds} and noise {levels}."
         raise UsageError(msg)
@@ -114,13 +114,7 @@ def over_features(
         arrays[name] = np.moveaxis(table, (0, 1), (-1, -2))
         dims[name] = ("noise", "size", "seed")[-table.ndim :]
     if complexity is not None:
-        few = seeds[:FEW]
-        arrays[COMPLEXITY] = np.array(
-            [
-                _fitted_at_most(data, [drawn(int(size), seed) for seed in few], levels[-1], few, n, complexity)
-                for size in numbers
-            ]
-        )
+        arrays[COMPLEXITY] = _complexity(data, drawn, numbers.tolist(), n, levels[-1], seeds[:FEW], complexity)
         dims[COMPLEXITY] = ("size",)
     kind = f"Fourier features of scale {width:.3g}" if features == "fourier" else "ReLU features"
     reading = Reading(
@@ -191,21 +185,34 @@ def _fitted(split: _Split, phis: Sequence[Array]) -> dict[str, Array]:
     return found
 
 
-def _fitted_at_most(
-    data: Data, draws: Sequence[Draw], level: float, seeds: Sequence[int], n: int, tolerance: float
-) -> int:
-    """The most examples, of up to twice n, of which these features err on no more than that share."""
+def _complexity(
+    data: Data,
+    drawn: Callable[[int, int], Draw],
+    sizes: Sequence[int],
+    n: int,
+    level: float,
+    seeds: Sequence[int],
+    tolerance: float,
+) -> Array:
+    """The most examples of which so many features leave no larger share of the targets' squares; NaN beyond 3 n."""
+    most = min(REACH * n, len(data.train) + (0 if data.test is None else len(data.test)) - 1)
 
-    def error(count: int) -> float:
-        wrong = []
+    def left(count: int, draws: Sequence[Draw]) -> float:
+        shares = []
         for draw, seed in zip(draws, seeds, strict=True):
             some = data.split_anew(count, seed=seed, stream="random features")
-            labels = _noisy(some, level, seed)
-            fit = least_squares(draw(_inputs(some.train)), labels)
-            wrong.append((labels - fit.train_residuals).argmax(1) != labels.argmax(1))
-        return float(np.mean(wrong))
+            targets = _noisy(some, level, seed)
+            fit = least_squares(draw(_inputs(some.train)), targets)
+            shares.append((fit.train_residuals**2).sum() / (targets**2).sum())
+        return float(np.mean(shares))
 
-    return effective_model_complexity(error, 2 * n, tolerance=tolerance)
+    found = np.full(len(sizes), np.nan)
+    for place, size in enumerate(sizes):
+        if size < most:
+            draws = [drawn(int(size), seed) for seed in seeds]
+            error = functools.partial(left, draws=draws)
+            found[place] = effective_model_complexity(error, most, tolerance=tolerance, least=int(size))
+    return found
 
 
 def _inputs(part: ExampleSet) -> Array:

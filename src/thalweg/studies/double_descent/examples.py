@@ -53,7 +53,7 @@ def experiment(lab: Lab) -> Finding:
         readings=curve.reading,
         sentences=[
             f"The median risk is {risk[SIZES.index(BEFORE)]:.2f} with {BEFORE} examples, "
-            f"{risk[SIZES.index(INPUTS)]:.0f} with {INPUTS} and {risk[-1]:.2f} with {SIZES[-1]}; with ridge it goes from {ridge[0]:.2f} to "
-            f"{ridge[-1]:.2f} and never up."
+            f"{risk[SIZES.index(INPUTS)]:.0f} with {INPUTS} and {risk[-1]:.2f} with {SIZES[-1]}; with ridge it goes "
+            f"from {ridge[0]:.2f} to {ridge[-1]:.2f} and never up."
         ],
     )

@@ -75,14 +75,14 @@ def finding(lab: Lab, curve: FeatureCurve) -> Finding:
     conditions = np.median(curve["condition"], 1)
     along = curve.sizes / curve.examples
     limit = Figure.of(
-        "The ridgeless limit, one X with p = n = 100",
+        "The ridgeless limit, one X",
         [Line(PENALTIES, norms, label="ridge"), ReferenceLine(least, label="minimum norm")],
         Axis("penalty", scale="log"),
-        Axis("norm", scale="log"),
+        Axis("norm"),
     )
     condition = Figure.of(
         "Condition number on digits",
-        [Line(along, conditions), ReferenceLine(1.0, "vertical", label="features = examples")],
+        [Line(along, conditions), ReferenceLine(1.0, "vertical", label="N = n")],
         Axis("features an example", scale="log"),
         Axis("condition number", scale="log"),
     )
@@ -101,7 +101,8 @@ def finding(lab: Lab, curve: FeatureCurve) -> Finding:
             f"isotropic inputs and {parts['weak'].estimate:.1f} with weak features, at every size at least 4 from the "
             "threshold; nearer, where variances are infinite, medians are drawn.",
             f"For one X with p = n the norm goes from {norms[0]:.3g} at the penalty {PENALTIES[0]:g} to "
-            f"{norms[-1]:.3g} at {PENALTIES[-1]:g}, and that of the minimum-norm solution is {least:.3g}: the limit is finite.",
+            f"{norms[-1]:.3g} at {PENALTIES[-1]:g}, and that of the minimum-norm solution is {least:.3g}: the limit is "
+            "finite.",
         ],
         numbers={
             "condition number of the digits' features, median": {

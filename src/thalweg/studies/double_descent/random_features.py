@@ -41,7 +41,7 @@ def on_all_axes(lab: Lab) -> FeatureCurve:
         scale=SCALE,
         noise=(0.2,),
         seeds=lab.seeds(quick=3, full=3).scored,
-        complexity=0.1,
+        complexity=0.01,
         progress=lab.labelled("effective model complexity"),
     )
 

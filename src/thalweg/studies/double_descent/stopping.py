@@ -35,8 +35,8 @@ N, VALIDATION, STEPS, EVALUATIONS = 500, 300, 2_500, 40
 CLAIM = Claim(
     id="DD8",
     statement="On four problems the checkpoint that is best on validation over the whole run is within a point (5 % of "
-    "the risk) of the best of the other rules; stopping at the first fit, at the last step, or with short patience loses "
-    "more than 5 points, 5 %, or 50 points on one of them.",
+    "the risk) of the best of the other rules; stopping at the first fit, at the last step, or with short patience "
+    "loses more than 5 points, 5 %, or 50 points on one of them.",
     lecture="Train past interpolation, do not stop at 100 % training accuracy, use early stopping on validation.",
     rule=every_part(),
     unit=POINTS,
@@ -132,7 +132,7 @@ def modular_runs(lab: Lab) -> Watched:
     halves = torch.arange(held // 2), torch.arange(held // 2, held)
     sets = ([one.train for one in tables], *([one.test.select(half) for one in tables] for half in halves))
     problem = Problem(lambda: nets.mlp(2 * p, 256, p, bias=False), Data(tables[0].train, name=TABLE, classes=p))
-    rule = optim.AdamW(1e-2, betas=(0.9, 0.98), weight_decay=decay)
+    rule = optim.AdamW(1e-2, beta2=0.98, weight_decay=decay)
     return trained(lab, problem, sets, seeds, rule, steps, "accuracy")
 
 

@@ -98,7 +98,7 @@ def experiment(lab: Lab) -> Finding:
     marks += [ReferenceLine(step, "vertical") for step in (FIRST, PEAK, SECOND)]
     risk = Figure.of("Linear regression", marks, Axis("step", scale="log"), Axis("test risk"))
     figure = Figure.row(
-        [risk, *(arm.over_time() for arm in arms.values())],
+        [risk, *(arm.over_time().with_marks(title=f"A network, rate {rate:g}") for rate, arm in arms.items())],
         title="Test error over training time",
         caption=f"{two.reading.notes[0]} Medians over {len(seeds)} seeds with their range. {network.reading.notes[0]}",
     )

@@ -134,11 +134,10 @@ def experiment(lab: Lab) -> Finding:
             for name, curve in noisy.items()
         ],
         numbers={
-            "parameters an example at the threshold": {
-                name: float(curve["parameters"][int(np.argmax(curve.sizes == curve.threshold))])
+            "parameters an example at the peak": {
+                name: float(curve["parameters"][int(np.argmax(curve.sizes == TOP[name]))])
                 / {"digits": 500, "MNIST-1D": 2_000}[name]
                 for name, curve in noisy.items()
-                if curve.threshold is not None
             },
             "clean digits, wrong at the widths of left and peak": (100 * clean.last.mean(1)).tolist(),
         },
