@@ -8,7 +8,6 @@ import functools
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import DataError, UsageError
@@ -186,11 +185,11 @@ def least_squares(features: ArrayLike, targets: ArrayLike) -> LeastSquares:
         msg = "least_squares got features or targets that are not finite; repair or leave out these examples."
         raise DataError(msg)
     if phi.shape[1] >= _WIDE * len(phi):
-        values, vectors = scipy.linalg.eigh(phi @ phi.T, driver="evd", check_finite=False)
+        values, vectors = np.linalg.eigh(phi @ phi.T)
         if values[0] > _WELL * values[-1]:  # then s is exact to 1e-10, and none is near the cut
             singular = np.sqrt(values[::-1])
             return LeastSquares(phi, y, vectors[:, ::-1], singular, singular, None)
-    left, singular, right = scipy.linalg.svd(phi, full_matrices=False, check_finite=False)
+    left, singular, right = np.linalg.svd(phi, full_matrices=False)
     rank = int((singular > singular[0] * max(phi.shape) * np.finfo(np.float64).eps).sum())
     return LeastSquares(phi, y, left[:, :rank], singular[:rank], singular, right[:rank])
 

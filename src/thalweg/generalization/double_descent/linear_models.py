@@ -281,7 +281,7 @@ def _squares(x: Array) -> Array:
     """The squared singular values that count."""
     rows, columns = x.shape
     if max(rows, columns) >= _UNEQUAL * min(rows, columns):
-        return np.linalg.eigvalsh(x @ x.T if rows < columns else x.T @ x)
+        return np.asarray(np.linalg.eigvalsh(x @ x.T if rows < columns else x.T @ x), dtype=np.float64)
     values = np.linalg.svd(x, compute_uv=False)
     return values[values > values[0] * max(x.shape) * np.finfo(np.float64).eps] ** 2
 

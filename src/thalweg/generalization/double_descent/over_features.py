@@ -137,7 +137,7 @@ def over_features(
 class _Split:
     """Training, validation and test examples of one seed: their inputs, and targets (examples, noise, outputs)."""
 
-    inputs: tuple[Array, Array, Array]
+    inputs: list[Array]
     train: Array
     choose: Array
     test: Array
@@ -157,7 +157,7 @@ def _split(data: Data, n: int, validation: int, levels: Sequence[float], seed: i
     last = rest.select(torch.arange(validation, len(rest)))
     inputs = [_inputs(part) for part in (clean.train, held.train, last)]
     train, choose = (np.stack([_noisy(part, level, seed) for level in levels], 1) for part in (clean, held))
-    return _Split(tuple(inputs), train, choose, _encoded(last.targets, data.classes), data.classes)
+    return _Split(inputs, train, choose, _encoded(last.targets, data.classes), data.classes)
 
 
 def _fitted(split: _Split, phis: Sequence[Array]) -> dict[str, Array]:
@@ -221,9 +221,11 @@ def _inputs(part: ExampleSet) -> Array:
 
 def _noisy(data: Data, level: float, seed: int) -> Array:
     """Training targets with noise: wrong classes in exactly that share, or so many standard deviations added."""
+    noisy = data.with_label_noise(level, seed) if level and data.classes is not None else data
+    assert isinstance(noisy.train, Examples)  # they were split, so they are in memory
+    targets = _encoded(noisy.train.targets, data.classes)
     if data.classes is not None:
-        return _encoded((data.with_label_noise(level, seed) if level else data).train.targets, data.classes)
-    targets = _encoded(data.train.targets, None)
+        return targets
     draw = torch.randn(targets.shape, generator=generator(seed, "target noise"), dtype=torch.float64).numpy()
     return targets + level * targets.std(0) * draw
 

@@ -1,6 +1,7 @@
 """The risk of ridge on random features of a nonlinear network layer, where all sizes grow in proportion."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -112,4 +113,5 @@ def _product(psi1: float, psi2: float, square: float, shift: float) -> float:
         g = t * (1 + square / (1 + square * t))
         return t * shift - (psi1 - g) * (psi2 - g)
 
-    return float(brentq(excess, 0.0, end, xtol=1e-15, rtol=1e-14))
+    root: Any = brentq(excess, 0.0, end, xtol=1e-15, rtol=1e-14)
+    return float(root)

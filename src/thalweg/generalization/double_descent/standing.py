@@ -8,6 +8,7 @@ run again: it takes as long as the run did for as many members, and twice that w
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -208,13 +209,14 @@ def _changed(data: Data, noise: float, seed: int) -> tuple[Data, Tensor]:
         assert isinstance(noisy.train, Examples)
         labels = torch.as_tensor(noisy.train.targets)
         return noisy, torch.where(noisy.flipped, labels, torch.full_like(labels, -1))
-    targets = data.train.targets if isinstance(data.train, Examples) else None
-    if not isinstance(targets, Tensor) or not targets.is_floating_point():
+    train = data.train
+    targets = train.targets if isinstance(train, Examples) else None
+    if not isinstance(train, Examples) or not isinstance(targets, Tensor) or not targets.is_floating_point():
         msg = f"Noise is added to one tensor of numbers, or flips classes; targets of {data.name!r} are neither."
         raise UsageError(msg)
     draw = torch.randn(targets.shape, generator=generator(seed, "target noise")).to(targets)
     added = noise * targets.std(0) * draw
-    return replace(data, train=Examples(data.train.inputs, targets + added)), added
+    return replace(data, train=Examples(train.inputs, targets + added)), added
 
 
 def _with(problem: Problem, data: Data) -> Problem:
@@ -225,13 +227,14 @@ def _with(problem: Problem, data: Data) -> Problem:
 
 
 def _with_decay(recipe: Recipe, decay: float | None) -> Recipe:
+    rule: Any = recipe.optimizer  # a rule's fields are its own
     recipe = replace(recipe, evaluate=20, spacing="log", snapshot=0)
     if decay is None:
         return recipe
-    if "weight_decay" not in {one.name for one in fields(recipe.optimizer)}:
-        msg = f"{type(recipe.optimizer).__name__} has no weight_decay to try; leave decays out, or train with AdamW."
+    if "weight_decay" not in {one.name for one in fields(rule)}:
+        msg = f"{type(rule).__name__} has no weight_decay to try; leave decays out, or train with AdamW."
         raise UsageError(msg)
-    return replace(recipe, optimizer=replace(recipe.optimizer, weight_decay=decay))
+    return replace(recipe, optimizer=replace(rule, weight_decay=decay))
 
 
 def _predictions(problem: Problem, population: Population) -> Tensor:

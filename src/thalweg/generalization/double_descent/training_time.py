@@ -128,7 +128,7 @@ def risk_over_training(
 
 
 def over_training(
-    steps: Sequence[int],
+    steps: Sequence[int] | NDArray[np.int64],
     *,
     n: int = 300,
     inputs: tuple[int, ...] = (60, 5),

@@ -76,7 +76,7 @@ def finding(lab: Lab, curve: FeatureCurve) -> Finding:
     along = curve.sizes / curve.examples
     limit = Figure.of(
         "The ridgeless limit, one X",
-        [Line(PENALTIES, norms, label="ridge"), ReferenceLine(least, label="minimum norm")],
+        [Line(np.array(PENALTIES), norms, label="ridge"), ReferenceLine(least, label="minimum norm")],
         Axis("penalty", scale="log"),
         Axis("norm"),
     )

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from thalweg import data, nets, optim
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
-from thalweg.data import Data, Examples
+from thalweg.data import Data, Examples, ExampleSet
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization.double_descent import outputs_on_own_sets, over_training, stopped, train_on_own_sets
 from thalweg.generalization.double_descent.stopping import RULES
@@ -115,10 +115,10 @@ def digits_runs(lab: Lab, noise: float) -> Watched:
     seeds, sets = lab.seeds(quick=4, full=8).scored, ([], [], [])
     for seed in seeds:
         clean = data.digits().split_anew(N + VALIDATION, seed=seed, stream="stopping")
-        noisy = clean.with_label_noise(noise, seed) if noise else clean
-        for part, rows in zip(sets, (torch.arange(N), torch.arange(N, N + VALIDATION)), strict=False):
-            part.append(noisy.train.select(rows))
-        sets[2].append(clean.test)
+        noisy = in_memory((clean.with_label_noise(noise, seed) if noise else clean).train)
+        parts = noisy.select(torch.arange(N)), noisy.select(torch.arange(N, len(noisy))), in_memory(clean.test)
+        for part, examples in zip(sets, parts, strict=True):
+            part.append(examples)
     problem = Problem(lambda: nets.mlp(64, 128, 10), Data(sets[0][0], name="digits", classes=10))
     return trained(lab, problem, sets, seeds, optim.Adam(3e-3), STEPS, "loss")
 
@@ -126,14 +126,23 @@ def digits_runs(lab: Lab, noise: float) -> Watched:
 def modular_runs(lab: Lab) -> Watched:
     """Addition modulo a prime, which a network groks: held-out pairs are for validation and testing by halves."""
     p, decay, steps = lab.pick(quick=(31, 0.8, 1_200), full=(37, 0.4, 1_600))
-    seeds = lab.seeds(quick=3, full=5).scored
-    tables = [data.modular(p, train_fraction=0.6, seed=seed) for seed in seeds]
-    held = len(tables[0].test)
-    halves = torch.arange(held // 2), torch.arange(held // 2, held)
-    sets = ([one.train for one in tables], *([one.test.select(half) for one in tables] for half in halves))
-    problem = Problem(lambda: nets.mlp(2 * p, 256, p, bias=False), Data(tables[0].train, name=TABLE, classes=p))
+    seeds, sets = lab.seeds(quick=3, full=5).scored, ([], [], [])
+    for seed in seeds:
+        table = data.modular(p, train_fraction=0.6, seed=seed)
+        held = in_memory(table.test)
+        half = len(held) // 2
+        parts = in_memory(table.train), held.select(torch.arange(half)), held.select(torch.arange(half, len(held)))
+        for part, examples in zip(sets, parts, strict=True):
+            part.append(examples)
+    problem = Problem(lambda: nets.mlp(2 * p, 256, p, bias=False), Data(sets[0][0], name=TABLE, classes=p))
     rule = optim.AdamW(1e-2, beta2=0.98, weight_decay=decay)
     return trained(lab, problem, sets, seeds, rule, steps, "accuracy")
+
+
+def in_memory(examples: ExampleSet | None) -> Examples:
+    """The examples, which generated data hold in memory."""
+    assert isinstance(examples, Examples)
+    return examples
 
 
 def linear_runs(lab: Lab, variances: tuple[float, float] = (1.0, 0.01)) -> Watched:
