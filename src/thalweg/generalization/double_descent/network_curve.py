@@ -1,16 +1,14 @@
 """Errors of networks over their size, at the end of training and at the best moment of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
-from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.population import Population
 from thalweg.results import Result, spread
-from thalweg.statistics import SHARE, interval
 
 Array = NDArray[np.float64]
 FIRST_FIT = 0.01  # the training error from which a network counts as having met its labels
@@ -62,17 +60,18 @@ class NetworkCurve(Result):
         return values[-1] if values.ndim == 2 else values
 
     def figure(self) -> Figure:
-        """Test error at the end and at its best moment, and training error: means over seeds with 95 % intervals."""
+        """Test error at the end and at its best moment, and training error: means over seeds with their range."""
         lines = {
             "after the last step": self.last,
             "at the best step": self.best,
-            "on training labels": self["train wrong"],
+            "training labels": self["train wrong"],
         }
-        marks: list = [
-            interval_line(self.sizes, [_percent(row) for row in values], label=name) for name, values in lines.items()
+        marks: list[Line | ReferenceLine] = [
+            Line(self.sizes, 100 * of.mean(1), low=100 * of.min(1), high=100 * of.max(1), label=name)
+            for name, of in lines.items()
         ]
         if self.threshold is not None:
-            marks.append(ReferenceLine(self.threshold, "vertical", label="training error first below 1 %"))
+            marks.append(ReferenceLine(self.threshold, "vertical", label="labels met"))
         what = self.reading.units["size"]
         scale = "log" if self.sizes[-1] >= 10 * self.sizes[0] else "linear"
         return Figure.of(
@@ -80,7 +79,8 @@ class NetworkCurve(Result):
             marks,
             Axis(what, scale=scale),
             Axis("wrong classes", "%"),
-            caption=" ".join(self.reading.notes),
+            caption=" ".join(self.reading.notes) + " Means with the range over seeds. Labels are met where at most 1 % "
+            "of those trained on are missed.",
         )
 
     def over_time(self) -> Figure:
@@ -90,10 +90,3 @@ class NetworkCurve(Result):
         return spread(
             shown, x="step", over="seed", array="wrong", title="Networks over time", x_axis=axes[0], y_axis=axes[1]
         )
-
-
-def _percent(values: Sequence[float] | Array) -> interval.Interval:
-    shares = np.asarray(values, dtype=np.float64)
-    if len(shares) == 1:
-        return interval.Interval(100 * shares[0], 100 * shares[0], 100 * shares[0], 1, "one value")
-    return interval.mean(100 * shares, bounds=(100 * SHARE[0], 100 * SHARE[1]))

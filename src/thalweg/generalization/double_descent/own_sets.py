@@ -68,6 +68,9 @@ def train_on_own_sets(
         )
         raise UsageError(msg)
     (size,) = sizes
+    if not 1 <= batch_size <= size:
+        msg = f"train_on_own_sets takes batches of 1 to {size:,} examples; got {batch_size}."
+        raise UsageError(msg)
     whole = together(sets).to(problem.device, problem.dtype)
     offsets = size * torch.arange(len(sets))[:, None]
     orders = BatchOrder(list(seeds), size, batch_size)

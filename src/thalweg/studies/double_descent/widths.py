@@ -116,10 +116,10 @@ def experiment(lab: Lab) -> Finding:
     for name, curve in noisy.items():
         parts |= judged(curve, name)
     parts["digits, clean"] = interval.mean(100 * (clean.last[1] - clean.last[0]), bounds=ALL)
-    rows = [curve.figure() for curve in noisy.values()]
+    rows = [curve.figure().with_marks(title=name) for name, curve in noisy.items()]
     if lab.scale == "full":
-        rows.append(over_layers(lab).figure())
-    figure = Figure.row(rows, title="Test error over the size of networks, 20 % of labels wrong")
+        rows.append(over_layers(lab).figure().with_marks(title="Digits, width 16"))
+    figure = Figure.row(rows, title="Error over the size of networks")
     return lab.finding(
         parts=parts,
         ran={"data sets": len(noisy)},
