@@ -54,10 +54,11 @@ class FeatureCurve(Result):
     def left_minimum(self, array: str = "test error") -> Array:
         """The least error at fewer features than the threshold, for every level of noise and seed: (noise, seeds).
 
-        It is picked on the test set, which favors it.
+        It is picked on the test set, which favors it; NaN where there is no threshold, or no fit below it.
         """
         below = self.sizes[None, :, None] < self.thresholds[:, None]
-        return np.where(below, self[array], np.inf).min(1)
+        least = np.where(below, self[array], np.inf).min(1)
+        return np.where(np.isinf(least), np.nan, least)
 
     def at(self, size: int, array: str = "test error") -> Array:
         """An error at one number of features: (noise, seeds).
