@@ -169,3 +169,29 @@ def test_bad_input_is_said() -> None:
         train_on_own_sets(problem, [data.train], tw.optim.Nesterov(0.1), 2, batch_size=10, seeds=[0])
     with pytest.raises(UsageError, match=r"Members \[0\] diverged"):
         train_on_own_sets(problem, [data.train], tw.optim.SGD(1e38), 20, batch_size=10, seeds=[0], progress=None)
+
+
+class Foreign(torch.nn.Module):
+    """A model of somebody else: convolution, normalization, a residual branch, inputs by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look, self.norm = torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.GroupNorm(2, 6)
+        self.mix, self.head = torch.nn.Conv2d(6, 6, 1), torch.nn.Linear(96, 10)
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen = torch.nn.functional.gelu(self.norm(self.look(inputs["image"])))
+        return self.head(torch.nn.functional.max_pool2d(seen + self.mix(seen), 2).flatten(1))
+
+
+def test_a_foreign_model_is_told_where_it_stands() -> None:
+    digits = tw.data.digits(image=True).subset(train=120, test=300)
+    parts = [({"image": part.inputs}, part.targets) for part in (digits.train, digits.test)]
+    problem = tw.Problem(Foreign, tw.data.from_user(*parts, classes=10))
+    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2), 150, 40), seeds=2)
+    before = run.final.theta.clone()
+    standing = where_am_i(problem, run, members=2, progress=None)
+    assert torch.equal(run.final.theta, before)
+    assert 0 < standing["followed"].mean() <= 1
+    assert standing["error"].shape[::2] == (2, 2)
+    assert (standing["error"][0, -1] == 100 * (1 - run.history["test_accuracy"][-1])).all()

@@ -20,7 +20,7 @@ FITTED = 1e-18  # mean squared training error from where every label is met
 
 @dataclass(frozen=True, eq=False)
 class FeatureCurve(Result):
-    """Errors of least squares over the number of random features: what `over_features` returns.
+    """What `over_features` returns: errors of least squares over the number of random features.
 
     Args:
         reading: by (noise, size, seed): "test error", the mean square summed over outputs; "wrong", the share of test

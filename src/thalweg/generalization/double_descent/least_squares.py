@@ -19,7 +19,7 @@ _WELL = 1e-6  # the smallest eigenvalue over the largest from where it is as goo
 
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
-    """All solutions of Phi theta = y by least squares and by ridge: what `least_squares` returns.
+    """What `least_squares` returns: all solutions of Phi theta = y by least squares and by ridge.
 
     With Phi = U diag(s) V' of measured rank r, that is r singular values s > s_max max(examples, features) eps:
 

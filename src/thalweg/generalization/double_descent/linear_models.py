@@ -34,7 +34,7 @@ _UNEQUAL = 2  # times as long as the other a side is, from where the Gram matrix
 
 @dataclass(frozen=True, eq=False)
 class LinearCurve(Result):
-    """What linear regression does over its number of inputs or examples: what `over_inputs` and others return.
+    """What `over_inputs` and its like return: risks of linear regression over its number of inputs or examples.
 
     Args:
         reading: "risk" (size, draw), "squared norm" where it is measured, "ridge risk" where it is, "exact risk" and

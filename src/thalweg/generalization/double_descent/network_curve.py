@@ -16,7 +16,7 @@ FIRST_FIT = 0.01  # the training error from which a network counts as having met
 
 @dataclass(frozen=True, eq=False)
 class NetworkCurve(Result):
-    """Errors of networks over width or depth: what `over_widths` and `over_depths` return.
+    """What `over_widths` and `over_depths` return: errors of networks over width or depth.
 
     Args:
         reading: "wrong", "test loss" and "Brier score" on clean test labels by (size, step, seed); "train wrong" at the

@@ -2,7 +2,7 @@
 
 Neither the last layer's features nor a linearization tells where a network stands: both are of the functions near this
 one, and what matters is what the whole procedure, with its optimizer, steps and decay, does with other labels. So it is
-run again: it takes as long as the run did for as many members, and twice that with one weight decay to try.
+run again: that takes twice as long as the run did for as many members, and as long again for each decay to try.
 """
 
 import copy
@@ -32,11 +32,11 @@ WHAT = ("clean labels", "noisy labels", "noisy labels, decay")
 
 @dataclass(frozen=True, eq=False)
 class Standing(Result):
-    """Where a run stands between too small and large enough: what `where_am_i` returns.
+    """What `where_am_i` returns: where a run stands between too small and large enough.
 
     Args:
-        reading: "error" of the run, (labels, step, seed): the share of wrong test classes, or the squared test error,
-            over training with clean labels, with noisy ones, and with those at each weight decay tried; "followed", by
+        reading: "error" of the run, (labels, step, seed): the share of wrong test classes, or test loss, over
+            training with clean labels, with noisy ones, and with those at each weight decay tried; "followed", by
             seed: how far its predictions on training examples follow a change of their own labels, from 0 to 1.
         examples: trained on.
         noise: the share of labels that was changed, or the standard deviation added in those of the target.
@@ -82,7 +82,8 @@ class Standing(Result):
         unit = self.reading.units["error"]
         share, cost = self.followed, self.cost_of_noise
         side = (
-            "it meets noisy labels, so it is at or past the threshold of its procedure"
+            "it meets noisy labels, so it is at or past the threshold of its procedure (how far past, labels that are "
+            "met do not tell; noise costs most at the threshold)"
             if share.low > MET
             else "it does not meet all noisy labels, so it is below the threshold"
             if share.high < MET
@@ -172,20 +173,20 @@ def where_am_i(
     noisy, changes = _changed(problem.data, noise, seed)
     arms = [(problem, None), (_with(problem, noisy), None), *((_with(problem, noisy), decay) for decay in decays)]
     recipes = [_with_decay(run.recipe, decay) for _, decay in arms]
-    classes = problem.data.classes is not None
     runs = [
         train(of, recipe, seeds[:members], progress=progress) for (of, _), recipe in zip(arms, recipes, strict=True)
     ]
     first, second = (_predictions(problem, one.final) for one in runs[:2])
     names = [*WHAT[:2], *(f"{WHAT[2]} {decay:g}" for decay in decays)]
-    metric = "test_accuracy" if classes else "test_loss"
-    errors = [100 * (1 - one.history[metric]) if classes else one.history[metric] for one in runs]
+    counted = "test_accuracy" in runs[0].history.metrics
+    metric = "test_accuracy" if counted else "test_loss"
+    errors = [100 * (1 - one.history[metric]) if counted else one.history[metric] for one in runs]
     reading = Reading(
         "Where the run stands",
         {"error": np.array(errors), "followed": _followed(first, second, changes)},
         {"error": ("labels", "step", "seed"), "followed": ("seed",)},
         {"labels": np.array(names), "step": runs[0].history.steps, "seed": np.array(seeds[:members])},
-        {"error": "points" if classes else problem.loss.unit},
+        {"error": "points" if counted else problem.loss.unit},
         sample_size=members,
         cost=Cost(sum(one.seconds for one in runs)),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),

@@ -23,7 +23,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class TimeCurve(Result):
-    """Test risk over the steps of gradient descent: what `over_training` returns.
+    """What `over_training` returns: test risk over the steps of gradient descent.
 
     Args:
         reading: "risk" with its sigma^2, "train error" and "validation error", (step, seed) each.
