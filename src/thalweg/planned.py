@@ -15,7 +15,6 @@ PLANNED: dict[str, str] = {
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
     "grokking": "when test error falls long after training error (study)",
-    "double-descent": "why test error falls a second time in larger networks (study)",
     "connectivity": "the paths between solutions (study and instrument)",
     "tickets": "sparse subnetworks that train alone (study and instrument)",
     "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",

@@ -38,7 +38,7 @@ def test_every_study_that_the_readme_plans_is_known():
     ("arguments", "words"),
     [
         (["Grokking"], "'grokking' is planned"),
-        (["double_descent"], "'double-descent' is planned"),
+        (["two_views"], "'two-views' is planned"),
         (["study", "grokkin"], "'grokking' is planned"),
         (["study", "optimisers"], "Did you mean 'optimizers'?"),
         (["landscape"], "'landscape' is a study; write: thalweg study landscape."),

@@ -10,8 +10,9 @@ from thalweg.studies.study import Study
 MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
-    "landscape": "thalweg.studies.landscape",
     "bias-variance": "thalweg.studies.bias_variance",
+    "double-descent": "thalweg.studies.double_descent",
+    "landscape": "thalweg.studies.landscape",
 }
 
 

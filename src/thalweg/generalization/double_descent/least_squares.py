@@ -8,38 +8,40 @@ import functools
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import DataError, UsageError
 
 Array = NDArray[np.float64]
-_TALL = 2  # times as many columns as rows, from where the short side is decomposed after a QR
+_WIDE = 2  # times as many columns as rows, from where the Gram matrix is tried
+_WELL = 1e-6  # the smallest eigenvalue over the largest from where it is as good: a condition number of 1,000
 
 
 @dataclass(frozen=True, eq=False)
 class LeastSquares:
-    """All solutions of Phi theta = y by least squares and by ridge: what `least_squares` returns.
+    """What `least_squares` returns: all solutions of Phi theta = y by least squares and by ridge.
 
     With Phi = U diag(s) V' of measured rank r, that is r singular values s > s_max max(examples, features) eps:
 
         minimum norm     theta = V diag(1/s) U'y
-        ridge            theta = V diag(s / (s^2 + penalty)) U'y,   which minimizes |Phi theta - y|^2 + penalty |theta|^2
+        ridge            theta = V diag(s / (s^2 + penalty)) U'y,    the least |Phi theta - y|^2 + penalty |theta|^2
 
     Args:
-        left: U: (examples, rank).
-        singular: s, from the largest: (rank,).
-        right: V': (rank, features).
-        all_singular: those below the cut too: (min(examples, features),).
+        phi: as given: (examples, features).
         targets: y, as given: (examples, ...); whatever stands behind the examples are problems of their own, such as
             classes and levels of label noise, which share the decomposition.
+        left: U: (examples, rank).
+        singular: s, from the largest: (rank,).
+        all_singular: those below the cut too: (min(examples, features),).
+        right: V': (rank, features); None where it is diag(1/s) U'Phi to rounding, and need not be made.
     """
 
+    phi: Array = field(repr=False)
+    targets: Array = field(repr=False)
     left: Array = field(repr=False)
     singular: Array = field(repr=False)
-    right: Array = field(repr=False)
     all_singular: Array = field(repr=False)
-    targets: Array = field(repr=False)
+    right: Array | None = field(repr=False)
 
     @property
     def rank(self) -> int:
@@ -54,7 +56,7 @@ class LeastSquares:
     @property
     def features(self) -> int:
         """Columns of Phi."""
-        return self.right.shape[1]
+        return self.phi.shape[1]
 
     @property
     def condition(self) -> float:
@@ -69,7 +71,7 @@ class LeastSquares:
     @property
     def coefficients(self) -> Array:
         """The minimum-norm theta: (features, ...)."""
-        return _times(self.right.T, _scaled(1 / self.singular, self.rotated))
+        return self._back(_scaled(1 / self.singular, self.rotated))
 
     @property
     def norms(self) -> Array:
@@ -78,9 +80,13 @@ class LeastSquares:
 
     @property
     def train_errors(self) -> Array:
-        """Mean squared error of the minimum-norm solution on the examples: (...), from residuals, not differences."""
-        residuals = self.targets - _times(self.left, self.rotated)
-        return (residuals**2).mean(0)
+        """Mean squared error of the minimum-norm solution on the examples: (...)."""
+        return (self.train_residuals**2).mean(0)
+
+    @property
+    def train_residuals(self) -> Array:
+        """y - U U'y, what the minimum-norm solution leaves of the targets: (examples, ...)."""
+        return self.targets - _times(self.left, self.rotated)
 
     def predict(self, features: ArrayLike) -> Array:
         """What the minimum-norm solution says of other examples (points, features): (points, ...)."""
@@ -88,8 +94,7 @@ class LeastSquares:
 
     def ridge_coefficients(self, penalties: ArrayLike) -> Array:
         """theta at every penalty: (penalties, features, ...)."""
-        shrunk = self._shrunk(penalties)
-        return np.stack([_times(self.right.T, one) for one in shrunk])
+        return np.stack([self._back(one) for one in self._shrunk(penalties)])
 
     def ridge_norms(self, penalties: ArrayLike) -> Array:
         """|theta| at every penalty, over features: (penalties, ...)."""
@@ -97,7 +102,7 @@ class LeastSquares:
 
     def ridge_predict(self, features: ArrayLike, penalties: ArrayLike) -> Array:
         """What ridge says of other examples (points, features), at every penalty: (penalties, points, ...)."""
-        turned = _columns(features, self.features) @ self.right.T
+        turned = self.turned(features)
         return np.stack([_times(turned, one) for one in self._shrunk(penalties)])
 
     def degrees_of_freedom(self, penalties: ArrayLike) -> Array:
@@ -108,7 +113,32 @@ class LeastSquares:
     def smoother(self, features: ArrayLike, penalty: float = 0.0) -> Array:
         """The weights of the training targets in predictions: (points, examples), predictions = smoother @ y."""
         (by,) = self._weights([penalty])
-        return (_columns(features, self.features) @ self.right.T * by) @ self.left.T
+        return (self.turned(features) * by) @ self.left.T
+
+    def from_targets(self, weights: ArrayLike) -> Array:
+        """V diag(weights s) U'y: what any method gives that treats singular directions apart: (features, ...).
+
+        1/s^2 is the minimum-norm solution, 1/(s^2 + penalty) ridge.
+
+        Args:
+            weights: (rank,), or (rank, ...) where problems behind the examples have weights of their own.
+        """
+        by = np.asarray(weights, dtype=np.float64)
+        by = by.reshape(*by.shape, *[1] * (self.rotated.ndim - by.ndim))
+        return self._back(by * _scaled(self.singular, self.rotated))
+
+    def turned(self, features: ArrayLike) -> Array:
+        """Features of other examples in the basis of right singular vectors, Phi V: (points, rank)."""
+        phi = _columns(features, self.features)
+        if self.right is not None:
+            return phi @ self.right.T
+        return phi @ self.phi.T @ self.left / self.singular
+
+    def _back(self, values: Array) -> Array:
+        """V values: (rank, ...) to (features, ...)."""
+        if self.right is not None:
+            return _times(self.right.T, values)
+        return _times(self.phi.T, _times(self.left, _scaled(1 / self.singular, values)))
 
     def _weights(self, penalties: ArrayLike) -> Array:
         """s / (s^2 + penalty): (penalties, rank)."""
@@ -143,7 +173,9 @@ def least_squares(features: ArrayLike, targets: ArrayLike) -> LeastSquares:
         UsageError: shapes that do not fit.
         DataError: a number that is not finite.
 
-    Cost: one singular value decomposition, of the shorter side cubed and its square times the longer.
+    Cost: one singular value decomposition: the square of the shorter side times the longer. Where there are twice as
+    many features as examples, and their Gram matrix shows that the condition number is below 1,000, its
+    eigenvectors are taken instead: several times faster, and s is exact to 1e-10.
     """
     phi, y = np.asarray(features, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if phi.ndim != 2 or 0 in phi.shape or y.ndim < 1 or len(y) != len(phi):
@@ -152,20 +184,14 @@ def least_squares(features: ArrayLike, targets: ArrayLike) -> LeastSquares:
     if not (np.isfinite(phi).all() and np.isfinite(y).all()):
         msg = "least_squares got features or targets that are not finite; repair or leave out these examples."
         raise DataError(msg)
-    left, singular, right = _decomposed(phi)
-    cut = singular[0] * max(phi.shape) * np.finfo(np.float64).eps
-    rank = int((singular > cut).sum())
-    return LeastSquares(left[:, :rank], singular[:rank], right[:rank], singular, y)
-
-
-def _decomposed(phi: Array) -> tuple[Array, Array, Array]:
-    """U, s, V'; where one side is much longer it is turned away first, which is faster and as exact."""
-    rows, columns = phi.shape
-    if columns >= _TALL * rows:
-        basis, corner = scipy.linalg.qr(phi.T, mode="economic", check_finite=False)
-        inner, singular, left = scipy.linalg.svd(corner, check_finite=False)
-        return left.T, singular, (basis @ inner).T
-    return scipy.linalg.svd(phi, full_matrices=False, check_finite=False)
+    if phi.shape[1] >= _WIDE * len(phi):
+        values, vectors = np.linalg.eigh(phi @ phi.T)
+        if values[0] > _WELL * values[-1]:  # then s is exact to 1e-10, and none is near the cut
+            singular = np.sqrt(values[::-1])
+            return LeastSquares(phi, y, vectors[:, ::-1], singular, singular, None)
+    left, singular, right = np.linalg.svd(phi, full_matrices=False)
+    rank = int((singular > singular[0] * max(phi.shape) * np.finfo(np.float64).eps).sum())
+    return LeastSquares(phi, y, left[:, :rank], singular[:rank], singular, right[:rank])
 
 
 def _times(matrix: Array, values: Array) -> Array:

@@ -1,0 +1,197 @@
+"""Networks of several sizes, each on a training set of its own; and where a run of one's own stands."""
+
+import numpy as np
+import pytest
+import torch
+
+import thalweg as tw
+from thalweg.errors import DataError, UsageError
+from thalweg.generalization.double_descent import (
+    outputs_on_own_sets,
+    over_depths,
+    over_widths,
+    train_on_own_sets,
+    where_am_i,
+)
+from thalweg.generalization.double_descent.over_networks import brier, own_sets
+
+
+def test_a_member_is_what_train_makes_of_its_set_alone() -> None:
+    splits = [tw.data.digits().split_anew(60, seed=seed) for seed in (600, 601, 602)]
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), splits[0])
+    rule, seeds = tw.optim.Adam(1e-2), [600, 601, 602]
+    together = train_on_own_sets(
+        problem, [one.train for one in splits], rule, 30, batch_size=20, seeds=seeds, progress=None
+    )
+    for place, (split, seed) in enumerate(zip(splits, seeds, strict=True)):
+        alone = tw.train(tw.Problem(lambda: tw.nets.mlp(64, 8, 10), split), tw.Recipe(rule, 30, 20), [seed])
+        torch.testing.assert_close(together.theta[place], alone.final.theta[0], rtol=1e-3, atol=1e-4)
+    outputs = outputs_on_own_sets(problem, together, [one.train for one in splits])
+    x = splits[1].train.inputs
+    torch.testing.assert_close(outputs[1], together.module(1)(x).detach(), rtol=1e-4, atol=1e-4)
+
+
+def test_observers_are_called_at_their_steps_and_whole_batches_are_allowed() -> None:
+    sets = [tw.data.digits().split_anew(20, seed=seed).train for seed in (0, 1)]
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    seen = []
+    train_on_own_sets(
+        problem,
+        sets,
+        tw.optim.SGD(0.1),
+        4,
+        batch_size=20,
+        seeds=[0, 1],
+        observe=lambda step, population: seen.append((step, population.theta.clone())),
+        at=[0, 3, 4],
+        progress=None,
+    )
+    assert [step for step, _ in seen] == [0, 3, 4]
+    assert not torch.equal(seen[0][1], seen[2][1])
+
+
+def test_training_sets_are_disjoint_where_they_can_be_and_never_tested_on() -> None:
+    data = tw.data.digits()
+    for n, count in ((100, 4), (700, 4)):
+        sets, pool, tested = own_sets(data, n, 0.2, list(range(600, 600 + count)))
+        rows = [{tuple(row) for row in one.inputs.tolist()} for one in sets]
+        disjoint = sum(map(len, rows)) == len(set.union(*rows))
+        assert disjoint == (n == 100)
+        everything = pool.inputs.tolist()
+        for own, allowed in zip(rows, tested, strict=True):
+            assert not own & {tuple(everything[place]) for place in allowed.nonzero()[0]}
+        assert all(len(one) == n for one in sets)
+    clean, _, _ = own_sets(data, 100, 0.0, [600])
+    noisy, _, _ = own_sets(data, 100, 0.2, [600])
+    assert int((clean[0].targets != noisy[0].targets).sum()) == 20
+
+
+def test_curves_hold_what_their_networks_do() -> None:
+    curve = over_widths(tw.data.digits(), [2, 16], n=100, steps=150, seeds=[600, 601], evaluate=5, progress=None)
+    assert curve["wrong"].shape == (2, 5, 2)
+    assert (curve.best <= curve.last).all()
+    assert curve.at(16, "train wrong").mean() < curve.at(2, "train wrong").mean()
+    sets, pool, tested = own_sets(tw.data.digits(), 100, 0.2, [600, 601])
+    net = curve.networks[1].module(0)
+    guesses = net(pool.inputs).argmax(1)
+    assert curve.at(16)[0] == pytest.approx(float((guesses != pool.targets)[tested[0]].double().mean()))
+    own = net(sets[0].inputs).argmax(1)
+    assert curve.at(16, "train wrong")[0] == pytest.approx(float((own != sets[0].targets).double().mean()))
+    assert curve.figure().panels[0].y.text == "wrong classes (%)"
+    assert curve.over_time().panels[0].x.label == "step"
+    with pytest.raises(UsageError, match="No network has the size 3"):
+        curve.at(3)
+
+
+def test_depths_have_as_many_layers() -> None:
+    curve = over_depths(tw.data.digits(), [1, 3], n=50, width=4, steps=3, batch_size=25, seeds=[600], progress=None)
+    assert curve["parameters"].tolist() == [64 * 4 + 4 + 4 * 10 + 10, 64 * 4 + 4 + 2 * (16 + 4) + 4 * 10 + 10]
+    assert curve.reading.units["size"] == "depth"
+
+
+def test_the_brier_score_is_the_squared_distance_of_probabilities() -> None:
+    outputs = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
+    chances, classes = outputs.softmax(1), torch.tensor([1, 2])
+    expected = ((chances - torch.eye(3)[classes]) ** 2).sum(1)
+    torch.testing.assert_close(brier(outputs, classes), expected)
+
+
+def test_a_wide_network_meets_its_labels_and_a_linear_one_of_few_inputs_does_not() -> None:
+    data = tw.data.digits().subset(train=150)
+    wide = tw.Problem(lambda: tw.nets.mlp(64, 256, 10), data)
+    run = tw.train(wide, tw.Recipe(tw.optim.Adam(5e-3), 300, 50), seeds=3)
+    standing = where_am_i(wide, run, progress=None)
+    assert standing.followed.low > 0.9
+    assert standing.effective_parameters.estimate == pytest.approx(150 * standing.followed.estimate)
+    assert standing.cost_of_noise.low > 0
+    assert standing.gains["early stopping, noisy labels"].low > 0
+    assert "effective parameters for 150 examples" in standing.text
+    assert standing.figure().panels[0].y.text == "test error (points)"
+    narrow = tw.Problem(lambda: tw.nets.mlp(64, 2, 10), data)
+    run = tw.train(narrow, tw.Recipe(tw.optim.Adam(5e-3), 300, 50), seeds=3)
+    below = where_am_i(narrow, run, progress=None)
+    assert below.followed.high < 0.5
+    assert "below the threshold" in below.text
+
+
+def test_effective_parameters_of_least_squares_are_its_parameters() -> None:
+    data = tw.data.gaussian_linear(60, 12, noise=0.5, test=200)
+    problem = tw.Problem(lambda: tw.nets.mlp(12, 1, bias=False), data, "squared_error", dtype=torch.float64)
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.2), 1_500), seeds=2)
+    found = [where_am_i(problem, run, noise=1.0, members=2, seed=seed, progress=None) for seed in range(12)]
+    values = np.array([one["followed"].mean() * 60 for one in found])
+    assert abs(values.mean() - 12) < 4 * values.std(ddof=1) / np.sqrt(len(values))  # the trace of its projection
+    assert values.std(ddof=1) / np.sqrt(len(values)) < 2
+
+
+def test_weight_decays_are_tried_where_a_rule_has_them() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 64, 10), tw.data.digits().subset(train=100))
+    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2), 60, 50), seeds=2)
+    standing = where_am_i(problem, run, decays=[1.0], members=2, progress=None)
+    assert "noisy labels, decay 1" in standing.gains
+    assert standing["error"].shape[0] == 3
+    assert (standing["error"][1] != standing["error"][2]).any()
+
+
+def test_bad_input_is_said() -> None:
+    data = tw.data.digits().subset(train=40)
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), data)
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 2, 20), seeds=2)
+    with pytest.raises(UsageError, match="2 to 2 members of this run"):
+        where_am_i(problem, run, members=3)
+    with pytest.raises(UsageError, match="has no weight_decay to try"):
+        where_am_i(
+            problem,
+            tw.train(problem, tw.Recipe(tw.optim.SAM(tw.optim.SGD(0.1)), 2, 20), seeds=2),
+            members=2,
+            decays=[0.1],
+        )
+    swept = tw.train(problem, tw.Recipe(tw.optim.SGD([0.1, 0.2]), 2, 20), seeds=2)
+    with pytest.raises(UsageError, match="a run of one recipe"):
+        where_am_i(problem, swept)
+    untested = tw.Problem(
+        lambda: tw.nets.mlp(64, 10), tw.data.from_user((data.train.inputs, data.train.targets), classes=10)
+    )
+    with pytest.raises(DataError, match="no test examples"):
+        where_am_i(untested, tw.train(untested, tw.Recipe(tw.optim.SGD(0.1), 2, 20), seeds=2), members=2)
+    with pytest.raises(UsageError, match="numbers as targets"):
+        over_widths(tw.data.gaussian_linear(50, 3), [4], n=10)
+    with pytest.raises(UsageError, match="leave none to test on"):
+        over_widths(tw.data.digits(), [4], n=1_797)
+    with pytest.raises(UsageError, match="ascend"):
+        over_widths(tw.data.digits(), [8, 4], n=10)
+    sets = [data.train, tw.data.digits().subset(train=30).train]
+    with pytest.raises(UsageError, match="of one size"):
+        train_on_own_sets(problem, sets, tw.optim.SGD(0.1), 2, batch_size=10, seeds=[0, 1])
+    with pytest.raises(UsageError, match="batches of 1 to 40 examples; got 50"):
+        train_on_own_sets(problem, [data.train], tw.optim.SGD(0.1), 2, batch_size=50, seeds=[0])
+    with pytest.raises(UsageError, match="Nesterov looks ahead"):
+        train_on_own_sets(problem, [data.train], tw.optim.Nesterov(0.1), 2, batch_size=10, seeds=[0])
+    with pytest.raises(UsageError, match=r"Members \[0\] diverged"):
+        train_on_own_sets(problem, [data.train], tw.optim.SGD(1e38), 20, batch_size=10, seeds=[0], progress=None)
+
+
+class Foreign(torch.nn.Module):
+    """A model of somebody else: convolution, normalization, a residual branch, inputs by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look, self.norm = torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.GroupNorm(2, 6)
+        self.mix, self.head = torch.nn.Conv2d(6, 6, 1), torch.nn.Linear(96, 10)
+
+    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen = torch.nn.functional.gelu(self.norm(self.look(inputs["image"])))
+        return self.head(torch.nn.functional.max_pool2d(seen + self.mix(seen), 2).flatten(1))
+
+
+def test_a_foreign_model_is_told_where_it_stands() -> None:
+    digits = tw.data.digits(image=True).subset(train=120, test=300)
+    parts = [({"image": part.inputs}, part.targets) for part in (digits.train, digits.test)]
+    problem = tw.Problem(Foreign, tw.data.from_user(*parts, classes=10))
+    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2), 150, 40), seeds=2)
+    before = run.final.theta.clone()
+    standing = where_am_i(problem, run, members=2, progress=None)
+    assert torch.equal(run.final.theta, before)
+    assert 0 < standing["followed"].mean() <= 1
+    assert standing["error"].shape[::2] == (2, 2)
+    assert (standing["error"][0, -1] == 100 * (1 - run.history["test_accuracy"][-1])).all()
