@@ -10,7 +10,6 @@ PLANNED: dict[str, str] = {
     "puzzle": "why networks that can memorize generalize (study)",
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
-    "grokking": "when test error falls long after training error (study)",
     "bias-variance": "how test error divides into bias and variance (study)",
     "double-descent": "why test error falls a second time in larger networks (study)",
     "connectivity": "the paths between solutions (study and instrument)",

@@ -11,6 +11,7 @@ MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
     "landscape": "thalweg.studies.landscape",
+    "grokking": "thalweg.studies.grokking",
 }
 
 

@@ -53,8 +53,9 @@ def delay_law(products: ArrayLike, delays: ArrayLike, *, fitted: Sequence[int]) 
     exactly.
 
     >>> from thalweg.generalization import grokking
-    >>> law = grokking.delay_law([0.001, 0.002, 0.004], [[2100.0, 1090.0], [1100.0, 600.0], [610.0, 350.0]], fitted=[0, 1])
-    >>> law["a"].tolist(), law["b"].round(3).tolist()
+    >>> delays = [[2100.0, 1090.0], [1100.0, 600.0], [610.0, 350.0]]  # (cells, seeds)
+    >>> law = grokking.delay_law([0.001, 0.002, 0.004], delays, fitted=[0, 1])
+    >>> law["a"].round(6).tolist(), law["b"].round(6).tolist()
     ([100.0, 110.0], [2.0, 0.98])
     >>> law["error"][2].round(3).tolist()
     [-0.016, 0.014]

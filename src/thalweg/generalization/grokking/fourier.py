@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import check_type
-from thalweg.figures import Axis, Bars, Figure, ReferenceLine, Scatter
+from thalweg.figures import Axis, Bars, Figure, Line, Scatter
 from thalweg.generalization.grokking.group import Group, as_addition, frequencies
 from thalweg.generalization.grokking.weights import NAMES, tables
 from thalweg.population import Population
@@ -29,7 +29,9 @@ def transform(values: Float[Tensor, "*lead order neurons"]) -> Complex[Tensor, "
     return amplitudes
 
 
-def powers(amplitudes: Complex[Tensor, "*lead frequency neurons"], order: int) -> Float[Tensor, "*lead frequency neurons"]:
+def powers(
+    amplitudes: Complex[Tensor, "*lead frequency neurons"], order: int
+) -> Float[Tensor, "*lead frequency neurons"]:
     """The mean square of each component: r^2 / 2, and r^2 of the alternating one."""
     squares = amplitudes.abs().square() / 2
     if order % 2 == 0:
@@ -81,12 +83,14 @@ class Fourier(Result):
             f"the phase rule, mean cosine {self['phase rule'][member]:.3f}",
             [
                 Scatter(read, phase[2][chosen], size=4, label="a neuron"),
-                Scatter([-math.pi, math.pi], [-math.pi, math.pi], size=1, label="phase_A + phase_B = phase_W"),
+                Line(np.array([-math.pi, math.pi]), np.array([-math.pi, math.pi]), label="the rule"),
             ],
             Axis("phase_A + phase_B", limits=(-3.3, 3.3)),
             Axis("phase_W", limits=(-3.3, 3.3)),
         )
-        caption = f"Inverse participation ratio {self['concentration'][member]:.2f} (1: every neuron has one frequency)."
+        caption = (
+            f"Inverse participation ratio {self['concentration'][member]:.2f} (1: every neuron has one frequency)."
+        )
         return Figure.row([spectrum, rule], title="What the neurons compute", caption=caption)
 
 
@@ -147,7 +151,9 @@ def fourier(population: Population, p: int, operation: str = "+") -> Fourier:
         "phase": phase.numpy(),
     }
     dims = dict.fromkeys(tuple(arrays)[:5], ("member",)) | {"power": ("member", "frequency")}
-    dims |= dict.fromkeys(("weight", "frequency", "ipr"), ("member", "neuron")) | {"phase": ("member", "table", "neuron")}
+    dims |= dict.fromkeys(("weight", "frequency", "ipr"), ("member", "neuron")) | {
+        "phase": ("member", "table", "neuron")
+    }
     reading = Reading(
         "Fourier analysis of neurons",
         arrays,

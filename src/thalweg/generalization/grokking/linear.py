@@ -57,7 +57,8 @@ def linear(
     >>> from thalweg.generalization import grokking
     >>> draw = np.random.default_rng(0)
     >>> x, w = draw.normal(size=(60, 40)), np.eye(40)[0]
-    >>> found = grokking.linear((x[:30], x[:30] @ w), (x[30:], x[30:] @ w), w + 3 * np.eye(40)[1], lr=0.1, decay=0.0, steps=50)
+    >>> train, test = ((part, part @ w) for part in (x[:30], x[30:]))
+    >>> found = grokking.linear(train, test, w + 3 * np.eye(40)[1], lr=0.1, decay=0.0, steps=50)
     >>> bool(found["train"][-1] < found["test"][-1]), float(found["generalized"])
     (True, inf)
 
@@ -85,10 +86,9 @@ def linear(
     s = np.maximum(s, 0)
     s[s < s.max() * max(x.shape) * np.finfo(float).eps] = 0  # the null space of X
     if decay < 0 or not 0 < lr * (s.max() + decay) < 2:
-        msg = (
-            f"linear needs decay >= 0 and lr below 2/(largest eigenvalue + decay) = {2 / (s.max() + max(decay, 0)):.3g}; "
-            f"got lr={lr:g}, decay={decay:g}."
-        )
+        most = 2 / (s.max() + max(decay, 0))
+        msg = f"linear needs decay >= 0 and lr below 2/(largest eigenvalue + decay) = {most:.3g}; got lr={lr:g}, "
+        msg += f"decay={decay:g}."
         raise UsageError(msg)
     coordinates = v.T @ (x.T @ y / n)
     total = s + decay
@@ -106,9 +106,7 @@ def linear(
         errors["test"][at] = ((weights @ heldout.T - yt) ** 2).mean(1) / 2
         errors["norm"][at] = np.linalg.norm(weights, axis=1)
     last = v @ (limit + factor**steps * (begun - limit))
-    came = [
-        first_lasting(np.arange(steps + 1), -errors[name][:, None], -tolerance)[0] for name in ("train", "test")
-    ]
+    came = [first_lasting(np.arange(steps + 1), -errors[name][:, None], -tolerance)[0] for name in ("train", "test")]
     arrays = errors | {"memorized": came[0], "generalized": came[1], "weights": last, "limit": v @ limit}
     reading = Reading(
         "linear grokking",

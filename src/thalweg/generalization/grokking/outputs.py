@@ -5,10 +5,25 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.data import ExampleSet
-from thalweg.errors import ModelError
+from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, Execution, Population, Problem
 
 AT_ONCE = 2_048
+
+
+def tensors(examples: ExampleSet) -> tuple[Tensor, Tensor]:
+    """All inputs and targets.
+
+    Raises:
+        UsageError: they are not a tensor each.
+    """
+    inputs, targets = examples.slice(0, len(examples))
+    if not isinstance(inputs, Tensor) or not isinstance(targets, Tensor):
+        msg = (
+            f"This needs a tensor of inputs and one of classes; got {type(inputs).__name__}, {type(targets).__name__}."
+        )
+        raise UsageError(msg)
+    return inputs, targets
 
 
 def logits(problem: Problem, population: Population, examples: ExampleSet) -> Float[Tensor, "members examples classes"]:

@@ -58,7 +58,13 @@ def projected(
             )
             raise UsageError(msg)
     own = amplitudes.gather(2, chosen[:, None, None].expand(-1, 3, 1, -1))
-    angle = 2 * math.pi / group.order * torch.arange(group.order, dtype=torch.float64)[:, None] * (chosen[:, None, None] + 1)
+    angle = (
+        2
+        * math.pi
+        / group.order
+        * torch.arange(group.order, dtype=torch.float64)[:, None]
+        * (chosen[:, None, None] + 1)
+    )
     return with_tables(population, group, values.mean(2, keepdim=True) + own.abs() * (angle + own.angle()).cos())
 
 

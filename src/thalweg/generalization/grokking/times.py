@@ -69,7 +69,9 @@ class Times(Result):
     def delay(self) -> Steps:
         """T_grok - T_mem: (members,), infinite where a member has not generalized, NaN where it fitted nothing."""
         memorized = self["memorized"]
-        return np.where(np.isfinite(memorized), self["generalized"] - np.where(np.isfinite(memorized), memorized, 0), np.nan)
+        return np.where(
+            np.isfinite(memorized), self["generalized"] - np.where(np.isfinite(memorized), memorized, 0), np.nan
+        )
 
     @property
     def share(self) -> Interval:
@@ -148,7 +150,9 @@ def times(
         raise UsageError(msg)
     if f"test_{metric}" not in runs[0].history.metrics:
         names = ", ".join(runs[0].history.metrics)
-        msg = f"times reads train_{metric} and test_{metric}, and the history has {names}; hold examples out to test on."
+        msg = (
+            f"times reads train_{metric} and test_{metric}, and the history has {names}; hold examples out to test on."
+        )
         raise UsageError(msg)
     tables = {split: np.hstack([one.history[f"{split}_{metric}"] for one in runs]) for split in ("train", "test")}
     fitted = first_lasting(steps, tables["train"], memorized)
@@ -158,16 +162,15 @@ def times(
     seeds = [int(seed) for one in runs for seed in one.axes["seed"]]
     reading = Reading(
         "memorization and generalization",
-        tables
-        | {"memorized": fitted, "generalized": came, "before": np.where(np.isfinite(before), before, np.nan)},
+        tables | {"memorized": fitted, "generalized": came, "before": np.where(np.isfinite(before), before, np.nan)},
         dict.fromkeys(tables, ("step", "member")) | dict.fromkeys(("memorized", "generalized", "before"), ("member",)),
         {"step": steps, "member": np.arange(len(seeds))},
         {"memorized": "steps", "generalized": "steps"},
         sample_size=len(seeds),
         provenance=Provenance.here(seeds, str(runs[0].final.theta.device), str(runs[0].final.theta.dtype)),
         notes=(
-            f"memorized: first evaluation with train_{metric} >= {memorized:g}; generalized: first of {lasting} in a row "
-            f"with test_{metric} >= {generalized:g}.",
+            f"Memorized: first evaluation with train_{metric} >= {memorized:g}; generalized: first of {lasting} in a "
+            f"row with test_{metric} >= {generalized:g}.",
         ),
     )
     return Times(reading)
