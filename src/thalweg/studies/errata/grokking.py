@@ -8,9 +8,9 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="grokking-chance",
         section=_SECTION,
         lecture="Train = 100 %, test = 50 % for 5,000 epochs, and 99 % one epoch later.",
-        right="Before, test accuracy is at or below chance, 1/p on a table modulo p; the rise is sudden on a log axis only.",
+        right="Before, test accuracy is at or below chance, 1/p modulo p; the rise is sudden on a log axis only.",
         why=(
-            "50 % is the chance of two classes; of p = 97 it is 1 %. Networks that memorize a part of a table are right "
+            "50 % is the chance of two classes; of p = 97 it is 1 %. Networks that memorize part of a table are right "
             "on fewer of the other pairs than that. The rise from 10 to 90 % takes about as many steps as the plateau."
         ),
         source="Power et al. (2022), arXiv:2201.02177, figure 1; measured by GRK1",
@@ -33,10 +33,10 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="grokking-decay",
         section=_SECTION,
         lecture="Why grokking happens: memorize, simplify, generalize. Weight decay is not mentioned.",
-        right="Something must bound the norm. Weight decay does, with a delay of a + b/(rate x decay); a frozen norm does.",
+        right="Something must bound the norm: decay, with a delay of a + b/(rate x decay), or a norm that is frozen.",
         why=(
-            "Without decay the loss on the training set falls for ever by larger weights alone, and in float32 comes to "
-            "0. With the norms frozen at memorization and no decay networks generalize, and sooner."
+            "Without decay the training loss falls for ever by larger weights alone, and in float32 comes to 0. "
+            "With the norms frozen at memorization and no decay networks generalize, and sooner."
         ),
         source="Liu et al. (2023), arXiv:2210.01117; Prieto et al. (2025), arXiv:2501.04697; measured by GRK3",
         claims=("GRK3",),

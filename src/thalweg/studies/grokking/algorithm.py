@@ -86,6 +86,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
         "no decay": at_end(runs.without),
         "at the start": at_start(runs.main),
     }
+    beside = ", ".join(f"{null[PURE].mean():.2f} {name}" for name, null in nulls.items())
     names = (ONE, RULE, PURE, REDUCED)
     shown = {"sums": judged[0]} | {name: intervals(null) for name, null in nulls.items()}
     bars = [interval_bars({name: of[name] for name in names}, label=label) for label, of in shown.items()]
@@ -111,7 +112,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
         sentences=[
             f"At the end {first[ONE].mean():.1%} of the neurons, by power, have one frequency in A, B and W, with a "
             f"mean cosine of phase_A + phase_B - phase_W of {first[RULE].mean():.3f}, and their inverse participation "
-            f"ratio is {first[PURE].mean():.2f} ({', '.join(f'{of[PURE].mean():.2f} {it}' for it, of in nulls.items())}).",
+            f"ratio is {first[PURE].mean():.2f} ({beside}).",
             f"Reduced to that frequency the networks are right on {first[REDUCED].mean():.1%} of held-out pairs. They "
             f"use {used[0].mean():.0%} of all frequencies, effectively, and the five strongest have "
             f"{first['top 5'].mean():.0%} of the power.",

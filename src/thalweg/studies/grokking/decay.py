@@ -21,14 +21,15 @@ from thalweg.training import Recipe, Run, Start, train
 NEVER, FROZEN, EQUAL, INVERSE, PREDICTED = "no decay", "frozen norm", "equal products", "inversely", "predicted"
 CLAIM = Claim(
     id="GRK3",
-    statement="Without decay none groks in 4,000 steps, and with norms frozen at memorization most do; the delay depends on "
-    "lr x decay, for small ones inversely.",
+    statement="Without decay none groks in 4,000 steps, and with norms frozen at memorization most do; the delay "
+    "depends on lr x decay, for small ones inversely.",
     lecture="Why grokking happens (added): weight decay drives it.",
     rule=every_part(),
     unit="see the parts",
     budget={"steps without decay": 4_000},
-    corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well, and sooner. "
-    "The delay is as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a ratio of norms.",
+    corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well, and "
+    "sooner. The delay goes as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a "
+    "ratio of norms.",
     parts=(
         Part(NEVER, "Without decay fewer than half grok in 4,000 steps.", less(0.5), "share of seeds", bounds=SHARE),
         Part(
@@ -181,12 +182,12 @@ def experiment(lab: Lab) -> Finding:
         figures=Figure.row(
             [law.figure(), arms.plain.figure().with_marks(title="without decay")],
             title="What weight decay has to do with it",
-            caption=f"p = {MAIN.p}, {MAIN.fraction:.0%} of the pairs; {len(seeds)} seeds. {' '.join(law.reading.notes)}",
+            caption=f"p = {MAIN.p}, {MAIN.fraction:.0%} of the pairs; {len(seeds)} seeds. {law.reading.notes[0]}",
         ),
         readings=lab.reading("delay", table, {"cell": list(typical), "seed": seeds}, unit="steps"),
         sentences=[
-            f"Without decay {grokked.estimate:.0%} of {len(seeds)} networks generalize in {steps:,} steps; with the norm of "
-            f"each tensor frozen at its T_mem value {held.estimate:.0%} do, at step {np.median(arms.frozen):,.0f}.",
+            f"Without decay {grokked.estimate:.0%} of {len(seeds)} networks generalize in {steps:,} steps; with the "
+            f"norm of each tensor frozen at T_mem {held.estimate:.0%} do, at step {np.median(arms.frozen):,.0f}.",
             f"Delays of equal lr x decay are {farthest} of each other where they differ most. Fitted on two cells, "
             f"{law['a'].mean():.0f} + {law['b'].mean():.2f}/(lr x decay) predicts the others to {law.error}.",
         ],

@@ -169,6 +169,6 @@ def found(lab: Lab, runs: Shared) -> Finding:
             f"10 %; of random answers it changes by {flat.mean():.3f} in all.",
             f"From there to 50 % the norm of the weights changes by a factor of {np.nanmean(grown):.3f}.",
             f"Without decay the structure is there too: at the end accuracy is {no_decay['accuracy'][-1].mean():.1%}, "
-            f"and {no_decay['projected'][-1].mean():.0%} of the network reduced to it. Structure is not sufficient.",
+            f"and that of the reduced network {no_decay['projected'][-1].mean():.0%}. Structure is not sufficient.",
         ],
     )

@@ -6,7 +6,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg import data, nets, optim
 from thalweg.generalization import grokking
@@ -64,7 +64,7 @@ class Trained:
         snapshots = self.runs[seed].snapshots
         return Population.concatenate([snapshots[step] for step in steps])
 
-    def accuracies(self, steps: Sequence[int]) -> Array:
+    def accuracies(self, steps: ArrayLike) -> Array:
         """On held-out pairs at evaluated steps: (steps, seeds)."""
         rows = np.searchsorted(self.times.reading.coordinate("step"), np.asarray(steps))
         return self.times["test"][rows]
