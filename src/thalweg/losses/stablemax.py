@@ -34,8 +34,8 @@ class StableMax(NamedLoss):
 
     def values(self, outputs: Any, targets: Any) -> Tensor:
         """In the shape of the targets."""
-        size = outputs.abs().log1p()
-        logs = torch.where(outputs >= 0, size, -size)  # log s, so that the loss is a cross-entropy of these
+        above, below = outputs.clamp_min(0).log1p(), (-outputs).clamp_min(0).log1p()
+        logs = torch.where(outputs >= 0, above, -below)  # log s, so that the loss is a cross-entropy of these
         return logs.logsumexp(-1) - logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
 
     def check(self, outputs: Any, targets: Any) -> None:

@@ -29,8 +29,11 @@ class DelayLaw(Result):
         return interval.mean(np.abs(self["error"][~self["fitted"]]).mean(0), bounds=(0, np.inf))
 
     def at(self, product: ArrayLike) -> Array:
-        """The predicted delay at lr x decay, by the mean over seeds of a and b."""
-        return self["a"].mean() + self["b"].mean() / np.asarray(product, dtype=np.float64)
+        """The predicted delay at lr x decay, by the mean over seeds of a and b; NaN where no seed has them."""
+        known = np.isfinite(self["a"])
+        if not known.any():
+            return np.full_like(np.asarray(product, dtype=np.float64), np.nan)
+        return self["a"][known].mean() + self["b"][known].mean() / np.asarray(product, dtype=np.float64)
 
     def figure(self) -> Figure:
         """Delays over lr x decay, with the law."""
@@ -89,6 +92,9 @@ def delay_law(products: ArrayLike, delays: ArrayLike, *, fitted: Sequence[int]) 
     chosen = np.isin(np.arange(len(x)), cells)
     arrays = {"delay": y, "predicted": predicted, "error": predicted / y - 1, "fitted": chosen, "a": a, "b": b}
     dims = dict.fromkeys(("delay", "predicted", "error"), ("cell", "seed")) | {"fitted": ("cell",)}
+    note = "No seed has a delay in every cell that is fitted on."
+    if known.any():
+        note = f"a = {a[known].mean():.3g} steps, b = {b[known].mean():.3g}, fitted on {len(cells)} cells."
     reading = Reading(
         "delay law",
         arrays,
@@ -96,6 +102,6 @@ def delay_law(products: ArrayLike, delays: ArrayLike, *, fitted: Sequence[int]) 
         {"cell": x},
         {"delay": "steps", "predicted": "steps", "a": "steps"},
         sample_size=y.shape[1],
-        notes=(f"a = {np.nanmean(a):.3g} steps, b = {np.nanmean(b):.3g}, fitted on {len(cells)} cells.",),
+        notes=(note,),
     )
     return DelayLaw(reading)

@@ -79,11 +79,12 @@ class Fourier(Result):
         phase = self["phase"][member]
         chosen = self["weight"][member] > 0.1 / self["weight"].shape[1]
         read = np.angle(np.exp(1j * (phase[0] + phase[1])))[chosen]
+        diagonal = np.linspace(-math.pi, math.pi, 40)
         rule = Figure.of(
-            f"the phase rule, mean cosine {self['phase rule'][member]:.3f}",
+            f"The phase rule, mean cosine {self['phase rule'][member]:.3f}",
             [
                 Scatter(read, phase[2][chosen], size=4, label="a neuron"),
-                Line(np.array([-math.pi, math.pi]), np.array([-math.pi, math.pi]), label="the rule"),
+                Line(diagonal, diagonal, label="the rule"),
             ],
             Axis("phase_A + phase_B", limits=(-3.3, 3.3)),
             Axis("phase_W", limits=(-3.3, 3.3)),

@@ -74,6 +74,15 @@ class Times(Result):
         )
 
     @property
+    def typical(self) -> dict[str, float]:
+        """The geometric means of T_mem and of T_grok, of the members that came there; NaN where none did."""
+        found = {}
+        for name, label in (("memorized", "T_mem"), ("generalized", "T_grok")):
+            known = self[name][np.isfinite(self[name]) & (self[name] > 0)]
+            found[label] = float(np.exp(np.log(known).mean())) if len(known) else np.nan
+        return found
+
+    @property
     def share(self) -> Interval:
         """The share of members that generalized by the last step."""
         return interval.fraction(np.isfinite(self["generalized"]).astype(float))
@@ -87,19 +96,18 @@ class Times(Result):
             values = self[name][shown]
             lines = {"low": np.nanmin(values, 1), "high": np.nanmax(values, 1)} if values.shape[1] > 1 else {}
             marks.append(Line(steps[shown], np.nanmean(values, 1), label=name, **lines))
-        for name, label in (("memorized", "T_mem"), ("generalized", "T_grok")):
-            known = self[name][np.isfinite(self[name])]
-            if len(known) and (known > 0).all():
-                middle = float(np.exp(np.log(known).mean()))
-                marks.append(ReferenceLine(middle, "vertical", label=f"{label} = {middle:,.0f}"))
+        for label, middle in self.typical.items():
+            if np.isfinite(middle):
+                marks.append(ReferenceLine(middle, "vertical", label=label))
         members = self["train"].shape[1]
         censored = int(np.isinf(self["generalized"]).sum())
         caption = f"Means over {members} networks, bands from the smallest to the largest; " if members > 1 else ""
         caption += "T_mem and T_grok are geometric means of those that came there."
         if censored:
             caption += f" {censored} of {members} did not generalize in {self.limit:,.0f} steps."
-        axes = Axis("step", scale="log"), Axis("accuracy", limits=(-0.02, 1.02))
-        return Figure.of("Generalization after memorization", marks, *axes, caption=caption)
+        axes = Axis("step", scale="log"), Axis("accuracy", limits=(-0.02, 1.2))  # room for labels above the curves
+        known = ", ".join(f"{label} = {middle:,.0f}" for label, middle in self.typical.items() if np.isfinite(middle))
+        return Figure.of(known or "Nothing memorized", marks, *axes, caption=caption)
 
 
 def times(

@@ -1,10 +1,13 @@
 """GRK4: what the network computes in the end."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.evaluation import evaluate
-from thalweg.figures import Axis, Figure, interval_bars
+from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization import grokking
 from thalweg.population import Population
 from thalweg.statistics import CORRELATION, SHARE, Interval, interval
@@ -74,6 +77,12 @@ def intervals(found: dict[str, Array]) -> dict[str, Interval]:
     return {name: interval.mean(found[name], bounds=of) for name, of in bounds.items()} | reduced
 
 
+def bar(found: dict[str, Array], names: Sequence[str], label: str) -> Bars:
+    """Means over seeds, with error bars from the smallest to the largest."""
+    low, mean, high = ([of(found[name]) for name in names] for of in (np.min, np.mean, np.max))
+    return Bars(names, np.array(mean), low=np.array(low), high=np.array(high), label=label)
+
+
 def found(lab: Lab, runs: Shared) -> Finding:
     """Analyze the neurons at the end, of sums and of nulls; each part of the weaker setting."""
     tables = [at_end(run) for run in runs.tables]
@@ -88,9 +97,9 @@ def found(lab: Lab, runs: Shared) -> Finding:
     }
     beside = ", ".join(f"{null[PURE].mean():.2f} {name}" for name, null in nulls.items())
     names = (ONE, RULE, PURE, REDUCED)
-    shown = {"sums": judged[0]} | {name: intervals(null) for name, null in nulls.items()}
-    bars = [interval_bars({name: of[name] for name in names}, label=label) for label, of in shown.items()]
-    caption = f"{runs.main.setting.text}. Means over seeds with 95 % intervals; neurons are weighted by their power."
+    bars = [bar(of, names, label) for label, of in ({"sums": first} | nulls).items()]
+    caption = f"{runs.main.setting.text}. Means over seeds, error bars from the smallest to the largest; neurons are "
+    caption += "weighted by their power."
     neurons = grokking.fourier(runs.main.runs[0].final, runs.main.setting.p).figure()
     return lab.finding(
         claim=CLAIM,

@@ -5,8 +5,8 @@ import numpy as np
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.figures import Figure, ReferenceLine
 from thalweg.generalization.grokking import first_lasting
-from thalweg.statistics import POSITIVE, interval
-from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, weakest
+from thalweg.statistics import POSITIVE, Interval, interval
+from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, mean_known, weakest
 from thalweg.studies.lab import Lab
 
 RATIO, CHANCE = "later", "at chance before"
@@ -33,6 +33,16 @@ CLAIM = Claim(
 )
 
 
+def later(run: Trained) -> Interval:
+    """T_grok / T_mem, those that did not come counting with the last step; unknown unless most came.
+
+    Where none does, as on random answers, the last step alone would make the ratio large.
+    """
+    ratio, came = run.times.ratio, np.isfinite(run.times["generalized"])
+    unknown = Interval(np.nan, np.nan, np.nan, len(came), "ratio of times that most seeds did not come to")
+    return ratio if came.mean() > 0.5 else unknown
+
+
 def above_chance(run: Trained) -> Array:
     """The largest accuracy on held-out pairs from T_mem to 2 T_mem, minus 1/p: (seeds,)."""
     return run.times["before"] - 1 / run.setting.p
@@ -46,36 +56,32 @@ def lasts(run: Trained) -> Array:
     return np.where(known, most - np.where(known, tenth, 0), np.nan) / (tenth - run.times["memorized"])
 
 
-def geometric(values: Array) -> float:
-    """The geometric mean."""
-    return float(np.exp(np.log(values).mean()))
-
-
 def curve(run: Trained) -> Figure:
-    """Both accuracies, with both times and chance."""
+    """Both accuracies, with both times and a line at chance."""
     figure = run.times.figure()
-    return figure.with_marks(ReferenceLine(1 / run.setting.p, label="chance"), title=f"p = {run.setting.p}")
+    return figure.with_marks(ReferenceLine(1 / run.setting.p), title=f"p = {run.setting.p}: {figure.title}")
 
 
 def found(lab: Lab, runs: Shared) -> Finding:
     """The ratio of both times, and the accuracy between T_mem and twice it, each of the setting that is weaker."""
-    ratios = [run.times.ratio for run in runs.tables]
+    ratios = [later(run) for run in runs.tables]
     # No bounds: where no seed has one of some 500 pairs right, bounds would leave the doubt of so few yes or no.
     before = [interval.mean(above_chance(run)) for run in runs.tables]
     nulls = {"random answers": runs.random, "no decay": runs.without}
     highest = {name: float(run.times["test"].max()) for name, run in nulls.items()}
     panels = [curve(run) for run in runs.tables]
-    null = runs.random.times.figure().with_marks(title="random answers, which nothing generalizes to")
+    null = runs.random.times.figure()
+    null = null.with_marks(ReferenceLine(1 / runs.random.setting.p), title=f"random answers: {null.title}")
     sentences = [
-        f"With {run.setting.text}, {len(run.runs)} networks memorize at step {geometric(run.times['memorized']):.0f} "
+        f"With {run.setting.text}, {len(run.runs)} networks memorize at step {run.times.typical['T_mem']:.0f} "
         f"and generalize {ratio} times as late; in between their held-out accuracy is "
         f"{run.times['before'].mean():.1%}, and chance {1 / run.setting.p:.1%}. The rise from 10 to 90 % takes "
-        f"{np.nanmean(lasts(run)):.2f} times as long as the plateau before it."
+        f"{mean_known(lasts(run)):.2f} times as long as the plateau before it."
         for run, ratio in zip(runs.tables, ratios, strict=True)
     ]
     caption = (
         f"{panels[0].caption} MLP with {runs.main.problems[0].layout.parameters:,} parameters, AdamW with beta2 0.98, "
-        f"full batches: {'; '.join(run.setting.text for run in runs.tables)}."
+        f"full batches; dashed is chance. {'; '.join(run.setting.text for run in runs.tables)}."
     )
     return lab.finding(
         claim=CLAIM,

@@ -12,7 +12,17 @@ from thalweg.generalization import grokking
 from thalweg.randomness import generator
 from thalweg.results import spread
 from thalweg.statistics import SHARE, interval
-from thalweg.studies.grokking.setting import EARLY, KEPT, WIDTH, Array, Shared, Trained, by_setting, weakest
+from thalweg.studies.grokking.setting import (
+    EARLY,
+    KEPT,
+    WIDTH,
+    Array,
+    Shared,
+    Trained,
+    by_setting,
+    mean_known,
+    weakest,
+)
 from thalweg.studies.lab import Lab
 
 MEMORIZED, THERE, BEFORE = "memorized only", "structure at memorization", "concentration before the jump"
@@ -76,10 +86,15 @@ def at_memorization(run: Trained) -> dict[str, Array]:
     return {name: values[0] for name, values in along(run, [[step] for step in run.memorized]).items()}
 
 
+def last_low(accuracies: Array) -> int:
+    """Where accuracy is last below 10 %; the first place where it never is."""
+    return int(max(np.flatnonzero(accuracies < 0.1), default=0))
+
+
 def risen(run: Trained) -> Array:
     """The part of the concentration's rise, from T_mem to the end, that is done where accuracy is last below 10 %."""
     steps = np.array(looked_at(run))
-    low = [int(steps[values < 0.1][-1]) for values in run.accuracies(steps).T]
+    low = [int(steps[last_low(values)]) for values in run.accuracies(steps).T]
     ends = [[first, max(first, last), int(steps[-1])] for first, last in zip(run.memorized, low, strict=True)]
     start, before, end = along(run, ends)["concentration"]
     return (before - start) / (end - start)
@@ -92,8 +107,7 @@ def growth(run: Trained) -> Array:
     ends = []
     for values in accuracies.T:
         half = int((values >= 0.5).argmax())
-        low = int(np.flatnonzero(values[: half + 1] < 0.1)[-1])
-        ends.append([int(steps[low]), int(steps[half])])
+        ends.append([int(steps[last_low(values[: half + 1])]), int(steps[half])])
     before, at_half = along(run, ends)["norm"]
     return np.where((accuracies >= 0.5).any(0), at_half / before, np.nan)
 
@@ -167,7 +181,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
             f"{chance.mean():.0%}; those of random answers on {random['projected'].mean():.1%}).",
             f"{rises[0].mean():.0%} of the rise of the inverse participation ratio takes place while accuracy is below "
             f"10 %; of random answers it changes by {flat.mean():.3f} in all.",
-            f"From there to 50 % the norm of the weights changes by a factor of {np.nanmean(grown):.3f}.",
+            f"From there to 50 % the norm of the weights changes by a factor of {mean_known(grown):.3f}.",
             f"Without decay the structure is there too: at the end accuracy is {no_decay['accuracy'][-1].mean():.1%}, "
             f"and that of the reduced network {no_decay['projected'][-1].mean():.0%}. Structure is not sufficient.",
         ],

@@ -135,3 +135,9 @@ def weakest(intervals: Sequence[Interval], *, above: bool = True) -> Interval:
 def by_setting(runs: Shared, values: Sequence[Array]) -> dict[str, list[float]]:
     """Numbers over seeds of every setting, by its text, for the record."""
     return {run.setting.text: one.tolist() for run, one in zip(runs.tables, values, strict=True)}
+
+
+def mean_known(values: Array) -> float:
+    """The mean of what is finite; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
