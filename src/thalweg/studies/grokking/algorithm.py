@@ -11,7 +11,7 @@ from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization import grokking
 from thalweg.population import Population
 from thalweg.statistics import CORRELATION, SHARE, Interval, interval
-from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, weakest
+from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, share_of, weakest
 from thalweg.studies.lab import Lab
 
 EXACT, ONE, RULE, PURE, REDUCED = "exact solution", "one frequency", "phase rule", "concentration", "projected"
@@ -33,7 +33,13 @@ CLAIM = Claim(
         ),
         Part(RULE, "phase_A + phase_B = phase_W.", greater(0.9), "mean cosine of the difference", bounds=CORRELATION),
         Part(PURE, "Neurons have little power at other frequencies.", greater(0.6), UNIT, bounds=SHARE),
-        Part(REDUCED, "Reduced to one frequency a neuron, it is right on held-out pairs.", greater(0.95), "accuracy"),
+        Part(
+            REDUCED,
+            "Reduced to one frequency a neuron, most networks are right on more than 95 % of held-out pairs.",
+            greater(0.5),
+            "share of networks",
+            bounds=SHARE,
+        ),
     ),
 )
 
@@ -72,9 +78,7 @@ def at_start(run: Trained) -> dict[str, Array]:
 def intervals(found: dict[str, Array]) -> dict[str, Interval]:
     """Over seeds, of all that is a share or a cosine."""
     bounds = {ONE: SHARE, RULE: CORRELATION, PURE: SHARE}
-    # The accuracy has no bounds: seeds that agree on all of some 500 pairs each are more than as many yes or no.
-    reduced = {REDUCED: interval.mean(found[REDUCED])}
-    return {name: interval.mean(found[name], bounds=of) for name, of in bounds.items()} | reduced
+    return {name: interval.mean(found[name], bounds=of) for name, of in bounds.items()}
 
 
 def bar(found: dict[str, Array], names: Sequence[str], label: str) -> Bars:
@@ -104,7 +108,8 @@ def found(lab: Lab, runs: Shared) -> Finding:
     return lab.finding(
         claim=CLAIM,
         parts={EXACT: Interval(worst, worst, worst, len(deviations), "computed, of every modulus")}
-        | {name: weakest([one[name] for one in judged]) for name in names},
+        | {name: weakest([one[name] for one in judged]) for name in judged[0]}
+        | {REDUCED: share_of([one[REDUCED] > 0.95 for one in tables])},  # a share, as in GRK1: accuracies agree
         lecture=weakest([interval.mean(one, bounds=SHARE) for one in used], above=False),
         numbers={
             "accuracy of the exact solution": {f"p = {p}": of for p, (_, of) in deviations.items()},

@@ -149,7 +149,7 @@ def power(cells: Sequence[Cell], table: Array) -> Interval:
 def experiment(lab: Lab) -> Finding:
     """Train without decay, with frozen norms, and over cells of rate and decay."""
     seeds, cells = lab.seeds(quick=1, full=8).scored, lab.pick(quick=QUICK, full=CELLS)
-    steps = lab.pick(quick=1_600, full=4_000)
+    steps = lab.pick(quick=1_000, full=4_000)
     arms, table = without_decay(lab, seeds, steps), delays(lab, cells, seeds)
     own = {decay: row for row, (lr, decay) in enumerate(cells) if lr == MAIN.lr}
     law = grokking.delay_law([product(cell) for cell in cells], table, fitted=[own[min(own)], own[0.8]])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg import data, nets, optim
 from thalweg.generalization import grokking
 from thalweg.population import Population, Problem
-from thalweg.statistics import Interval
+from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.training import Recipe, Run
 
@@ -141,3 +141,8 @@ def mean_known(values: Array) -> float:
     """The mean of what is finite; NaN where nothing is."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
+
+
+def share_of(values: Sequence[NDArray[np.bool_]]) -> Interval:
+    """Of the networks of all settings, those of which something is true."""
+    return interval.fraction(np.concatenate(values).astype(np.float64))
