@@ -159,3 +159,27 @@ def test_standings_are_shares_of_wrong_classes_that_the_right_one_beats() -> Non
     weights = torch.tensor([[3.0, 2.0, 1.0], [1.0, 1.0, 2.0], [2.0, 1.0, 1.0]])  # column j: outputs of example j
     population = problem.initialize(1).with_theta(weights.reshape(1, -1))
     assert grokking.standings(problem, population, problem.data.train).tolist() == [[1.0, 0.25, 0.25]]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [lambda: tw.nets.modular_mlp(7, 32, activation="square"), lambda: tw.nets.modular_transformer(7, 16)],
+    ids=["quadratic", "transformer"],
+)
+def test_other_networks_are_trained_timed_and_restricted(model: object) -> None:
+    problem = tw.Problem(model, tw.data.modular(7, "-", train_fraction=0.8, encoding="tokens"))
+    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(0.01, beta2=0.98, weight_decay=0.5), 60, evaluate=60), seeds=2)
+    assert np.isfinite(grokking.times(run)["memorized"]).all()
+    found = grokking.restricted(problem, run.final, "-")
+    assert np.isfinite(found["loss"]).all()
+    assert grokking.plateau(problem, run).answer in ("coming", "no sign of it", "cannot tell", "generalized")
+
+
+def test_a_product_is_analyzed_by_logarithms() -> None:
+    data = tw.data.modular(23, "*", train_fraction=0.8, seed=500, encoding="tokens")
+    problem = tw.Problem(lambda: tw.nets.modular_mlp(23, 128), data)
+    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2, beta2=0.98, weight_decay=1.0), 400, evaluate=0), seeds=[500])
+    by_logarithm, by_token = (grokking.fourier(run.final, 23, operation) for operation in ("*", "+"))
+    assert by_logarithm["one frequency"][0] > 3 * by_token["one frequency"][0]
+    assert by_logarithm["phase rule"][0] > 0.9
+    assert abs(by_token["phase rule"][0]) < 0.5

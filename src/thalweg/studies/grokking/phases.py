@@ -7,11 +7,12 @@ import torch
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater
 from thalweg.evaluation import evaluate
-from thalweg.figures import Axis, Figure
+from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization import grokking
 from thalweg.randomness import generator
 from thalweg.results import spread
 from thalweg.statistics import SHARE, interval
+from thalweg.studies.grokking import late
 from thalweg.studies.grokking.setting import (
     EARLY,
     KEPT,
@@ -147,6 +148,23 @@ def compared(lab: Lab, paths: dict[str, dict[str, Array]], steps: Sequence[int],
     return spread(reading, x="step", over="seed", title=title, x_axis=Axis("step", scale="log"), y_axis=Axis(label))
 
 
+def hero(run: Trained, path: dict[str, Array], steps: Sequence[int]) -> Figure:
+    """Accuracies with both times, and beside them what goes on under the plateau."""
+    labels = {"accuracy": "test", "projected": "test, one frequency a neuron", "concentration": "participation ratio"}
+    lines = [
+        Line(np.array(steps, float), path[name].mean(1), low=path[name].min(1), high=path[name].max(1), label=label)
+        for name, label in labels.items()
+    ]
+    times = [ReferenceLine(at, "vertical", label=of) for of, at in run.times.typical.items() if np.isfinite(at)]
+    axes = Axis("step", scale="log"), Axis("share", limits=(-0.02, 1.2))
+    return Figure.row(
+        [late.curve(run), Figure.of("What goes on meanwhile", [*lines, *times], *axes)],
+        title="Generalization long after fitting, and what it grows from",
+        caption=f"{run.setting.text}, {len(run.runs)} networks; bands from the smallest to the largest, dashed is "
+        "chance. The participation ratio is 1 where every neuron has one frequency.",
+    )
+
+
 def found(lab: Lab, runs: Shared) -> Finding:
     """Look at snapshots: the projected network, the concentration, the norm; each part of the weaker setting."""
     main, steps = runs.main, looked_at(runs.main)
@@ -175,8 +193,11 @@ def found(lab: Lab, runs: Shared) -> Finding:
             "no decay: projected accuracy at the end": no_decay["projected"][-1].tolist(),
             "loss at the end": {name: float(values[-1].mean()) for name, values in losses.items()},
         },
-        figures=Figure.row(
-            panels, title="Memorize, simplify, generalize", caption=f"{main.setting.text}. {panels[0].caption}"
+        figures=(
+            hero(main, paths["sums"], steps),
+            Figure.row(
+                panels, title="Memorize, simplify, generalize", caption=f"{main.setting.text}. {panels[0].caption}"
+            ),
         ),
         readings=[
             *(lab.reading(f"{TITLES[name][0]}", paths["sums"][name], here) for name in TITLES),
