@@ -18,7 +18,7 @@ def test_parity_counts_the_negative_signs_that_are_relevant():
 
 
 def test_parity_holds_out_signs_of_the_same_kind():
-    data, alone = tw.data.parity(40, bits=9, relevant=3, test=60), tw.data.parity(40, bits=9, relevant=3)
+    data, alone = parity(40, bits=9, relevant=3, test=60), parity(40, bits=9, relevant=3)
     assert torch.equal(data.train.inputs, alone.train.inputs)
     assert alone.test is None
     signs, even = data.test.inputs, data.test.targets

@@ -49,7 +49,8 @@ class FrozenNorm(Wrapper):
             kept = state["frozen_norm"][:, columns]
             fresh = kept.amax(1) == 0
             if fresh.any():
-                kept[fresh] = theta[fresh, columns].norm(dim=1, keepdim=True).expand(-1, kept.shape[1])
+                weights = theta[fresh, columns]
+                kept[fresh] = weights.norm(dim=1, keepdim=True) * (weights != 0)  # none outside of a mask
 
     def after(self, theta: Tensor, state: State, h: StepHyperparameters, layout: Layout | None) -> None:
         """Scale theta back."""

@@ -168,7 +168,7 @@ def test_standings_are_shares_of_wrong_classes_that_the_right_one_beats() -> Non
 )
 def test_other_networks_are_trained_timed_and_restricted(model: object) -> None:
     problem = tw.Problem(model, tw.data.modular(7, "-", train_fraction=0.8, encoding="tokens"))
-    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(0.01, beta2=0.98, weight_decay=0.5), 60, evaluate=60), seeds=2)
+    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(0.01, beta2=0.98, weight_decay=0.5), 150, evaluate=60), seeds=1)
     assert np.isfinite(grokking.times(run)["memorized"]).all()
     found = grokking.restricted(problem, run.final, "-")
     assert np.isfinite(found["loss"]).all()
