@@ -14,7 +14,7 @@ NAMES = ("A", "B", "W")
 
 
 def tables(population: Population, group: Group) -> Float[Tensor, "members three order neurons"]:
-    """A, B and W of W f(A[a] + B[b]), rows in the order of the group's elements, in float64.
+    """A, B and W of W f(A[a] + B[b]), rows in the order of the group's elements, in float64 on the CPU.
 
     Raises:
         ModelError: the network is neither `nets.modular_mlp(p)` nor `nets.mlp(2 * p, width, p, bias=False)`.
@@ -35,7 +35,7 @@ def tables(population: Population, group: Group) -> Float[Tensor, "members three
         )
         raise ModelError(msg)
     chosen = (first[:, group.first], second[:, group.second], output[:, group.answer])
-    return torch.stack(chosen, dim=1).double()
+    return torch.stack(chosen, dim=1).double().cpu()
 
 
 def with_tables(
@@ -44,7 +44,7 @@ def with_tables(
     """The population with these tables in the place of its own; rows of tokens that are no element stay."""
     layout, theta = population.layout, population.theta.detach().clone()
     views = list(layout.views(theta).values())
-    first, second, output = values.to(theta.dtype).unbind(1)
+    first, second, output = values.to(theta).unbind(1)
     if len(views) == 3:
         views[0][:, group.first], views[1][:, group.second] = first, second
     else:

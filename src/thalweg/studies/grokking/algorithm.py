@@ -75,6 +75,8 @@ def at_start(run: Trained) -> dict[str, Array]:
     return analyzed(run, [problem.initialize([int(one.axes["seed"][0])]) for problem, one in pairs])
 
 
+# The design scores the resultant of phase_A + phase_B - phase_W, which is long also where phases gather around an angle
+# other than the 0 of the rule. The mean cosine is the part of it along 0, and never longer.
 def intervals(found: dict[str, Array]) -> dict[str, Interval]:
     """Over seeds, of all that is a share or a cosine."""
     bounds = {ONE: SHARE, RULE: CORRELATION, PURE: SHARE}

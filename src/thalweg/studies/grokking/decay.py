@@ -62,6 +62,7 @@ CLAIM = Claim(
     ),
 )
 Cell = tuple[float, float]
+# On as many seeds as the other parts, where the design has four.
 CELLS: tuple[Cell, ...] = (
     *((1e-2, decay) for decay in (0.1, 0.2, 0.4, 0.8, 1.6)),
     *((5e-3, decay) for decay in (0.4, 0.8, 1.6)),
