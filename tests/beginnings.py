@@ -18,6 +18,7 @@ AROUND = {
     "centralized, ahead": optim.Centralized(optim.Nesterov(0.05)),
     "centralized, schedule-free": optim.Centralized(optim.ScheduleFreeSGD(0.1)),
     "orthogonal": optim.Orthogonal(optim.SGD(0.05)),
+    "frozen norm": optim.FrozenNorm(optim.Adam(0.01)),
     "sam": optim.SAM(optim.Momentum(0.05)),
     "dampened": optim.Momentum(0.05, form="ema", start="first_gradient"),
     "torch": optim.TorchOptimizer(0.01, lambda p: torch.optim.RAdam(p)),

@@ -14,7 +14,6 @@ PLANNED: dict[str, str] = {
     "puzzle": "why networks that can memorize generalize (study)",
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
-    "grokking": "when test error falls long after training error (study)",
     "connectivity": "the paths between solutions (study and instrument)",
     "tickets": "sparse subnetworks that train alone (study and instrument)",
     "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",

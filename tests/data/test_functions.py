@@ -17,6 +17,16 @@ def test_parity_counts_the_negative_signs_that_are_relevant():
     assert set(x.flatten().tolist()) == {-1.0, 1.0}
 
 
+def test_parity_holds_out_signs_of_the_same_kind():
+    data, alone = parity(40, bits=9, relevant=3, test=60), parity(40, bits=9, relevant=3)
+    assert torch.equal(data.train.inputs, alone.train.inputs)
+    assert alone.test is None
+    signs, even = data.test.inputs, data.test.targets
+    assert signs.shape == (60, 9)
+    assert torch.equal(even == 1, signs[:, :3].prod(1) > 0)
+    assert not torch.equal(signs[:40], data.train.inputs)
+
+
 def test_parity_of_more_signs_than_there_are_is_refused():
     with pytest.raises(UsageError, match="got 4 of 3"):
         parity(10, 3, 4)

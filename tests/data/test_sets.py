@@ -199,6 +199,16 @@ def test_modular_splits() -> None:
     assert len(whole.train) == 121
 
 
+def test_random_answers_are_drawn_by_themselves_for_the_same_pairs() -> None:
+    sums, random = modular(31, seed=2), modular(31, "random", seed=2)
+    assert torch.equal(sums.train.inputs, random.train.inputs)
+    answers = torch.cat([random.train.targets, random.test.targets])
+    assert set(answers.tolist()) == set(range(31))
+    agree = (answers == torch.cat([sums.train.targets, sums.test.targets])).double().mean()
+    assert abs(float(agree) - 1 / 31) < 4 * (1 / 31 / len(answers)) ** 0.5
+    assert not torch.equal(random.train.targets, modular(31, "random").train.targets)
+
+
 def test_modular_that_cannot_be_meant() -> None:
     for arguments, message in (
         ({"operation": "plus"}, "no operation 'plus'"),

@@ -28,6 +28,7 @@ CASES = {
     "resnet-group": (lambda: nets.resnet(8, 2, 3, norm="group"), IMAGES, (3, 3)),
     "transformer-pre": (lambda: nets.transformer(5, 6, 8, 2, 2, norm="pre"), TOKENS, (3, 4, 5)),
     "transformer-post": (lambda: nets.transformer(5, 4, 8, 2, 2, norm="post", tied=True), TOKENS, (3, 4, 5)),
+    "modular-mlp": (lambda: nets.modular_mlp(5, 8), MODULAR, (3, 5)),
     "modular": (lambda: nets.modular_transformer(5, 8, 2), MODULAR, (3, 5)),
 }
 every_net = pytest.mark.parametrize("name", CASES)

@@ -10,6 +10,7 @@ AROUND = {
     "centralized": optim.Centralized(optim.SGD(0.1)),
     "orthogonal": optim.Orthogonal(optim.SGD(0.1)),
     "grokfast": optim.Grokfast(optim.Adam(0.01)),
+    "frozen norm": optim.FrozenNorm(optim.Adam(0.01)),
     "sam": optim.SAM(optim.Momentum(0.1)),
     "centralized, ahead": optim.Centralized(optim.Nesterov(0.1)),
     "centralized, schedule-free": optim.Centralized(optim.ScheduleFreeSGD(0.1)),

@@ -10,7 +10,7 @@ from thalweg.errors import UsageError, check_count
 from thalweg.randomness import generator
 
 
-def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0) -> Data:
+def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0, test: int = 0) -> Data:
     """Whether an even number of the first `relevant` of some random signs are negative: class 1 if so, else 0.
 
     >>> import torch
@@ -21,10 +21,11 @@ def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0) -> Data:
     True
 
     Args:
-        n: training examples; nothing is held out.
+        n: training examples.
         bits: signs an example: inputs (n, bits), float32, each -1 or 1.
         relevant: how many of them count, at most `bits`.
-        seed: of the stream (seed, "parity signs").
+        seed: of the streams (seed, "parity signs") and (seed, "parity test signs").
+        test: held-out examples; 0 for none. With few of 2^bits examples to train on, networks grok it.
 
     Raises:
         UsageError: no example, or more signs count than there are.
@@ -36,8 +37,14 @@ def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0) -> Data:
     if bits < relevant:
         msg = f"parity relevant must be at most bits; got {relevant} of {bits}."
         raise UsageError(msg)
-    signs = 1 - 2 * torch.randint(2, (n, bits), generator=generator(seed, "parity signs"))
-    return Data(Examples(signs.float(), (signs[:, :relevant].prod(1) > 0).long()), None, "parity", 2)
+    check_count("parity test", test, least=0)
+
+    def examples(stream: str, count: int) -> Examples:
+        signs = 1 - 2 * torch.randint(2, (count, bits), generator=generator(seed, stream))
+        return Examples(signs.float(), (signs[:, :relevant].prod(1) > 0).long())
+
+    held_out = examples("parity test signs", test) if test else None
+    return Data(examples("parity signs", n), held_out, "parity", 2)
 
 
 def friedman(n: int, *, seed: int = 0) -> Data:

@@ -8,7 +8,7 @@ from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.randomness import generator
 
-_OPERATIONS = ("+", "-", "*", "/")
+_OPERATIONS = ("+", "-", "*", "/", "random")
 _ENCODINGS = ("one_hot", "tokens")
 
 
@@ -24,7 +24,9 @@ def modular(
 
     Args:
         p: the modulus, at least 2.
-        operation: "+", "-", "*", or "/" (a = b c mod p; p prime, b not 0, so p(p - 1) pairs instead of p^2).
+        operation: "+", "-", "*", "/" (a = b c mod p; p prime, b not 0, so p(p - 1) pairs instead of p^2), or "random":
+            every answer is drawn by itself, from the stream (seed, "random table"), so that nothing can be learnt of
+            the pairs held out.
         train_fraction: exactly round(train_fraction * pairs) pairs are trained on; at 1 nothing is held out.
         seed: of the split, the stream (seed, "modular split"). A smaller fraction's training pairs are
             among those of a larger one.
@@ -56,11 +58,15 @@ def modular(
             msg = f"Division modulo p needs a prime p; {p} is not one."
             raise UsageError(msg)
         a, b = a[b > 0], b[b > 0]
-    targets = _table(a, b, operation, p)
+    if operation == "random":
+        targets = torch.randint(p, a.shape, generator=generator(seed, "random table"))
+    else:
+        targets = _table(a, b, operation, p)
     if encoding == "tokens":
         inputs = torch.stack([a, b, torch.full_like(a, p)], dim=1)
     else:
         inputs = torch.cat([F.one_hot(a, p), F.one_hot(b, p)], dim=1).float()
+    title = f"random answers to pairs mod {p}" if operation == "random" else f"a {operation} b mod {p}"
     trained = round(train_fraction * len(a))
     if trained < 1:
         msg = f"train_fraction must leave 1 to {len(a):,} pairs to train on; got {train_fraction}."
@@ -72,7 +78,7 @@ def modular(
         Examples(inputs[test], targets[test]) if len(test) else None,
         name="modular",
         classes=p,
-        notes=(f"a {operation} b mod {p}, {trained:,} of {len(a):,} pairs trained on (seed {seed})",),
+        notes=(f"{title}, {trained:,} of {len(a):,} pairs trained on (seed {seed})",),
     )
 
 

@@ -2,12 +2,14 @@
 
 from thalweg.nets.convnet import convnet, convnet1d
 from thalweg.nets.mlp import mlp
+from thalweg.nets.modular_mlp import ModularMLP, modular_mlp
 from thalweg.nets.modular_transformer import ModularTransformer, modular_transformer
 from thalweg.nets.resnet import ResNet, resnet
 from thalweg.nets.transformer import Transformer, transformer
 from thalweg.nets.with_squared_norm import WithSquaredNorm
 
 __all__ = [
+    "ModularMLP",
     "ModularTransformer",
     "ResNet",
     "Transformer",
@@ -15,6 +17,7 @@ __all__ = [
     "convnet",
     "convnet1d",
     "mlp",
+    "modular_mlp",
     "modular_transformer",
     "resnet",
     "transformer",

@@ -10,6 +10,7 @@ from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.average import Averaged
 from thalweg.optim.explain import Explanation, explain
 from thalweg.optim.follow import follow
+from thalweg.optim.frozen_norm import FrozenNorm
 from thalweg.optim.gradient_transforms import Centralized, Grokfast, Orthogonal
 from thalweg.optim.lion import Lion
 from thalweg.optim.matrix_rule import MatrixRule
@@ -62,6 +63,7 @@ __all__ = [
     "Averaged",
     "Centralized",
     "Explanation",
+    "FrozenNorm",
     "Grokfast",
     "Lion",
     "MatrixRule",

@@ -9,6 +9,7 @@ from thalweg.optim.inplace import blend
 from thalweg.optim.rule import State, Swept
 from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.optim.wrapper import Wrapper
+from thalweg.population import Layout
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Averaged(Wrapper):
     keep: Swept = 0.999
     own_slots: ClassVar[tuple[str, ...]] = ("average",)
 
-    def after(self, theta: Tensor, state: State, h: StepHyperparameters) -> None:
+    def after(self, theta: Tensor, state: State, h: StepHyperparameters, layout: Layout | None) -> None:
         """Take theta into the average."""
         if h.step == 1:
             state["average"].copy_(theta)

@@ -8,6 +8,7 @@ from thalweg.optim.adagrad import Adagrad
 from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.average import Averaged
+from thalweg.optim.frozen_norm import FrozenNorm
 from thalweg.optim.gradient_transforms import Centralized, Grokfast, Orthogonal
 from thalweg.optim.lion import Lion
 from thalweg.optim.momentum import Momentum, Nesterov
@@ -234,5 +235,6 @@ _OF_WRAPPERS: dict[type[Wrapper], str] = {
     "every step, keeps the same average beside the path.",
     Grokfast: "Torch has none; change the gradients between backward() and step().",
     Orthogonal: "Torch has none; change the gradients between backward() and step().",
+    FrozenNorm: "Torch has none; scale every parameter back after step(), by its first norm / its norm.",
     Centralized: "Torch has none; change the gradients between backward() and step().",
 }

@@ -129,6 +129,7 @@ class Updater:
         The gradient is masked already where there is a mask, as clipping needs it.
         """
         own = [self.state[slot] for wrapper in self.wrappers for slot in wrapper.own_slots]
+        own += [self.theta] if self.wrappers else []  # which a wrapper may change after the step
         with _keeping(own, None if active is None else ~active):
             for wrapper in self.wrappers:
                 wrapper.before(self.theta, gradient, self.state, h, self.layout)
@@ -136,7 +137,7 @@ class Updater:
             self._step(gradient, h, active)
             self._mask(self.theta)  # rules that mix the columns of a tensor write to all of them
             for wrapper in reversed(self.wrappers):
-                wrapper.after(self.theta, self.state, h)
+                wrapper.after(self.theta, self.state, h, self.layout)
 
     def _mask(self, matrix: Tensor) -> None:
         if self.mask is not None:

@@ -54,8 +54,8 @@ class Wrapper(Summarized):
         """Where the gradient is taken again, given the one at theta; only a wrapper that `ascends` has such a point."""
         raise NotImplementedError
 
-    def after(self, theta: Tensor, state: State, h: StepHyperparameters) -> None:
-        """Take note of theta (members, parameters) after the step."""
+    def after(self, theta: Tensor, state: State, h: StepHyperparameters, layout: Layout | None) -> None:
+        """Take note of theta (members, parameters) after the step, or change it in place."""
 
     def hyper_parameters(self) -> dict[str, Any]:
         """The numeric fields by name, the inner ones too: what may be swept."""

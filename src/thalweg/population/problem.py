@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from thalweg.data import Data, from_user
 from thalweg.errors import UsageError, check_type
-from thalweg.losses import Accuracy, CrossEntropy, Logistic
+from thalweg.losses import Accuracy, CrossEntropy, Logistic, StableMax
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
 from thalweg.losses.per_position import NamedLoss
 from thalweg.population.device import as_device
@@ -195,6 +195,8 @@ class Problem(Summarized):
 def _metrics(loss: Loss, metrics: Mapping[str, Callable[[Any, Any], Any]] | None) -> tuple[Metric, ...]:
     if metrics is not None:
         return metrics_named(metrics)
+    if isinstance(loss, StableMax):
+        return (Accuracy(),)
     return (Accuracy(loss.ignore_index),) if isinstance(loss, CrossEntropy | Logistic) else ()
 
 

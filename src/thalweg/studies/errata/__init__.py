@@ -1,6 +1,6 @@
 """Where the lecture is imprecise or wrong: what it says, what is right, why, and who says so."""
 
-from thalweg.studies.errata import bias_variance, double_descent, landscape, optimizers, schedules
+from thalweg.studies.errata import bias_variance, double_descent, grokking, landscape, optimizers, schedules
 from thalweg.studies.errata.correction import LECTURE, Correction
 
 __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
@@ -8,6 +8,7 @@ __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
 CORRECTIONS: tuple[Correction, ...] = (
     *optimizers.CORRECTIONS,
     *schedules.CORRECTIONS,
+    *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,
     *landscape.CORRECTIONS,

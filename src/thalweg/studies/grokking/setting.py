@@ -1,0 +1,148 @@
+"""What the study trains: perceptrons on tables of addition, every seed with a training set of its own."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from thalweg import data, nets, optim
+from thalweg.generalization import grokking
+from thalweg.population import Population, Problem
+from thalweg.statistics import Interval, interval
+from thalweg.studies.lab import Lab
+from thalweg.training import Recipe, Run
+
+Array = NDArray[np.float64]
+WIDTH, EARLY, EVERY, KEPT = 256, 100, 10, 40
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A table of addition modulo p, the fraction of it that is trained on, and how."""
+
+    p: int
+    fraction: float
+    lr: float
+    decay: float
+    steps: int
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        return f"p = {self.p}, {self.fraction:.0%} of the pairs, lr {self.lr:g}, decay {self.decay:g}"
+
+
+# The design's: beta2 is 0.98, since with 0.999 the last rise of the accuracy takes several times as long.
+SMALL = Setting(31, 0.6, 1e-2, 0.8, 1_200)
+MAIN = Setting(37, 0.6, 1e-2, 0.4, 1_600)
+LARGE = Setting(59, 0.5, 5e-3, 0.3, 3_200)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Runs of one setting, a problem and a run of one member for every seed."""
+
+    setting: Setting
+    problems: tuple[Problem, ...]
+    runs: tuple[Run, ...]
+
+    @cached_property
+    def times(self) -> grokking.Times:
+        """When each memorized, and when it generalized."""
+        return grokking.times(self.runs)
+
+    @cached_property
+    def memorized(self) -> list[int]:
+        """T_mem of every seed, or the last step where it has not come there."""
+        return [int(min(step, self.setting.steps)) for step in self.times["memorized"]]
+
+    def path(self, seed: int, steps: Iterable[int]) -> Population:
+        """One seed's network at snapshots, as members."""
+        snapshots = self.runs[seed].snapshots
+        return Population.concatenate([snapshots[step] for step in steps])
+
+    def accuracies(self, steps: ArrayLike) -> Array:
+        """On held-out pairs at evaluated steps: (steps, seeds)."""
+        rows = np.searchsorted(self.times.reading.coordinate("step"), np.asarray(steps))
+        return self.times["test"][rows]
+
+
+def problem_of(lab: Lab, setting: Setting, seed: int, operation: str = "+", *, double: bool = False) -> Problem:
+    """The table, split by the seed."""
+    table = data.modular(setting.p, operation, train_fraction=setting.fraction, seed=seed, encoding="tokens")
+    dtype = torch.float64 if double else torch.float32
+    return Problem(partial(nets.modular_mlp, setting.p, WIDTH), table, device=lab.device, dtype=dtype)
+
+
+def rule_of(lr: float, decay: float) -> optim.AdamW:
+    """That of the study at a rate and a decay."""
+    return optim.AdamW(lr, 0.9, 0.98, weight_decay=decay)
+
+
+def evaluations(steps: int, first: int = 0) -> tuple[int, ...]:
+    """Every step up to 100 and every tenth from there, from the first on."""
+    return (*range(first, min(EARLY, steps)), *range(max(EARLY, -(-first // EVERY) * EVERY), steps + 1, EVERY))
+
+
+def snapshots(steps: int) -> tuple[int, ...]:
+    """Every step up to 100, among which is that of memorization, and every fortieth."""
+    return (*range(EARLY), *range(EARLY, steps + 1, KEPT // 2), *(() if steps % (KEPT // 2) == 0 else (steps,)))
+
+
+def trained(lab: Lab, setting: Setting, seeds: Sequence[int], operation: str = "+") -> Trained:
+    """Each seed's network on its own split of the table."""
+    steps = setting.steps
+    recipe = Recipe(rule_of(setting.lr, setting.decay), steps, evaluate=evaluations(steps), snapshot=snapshots(steps))
+    problems = tuple(problem_of(lab, setting, seed, operation) for seed in seeds)
+    title = "random answers" if operation == "random" else f"decay {setting.decay:g}"
+    runs = tuple(
+        lab.train(problem, recipe, [seed], f"p = {setting.p}, {title}, seed {number + 1} of {len(seeds)}")
+        for number, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
+    )
+    return Trained(setting, problems, runs)
+
+
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """All that GRK1, GRK2 and GRK4 look at.
+
+    Args:
+        tables: the settings that are scored, the main one first.
+        random: random answers in the place of sums, otherwise the main setting.
+        without: no decay, otherwise the main setting.
+    """
+
+    tables: tuple[Trained, ...]
+    random: Trained
+    without: Trained
+
+    @property
+    def main(self) -> Trained:
+        """Of the main setting."""
+        return self.tables[0]
+
+
+def weakest(intervals: Sequence[Interval], *, above: bool = True) -> Interval:
+    """Of intervals of several settings, all of which are to be above a threshold (or below), the one nearest to it."""
+    if any(not one.known for one in intervals):
+        return next(one for one in intervals if not one.known)
+    return min(intervals, key=lambda one: one.low) if above else max(intervals, key=lambda one: one.high)
+
+
+def by_setting(runs: Shared, values: Sequence[Array]) -> dict[str, list[float]]:
+    """Numbers over seeds of every setting, by its text, for the record."""
+    return {run.setting.text: one.tolist() for run, one in zip(runs.tables, values, strict=True)}
+
+
+def mean_known(values: Array) -> float:
+    """The mean of what is finite; NaN where nothing is."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def share_of(values: Sequence[NDArray[np.bool_]]) -> Interval:
+    """Of the networks of all settings, those of which something is true."""
+    return interval.fraction(np.concatenate(values).astype(np.float64))

@@ -1,0 +1,32 @@
+"""GRK1, GRK2 and GRK4, which look at the same runs."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from thalweg.claims import Finding
+from thalweg.studies.grokking import algorithm, late, phases
+from thalweg.studies.grokking.setting import LARGE, MAIN, SMALL, Shared, trained
+from thalweg.studies.lab import Lab
+from thalweg.studies.study import decides
+
+
+def shared(lab: Lab) -> Shared:
+    """Train all settings, and the nulls: random answers, and no decay."""
+    # Six at quick scale in place of the design's four: as many yes or no are the fewest that decide of most networks.
+    seeds = lab.seeds(quick=6, full=8).scored
+    settings = lab.pick(quick=((SMALL, 6),), full=((MAIN, 8), (LARGE, 4)))
+    nulls, main = seeds[: lab.pick(quick=2, full=8)], settings[0][0]
+    return Shared(
+        tuple(trained(lab, setting, seeds[:count]) for setting, count in settings),
+        trained(lab, main, nulls, "random"),
+        trained(lab, replace(main, decay=0.0), nulls),
+    )
+
+
+@decides(late.CLAIM, phases.CLAIM, algorithm.CLAIM)
+def experiment(lab: Lab) -> Iterator[Finding]:
+    """Train on tables, and look at when they generalize, by which phases, and at what they computed in the end."""
+    runs = shared(lab)
+    yield late.found(lab, runs)
+    yield phases.found(lab, runs)
+    yield algorithm.found(lab, runs)

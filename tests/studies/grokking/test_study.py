@@ -1,0 +1,81 @@
+"""The study of grokking: its parts against planted numbers, its nulls, and its verdicts at quick scale."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from studies.quick import claims_of
+
+from thalweg.statistics import Interval
+from thalweg.studies import Lab
+from thalweg.studies.grokking import algorithm, decay, late, phases
+from thalweg.studies.grokking.setting import Setting, Shared, evaluations, snapshots, trained, weakest
+
+TINY = Setting(11, 0.6, 1e-2, 0.8, 160)
+VERDICTS = {"GRK1": "holds", "GRK2": "undecided", "GRK4": "holds", "GRK3": "undecided"}
+
+
+@pytest.fixture(scope="module")
+def nothing() -> tuple[Lab, Shared]:
+    """Random answers in the place of the sums as well."""
+    lab = Lab("quick", 500, progress=None)
+    random = trained(lab, TINY, [500, 501, 502], "random")
+    without = trained(lab, replace(TINY, decay=0.0), [500, 501, 502], "random")
+    return lab, Shared((random,), random, without)
+
+
+@pytest.mark.parametrize("study", [late, phases, algorithm])
+def test_nothing_holds_of_random_answers(nothing: tuple[Lab, Shared], study: object) -> None:
+    lab, runs = nothing
+    finding = study.found(lab.on((study.CLAIM,)), runs)
+    assert finding.verdict.outcome != "holds"
+    weak = {part.part.id: part.outcome for part in finding.verdict.parts}
+    if study is algorithm:
+        assert weak.pop(algorithm.EXACT) == "holds"  # of no training
+        assert weak.pop(algorithm.REDUCED) != "holds"  # three networks do not decide of most
+        assert set(weak.values()) == {"fails"}
+    if study is phases:
+        assert weak[phases.THERE] != "holds"
+
+
+def test_a_ratio_is_unknown_where_most_seeds_never_come(nothing: tuple[Lab, Shared]) -> None:
+    _, runs = nothing
+    assert runs.random.times.ratio.low > 2  # of the last step and T_mem alone
+    assert not late.later(runs.random).known
+
+
+def test_what_is_evaluated_and_kept() -> None:
+    assert evaluations(130) == (*range(100), 100, 110, 120, 130)
+    assert evaluations(130, 45) == (*range(45, 100), 100, 110, 120, 130)
+    kept = snapshots(1_200)
+    assert set(range(100)) <= set(kept)
+    assert set(range(100, 1_201, 40)) <= set(kept)
+    assert set(kept) <= set(evaluations(1_200))
+
+
+def test_the_weakest_of_several_settings_is_judged() -> None:
+    low, high, unknown = (Interval(3, 1, 4, 4, ""), Interval(3, 2, 9, 4, ""), Interval(3, math.nan, math.nan, 1, ""))
+    assert weakest([low, high]) is low
+    assert weakest([low, high], above=False) is high
+    assert weakest([low, unknown, high]) is unknown
+
+
+def test_planted_delays_are_equal_and_inverse_and_others_are_not() -> None:
+    products = np.array([decay.product(cell) for cell in decay.CELLS])
+    noise = np.exp(0.02 * np.random.default_rng(0).normal(size=(len(products), 8)))
+    table = 3 / products[:, None] * noise
+    ratios = dict(decay.equal(decay.CELLS, table))
+    assert len(ratios) == 4  # one pair at 0.002 and three at 0.004; those at 0.008 are beyond
+    assert all(1 / 1.15 < one.low < one.high < 1.15 for one in ratios.values())
+    slope = decay.power(decay.CELLS, table)
+    assert 0.8 < slope.low < slope.high < 1.2
+    slow = np.array([cell[0] == 5e-3 for cell in decay.CELLS])
+    other = dict(decay.equal(decay.CELLS, np.where(slow[:, None], 1.5 * table, table)))
+    assert max(one.low for one in other.values()) > 1.15
+    assert decay.power(decay.CELLS, np.full_like(table, 500.0) * noise).high < 0.8
+
+
+def test_verdicts_at_quick_scale() -> None:
+    found = claims_of("grokking")
+    assert {name: claim["verdict"] for name, claim in found.items()} == VERDICTS
