@@ -10,10 +10,10 @@ from thalweg.studies.study import Study
 MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
+    "grokking": "thalweg.studies.grokking",
     "bias-variance": "thalweg.studies.bias_variance",
     "double-descent": "thalweg.studies.double_descent",
     "landscape": "thalweg.studies.landscape",
-    "grokking": "thalweg.studies.grokking",
 }
 
 
