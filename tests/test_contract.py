@@ -9,7 +9,7 @@ import pytest
 
 from thalweg.results import Reading, Result
 
-INSTRUMENTS = ("curvature", "landscape", "spectra", "tuning")
+INSTRUMENTS = ("curvature", "generalization.double_descent", "landscape", "spectra", "tuning")
 
 
 def _public(room: str) -> list[Any]:

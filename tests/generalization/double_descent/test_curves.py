@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import thalweg as tw
+from thalweg import randomness
 from thalweg.errors import DataError, UsageError
 from thalweg.generalization.double_descent import (
     FeatureCurve,
@@ -44,6 +45,25 @@ def test_tuned_ridge_has_no_peak(curve: FeatureCurve) -> None:
     ridge = curve["ridge error"]
     assert (ridge[:, SIZES.index(50)] < 1.1 * ridge[:, SIZES.index(20)]).all()
     assert (curve["test error"][:, SIZES.index(50)] > 5 * ridge[:, SIZES.index(50)]).all()
+
+
+def test_an_ensemble_is_the_mean_prediction_of_its_draws_and_errs_less_than_they_on_average() -> None:
+    data, most = tw.data.digits(), 200
+    curve = over_features(data, (20, 50, most), n=50, scale=0.65, noise=(0.2,), seeds=[600], members=4)
+    split = data.split_anew(50, seed=600, stream="random features")
+    x, y = split.with_label_noise(0.2, 600).train.take(torch.arange(50))
+    new, truth = (part[200:].double().numpy() for part in split.test.take(torch.arange(len(split.test))))
+    guesses = []
+    for member in range(4):
+        seed = randomness.stream_key(600, "ensemble", member) if member else 600
+        features = FourierFeatures(64, 50, 0.65, seed)
+        guesses.append(least_squares(features(x.double().numpy()), np.eye(10)[y.numpy()]).predict(features(new)))
+    errors = [((guess - np.eye(10)[truth.astype(int)]) ** 2).sum(1).mean() for guess in guesses]
+    together = ((np.mean(guesses, 0) - np.eye(10)[truth.astype(int)]) ** 2).sum(1).mean()
+    assert curve["ensemble error"][0, 1, 0] == pytest.approx(together, rel=1e-6)
+    assert curve["test error"][0, 1, 0] == pytest.approx(errors[0], rel=1e-6)
+    assert together < np.mean(errors)
+    assert any("ensemble" in mark.label for mark in curve.figure().panels[0].marks)
 
 
 def test_one_point_is_what_least_squares_gives_by_hand(curve: FeatureCurve) -> None:

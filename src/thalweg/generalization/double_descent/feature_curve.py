@@ -25,8 +25,9 @@ class FeatureCurve(Result):
     Args:
         reading: by (noise, size, seed): "test error", the mean square summed over outputs; "wrong", the share of test
             examples in another class (of classes); "train error"; "norm" of the coefficients; "ridge error" at the
-            penalty that is best on examples for validation. By (size, seed): "rank", "condition", "effective
-            parameters" at test inputs. By (size): "effective model complexity", where it was asked for.
+            "penalty" that is best on examples for validation; "ensemble error", where there are several draws. By
+            (size, seed): "rank", "condition", "effective parameters" at inputs for validation. By (size): "effective
+            model complexity", where it was asked for.
         examples: in a training set.
     """
 
@@ -99,6 +100,8 @@ class FeatureCurve(Result):
         ]
         if ridge and array == "test error":
             marks.append(_line(along, self["ridge error"][-1], f"tuned ridge, label noise {100 * levels[-1]:g} %"))
+        if "ensemble error" in self.reading.arrays and array == "test error":
+            marks.append(_line(along, self["ensemble error"][-1], f"ensemble, label noise {100 * levels[-1]:g} %"))
         if np.isfinite(self.thresholds).any() and x != PARAMETERS:
             at = {"features": float(np.nanmedian(self.thresholds)), COMPLEXITY: float(self.examples)}
             at[EXAMPLE] = at["features"] / self.examples

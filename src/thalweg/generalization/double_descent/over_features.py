@@ -20,7 +20,7 @@ from thalweg.generalization.double_descent.feature_curve import COMPLEXITY, Feat
 from thalweg.generalization.double_descent.features import FourierFeatures, ReluFeatures
 from thalweg.generalization.double_descent.least_squares import least_squares
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.randomness import generator
+from thalweg.randomness import generator, stream_key
 from thalweg.results import Cost, Provenance, Reading
 
 Array = NDArray[np.float64]
@@ -41,6 +41,7 @@ def over_features(
     noise: Sequence[float] = (0.0, 0.2),
     seeds: Sequence[int] = range(5),
     validation: int = 200,
+    members: int = 1,
     complexity: float | None = None,
     progress: Watcher | None = automatic,
 ) -> FeatureCurve:
@@ -65,6 +66,7 @@ def over_features(
             is added, in those of the target.
         seeds: of training sets, noise and features.
         validation: examples on which the ridge penalty is chosen; their labels have the same noise.
+        members: draws of features whose predictions are averaged for "ensemble error"; 1: none is.
         complexity: the share of the targets' squares that may be left for them to count as fitted, by which
             `effective_model_complexity` is measured at the last level of noise, over the first 3 seeds and up to 3 n
             examples; None: it is not measured.
@@ -84,6 +86,7 @@ def over_features(
     check_choice("over_features features", features, KINDS)
     check_count("over_features n", n, 2)
     check_count("over_features validation", validation)
+    check_count("over_features members", members)
     seeds, levels = [int(seed) for seed in seeds], [float(level) for level in noise]
     if not seeds or not levels:
         msg = f"over_features needs at least one seed and one level of noise; got seeds {seeds} and noise {levels}."
@@ -108,6 +111,8 @@ def over_features(
                 if told is not None:
                     done = place * len(numbers) + index + 1
                     told(Progress("fitting features", done, len(seeds) * len(numbers), time.perf_counter() - began))
+            if members > 1:
+                found["ensemble error"] += _ensemble(split, functools.partial(drawn, most), numbers, members, seed)
     arrays, dims = {}, {}
     for name, values in found.items():  # (seeds, sizes, ...) to (..., sizes, seeds)
         table = np.reshape(values, (len(seeds), len(numbers), *values[0].shape))
@@ -183,6 +188,19 @@ def _fitted(split: _Split, phis: Sequence[Array]) -> dict[str, Array]:
     if split.classes is not None:
         found["wrong"] = (predictions.argmax(2) != split.test.argmax(1)[:, None]).mean(0)
     return found
+
+
+def _ensemble(
+    split: _Split, drawn: Callable[[int], Draw], sizes: NDArray[np.int64], members: int, seed: int
+) -> list[Array]:
+    """The squared error of the mean prediction of several draws, the first of them the curve's own: (noise,) a size."""
+    sums = [np.zeros((len(split.test), *split.train.shape[1:])) for _ in sizes]
+    for member in range(members):
+        draw = drawn(stream_key(seed, "ensemble", member) if member else seed)
+        train, test = draw(split.inputs[0]), draw(split.inputs[2])
+        for total, number in zip(sums, sizes, strict=True):
+            total += least_squares(train[:, :number], split.train).predict(test[:, :number])
+    return [((total / members - split.test[:, None]) ** 2).sum(2).mean(0) for total in sums]
 
 
 def _complexity(

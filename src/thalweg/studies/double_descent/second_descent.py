@@ -62,7 +62,7 @@ def finding(lab: Lab, curve: FeatureCurve) -> Finding:
     figure = Figure.row(
         [
             Figure.of("Squared error", [interval_line(along, each), ReferenceLine(0)], level, Axis(LOG)),
-            Figure.of("Wrong classes", [interval_line(along, points), ReferenceLine(0)], level, Axis("points", "%")),
+            Figure.of("Wrong classes", [interval_line(along, points), ReferenceLine(0)], level, Axis("points")),
         ],
         title="The error at 20 n features against the first minimum",
         caption=f"{curve.reading.notes[0].split(',')[0]}, {curve.examples} examples; means over {logs.shape[1]} seeds "

@@ -91,7 +91,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Noise is not an axis of it: it raises the whole curve, and the peak is there without any.",
         why=(
             "What features leave of the target is noise to the fit, so a clean target peaks, too. More noise raises "
-            "the error beside the peak and beyond it; relative to each other they hardly change."
+            "the error beside the peak and beyond it; from 10 % on their ratio hardly changes."
         ),
         source="Adlam & Pennington (2020), arXiv:2011.03321",
         claims=("DD7",),
