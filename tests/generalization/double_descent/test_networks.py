@@ -179,8 +179,8 @@ class Foreign(torch.nn.Module):
         self.look, self.norm = torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.GroupNorm(2, 6)
         self.mix, self.head = torch.nn.Conv2d(6, 6, 1), torch.nn.Linear(96, 10)
 
-    def forward(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        seen = torch.nn.functional.gelu(self.norm(self.look(inputs["image"])))
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        seen = torch.nn.functional.gelu(self.norm(self.look(image)))
         return self.head(torch.nn.functional.max_pool2d(seen + self.mix(seen), 2).flatten(1))
 
 

@@ -101,7 +101,19 @@ def train_on_own_sets(
 
 
 def outputs_on_own_sets(problem: Problem, population: Population, sets: Sequence[Examples]) -> Tensor:
-    """What every member says of its own training set, in evaluation mode: (members, examples, ...)."""
+    """What every member says of its own set of examples, in evaluation mode: (members, examples, ...).
+
+    >>> import thalweg as tw
+    >>> from thalweg.generalization import double_descent
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> sets = [tw.data.digits().split_anew(30, seed=seed).train for seed in (0, 1)]
+    >>> double_descent.outputs_on_own_sets(problem, problem.initialize(2), sets).shape
+    torch.Size([2, 30, 10])
+
+    Args:
+        problem, population: what is evaluated; they are only read.
+        sets: as many examples in each, one set a member.
+    """
     size = len(sets[0])
     indices = torch.arange(size) + size * torch.arange(len(sets))[:, None]
     batch = Batch.of(together(sets).to(problem.device, problem.dtype), indices)
