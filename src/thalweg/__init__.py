@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         statistics,
         studies,
         sweep,
+        tickets,
         training,
         tuning,
     )
@@ -73,6 +74,7 @@ __all__ = [
     "statistics",
     "studies",
     "sweep",
+    "tickets",
     "train",
     "training",
     "tuning",

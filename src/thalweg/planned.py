@@ -14,7 +14,7 @@ PLANNED: dict[str, str] = {
     "bias-variance": "how test error divides into bias and variance (study)",
     "double-descent": "why test error falls a second time in larger networks (study)",
     "connectivity": "the paths between solutions (study and instrument)",
-    "tickets": "sparse subnetworks that train alone (study and instrument)",
+    "tickets": "sparse subnetworks that train alone (study)",
     "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "generalization": "bounds and measures of generalization (instrument)",
