@@ -2,13 +2,19 @@
 
 from thalweg.tickets import scores
 from thalweg.tickets.allocation import Allocation, Blocks, ByLayer, ErdosRenyi, Global, NofM
+from thalweg.tickets.controls import ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
 from thalweg.tickets.division import Division
+from thalweg.tickets.found import Search, TicketVerdict
 from thalweg.tickets.in_rounds import prune_in_rounds
 from thalweg.tickets.policy import Policy
+from thalweg.tickets.rewinding_step import rewinding_step
+from thalweg.tickets.search import by_magnitude, search
+from thalweg.tickets.search_cost import SearchCost, search_cost
 from thalweg.tickets.selection import prune, select
 from thalweg.tickets.units import Units
 
 __all__ = [
+    "ARMS",
     "Allocation",
     "Blocks",
     "ByLayer",
@@ -17,9 +23,21 @@ __all__ = [
     "Global",
     "NofM",
     "Policy",
+    "Search",
+    "SearchCost",
+    "TicketVerdict",
     "Units",
+    "by_magnitude",
+    "first_units",
     "prune",
     "prune_in_rounds",
+    "reinitialized",
+    "rescaled_to",
+    "rewinding_step",
     "scores",
+    "search",
+    "search_cost",
     "select",
+    "shuffled",
+    "with_signs",
 ]
