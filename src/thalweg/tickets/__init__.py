@@ -4,6 +4,7 @@ from thalweg.tickets import scores
 from thalweg.tickets.allocation import Allocation, Blocks, ByLayer, ErdosRenyi, Global, NofM
 from thalweg.tickets.controls import ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
 from thalweg.tickets.division import Division
+from thalweg.tickets.early_bird import EarlyBird, corrected_overlap, early_bird
 from thalweg.tickets.found import Search, TicketVerdict
 from thalweg.tickets.in_rounds import prune_in_rounds
 from thalweg.tickets.policy import Policy
@@ -11,6 +12,9 @@ from thalweg.tickets.rewinding_step import rewinding_step
 from thalweg.tickets.search import by_magnitude, search
 from thalweg.tickets.search_cost import SearchCost, search_cost
 from thalweg.tickets.selection import prune, select
+from thalweg.tickets.share_of_gain import share_of_gain
+from thalweg.tickets.stability import Stability, stability
+from thalweg.tickets.transfer import Transfer, transfer
 from thalweg.tickets.units import Units
 
 __all__ = [
@@ -19,15 +23,20 @@ __all__ = [
     "Blocks",
     "ByLayer",
     "Division",
+    "EarlyBird",
     "ErdosRenyi",
     "Global",
     "NofM",
     "Policy",
     "Search",
     "SearchCost",
+    "Stability",
     "TicketVerdict",
+    "Transfer",
     "Units",
     "by_magnitude",
+    "corrected_overlap",
+    "early_bird",
     "first_units",
     "prune",
     "prune_in_rounds",
@@ -38,6 +47,9 @@ __all__ = [
     "search",
     "search_cost",
     "select",
+    "share_of_gain",
     "shuffled",
+    "stability",
+    "transfer",
     "with_signs",
 ]
