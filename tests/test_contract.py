@@ -9,7 +9,7 @@ import pytest
 
 from thalweg.results import Reading, Result
 
-INSTRUMENTS = ("curvature", "landscape", "spectra", "tuning")
+INSTRUMENTS = ("curvature", "landscape", "spectra", "tickets", "tuning")
 
 
 def _public(room: str) -> list[Any]:

@@ -106,7 +106,7 @@ def test_transfer_to_the_same_task_keeps_everything_and_to_noise_nothing(
     assert table.shape == (2, 5, 3)
     assert result["advantage"] == pytest.approx(table[:, 0] - table[:, 1])
     assert result.kept("same", "same").estimate == 1
-    assert table[0].mean() > table[1].mean() + 0.2
+    assert table[0, 0].mean() > table[1, 0].mean() + 0.2
     assert len(result.figure().panels[0].marks) == 5
     with pytest.raises(UsageError, match="no task"):
         result.advantage("other")

@@ -31,7 +31,7 @@ def test_masks_that_keep_everything_give_the_dense_run_bit_for_bit(rewind_to: in
     whole = search(
         problem_of(), RECIPE, seeds=2, rounds=2, keep=1.0, rewind_to=rewind_to, arms=("ticket",), plan="looped"
     )
-    for run in whole.runs:
+    for run in (level["ticket"] for level in whole.runs):
         assert torch.equal(run.final.theta, whole.dense.final.theta)
         for name, matrix in run.state.slots.items():
             assert torch.equal(matrix, whole.dense.state.slots[name])
@@ -42,7 +42,7 @@ def test_running_statistics_are_rewound_too() -> None:
     problem = tw.Problem(lambda: tw.nets.resnet(2), tw.data.digits(image=True).subset(train=40, test=20))
     recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=4, batch_size=10, evaluate=1)
     whole = search(problem, recipe, seeds=1, rounds=1, keep=1.0, rewind_to=2, arms=("ticket",), plan="looped")
-    final, again = whole.dense.final, whole.ticket(1)
+    final, again = whole.dense.final, whole.trained(1)
     assert torch.equal(final.theta, again.theta)
     assert all(torch.equal(final.running[name], again.running[name]) for name in final.running)
 
@@ -58,9 +58,8 @@ def test_all_arms_keep_as_many_weights(found: tw.tickets.Search) -> None:
                 assert (count - kept).abs().max() <= 64 + 12 + 8 + 10  # to one unit
             else:
                 assert count.tolist() == [kept] * 2, name
-        run = found.runs[level]
         for name in found.arms:
-            members = run.final[run.select(arm=name)]
+            members = found.trained(level + 1, name)
             assert torch.equal(members.mask, masks[name])
             assert (members.theta[~masks[name]] == 0).all()
 
@@ -73,11 +72,11 @@ def test_levels_nest_in_every_arm(found: tw.tickets.Search) -> None:
 
 def test_a_ticket_is_the_rewound_network_under_the_mask_of_the_level_before(found: tw.tickets.Search) -> None:
     problem, level = problem_of(), 2
-    scores = found.ticket(1).theta.abs()
+    scores = found.trained(1).theta.abs()
     mask = tw.tickets.prune(problem, scores, 0.5, within=found.masks[0]["ticket"])
     assert torch.equal(mask, found.masks[1]["ticket"])
     again = tw.train(problem, RECIPE, 2, start=found.dense.at(3), mask=mask, paired=True, plan="looped", progress=None)
-    assert torch.equal(again.final.theta, found.ticket(level).theta)
+    assert torch.equal(again.final.theta, found.trained(level).theta)
 
 
 def test_controls_differ_from_the_ticket_in_one_thing_each(found: tw.tickets.Search) -> None:
@@ -128,8 +127,8 @@ def test_the_small_dense_network_is_one_of_fewer_units() -> None:
 def test_the_cost_is_what_was_trained(found: tw.tickets.Search) -> None:
     told = search_cost(problem_of(), RECIPE, seeds=2, rounds=3, rewind_to=0.25, arms=ARMS)
     trained = 12 * 2 + 3 * 2  # dense, and the other initializations up to step 3
-    for run in found.runs:
-        trained += int(np.isfinite(run.history.batch_loss).sum())
+    for level in found.runs:
+        trained += int(np.isfinite(level["ticket"].history.batch_loss).sum())
     assert told.steps == trained == found.cost.steps
 
 
@@ -157,11 +156,17 @@ def test_retraining_from_the_last_weights() -> None:
     start = replace(rate.dense.at(0), population=rate.dense.final, state=None)
     mask = rate.masks[0]["ticket"]
     again = tw.train(problem, RECIPE, 2, start=start, mask=mask, paired=True, plan="looped", progress=None)
-    assert torch.equal(again.final.theta, rate.ticket(1).theta)
+    assert torch.equal(again.final.theta, rate.trained(1).theta)
     tuning = tw.Recipe(tw.optim.SGD(1e-3), steps=3, batch_size=50)
-    tuned = search(problem, RECIPE, seeds=2, rounds=1, keep=0.5, retrain=tuning, arms=("ticket",), plan="looped")
-    near = (tuned.ticket(1).theta - tuned.dense.final.theta * mask).abs().max()
+    tuned = search(
+        problem, RECIPE, seeds=2, rounds=1, keep=0.5, retrain=tuning, arms=("reinit", "shuffled"), plan="looped"
+    )
+    near = (tuned.trained(1).theta - tuned.dense.final.theta * mask).abs().max()
     assert 0 < float(near) < 0.1
+    again = tw.train(problem, RECIPE, 2, start=rate.dense.at(0), mask=tuned.masks[0]["shuffled"], paired=True)
+    assert again.history.final("test_loss") == pytest.approx(tuned["test_loss"][2, 0], abs=1e-5)
+    assert set(tuned.verdict(1).better) == {"dense", "reinit", "shuffled"}
+    assert tuned.cost.ticket_trainings == 1 + 3 / 12
 
 
 def test_a_search_that_would_empty_a_layer_stops_and_keeps_what_it_found() -> None:

@@ -1,5 +1,7 @@
 """Masks: exactly as many as should be, under heavy ties, nested, and of the right structure."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -157,3 +159,25 @@ def test_bad_input_is_named(problem: tw.Problem) -> None:
         prune(problem, values[:, 1:], 0.5)
     with pytest.raises(UsageError, match="leave the share out"):
         prune(problem, values, 0.3, allocation=NofM(2, 4))
+
+
+@pytest.mark.parametrize("kinds", ["heads", ("units", "channels")])
+def test_pruned_units_and_heads_are_out_of_the_function(kinds: str | tuple[str, ...]) -> None:
+    """Whatever writes them may change, as nothing reads them."""
+    tokens = torch.randint(0, 7, (12, 5), generator=torch.Generator().manual_seed(0))
+    problem = tw.Problem(lambda: tw.nets.transformer(7, 5, width=8, heads=4, depth=1), (tokens, tokens))
+    population = problem.initialize(1)
+    division = Units(kinds).division(problem, Policy())
+    kept = Units(kinds).kept(division, 0.5)
+    parts = select_parts(population.theta.abs(), division, kept)
+    mask = mask_of(division, parts)
+    assert parts.sum() == kept.sum() == len(division.pool) // 2
+    own = torch.zeros_like(mask)
+    own[:, division.scored[~parts[0, division.scored_part]]] = True
+    assert not (own & mask).any()
+    masked = population.with_mask(mask).theta
+    loss = [
+        tw.evaluate(problem, replace(population, theta=theta), on="train")["loss"] for theta in (masked, masked + own)
+    ]
+    assert torch.allclose(*loss, atol=1e-6)
+    assert not torch.allclose(loss[0], tw.evaluate(problem, population, on="train")["loss"], atol=1e-6)

@@ -72,14 +72,14 @@ class Search(Result):
             (density), and "density of all parameters" (density). Densities are of what may be pruned.
         dense: the run of the dense network; its snapshots are the initialization and the rewinding point.
         start: where the ticket is rewound to.
-        runs: one a level, of all arms; select members by `run.select(arm="ticket")`.
+        runs: one a level, by arm: that of all arms together, but of the ticket's own where it is fine-tuned.
         masks: one a level, by arm: (seeds, parameters) each.
         cost: what it took, in trainings.
     """
 
     dense: Run = field(repr=False)
     start: Start = field(repr=False)
-    runs: tuple[Run, ...] = field(repr=False)
+    runs: tuple[Mapping[str, Run], ...] = field(repr=False)
     masks: tuple[Mapping[str, Mask], ...] = field(repr=False)
     cost: SearchCost
 
@@ -100,15 +100,19 @@ class Search(Result):
         wanted = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
         return next(name for name in (*wanted, *known) if name in known)
 
-    def ticket(self, level: int) -> Population:
-        """The trained tickets of a level, one a seed.
+    def trained(self, level: int, arm: str = "ticket") -> Population:
+        """The trained networks of an arm and level, one a seed; level 0 is the dense network.
 
         Raises:
-            UsageError: no such level.
+            UsageError: no such level or arm.
         """
         self._check(level)
-        run = self.dense if level == 0 else self.runs[level - 1]
-        return run.final if level == 0 else run.final[run.select(arm="ticket")]
+        if level == 0:
+            return self.dense.final
+        if arm not in self.arms:
+            raise unknown_name("arm", arm, self.arms)
+        run = self.runs[level - 1][arm]
+        return run.final[run.select(arm=arm)]
 
     def better(self, level: int, than: str = "dense", arm: str = "ticket", metric: str | None = None) -> Interval:
         """By how much an arm is better than another over paired seeds: more accurate, or of less loss.

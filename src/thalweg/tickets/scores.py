@@ -205,7 +205,7 @@ def synflow(problem: Problem, population: Population) -> Float[Tensor, "members 
                 if tensor.is_floating_point():
                     tensor.abs_()
         outputs = call(module, inputs)
-        sum(leaf.sum() for leaf in tree_leaves(outputs) if leaf.is_floating_point()).backward()
+        torch.stack([leaf.sum() for leaf in tree_leaves(outputs) if leaf.is_floating_point()]).sum().backward()
         trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
         of = {name: p.detach() * (torch.zeros_like(p) if p.grad is None else p.grad) for name, p in trained.items()}
         rows.append(population.layout.pack(of))

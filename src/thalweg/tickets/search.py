@@ -117,7 +117,9 @@ def search(
     if keep is None:
         keep = usual_shares(division.kinds)
     k = rewinding_step(problem, recipe, rewind_to)
-    expected = search_cost(problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=names)
+    expected = search_cost(
+        problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=names, retrain=retrain
+    )
     given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     count = len(given)
     kept = [division.sizes]
@@ -134,7 +136,7 @@ def search(
         fresh = _fresh(problem, whole, given, k, plan) if {"reinit", "signs kept"} & set(names) else None
         trained = dense.final
         making = Arms(problem, policy, allocation, division, given, start, first, fresh, score(trained, first))
-        runs: list[Run] = []
+        levels: list[dict[str, Run]] = []
         masks: list[Mapping[str, Mask]] = []
         mask, notes = None, []
         for level in range(1, rounds + 1):
@@ -142,17 +144,19 @@ def search(
             try:
                 mask = select(score(trained, first), division, kept[level], within=mask)
             except UsageError as error:
-                if not runs:
+                if not levels:
                     raise
                 notes.append(f"Stopped before level {level}: {error}")
                 break
-            run, own = _level(making, names, mask, kept[level], recipe, retrain, trained, plan)
-            runs.append(run)
+            run, tuned, own = _level(making, names, mask, kept[level], recipe, retrain, trained, plan)
             masks.append(own)
-            trained = run.final[run.select(arm="ticket")]
+            levels.append({"ticket": tuned} if tuned is not None else {})
+            levels[-1] |= {name: run for name in names if run is not None and name not in levels[-1]}
+            one = levels[-1]["ticket"]
+            trained = one.final[one.select(arm="ticket")]
     seconds = time.perf_counter() - began
-    reading = _reading(making, recipe, names, dense, runs, masks, expected, notes, seconds)
-    return Search(reading, dense, start, tuple(runs), tuple(masks), expected)
+    reading = _reading(making, recipe, names, dense, levels, masks, expected, notes, seconds)
+    return Search(reading, dense, start, tuple(levels), tuple(masks), expected)
 
 
 def usual_shares(kinds: Sequence[str]) -> Share:
@@ -191,25 +195,22 @@ def _level(
     retrain: str | Recipe,
     trained: Population,
     plan: Plan | str | Mapping[str, Plan],
-) -> tuple[Run, dict[str, Mask]]:
-    """All arms of a level as one population; fine-tuning, by a recipe of its own, joins them afterwards."""
+) -> tuple[Run | None, Run | None, dict[str, Mask]]:
+    """All arms of a level as one population; a ticket that is fine-tuned has a recipe, and so a run, of its own."""
     pairs = {name: making.of(name, mask, kept) for name in names}
+    seeds, tuned = list(making.seeds), None
+    masks = {name: pair[1] for name, pair in pairs.items()}
     if retrain != "weights":
-        pairs["ticket"] = replace(making.start, population=_unmasked(trained), state=None), mask
-    starts, masks = ({name: pair[part] for name, pair in pairs.items()} for part in (0, 1))
-    seeds = list(making.seeds)
+        pairs["ticket"] = replace(making.start, population=replace(trained, mask=None), state=None), mask
     if isinstance(retrain, Recipe):
-        starts["ticket"] = Start(starts["ticket"].population)
-        if len(names) > 1:
-            msg = "Fine-tuning has a recipe of its own, and arms are one population: search with arms=('ticket',)."
-            raise UsageError(msg)
-        recipe = retrain
-    run = train(making.problem, recipe, seeds, start=starts, mask=masks, paired=True, plan=plan)
-    return run, masks
-
-
-def _unmasked(population: Population) -> Population:
-    return replace(population, mask=None)
+        start, _ = pairs.pop("ticket")
+        one = {"ticket": Start(start.population)}
+        tuned = train(making.problem, retrain, seeds, start=one, mask={"ticket": mask}, paired=True, plan=plan)
+    if not pairs:
+        return None, tuned, masks
+    starts = {name: pair[0] for name, pair in pairs.items()}
+    own = {name: masks[name] for name in starts}
+    return train(making.problem, recipe, seeds, start=starts, mask=own, paired=True, plan=plan), tuned, masks
 
 
 def _reading(
@@ -217,7 +218,7 @@ def _reading(
     recipe: Recipe,
     names: Sequence[str],
     dense: Run,
-    runs: Sequence[Run],
+    levels: Sequence[Mapping[str, Run]],
     masks: Sequence[Mapping[str, Mask]],
     expected: SearchCost,
     notes: Sequence[str],
@@ -228,7 +229,9 @@ def _reading(
     everything = np.array([float(one["ticket"][0].double().mean()) for one in masks])
     arrays: dict[str, NDArray] = {}
     for metric in dense.history.metrics:
-        arrays[metric] = np.stack([[run.history.final(metric)[run.select(arm=name)] for run in runs] for name in names])
+        arrays[metric] = np.stack(
+            [[of[name].history.final(metric)[of[name].select(arm=name)] for of in levels] for name in names]
+        )
     for metric in list(arrays):
         arrays[f"dense {metric}"] = dense.history.final(metric)
     dims = {name: ("seed",) if name.startswith("dense ") else ("arm", "density", "seed") for name in arrays}

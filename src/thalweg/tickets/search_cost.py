@@ -48,10 +48,11 @@ def search_cost(
     rounds: int = 12,
     rewind_to: Rewinding = 0,
     arms: Sequence[str],
+    retrain: str | Recipe = "weights",
 ) -> SearchCost:
     """What `search` with these arguments takes; nothing is computed.
 
-        T + rounds (T - k)        for the ticket, which the dense run begins, and T - k a round for every other arm
+        T + rounds (T - k)    for the ticket, which the dense run begins, and T - k a round for every other arm
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -61,12 +62,12 @@ def search_cost(
     (10.0, 4.0, 10000, 15)
 
     Args:
-        problem, recipe, seeds, rounds, rewind_to, arms: see `search`.
+        problem, recipe, seeds, rounds, rewind_to, arms, retrain: see `search`.
     """
     check_count("search rounds", rounds)
     count = seeds if isinstance(seeds, int) else len(seeds)
     k, steps = rewinding_step(problem, recipe, rewind_to), recipe.steps
-    ticket = steps + rounds * (steps - k)
+    ticket = steps + rounds * (retrain.steps if isinstance(retrain, Recipe) else steps - k)
     whole = ticket + k * bool({"reinit", "signs kept"} & set(arms))
     for arm in arms:
         if arm != "ticket":

@@ -18,8 +18,8 @@ from thalweg.tickets.policy import Policy
 class Units(Allocation):
     """Units are kept or pruned whole: what writes one, its bias, scale and shift, and the weights that read it.
 
-    Every group of units that the model's structure has is a pool. Without its bias and shift a pruned unit gives zero,
-    so the masked network is one of fewer units. The score of a unit is the sum over what writes it.
+    Every group of units that the model's structure has is a pool. Nothing reads a pruned unit, so the masked network is
+    one of fewer units. The score of a unit is the sum over what writes it.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())

@@ -34,7 +34,8 @@ class Prunable(Result):
 
     Args:
         reading: "better than dense" (allocation, density), mean over members and examples, and the ends of its
-            interval, "low" and "high"; "free sparsity" (allocation), the largest that costs nothing at it and at all lower ones.
+            interval, "low" and "high"; "free sparsity" (allocation), the largest that costs nothing at it and at all
+            lower ones.
         intervals: by allocation, one a density.
         metric: what is compared, "accuracy" or "loss".
         worth: a loss of the metric that is none.
@@ -177,5 +178,5 @@ def _search_words(problem: Problem, run: Run | Population) -> tuple[str, ...]:
     each = run.seconds / len(run.final)
     return (
         f"A ticket search of {ROUNDS} rounds with its controls and 5 seeds would take as long as "
-        f"{5 * cost.trainings:.0f} such trainings, about {5 * cost.trainings * each:.0f} s at the {each:.2g} s a network of this run.",
+        f"{5 * cost.trainings:.0f} such trainings, about {5 * cost.trainings * each:.0f} s at {each:.2g} s a network.",
     )
