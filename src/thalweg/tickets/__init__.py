@@ -3,6 +3,7 @@
 from thalweg.tickets import scores
 from thalweg.tickets.allocation import Allocation, Blocks, ByLayer, ErdosRenyi, Global, NofM
 from thalweg.tickets.controls import ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
+from thalweg.tickets.counting import log10_subnetworks
 from thalweg.tickets.critical import CriticalSparsity, critical_sparsity
 from thalweg.tickets.division import Division
 from thalweg.tickets.early_bird import EarlyBird, corrected_overlap, early_bird
@@ -47,6 +48,7 @@ __all__ = [
     "critical_sparsity",
     "early_bird",
     "first_units",
+    "log10_subnetworks",
     "prunable",
     "prune",
     "prune_in_rounds",

@@ -44,6 +44,10 @@ class CriticalSparsity(Result):
         """Between which sparsities the critical one lies."""
         return {"matches": f"{self.matching:.1%} sparse", "not shown to": f"{self.failing:.1%} sparse"}
 
+    def line(self) -> dict[str, str]:
+        """The same in a line."""
+        return self.facts()
+
     def figure(self) -> Figure:
         """The difference from the dense network against the density, with 95 % intervals over seeds."""
         line = interval_line(self.reading.coordinate("density"), self.intervals, label="sparse less dense")

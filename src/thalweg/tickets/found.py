@@ -176,6 +176,10 @@ class Search(Result):
             **{f"there better than {name}": found for name, found in controls.items()},
         }
 
+    def line(self) -> dict[str, str]:
+        """The same in a line."""
+        return self.facts()
+
     def figure(self, metric: str | None = None) -> Figure:
         """Every arm against the density, means over seeds with 95 % intervals, and the dense network's mean.
 

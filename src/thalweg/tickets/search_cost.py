@@ -12,7 +12,7 @@ from thalweg.training import Recipe
 
 @dataclass(frozen=True)
 class SearchCost(Summarized):
-    """What a search takes, counted in steps of one network; what `search_cost` returns.
+    """What `search_cost` returns: what a search takes, counted in steps of one network.
 
     Args:
         trainings: of one network from its first to its last step, for every seed.

@@ -50,6 +50,10 @@ class Prunable(Result):
         free = zip(self.reading.coordinate("allocation"), self["free sparsity"], strict=True)
         return {f"free {name}": f"{sparsity:.0%} of the weights" for name, sparsity in free}
 
+    def line(self) -> dict[str, str]:
+        """The same in a line."""
+        return self.facts()
+
     def figure(self) -> Figure:
         """The change against the density, with 95 % intervals."""
         densities = self.reading.coordinate("density")
