@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, unknown_name
-from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result, Summarized
 from thalweg.statistics import Interval, interval
@@ -181,7 +181,7 @@ class Search(Result):
         return self.facts()
 
     def figure(self, metric: str | None = None) -> Figure:
-        """Every arm against the density, means over seeds with 95 % intervals, and the dense network's mean.
+        """Every arm's mean against the density, of the ticket and its needed controls with intervals, and the dense mean.
 
         Raises:
             UsageError: no such metric.
@@ -190,7 +190,8 @@ class Search(Result):
         lines = []
         for arm in self.arms:
             values = np.stack([self._of(arm, level, metric) for level in range(1, len(self.runs) + 1)])
-            lines.append(interval_line(self.densities, [interval.mean(one) for one in values], label=arm))
+            found = interval_line(self.densities, [interval.mean(one) for one in values], label=arm)
+            lines.append(found if arm in ("ticket", *NEEDED) else Line(found.x, found.y, label=arm))
         dense = float(np.mean(self._of("dense", 1, metric)))
         unit = self.reading.units.get(metric, "")
         marks = (*lines, ReferenceLine(dense, label="dense")) if math.isfinite(dense) else tuple(lines)
@@ -199,7 +200,7 @@ class Search(Result):
             marks,
             Axis("density of prunable weights", scale="log"),
             Axis(metric.replace("_", " "), unit),
-            caption=f"Bands are pointwise 95 % intervals over {len(self.dense.final)} seeds. {self.cost}",
+            caption=f"Means over {len(self.dense.final)} seeds; bands are pointwise 95 % intervals. {self.cost}",
         )
 
     def _of(self, arm: str, level: int, metric: str) -> NDArray[np.float64]:
