@@ -181,7 +181,7 @@ class Search(Result):
         return self.facts()
 
     def figure(self, metric: str | None = None) -> Figure:
-        """Every arm's mean against the density, of the ticket and its needed controls with intervals, and the dense mean.
+        """Every arm's mean against the density, with intervals of the ticket and its needed controls; the dense mean.
 
         Raises:
             UsageError: no such metric.
