@@ -8,7 +8,7 @@ from thalweg.errors import UsageError
 from thalweg.tickets import log10_subnetworks
 
 
-@pytest.mark.parametrize(("weights", "kept"), [(1, 0), (10, 10), (52, 5), (2_000, 200), (20_000, 5_000)])
+@pytest.mark.parametrize(("weights", "kept"), [(1, 0), (10, 10), (52, 5), (2_000, 200), (10_000, 2_500)])
 def test_the_logarithm_is_that_of_the_exact_number(weights: int, kept: int) -> None:
     digits = str(math.comb(weights, kept))
     exact = math.log10(float(f"0.{digits[:17]}")) + len(digits)

@@ -45,7 +45,7 @@ class EarlyBird(Result):
         steps = self.reading.coordinate("step").astype(np.float64)
         means = self["overlap by layer"].mean(0)
         lines = [Line(steps, one, label=str(name)) for name, one in zip(self._layers, means, strict=True)]
-        y = Axis("overlap with the last mask, beyond chance")
+        y = Axis("overlap beyond chance")
         return Figure.of("Layer by layer", lines, Axis("step"), y, caption=self._caption)
 
     @property

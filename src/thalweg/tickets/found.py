@@ -11,13 +11,18 @@ from thalweg.errors import UsageError, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result, Summarized
-from thalweg.statistics import Interval, interval
+from thalweg.statistics import ANYTHING, SHARE, Bounds, Interval, interval
 from thalweg.tickets.controls import NEEDED
 from thalweg.tickets.search_cost import SearchCost
 from thalweg.tickets.selection import Mask
 from thalweg.training import Run, Start
 
 MARGIN = 0.005  # half a point of accuracy
+
+
+def bounds_of(metric: str) -> Bounds:
+    """What no value of a metric can be beyond: accuracies are shares."""
+    return SHARE if metric.endswith("accuracy") else ANYTHING
 
 
 @dataclass(frozen=True)
@@ -190,7 +195,9 @@ class Search(Result):
         lines = []
         for arm in self.arms:
             values = np.stack([self._of(arm, level, metric) for level in range(1, len(self.runs) + 1)])
-            found = interval_line(self.densities, [interval.mean(one) for one in values], label=arm)
+            found = interval_line(
+                self.densities, [interval.mean(one, bounds=bounds_of(metric)) for one in values], label=arm
+            )
             lines.append(found if arm in ("ticket", *NEEDED) else Line(found.x, found.y, label=arm))
         dense = float(np.mean(self._of("dense", 1, metric)))
         unit = self.reading.units.get(metric, "")

@@ -15,7 +15,7 @@ from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.division import Share
-from thalweg.tickets.found import MARGIN
+from thalweg.tickets.found import MARGIN, bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.search import Score, by_magnitude, usual_shares
@@ -57,7 +57,11 @@ class RewindingMap(Result):
         """The metric against the density, a line for each rewinding step, with 95 % intervals over seeds."""
         densities = self.reading.coordinate("density")
         lines = [
-            interval_line(densities, [interval.mean(one) for one in table], label=f"rewound to step {step}")
+            interval_line(
+                densities,
+                [interval.mean(one, bounds=bounds_of(self.metric)) for one in table],
+                label=f"rewound to step {step}",
+            )
             for step, table in zip(self.reading.coordinate("rewinding"), self[self.metric], strict=True)
         ]
         marks = (*lines, ReferenceLine(float(self["dense"].mean()), label="dense"))

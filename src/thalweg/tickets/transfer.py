@@ -16,7 +16,7 @@ from thalweg.randomness import stream_key
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.controls import reinitialized, shuffled
-from thalweg.tickets.found import Search
+from thalweg.tickets.found import Search, bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.share_of_gain import share_of_gain
 from thalweg.training import Start, train
@@ -58,7 +58,7 @@ class Transfer(Result):
         tasks, table = self.reading.coordinate("task"), self[self.metric]
         marks = []
         for number, arm in enumerate(self.reading.coordinate("arm")):
-            found = [interval.mean(one[number]) for one in table]
+            found = [interval.mean(one[number], bounds=bounds_of(self.metric)) for one in table]
             ends = np.array([(one.estimate, one.low, one.high) for one in found]).T
             marks.append(Bars(tuple(map(str, tasks)), ends[0], low=ends[1], high=ends[2], label=str(arm)))
         y = Axis(self.metric.replace("_", " "), self.reading.units.get(self.metric, ""))
