@@ -9,7 +9,7 @@ import pytest
 
 from thalweg.results import Reading, Result
 
-INSTRUMENTS = ("curvature", "generalization.double_descent", "landscape", "spectra", "tuning")
+INSTRUMENTS = ("curvature", "generalization.double_descent", "landscape", "spectra", "tickets", "tuning")
 
 
 def _public(room: str) -> list[Any]:

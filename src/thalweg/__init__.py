@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         statistics,
         studies,
         sweep,
+        tickets,
         training,
         tuning,
     )
@@ -75,6 +76,7 @@ __all__ = [
     "statistics",
     "studies",
     "sweep",
+    "tickets",
     "train",
     "training",
     "tuning",

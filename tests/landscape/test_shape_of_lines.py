@@ -1,9 +1,9 @@
-"""How far a line is from a parabola and how high its barrier is, on known curves."""
+"""How far a line is from a parabola on known curves."""
 
 import numpy as np
 import pytest
 
-from thalweg.landscape import barrier_height, distance_from_parabola
+from thalweg.landscape import distance_from_parabola
 
 AT = np.linspace(-1, 1, 2_001)
 
@@ -24,10 +24,3 @@ def test_it_has_no_unit_and_keeps_shapes() -> None:
     lines[0, 1, 4] = np.nan
     assert np.isnan(distance_from_parabola(lines)).tolist() == [[False, True, False], [False] * 3]
     assert distance_from_parabola(np.ones(5)) == 0
-
-
-def test_barriers_of_double_wells() -> None:
-    wells = (AT**2 - 1) ** 2
-    lines = np.stack([wells, wells + AT, AT**2])
-    assert barrier_height(lines) == pytest.approx([1, 1, 0], abs=1e-12)
-    assert barrier_height(np.stack([lines, lines])).shape == (2, 3)

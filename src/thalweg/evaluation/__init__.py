@@ -1,5 +1,6 @@
 """Losses and metrics of populations, on samples of examples, under one policy of running statistics."""
 
+from thalweg.evaluation.barrier import Barrier, barrier, barrier_height
 from thalweg.evaluation.conditions import Conditions
 from thalweg.evaluation.evaluate import Evaluator, by_example, evaluate
 from thalweg.evaluation.points import PointEstimates, Points, weighted_sums
@@ -7,6 +8,7 @@ from thalweg.evaluation.running_statistics import RunningStatistics, recomputed
 from thalweg.evaluation.sample import Drawn, Sample, as_sample
 
 __all__ = [
+    "Barrier",
     "Conditions",
     "Drawn",
     "Evaluator",
@@ -15,6 +17,8 @@ __all__ = [
     "RunningStatistics",
     "Sample",
     "as_sample",
+    "barrier",
+    "barrier_height",
     "by_example",
     "evaluate",
     "recomputed",

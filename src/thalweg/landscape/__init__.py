@@ -3,7 +3,7 @@
 from thalweg.landscape import directions
 from thalweg.landscape.critical_points import CriticalPoints, critical_points
 from thalweg.landscape.roughness import Roughness, distance_from_convex, roughness
-from thalweg.landscape.shape_of_lines import barrier_height, distance_from_parabola
+from thalweg.landscape.shape_of_lines import distance_from_parabola
 from thalweg.landscape.surface import Surface
 from thalweg.landscape.trajectory import TrajectoryPlane, random_walk_shares, trajectory_plane
 from thalweg.landscape.views import line, plane
@@ -13,7 +13,6 @@ __all__ = [
     "Roughness",
     "Surface",
     "TrajectoryPlane",
-    "barrier_height",
     "critical_points",
     "directions",
     "distance_from_convex",

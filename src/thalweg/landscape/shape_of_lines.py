@@ -1,4 +1,4 @@
-"""What losses on lines look like: how far from a parabola, and how high a barrier they have."""
+"""What losses on lines look like: how far from a parabola."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,19 +30,3 @@ def distance_from_parabola(lines: ArrayLike) -> Array:
     found = np.divide(away, span, out=np.zeros_like(span), where=span != 0)
     found[unknown.any(1)] = np.nan
     return found.reshape(values.shape[:-1])
-
-
-def barrier_height(lines: ArrayLike) -> Array:
-    """By how much the loss on a line rises above the straight interpolation of its ends: (..., points) to (...).
-
-        max over t of L(t) - (1 - t) L(0) - t L(1),    t at equal distances from 0 to 1
-
-    At least 0, which it is at the ends (Frankle et al., 2020, arXiv:1912.05671).
-
-    >>> import thalweg as tw
-    >>> tw.landscape.barrier_height([[1.0, 4.0, 2.0], [2.0, 0.0, 1.0]]).tolist()
-    [2.5, 0.0]
-    """
-    values = np.asarray(lines, dtype=np.float64)
-    share = np.linspace(0, 1, values.shape[-1])
-    return (values - (1 - share) * values[..., :1] - share * values[..., -1:]).max(-1)

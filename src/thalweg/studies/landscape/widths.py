@@ -6,7 +6,7 @@ from torch import nn
 
 from thalweg import curvature, data, landscape, nets, optim, spectra
 from thalweg.claims import Claim, Finding, less
-from thalweg.evaluation import Sample
+from thalweg.evaluation import Sample, barrier
 from thalweg.figures import Axis, Figure
 from thalweg.population import Problem
 from thalweg.results import spread
@@ -71,14 +71,14 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> dict[str, Array]:
     )["loss"]
     inner = lines[..., POINTS // 4 : POINTS - POINTS // 4]
     following = there[[*range(1, len(there)), 0]]
-    between = landscape.line(problem, there, to=following, resolution=21, on=sample, seed=lab.seed)["loss"]
+    between = barrier(problem, there, following, points=21, on=sample, seed=lab.seed)
     hessian = curvature.hessian(problem, there, on=sample)
     top = spectra.top_eigenvalues(hessian, 1, tolerance=0.05, seed=lab.seed).values[:, 0]
     squares = there.theta.double().square().cpu().numpy()
     rough = (landscape.distance_from_convex(lines), landscape.distance_from_convex(inner))
     found = (
         *(np.sqrt((values**2).mean(0)) for values in (*rough, landscape.distance_from_parabola(inner))),
-        landscape.barrier_height(between),
+        between["loss barrier"],
         reached.values,
         top * squares.sum(1),
         top * squares.mean(1),
@@ -96,7 +96,7 @@ def experiment(lab: Lab) -> Finding:
     seen = table | {name: np.maximum(table[name], FLOOR) for name in (ROUGH, NEAR, BARRIER)}
     powers = {name: interval.mean(exponents(widths, values)) for name, values in seen.items()}
     means = {name: values.mean(1) for name, values in table.items()}
-    rough, near, barrier, loss, taken = (means[name] for name in (ROUGH, NEAR, BARRIER, LOSS, TAKEN))
+    rough, near, height, loss, taken = (means[name] for name in (ROUGH, NEAR, BARRIER, LOSS, TAKEN))
     ends = (0.75 * widths[0], max(1.4 * widths[-1], 120.0))  # two powers of ten in sight, or labels crowd
     panels = [
         spread(
@@ -135,7 +135,7 @@ def experiment(lab: Lab) -> Finding:
             f"They are compared where the training loss was first read below {EQUAL:g} nats: at {loss.min():.3f} to "
             f"{loss.max():.3f} in the mean over seeds, after {taken[0]:.0f} steps of width {widths[0]} and "
             f"{taken[-1]:.0f} of width {widths[-1]}.",
-            f"The barrier between two solutions is {barrier[0]:.2g} nats at the one width and {barrier[-1]:.2g} at the "
+            f"The barrier between two solutions is {height[0]:.2g} nats at the one width and {height[-1]:.2g} at the "
             "other.",
             f"The distance from a parabola goes with the width to the power {powers[BENT]}: what is convex need not be "
             "a parabola.",

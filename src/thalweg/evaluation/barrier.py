@@ -1,0 +1,126 @@
+"""The barrier on the straight line between two networks."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from thalweg.data import ExampleSet
+from thalweg.errors import check_count
+from thalweg.evaluation.conditions import Conditions
+from thalweg.evaluation.points import AT_ONCE, Points, check_anchors, everywhere
+from thalweg.evaluation.sample import Sample
+from thalweg.figures import Axis, Figure, Line
+from thalweg.population import Plan, Population, Problem
+from thalweg.progress import Watcher, automatic, watched
+from thalweg.results import Cost, Provenance, Reading, Result
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Barrier(Result):
+    """What `barrier` found.
+
+    Args:
+        reading: "loss" and every metric (member, t) on the lines, with standard errors; "loss barrier" (member), and
+            of accuracy "accuracy barrier", by how much it falls below the straight interpolation.
+    """
+
+    def figure(self, metric: str = "loss") -> Figure:
+        """A metric on every member's line.
+
+        Raises:
+            UsageError: no such metric.
+        """
+        t, height = self.reading.coordinate("t"), self[f"{metric} barrier"]
+        lines = [Line(t, one, label=f"{at:.3g}") for one, at in zip(self[metric], height, strict=True)]
+        y = Axis(metric, self.reading.units.get(metric, ""))
+        caption = f"Lines are named by their barriers. {' '.join(self.reading.notes)}"
+        return Figure.of(f"{metric} between two networks", lines, Axis("t"), y, caption=caption)
+
+
+def barrier_height(lines: ArrayLike) -> Array:
+    """By how much the loss on a line rises above the straight interpolation of its ends: (..., points) to (...).
+
+        max over t of L(t) - (1 - t) L(0) - t L(1),    t at equal distances from 0 to 1
+
+    At least 0, which it is at the ends (Frankle et al., 2020, arXiv:1912.05671).
+
+    >>> import thalweg as tw
+    >>> tw.evaluation.barrier_height([[1.0, 4.0, 2.0], [2.0, 0.0, 1.0]]).tolist()
+    [2.5, 0.0]
+    """
+    values = np.asarray(lines, dtype=np.float64)
+    share = np.linspace(0, 1, values.shape[-1])
+    return (values - (1 - share) * values[..., :1] - share * values[..., -1:]).max(-1)
+
+
+def barrier(
+    problem: Problem,
+    first: Population,
+    second: Population,
+    *,
+    points: int = 25,
+    on: Sample | str | ExampleSet = "train",
+    statistics: str = "recompute",
+    statistics_count: int = 1_024,
+    plan: Plan | str = "auto",
+    seed: int = 0,
+    progress: Watcher | None = automatic,
+) -> Barrier:
+    """How high the loss rises on the straight line between two networks, member by member (`barrier_height`).
+
+        theta(t) = (1 - t) theta_first + t theta_second
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> found = tw.evaluation.barrier(problem, problem.initialize([0, 1]), problem.initialize([2, 3]), points=5)
+    >>> found["loss"].shape, found["loss barrier"].tolist()  # of a linear network the cross-entropy is convex
+    ((2, 5), [0.0, 0.0])
+
+    Args:
+        problem: what is evaluated.
+        first, second: with as many members; only read.
+        points: on a line, both ends among them.
+        on, statistics, statistics_count, plan, seed, progress: see `weighted_sums`.
+
+    Raises:
+        UsageError: arguments that cannot be meant.
+
+    Cost: an evaluation a point and member.
+
+    Source: Frankle et al., 2020, arXiv:1912.05671, who compare with the mean of the ends.
+    """
+    began = time.perf_counter()
+    check_count("barrier points", points, 2)
+    conditions = Conditions.of(
+        "barrier", problem, on=on, statistics=statistics, statistics_count=statistics_count, plan=plan, seed=seed
+    )
+    check_anchors("barrier", [first, second])
+    t = np.linspace(0, 1, points)
+    rows = min(AT_ONCE, points)
+    on_lines = Points([first, second], conditions, rows=rows, times=-(-points // rows))
+    with watched(progress) as told:
+        weights = torch.from_numpy(np.stack([1 - t, t], axis=1))
+        found = everywhere(on_lines, weights, "barrier", told)
+    heights = {
+        f"{name} barrier": barrier_height(-values if name == "accuracy" else values)
+        for name, values in found.means.items()
+    }
+    units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
+    reading = Reading(
+        "barrier",
+        {**found.means, **heights},
+        dict.fromkeys(found.means, ("member", "t")) | dict.fromkeys(heights, ("member",)),
+        {"member": np.arange(len(first)), "t": t},
+        units | {f"{name} barrier": unit for name, unit in units.items()},
+        dict(found.standard_errors),
+        sample_size=len(conditions.drawn),
+        cost=Cost(time.perf_counter() - began, forwards=found.evaluations),
+        provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(on_lines.plan)),
+        notes=(conditions.text, *found.notes),
+    )
+    return Barrier(reading)

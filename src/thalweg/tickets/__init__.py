@@ -1,0 +1,69 @@
+"""Lottery tickets: sparse subnetworks, how they are found and doubted, and what they save."""
+
+from thalweg.tickets import scores
+from thalweg.tickets.allocation import Allocation, Blocks, ByLayer, ErdosRenyi, Global, NofM
+from thalweg.tickets.controls import ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
+from thalweg.tickets.counting import log10_subnetworks
+from thalweg.tickets.critical import CriticalSparsity, critical_sparsity
+from thalweg.tickets.division import Division
+from thalweg.tickets.early_bird import EarlyBird, corrected_overlap, early_bird
+from thalweg.tickets.found import Search, TicketVerdict
+from thalweg.tickets.in_rounds import prune_in_rounds
+from thalweg.tickets.policy import Policy
+from thalweg.tickets.rewinding_map import RewindingMap, rewinding_map
+from thalweg.tickets.rewinding_step import rewinding_step
+from thalweg.tickets.search import by_magnitude, search
+from thalweg.tickets.search_cost import SearchCost, search_cost
+from thalweg.tickets.selection import prune, select
+from thalweg.tickets.share_of_gain import share_of_gain
+from thalweg.tickets.stability import Stability, stability
+from thalweg.tickets.supermask import Supermask, supermask
+from thalweg.tickets.transfer import Transfer, transfer
+from thalweg.tickets.units import Units
+from thalweg.tickets.user_model import Prunable, prunable
+
+__all__ = [
+    "ARMS",
+    "Allocation",
+    "Blocks",
+    "ByLayer",
+    "CriticalSparsity",
+    "Division",
+    "EarlyBird",
+    "ErdosRenyi",
+    "Global",
+    "NofM",
+    "Policy",
+    "Prunable",
+    "RewindingMap",
+    "Search",
+    "SearchCost",
+    "Stability",
+    "Supermask",
+    "TicketVerdict",
+    "Transfer",
+    "Units",
+    "by_magnitude",
+    "corrected_overlap",
+    "critical_sparsity",
+    "early_bird",
+    "first_units",
+    "log10_subnetworks",
+    "prunable",
+    "prune",
+    "prune_in_rounds",
+    "reinitialized",
+    "rescaled_to",
+    "rewinding_map",
+    "rewinding_step",
+    "scores",
+    "search",
+    "search_cost",
+    "select",
+    "share_of_gain",
+    "shuffled",
+    "stability",
+    "supermask",
+    "transfer",
+    "with_signs",
+]

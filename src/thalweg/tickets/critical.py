@@ -1,0 +1,152 @@
+"""How sparse a network may be and still match the dense one, by bisection."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from thalweg.errors import UsageError, check_type
+from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.population import Plan, Problem
+from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.results import Cost, Provenance, Reading, Result
+from thalweg.statistics import Interval, interval
+from thalweg.tickets.allocation import Allocation, ByLayer
+from thalweg.tickets.found import MARGIN
+from thalweg.tickets.policy import Policy
+from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
+from thalweg.tickets.search import Score, by_magnitude
+from thalweg.tickets.selection import select
+from thalweg.training import Recipe, train
+
+
+@dataclass(frozen=True, eq=False)
+class CriticalSparsity(Result):
+    """What `critical_sparsity` found.
+
+    Args:
+        reading: at every density that was tried, from dense to sparse: "better than dense" (density), the mean over
+            seeds, with "low" and "high", the ends of its interval; "matching" (density).
+        matching: the largest sparsity found to match.
+        failing: the smallest found not to; 1 where none was.
+        intervals: one a density.
+        margin: by how much a matching network may be worse.
+    """
+
+    matching: float
+    failing: float
+    intervals: tuple[Interval, ...]
+    margin: float
+
+    def facts(self) -> dict[str, str]:
+        """Between which sparsities the critical one lies."""
+        return {"matches": f"{self.matching:.1%} sparse", "not shown to": f"{self.failing:.1%} sparse"}
+
+    def line(self) -> dict[str, str]:
+        """The same in a line."""
+        return self.facts()
+
+    def figure(self) -> Figure:
+        """The difference from the dense network against the density, with 95 % intervals over seeds."""
+        line = interval_line(self.reading.coordinate("density"), self.intervals, label="sparse less dense")
+        marks = (line, ReferenceLine(-self.margin, label="matching above"))
+        x, y = Axis("density of prunable weights", scale="log"), Axis("better than dense", self.reading.units["low"])
+        return Figure.of("Critical sparsity", marks, x, y, caption=" ".join(self.reading.notes))
+
+
+def critical_sparsity(
+    problem: Problem,
+    recipe: Recipe,
+    *,
+    seeds: int | Sequence[int] = 5,
+    rewind_to: Rewinding = 0,
+    sparsest: float = 0.99,
+    tolerance: float = 1.15,
+    margin: float = MARGIN,
+    score: Score = by_magnitude,
+    allocation: Allocation | None = None,
+    policy: Policy | None = None,
+    metric: str | None = None,
+    plan: Plan | str = "auto",
+    progress: Watcher | None = automatic,
+) -> CriticalSparsity:
+    """The largest sparsity at which one-shot tickets match the dense network, by bisection of the log density.
+
+    A ticket matches where the 95 % interval of (ticket - dense) over paired seeds lies above -margin. It is cut in one
+    go by the scores of the trained network, rewound to step k and trained to the last. The bisection takes matching for
+    monotone; for iterative pruning, whose every level is trained anyway, see `Search.largest_matching`.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits().subset(train=200, test=100))
+    >>> recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=30, batch_size=50, evaluate=1)
+    >>> found = tw.tickets.critical_sparsity(problem, recipe, seeds=3, margin=0.1, tolerance=4)
+    >>> 0 <= found.matching < found.failing <= 1
+    True
+
+    Args:
+        problem, recipe, seeds, rewind_to, score, allocation, policy: see `search`.
+        sparsest: the largest sparsity that is tried.
+        tolerance: the bisection ends when densities around the critical one are at most this factor apart.
+        margin: by how much a ticket may be worse and match, in the metric's unit.
+        metric: None: accuracy on test examples, or the loss.
+        plan, progress: see `train`.
+
+    Raises:
+        UsageError: arguments that cannot be meant.
+
+    Cost: one training of the dense network, and log2(log(1 - sparsest) / log(1 / tolerance)) of tickets, a seed.
+    """
+    began = time.perf_counter()
+    check_type("critical_sparsity recipe", recipe, Recipe, "a Recipe")
+    if not 0 < sparsest < 1 or not tolerance > 1:
+        msg = f"sparsest must lie between 0 and 1, and tolerance be a factor above 1; got {sparsest}, {tolerance}."
+        raise UsageError(msg)
+    k = rewinding_step(problem, recipe, rewind_to)
+    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    policy, allocation = policy or Policy(), allocation or ByLayer()
+    division = allocation.division(problem, policy)
+    whole = replace(recipe, snapshot=tuple(sorted({0, k})), snapshot_state=True)
+    steps = 1 + math.ceil(math.log2(max(math.log(1 - sparsest) / -math.log(tolerance), 1)))
+    tried: dict[float, Interval] = {}
+    with watched(progress) as told:
+        told(Progress("critical sparsity, dense", 0, steps + 1, 0.0))
+        dense = train(problem, whole, given, plan=plan)
+        if metric is None:
+            metric = next(
+                name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics
+            )
+        scores, before = score(dense.final, dense.snapshots[0]), dense.history.final(metric)
+
+        def matches(density: float) -> bool:
+            told(Progress("critical sparsity", len(tried) + 1, steps + 1, time.perf_counter() - began))
+            mask = select(scores, division, allocation.kept(division, density))
+            run = train(problem, recipe, given, start=dense.at(k), mask=mask, paired=True, plan=plan)
+            after = run.history.final(metric)
+            pair = (before, after) if metric.endswith("loss") else (after, before)
+            tried[density] = interval.difference(*pair)
+            return tried[density].low > -margin
+
+        high, low = 1.0, 1 - sparsest  # densities that match, and that do not
+        if matches(low):
+            high, low = low, 0.0
+        while low and high / low > tolerance:
+            middle = math.sqrt(high * low)
+            high, low = (middle, low) if matches(middle) else (high, middle)
+    densities = sorted(tried, reverse=True)
+    found = tuple(tried[one] for one in densities)
+    ends = {name: np.array([getattr(one, name) for one in found]) for name in ("estimate", "low", "high")}
+    reading = Reading(
+        "critical sparsity",
+        {"better than dense": ends["estimate"], "low": ends["low"], "high": ends["high"]}
+        | {"matching": ends["low"] > -margin},
+        dict.fromkeys(("better than dense", "low", "high", "matching"), ("density",)),
+        {"density": densities},
+        dict.fromkeys(("better than dense", "low", "high"), dense.history.units[metric]),
+        sample_size=len(given),
+        cost=Cost(time.perf_counter() - began),
+        provenance=Provenance.here(given, str(problem.device), str(problem.dtype)),
+        notes=(f"One-shot tickets by {type(allocation).__name__}, rewound to step {k}; {metric}, {len(given)} seeds.",),
+    )
+    return CriticalSparsity(reading, 1 - high, 1 - low, found, margin)

@@ -1,0 +1,258 @@
+"""Iterative magnitude pruning with rewinding, and its controls in lock-step."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.population import Plan, Population, Problem
+from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.results import Cost, Provenance, Reading
+from thalweg.tickets.allocation import Allocation, ByLayer
+from thalweg.tickets.controls import ARMS, Arms, reinitialized
+from thalweg.tickets.division import Share
+from thalweg.tickets.found import Search
+from thalweg.tickets.policy import Policy
+from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
+from thalweg.tickets.search_cost import SearchCost, search_cost
+from thalweg.tickets.selection import Mask, Scores, select
+from thalweg.training import Recipe, Run, Start, train
+
+Score = Callable[[Population, Population], Scores]
+KEPT: Mapping[str, float] = {"output": 0.9}  # and 0.8 of all else
+OF_THE_REST = 0.8
+
+
+def by_magnitude(trained: Population, first: Population) -> Scores:
+    """|theta| of the trained network: the score of iterative magnitude pruning.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> population = problem.initialize(2)
+    >>> bool((tw.tickets.by_magnitude(population, population) == population.theta.abs()).all())
+    True
+    """
+    return trained.theta.abs()
+
+
+def search(
+    problem: Problem,
+    recipe: Recipe,
+    *,
+    seeds: int | Sequence[int] = 5,
+    rounds: int = 12,
+    keep: Share | None = None,
+    rewind_to: Rewinding = 0,
+    retrain: str | Recipe = "weights",
+    arms: Sequence[str] = ARMS,
+    score: Score = by_magnitude,
+    allocation: Allocation | None = None,
+    policy: Policy | None = None,
+    plan: Plan | str | Mapping[str, Plan] = "auto",
+    progress: Watcher | None = automatic,
+) -> Search:
+    """Find lottery tickets by iterative pruning with rewinding, and train their controls beside them.
+
+        m_0 = 1;  m_(r+1) keeps of m_r the share `keep` with the highest scores of train(m_r theta_k, from step k)
+
+    Rewinding restores weights, running statistics, what the optimizer remembers, the schedule and the place in the data
+    of step k, so that with masks that keep everything each level is the dense run again. The arms of a level are one
+    population and see the same batches; besides the ticket they are
+
+    - "one-shot": as many weights by the scores of the dense run, in one cut;
+    - "reinit": the ticket's mask, another initialization (of which step k is taken, if k > 0);
+    - "signs kept": the magnitudes of that, with the ticket's signs, and fresh moments;
+    - "shuffled": as many weights in every layer, at random places;
+    - "random", "random ERK": as many in all, at random places everywhere, or by `ErdosRenyi`;
+    - "magnitude at init": the largest weights of the initialization;
+    - "small dense": the first units of every layer, about as many weights, initialized by their own fan-in and trained
+      from step 0 on.
+
+    One round with a small share is one-shot pruning. The cost is said beforehand by `search_cost`.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits().subset(train=300, test=100))
+    >>> recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=30, batch_size=100, evaluate=1)
+    >>> arms = ("ticket", "reinit", "shuffled")
+    >>> found = tw.tickets.search(problem, recipe, seeds=3, rounds=2, keep=0.5, rewind_to=0.1, arms=arms)
+    >>> found.densities.tolist(), found["test_accuracy"].shape
+    ([0.5, 0.25], (3, 2, 3))
+    >>> sorted(found.verdict(2).better)
+    ['dense', 'reinit', 'shuffled']
+
+    Args:
+        problem: what is trained.
+        recipe: how, from step 0 on; without sweeps.
+        seeds: of initialization, data order and all that controls draw; an integer n means 0 to n - 1.
+        rounds: levels of pruning.
+        keep: of what remains, at every round; everywhere, or by name or kind of layer. None: 0.8, and 0.9 of the output
+            layer, as the paper has it.
+        rewind_to: step k: a step, a share of all steps, or epochs such as "2 epochs".
+        retrain: "weights": from the weights of step k; "rate": from the last weights, with fresh moments and schedule
+            and data order of step k (Renda et al., 2020, arXiv:2003.02389); or a recipe by which the last weights are
+            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained.
+        arms: which are trained; a verdict needs "reinit" and "shuffled".
+        score: of (trained, initialization), see `tickets.scores`.
+        allocation: which weights compete; None: `ByLayer`.
+        policy: what may be pruned; None: weights of layers, the output layer's too.
+        plan: see `train`.
+        progress: told how far it is, in steps of the population.
+
+    Raises:
+        UsageError: arguments that cannot be meant, a recipe with sweeps, or seeds of which one diverged.
+        ModelError: "small dense" is asked for, of a model that cannot be traced.
+
+    Cost: (1 + rounds) trainings of the ticket, and rounds of every other arm. Memory: final members of every level.
+
+    Sources: Frankle & Carbin, 2019, arXiv:1803.03635; Frankle et al., 2020, arXiv:1912.05671.
+    """
+    began = time.perf_counter()
+    names = _checked(problem, recipe, retrain, arms)
+    policy, allocation = policy or Policy(), allocation or ByLayer()
+    division = allocation.division(problem, policy)
+    if keep is None:
+        keep = usual_shares(division.kinds)
+    k = rewinding_step(problem, recipe, rewind_to)
+    expected = search_cost(
+        problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=names, retrain=retrain
+    )
+    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    count = len(given)
+    kept = [division.sizes]
+    for _ in range(rounds):  # raises before anything is trained
+        kept.append(allocation.kept(division, keep, kept[-1]))
+    with watched(progress) as told:
+        told(Progress(f"tickets, dense. {expected}", 0, rounds + 1, 0.0))
+        whole = replace(recipe, snapshot=tuple(sorted({0, k, *recipe.snapshot_steps})), snapshot_state=True)
+        dense = train(problem, whole, given, plan=plan)
+        if len(dense.final) != count:
+            msg = "search trains one network a seed; leave sweeps out of the recipe and search once for each value."
+            raise UsageError(msg)
+        start, first = dense.at(k), dense.snapshots[0]
+        fresh = _fresh(problem, whole, given, k, plan) if {"reinit", "signs kept"} & set(names) else None
+        trained = dense.final
+        making = Arms(problem, policy, allocation, division, given, start, first, fresh, score(trained, first))
+        levels: list[dict[str, Run]] = []
+        masks: list[Mapping[str, Mask]] = []
+        mask, notes = None, []
+        for level in range(1, rounds + 1):
+            told(Progress(f"tickets, level {level}", level, rounds + 1, time.perf_counter() - began))
+            try:
+                mask = select(score(trained, first), division, kept[level], within=mask)
+            except UsageError as error:
+                if not levels:
+                    raise
+                notes.append(f"Stopped before level {level}: {error}")
+                break
+            run, tuned, own = _level(making, names, mask, kept[level], recipe, retrain, trained, plan)
+            masks.append(own)
+            levels.append({"ticket": tuned} if tuned is not None else {})
+            levels[-1] |= {name: run for name in names if run is not None and name not in levels[-1]}
+            one = levels[-1]["ticket"]
+            trained = one.final[one.select(arm="ticket")]
+    seconds = time.perf_counter() - began
+    reading = _reading(making, recipe, names, dense, levels, masks, expected, notes, seconds)
+    return Search(reading, dense, start, tuple(levels), tuple(masks), expected)
+
+
+def usual_shares(kinds: Sequence[str]) -> Share:
+    """What is kept at every round where nothing is said: 0.9 of the output layer, 0.8 of all else."""
+    if not set(kinds) & set(KEPT):
+        return OF_THE_REST
+    return {kind: KEPT.get(kind, OF_THE_REST) for kind in dict.fromkeys(kinds)}
+
+
+def _checked(problem: Problem, recipe: Recipe, retrain: str | Recipe, arms: Sequence[str]) -> tuple[str, ...]:
+    check_type("search problem", problem, Problem, "a Problem")
+    check_type("search recipe", recipe, Recipe, "a Recipe")
+    if not isinstance(retrain, Recipe):
+        check_choice("search retrain, if no Recipe of fine-tuning,", retrain, ("weights", "rate"))
+    names = (arms,) if isinstance(arms, str) else tuple(arms)
+    for name in names:
+        check_choice("An arm of search", name, ARMS)
+    check_count("search arms", len(names))
+    return ("ticket", *(name for name in ARMS if name in names and name != "ticket"))
+
+
+def _fresh(problem: Problem, recipe: Recipe, seeds: list[int], k: int, plan: Plan | str | Mapping[str, Plan]) -> Start:
+    """Other initializations, each as its own dense run has it at step k."""
+    population = reinitialized(problem, seeds)
+    if k == 0:
+        return Start(population)
+    return train(problem, recipe, seeds, start=population, paired=True, until=k, plan=plan).at(k)
+
+
+def _level(
+    making: Arms,
+    names: Sequence[str],
+    mask: Mask,
+    kept: torch.Tensor,
+    recipe: Recipe,
+    retrain: str | Recipe,
+    trained: Population,
+    plan: Plan | str | Mapping[str, Plan],
+) -> tuple[Run | None, Run | None, dict[str, Mask]]:
+    """All arms of a level as one population; a ticket that is fine-tuned has a recipe, and so a run, of its own."""
+    pairs = {name: making.of(name, mask, kept) for name in names}
+    seeds, tuned = list(making.seeds), None
+    masks = {name: pair[1] for name, pair in pairs.items()}
+    if retrain != "weights":
+        pairs["ticket"] = replace(making.start, population=replace(trained, mask=None), state=None), mask
+    if isinstance(retrain, Recipe):
+        start, _ = pairs.pop("ticket")
+        one = {"ticket": Start(start.population)}
+        tuned = train(making.problem, retrain, seeds, start=one, mask={"ticket": mask}, paired=True, plan=plan)
+    if not pairs:
+        return None, tuned, masks
+    starts = {name: pair[0] for name, pair in pairs.items()}
+    own = {name: masks[name] for name in starts}
+    return train(making.problem, recipe, seeds, start=starts, mask=own, paired=True, plan=plan), tuned, masks
+
+
+def _reading(
+    making: Arms,
+    recipe: Recipe,
+    names: Sequence[str],
+    dense: Run,
+    levels: Sequence[Mapping[str, Run]],
+    masks: Sequence[Mapping[str, Mask]],
+    expected: SearchCost,
+    notes: Sequence[str],
+    seconds: float,
+) -> Reading:
+    prunable = making.policy.columns(making.problem.layout)
+    kept = np.array([int(one["ticket"][0, prunable].sum()) for one in masks])
+    everything = np.array([float(one["ticket"][0].double().mean()) for one in masks])
+    arrays: dict[str, NDArray] = {}
+    for metric in dense.history.metrics:
+        arrays[metric] = np.stack(
+            [[of[name].history.final(metric)[of[name].select(arm=name)] for of in levels] for name in names]
+        )
+    for metric in list(arrays):
+        arrays[f"dense {metric}"] = dense.history.final(metric)
+    dims = {name: ("seed",) if name.startswith("dense ") else ("arm", "density", "seed") for name in arrays}
+    arrays |= {"weights kept": kept, "density of all parameters": everything}
+    dims |= {"weights kept": ("density",), "density of all parameters": ("density",)}
+    units = {name: dense.history.units[name.removeprefix("dense ")] for name in arrays if name in dims and "_" in name}
+    return Reading(
+        "lottery tickets",
+        arrays,
+        dims,
+        {"arm": list(names), "density": kept / int(prunable.sum()), "seed": list(making.seeds)},
+        units,
+        sample_size=len(making.seeds),
+        cost=Cost(seconds, forwards=expected.steps, backwards=expected.steps),
+        provenance=Provenance.here(
+            list(making.seeds), str(making.problem.device), str(making.problem.dtype), plan=str(dense.plan)
+        ),
+        notes=(
+            f"Pruned by {type(making.allocation).__name__}, rewound to step {making.start.step} of {recipe.steps}; "
+            "densities are of the weights that may be pruned.",
+            str(expected),
+            *notes,
+        ),
+    )

@@ -1,0 +1,186 @@
+"""How much of a trained network may be cut away as it stands: the first thing to know of one's own model."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thalweg.data import ExampleSet
+from thalweg.errors import UsageError, check_type
+from thalweg.evaluation import Sample, as_sample, by_example, recomputed
+from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.population import Plan, Population, Problem
+from thalweg.progress import Progress, Watcher, automatic, watched
+from thalweg.results import Cost, Provenance, Reading, Result
+from thalweg.statistics import Interval, interval
+from thalweg.tickets.allocation import Allocation, ByLayer, Global
+from thalweg.tickets.policy import Policy
+from thalweg.tickets.search_cost import search_cost
+from thalweg.tickets.selection import prune
+from thalweg.training import Run
+
+DENSITIES = (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+ALLOCATIONS: dict[str, Allocation] = {"by layer": ByLayer(), "global": Global()}
+WORTH = {"accuracy": 0.005, "loss": 0.01}
+ROUNDS = 12  # of the search whose cost is said
+
+
+@dataclass(frozen=True, eq=False)
+class Prunable(Result):
+    """What `prunable` found.
+
+    Args:
+        reading: "better than dense" (allocation, density), mean over members and examples, and the ends of its
+            interval, "low" and "high"; "free sparsity" (allocation), the largest that costs nothing at it and at all
+            lower ones.
+        intervals: by allocation, one a density.
+        metric: what is compared, "accuracy" or "loss".
+        worth: a loss of the metric that is none.
+    """
+
+    intervals: dict[str, tuple[Interval, ...]]
+    metric: str
+    worth: float
+
+    def facts(self) -> dict[str, str]:
+        """How much is free, by either allocation."""
+        free = zip(self.reading.coordinate("allocation"), self["free sparsity"], strict=True)
+        return {f"free {name}": f"{sparsity:.0%} of the weights" for name, sparsity in free}
+
+    def line(self) -> dict[str, str]:
+        """The same in a line."""
+        return self.facts()
+
+    def figure(self) -> Figure:
+        """The change against the density, with 95 % intervals."""
+        densities = self.reading.coordinate("density")
+        lines = [interval_line(densities, found, label=name) for name, found in self.intervals.items()]
+        marks = (*lines, ReferenceLine(-self.worth, label="free above"))
+        x, y = Axis("density of prunable weights", scale="log"), Axis("better than dense", self.reading.units["low"])
+        return Figure.of("Pruned as it stands", marks, x, y, caption=" ".join(self.reading.notes))
+
+
+def prunable(
+    problem: Problem,
+    run: Run | Population,
+    *,
+    densities: Sequence[float] = DENSITIES,
+    on: Sample | str | ExampleSet | None = None,
+    worth: float | None = None,
+    policy: Policy | None = None,
+    plan: Plan | str = "auto",
+    progress: Watcher | None = automatic,
+) -> Prunable:
+    """What a trained network loses when its smallest weights are cut away, without training again.
+
+    The smallest weights of every layer, or of the whole network, are pruned; running statistics are made anew. The
+    change is that of the same examples, so its interval is far narrower than that of an accuracy: over examples, and
+    over members too where there are several. A sparsity is free where the interval's lower end lies above -worth there
+    and at every lower sparsity.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=100, batch_size=100, evaluate=1)
+    >>> found = tw.tickets.prunable(problem, tw.train(problem, recipe, seeds=2), densities=(0.9, 0.05))
+    >>> found["better than dense"].shape, bool((found["better than dense"][:, 1] < -0.05).all())
+    ((2, 2), True)
+
+    Args:
+        problem: whose model and examples these are.
+        run: trained networks, or the run that trained them, of which it is then said what a ticket search would take.
+        densities: of the weights that are kept, each between 0 and 1.
+        on: the examples; None: test examples, or training examples where there are none.
+        worth: a loss of accuracy, or a rise of the loss, that does not count; None: 0.005, or 0.01 of the loss.
+        policy: what may be pruned.
+        plan, progress: see `train`.
+
+    Raises:
+        UsageError: arguments that cannot be meant, or members that diverged.
+
+    Cost: an evaluation a density, allocation and member.
+    """
+    began = time.perf_counter()
+    check_type("prunable run", run, (Run, Population), "a Run or a Population such as run.final")
+    population = run.final if isinstance(run, Run) else run
+    problem.check(population)
+    kept = sorted(set(densities), reverse=True)
+    if not kept or not all(0 < one < 1 for one in kept):
+        msg = f"prunable densities lie between 0 and 1, such as (0.5, 0.1); got {list(densities)}."
+        raise UsageError(msg)
+    on = ("train" if problem.data.test is None else "test") if on is None else on
+    drawn = as_sample("prunable", on).draw(problem)
+    dense = by_example(problem, population, on=drawn.examples, plan=plan)
+    metric = "accuracy" if "accuracy" in dense else "loss"
+    limit = WORTH[metric] if worth is None else worth
+    found: dict[str, tuple[Interval, ...]] = {}
+    notes: list[str] = []
+    total = len(ALLOCATIONS) * len(kept)
+    with watched(progress) as told:
+        for name, allocation in ALLOCATIONS.items():
+            of: list[Interval] = []
+            for density in kept:
+                told(
+                    Progress(
+                        "pruned as it stands", len(found) * len(kept) + len(of), total, time.perf_counter() - began
+                    )
+                )
+                try:
+                    mask = prune(problem, population.theta.abs(), density, allocation=allocation, policy=policy)
+                except UsageError as error:
+                    if "would become empty" not in str(error):
+                        raise
+                    notes.append(f"{name}, {density:g}: {error}")
+                    of.append(Interval(np.nan, np.nan, np.nan, len(population), "a layer would be empty"))
+                    continue
+                sparse = recomputed(problem, population.with_mask(mask), plan=plan)
+                values = by_example(problem, sparse, on=drawn.examples, plan=plan)
+                of.append(_change(values[metric], dense[metric], -1 if metric == "loss" else 1))
+            found[name] = tuple(of)
+    ends = {end: np.array([[getattr(one, end) for one in of] for of in found.values()]) for end in ("low", "high")}
+    free = [_free(kept, of, limit) for of in found.values()]
+    unit = next((one.unit for one in problem.metrics if one.name == metric), problem.loss.unit)
+    reading = Reading(
+        "pruned as it stands",
+        {"better than dense": np.array([[one.estimate for one in of] for of in found.values()]), **ends}
+        | {"free sparsity": np.array(free)},
+        dict.fromkeys(("better than dense", "low", "high"), ("allocation", "density"))
+        | {"free sparsity": ("allocation",)},
+        {"allocation": list(found), "density": kept},
+        dict.fromkeys(("better than dense", "low", "high"), unit),
+        sample_size=len(drawn),
+        cost=Cost(time.perf_counter() - began, forwards=total * len(population)),
+        provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
+        notes=(f"On {drawn.text}, {len(population)} networks.", *_search_words(problem, run), *notes),
+    )
+    return Prunable(reading, found, metric, limit)
+
+
+def _change(sparse: Tensor, dense: Tensor, sign: int) -> Interval:
+    """Over examples, and members where there are several."""
+    table: NDArray[np.float64] = sign * (sparse - dense).double().cpu().numpy()
+    table = table[:, ~np.isnan(table).all(0)]  # examples of which nothing counts
+    return interval.mean(table[0]) if len(table) == 1 else interval.crossed(table)
+
+
+def _free(densities: Sequence[float], found: Sequence[Interval], worth: float) -> float:
+    sparsity = 0.0
+    for density, one in zip(densities, found, strict=True):
+        if not one.low > -worth:
+            break
+        sparsity = 1 - density
+    return sparsity
+
+
+def _search_words(problem: Problem, run: Run | Population) -> tuple[str, ...]:
+    if not isinstance(run, Run) or not run.seconds:
+        return ()
+    arms = ("ticket", "reinit", "shuffled")
+    cost = search_cost(problem, run.recipe, seeds=5, rounds=ROUNDS, arms=arms)
+    each = run.seconds / len(run.final)
+    return (
+        f"A ticket search of {ROUNDS} rounds with its controls and 5 seeds would take as long as "
+        f"{5 * cost.trainings:.0f} such trainings, about {5 * cost.trainings * each:.0f} s at {each:.2g} s a network.",
+    )
