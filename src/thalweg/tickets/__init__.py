@@ -1,3 +1,7 @@
 """Lottery tickets: sparse subnetworks, how they are found and doubted, and what they save."""
 
-__all__: list[str] = []
+from thalweg.tickets.slicing import Sliced, sliced
+from thalweg.tickets.slicing_cuts import unit_mask
+from thalweg.tickets.slicing_plan import SlicingPlan
+
+__all__ = ["Sliced", "SlicingPlan", "sliced", "unit_mask"]
