@@ -104,7 +104,7 @@ def sliced(
         except ModelError:
             raise
         except Exception as error:  # whatever the user's model raises at other sizes
-            failed = failed or f"it raises {type(error).__name__}: {str(error).strip().splitlines()[:1]}"
+            failed = failed or f"it raises {type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}"
             continue
         if max(found) <= _TOLERANCE:
             best, differences = made, found
@@ -206,17 +206,25 @@ def _small(
 
 
 def _attributes(problem: Problem, orders: Mapping[str, Tensor]) -> list[Attributes]:
-    """Numbers of units that modules may hold, beside sizes of torch's layers: none; and all that are equal to them."""
-    found: dict[str, dict[str, int]] = {}
+    """Sizes that modules may hold, beside those of torch's layers, in the order in which they are tried.
+
+    None; all that are equal to how many units there are; also those equal to how many indices these have together (of
+    heads: their number times their width).
+    """
+    counts: dict[str, dict[str, int]] = {}
+    totals: dict[str, dict[str, int]] = {}
     for name, order in orders.items():
-        group = problem.structure.group(name)
-        if order.shape[1] == group.units:
-            continue
-        for path in dict.fromkeys(one.module for one in problem.structure.carriers(group)):
+        group, left = problem.structure.group(name), order.shape[1]
+        widths = {one.positions.shape[1] for one in group.slices} - {1}
+        for path in dict.fromkeys(one.module for one in problem.structure.carriers(group) if left < group.units):
             for attribute, value in vars(problem.template.get_submodule(path)).items():
                 if type(value) is int and value == group.units:
-                    found.setdefault(path, {}).setdefault(attribute, order.shape[1])
-    return [{}, found] if found else [{}]
+                    counts.setdefault(path, {}).setdefault(attribute, left)
+                for width in widths if type(value) is int else ():
+                    if value == group.units * width:
+                        totals.setdefault(path, {}).setdefault(attribute, left * width)
+    both = {path: totals.get(path, {}) | counts.get(path, {}) for path in (*counts, *totals)}
+    return [{}, *([counts] if counts else []), *([both] if totals else [])]
 
 
 def _population(population: Population, modules: Sequence[nn.Module], gone: Mapping[str, Tensor]) -> Population:

@@ -25,7 +25,7 @@ def outputs(module: nn.Module, inputs: Any) -> list[Tensor]:
 
 
 def difference(first: list[Tensor], second: list[Tensor]) -> float:
-    """The largest difference of two lists of outputs, in units of the largest of the first (of 1, where it is small)."""
+    """The largest difference of two lists of outputs, in units of the largest of the first, or of 1 if that is less."""
     if [one.shape for one in first] != [one.shape for one in second]:
         return float("inf")
     apart = [
@@ -35,7 +35,7 @@ def difference(first: list[Tensor], second: list[Tensor]) -> float:
 
 
 def sees_all(structure: Structure, group: str) -> Operation | None:
-    """The first operation that reads how many units there are, so that zero units are not no units; None: there is none.
+    """The first operation that reads how many units there are, so that zero units are not no units; or None.
 
     Means, norms over units, softmax over them, and attention, which divides by the root of how many it sums over.
     """

@@ -57,9 +57,7 @@ def gone_entries(problem: Problem, orders: Mapping[str, Tensor], members: int) -
     for name, order in orders.items():
         group = structure.group(name)
         if len(order) not in (1, members):
-            msg = (
-                f"keep of {name!r} has {len(order)} rows for a population of {members}; give one row for all, or each."
-            )
+            msg = f"keep of {name!r} has {len(order)} rows for a population of {members}; give one row, or one each."
             raise UsageError(msg)
         removed = torch.ones(len(order), group.units, dtype=torch.bool).scatter_(1, order, value=False)
         for one in group.slices:
@@ -112,7 +110,7 @@ def _ascending(group: UnitGroup, units: Any) -> Int64[Tensor, "members kept"]:
         counts = rows.sum(1).unique()
         if rows.shape[1] != group.units or len(counts) > 1:
             msg = (
-                f"keep of {group.name!r} as booleans must be ({group.units},) or (members, {group.units}), with as many "
+                f"keep of {group.name!r} as booleans must be ({group.units},) or (members, {group.units}), as many "
                 f"units in every row; got {tuple(given.shape)} with {counts.tolist()}."
             )
             raise UsageError(msg)
