@@ -19,7 +19,7 @@ _OVER_ALL = ("mean", "nanmean", "std", "var", "softmax", "log_softmax", "logsume
 def outputs(module: nn.Module, inputs: Any) -> list[Tensor]:
     """All tensors that a copy of a module gives in evaluation mode, computed in float64 on the CPU."""
     double = copy.deepcopy(module).cpu().double().eval()
-    inputs = tree_map(_double, inputs)
+    inputs = tree_map(in_double, inputs)
     with torch.no_grad(), global_stream(0, "slicing"):
         return [leaf for leaf in tree_leaves(call(double, inputs)) if isinstance(leaf, Tensor)]
 
@@ -69,7 +69,8 @@ def _over(operation: Operation, count: int) -> Iterable[int]:
     return places(operation, count) if operation.kind in _OVER_ALL else ()
 
 
-def _double(leaf: Any) -> Any:
+def in_double(leaf: Any) -> Any:
+    """A leaf of a batch on the CPU, real numbers in float64."""
     if isinstance(leaf, Tensor):
         return leaf.cpu().double() if leaf.is_floating_point() else leaf.cpu()
     return leaf
