@@ -59,7 +59,7 @@ class Constants:
                 added[name] = added.get(name, 0) + _sum_of(layer.weight.detach(), one, values, units)
         return cls(units, added)
 
-    def fold(self, tensors: Mapping[str, Tensor]) -> set[str]:
+    def fold(self, tensors: dict[str, Tensor]) -> set[str]:
         """Add the constants to the biases in place; which of them changed."""
         changed = {name for name, values in self.added.items() if bool(values.any())}
         for name in changed:
