@@ -136,6 +136,19 @@ def test_layers_become_the_identity() -> None:
         assert isinstance(net.get_submodule(layer), nn.Identity)
 
 
+def test_units_and_a_layer_that_holds_some_of_them() -> None:
+    problem, population = problem_of("residual")
+    keep = {"stem: stream": [0, 3], "blocks.0.conv1": [1]}
+    small = sliced(problem, population, keep, without=("blocks.0",))
+    masked = population.with_mask(unit_mask(problem, keep))
+    for entry in masked.layout:
+        if entry.name.startswith("blocks.0."):
+            masked.theta[:, entry.columns] = 0
+    assert_equal_outputs(problem, small.population, masked)
+    net = SlicingPlan.from_json(small.plan.to_json()).module(problem.model)
+    net.load_state_dict(small.population.state_dict(1))
+
+
 def test_layers_that_are_not_the_identity_are_refused() -> None:
     for name, layer in (("post-norm", "blocks.1"), ("residual", "blocks.1"), ("mlp", "hidden2")):
         problem, population = problem_of(name)

@@ -29,7 +29,7 @@ _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}  # of the largest output
 
 @dataclass(frozen=True, eq=False)
 class Exported(Result):
-    """An ONNX file: what `to_onnx` returns.
+    """What `to_onnx` returns: the file, and how far it is off.
 
     Args:
         reading: "size": bytes of the file; "difference": of what onnxruntime gives from what torch gives, in units of
@@ -88,9 +88,7 @@ def to_onnx(problem: Problem, networks: Population | Sliced, path: str | os.Path
         _write(module, inputs, temporary)
         apart, note = _compared(module, inputs, temporary)
         if apart > _TOLERANCE[problem.dtype]:
-            msg = (
-                f"onnxruntime computes something else than torch, by {apart:.2g} of the largest output; no file stays."
-            )
+            msg = f"onnxruntime computes something else than torch, by {apart:.2g} of the largest; no file stays."
             raise ModelError(msg)
     reading = Reading(
         "ONNX file",
@@ -133,7 +131,7 @@ def _compared(module: nn.Module, inputs: Any, path: Path) -> tuple[float, str]:
     """How far onnxruntime is off on the examples and on some of them; NaN where it is not there."""
     if importlib.util.find_spec("onnxruntime") is None:
         return float("nan"), "Not compared: onnxruntime is not installed."
-    import onnxruntime
+    import onnxruntime  # pyrefly: ignore
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     names = [one.name for one in session.get_inputs()]

@@ -30,7 +30,7 @@ _DOUBT = 0.05  # of the choice, all arms together
 
 @dataclass(frozen=True, eq=False)
 class Receipt(Result):
-    """How long a network takes in each form, and which is the fastest: what `receipt` returns.
+    """What `receipt` returns: how long a network takes in each form, and which is the fastest.
 
     Args:
         reading: "latency", "fastest" (batch, arm): median and minimum over rounds, in seconds; "speedup" and "least

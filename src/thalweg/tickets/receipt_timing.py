@@ -18,7 +18,7 @@ _CALLS = 2  # timed ones, after one that is not
 
 @dataclass(frozen=True, eq=False)
 class Latencies(Result):
-    """How long each arm takes, beside the first: what `latencies` returns.
+    """What `latencies` returns: how long each arm takes, beside the first.
 
     Args:
         reading: "latency", "fastest" (arm): median and minimum over rounds of the seconds a call takes; "log speedup"

@@ -116,7 +116,7 @@ def sliced(
         msg = f"{asked} cannot be sliced, as {failed}. {cause} Masks work as they are."
         raise ModelError(msg)
     small = _population(population, [module for module, _ in best], gone)
-    shapes = {name: tuple(dict(_tensors(best[0][0]))[name].shape) for name in gone}
+    shapes = {name: tuple(one.shape) for name, one in _tensors(best[0][0]) if name in gone}
     kept = {name: tuple(tuple(row) for row in order.tolist()) for name, order in orders.items()}
     plan = SlicingPlan(shapes, best[0][1], paths, kept)
     return Sliced(slicing_reading(problem, population, small, plan, differences, began), small, plan)
