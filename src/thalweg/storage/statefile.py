@@ -102,8 +102,13 @@ def read_safetensors(path: Path) -> dict[str, "Tensor"]:
         raise StorageError(msg) from error
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, Any]) -> None:
+def write_safetensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None) -> None:
     """Write named tensors or arrays to a file, not atomically; tensors that share memory are written twice.
+
+    Args:
+        path: where; nothing is there yet.
+        tensors: by name.
+        metadata: text by name, for the file's header.
 
     Raises:
         OSError: the file cannot be written.
@@ -115,7 +120,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Any]) -> None:
     with path.open("xb") as file:  # the operating system's own error when the place cannot be written
         mode = os.fstat(file.fileno()).st_mode
     try:
-        save_file(_independent(tensors), path)
+        save_file(_independent(tensors), path, None if metadata is None else dict(metadata))
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:

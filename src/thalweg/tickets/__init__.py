@@ -9,13 +9,21 @@ from thalweg.tickets.division import Division
 from thalweg.tickets.early_bird import EarlyBird, corrected_overlap, early_bird
 from thalweg.tickets.found import Search, TicketVerdict
 from thalweg.tickets.in_rounds import prune_in_rounds
+from thalweg.tickets.onnx_export import Exported, to_onnx
+from thalweg.tickets.pack import Packed, pack, unpack
 from thalweg.tickets.policy import Policy
+from thalweg.tickets.receipt import Receipt, receipt
+from thalweg.tickets.receipt_timing import Latencies, latencies
 from thalweg.tickets.rewinding_map import RewindingMap, rewinding_map
 from thalweg.tickets.rewinding_step import rewinding_step
 from thalweg.tickets.search import by_magnitude, search
 from thalweg.tickets.search_cost import SearchCost, search_cost
 from thalweg.tickets.selection import prune, select
 from thalweg.tickets.share_of_gain import share_of_gain
+from thalweg.tickets.slicing import Sliced, sliced
+from thalweg.tickets.slicing_cuts import unit_mask
+from thalweg.tickets.slicing_dead import without_dead_units
+from thalweg.tickets.slicing_plan import SlicingPlan
 from thalweg.tickets.stability import Stability, stability
 from thalweg.tickets.supermask import Supermask, supermask
 from thalweg.tickets.transfer import Transfer, transfer
@@ -31,13 +39,19 @@ __all__ = [
     "Division",
     "EarlyBird",
     "ErdosRenyi",
+    "Exported",
     "Global",
+    "Latencies",
     "NofM",
+    "Packed",
     "Policy",
     "Prunable",
+    "Receipt",
     "RewindingMap",
     "Search",
     "SearchCost",
+    "Sliced",
+    "SlicingPlan",
     "Stability",
     "Supermask",
     "TicketVerdict",
@@ -48,10 +62,13 @@ __all__ = [
     "critical_sparsity",
     "early_bird",
     "first_units",
+    "latencies",
     "log10_subnetworks",
+    "pack",
     "prunable",
     "prune",
     "prune_in_rounds",
+    "receipt",
     "reinitialized",
     "rescaled_to",
     "rewinding_map",
@@ -62,8 +79,13 @@ __all__ = [
     "select",
     "share_of_gain",
     "shuffled",
+    "sliced",
     "stability",
     "supermask",
+    "to_onnx",
     "transfer",
+    "unit_mask",
+    "unpack",
     "with_signs",
+    "without_dead_units",
 ]
