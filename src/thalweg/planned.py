@@ -1,7 +1,7 @@
 """Names that documents and the plan mention and that are not here yet, so that asking for one is answered as such.
 
-Attributes answer, `thalweg.tickets`, and so does the command line. `import thalweg.tickets` and `from thalweg import
-tickets` do not: of a missing module Python writes its own sentence.
+Attributes answer, `thalweg.ntk`, and so does the command line. `import thalweg.ntk` and `from thalweg import
+ntk` do not: of a missing module Python writes its own sentence.
 """
 
 import difflib
