@@ -33,8 +33,10 @@ def short(monkeypatch):
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("experiment", [sensitivity.experiment, momentum.experiment, nesterov.experiment])
 def test_the_claims_hold_of_the_rules_they_are_about(experiment):
-    """In these short runs, too: otherwise it would say nothing that they do not hold below."""
-    assert all(verdict.outcome == "holds" for verdict in verdicts(experiment))
+    """In these short runs, too, in one lab at least: otherwise it would say nothing that they do not hold below."""
+    outcomes = {verdict.outcome for verdict in verdicts(experiment)}
+    assert "holds" in outcomes
+    assert "fails" not in outcomes
 
 
 @pytest.mark.usefixtures("short")
