@@ -27,7 +27,7 @@ UNIT = "largest eigenvalue of the Hessian / the limit of stability, mean over re
 CLAIM = Claim(
     id="LAN8",
     statement="Trained on all examples at once, the largest curvature rises to the limit of stability and is on "
-    "average there, or just above, while the loss falls on: 2/lr for gradient descent, 2 (1 + beta)/lr with momentum. "
+    "average there, or just above, while the loss falls: 2/lr for gradient descent, 2 (1 + beta)/lr with momentum. "
     "(400 digits by squared error, MLP 64-32-32-10 with tanh.)",
     lecture="Sharp and flat minima (added: Cohen et al., 2021, arXiv:2103.00065).",
     rule=every_part(),

@@ -45,8 +45,16 @@ CLAIM = Claim(
             f"share of seeds whose surface changes by less than {SEEN:.0%} of its range",
             bounds=SHARE,
         ),
-        Part("none", "Along plain Gaussian directions it does.", greater(0, worth=SEEN), UNIT, bounds=POSITIVE),
-        Part("member", "Along those with one norm for all it does.", greater(0, worth=SEEN), UNIT, bounds=POSITIVE),
+        Part(
+            "none", "Along plain Gaussian directions it changes by more.", greater(0, worth=SEEN), UNIT, bounds=POSITIVE
+        ),
+        Part(
+            "member",
+            "Along those with one norm for all it changes by more.",
+            greater(0, worth=SEEN),
+            UNIT,
+            bounds=POSITIVE,
+        ),
     ),
     lecture_rule=less(SEEN),
 )
