@@ -19,4 +19,11 @@ def test_one_rate_on_an_edge_is_named():
 def test_edges_are_counted_over_the_seeds_that_chose_them():
     best = {"SGD": np.array([0.1, 1.0, 0.01, 0.1]), "Adam": np.array([0.1, 0.1])}
     (sentence,) = edge_warnings(best, GRID)
-    assert sentence.startswith("The best rate of SGD lies on the edge of its grid for 2 of 4 seeds:")
+    assert sentence.startswith("The best rate of SGD lies on the edge of its grid for 2 of 4 seeds, 1 at 0.01 and 1 at")
+
+
+def test_what_is_chosen_and_what_chooses_are_named():
+    (sentence,) = edge_warnings({"AdamW": [1.0, 1.0, 0.1]}, GRID, noun="decay", units="pairs")
+    assert sentence == (
+        "The best decay of AdamW lies on the edge of its grid for 2 of 3 pairs, 2 at 1: one beyond could be better."
+    )

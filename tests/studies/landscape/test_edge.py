@@ -37,7 +37,7 @@ def test_the_verdict_is_that_on_the_rule_that_is_weaker(
 
 
 def test_the_limits_are_at_most_a_third_of_what_small_steps_come_to() -> None:
-    assert all(float(tw.optim.stability_limit(rule)) <= edge.REACHED / 3 for rule in edge.RULES.values())
+    assert all(float(tw.optim.stability_limit(rule)) <= min(edge.REACHED) / 3 for rule in edge.RULES.values())
 
 
 def test_readings_fall_on_even_and_odd_steps() -> None:
@@ -62,6 +62,12 @@ def test_the_edge_is_from_the_limit_on_while_the_loss_falls(
     beside = np.array([[0.9, 0.9], *([[1.2, 1.0]] * (len(loss) - 1))])  # of another seed: relative, loss
     found = edge.at_the_edge(np.stack([relative, beside[:, 0]], 1), np.stack([loss, beside[:, 1]], 1))
     assert found == pytest.approx([expected, 1.2], nan_ok=True)
+
+
+def test_the_share_in_the_band_is_of_the_readings_that_count() -> None:
+    relative = np.array([[0.5, 0.96], [1.2, 0.97], [1.0, 0.9], [1.05, math.nan]])  # the first seed from 1.2 on
+    loss = np.array([[1, 1], [0.9, 0.9], [0.8, 0.8], [0.7, 0.01]])  # the second never at the limit, fallen at last
+    assert edge.within_band(relative, loss) == pytest.approx(3 / 5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

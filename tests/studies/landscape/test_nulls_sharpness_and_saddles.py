@@ -46,7 +46,6 @@ def test_networks_of_one_width_in_all_places(monkeypatch: pytest.MonkeyPatch) ->
         return tw.nets.mlp(64, 16, 16, 10, activation="tanh")
 
     monkeypatch.setattr(widths, "network", same)
-    monkeypatch.setattr(widths, "RATES", dict.fromkeys(widths.RATES, 0.4))
     monkeypatch.setattr(widths, "STEPS", dict.fromkeys(widths.STEPS, 200))
     assert [outcome(widths.experiment, seed) for seed in range(3)].count("holds") == 0
 

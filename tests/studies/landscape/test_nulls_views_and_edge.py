@@ -114,8 +114,8 @@ def test_units_whose_scale_the_next_layer_undoes(monkeypatch: pytest.MonkeyPatch
     assert parts(filters.experiment)["filter"] == "fails"
 
 
-def test_filters_that_nothing_rescales(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filters, "SCALES", (1.0, 1.0))
+def test_filters_that_hardly_anything_rescales(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "SCALES", (0.998, 1.002))
     assert parts(filters.experiment) == {"filter": "holds", "none": "fails", "member": "fails"}
 
 
@@ -145,12 +145,18 @@ def correlated(count: int, dimension: int, draw: torch.Generator) -> Tensor:
     return (common + 2**0.5 * own) / 3**0.5
 
 
-@pytest.mark.parametrize("points", [on_a_plane, correlated])
-@pytest.mark.parametrize("seed", range(3))
-def test_points_that_are_not_random_in_all_dimensions(monkeypatch: pytest.MonkeyPatch, seed: int, points) -> None:
-    monkeypatch.setattr(concentration, "DIMENSIONS", (2, 10, 100))
+def without_a_third_of_a_thousand(count: int, dimension: int, draw: torch.Generator) -> Tensor:
+    """Gaussian points, but a third of the coordinates of those in 1,000 dimensions are 0."""
+    found = torch.randn(count, dimension, generator=draw)
+    if dimension == 1_000:
+        found[:, 667:] = 0  # distances differ by 22 % more; over five dimensions this is 4 % in the geometric mean
+    return found
+
+
+@pytest.mark.parametrize("points", [on_a_plane, correlated, without_a_third_of_a_thousand])
+def test_points_that_are_not_random_in_all_dimensions(monkeypatch: pytest.MonkeyPatch, points) -> None:
     monkeypatch.setattr(concentration, "points", points)
-    assert parts(concentration.experiment, seed)["distances"] == "fails"
+    assert parts(concentration.experiment)["distances"] == "fails"
 
 
 def even_in_radius(count: int, dimension: int, draw: torch.Generator) -> Tensor:
@@ -175,13 +181,11 @@ def gaussian_directions(count: int, dimension: int, draw: torch.Generator) -> Te
 
 @pytest.mark.parametrize("ball", [even_in_radius, shadow_of_a_sphere, in_the_cube])
 def test_points_that_do_not_fill_the_ball_evenly(monkeypatch: pytest.MonkeyPatch, ball) -> None:
-    monkeypatch.setattr(concentration, "DIMENSIONS", (2, 10, 100))
     monkeypatch.setattr(concentration, "ball", ball)
     assert parts(concentration.experiment)["volume"] == "fails"
 
 
 def test_networks_of_few_parameters_are_not_equidistant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(concentration, "DIMENSIONS", (2, 10))
     monkeypatch.setattr(concentration, "network", lambda: nn.Sequential(nn.Linear(64, 1), nn.Linear(1, 10)))
     assert parts(concentration.experiment)["networks"] == "fails"
 

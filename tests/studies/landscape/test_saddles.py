@@ -27,6 +27,14 @@ def test_starts_lie_by_point_and_seed() -> None:
     assert len(alone) == len(saddles.STEPS["quick"]) + 3
 
 
+def test_the_lowest_point_has_all_starts_that_led_there() -> None:
+    loss = np.array([[0.3, 0.2, math.nan], [0.1, 0.2, math.nan], [0.1, math.nan, math.nan]])
+    assert saddles.starts_of_lowest(loss, ["step 4", "step 7", "random point 1"]) == [
+        "step 7, random point 1",
+        "step 4, step 7",
+    ]
+
+
 def outcomes(correlations: np.ndarray, lowest: np.ndarray) -> tuple[str, ...]:
     """Of the claim, that the index rises, and that it is about 0 at the bottom."""
     parts = {"rise": saddles.over_seeds(correlations), "bottom": saddles.at_the_bottom(lowest)}

@@ -5,7 +5,7 @@ import pytest
 
 from thalweg import landscape
 from thalweg.optim import SGD, Momentum
-from thalweg.studies.landscape import straight
+from thalweg.studies.landscape import straight, views
 
 STEPS = np.arange(0, 201, 5)
 
@@ -42,6 +42,35 @@ def test_a_straight_descent_is_its_own_control(rule: SGD | Momentum) -> None:
     found = straight.straight(moves, cosines)
     np.testing.assert_allclose(found, moves, atol=5e-3)
     np.testing.assert_allclose(np.diag(found), np.diag(moves), rtol=1e-12)
+
+
+def over_its_control(directions: int) -> float:
+    """What the second component holds more of the rest than in the control, of a straight way with noise in these."""
+    found = []
+    for seed in range(30):
+        noise = 0.2 / directions**0.5 * np.random.default_rng(seed).standard_normal((40, directions))
+        moves = np.column_stack([np.exp(-STEPS[1:] / 40), noise])
+        gram = moves @ moves.T
+        own, control = (straight.shares(one) for one in (gram, straight.straight(gram, np.eye(40))))
+        found.append(views.of_the_rest(own) - views.of_the_rest(control))
+    return float(np.mean(found))
+
+
+@pytest.mark.parametrize("directions", [1, 2, 3])
+def test_noise_in_few_directions_passes_for_a_bend(directions: int) -> None:
+    assert over_its_control(directions) > 0.1  # 0.05 is what the claim counts
+
+
+def test_noise_in_many_directions_does_not() -> None:
+    assert abs(over_its_control(200)) < 0.02
+
+
+def test_what_does_not_settle_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(straight, "_ROUNDS", 2)
+    path = np.random.default_rng(0).standard_normal((40, 60)) + 1
+    found = straight.straight(path @ path.T, np.eye(40))
+    assert np.isnan(found).all()
+    assert np.isnan(straight.shares(found)).all()
 
 
 def test_a_bent_path_has_a_control_as_long_with_less_in_the_second_component() -> None:

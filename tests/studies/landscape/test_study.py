@@ -25,13 +25,15 @@ VERDICTS = {
 @pytest.mark.parametrize("dimension", [2, 10, 1_000])
 def test_distances_and_volumes_are_those_of_their_laws(dimension: int) -> None:
     pairs = 20_000
-    spread, shell = concentration.measured(dimension, pairs, 0)
+    spread, inside = concentration.measured(dimension, pairs, 0)
     distances = stats.chi(dimension)
     # the standard error of a relative spread r is at most r sqrt(1/(2 n) + r^2/n) of a nearly normal sample
     exact = distances.std() / distances.mean()
     assert abs(spread - exact) < 4 * exact * np.sqrt((0.5 + exact**2) / pairs)
     volume = 1 - (1 - concentration.SHELL) ** dimension
-    assert abs(shell - volume) <= 4 * np.sqrt(volume * (1 - volume) / pairs)
+    count = concentration.points_of(dimension)
+    assert abs(inside / count - volume) <= 4 * np.sqrt(volume * (1 - volume) / count)
+    assert volume * count >= concentration.IN_SHELL * 0.99
 
 
 def test_a_spread_is_relative() -> None:

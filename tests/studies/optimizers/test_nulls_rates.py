@@ -9,7 +9,7 @@ from thalweg.optim import SGD, Adam, AdamW, Momentum, Nesterov
 from thalweg.studies.lab import SCALES, Lab
 from thalweg.studies.optimizers import generalization, momentum, nesterov, sensitivity
 
-LABS = [Lab(seed=seed) for seed in (500, 501)]  # apart from those of the study's verdicts
+LABS = [Lab(seed=seed) for seed in (510, 511)]  # apart from those of verdicts, and from those that grids were chosen on
 # With the quadratics ten of them, so that OPT3 can hold: its interval over four is always too wide.
 SOURCES = ["digits", "MNIST-1D", "teacher", "wine", "iris", "diabetes", "breast cancer", "Friedman", "parity"]
 
@@ -33,8 +33,10 @@ def short(monkeypatch):
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("experiment", [sensitivity.experiment, momentum.experiment, nesterov.experiment])
 def test_the_claims_hold_of_the_rules_they_are_about(experiment):
-    """In these short runs, too: otherwise it would say nothing that they do not hold below."""
-    assert all(verdict.outcome == "holds" for verdict in verdicts(experiment))
+    """In these short runs, too, in one lab at least: otherwise it would say nothing that they do not hold below."""
+    outcomes = {verdict.outcome for verdict in verdicts(experiment)}
+    assert "holds" in outcomes
+    assert "fails" not in outcomes
 
 
 @pytest.mark.usefixtures("short")

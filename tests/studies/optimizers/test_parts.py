@@ -8,7 +8,7 @@ from thalweg.optim import Adam, AdamW
 from thalweg.population import Batch
 from thalweg.randomness import generator
 from thalweg.schedules import Cosine
-from thalweg.statistics import interval
+from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers import (
     STUDY,
@@ -64,6 +64,21 @@ def test_sensitivity_is_mean_minus_least_of_the_window():
     found = sensitivity.sensitivity(losses, np.array([6, 14]))  # each seed about its own best rate
     np.testing.assert_allclose(found[0], (4 * 2 + 3 * 1) / 7 - 1)
     np.testing.assert_allclose(found[1], 6 * 2 / 7)  # a window at the edge is shifted inside
+
+
+def test_windows_that_the_grid_cuts_are_counted():
+    inner = sensitivity.RATES[[3, 7, 11]]
+    assert list(sensitivity.off_center({"SGD": inner})) == []
+    (sentence,) = sensitivity.off_center({"SGD": inner, "Adam": sensitivity.RATES[[2, 7, 12]]})
+    assert sentence.startswith("The range of Adam is not centered on its best rate for 2 of 3 seeds:")
+
+
+@pytest.mark.parametrize(("low", "said"), [(0.1, True), (-0.1, False)])
+def test_plain_sgd_is_called_sensitive_only_if_it_is(low, said):
+    plain, momentum_less = Interval(0.2, low, 0.3, 6, "planted"), Interval(-0.1, -0.2, -0.05, 6, "planted")
+    words = sensitivity.than_adam(momentum_less, plain)
+    assert words.startswith("less than Adam")
+    assert ("so it is plain SGD that is sensitive" in words) == said
 
 
 def test_wins_compare_each_rule_at_the_best_rate_of_each_seeds_own_tuning_seed():
@@ -189,13 +204,13 @@ def test_each_seed_is_scored_at_its_own_setting(monkeypatch):
     np.testing.assert_array_equal(found, [[7, 0.1, 1.0], [5, 0.2, 1.0], [6, 0.1, 1.0]])
 
 
-def test_seeds_on_an_edge_of_the_grid_are_counted_with_its_side():
+def test_seeds_on_an_edge_of_the_grid_are_counted_with_its_value():
     rates, decays = generalization.RATES, [0.01, 0.1, 1.0]
     tried = {"A": decays, "B": decays}
     inner, least, largest = (rates[1], 0.1), (rates[1], 0.01), (rates[-1], 1.0)
     assert list(generalization.warnings({"A": [inner, inner], "B": [largest, inner]}, tried)) == [
-        "B does best with the largest rate tried, 0.1, for 1 of 2 seeds: one beyond could be better.",
-        "B does best with the largest decay tried, 1, for 1 of 2 seeds: one beyond could be better.",
+        "The best rate of B lies on the edge of its grid for 1 of 2 seeds, 1 at 0.1: one beyond could be better.",
+        "The best decay of B lies on the edge of its grid for 1 of 2 seeds, 1 at 1: one beyond could be better.",
     ]
     apart = {"A": [least, inner], "B": [inner, least]}  # never both of one seed
     assert not any("nearly the same rule" in one for one in generalization.warnings(apart, tried))

@@ -136,9 +136,10 @@ def test_sch3_holds_only_if_ahead_early_and_behind_at_the_end(early: float, end:
 
 @pytest.mark.parametrize("finding", [sch2, sch3])
 def test_best_rates_on_the_edge_of_their_grid_are_counted_and_warned_of(finding) -> None:
-    assert not any("edge of the grid" in sentence for sentence in finding(planted({})).sentences)
+    assert not any("edge of its grid" in sentence for sentence in finding(planted({})).sentences)
     warned = finding(planted({}, best=[1, 1, 2, 0, 1, 1])).sentences
-    assert any(one.startswith("For 2 of 6 seeds the best peak rate of cosine lies on the edge") for one in warned)
+    told = "The best peak rate of cosine lies on the edge of its grid for 2 of 6 seeds, 1 at 0.1 and 1 at 0.4:"
+    assert any(one.startswith(told) for one in warned)
 
 
 @pytest.mark.parametrize("finding", [sch2, sch3])

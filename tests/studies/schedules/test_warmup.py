@@ -60,17 +60,22 @@ def test_gradient_norms_are_those_of_the_modules(post_norm: Problem) -> None:
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch):
-    """The finding of SCH1 on the largest rates that are planted, without training."""
+    """The finding of SCH1 on the largest rates that are planted, with a little noise and without training."""
+    rng = np.random.default_rng(0)
+
+    def noisy(values: np.ndarray) -> np.ndarray:
+        """Each value off by about a thousandth: where all seeds agree nothing is decided."""
+        return values * (1 + 1e-3 * rng.standard_normal(values.shape))
 
     def find(bare: list[float], warm: list[float], scale: Scale = "quick", fall: float = 3.0):
         def final(lab, problem, rates, steps, seeds, label):
             """Low up to a rate, high above it."""
             ends = np.array([np.resize(each, len(seeds)) for each in (bare, warm)])[:, None]
-            return np.where(rates[:, None] <= ends, 1.0, 5.0)
+            return noisy(np.where(rates[:, None] <= ends, 1.0, 5.0))
 
         def norms(lab, problem, rate, at, seeds, label):
             """So many times as large early as late."""
-            return np.where(np.arange(len(at)) < warmup.EARLY, 2 * fall, 2.0)[:, None] * np.ones(len(seeds))
+            return noisy(np.where(np.arange(len(at)) < warmup.EARLY, 2 * fall, 2.0)[:, None] * np.ones(len(seeds)))
 
         monkeypatch.setattr(warmup, "final_losses", final)
         monkeypatch.setattr(warmup, "gradient_norms", norms)
@@ -95,11 +100,18 @@ def test_sch1_holds_on_a_planted_gain_and_fails_on_a_planted_loss(planted) -> No
 def test_sch1_holds_only_if_the_gradient_is_larger_early_than_late(planted, fall: float, words: str) -> None:
     found = planted([2**-6.5], [2**-4.5], fall=fall).verdict
     assert found.words == words
-    assert [part.interval.estimate for part in found.parts] == pytest.approx([4, fall], rel=1e-6)
+    assert [part.interval.estimate for part in found.parts] == pytest.approx([4, fall], rel=0.01)
 
 
 def test_half_a_step_of_a_factor_of_two_is_told_apart(planted) -> None:
-    assert planted([2**-6], [2**-5.5]).verdict.own.interval.estimate == pytest.approx(2**0.5)
+    assert planted([2**-6], [2**-5.5]).verdict.own.interval.estimate == pytest.approx(2**0.5, rel=0.01)
+
+
+def test_networks_that_train_at_the_rate_of_the_gradients_are_counted(planted) -> None:
+    found = planted([2**-9, *[2**-6] * 4], [2**-5])
+    counted = found.verdict.numbers["networks that train at the rate of the gradients, without warmup"]
+    assert counted == {"post-norm": "4 of 5"}
+    assert any("4 of 5 networks train there" in sentence for sentence in found.sentences)
 
 
 def test_the_sentences_of_sch1_warn_where_the_grid_ended(planted) -> None:
@@ -116,7 +128,7 @@ def test_at_full_scale_both_placements_are_measured_and_post_norm_decides(plante
     assert [panel.title for panel in found.figures[0].panels] == ["post-norm", "pre-norm"]
     assert [sentence.split()[1] for sentence in found.sentences[::2]] == ["post-norm", "pre-norm"]
     falls = found.verdict.numbers["gradient norm early / late, without warmup, 95 % interval"]
-    assert {name: ends == pytest.approx([3, 3]) for name, ends in falls.items()} == {
+    assert {name: ends == pytest.approx([3, 3], rel=0.01) for name, ends in falls.items()} == {
         "post-norm": True,
         "pre-norm": True,
     }

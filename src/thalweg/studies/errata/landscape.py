@@ -12,8 +12,8 @@ CORRECTIONS: tuple[Correction, ...] = (
             "Component k of a long random walk in many dimensions holds 6/(pi k)^2 of its squared distance from the "
             "mean: 61 % and 15 %, 76 % together. And descent on a loss that is equally curved in all directions goes "
             "straight to the minimum: but for noise the first component holds all. So a large share says nothing by "
-            "itself; that the second holds much of what the first leaves says that the way bends. And the loss is "
-            "drawn where the run is projected to, which is not its own loss."
+            "itself; that the second holds much of what the first leaves says that the way bends, or that its noise "
+            "has preferred directions. And the loss is drawn where the run is projected to, which is not its own loss."
         ),
         source="Antognini & Sohl-Dickstein (2018), arXiv:1806.08805; measured by LAN1",
         claims=("LAN1",),
@@ -53,7 +53,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "A curve can be convex and far from a parabola, as x^4 is. A barrier on the straight line between two "
             "minima says that this line is barred: a curved way may avoid it. And after equally many steps networks of "
-            "different widths are at different losses: they are to be compared at one loss."
+            "different widths are at different losses: they are to be compared at one loss, trained at one rate."
         ),
         source="Li et al. (2018), arXiv:1712.09913; Garipov et al. (2018), arXiv:1802.10026",
         claims=("LAN4",),
@@ -78,9 +78,10 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Bad local minima exist; what can be tested is whether searches come upon them.",
         why=(
             "For small ReLU networks they are proven to exist, with the help of a computer. Searches from training "
-            "runs and random points find no fair sample of all critical points: that none was found is no proof. And "
-            "what is searched here has 59 or 162 parameters, since a Hessian is factored at every step: this is no "
-            "high dimension."
+            "runs and random points find no fair sample of all critical points: that none was found is no proof. That "
+            "the lowest point found is no saddle is nearly so by the search: descent that is run until it hardly moves "
+            "ends at such a point. And what is searched here has 59 or 162 parameters, since a Hessian is factored at "
+            "every step: this is no high dimension."
         ),
         source="Safran & Shamir (2018), arXiv:1712.08968; Dauphin et al. (2014), arXiv:1406.2572",
         claims=("LAN6",),

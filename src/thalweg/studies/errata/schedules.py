@@ -40,6 +40,21 @@ CORRECTIONS: tuple[Correction, ...] = (
         claims=("SCH1",),
     ),
     Correction(
+        id="warmup-cause",
+        section="Learning Rate Schedules: warmup (Critical for Transformers)",
+        lecture="Warmup is critical because large early gradients destabilize.",
+        right="Early gradients are larger here; whether that is why warmup helps is open, and other reasons are known.",
+        why=(
+            "Adam divides by the gradient's size, so gradients that are large as a whole make no larger step. Others "
+            "find the reason in the sharpness, which falls while the rate is small, or in second moments that rest on "
+            "few gradients; for post-norm transformers gradients near the output at the start have been named. To see "
+            "large gradients beside a gain tells none of these apart."
+        ),
+        source="Gilmer et al. (2021), arXiv:2110.04369; Liu et al. (2020), arXiv:1908.03265; Xiong et al. (2020), "
+        "arXiv:2002.04745",
+        claims=("SCH1",),
+    ),
+    Correction(
         id="cosine-counts-warmup",
         section="Learning Rate Schedules: Cosine Annealing",
         lecture="The cosine's progress is step / total_steps.",

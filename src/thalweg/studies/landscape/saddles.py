@@ -24,15 +24,18 @@ AT_MOST = 0.02  # of the directions lead down where they are "about none": 1 of 
 CLAIM = Claim(
     id="LAN6",
     statement="The higher the loss of a critical point, the larger the share of directions in which the loss curves "
-    "downwards there, and at the lowest that the searches of a seed find it is about 0. (Digits by squared error with "
-    "weight decay, MLPs with tanh of 59 or 162 parameters, which is no high dimension.)",
+    "downwards there, and at the lowest that the searches of a seed find it is about 0, as must be where one of them "
+    "starts at the end of a long descent. (Digits by squared error with weight decay, MLPs with tanh of 59 or 162 "
+    "parameters, which is no high dimension.)",
     lecture="In high dimension there are no local minima, mostly saddles.",
     rule=every_part(),
     unit="rank correlation of loss and share of negative eigenvalues; share of seeds with about none at the bottom",
     budget={"searches a seed": 8},
     corrected="Bad minima exist (Safran & Shamir, 2018, arXiv:1712.08968). What can be tested is whether searches "
     "come upon them, and those from training runs and random points are no fair sample of all critical points; nor are "
-    "networks whose Hessian can be factored of high dimension.",
+    "networks whose Hessian can be factored of high dimension. That hardly a direction leads down at the lowest says "
+    "little: descent that is run until it hardly moves must end at such a point, and one search of each seed starts "
+    "there.",
     parts=(
         Part(
             "rise",
@@ -111,6 +114,18 @@ def at_the_bottom(lowest: Array) -> Interval:
     return interval.fraction(lowest <= AT_MOST)
 
 
+def starts_of_lowest(loss: Array, names: list[str]) -> list[str]:
+    """From which starts the lowest critical point of each seed was found, of seeds that have one: (seeds,) texts.
+
+    Args:
+        loss: of the critical points that searches ended at, NaN of those that did not: (points, seeds).
+        names: of the starts: (points,).
+    """
+    some = loss[:, np.isfinite(loss).any(0)]
+    there = some - np.nanmin(some, 0) <= 1e-7 * np.nanmax(np.abs(some), 0)  # one loss is one point, as in `distinct`
+    return [", ".join(name for name, led in zip(names, column, strict=True) if led) for column in there.T]
+
+
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """Search for critical points from runs and random points; rank loss and index within each seed."""
@@ -140,6 +155,10 @@ def experiment(lab: Lab) -> Finding:
     high = shares[losses > (losses.min() + losses.max()) / 2] if len(losses) else shares
     some = single.any(0)
     lowest = index[:, some][np.nanargmin(loss[:, some], 0), np.arange(some.sum())]
+    names = [f"step {step:,}" for step in STEPS[lab.scale]]
+    names += [f"random point {number}" for number in range(1, single.shape[0] - len(names) + 1)]
+    origins = starts_of_lowest(table[0].reshape(single.shape), names)
+    from_end = sum(origin == f"step {STEPS[lab.scale][-1]:,}" for origin in origins)
     flat = ~search.converged & (search["curvature along the gradient"] < 1e-3)
     from_run, from_random = np.split(np.array([index, loss]), [len(STEPS[lab.scale])], axis=1)
     figure = Figure.of(
@@ -163,6 +182,10 @@ def experiment(lab: Lab) -> Finding:
             f"At the lowest of each seed {lowest.mean():.1%} of the eigenvalues are negative in the mean, at most "
             f"{lowest.max():.1%}; over all critical points {shares.mean():.1%}."
         )
+        sentences.append(
+            f"For {from_end} of {len(lowest)} seeds only the search from the end of the run, after "
+            f"{STEPS[lab.scale][-1]:,} steps, found that point."
+        )
     return lab.finding(
         parts={"rise": over_seeds(correlations), "bottom": at_the_bottom(lowest)},
         figures=figure,
@@ -182,6 +205,7 @@ def experiment(lab: Lab) -> Finding:
             "different critical points": len(losses),
             "minima among them": int((shares == 0).sum()),
             "share of negative eigenvalues at the lowest point of each seed": lowest.tolist(),
+            "starts from which the lowest point of each seed was found": origins,
             "rank correlation with the loss without decay": str(over_seeds(with_bare)),
             f"seeds with fewer than {FEWEST} points, left out": int(np.isnan(correlations).sum()),
         },

@@ -22,7 +22,8 @@ CLAIM = Claim(
     id="LAN1",
     statement="On digits (MLP 64-32-32-10 with tanh, momentum) the first two principal components of a training run "
     "hold more of its path than those of a random walk seen at the same steps, and the second holds more of what the "
-    "first leaves than in a descent without structure: straight ahead, with noise equal in all directions.",
+    "first leaves than in a descent without structure: straight ahead, with noise equal in all directions. So its way "
+    "bends, or its noise has preferred directions.",
     lecture="PCA projections show the dominant directions of variation.",
     rule=every_part(),
     unit="shares of the squared distance from the mean along components, run minus control",
@@ -124,7 +125,8 @@ def experiment(lab: Lab) -> Finding:
             f"Two components hold {shares.sum(1).mean():.0%} of the path; of a random walk they hold {walk.sum():.0%}, "
             f"of a descent without structure whose moves are as long {control.sum(1).mean():.0%}.",
             f"Of what the first leaves, the second holds {rest['run'].mean():.0%}, and in a descent without structure "
-            f"{rest['descent without structure'].mean():.0%}.",
+            f"{rest['descent without structure'].mean():.0%}. More than there means that the way bends, or that its "
+            "noise has preferred directions; the shares do not say which.",
             f"The losses of a run and of its projection on the plane are {gaps.mean():.2g} nats apart where they "
             f"differ most, in the mean over {len(seeds)} runs.",
         ),

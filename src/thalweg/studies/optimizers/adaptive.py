@@ -25,7 +25,7 @@ CLAIM = Claim(
     "squared gradient a smaller rate.",
     lecture="Parameters need different rates, embeddings having large and the output layer small gradients; Adam "
     "divides by the root of the variance.",
-    rule=less(0, worth=-0.5),
+    rule=less(0, worth=-0.5),  # ranks share a quarter of their variance; with less the gradient would say little
     unit="rank correlation of effective rate and mean squared gradient over tensors",
     budget={"steps": 5},
     bounds=CORRELATION,

@@ -17,6 +17,7 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.optimizers.tasks import MODELS, TASKS, Posed, convolutional, grid
 from thalweg.studies.study import decides
 from thalweg.training import Recipe, infinite_if_diverged
+from thalweg.tuning import edge_warnings
 
 Array = NDArray[np.float64]
 CLAIM = Claim(
@@ -111,7 +112,7 @@ def experiment(lab: Lab) -> Finding:
     fractions = {name: float(won(*both).mean()) for name, both in apart.items()}
     picks = {name: best_rates(to_tune) for name, (to_tune, _) in apart.items()}
     edges = {name: float(np.isin(pick, (0, len(RATES) - 1)).mean()) for name, pick in picks.items()}
-    edge, worst = float(np.mean(list(edges.values()))), max(edges, key=edges.__getitem__)
+    best = {rule: RATES[np.concatenate([pick[i] for pick in picks.values()])] for i, rule in enumerate(RULES)}
     grouped = by_source(fractions, sources)
     shares = {source: float(np.mean(each)) for source, each in grouped.items()}
     found = interval.fraction(list(shares.values()))
@@ -150,7 +151,6 @@ def experiment(lab: Lab) -> Finding:
             f"Nesterov ended lower in {found.estimate:.0%} of pairs, each of {found.n} sources of data weighing the "
             f"same: most often on {most} ({fractions[most]:.0%}), least often on {least} ({fractions[least]:.0%}).",
             *([hint] if needed else []),
-            f"Of all best rates {edge:.1%} lie on the edge of the grid, where one beyond could be better"
-            f"{f': most on {worst}, {edges[worst]:.0%}' if edge else ''}.",
+            *edge_warnings(best, RATES, units="pairs of a problem and a seed"),
         ),
     )

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from thalweg.claims import Claim, Finding, greater
+from thalweg.claims import Claim, Finding
 from thalweg.figures import Axis, Figure, Line
 from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.schedules.comparison import BUDGET, DATA, UNIT, Comparison
+from thalweg.studies.schedules.comparison import BUDGET, DATA, OVER, RULE, UNIT, Comparison
 from thalweg.studies.schedules.language import RESTARTS, shapes
 
 CLAIM = Claim(
@@ -15,9 +15,8 @@ CLAIM = Claim(
     statement=f"A byte-level transformer of one block on {DATA} ends with a lower held-out loss on a cosine than on a "
     "constant rate, each after the same warmup and at its best peak rate for the budget.",
     lecture="Cosine annealing decays smoothly and helps the final loss; restarts are possible.",
-    rule=greater(0, worth=0.01),
-    unit="nats a byte of one held-out text, constant minus cosine, over windows and seeds, each at rates that were "
-    "best on a tuning seed of its own",
+    rule=RULE,
+    unit=f"{UNIT}, constant minus cosine, {OVER}",
     budget=BUDGET,
     corrected="After a warmup the cosine's progress is (t - warmup) / (total - warmup); counted from the start, the "
     "rate drops at once when the warmup hands over.",

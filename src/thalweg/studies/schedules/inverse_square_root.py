@@ -1,13 +1,12 @@
 """SCH3: whether the inverse square root is ahead of a cosine early, and behind it at the end."""
 
-from thalweg.claims import Claim, Finding, Part, every_part, greater
+from thalweg.claims import Claim, Finding, Part, every_part
 from thalweg.figures import Axis, ReferenceLine
 from thalweg.results import spread
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.schedules.comparison import BUDGET, DATA, EARLY, UNIT, Comparison
+from thalweg.studies.schedules.comparison import BUDGET, DATA, EARLY, OVER, RULE, UNIT, Comparison
 
-RULE = greater(0, worth=0.01)
 NAME, OTHER = "inverse square root", "cosine"
 CLAIM = Claim(
     id="SCH3",
@@ -16,8 +15,7 @@ CLAIM = Claim(
     "ends best.",
     lecture="Inverse square root: fast initial progress, slow refinement.",
     rule=every_part(),
-    unit="nats a byte of one held-out text, over windows and seeds, each at rates that were best on a tuning seed of "
-    "its own",
+    unit=f"{UNIT}, {OVER}",
     budget=BUDGET,
     corrected="The exponents are step^-0.5 and step x warmup^-1.5; as printed in the lecture the rate grows without "
     "end. By its peak: base_lr min(t / warmup, sqrt(warmup / t)). It is that of the first Transformer and T5, not "

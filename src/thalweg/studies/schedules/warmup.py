@@ -4,7 +4,8 @@ A rate trains if the loss ends clearly below what the frequencies of bytes alone
 took too large a rate stays. (A share of the loss before training would say less: that one hangs on the random logits.)
 
 The lecture's reason is that early gradients are large. They are compared with late ones where nothing hides them:
-without warmup, at a rate at which every network trains, on the same examples at every step.
+without warmup, at the smallest rate tried, on the same examples at every step. It is counted how many networks train
+there. That gradients are large early does not make them the reason, which is not tested.
 """
 
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from thalweg.optim import Adam
 from thalweg.population import Batch, Problem
 from thalweg.population.derivatives import gradient
 from thalweg.results import Reading, spread
+from thalweg.results.summary import spanned
 from thalweg.schedules import Warmup
 from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.lab import Lab
@@ -47,32 +49,35 @@ FRACTION = 0.95  # of the loss by frequencies alone: a run trains if it ends bel
 MEASURED = Sample("train", 128)  # windows that the loss is measured on
 WINDOWS = Sample("train", 32)  # those of the gradients,
 EARLY = LATE = 4  # which are compared at as many steps at either end
-# Rates are tuned in factors of two or so, and a tenth more goes unseen; so for gradients, for which the same was set
-# before any were looked at. On seeds 500,000 to 500,005 they are 2.07 [1.61, 2.45] times as large early as late in runs
-# of 150 steps, and 1.95 [1.45, 2.33] in runs of 400.
+# A quarter larger: rates are often tuned in factors of two, and a third of one, 2^(1/3) = 1.26, hardly shows on such a
+# grid. The gains of the trial runs above are about that large, so that the claim may well stay undecided; the worth was
+# not lowered to them. It is the same for gradients, and was set before any were looked at. On seeds 500,000 to 500,005
+# they are 2.07 [1.61, 2.45] times as large early as late in runs of 150 steps, and 1.95 [1.45, 2.33] in runs of 400.
 RULE = greater(1, worth=1.25)
 CLAIM = Claim(
     id="SCH1",
-    statement="A small post-norm byte-level transformer on the text of Python's documentation trains at larger rates "
-    "with linear warmup than without, and without it its gradient is larger in the first steps than in the last.",
+    statement="A small post-norm byte-level transformer on the text of Python's documentation trains at rates at "
+    "least a quarter larger with linear warmup than without, and without it its gradient is at least a quarter larger "
+    "in the first steps than in the last.",
     lecture="Warmup is critical for transformers: large early gradients destabilize.",
     rule=every_part(),
     unit="ratio, over seeds",
     budget={"steps": 150},
     corrected="Steps are counted from 1, for from 0 the first step has rate 0: its batch moves nothing and only enters "
     "Adam's moments. And the rate holds after the warmup, of which the lecture says nothing: base_lr min(1, t / "
-    "warmup).",
+    "warmup). That large early gradients are what destabilizes is not tested: here they are seen beside the gain, and "
+    "nothing takes them away. Adam divides by the gradient's size.",
     parts=(
         Part(
             "rates",
-            "With warmup it trains at larger rates.",
+            "With warmup it trains at rates at least a quarter larger.",
             RULE,
             "largest rate that trains, with / without warmup",
             bounds=POSITIVE,
         ),
         Part(
             "gradients",
-            "Without warmup its gradient is larger in the first steps than in the last.",
+            "Without warmup its gradient is at least a quarter larger in the first steps than in the last.",
             RULE,
             f"norm of the gradient, first / last {EARLY} steps",
             bounds=POSITIVE,
@@ -89,7 +94,7 @@ def experiment(lab: Lab) -> Finding:
     problems = {name: language_model(lab, DEPTH, 1, norm=name.removesuffix("-norm")) for name in placements}
     alone = frequencies_alone(problems["post-norm"])
     grids = {name: factors_of_two(low, high, in_each=count) for name, (low, high, count) in GRIDS.items()}
-    lowest = float(grids["post-norm"][0])
+    lowest = {name: float(grids[name][0]) for name in placements}
     at = (*range(EARLY), *range(EARLY, steps - LATE, steps // 8), *range(steps - LATE + 1, steps + 1))
     losses = {
         name: lab.reading(
@@ -103,7 +108,7 @@ def experiment(lab: Lab) -> Finding:
     }
     norms = lab.reading(
         "gradient norm without warmup",
-        [gradient_norms(lab, problem, lowest, at, seeds, name) for name, problem in problems.items()],
+        [gradient_norms(lab, problem, lowest[name], at, seeds, name) for name, problem in problems.items()],
         {"norm": placements, "step": at, "seed": seeds},
     )
     limits = {
@@ -111,6 +116,10 @@ def experiment(lab: Lab) -> Finding:
             arm: largest_rate(grids[name], one, FRACTION * alone)
             for arm, one in zip(ARMS, reading[reading.name], strict=True)
         }
+        for name, reading in losses.items()
+    }
+    training = {  # without warmup at the smallest rate, as do the gradients
+        name: int((reading[reading.name][list(ARMS).index(BARE), 0] < FRACTION * alone).sum())
         for name, reading in losses.items()
     }
     gains = {name: each[WARM].over(each[BARE]) for name, each in limits.items()}
@@ -123,7 +132,7 @@ def experiment(lab: Lab) -> Finding:
         x="step",
         over="seed",
         title="The gradient without warmup",
-        caption=f"On the same {WINDOWS.count} windows at every step, at a rate of {lowest:.2g}.",
+        caption=f"On the same {WINDOWS.count} windows at every step, at a rate of {spanned([*lowest.values()])}.",
         y_axis=Axis("norm of the gradient", scale="log"),
     )
     return lab.finding(
@@ -136,6 +145,9 @@ def experiment(lab: Lab) -> Finding:
             "with / without warmup, 95 % interval": {name: [each.low, each.high] for name, each in gains.items()},
             "gradient norm early / late, without warmup, 95 % interval": {
                 name: [each.low, each.high] for name, each in falls.items()
+            },
+            "networks that train at the rate of the gradients, without warmup": {
+                name: f"{count} of {len(seeds)}" for name, count in training.items()
             },
             "a run trains below, nats a byte": FRACTION * alone,
             "frequencies of bytes alone, nats a byte": alone,
@@ -150,8 +162,9 @@ def experiment(lab: Lab) -> Finding:
             for sentence in (
                 f"With {name} the largest rate that trains is {each[WARM].typical:.2g} with {WARMUP} steps of warmup "
                 f"and {each[BARE].typical:.2g} without: {gains[name]} times as large.",
-                f"With {name}, at a rate of {lowest:.2g} without warmup, the gradient of the first {EARLY} steps is "
-                f"{falls[name]} times as large as that of the last {LATE}.",
+                f"With {name}, at a rate of {lowest[name]:.2g} without warmup, the gradient of the first {EARLY} steps "
+                f"is {falls[name]} times as large as that of the last {LATE}; {training[name]} of {len(seeds)} "
+                "networks train there.",
                 *(f"With {name} {arm} {words}" for arm, limit in each.items() for words in limit.warnings),
             )
         ],
@@ -190,7 +203,7 @@ def _losses(losses: Mapping[str, Reading], steps: int, alone: float) -> Figure:
     return Figure.row(
         [panel.with_marks(below) for panel in panels],
         title="Final training loss against the learning rate",
-        caption=f"Byte-level transformer of {DEPTH} blocks, Adam, {steps} steps of which {WARMUP} are warmup. "
+        caption=f"Byte-level transformer of {DEPTH} blocks, Adam, {steps} steps with {WARMUP} of warmup or none. "
         f"{panels[0].caption} Frequencies of bytes alone give {alone:.2f}; a run trains if it ends below "
         f"{FRACTION:g} of that.",
     )
