@@ -39,8 +39,6 @@ def index_table(name: str, given: Any, whose: str, count: int, examples: int) ->
         raise UsageError(msg)
     outside = found[(found < 0) | (found >= examples)]
     if len(outside):
-        msg = (
-            f"{name} must be indices from 0 to {examples - 1:,}, as there are {examples:,} examples; got {outside[0]}."
-        )
+        msg = f"{name} must be indices of the {examples:,} examples, 0 to {examples - 1:,}; got {outside[0]}."
         raise UsageError(msg)
     return torch.from_numpy(found.astype(np.int64))

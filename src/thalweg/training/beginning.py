@@ -170,7 +170,8 @@ def _check_order(problem: Problem, grid: MemberGrid, number: int, arm: Arm, star
     rows, places = torch.from_numpy(grid.rows)[members], torch.from_numpy(grid.places)[members]
     theirs = None if start.examples is None else start.examples[rows]
     ours = None if grid.examples is None else grid.examples[places]
-    if (theirs is None) != (ours is None) or (theirs is not None and not torch.equal(theirs, ours)):
+    same = ours is None if theirs is None else ours is not None and torch.equal(theirs, ours)
+    if not same:
         theirs_are = "on all training examples" if theirs is None else "on examples of its members' own"
         msg = (
             f"{arm.called} stands at step {start.step} of training {theirs_are}, and these are others: that step is "

@@ -207,7 +207,5 @@ def _check_same(recipe: Recipe, seeds: list[int], table: Tensor | None, resume: 
         raise UsageError(msg)
     kept = resume.grid.examples
     if table is not None and (kept is None or not torch.equal(table, kept)):
-        msg = (
-            "resume goes on with the run's own examples, and these are others; leave out examples, or leave out resume."
-        )
+        msg = "resume goes on with the run's examples, and these are others; leave out examples, or leave out resume."
         raise UsageError(msg)
