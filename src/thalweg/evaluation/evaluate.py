@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import ExampleSet
-from thalweg.data.trees import Tree
 from thalweg.errors import DataError, check_type
 from thalweg.evaluation.rows import index_table
 from thalweg.evaluation.sample import Sample, as_sample
@@ -120,7 +119,7 @@ class Evaluator:
                 weighed.setdefault(name, torch.empty_like(table[name]))[rows, examples] = weights.cpu()
         return {name: (values, weighed.get(name)) for name, values in _known(table).items()}
 
-    def outputs(self) -> Tree:
+    def outputs(self) -> Any:
         """What the model returns: (members, examples, ...), or a tuple or dict of such."""
         batches: list[list[Any]] = []
         for _, _, rows, outputs in self._outputs():

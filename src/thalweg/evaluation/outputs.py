@@ -1,11 +1,12 @@
 """What the members of a population answer to examples."""
 
+from typing import Any
+
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from thalweg.data import ExampleSet
-from thalweg.data.trees import Tree
 from thalweg.evaluation.evaluate import evaluator_of
 from thalweg.evaluation.sample import Sample
 from thalweg.population import Plan, Population, Problem
@@ -19,7 +20,7 @@ def outputs(
     *,
     rows: Tensor | ArrayLike | None = None,
     plan: Plan | str = "auto",
-) -> Tree:
+) -> Any:
     """What every member's model returns for examples, in evaluation mode: (members, examples, ...).
 
     Buffers that the model changes are put back.
