@@ -126,7 +126,7 @@ def test_a_sample_for_evaluation_is_drawn_from_ones_own_examples() -> None:
 
 
 def test_a_weighted_loss_is_the_weighted_mean_over_ones_own_examples() -> None:
-    problem = MLP.problem(loss=tw.losses.CrossEntropy(weight=(1.0, 5.0, 0.0)))
+    problem = MLP.problem(loss=tw.losses.CrossEntropy((1.0, 5.0, 0.0)))
     run = tw.train(problem, RECIPE, SEEDS, examples=TABLE, plan="looped")
     for member, seed in enumerate(SEEDS):
         wanted = tw.train(alone(problem, TABLE[member]), RECIPE, [seed], plan="looped")
