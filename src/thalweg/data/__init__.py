@@ -9,6 +9,7 @@ from thalweg.data.gaussian import gaussian_linear, gaussian_teacher
 from thalweg.data.lazy_examples import LazyExamples
 from thalweg.data.mnist1d import mnist1d
 from thalweg.data.modular import modular
+from thalweg.data.pooled import pooled
 from thalweg.data.representations import in_principal_components, one_hot
 from thalweg.data.tables import table
 from thalweg.data.text import decode, text
@@ -30,6 +31,7 @@ __all__ = [
     "one_hot",
     "parity",
     "photograph",
+    "pooled",
     "table",
     "text",
 ]

@@ -2,15 +2,19 @@
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import torch
+from jaxtyping import Int64
+from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import ExampleSet
 from thalweg.errors import DataError, check_type
-from thalweg.evaluation.sample import Drawn, Sample, as_sample
+from thalweg.evaluation.rows import index_table
+from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.losses.names import weight_of
 from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.batch import Batch
@@ -38,6 +42,7 @@ class Evaluator:
         problem: what is evaluated.
         population: read at every call, so it may be trained between calls.
         examples: what to evaluate on, in order, all of them at every call (common random numbers).
+        rows: which of them each member is evaluated on, by index: (members, n), or (1, n) for all members; None: all.
         plan: see `train`.
         times: how often it will be called, roughly.
         batch_size: examples at once.
@@ -49,17 +54,18 @@ class Evaluator:
         population: Population,
         examples: ExampleSet,
         *,
+        rows: Int64[Tensor, "members_or_one n"] | None = None,
         plan: Plan | str = "auto",
         times: int = 1,
         batch_size: int = EXAMPLES_AT_ONCE,
     ) -> None:
         self.population = population
         self.draws = problem.draws(training=False)
-        self.examples = examples
-        self.count = len(examples)
+        self.examples, self.rows = examples, rows
+        self.count = len(examples) if rows is None else rows.shape[1]
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
         self.batch_size = batch_size
-        first = Batch.range(examples, 0, min(batch_size, self.count))
+        first = self._batch(0)
         calls = times * math.ceil(self.count / batch_size)
         self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
@@ -113,24 +119,41 @@ class Evaluator:
                 weighed.setdefault(name, torch.empty_like(table[name]))[rows, examples] = weights.cpu()
         return {name: (values, weighed.get(name)) for name, values in _known(table).items()}
 
+    def outputs(self) -> Any:
+        """What the model returns: (members, examples, ...), or a tuple or dict of such."""
+        batches: list[list[Any]] = []
+        for _, _, rows, outputs in self._outputs():
+            if rows.start == 0:
+                batches.append([])
+            batches[-1].append(outputs)
+        of_all = [tree_map(lambda *leaves: torch.cat(leaves), *chunks) for chunks in batches]
+        return tree_map(lambda *leaves: torch.cat(leaves, 1), *of_all)
+
     @torch.no_grad()
     def _values(self) -> Iterator[tuple[str, slice, slice, Tensor, Tensor | None]]:
         """Of each function, some members and some examples: the values (members, examples), and the weights or None."""
+        with contextlib.closing(self._outputs()) as found:
+            for number, batch, rows, outputs in found:
+                start, targets = number * self.batch_size, batch.targets_of(rows, len(tree_leaves(outputs)[0]))
+                with self._stream(number):
+                    for name, function in self.functions.items():
+                        with explained(batch):
+                            values, weights = function.entries(outputs, targets, 2)
+                        if weights is not None:
+                            weights = weights.double()
+                            check_weights(name, weights if name == "loss" else weights.nan_to_num())
+                        yield name, rows, slice(start, start + values.shape[1]), values.double(), weights
+
+    @torch.no_grad()
+    def _outputs(self) -> Generator[tuple[int, Batch, slice, Any]]:
+        """Of some examples and some members: the number of the batch, the batch, the members, the outputs."""
         kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
         try:
             with global_stream(0, "evaluation"):
-                for number, batch in enumerate(self._batches()):
-                    start = number * self.batch_size
+                for number in range(math.ceil(self.count / self.batch_size)):
+                    batch = self._batch(number)
                     for rows, outputs in self.execution.outputs(batch, number):
-                        targets = batch.targets_of(rows, len(tree_leaves(outputs)[0]))
-                        with self._stream(number):
-                            for name, function in self.functions.items():
-                                with explained(batch):
-                                    values, weights = function.entries(outputs, targets, 2)
-                                if weights is not None:
-                                    weights = weights.double()
-                                    check_weights(name, weights if name == "loss" else weights.nan_to_num())
-                                yield name, rows, slice(start, start + values.shape[1]), values.double(), weights
+                        yield number, batch, rows, outputs
         finally:
             for name, buffer in kept.items():
                 self.population.buffers[name].copy_(buffer)
@@ -139,9 +162,11 @@ class Evaluator:
         """What a loss draws is the same for every member; where one draws, members come one by one."""
         return global_stream(0, "evaluation", number) if self.draws else contextlib.nullcontext()
 
-    def _batches(self) -> Iterator[Batch]:
-        for start in range(0, self.count, self.batch_size):
-            yield Batch.range(self.examples, start, min(start + self.batch_size, self.count))
+    def _batch(self, number: int) -> Batch:
+        start, stop = number * self.batch_size, min((number + 1) * self.batch_size, self.count)
+        if self.rows is None:
+            return Batch.range(self.examples, start, stop)
+        return Batch.of(self.examples, self.rows[:, start:stop])
 
 
 def _known(values: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -226,6 +251,7 @@ def evaluate(
     population: Population,
     on: Sample | str | ExampleSet | None = None,
     *,
+    rows: Tensor | ArrayLike | None = None,
     plan: Plan | str = "auto",
 ) -> dict[str, Tensor]:
     """The mean of the loss ("loss") and of every metric over examples, in evaluation mode: (members,) each, float64.
@@ -242,6 +268,8 @@ def evaluate(
     Args:
         problem, population: what is evaluated; they are only read.
         on: the examples; None is the test set, or the training set where there is none.
+        rows: which of them each member is evaluated on, by index: (members, n), such as `run.examples` of "train";
+            None: all.
         plan: see `train`.
 
     Raises:
@@ -250,7 +278,7 @@ def evaluate(
 
     Cost: one forward pass of every member.
     """
-    return Evaluator(problem, population, _drawn("evaluate", problem, population, on).examples, plan=plan)()
+    return evaluator_of("evaluate", problem, population, on, rows=rows, plan=plan)()
 
 
 def by_example(
@@ -258,6 +286,7 @@ def by_example(
     population: Population,
     on: Sample | str | ExampleSet | None = None,
     *,
+    rows: Tensor | ArrayLike | None = None,
     plan: Plan | str = "auto",
 ) -> dict[str, Tensor]:
     """The loss ("loss") and every metric of each example: (members, examples) each, float64; see `evaluate`.
@@ -276,13 +305,29 @@ def by_example(
     >>> list(found), sorted(set(found["loss weight"][0].tolist()))[:3]
     (['loss', 'loss weight', 'accuracy'], [1.0, 2.0, 3.0])
     """
-    drawn = _drawn("by_example", problem, population, on)
-    return Evaluator(problem, population, drawn.examples, plan=plan).by_example()
+    return evaluator_of("by_example", problem, population, on, rows=rows, plan=plan).by_example()
 
 
-def _drawn(name: str, problem: Problem, population: Population, on: Sample | str | ExampleSet | None) -> Drawn:
+def evaluator_of(
+    name: str,
+    problem: Problem,
+    population: Population,
+    on: Sample | str | ExampleSet | None,
+    *,
+    rows: Tensor | ArrayLike | None,
+    plan: Plan | str,
+) -> Evaluator:
+    """The evaluator that the keywords of a function mean; `name` is the function's.
+
+    Raises:
+        UsageError: what is no problem or population, or examples that cannot be meant.
+    """
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} population", population, Population, "a Population such as run.final")
     if on is None:
         on = "train" if problem.data.test is None else "test"
-    return as_sample(name, on).draw(problem)
+    examples = as_sample(name, on).draw(problem).examples
+    if rows is None:
+        return Evaluator(problem, population, examples, plan=plan)
+    table = index_table(f"{name} rows", rows, "member", len(population), len(examples))
+    return Evaluator(problem, population, examples, rows=table, plan=plan)

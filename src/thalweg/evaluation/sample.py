@@ -48,6 +48,10 @@ class Sample:
             check_count("Sample count", self.count)
         check_type("Sample seed", self.seed, int, "a whole number")
 
+    def indices(self, whole: int) -> Int64[Tensor, " count"] | None:
+        """Which of so many examples it draws, ascending; None is all."""
+        return None if self.count is None or self.count >= whole else sampled(whole, self.count, self.seed)
+
     def draw(self, problem: Problem) -> "Drawn":
         """The examples of a problem that it means.
 
@@ -55,9 +59,7 @@ class Sample:
             UsageError: "test" of data without a test set.
         """
         whole = self._whole(problem)
-        if self.count is None or self.count >= len(whole):
-            return Drawn(self, whole, None)
-        return Drawn(self, whole, sampled(len(whole), self.count, self.seed))
+        return Drawn(self, whole, self.indices(len(whole)))
 
     def _whole(self, problem: Problem) -> ExampleSet:
         if not isinstance(self.examples, str):

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from thalweg.claims import Claim, Finding
 from thalweg.errors import UsageError, unknown_name
@@ -161,6 +162,7 @@ class Lab:
         start: Starts = None,
         mask: Masks = None,
         paired: bool = False,
+        examples: Tensor | ArrayLike | None = None,
     ) -> Run: ...
 
     @overload
@@ -174,6 +176,7 @@ class Lab:
         start: Starts = None,
         mask: Masks = None,
         paired: bool = False,
+        examples: Tensor | ArrayLike | None = None,
     ) -> dict[str, Run]: ...
 
     def train(
@@ -186,6 +189,7 @@ class Lab:
         start: Starts = None,
         mask: Masks = None,
         paired: bool = False,
+        examples: Tensor | ArrayLike | None = None,
     ) -> Run | dict[str, Run]:
         """One run, or one for each arm, all with the same seeds and so the same starts and batches.
 
@@ -199,7 +203,7 @@ class Lab:
         Args:
             recipe: of the run, or of every arm by its name.
             label: what the progress calls it; of arms, what stands before their names.
-            start, mask, paired: see `training.train`.
+            start, mask, paired, examples: see `training.train`.
 
         Raises:
             UsageError: `Seeds` in place of a list of them; see `training.train` for all others.
@@ -207,7 +211,7 @@ class Lab:
         if isinstance(seeds, Seeds):
             msg = "lab.train takes a list of seeds: write seeds.scored, or seeds.shared_tuning + seeds.scored."
             raise UsageError(msg)
-        begin = partial(train, problem, seeds=seeds, start=start, mask=mask, paired=paired)
+        begin = partial(train, problem, seeds=seeds, start=start, mask=mask, paired=paired, examples=examples)
         if isinstance(recipe, Recipe):
             return begin(recipe, progress=self.labelled(label or "training"))
         names = {arm: f"{label}, {arm}" if label else arm for arm in recipe}

@@ -12,7 +12,6 @@ from thalweg.errors import UsageError, check_type
 from thalweg.optim.masking import masked_state
 from thalweg.optim.updater import new_state
 from thalweg.population import Population, Problem
-from thalweg.sweep import Sweep
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.origin import Origin
 from thalweg.training.recipe import Recipe
@@ -100,9 +99,10 @@ def beginning(problem: Problem, recipe: Recipe, grid: MemberGrid, arms: Sequence
         UsageError: a start of another architecture, optimizer or data order, or beyond the recipe's last step; a mask
             that does not fit.
     """
-    for arm in arms:
+    for number, arm in enumerate(arms):
         if arm.start is not None:
             _check(problem, recipe, arm, arm.start)
+            _check_order(problem, grid, number, arm, arm.start)
     population = _gathered(problem, grid, arms)
     masks = [_mask_rows(grid, number, arm, population) for number, arm in enumerate(arms)]
     if any(mask is not None for mask in masks):
@@ -153,15 +153,30 @@ def _check(problem: Problem, recipe: Recipe, arm: Arm, start: Start) -> None:
             "Start(start.population) to begin at step 0, or a recipe of more steps."
         )
         raise UsageError(msg)
-    size, examples = recipe.batch_size, len(problem.data.train)
-    if start.order is None or start.step == 0 or isinstance(size, Sweep):
+
+
+def _check_order(problem: Problem, grid: MemberGrid, number: int, arm: Arm, start: Start) -> None:
+    own = DataOrder.of(grid.recipe.batch_size, grid.trained_on(len(problem.data.train)))
+    if start.order is None or start.step == 0 or own is None:
         return
-    own = DataOrder(examples, int(size or examples))
     if own != start.order:
         msg = (
             f"{arm.called} stands at step {start.step} of batches of {start.order.batch_size} of "
             f"{start.order.examples:,} examples, and these are {own.batch_size} of {own.examples:,}: that step is "
             "another place in the data. Write replace(start, order=None) if it is meant so."
+        )
+        raise UsageError(msg)
+    members = torch.from_numpy(np.flatnonzero(grid.arms == number))
+    rows, places = torch.from_numpy(grid.rows)[members], torch.from_numpy(grid.places)[members]
+    theirs = None if start.examples is None else start.examples[rows]
+    ours = None if grid.examples is None else grid.examples[places]
+    same = ours is None if theirs is None else ours is not None and torch.equal(theirs, ours)
+    if not same:
+        theirs_are = "on all training examples" if theirs is None else "on examples of its members' own"
+        msg = (
+            f"{arm.called} stands at step {start.step} of training {theirs_are}, and these are others: that step is "
+            "another place in the data. Give the same to train, such as examples=start.examples, or write "
+            "replace(start, order=None) if it is meant so."
         )
         raise UsageError(msg)
 

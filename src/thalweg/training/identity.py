@@ -31,6 +31,7 @@ def identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginnin
         "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
         "start": _hash((population.theta, dict(population.buffers))),
+        "examples": None if grid.examples is None else _hash(grid.examples),
         "arms": [origin.arm for origin in grid.origins],
         "steps": begun.steps.tolist(),
         "moments": _hash((begun.slots, begun.fresh_since)) if _kept(begun) else None,

@@ -19,6 +19,7 @@ from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.clipping import clipping
 from thalweg.training.interrupt import deferred
 from thalweg.training.member_grid import MemberGrid
+from thalweg.training.own_examples import OwnExamples
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State
 from thalweg.training.updaters import Updaters
@@ -33,11 +34,13 @@ class Group:
     rows: slice
     examples: ExampleSet
     order: BatchOrder
+    own: OwnExamples | None
     execution: Execution
 
     def gradient(self, step: int, out: Tensor) -> Tensor:
         """The losses (rows,) of this step's batches; their gradients are written to `out`."""
-        return self.execution.gradient(Batch.of(self.examples, self.order.indices(step)), out=out, step=step)
+        batch = _batch(self.examples, self.order, self.own, step)
+        return self.execution.gradient(batch, out=out, step=step)
 
 
 class Loop:
@@ -72,7 +75,7 @@ class Loop:
         self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         ahead = replace(members, theta=self.point)
         self.groups = _groups(problem, grid, ahead, plans["gradient"], recipe.steps - state.step)
-        self.evaluators, outputs = _evaluators(problem, recipe, members, state, plans["outputs"])
+        self.evaluators, outputs = _evaluators(problem, recipe, grid, members, state, plans["outputs"])
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
         self.began, self.beginnings = state.began.to(state.theta.device), set(state.began.tolist())
         self.active = torch.empty(0)  # members (members,) that have begun and not diverged
@@ -222,17 +225,26 @@ class Loop:
 
 
 def _evaluators(
-    problem: Problem, recipe: Recipe, members: Population, state: State, plan: Plan | str
+    problem: Problem, recipe: Recipe, grid: MemberGrid, members: Population, state: State, plan: Plan | str
 ) -> tuple[dict[str, Evaluator], Plan]:
     """One for each set of examples, and their plan, measured on the larger: its chunk fits the memory for both."""
     data, times = problem.data, sum(at >= state.step for at in state.evaluation_steps)
-    sets: dict[str, ExampleSet] = {"train": recipe.evaluate_train_on.draw(problem).examples}
+    sets: dict[str, tuple[ExampleSet, Tensor | None]] = {}
+    own = grid.own_examples()
+    if own is None:
+        sets["train"] = recipe.evaluate_train_on.draw(problem).examples, None
+    else:
+        drawn = recipe.evaluate_train_on.indices(own.count)
+        positions = torch.arange(own.count) if drawn is None else drawn
+        sets["train"] = data.train, own.take(positions.unsqueeze(0))
     if data.test is not None:
-        sets["test"] = data.test
-    order = sorted(sets, key=lambda split: -len(sets[split]))
+        sets["test"] = data.test, None
+    sizes = {split: len(examples) if rows is None else rows.shape[1] for split, (examples, rows) in sets.items()}
+    order = sorted(sets, key=lambda split: -sizes[split])
     made: dict[str, Evaluator] = {}
     for split in order:
-        made[split] = Evaluator(problem, members, sets[split], plan=plan, times=times)
+        examples, rows = sets[split]
+        made[split] = Evaluator(problem, members, examples, rows=rows, plan=plan, times=times)
         plan = made[split].execution.plan
     return {split: made[split] for split in sets}, made[order[0]].execution.plan
 
@@ -240,10 +252,16 @@ def _evaluators(
 def _groups(problem: Problem, grid: MemberGrid, members: Population, plan: Plan | str, steps: int) -> list[Group]:
     """The members by batch size; the plan is measured on the largest, so that its chunk fits the memory for all."""
     train, groups = problem.data.train, []
-    for rows, batch_size in sorted(grid.groups(len(train)), key=lambda group: -group[1]):
-        order = BatchOrder(grid.seeds[rows], len(train), batch_size)
-        batch = Batch.of(train, order.indices(0))
+    count = grid.trained_on(len(train))
+    for rows, batch_size in sorted(grid.groups(count), key=lambda group: -group[1]):
+        order, own = BatchOrder(grid.seeds[rows], count, batch_size), grid.own_examples(rows)
+        batch = _batch(train, order, own, 0)
         execution = Execution(problem, members[rows], batch, plan=plan, seeds=grid.seeds[rows], calls=steps)
         plan = execution.plan
-        groups.append(Group(rows, train, order, execution))
+        groups.append(Group(rows, train, order, own, execution))
     return sorted(groups, key=lambda group: group.rows.start)
+
+
+def _batch(examples: ExampleSet, order: BatchOrder, own: OwnExamples | None, step: int) -> Batch:
+    indices = order.indices(step)
+    return Batch.of(examples, indices if own is None else own.take(indices))

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg.errors import UsageError
 from thalweg.optim import StepHyperparameters
@@ -16,6 +18,7 @@ from thalweg.optim.rule import bound_in_words, bounds, unscheduled
 from thalweg.schedules import Schedule, Scheduled
 from thalweg.sweep import Sweep
 from thalweg.training.origin import Origin
+from thalweg.training.own_examples import OwnExamples
 from thalweg.training.recipe import COLUMNS, Recipe
 
 _TAKEN = {
@@ -38,19 +41,26 @@ class MemberGrid:
         recipe: with sweeps.
         seeds: one or several.
         origins: the networks that the members start from, one for each arm; by default they are initialized by seed.
+        examples: of each seed the training examples it is trained on, by index: (seeds, n); None: all.
 
     Attributes:
         axes: for every swept axis and "seed", the value of each member: (members,). Besides "arm" where there are
             arms, and "start_member", the network of the start, where several are crossed with the seeds.
-        arms, rows: of each member the arm and the network of its start, by number: (members,).
+        arms, rows, places: of each member the arm, the network of its start, and the seed, by number: (members,).
 
     Raises:
         UsageError: sweeps on one axis whose lengths do not match, an axis of a name that is taken, or networks that
             do not pair with the seeds.
     """
 
-    def __init__(self, recipe: Recipe, seeds: Sequence[int], origins: Sequence[Origin] = (Origin(),)) -> None:
-        self.recipe, self.given_seeds, self.origins = recipe, list(seeds), tuple(origins)
+    def __init__(
+        self,
+        recipe: Recipe,
+        seeds: Sequence[int],
+        origins: Sequence[Origin] = (Origin(),),
+        examples: Int64[Tensor, "seeds n"] | None = None,
+    ) -> None:
+        self.recipe, self.given_seeds, self.origins, self.examples = recipe, list(seeds), tuple(origins), examples
         lengths: dict[str, tuple[int, str]] = {}
         sweeps = dict(_sweeps(recipe))
         for path, sweep in sweeps.items():
@@ -75,19 +85,19 @@ class MemberGrid:
         slowest = _slowest(sweeps, lengths)
         blocks = itertools.groupby(numbered, key=lambda one: one[1][:slowest])
         grid = [
-            (*cell, arm, row, seed)
+            (*cell, arm, row, place)
             for block in [list(block) for _, block in blocks]
             for arm, origin in enumerate(origins)
             for number, cell in block
-            for row, seed in origin.members(seeds, number, len(numbered))
+            for row, place in origin.members(range(len(seeds)), number, len(numbered))
         ]
         where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}
         self.members = len(grid)
         self.values: dict[str, NDArray[np.float64]] = {
             path: np.asarray(sweep.points)[where[sweep.axis or path]] for path, sweep in sweeps.items()
         }
-        self.arms, self.rows = (np.array([cell[-place] for cell in grid], dtype=int) for place in (3, 2))
-        self.seeds = [int(cell[-1]) for cell in grid]
+        self.arms, self.rows, self.places = (np.array([cell[-back] for cell in grid], dtype=int) for back in (3, 2, 1))
+        self.seeds = [int(self.given_seeds[place]) for place in self.places]
         self.axes: dict[str, NDArray[Any]] = dict(self.values)
         self.axes |= {axis: index for axis, index in where.items() if axis not in self.values}
         if origins[0].arm is not None:
@@ -112,6 +122,14 @@ class MemberGrid:
                 self._moving[name] = numbers[name], own
         self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
         self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)
+
+    def own_examples(self, rows: slice = slice(None)) -> OwnExamples | None:
+        """On which training examples these members are trained; None: on all."""
+        return None if self.examples is None else OwnExamples.of(self.examples, torch.from_numpy(self.places[rows]))
+
+    def trained_on(self, examples: int) -> int:
+        """How many examples each member is trained on, of so many."""
+        return examples if self.examples is None else self.examples.shape[1]
 
     def groups(self, examples: int) -> list[tuple[slice, int]]:
         """Rows that have one batch size, and that size; they are neighbors, batch_size being the slowest axis.

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
@@ -15,7 +17,6 @@ from thalweg.evaluation.running_statistics import STATISTICS_SAMPLE
 from thalweg.population import Plan, Population, Problem
 from thalweg.results import Summarized, Table
 from thalweg.results.summary import spanned
-from thalweg.sweep import Sweep
 from thalweg.training.history import History
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
@@ -86,7 +87,7 @@ class Run(Summarized):
         seconds: wall-clock time of the call that returned this run; next to none where the store had it finished.
         state: all arrays of the run, for going on.
         grid: the recipe over the members.
-        examples: of the training set.
+        order: of its batches; None where the batch size is swept.
     """
 
     recipe: Recipe
@@ -98,7 +99,7 @@ class Run(Summarized):
     seconds: float
     state: State = field(repr=False)
     grid: MemberGrid = field(repr=False)
-    examples: int = field(repr=False)
+    order: DataOrder | None = field(repr=False)
 
     def facts(self) -> dict[str, str]:
         """Members and their axes, rule, steps, how many diverged, and the metrics at the last evaluation."""
@@ -131,6 +132,12 @@ class Run(Summarized):
         They are fewer than `step` where a member began with fresh moments in mid-run: (members,).
         """
         return (self.step - self.state.fresh_since).clamp_min(0).numpy()
+
+    @property
+    def examples(self) -> Int64[Tensor, "members n"] | None:
+        """The training examples of each member, by index, where `train` was given some: (members, n); None: all."""
+        table = self.grid.examples
+        return None if table is None else table[torch.from_numpy(self.grid.places)]
 
     @property
     def plan(self) -> Plan:
@@ -201,15 +208,13 @@ class Run(Summarized):
                 f"write Start(run.snapshots[{step}], step={step}) for fresh moments."
             )
             raise UsageError(msg)
-        size, examples = self.recipe.batch_size, self.examples
-        order = None if isinstance(size, Sweep) else DataOrder(examples, int(size or examples))
         chosen = np.arange(len(self.final))[slice(None) if members is None else members]
         late = chosen[(state.began > step).numpy()[chosen]]
         if len(late):
             msg = f"Members {late.tolist()} begin after step {step}; write run.at({step}, members=[...]) for others."
             raise UsageError(msg)
         updates = (step - state.fresh_since).unsqueeze(1)
-        start = Start(population, None if fresh else slots | {UPDATES: updates}, step, order)
+        start = Start(population, None if fresh else slots | {UPDATES: updates}, step, self.order, self.examples)
         return start if members is None else start[members]
 
     def at_first(self, metric: str, level: float) -> "Reached":

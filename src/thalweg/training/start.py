@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Population
 from thalweg.results import Summarized
-from thalweg.sweep import plain
+from thalweg.sweep import Sweep, plain
 
 UPDATES = "updates"  # the entry of a start's state that says how many updates its moments have seen
 
@@ -21,6 +21,11 @@ class DataOrder:
 
     examples: int
     batch_size: int
+
+    @classmethod
+    def of(cls, batch_size: int | Sweep | None, examples: int) -> "DataOrder | None":
+        """That of a recipe's batch size, None being full batches; a sweep has none of its own."""
+        return None if isinstance(batch_size, Sweep) else cls(examples, int(batch_size or examples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,7 @@ class Start(Summarized):
             how many updates that comes from, (members, 1); without it as many as `step`. None: fresh moments.
         step: counted by the recipe's schedule, steps and data order; a run of 2,000 steps begun at 200 trains 1,800.
         order: the data order that `step` counts, which `train` compares with its own; None is not compared.
+        examples: the training examples of each member, by index: (members, n), compared like `order`; None: all.
 
     Raises:
         UsageError: arguments that cannot be meant, or a state of another number of members.
@@ -61,12 +67,16 @@ class Start(Summarized):
     state: Mapping[str, Float[Tensor, "members _"]] | None = None
     step: int = 0
     order: DataOrder | None = field(default=None, repr=False)
+    examples: Int64[Tensor, "members n"] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_type("Start population", self.population, Population, "a Population such as run.final")
         object.__setattr__(self, "step", plain(self.step))
         if isinstance(self.step, bool) or not isinstance(self.step, int) or self.step < 0:
             msg = f"Start step must be a whole number of at least 0; got {self.step!r}."
+            raise UsageError(msg)
+        if self.examples is not None and len(self.examples) != len(self.population):
+            msg = f"The Start has {len(self.population)} members, but examples of {len(self.examples)}."
             raise UsageError(msg)
         if self.state is None:
             return
@@ -91,7 +101,8 @@ class Start(Summarized):
         """The chosen members, as `Population` chooses them."""
         rows = members if isinstance(members, slice) else torch.as_tensor(members).reshape(-1)
         state = None if self.state is None else {name: matrix[rows] for name, matrix in self.state.items()}
-        return replace(self, population=self.population[members], state=state)
+        examples = None if self.examples is None else self.examples[rows]
+        return replace(self, population=self.population[members], state=state, examples=examples)
 
     def __len__(self) -> int:
         return len(self.population)

@@ -7,8 +7,12 @@ from pathlib import Path
 from types import NoneType
 
 import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.evaluation.rows import index_table
 from thalweg.population import Plan, Problem
 from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.storage import Store
@@ -21,6 +25,7 @@ from thalweg.training.loop import Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
+from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
 
 
@@ -32,6 +37,7 @@ def train(
     start: Starts = None,
     mask: Masks = None,
     paired: bool = False,
+    examples: Tensor | ArrayLike | None = None,
     resume: Run | None = None,
     until: int | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
@@ -69,7 +75,11 @@ def train(
             rule remembers are zero from the first step on.
         paired: whether the start's members go with the seeds, one by one, instead of being crossed with them; there
             may also be one for each combination of sweeps and seed, as a run of this recipe has them.
-        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask goes on too.
+        examples: on which training examples each seed is trained, by index: whole numbers (seeds, n), a row for each
+            seed in every sweep and arm; None: on all. A seed may then be given twice, and a row may hold an example
+            more than once (a bootstrap sample). Epochs are of the n positions of the row, in the order of the seed, as
+            if the row were the whole training set; "train_loss" and its like are those of the member's own examples.
+        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask and examples go on.
         until: stop at this step of the recipe; None is its last. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         progress: told how far it is after every step.
@@ -81,8 +91,8 @@ def train(
             stored: a run that goes on calls them for the steps from there.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
-        name: the run's key in the store; None is a hash of recipe, seeds, data, start, and what loss and metrics
-            say of the start. Give one where runs differ in ways that these do not show.
+        name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, and what loss and
+            metrics say of the start. Give one where runs differ in ways that these do not show.
         checkpoint_seconds: the most work, in seconds, that a kill can lose.
 
     Returns:
@@ -90,7 +100,7 @@ def train(
 
     Raises:
         UsageError: a recipe that does not fit the problem; a start of another architecture, optimizer or data order,
-            or beyond the last step; a mask that does not fit.
+            or beyond the last step; a mask that does not fit; examples that are not there.
         StorageError: a store that cannot be used, or whose run of that name is another.
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
         Exception: whatever an observer raises, with a note that names it, and with a checkpoint in the store.
@@ -108,16 +118,20 @@ def train(
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
-    seeds = _seeds(seeds, repeated=resume is not None or (paired and start is not None))
+    own = resume is not None or examples is not None
+    seeds = _seeds(seeds, repeated=own or (paired and start is not None))
+    table = None
+    if examples is not None:
+        table = index_table("train examples", examples, "seed", len(seeds), len(problem.data.train))
     if resume is not None:
         if start is not None or mask is not None:
             msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
             raise UsageError(msg)
-        _check_same(recipe, seeds, resume)
+        _check_same(recipe, seeds, table, resume)
         grid, begun = resume.grid, resumed(resume.state, resume.final)
     else:
         arms = arms_of(start, mask)
-        grid = MemberGrid(recipe, seeds, [arm.origin(paired=paired) for arm in arms])
+        grid = MemberGrid(recipe, seeds, [arm.origin(paired=paired) for arm in arms], table)
         begun = beginning(problem, recipe, grid, arms)
     population, state = begun.population, initial(problem, recipe, begun)
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
@@ -154,7 +168,7 @@ def train(
         seconds=time.perf_counter() - clock,
         state=state,
         grid=grid,
-        examples=len(problem.data.train),
+        order=DataOrder.of(recipe.batch_size, grid.trained_on(len(problem.data.train))),
     )
 
 
@@ -187,7 +201,11 @@ def _plans(plan: Plan | str | Mapping[str, Plan]) -> dict[str, Plan | str]:
     return dict(plan)
 
 
-def _check_same(recipe: Recipe, seeds: list[int], resume: Run) -> None:
+def _check_same(recipe: Recipe, seeds: list[int], table: Tensor | None, resume: Run) -> None:
     if resume.recipe != recipe or seeds != resume.grid.given_seeds:
         msg = "resume must be a run of the same recipe and seeds; start=run.final begins a new run from its members."
+        raise UsageError(msg)
+    kept = resume.grid.examples
+    if table is not None and (kept is None or not torch.equal(table, kept)):
+        msg = "resume goes on with the run's examples, and these are others; leave out examples, or leave out resume."
         raise UsageError(msg)

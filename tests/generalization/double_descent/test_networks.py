@@ -6,48 +6,18 @@ import torch
 
 import thalweg as tw
 from thalweg.errors import DataError, UsageError
-from thalweg.generalization.double_descent import (
-    outputs_on_own_sets,
-    over_depths,
-    over_widths,
-    train_on_own_sets,
-    where_am_i,
-)
+from thalweg.generalization.double_descent import over_depths, over_widths, where_am_i
 from thalweg.generalization.double_descent.over_networks import brier, own_sets
 
 
-def test_a_member_is_what_train_makes_of_its_set_alone() -> None:
-    splits = [tw.data.digits().split_anew(60, seed=seed) for seed in (600, 601, 602)]
-    problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), splits[0])
-    rule, seeds = tw.optim.Adam(1e-2), [600, 601, 602]
-    together = train_on_own_sets(
-        problem, [one.train for one in splits], rule, 30, batch_size=20, seeds=seeds, progress=None
-    )
-    for place, (split, seed) in enumerate(zip(splits, seeds, strict=True)):
-        alone = tw.train(tw.Problem(lambda: tw.nets.mlp(64, 8, 10), split), tw.Recipe(rule, 30, 20), [seed])
-        torch.testing.assert_close(together.theta[place], alone.final.theta[0], rtol=1e-3, atol=1e-4)
-    outputs = outputs_on_own_sets(problem, together, [one.train for one in splits])
-    x = splits[1].train.inputs
-    torch.testing.assert_close(outputs[1], together.module(1)(x).detach(), rtol=1e-4, atol=1e-4)
-
-
-def test_observers_are_called_at_their_steps_and_whole_batches_are_allowed() -> None:
-    sets = [tw.data.digits().split_anew(20, seed=seed).train for seed in (0, 1)]
-    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    seen = []
-    train_on_own_sets(
-        problem,
-        sets,
-        tw.optim.SGD(0.1),
-        4,
-        batch_size=20,
-        seeds=[0, 1],
-        observe=lambda step, population: seen.append((step, population.theta.clone())),
-        at=[0, 3, 4],
-        progress=None,
-    )
-    assert [step for step, _ in seen] == [0, 3, 4]
-    assert not torch.equal(seen[0][1], seen[2][1])
+def test_a_network_is_what_training_on_its_set_alone_makes() -> None:
+    data, seeds = tw.data.digits(), [600, 601]
+    curve = over_widths(data, [8], n=60, steps=30, batch_size=20, seeds=seeds, progress=None)
+    sets, _, _ = own_sets(data, 60, 0.2, seeds)
+    for place, (one, seed) in enumerate(zip(sets, seeds, strict=True)):
+        problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.Data(one, classes=10))
+        alone = tw.train(problem, tw.Recipe(tw.optim.Adam(5e-3), 30, 20), [seed])
+        torch.testing.assert_close(curve.networks[0].theta[place], alone.final.theta[0], rtol=1e-3, atol=1e-4)
 
 
 def test_training_sets_are_disjoint_where_they_can_be_and_never_tested_on() -> None:
@@ -160,15 +130,13 @@ def test_bad_input_is_said() -> None:
         over_widths(tw.data.digits(), [4], n=1_797)
     with pytest.raises(UsageError, match="ascend"):
         over_widths(tw.data.digits(), [8, 4], n=10)
-    sets = [data.train, tw.data.digits().subset(train=30).train]
-    with pytest.raises(UsageError, match="of one size"):
-        train_on_own_sets(problem, sets, tw.optim.SGD(0.1), 2, batch_size=10, seeds=[0, 1])
-    with pytest.raises(UsageError, match="batches of 1 to 40 examples; got 50"):
-        train_on_own_sets(problem, [data.train], tw.optim.SGD(0.1), 2, batch_size=50, seeds=[0])
-    with pytest.raises(UsageError, match="Nesterov looks ahead"):
-        train_on_own_sets(problem, [data.train], tw.optim.Nesterov(0.1), 2, batch_size=10, seeds=[0])
-    with pytest.raises(UsageError, match=r"Members \[0\] diverged"):
-        train_on_own_sets(problem, [data.train], tw.optim.SGD(1e38), 20, batch_size=10, seeds=[0], progress=None)
+    with pytest.raises(UsageError, match="batch_size=50 is larger than the training set of 40 examples"):
+        over_widths(tw.data.digits(), [4], n=40, batch_size=50, steps=2, progress=None)
+    with pytest.raises(UsageError, match=r"Members \[0\] of width 4 diverged"):
+        over_widths(tw.data.digits(), [4], n=10, batch_size=10, steps=20, seeds=[0], optimizer=tw.optim.SGD(1e38))
+    own = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 2, 10), 2, examples=[range(10), range(10, 20)])
+    with pytest.raises(UsageError, match="these have their own"):
+        where_am_i(problem, own, members=2)
 
 
 class Foreign(torch.nn.Module):

@@ -1,7 +1,5 @@
 """What the members of a population predict, as one array, in the form that a loss is divided in."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,14 +7,14 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from thalweg.data import ExampleSet
+from thalweg.data.trees import Tree
 from thalweg.errors import UsageError, check_type
-from thalweg.evaluation import Sample, as_sample
+from thalweg.evaluation import Sample, as_sample, outputs
+from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
 from thalweg.losses import CrossEntropy, Logistic
-from thalweg.population import Batch, Execution, Population, Problem
-from thalweg.randomness import global_stream
+from thalweg.population import Population, Problem
 
 Array = NDArray[np.float64]
-_AT_ONCE = 512  # examples
 
 
 def predictions(
@@ -50,48 +48,33 @@ def predictions(
     check_type("predictions problem", problem, Problem, "a Problem")
     check_type("predictions population", population, Population, "a Population such as run.final")
     examples = as_sample("predictions", on).draw(problem).examples
-    outputs, targets = _outputs(problem, population, examples)
+    found, targets = _one_tensor(outputs(problem, population, examples)).double().cpu(), _targets(examples)
     if isinstance(problem.loss, CrossEntropy | Logistic):
-        logits, labels = _of_classes(problem.loss, outputs, targets)
+        logits, labels = _of_classes(problem.loss, found, targets)
         if loss == "cross_entropy":
             return logits.numpy(), labels.numpy()
         return logits.softmax(-1).numpy(), one_hot(labels, logits.shape[-1]).double().numpy()
     if loss == "cross_entropy":
         msg = f"The loss of the problem is {problem.loss.name!r}, so its outputs are no logits of classes; "
         raise UsageError(msg + "write loss='squared_error'.")
-    if outputs.shape[1:] != targets.shape:
-        msg = f"The model's outputs {tuple(outputs.shape[1:])} are not like the targets {tuple(targets.shape)}; "
+    if found.shape[1:] != targets.shape:
+        msg = f"The model's outputs {tuple(found.shape[1:])} are not like the targets {tuple(targets.shape)}; "
         raise UsageError(
             msg + "make both arrays as you mean them, and call decompose_predictions or audit_predictions."
         )
-    return outputs.flatten(2).numpy(), targets.flatten(1).double().numpy()
+    return found.flatten(2).numpy(), targets.flatten(1).double().numpy()
 
 
-@torch.no_grad()
-def _outputs(problem: Problem, population: Population, examples: ExampleSet) -> tuple[Tensor, Tensor]:
-    """Outputs (members, examples, ...) in float64, and the targets."""
-    kept = {name: buffer.clone() for name, buffer in population.running.items()}
-    found: list[Tensor] = []
-    targets: list[Tensor] = []
-    try:
-        for number, batch in enumerate(_batches(examples)):
-            execution = Execution(problem, population, batch, training=False, calls=1)
-            with global_stream(0, "evaluation", number):
-                parts = [outputs for _, outputs in execution.outputs(batch, number)]
-            for part in (*parts, batch.targets):
-                write = "one tensor; otherwise make arrays and call decompose_predictions or audit_predictions"
-                check_type("What the model returns, and what it is to predict,", part, Tensor, write)
-            found.append(torch.cat(parts).double().cpu())
-            targets.append(batch.targets.cpu())
-    finally:
-        for name, buffer in kept.items():
-            population.buffers[name].copy_(buffer)
-    return torch.cat(found, 1), torch.cat(targets)
+def _targets(examples: ExampleSet) -> Tensor:
+    """Of all examples; streamed ones are read a few at a time."""
+    parts = [examples.slice(start, start + EXAMPLES_AT_ONCE)[1] for start in range(0, len(examples), EXAMPLES_AT_ONCE)]
+    return torch.cat([_one_tensor(part) for part in parts]).cpu()
 
 
-def _batches(examples: ExampleSet) -> Iterator[Batch]:
-    for start in range(0, len(examples), _AT_ONCE):
-        yield Batch.range(examples, start, min(start + _AT_ONCE, len(examples)))
+def _one_tensor(found: Tree) -> Tensor:
+    write = "one tensor; otherwise make arrays and call decompose_predictions or audit_predictions"
+    check_type("What the model returns, and what it is to predict,", found, Tensor, write)
+    return found  # type: ignore[return-value]
 
 
 def _of_classes(loss: CrossEntropy | Logistic, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,6 @@ from thalweg.generalization.double_descent.linear_models import (
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
 from thalweg.generalization.double_descent.over_features import over_features
 from thalweg.generalization.double_descent.over_networks import over_depths, over_widths
-from thalweg.generalization.double_descent.own_sets import outputs_on_own_sets, train_on_own_sets
 from thalweg.generalization.double_descent.random_features_theory import random_features_risk
 from thalweg.generalization.double_descent.standing import Standing, where_am_i
 from thalweg.generalization.double_descent.stopping import stopped
@@ -50,7 +49,6 @@ __all__ = [
     "least_squares",
     "optimal_penalty",
     "optimal_ridge_limit",
-    "outputs_on_own_sets",
     "over_depths",
     "over_examples",
     "over_features",
@@ -61,7 +59,6 @@ __all__ = [
     "random_features_risk",
     "risk_over_training",
     "stopped",
-    "train_on_own_sets",
     "weak_features_risk",
     "where_am_i",
 ]

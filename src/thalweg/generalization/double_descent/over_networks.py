@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg import nets
-from thalweg.data import Data, Examples
+from thalweg.data import Data, Examples, pooled
 from thalweg.errors import DataError, UsageError, check_count
 from thalweg.evaluation import by_example
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
-from thalweg.generalization.double_descent.own_sets import outputs_on_own_sets, train_on_own_sets
 from thalweg.optim import Adam, Rule
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading
+from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
 _MEASURES = ("wrong", "test loss", "Brier score")
@@ -124,6 +124,7 @@ def _curve(
         msg = f"{data.name!r} has numbers as targets; labels are made wrong, and counted, where targets are classes."
         raise UsageError(msg)
     sets, pool, tested = own_sets(data, n, noise, seeds)
+    of_all, table = pooled(sets)
     assert isinstance(pool.inputs, Tensor)
     at = np.unique(np.geomspace(min(10, steps), steps, evaluate).round()).astype(int)
     found = np.zeros((len(_MEASURES), len(sizes), len(at), len(seeds)))
@@ -131,32 +132,26 @@ def _curve(
     for place, (size, widths) in enumerate(zip(sizes, hidden, strict=True)):
         problem = Problem(
             lambda widths=widths: nets.mlp(pool.inputs.shape[1], *widths, int(data.classes or 0)),
-            Data(sets[0], classes=data.classes),
+            Data(of_all, classes=data.classes),
             metrics={"wrong": lambda outputs, target: (outputs.argmax(-1) != target).float(), "Brier score": brier},
         )
 
         def watch(step: int, population: Population, problem: Problem = problem, place: int = place) -> None:
+            if step not in at:
+                return
             each = by_example(problem, population, pool)
             for index, name in enumerate(("wrong", "loss", "Brier score")):
                 values = each[name].numpy()
                 found[index, place, int(np.argmax(at == step))] = (values * tested).sum(1) / tested.sum(1)
 
-        last = train_on_own_sets(
-            problem,
-            sets,
-            optimizer,
-            steps,
-            batch_size=batch_size,
-            seeds=seeds,
-            observe=watch,
-            at=at.tolist(),
-            label=f"{what} {size}",
-            progress=progress,
-        )
-        guesses = outputs_on_own_sets(problem, last, sets).argmax(-1)
-        labels = torch.stack([torch.as_tensor(one.targets) for one in sets])
-        wrong[place] = (guesses != labels).double().mean(1).numpy()
-        networks.append(last)
+        recipe = Recipe(optimizer, steps, batch_size, evaluate=0)
+        run = train(problem, recipe, seeds, examples=table, observe=watch, progress=progress)
+        diverged = np.flatnonzero(run.diverged_at >= 0).tolist()
+        if diverged:
+            msg = f"Members {diverged} of {what} {size} diverged; train with a lower learning rate."
+            raise UsageError(msg)
+        wrong[place] = run.history.final("train_wrong")
+        networks.append(run.final)
         parameters.append(problem.layout.parameters)
     shared = "disjoint" if len(pool) + n * len(seeds) == _total(data) else "drawn anew from the same examples"
     reading = Reading(

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from thalweg.data import Data, Examples
 from thalweg.errors import DataError, UsageError, check_type
+from thalweg.evaluation import outputs
 from thalweg.figures import Axis, Figure, interval_line
-from thalweg.population import Batch, Execution, Population, Problem
+from thalweg.population import Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -164,6 +165,9 @@ def where_am_i(
     if len(run.axes) > 1 or len(set(seeds)) < len(seeds):
         msg = f"where_am_i takes a run of one recipe, begun by seed; this one varies {sorted(run.axes)}."
         raise UsageError(msg)
+    if run.examples is not None:
+        msg = "where_am_i takes a run whose members are all trained on the whole training set; these have their own."
+        raise UsageError(msg)
     if not 2 <= members <= len(seeds) or not noise > 0:
         msg = f"where_am_i takes 2 to {len(seeds)} members of this run, and noise above 0; got {members} and {noise}."
         raise UsageError(msg)
@@ -176,7 +180,7 @@ def where_am_i(
     runs = [
         train(of, recipe, seeds[:members], progress=progress) for (of, _), recipe in zip(arms, recipes, strict=True)
     ]
-    first, second = (_predictions(problem, one.final) for one in runs[:2])
+    first, second = (outputs(problem, one.final, "train") for one in runs[:2])
     names = [*WHAT[:2], *(f"{WHAT[2]} {decay:g}" for decay in decays)]
     counted = "test_accuracy" in runs[0].history.metrics
     metric = "test_accuracy" if counted else "test_loss"
@@ -236,13 +240,6 @@ def _with_decay(recipe: Recipe, decay: float | None) -> Recipe:
         msg = f"{type(rule).__name__} has no weight_decay to try; leave decays out, or train with AdamW."
         raise UsageError(msg)
     return replace(recipe, optimizer=replace(rule, weight_decay=decay))
-
-
-def _predictions(problem: Problem, population: Population) -> Tensor:
-    """What every member says of the training examples: (members, examples, ...)."""
-    batch = Batch.range(problem.data.train, 0, len(problem.data.train))
-    execution = Execution(problem, population, batch, training=False, calls=1)
-    return torch.cat([outputs for _, outputs in execution.outputs(batch)])
 
 
 def _followed(first: Tensor, second: Tensor, changes: Tensor) -> Array:

@@ -8,13 +8,13 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy
 
 from thalweg import data, nets, optim
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
-from thalweg.data import Data, Examples, ExampleSet
+from thalweg.data import Data, Examples, ExampleSet, pooled
+from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Bars, Figure
-from thalweg.generalization.double_descent import outputs_on_own_sets, over_training, stopped, train_on_own_sets
+from thalweg.generalization.double_descent import over_training, stopped
 from thalweg.generalization.double_descent.stopping import RULES
 from thalweg.optim import Rule
 from thalweg.population import Population, Problem
@@ -22,6 +22,7 @@ from thalweg.statistics import Interval, interval
 from thalweg.studies.double_descent import training_time
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
+from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
 Loss = Literal["loss", "accuracy"]  # what is watched on validation
@@ -82,32 +83,26 @@ def trained(
 ) -> Watched:
     """Networks on own sets for training, validation and testing, batches of 100, or all where `of` is accuracy."""
     at = np.unique(np.geomspace(5, steps, EVALUATIONS).round()).astype(int)
-    labels = [torch.stack([torch.as_tensor(one.targets) for one in part]) for part in sets]
+    parts = [pooled(part) for part in sets]
+    (pool, table), size = parts[0], 100 if of == "loss" else None
+    own = Problem(
+        problem.model,
+        Data(pool, name=problem.data.name, classes=problem.data.classes),
+        metrics={"wrong": lambda outputs, target: (outputs.argmax(-1) != target).float()},
+    )
     found: list[list[Array]] = [[], [], []]
 
     def watch(step: int, population: Population) -> None:
-        train, validation, test = (outputs_on_own_sets(problem, population, part) for part in sets)
-        shares = [
-            (out.argmax(-1) != y).double().mean(1) for out, y in zip((train, validation, test), labels, strict=True)
-        ]
-        losses = [cross_entropy(out, y) for out, y in zip(validation, labels[1], strict=True)]
-        watched = torch.stack(losses) if of == "loss" else shares[1]
-        for values, one in zip(found, (shares[0], watched, shares[2]), strict=True):
-            values.append(one.double().numpy())
+        if step in at:
+            measured = [evaluate(own, population, examples, rows=rows) for examples, rows in parts]
+            names = "wrong", "loss" if of == "loss" else "wrong", "wrong"
+            for values, one, name in zip(found, measured, names, strict=True):
+                values.append(one[name].numpy())
 
-    train_on_own_sets(
-        problem,
-        sets[0],
-        rule,
-        steps,
-        batch_size=100 if of == "loss" else len(sets[0][0]),
-        seeds=seeds,
-        observe=watch,
-        at=at.tolist(),
-        progress=lab.labelled(problem.data.name),
-    )
-    train, validation, test = (np.array(values).T for values in found)
-    return Watched(at, train, validation, 100 * test)
+    recipe = Recipe(rule, steps, size, evaluate=0)
+    train(own, recipe, seeds, examples=table, observe=watch, progress=lab.labelled(problem.data.name))
+    fitted, validation, test = (np.array(values).T for values in found)
+    return Watched(at, fitted, validation, 100 * test)
 
 
 def digits_runs(lab: Lab, noise: float) -> Watched:

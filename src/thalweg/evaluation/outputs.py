@@ -1,0 +1,50 @@
+"""What the members of a population answer to examples."""
+
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from thalweg.data import ExampleSet
+from thalweg.evaluation.evaluate import evaluator_of
+from thalweg.evaluation.sample import Sample
+from thalweg.population import Plan, Population, Problem
+
+
+@torch.no_grad()
+def outputs(
+    problem: Problem,
+    population: Population,
+    on: Sample | str | ExampleSet | None = None,
+    *,
+    rows: Tensor | ArrayLike | None = None,
+    plan: Plan | str = "auto",
+) -> Any:
+    """What every member's model returns for examples, in evaluation mode: (members, examples, ...).
+
+    Buffers that the model changes are put back.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> population = problem.initialize(2)
+    >>> tw.evaluation.outputs(problem, population, on="test").shape
+    torch.Size([2, 360, 10])
+    >>> tw.evaluation.outputs(problem, population, on="train", rows=[[0, 1, 2], [7, 8, 9]]).shape
+    torch.Size([2, 3, 10])
+
+    Args:
+        problem, population: what is evaluated; they are only read.
+        on: the examples; None is the test set, or the training set where there is none.
+        rows: which of them each member is given, by index: (members, n), such as `run.examples`; None: all.
+        plan: see `train`.
+
+    Returns:
+        one tensor, or a tuple or dict of them if the model returns such.
+
+    Raises:
+        UsageError: examples that cannot be meant, or a population of another problem.
+
+    Cost: one forward pass of every member. Memory: all outputs.
+    """
+    return evaluator_of("outputs", problem, population, on, rows=rows, plan=plan).outputs()
