@@ -28,9 +28,15 @@ class Counted:
         return self.values[:, numbers]
 
 
-def _filled(whole: Counted, sample: Counted | None = None, tolerance: float = 0.01, seed: int = 0) -> Filled:
-    stream = np.random.default_rng(seed)
-    return fill(whole, sample, [AXIS, AXIS], judged=slice(len(whole.values)), tolerance=tolerance, stream=stream)
+def _filled(
+    whole: Counted,
+    sample: Counted | None = None,
+    tolerance: float = 0.01,
+    seed: int = 0,
+    least: Array | float = -np.inf,
+) -> Filled:
+    rows, stream = slice(len(whole.values)), np.random.default_rng(seed)
+    return fill(whole, sample, [AXIS, AXIS], judged=rows, tolerance=tolerance, stream=stream, least=least)
 
 
 X, Y = np.meshgrid(AXIS, AXIS, indexing="ij")
@@ -77,9 +83,9 @@ def test_a_smooth_basin_is_within_the_tolerance_everywhere(tolerance: float) -> 
     assert (found.worst <= tolerance / 2).all()
 
 
-def test_what_is_nowhere_negative_is_not_interpolated_to_less_than_zero() -> None:
+def test_what_cannot_be_negative_is_not_interpolated_to_less_than_zero() -> None:
     hill = np.exp(-12 * ((X - 0.3) ** 2 + Y**2))
-    found = _filled(Counted(hill, hill - 0.5), tolerance=0.1)
+    found = _filled(Counted(hill, hill - 0.5), tolerance=0.1, least=np.array([[0.0], [-np.inf]]))
     assert not found.evaluated.all()
     loss, below = found.values
     assert (below + 0.5).min() < 0  # what the polynomials say

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from thalweg.evaluation.points import Advance, PointEstimates, Points, advancing
 from thalweg.landscape.leja import leja
+from thalweg.losses import Accuracy
+from thalweg.losses.per_position import NamedLoss
+from thalweg.population import Problem
 from thalweg.progress import Watcher
 from thalweg.randomness import stream_key
 
@@ -61,6 +64,7 @@ def values_from_few(
     """
     weights = grid_weights(axes)
     names, members = list(whole.exact), len(whole)
+    least = np.array([[0.0 if name in never_negative(whole.conditions.problem) else -np.inf] for name in names])
     shape = (len(names), members, len(weights))
     means, errors, evaluated = np.empty(shape), np.empty(shape), np.empty(shape[1:], dtype=bool)
     advance = advancing(label, members * len(weights), progress)
@@ -71,7 +75,7 @@ def values_from_few(
         exact = _Rows(whole, member, weights, advance)
         cheap = None if sample is None else _Rows(sample, member, weights, advance)
         stream = np.random.default_rng(stream_key(seed, "held out"))
-        found = fill(exact, cheap, axes, judged=slice(1), tolerance=tolerance, stream=stream)
+        found = fill(exact, cheap, axes, judged=slice(1), tolerance=tolerance, stream=stream, least=least)
         means[:, member], evaluated[member] = found.values, found.evaluated
         known = np.flatnonzero(found.evaluated & (places != 0).any(1))  # the center has no error to lend
         nearest = np.where(found.evaluated, np.arange(len(weights)), known[KDTree(places[known]).query(places)[1]])
@@ -92,6 +96,12 @@ def values_from_few(
     )
 
 
+def never_negative(problem: Problem) -> set[str]:
+    """The names of its loss and metrics that are known to be no less than 0."""
+    named = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
+    return {name for name, one in named.items() if isinstance(one, NamedLoss | Accuracy)}
+
+
 def grid_weights(axes: Sequence[Array]) -> Tensor:
     """Of the center and of one direction an axis, the weights at every point of the grid: (points, 1 + axes)."""
     grid = torch.cartesian_prod(*(torch.as_tensor(axis) for axis in axes)).reshape(-1, len(axes))
@@ -106,6 +116,7 @@ def fill(
     judged: slice,
     tolerance: float,
     stream: np.random.Generator,
+    least: Array | float = -np.inf,
 ) -> Filled:
     """A function on the grid of these axes, by polynomials through as few of its points as the tolerance allows.
 
@@ -113,8 +124,8 @@ def fill(
     flatter and needs fewer, the only ones at which f is evaluated (a control variate that follows the surface). Nodes
     are added until those before predict them to half of the tolerance; then f itself is evaluated at points drawn at
     random, and nodes are added until it is within half of the tolerance there too. Where it is not finite, or would
-    need more than a quarter of the points as nodes, it is evaluated at all of them. What is nowhere negative where it
-    was evaluated is not interpolated to less than 0.
+    need more than a quarter of the points as nodes, it is evaluated at all of them. Nothing is interpolated to less
+    than its row can be.
 
     Args:
         whole: the function.
@@ -123,6 +134,7 @@ def fill(
         judged: the rows that must be within the tolerance.
         tolerance: of the range of a judged row.
         stream: draws the points held out.
+        least: what no value can be below, such as 0 of a loss: (rows, 1), or one number for all.
     """
     exact = _Remembered(whole, axes)
     if _FIRST ** len(axes) > _MOST * len(exact.known):
@@ -139,8 +151,7 @@ def fill(
         off = [_by_scale(part.off, scale)[judged].max() for part in parts]
         if sum(off) <= tolerance / 2:
             values = np.sum([part() for part in parts], axis=0)
-            positive = known.min(1) >= 0
-            values[positive] = np.maximum(values[positive], 0)  # as a loss is, between points where it is
+            values = np.maximum(values, least)
             unknown = np.flatnonzero(~exact.known)
             held = stream.choice(unknown, min(HELD_OUT, len(unknown)), replace=False)
             residual = exact(held) - values[:, held]

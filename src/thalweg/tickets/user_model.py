@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -137,6 +138,9 @@ def prunable(
                     continue
                 sparse = recomputed(problem, population.with_mask(mask), plan=plan)
                 values = by_example(problem, sparse, on=drawn.examples, plan=plan)
+                if torch.equal(sparse.theta, population.theta):
+                    of.append(Interval(0.0, 0.0, 0.0, len(population), "the very same networks"))
+                    continue
                 of.append(_change(values[metric], dense[metric], -1 if metric == "loss" else 1))
             found[name] = tuple(of)
     ends = {end: np.array([[getattr(one, end) for one in of] for of in found.values()]) for end in ("low", "high")}

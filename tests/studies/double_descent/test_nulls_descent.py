@@ -135,18 +135,19 @@ def test_on_one_scale_short_patience_loses_nothing_and_the_last_step_does() -> N
     lab = Lab(seed=6)
     one = stopping.linear_runs(lab, variances=(1.0, 1.0)).scores
     two = stopping.linear_runs(lab).scores
-    lost = {
-        name: tw.statistics.mean(of[stopping.PATIENCE] - of[stopping.BEST]) for name, of in (("one", one), ("two", two))
-    }
+    lost = tw.statistics.mean(two[stopping.PATIENCE] - two[stopping.BEST])
     margin = stopping.MARGIN[stopping.LOGS]
-    assert lost["one"].high < margin < lost["two"].low
+    assert np.abs(one[stopping.PATIENCE] - one[stopping.BEST]).max() < margin < lost.low
     assert (one[stopping.LAST] - one[stopping.BEST]).mean() > 0.02
 
 
 def test_a_rule_that_is_best_everywhere_refutes_the_claim() -> None:
     steps = np.array([1.0, 2, 4, 8, 16, 32, 64])
     falling = np.tile(np.linspace(60, 0, 7), (4, 1)) + np.arange(4)[:, None] * 0.01
-    runs = stopping.Watched(steps, np.ones((4, 7)), falling, falling)
+    falling[:, -2:] = np.array([[0.3, 0.2], [0.1, 0.2], [0.2, 0.1], [0.2, 0.3]])  # what is kept last differs a little
+    validation = falling.copy()
+    validation[::2, -1] += 1
+    runs = stopping.Watched(steps, np.ones((4, 7)), validation, falling)
     verdict = stopping.CLAIM.judge(parts=stopping.judged(dict.fromkeys(stopping.UNITS, runs)))
     assert verdict.outcome == "fails"
     assert outcomes(verdict)[stopping.NOISY] == "holds"

@@ -148,11 +148,15 @@ def linear_runs(lab: Lab, variances: tuple[float, float] = (1.0, 0.01)) -> Watch
 
 
 def judged(found: Mapping[str, Watched]) -> dict[str, Interval]:
-    """The parts: the best on validation against the best other rule by its mean, and what simpler rules lose to it."""
+    """The parts: the best on validation against the best other rule by its mean, and what simpler rules lose to it.
+
+    A rule that kept the very same networks in every run is neither better nor worse, and no other one: left out.
+    """
     scores = {name: runs.scores for name, runs in found.items()}
     parts: dict[str, Interval] = {}
     for name, of in scores.items():
-        other = min((rule for rule in RULES if rule != BEST), key=lambda rule: of[rule].mean())
+        others = [rule for rule in RULES if not np.array_equal(of[rule], of[BEST])]
+        other = min(others, key=lambda rule: of[rule].mean(), default=BEST)
         parts[name] = interval.mean(of[BEST] - of[other])
     for rule, name in ((FIT, NOISY), (LAST, NOISY), (PATIENCE, SCALES), (PATIENCE, TABLE)):
         parts[f"{rule}, {name}"] = interval.mean(scores[name][rule] - scores[name][BEST])
