@@ -25,20 +25,21 @@ def test_a_wide_network_meets_its_labels_and_a_linear_one_of_few_inputs_does_not
     assert "no interval" not in standing.text
     assert standing.effective_parameters.estimate == pytest.approx(150 * standing.followed.estimate)
     assert standing.cost_of_noise.low > 0
-    assert standing.gains["early stopping, noisy labels"].low > 0
+    assert standing.gains["early stopping, noisy labels"].estimate > 5
     assert "effective parameters for 150 examples" in standing.text
     assert standing.figure().panels[0].y.text == "test error (points)"
     narrow = tw.Problem(lambda: tw.nets.mlp(64, 2, 10), data)
     run = tw.train(narrow, tw.Recipe(tw.optim.Adam(5e-3), 300, 50), seeds=3)
     below = where_am_i(narrow, run, progress=None)
-    assert below.followed.high < 0.5
+    assert below.followed.estimate < 0.5
+    assert below.followed.high < 0.9
     assert "below the threshold" in below.text
 
 
 def test_each_member_follows_noise_of_its_own_as_least_squares_would() -> None:
     data = tw.data.gaussian_linear(60, 12, noise=0.5, test=200)
     problem = tw.Problem(lambda: tw.nets.mlp(12, 1, bias=False), data, "squared_error", dtype=torch.float64)
-    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.2), 1_500), seeds=12)
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.2), 500), seeds=12)
     standing = where_am_i(problem, run, noise=1.0, members=12, progress=None)
     x, added = problem.data.train.inputs, changed_labels(problem, 1.0, range(12), 0).changes
     projected = added @ x @ torch.linalg.pinv(x)
@@ -55,7 +56,7 @@ def test_each_member_follows_noise_of_its_own_as_least_squares_would() -> None:
 def test_a_regression_that_meets_its_targets_is_past_the_threshold() -> None:
     data = tw.data.gaussian_linear(10, 40, noise=0.5, test=100)
     problem = tw.Problem(lambda: tw.nets.mlp(40, 1, bias=False), data, "squared_error", dtype=torch.float64)
-    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.2), 1_500), seeds=2)
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.05), 500), seeds=2)
     standing = where_am_i(problem, run, members=2, progress=None)
     assert standing.followed.low == pytest.approx(1)
     assert "at or past the threshold" in standing.text
@@ -70,7 +71,7 @@ def test_answers_of_yes_or_no_are_flipped(kind: torch.dtype) -> None:
     ]
     parts[0][1][:6, 0] = -1
     problem = tw.Problem(
-        lambda: tw.nets.mlp(64, 256, 2), tw.data.from_user(*parts), tw.losses.Logistic(ignore_index=-1)
+        lambda: tw.nets.mlp(64, 128, 2), tw.data.from_user(*parts), tw.losses.Logistic(ignore_index=-1)
     )
     found = changed_labels(problem, 0.5, [0, 1, 2], seed=0)
     clean = parts[0][1].reshape(-1)
@@ -81,7 +82,7 @@ def test_answers_of_yes_or_no_are_flipped(kind: torch.dtype) -> None:
         assert (now[~where] == clean[~where]).all()
         assert not where[clean == -1].any()
         assert int(where.sum()) == found.count == 57
-    run = tw.train(problem, tw.Recipe(tw.optim.Adam(1e-2), 300), seeds=3)
+    run = tw.train(problem, tw.Recipe(tw.optim.Adam(1e-2), 150), seeds=3)
     standing = where_am_i(problem, run, noise=0.5, progress=None)
     assert 54 < standing.effective_parameters.estimate <= 60
     assert standing.reading.units["error"] == "points"
@@ -155,6 +156,11 @@ def test_weight_decays_are_tried_where_a_rule_has_them() -> None:
     run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2), 60, 50), seeds=2)
     standing = where_am_i(problem, run, decays=[1.0], members=2, progress=None)
     assert "noisy labels, decay 1" in standing.gains
+    assert len(standing.reading.notes) == 1
+    metrics = {**run.history.metrics, "test_accuracy": run.history["test_accuracy"].copy()}
+    metrics["test_accuracy"][-1] -= 0.1
+    other = replace(run, history=replace(run.history, metrics=metrics))
+    assert "ends up to 0.1 from its test accuracy" in where_am_i(problem, other, members=2, progress=None).remarks()[-1]
     assert standing["error"].shape[0] == 3
     assert (standing["error"][1] != standing["error"][2]).any()
 

@@ -97,14 +97,14 @@ class Standing(Result):
         share, members = self.followed, len(self["followed"])
         if share.low > MET:
             return (
-                f"more than {MET:.0%} is followed, so it is at or past the threshold of its procedure (how far past, "
+                f"more than {100 * MET:.0f} % is followed, so it is at or past the threshold of its procedure (how far past, "
                 "labels that are met do not tell; noise costs most at the threshold)"
             )
         if share.high < MET:
-            return f"less than {MET:.0%} is followed, so it is below the threshold"
+            return f"less than {100 * MET:.0f} % is followed, so it is below the threshold"
         of = "" if self.changed is None else f" with {self.changed:,} changed labels each"
         more = "members" if self.changed is None else "members, or a larger share of noise"
-        return f"whether more than {MET:.0%} is followed, {members} members{of} do not tell; take more {more}"
+        return f"whether more than {100 * MET:.0f} % is followed, {members} members{of} do not tell; take more {more}"
 
     def remarks(self) -> tuple[str, ...]:
         """Where it stands, and the notes of the reading."""
@@ -209,7 +209,7 @@ def where_am_i(
         sample_size=members,
         cost=Cost(sum(one.seconds for one in runs)),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
-        notes=(f"{members} members trained again with {len(runs)} sets of labels or decays.",),
+        notes=(f"{members} members trained again with {len(runs)} sets of labels or decays.", *_apart(run, runs[0])),
     )
     return Standing(reading, len(problem.data.train), float(noise), labels.count)
 
@@ -219,6 +219,18 @@ def _in_words(found: Interval, unit: str) -> str:
     if found.known:
         return f"{found} {unit}"
     return f"{found.estimate:.4g} {unit} of every member" if found.estimate else "nothing, of any member"
+
+
+def _apart(run: Run, again: Run) -> tuple[str, ...]:
+    """What to know where training again did not end as the run did, as on another machine."""
+    name = next((one for one in ("test_accuracy", "test_loss") if one in run.history.metrics), None)
+    if name is None or name not in again.history.metrics or run.history.steps[-1] != run.step:
+        return ()
+    now, then = again.history[name][-1], run.history[name][-1, : len(again.final)]
+    if np.allclose(now, then, rtol=ALIKE, atol=1e-6):
+        return ()
+    most = np.abs(now - then).max()
+    return (f"With the labels of the run, training again ends up to {most:.2g} from its {name.replace('_', ' ')}.",)
 
 
 def _stopping(errors: Array) -> Interval:
