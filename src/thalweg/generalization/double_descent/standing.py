@@ -97,8 +97,8 @@ class Standing(Result):
         share, members = self.followed, len(self["followed"])
         if share.low > MET:
             return (
-                f"more than {100 * MET:.0f} % is followed, so it is at or past the threshold of its procedure (how far past, "
-                "labels that are met do not tell; noise costs most at the threshold)"
+                f"more than {100 * MET:.0f} % is followed, so it is at or past the threshold of its procedure (how far "
+                "past, labels that are met do not tell; noise costs most at the threshold)"
             )
         if share.high < MET:
             return f"less than {100 * MET:.0f} % is followed, so it is below the threshold"
