@@ -1,12 +1,11 @@
-"""Networks of several sizes, each on a training set of its own; and where a run of one's own stands."""
+"""Networks of several sizes, each on a training set of its own."""
 
-import numpy as np
 import pytest
 import torch
 
 import thalweg as tw
-from thalweg.errors import DataError, UsageError
-from thalweg.generalization.double_descent import over_depths, over_widths, where_am_i
+from thalweg.errors import UsageError
+from thalweg.generalization.double_descent import over_depths, over_widths
 from thalweg.generalization.double_descent.over_networks import brier, own_sets
 
 
@@ -66,64 +65,7 @@ def test_the_brier_score_is_the_squared_distance_of_probabilities() -> None:
     torch.testing.assert_close(brier(outputs, classes), expected)
 
 
-def test_a_wide_network_meets_its_labels_and_a_linear_one_of_few_inputs_does_not() -> None:
-    data = tw.data.digits().subset(train=150)
-    wide = tw.Problem(lambda: tw.nets.mlp(64, 256, 10), data)
-    run = tw.train(wide, tw.Recipe(tw.optim.Adam(5e-3), 300, 50), seeds=3)
-    standing = where_am_i(wide, run, progress=None)
-    assert standing["followed"].min() > 0.9
-    assert standing.effective_parameters.estimate == pytest.approx(150 * standing.followed.estimate)
-    assert standing.cost_of_noise.low > 0
-    assert standing.gains["early stopping, noisy labels"].low > 0
-    assert "effective parameters for 150 examples" in standing.text
-    assert standing.figure().panels[0].y.text == "test error (points)"
-    narrow = tw.Problem(lambda: tw.nets.mlp(64, 2, 10), data)
-    run = tw.train(narrow, tw.Recipe(tw.optim.Adam(5e-3), 300, 50), seeds=3)
-    below = where_am_i(narrow, run, progress=None)
-    assert below.followed.high < 0.5
-    assert "below the threshold" in below.text
-
-
-def test_effective_parameters_of_least_squares_are_its_parameters() -> None:
-    data = tw.data.gaussian_linear(60, 12, noise=0.5, test=200)
-    problem = tw.Problem(lambda: tw.nets.mlp(12, 1, bias=False), data, "squared_error", dtype=torch.float64)
-    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.2), 1_500), seeds=2)
-    found = [where_am_i(problem, run, noise=1.0, members=2, seed=seed, progress=None) for seed in range(12)]
-    values = np.array([one["followed"].mean() * 60 for one in found])
-    assert abs(values.mean() - 12) < 4 * values.std(ddof=1) / np.sqrt(len(values))  # the trace of its projection
-    assert values.std(ddof=1) / np.sqrt(len(values)) < 2
-
-
-def test_weight_decays_are_tried_where_a_rule_has_them() -> None:
-    problem = tw.Problem(lambda: tw.nets.mlp(64, 64, 10), tw.data.digits().subset(train=100))
-    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2), 60, 50), seeds=2)
-    standing = where_am_i(problem, run, decays=[1.0], members=2, progress=None)
-    assert "noisy labels, decay 1" in standing.gains
-    assert standing["error"].shape[0] == 3
-    assert (standing["error"][1] != standing["error"][2]).any()
-
-
 def test_bad_input_is_said() -> None:
-    data = tw.data.digits().subset(train=40)
-    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), data)
-    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 2, 20), seeds=2)
-    with pytest.raises(UsageError, match="2 to 2 members of this run"):
-        where_am_i(problem, run, members=3)
-    with pytest.raises(UsageError, match="has no weight_decay to try"):
-        where_am_i(
-            problem,
-            tw.train(problem, tw.Recipe(tw.optim.SAM(tw.optim.SGD(0.1)), 2, 20), seeds=2),
-            members=2,
-            decays=[0.1],
-        )
-    swept = tw.train(problem, tw.Recipe(tw.optim.SGD([0.1, 0.2]), 2, 20), seeds=2)
-    with pytest.raises(UsageError, match="a run of one recipe"):
-        where_am_i(problem, swept)
-    untested = tw.Problem(
-        lambda: tw.nets.mlp(64, 10), tw.data.from_user((data.train.inputs, data.train.targets), classes=10)
-    )
-    with pytest.raises(DataError, match="no test examples"):
-        where_am_i(untested, tw.train(untested, tw.Recipe(tw.optim.SGD(0.1), 2, 20), seeds=2), members=2)
     with pytest.raises(UsageError, match="numbers as targets"):
         over_widths(tw.data.gaussian_linear(50, 3), [4], n=10)
     with pytest.raises(UsageError, match="leave none to test on"):
@@ -134,32 +76,3 @@ def test_bad_input_is_said() -> None:
         over_widths(tw.data.digits(), [4], n=40, batch_size=50, steps=2, progress=None)
     with pytest.raises(UsageError, match=r"Members \[0\] of width 4 diverged"):
         over_widths(tw.data.digits(), [4], n=10, batch_size=10, steps=20, seeds=[0], optimizer=tw.optim.SGD(1e38))
-    own = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 2, 10), 2, examples=[range(10), range(10, 20)])
-    with pytest.raises(UsageError, match="these have their own"):
-        where_am_i(problem, own, members=2)
-
-
-class Foreign(torch.nn.Module):
-    """A model of somebody else: convolution, normalization, a residual branch, inputs by name."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.look, self.norm = torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.GroupNorm(2, 6)
-        self.mix, self.head = torch.nn.Conv2d(6, 6, 1), torch.nn.Linear(96, 10)
-
-    def forward(self, image: torch.Tensor) -> torch.Tensor:
-        seen = torch.nn.functional.gelu(self.norm(self.look(image)))
-        return self.head(torch.nn.functional.max_pool2d(seen + self.mix(seen), 2).flatten(1))
-
-
-def test_a_foreign_model_is_told_where_it_stands() -> None:
-    digits = tw.data.digits(image=True).subset(train=120, test=300)
-    parts = [({"image": part.inputs}, part.targets) for part in (digits.train, digits.test)]
-    problem = tw.Problem(Foreign, tw.data.from_user(*parts, classes=10))
-    run = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-2), 150, 40), seeds=2)
-    before = run.final.theta.clone()
-    standing = where_am_i(problem, run, members=2, progress=None)
-    assert torch.equal(run.final.theta, before)
-    assert 0 < standing["followed"].mean() <= 1
-    assert standing["error"].shape[::2] == (2, 2)
-    assert (standing["error"][0, -1] == 100 * (1 - run.history["test_accuracy"][-1])).all()

@@ -19,8 +19,9 @@ from thalweg.generalization.double_descent.complexity import effective_model_com
 from thalweg.generalization.double_descent.feature_curve import COMPLEXITY, FeatureCurve, check_sizes
 from thalweg.generalization.double_descent.features import FourierFeatures, ReluFeatures
 from thalweg.generalization.double_descent.least_squares import least_squares
+from thalweg.generalization.double_descent.target_noise import target_noise
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.randomness import generator, stream_key
+from thalweg.randomness import stream_key
 from thalweg.results import Cost, Provenance, Reading
 
 Array = NDArray[np.float64]
@@ -244,8 +245,7 @@ def _noisy(data: Data, level: float, seed: int) -> Array:
     targets = _encoded(noisy.train.targets, data.classes)
     if data.classes is not None:
         return targets
-    draw = torch.randn(targets.shape, generator=generator(seed, "target noise"), dtype=torch.float64).numpy()
-    return targets + level * targets.std(0) * draw
+    return targets + target_noise(targets, level, seed)
 
 
 def _encoded(targets: object, classes: int | None) -> Array:
