@@ -66,15 +66,15 @@ def sums(modulus: int = 11) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 class TwoInputs(torch.nn.Module):
-    """A perceptron that is called with a mapping."""
+    """A perceptron of two inputs, which are given by name."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second = torch.nn.Embedding(11, 64), torch.nn.Embedding(11, 64)
         self.head = torch.nn.Linear(64, 11)
 
-    def forward(self, pair: dict[str, torch.Tensor]) -> torch.Tensor:
-        return self.head((self.first(pair["left"]) + self.second(pair["right"])).relu())
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return self.head((self.first(left) + self.second(right)).relu())
 
 
 def test_accuracy_that_rises_is_no_plateau(runs: dict[str, tuple[tw.Problem, tw.Run]]) -> None:
@@ -140,6 +140,8 @@ def test_what_has_no_classes_is_refused_in_words() -> None:
     with pytest.raises(UsageError, match="one whole number an example"):
         grokking.plateau(problem, run)
     classes = torch.zeros(20, dtype=torch.long)
-    wide = tw.Problem(lambda: tw.nets.mlp(3, 4), tw.data.from_user((x, classes), test=(x, classes - 1)))
+    missing = torch.where(torch.arange(20) == 0, -1, classes)
+    ignoring = tw.losses.CrossEntropy(ignore_index=-1)
+    padded = tw.Problem(lambda: tw.nets.mlp(3, 4), tw.data.from_user((x, classes), test=(x, missing)), ignoring)
     with pytest.raises(UsageError, match="from 0 to 3"):
-        grokking.standings(wide, wide.initialize(1), wide.data.test)
+        grokking.standings(padded, padded.initialize(1), padded.data.test)

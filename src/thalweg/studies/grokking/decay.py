@@ -27,8 +27,8 @@ CLAIM = Claim(
     rule=every_part(),
     unit="see the parts",
     budget={"steps without decay": 4_000},
-    corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well. The delay goes as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a "
-    "ratio of norms.",
+    corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well. The delay "
+    "goes as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a ratio of norms.",
     parts=(
         Part(NEVER, "Without decay fewer than half grok in 4,000 steps.", less(0.5), "share of seeds", bounds=SHARE),
         Part(
@@ -47,8 +47,8 @@ CLAIM = Claim(
         ),
         Part(
             INVERSE,
-            "From lr x decay of 0.001 to 0.002 (at quick scale 0.002 to 0.004) the delay goes as 1/(lr x decay), to the "
-            "power 1 +- 0.2.",
+            "From lr x decay of 0.001 to 0.002 (quick: 0.002 to 0.004) the delay goes as 1/(lr x decay), to the power "
+            "1 +- 0.2.",
             within(0.8, 1.2),
             "power",
         ),
