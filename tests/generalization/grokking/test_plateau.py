@@ -90,7 +90,7 @@ def test_accuracy_that_rises_is_no_plateau(runs: dict[str, tuple[tw.Problem, tw.
 
 def test_members_are_answered_by_themselves(runs: dict[str, tuple[tw.Problem, tw.Run]]) -> None:
     problem, run = runs["+"]
-    rates = tw.optim.AdamW([1e-2, 1e-6], beta2=0.98, weight_decay=0.6)
+    rates = tw.optim.AdamW(tw.sweep([1e-2, 1e-6]), beta2=0.98, weight_decay=0.6)
     mixed = tw.train(problem, tw.Recipe(rates, 200, evaluate=0, snapshot=run.recipe.snapshot), seeds=[500])
     found = grokking.plateau(problem, mixed)
     assert found.answers == ("coming", "not fitted")
@@ -143,5 +143,6 @@ def test_what_has_no_classes_is_refused_in_words() -> None:
     missing = torch.where(torch.arange(20) == 0, -1, classes)
     ignoring = tw.losses.CrossEntropy(ignore_index=-1)
     padded = tw.Problem(lambda: tw.nets.mlp(3, 4), tw.data.from_user((x, classes), test=(x, missing)), ignoring)
+    assert padded.data.test is not None
     with pytest.raises(UsageError, match="from 0 to 3"):
         grokking.standings(padded, padded.initialize(1), padded.data.test)

@@ -30,9 +30,9 @@ _SENTENCES: dict[Answer, str] = {
     "not fitted": "The training set is not fitted at any snapshot, so there is no plateau.",
     "generalized": "Held-out examples are answered right already.",
     "rising": "Accuracy on held-out examples itself rises, so this is no plateau.",
-    "coming": "The right answers rise among the others, while accuracy rises by less than 0.02: training on may be "
+    "coming": f"The right answers rise among the others, while accuracy rises by less than {WORTH}: training on may be "
     "worth it. How long it takes and how far it goes, this does not say.",
-    "no sign of it": "Neither the right answers rise among the others nor accuracy, each by less than 0.02. Longer "
+    "no sign of it": f"The right answers rise among the others by less than {WORTH}, and accuracy does not rise more. Longer "
     "training may change that, and nothing here says that it will.",
     "cannot tell": "The changes are too uncertain, or there are too few snapshots since memorization.",
 }
@@ -51,8 +51,8 @@ class Plateau(Result):
             (member,).
         answers: of every member by itself, its interval over held-out examples: "not fitted", "generalized", "rising",
             "coming", "no sign of it" or "cannot tell".
-        answer: of the members that have memorized and not generalized: what all of them answer, or else that of `rise`
-            and `gain`; "generalized" where all that have memorized have, and "not fitted" where none has.
+        answer: of the members that have memorized, with three snapshots since then, and have not generalized: what all
+            of them answer, or else that of `rise` and `gain`; "generalized" where all that have memorized have, and "not fitted" where none has.
         rise: of the standing of those members over the later half of the logarithm of the steps since each memorized,
             over members and examples.
         gain: the change of their accuracy over the same steps.
@@ -154,17 +154,17 @@ def plateau(
         cost=Cost(time.perf_counter() - began, forwards=(len(points) + len(steps)) * len(run.final)),
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
     )
+    known = np.isfinite(memorized)
     since = [_later_half(steps, step) for step in memorized]
     done = right[-1].mean(1) >= GENERALIZED
     by_member = tuple(
-        _answer(np.isfinite(memorized[place]), done[place], *_changes(standing, right, since, [place]))
+        _answer(bool(known[place]), bool(done[place]), *_changes(standing, right, since, [place]))
         for place in range(len(since))
     )
-    known = np.isfinite(memorized)
     pending = [place for place, first in enumerate(since) if first is not None and not done[place]]
     rise, gain = _changes(standing, right, since, pending)
     agreed = {by_member[place] for place in pending}
-    answer = agreed.pop() if len(agreed) == 1 else _answer(known.any(), done[known].all(), rise, gain)
+    answer = agreed.pop() if len(agreed) == 1 else _answer(bool(known.any()), bool(done[known].all()), rise, gain)
     return Plateau(reading, by_member, answer, rise, gain)
 
 
