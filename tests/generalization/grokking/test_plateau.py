@@ -90,7 +90,7 @@ def test_accuracy_that_rises_is_no_plateau(runs: dict[str, tuple[tw.Problem, tw.
 
 def test_members_are_answered_by_themselves(runs: dict[str, tuple[tw.Problem, tw.Run]]) -> None:
     problem, run = runs["+"]
-    rates = tw.optim.AdamW(tw.sweep([1e-2, 1e-6]), beta2=0.98, weight_decay=0.6)
+    rates = tw.optim.AdamW(tw.sweep.values([1e-2, 1e-6]), beta2=0.98, weight_decay=0.6)
     mixed = tw.train(problem, tw.Recipe(rates, 200, evaluate=0, snapshot=run.recipe.snapshot), seeds=[500])
     found = grokking.plateau(problem, mixed)
     assert found.answers == ("coming", "not fitted")

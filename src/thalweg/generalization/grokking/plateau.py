@@ -32,8 +32,8 @@ _SENTENCES: dict[Answer, str] = {
     "rising": "Accuracy on held-out examples itself rises, so this is no plateau.",
     "coming": f"The right answers rise among the others, while accuracy rises by less than {WORTH}: training on may be "
     "worth it. How long it takes and how far it goes, this does not say.",
-    "no sign of it": f"The right answers rise among the others by less than {WORTH}, and accuracy does not rise more. Longer "
-    "training may change that, and nothing here says that it will.",
+    "no sign of it": f"The right answers rise among the others by less than {WORTH}, and accuracy does not rise more. "
+    "Longer training may change that, and nothing here says that it will.",
     "cannot tell": "The changes are too uncertain, or there are too few snapshots since memorization.",
 }
 
@@ -52,7 +52,8 @@ class Plateau(Result):
         answers: of every member by itself, its interval over held-out examples: "not fitted", "generalized", "rising",
             "coming", "no sign of it" or "cannot tell".
         answer: of the members that have memorized, with three snapshots since then, and have not generalized: what all
-            of them answer, or else that of `rise` and `gain`; "generalized" where all that have memorized have, and "not fitted" where none has.
+            of them answer, or else that of `rise` and `gain`; "generalized" where all that have memorized have, and
+            "not fitted" where none has.
         rise: of the standing of those members over the later half of the logarithm of the steps since each memorized,
             over members and examples.
         gain: the change of their accuracy over the same steps.
