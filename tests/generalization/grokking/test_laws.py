@@ -1,4 +1,4 @@
-"""The delay law, linear grokking, arms, and the answer of a plateau, against what is planted."""
+"""The delay law, linear grokking, arms and other networks, against what is planted."""
 
 import numpy as np
 import pytest
@@ -111,56 +111,6 @@ def test_stablemax_is_the_papers_formula_and_its_gradient_does_not_vanish() -> N
         assert bool((gradient[0] == 0).all()) == vanishes
 
 
-@pytest.fixture(scope="module")
-def runs() -> dict[str, tuple[tw.Problem, tw.Run]]:
-    """Sums and random answers modulo 23, four networks each, for 260 steps."""
-    found = {}
-    for operation in ("+", "random"):
-        data = tw.data.modular(23, operation, train_fraction=0.7, seed=500, encoding="tokens")
-        problem = tw.Problem(lambda: tw.nets.modular_mlp(23, 128), data)
-        at = (20, 30, 40, 60, 80, 110, 140, 200)
-        recipe = tw.Recipe(tw.optim.AdamW(1e-2, beta2=0.98, weight_decay=0.6), 200, evaluate=200, snapshot=at)
-        found[operation] = problem, tw.train(problem, recipe, seeds=[500, 501, 502, 503])
-    return found
-
-
-def test_a_plateau_of_sums_is_told_from_one_of_random_answers(runs: dict[str, tuple[tw.Problem, tw.Run]]) -> None:
-    problem, run = runs["+"]
-    coming = grokking.plateau(problem, run, operation="+")
-    assert coming.answer == "coming"
-    assert run.history["test_accuracy"][-1].max() < 0.3
-    assert coming.patience.estimate > run.step
-    assert (coming["projected"][-1] > coming["accuracy"][-1]).all()
-    assert "until about step" in coming.sentence
-    coming.figure()
-    other = grokking.plateau(*runs["random"])
-    assert other.answer in ("no sign of it", "cannot tell")
-    assert other.rise.high < 0.05
-    assert abs(other["standing"][-1].mean() - 0.5) < 0.1
-
-
-def test_a_single_member_and_other_states_of_a_run_have_answers(runs: dict[str, tuple[tw.Problem, tw.Run]]) -> None:
-    problem, run = runs["+"]
-    alone = tw.train(problem, run.recipe, seeds=[500])
-    assert grokking.plateau(problem, alone).answer == "coming"
-    short = tw.train(problem, tw.Recipe(tw.optim.AdamW(1e-3), steps=4), seeds=2)
-    assert grokking.plateau(problem, short).answer == "not fitted"
-    bare = tw.train(problem, tw.Recipe(run.recipe.optimizer, 120), seeds=[500])
-    assert grokking.plateau(problem, bare).answer == "cannot tell"  # no snapshots
-    digits = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits().subset(train=100))
-    done = tw.train(digits, tw.Recipe(tw.optim.Adam(0.01), steps=300, batch_size=64, snapshot=4), seeds=2)
-    assert done.history["test_accuracy"][-1].min() < 0.95  # far above chance, and no grokking either
-    assert grokking.plateau(digits, done).answer in ("no sign of it", "cannot tell")
-
-
-def test_standings_are_shares_of_wrong_classes_that_the_right_one_beats() -> None:
-    inputs, targets = torch.eye(3), torch.tensor([0, 1, 2])
-    problem = tw.Problem(lambda: torch.nn.Linear(3, 3, bias=False), (inputs, targets), metrics={})
-    weights = torch.tensor([[3.0, 2.0, 1.0], [1.0, 1.0, 2.0], [2.0, 1.0, 1.0]])  # column j: outputs of example j
-    population = problem.initialize(1).with_theta(weights.reshape(1, -1))
-    assert grokking.standings(problem, population, problem.data.train).tolist() == [[1.0, 0.25, 0.25]]
-
-
 @pytest.mark.parametrize(
     "model",
     [lambda: tw.nets.modular_mlp(7, 32, activation="square"), lambda: tw.nets.modular_transformer(7, 16)],
@@ -172,7 +122,9 @@ def test_other_networks_are_trained_timed_and_restricted(model: object) -> None:
     assert np.isfinite(grokking.times(run)["memorized"]).all()
     found = grokking.restricted(problem, run.final, "-")
     assert np.isfinite(found["loss"]).all()
-    assert grokking.plateau(problem, run).answer in ("coming", "no sign of it", "cannot tell", "generalized")
+    bare = grokking.plateau(problem, run)
+    assert bare.answer == "cannot tell"  # no snapshots
+    np.testing.assert_allclose(bare["accuracy"][-1], run.history["test_accuracy"][-1])
 
 
 def test_a_product_is_analyzed_by_logarithms() -> None:

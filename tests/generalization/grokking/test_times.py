@@ -67,3 +67,13 @@ def test_what_cannot_be_timed_is_said() -> None:
         grokking.times([first, second])
     with pytest.raises(UsageError, match="got none"):
         grokking.times([])
+
+
+def test_a_ratio_to_step_0_is_refused_in_words() -> None:
+    first = tw.train(PROBLEM, tw.Recipe(tw.optim.AdamW(0.02), steps=60, evaluate=0), seeds=2)
+    run = tw.train(PROBLEM, tw.Recipe(tw.optim.SGD(1e-6), steps=6), seeds=2, start=first.final, paired=True)
+    found = grokking.times(run)
+    assert found["memorized"].tolist() == [0, 0]
+    with pytest.raises(UsageError, match="member 0 came to T_mem or T_grok at step 0"):
+        _ = found.ratio
+    found.figure()

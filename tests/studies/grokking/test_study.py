@@ -74,6 +74,29 @@ def test_planted_delays_are_equal_and_inverse_and_others_are_not() -> None:
     other = dict(decay.equal(decay.CELLS, np.where(slow[:, None], 1.5 * table, table)))
     assert max(one.low for one in other.values()) > 1.15
     assert decay.power(decay.CELLS, np.full_like(table, 500.0) * noise).high < 0.8
+    assert [decay.product(decay.CELLS[row]) for row in decay.smallest(decay.CELLS)] == [0.001, 0.002]
+    assert [decay.product(decay.QUICK[row]) for row in decay.smallest(decay.QUICK)] == [0.002, 0.004]
+
+
+def test_shuffled_delays_are_predicted_worse_and_equal_ones_as_well() -> None:
+    products = [decay.product(cell) for cell in decay.CELLS]
+    table = 100 + 3 / np.array(products)[:, None] * np.ones(4)
+    null = decay.shuffled(products, table, [0, 3], seed=0)
+    assert np.mean(null < 0.15) < 0.05
+    assert np.allclose(decay.shuffled(products, np.full_like(table, 500.0), [0, 3], seed=0), 0)
+
+
+def test_a_delay_with_frozen_norms_is_set_against_that_with_decay() -> None:
+    found = decay.against(np.array([250.0, 240.0, 260.0]), np.array([500.0, 500.0, 520.0]), 900)
+    assert found.high < 1
+    assert decay.against(np.array([250.0, np.inf, 950.0]), np.full(3, 500.0), 900).high == np.inf
+
+
+def test_a_network_that_does_not_memorize_counts_as_one_that_does_not_grok(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decay, "MAIN", replace(TINY, lr=1e-6))
+    found = decay.without_decay(Lab("quick", 500, progress=None), [500], 100)
+    assert np.isinf(found.frozen).all()
+    assert np.isinf(found.delay).all()
 
 
 def test_verdicts_at_quick_scale() -> None:

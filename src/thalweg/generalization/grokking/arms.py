@@ -23,12 +23,13 @@ class Arm:
 
 
 def arms(lr: float, decay: float, *, beta1: float = 0.9, beta2: float = 0.98) -> dict[str, Arm]:
-    """What is said to hasten or to prevent grokking, all at the same weight decay.
+    """What is said to hasten or to prevent grokking.
 
     "AdamW"; "no decay"; "frozen norm", each tensor's norm held where it was and no decay; "perpendicular gradient"
     (Prieto et al., 2025, arXiv:2501.04697); "Grokfast" (Lee et al., 2024, arXiv:2405.20233); "StableMax" in the place
-    of softmax (Prieto et al.). Compare arms at the decay given here and each at its own best rate: published
-    comparisons differ in decay, and Grokfast at one rate makes steps three times as large.
+    of softmax (Prieto et al.). All but "no decay" and "frozen norm" have the decay given here, while published
+    comparisons differ in it. Compare each at its own best rate. Grokfast adds to the gradient twice its running mean:
+    AdamW divides out what this multiplies all gradients by, and what is left is the greater weight of past ones.
 
     >>> import thalweg as tw
     >>> from thalweg.generalization import grokking

@@ -1,6 +1,6 @@
 """What members answer to given examples."""
 
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from thalweg.data import ExampleSet
@@ -24,13 +24,18 @@ def tensors(examples: ExampleSet) -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def logits(problem: Problem, population: Population, examples: ExampleSet) -> Float[Tensor, "members examples classes"]:
-    """Of all members, in evaluation mode.
+def logits(
+    problem: Problem,
+    population: Population,
+    examples: ExampleSet,
+    rows: Int64[Tensor, "members rows"] | None = None,
+) -> Float[Tensor, "members examples classes"]:
+    """Of all members, in evaluation mode; on rows of their own, or on all examples.
 
     Raises:
         ModelError: the model does not return one row of numbers an example.
     """
-    found = outputs(problem, population, examples)
+    found = outputs(problem, population, examples, rows=rows)
     if not isinstance(found, Tensor) or found.ndim != 3:
         msg = "The standing of an answer among the classes needs a model that returns (batch, classes)."
         raise ModelError(msg)

@@ -2,36 +2,39 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError, check_type
-from thalweg.evaluation import Sample, as_sample, evaluate
+from thalweg.errors import check_type
+from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization.grokking.fourier import fourier
-from thalweg.generalization.grokking.outputs import logits, tensors
 from thalweg.generalization.grokking.projected import projected
+from thalweg.generalization.grokking.standings import answers
 from thalweg.generalization.grokking.times import GENERALIZED, MEMORIZED, first_lasting
-from thalweg.population import Population, Problem
+from thalweg.population import Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import CORRELATION, Interval, interval
 from thalweg.training import Run
 
 Array = NDArray[np.float64]
-Answer = Literal["not fitted", "generalized", "coming", "no sign of it", "cannot tell"]
-WORTH = 0.02  # the least rise of the standing that counts; of random tables it drifts by about 0.01
+Answer = Literal["not fitted", "generalized", "rising", "coming", "no sign of it", "cannot tell"]
+WORTH = 0.02  # the least rise that counts; of random tables the standing drifts by about 0.01
+_FEWEST = 3  # snapshots since memorization, to speak of a later half
 _SENTENCES: dict[Answer, str] = {
-    "not fitted": "The training set is not fitted yet, so there is no plateau.",
-    "generalized": "It has generalized already.",
-    "coming": "The right answers rise among the others, while accuracy stands still: training on is worth it.",
-    "no sign of it": "The right answers do not rise among the others. Longer training may change that, and nothing "
-    "here says that it will.",
-    "cannot tell": "The change of the standing is too uncertain, or there are too few snapshots since memorization.",
+    "not fitted": "The training set is not fitted at any snapshot, so there is no plateau.",
+    "generalized": "Held-out examples are answered right already.",
+    "rising": "Accuracy on held-out examples itself rises, so this is no plateau.",
+    "coming": f"The right answers rise among the others, while accuracy rises by less than {WORTH}: training on may be "
+    "worth it. How long it takes and how far it goes, this does not say.",
+    "no sign of it": f"The right answers rise among the others by less than {WORTH}, and accuracy does not rise more. "
+    "Longer training may change that, and nothing here says that it will.",
+    "cannot tell": "The changes are too uncertain, or there are too few snapshots since memorization.",
 }
 
 
@@ -40,30 +43,36 @@ class Plateau(Result):
     """What `plateau` found.
 
     Args:
-        reading: at snapshots since memorization, (step, member) each: "standing", the share of wrong classes that the
-            right one beats, on average over held-out examples (1/2 by chance); "accuracy" on them; "norm" of the
-            weights, which by itself says nothing; and of a table of pairs "concentration" (see `fourier`) and
-            "projected", the accuracy of the network reduced to one frequency a neuron.
-        memorized: the first step at which all members had fitted the training set; infinite where they have not.
-        rise: of the standing over the later half of the logarithm of the steps since then, over members and examples.
-        patience: the step at which the standing would be that of 95 % accuracy, were its log odds to go on rising as
-            over that half: an extrapolation, not a forecast. Infinite where it does not rise.
-        answer: "not fitted", "generalized", "coming", "no sign of it" or "cannot tell".
+        reading: at snapshots since the first member had memorized, (step, member) each: "standing", the share of wrong
+            classes that the right one beats, on average over held-out examples (1/2 by chance); "accuracy" on them;
+            "norm" of the weights, which by itself says nothing; and of a table of pairs "concentration" (see `fourier`)
+            and "projected", the accuracy of the network reduced to one frequency a neuron. "memorized", the first
+            snapshot at which a member is right on 99 % of its own training examples, infinite where there is none
+            (member,).
+        answers: of every member by itself, its interval over held-out examples: "not fitted", "generalized", "rising",
+            "coming", "no sign of it" or "cannot tell".
+        answer: of the members that have memorized, with three snapshots since then, and have not generalized: what all
+            of them answer, or else that of `rise` and `gain`; "generalized" where all that have memorized have, and
+            "not fitted" where none has.
+        rise: of the standing of those members over the later half of the logarithm of the steps since each memorized,
+            over members and examples.
+        gain: the change of their accuracy over the same steps.
     """
 
-    memorized: float
-    rise: Interval
-    patience: Interval
+    answers: tuple[Answer, ...]
     answer: Answer
+    rise: Interval
+    gain: Interval
 
     @property
     def sentence(self) -> str:
-        """The answer in words, with the patience where there is one."""
-        words = _SENTENCES[self.answer]
-        if self.answer != "coming":
-            return words
-        many = self.patience.estimate / self.memorized
-        return f"{words} If it goes on so, until about step {self.patience.estimate:,.0f}, {many:,.0f} times T_mem."
+        """The answer in words, with the changes it rests on and how many members it leaves out."""
+        words = [_SENTENCES[self.answer]]
+        if math.isfinite(self.rise.estimate):
+            words.append(f"Standing changed by {self.rise.estimate:+.3f}, accuracy by {self.gain.estimate:+.3f}.")
+        left = {name: self.answers.count(name) for name in ("not fitted", "generalized") if name != self.answer}
+        words += [f"Left out: {many} of {len(self.answers)} members, {name}." for name, many in left.items() if many]
+        return " ".join(words)
 
     def figure(self) -> Figure:
         """The standing and the accuracy over the logarithm of the step."""
@@ -82,17 +91,18 @@ class Plateau(Result):
 def plateau(
     problem: Problem, run: Run, *, on: Sample | str | ExampleSet = "test", operation: str | None = None
 ) -> Plateau:
-    """Whether a run that fits its training set, and whose held-out accuracy stands still, is about to generalize.
+    """Whether a run that fits its training set, and whose held-out accuracy does not rise, may yet generalize.
 
         standing = mean over held-out examples of the share of wrong classes with a smaller output than the right one
 
     Accuracy sees nothing before the right answer is the first. Its standing among the others does, and does not depend
     on the scale of the outputs, as the loss does: on tables of an operation it rises from below chance for most of the
-    plateau, on a table of random answers it stays. What it says of other data is that the network gets better at
-    it, which need not end in high accuracy; and where a network generalizes at one stroke it says nothing. Of a network
-    modulo 31 the patience was right to a third from twice T_mem on; elsewhere it is a guess. The norm of the
-    weights grows through the jump, and effective ranks of weight matrices rise on random tables as well, so that
-    neither is used.
+    plateau, on a table of random answers it stays. The answer is "coming" where the standing rises by more than 0.02
+    and accuracy does not, "rising" where accuracy does. "coming" says that the network gets better at held-out
+    examples, which need not end in high accuracy: on a small table it may stop far below. Where a network generalizes
+    at one stroke the standing says nothing. When it comes is not extrapolated, since the standing neither keeps its
+    pace nor only slows. The norm of the weights grows through the jump, and effective ranks of weight matrices rise on
+    random tables as well, so that neither is used.
 
     >>> import thalweg as tw
     >>> data = tw.data.modular(5, "random", train_fraction=0.6, encoding="tokens")
@@ -102,7 +112,7 @@ def plateau(
     'cannot tell'
 
     Args:
-        problem: of classes, with examples held out.
+        problem: of classes, with examples held out; inputs and metrics may be anything.
         run: with snapshots after memorization: Recipe(..., snapshot=20, spacing="log").
         on: the held-out examples.
         operation: "+", "-", "*" or "/" where these are tables of `data.modular` and a perceptron whose neurons can be
@@ -112,96 +122,85 @@ def plateau(
         UsageError: nothing held out, or targets that are no classes.
         ModelError: a model that does not return (batch, classes).
 
-    Cost: one evaluation of the held-out examples for each snapshot.
+    Cost: one forward pass over the held-out and the training examples for each snapshot.
     """
     began = time.perf_counter()
     check_type("plateau run", run, Run, "what tw.train returned")
     held = as_sample("plateau", on).draw(problem).examples
-    _, targets = tensors(held)
-    if targets.is_floating_point() or targets.ndim != 1:
-        msg = (
-            f"plateau ranks classes, one whole number an example; a target here is {targets.dtype} {targets.shape[1:]}."
-        )
-        raise UsageError(msg)
-    fitted = float(first_lasting(run.history.steps, run.history["train_accuracy"], MEMORIZED).max())
-    points = {step: one for step, one in run.snapshots.items() if step >= max(fitted, 1)} if np.isfinite(fitted) else {}
-    if fitted <= run.step:
-        points |= {run.step: run.final}
-    if not points:
-        points = {run.step: run.final}
+    points = {step: one for step, one in run.snapshots.items() if step > 0} | {run.step: run.final}
+    trained = {step: answers(problem, one, problem.data.train, run.examples)[1] for step, one in points.items()}
     steps = np.array(sorted(points))
-    tables = np.stack([standings(problem, points[step], held).cpu().numpy() for step in steps])
-    evaluated = [evaluate(problem, points[step], held)["accuracy"].numpy() for step in steps]
+    fitted = np.stack([trained[step].double().mean(1).numpy() for step in steps])
+    memorized = first_lasting(steps, fitted, MEMORIZED)
+    steps = steps[steps >= min(memorized.min(), steps[-1])]
+    found = [answers(problem, points[step], held) for step in steps]
+    standing, right = (np.stack([pair[place].double().numpy() for pair in found]) for place in (0, 1))
     arrays: dict[str, Array] = {
-        "standing": tables.mean(2),
-        "accuracy": np.stack(evaluated),
+        "standing": standing.mean(2),
+        "accuracy": right.mean(2),
         "norm": np.stack([points[step].theta.norm(dim=1).cpu().numpy() for step in steps]).astype(float),
     }
     if operation is not None:
         p = int(problem.data.classes or 0)
         arrays["concentration"] = np.stack([fourier(points[step], p, operation)["concentration"] for step in steps])
-        reduced = [evaluate(problem, projected(points[step], p, operation), held)["accuracy"].numpy() for step in steps]
-        arrays["projected"] = np.stack(reduced)
-    rise, patience = _rise(steps, tables, goal_of(int(problem.data.classes or 2)))
+        reduced = [answers(problem, projected(points[step], p, operation), held)[1] for step in steps]
+        arrays["projected"] = np.stack([one.double().mean(1).numpy() for one in reduced])
     reading = Reading(
         "plateau",
-        arrays,
-        dict.fromkeys(arrays, ("step", "member")),
+        arrays | {"memorized": memorized},
+        dict.fromkeys(arrays, ("step", "member")) | {"memorized": ("member",)},
         {"step": steps, "member": np.arange(len(run.final))},
-        {"standing": "fraction", "accuracy": "fraction"},
+        {"standing": "fraction", "accuracy": "fraction", "memorized": "steps"},
         sample_size=len(held),
-        cost=Cost(time.perf_counter() - began, forwards=2 * len(steps) * len(run.final)),
+        cost=Cost(time.perf_counter() - began, forwards=(len(points) + len(steps)) * len(run.final)),
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
     )
-    return Plateau(reading, fitted, rise, patience, _answer(fitted, arrays["accuracy"][-1], rise))
+    known = np.isfinite(memorized)
+    since = [_later_half(steps, step) for step in memorized]
+    done = right[-1].mean(1) >= GENERALIZED
+    by_member = tuple(
+        _answer(bool(known[place]), bool(done[place]), *_changes(standing, right, since, [place]))
+        for place in range(len(since))
+    )
+    pending = [place for place, first in enumerate(since) if first is not None and not done[place]]
+    rise, gain = _changes(standing, right, since, pending)
+    agreed = {by_member[place] for place in pending}
+    answer = agreed.pop() if len(agreed) == 1 else _answer(bool(known.any()), bool(done[known].all()), rise, gain)
+    return Plateau(reading, by_member, answer, rise, gain)
 
 
-def standings(problem: Problem, population: Population, examples: ExampleSet) -> torch.Tensor:
-    """The share of wrong classes that the right one beats, ties counting half, by example: (members, examples).
-
-    >>> import thalweg as tw
-    >>> from thalweg.generalization import grokking
-    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    >>> found = grokking.standings(problem, problem.initialize(2), problem.data.test)
-    >>> found.shape, bool((found.mean(1) - 0.5).abs().max() < 0.1)
-    (torch.Size([2, 360]), True)
-    """
-    _, targets = tensors(examples)
-    values = logits(problem, population, examples)
-    own = values.gather(2, targets.expand(len(values), -1)[..., None])
-    beaten = (values < own).sum(2) + ((values == own).sum(2) - 1) / 2
-    return beaten / (values.shape[2] - 1)
+def _later_half(steps: NDArray[np.int64], memorized: float) -> int | None:
+    """Where the later half of the logarithm of the steps since memorization begins; None of too few snapshots."""
+    own = np.flatnonzero(steps >= memorized)
+    if len(own) < _FEWEST:
+        return None
+    middle = np.log(steps[own[[0, -1]]]).mean()
+    return int(own[np.abs(np.log(steps[own[:-1]]) - middle).argmin()])
 
 
-def goal_of(classes: int) -> float:
-    """The standing at which about 95 % are right: the others are beaten by a tenth of the classes, or by one."""
-    return 1 - (1 - GENERALIZED) * max(0.1, 1 / (classes - 1))
+def _changes(
+    standing: Array, right: Array, since: Sequence[int | None], members: Sequence[int]
+) -> tuple[Interval, Interval]:
+    """Of the standing and of the accuracy of some members; tables are (step, member, example)."""
+    found = []
+    for table in (standing, right):
+        change = [table[-1, place] - table[first, place] for place in members if (first := since[place]) is not None]
+        if not change:
+            found.append(Interval(math.nan, math.nan, math.nan, 0, "too few snapshots"))
+        elif len(change) == 1:
+            found.append(interval.mean(change[0], bounds=CORRELATION))
+        else:
+            found.append(interval.crossed(np.stack(change)))
+    return found[0], found[1]
 
 
-def _rise(steps: NDArray[np.int64], tables: Array, goal: float) -> tuple[Interval, Interval]:
-    """Over the later half of the logarithm of the steps; tables are (step, member, example)."""
-    none = Interval(math.nan, math.nan, math.nan, tables.shape[1], "too few snapshots")
-    if len(steps) < 3:
-        return none, none
-    first = int(np.abs(np.log(steps[:-1]) - np.log(steps[[0, -1]]).mean()).argmin())
-    change = tables[-1] - tables[first]
-    rise = interval.crossed(change) if len(change) > 1 else interval.mean(change[0], bounds=CORRELATION)
-    means = np.clip(tables[[first, -1]].mean(2), 1e-6, 1 - 1e-6)
-    odds = np.log(means / (1 - means))
-    pace = (odds[1] - odds[0]) / (steps[-1] - steps[first])
-    ahead = np.maximum(math.log(goal / (1 - goal)) - odds[1], 0)
-    if (pace <= 0).any():
-        return rise, Interval(math.inf, math.nan, math.nan, len(pace), "the standing does not rise in every member")
-    return rise, interval.geometric_mean(steps[-1] + ahead / pace)
-
-
-def _answer(fitted: float, accuracy: Array, rise: Interval) -> Answer:
-    if not np.isfinite(fitted):
+def _answer(fitted: bool, done: bool, rise: Interval, gain: Interval) -> Answer:
+    if not fitted:
         return "not fitted"
-    if (accuracy >= GENERALIZED).all():
+    if done:
         return "generalized"
-    if not rise.known:
-        return "cannot tell"
-    if rise.low > WORTH:
+    if gain.estimate > WORTH:
+        return "rising" if gain.low > 0 else "cannot tell"
+    if rise.known and rise.low > WORTH:
         return "coming"
-    return "no sign of it" if rise.high < WORTH else "cannot tell"
+    return "no sign of it" if rise.known and rise.high < WORTH else "cannot tell"

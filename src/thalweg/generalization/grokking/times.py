@@ -62,7 +62,17 @@ class Times(Result):
 
         A member that has not generalized counts with the last step, which it will at least take, so that the lower end
         is one of the true ratio, and the upper end is open.
+
+        Raises:
+            UsageError: a member had fitted or generalized at step 0, so that it has no such ratio.
         """
+        early = np.flatnonzero((self["memorized"] <= 0) | (self["generalized"] <= 0))
+        if len(early):
+            msg = (
+                f"T_grok / T_mem needs both above 0, and member {early[0]} came to T_mem or T_grok at step 0: it began "
+                "with what it was to learn. Look at times(...).delay, the difference of both, or start runs untrained."
+            )
+            raise UsageError(msg)
         return interval.ratio_of_times(self["generalized"], self["memorized"], self.limit)
 
     @property

@@ -30,8 +30,8 @@ def tables(population: Population, group: Group) -> Float[Tensor, "members three
     else:
         msg = (
             f"Neurons of pairs modulo {p} are read from nets.modular_mlp({p}), or nets.mlp({2 * p}, width, {p}, "
-            f"bias=False) on one-hot pairs; this model has tensors of shapes {', '.join(map(str, kinds))}. Of other "
-            "models grokking.restricted and grokking.structure say something."
+            f"bias=False) on one-hot pairs; this model has tensors of shapes {', '.join(map(str, kinds))}. For other "
+            "models write grokking.restricted, which reads outputs alone."
         )
         raise ModelError(msg)
     chosen = (first[:, group.first], second[:, group.second], output[:, group.answer])

@@ -36,7 +36,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Something must bound the norm: decay, with a delay of a + b/(rate x decay), or a norm that is frozen.",
         why=(
             "Without decay the training loss falls for ever by larger weights alone, and in float32 comes to 0. "
-            "With the norms frozen at memorization and no decay networks generalize, and sooner."
+            "With the norms frozen at memorization and no decay networks generalize."
         ),
         source="Liu et al. (2023), arXiv:2210.01117; Prieto et al. (2025), arXiv:2501.04697; measured by GRK3",
         claims=("GRK3",),

@@ -27,9 +27,8 @@ CLAIM = Claim(
     rule=every_part(),
     unit="see the parts",
     budget={"steps without decay": 4_000},
-    corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well, and "
-    "sooner. The delay goes as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a "
-    "ratio of norms.",
+    corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well. The delay "
+    "goes as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a ratio of norms.",
     parts=(
         Part(NEVER, "Without decay fewer than half grok in 4,000 steps.", less(0.5), "share of seeds", bounds=SHARE),
         Part(
@@ -48,7 +47,8 @@ CLAIM = Claim(
         ),
         Part(
             INVERSE,
-            "From 0.001 to 0.002 the delay goes as 1/(lr x decay), to the power 1 +- 0.2.",
+            "From lr x decay of 0.001 to 0.002 (quick: 0.002 to 0.004) the delay goes as 1/(lr x decay), to the power "
+            "1 +- 0.2.",
             within(0.8, 1.2),
             "power",
         ),
@@ -70,6 +70,7 @@ CELLS: tuple[Cell, ...] = (
 )
 QUICK: tuple[Cell, ...] = ((1e-2, 0.2), (1e-2, 0.4), (1e-2, 0.8), (5e-3, 0.8))  # which one seed does not decide
 SMALL, CAP, PIECE = 0.004, 8_000, 200  # lr x decay; steps at most, and after how many it is asked whether to go on
+SHUFFLES = 200
 
 
 def product(cell: Cell) -> float:
@@ -100,16 +101,30 @@ def delays(lab: Lab, cells: Sequence[Cell], seeds: Sequence[int]) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class Without:
-    """Arms without decay: the accuracies of the last ones, and when they generalized."""
+    """Arms without decay.
+
+    Args:
+        plain, double: in float32, and in float64 or None.
+        frozen: T_grok with norms frozen at T_mem, infinite where it did not come: (seeds,).
+    """
 
     plain: grokking.Times
     double: grokking.Times | None
     frozen: Array
 
+    @property
+    def delay(self) -> Array:
+        """T_grok - T_mem with frozen norms, infinite where either did not come: (seeds,)."""
+        memorized = self.plain["memorized"]
+        return self.frozen - np.where(np.isfinite(memorized), memorized, 0.0)
+
 
 def without_decay(lab: Lab, seeds: Sequence[int], steps: int) -> Without:
-    """No decay in float32 and, at full scale, in float64; and norms frozen at each seed's T_mem."""
-    plain, double, frozen = [], [], np.zeros(len(seeds))
+    """No decay in float32 and, at full scale, in float64; and norms frozen at each seed's T_mem.
+
+    A network that has not memorized by the last step of which the state is kept counts as one that does not grok.
+    """
+    plain, double, frozen = [], [], np.full(len(seeds), np.inf)
     rule = rule_of(MAIN.lr, 0.0)
     for number, seed in enumerate(seeds):
         early = tuple(range(EARLY + 1))
@@ -120,7 +135,10 @@ def without_decay(lab: Lab, seeds: Sequence[int], steps: int) -> Without:
         if number < lab.pick(quick=0, full=2):  # where the loss of float32 is rounded to 0; reported, not judged
             whole = Recipe(rule, steps, evaluate=evaluations(steps))
             double.append(lab.train(problem_of(lab, MAIN, seed, double=True), whole, [seed], f"{label}, float64"))
-        first = int(grokking.times(run)["memorized"][0])
+        memorized = grokking.times(run)["memorized"][0]
+        if memorized > EARLY:
+            continue
+        first = int(memorized)
         start = run.at(first)
         kept = {**(start.state or {}), "frozen_norm": torch.zeros_like(start.population.theta)}
         held = Recipe(FrozenNorm(rule), steps, evaluate=evaluations(steps, first))
@@ -138,12 +156,32 @@ def equal(cells: Sequence[Cell], table: Array) -> Iterator[tuple[str, Interval]]
                 yield name, interval.ratio_of_times(table[later], table[first], CAP)
 
 
+def smallest(cells: Sequence[Cell]) -> tuple[int, int]:
+    """The cells of the two smallest products of the main rate."""
+    own = sorted((product(cell), row) for row, cell in enumerate(cells) if cell[0] == MAIN.lr)
+    return own[0][1], own[1][1]
+
+
 def power(cells: Sequence[Cell], table: Array) -> Interval:
     """Of 1/(lr x decay), between the two smallest products of the main rate."""
-    own = sorted((product(cell), row) for row, cell in enumerate(cells) if cell[0] == MAIN.lr)
-    (small, first), (large, second) = own[:2]
-    slopes = np.log(table[first] / table[second]) / np.log(large / small)
+    first, second = smallest(cells)
+    slopes = np.log(table[first] / table[second]) / np.log(product(cells[second]) / product(cells[first]))
     return interval.mean(slopes)
+
+
+def against(frozen: Array, decayed: Array, limit: float) -> Interval:
+    """The ratio of two delays of the same seeds, those beyond the limit counting as not known: (seeds,) each."""
+    late, own = (np.where(delay <= limit, delay, np.inf) for delay in (frozen, decayed))
+    return interval.ratio_of_times(late, own, limit)
+
+
+def shuffled(products: Sequence[float], table: Array, fitted: Sequence[int], seed: int) -> Array:
+    """Errors of the law, fitted on the same cells, where delays change places among cells at random: (SHUFFLES,)."""
+    draw, errors = np.random.default_rng(seed), np.zeros(SHUFFLES)
+    for number in range(SHUFFLES):
+        law = grokking.delay_law(products, draw.permutation(table), fitted=fitted)
+        errors[number] = mean_known(np.abs(law["error"][~law["fitted"]]))
+    return errors
 
 
 @decides(CLAIM)
@@ -153,20 +191,21 @@ def experiment(lab: Lab) -> Finding:
     steps = lab.pick(quick=1_000, full=4_000)
     arms, table = without_decay(lab, seeds, steps), delays(lab, cells, seeds)
     own = {decay: row for row, (lr, decay) in enumerate(cells) if lr == MAIN.lr}
-    law = grokking.delay_law([product(cell) for cell in cells], table, fitted=[own[min(own)], own[0.8]])
+    products, fitted = [product(cell) for cell in cells], [own[min(own)], own[0.8]]
+    law, null = grokking.delay_law(products, table, fitted=fitted), shuffled(products, table, fitted, lab.seed)
+    slope, sooner = power(cells, table), against(arms.delay, table[own[MAIN.decay]], steps - EARLY)
     ratios = dict(equal(cells, table))
     farthest = max(ratios.values(), key=lambda one: np.nan_to_num(max(abs(np.log([one.low, one.high]))), nan=np.inf))
     grokked = arms.plain.share
     held = interval.fraction(np.isfinite(arms.frozen).astype(float))
     typical = {f"lr {lr:g}, decay {decay:g}": row.tolist() for (lr, decay), row in zip(cells, table, strict=True)}
-    shuffled = np.random.default_rng(lab.seed).permutation(len(cells))
-    null = grokking.delay_law([product(cells[place]) for place in shuffled], table, fitted=list(range(len(cells))))
+    low, high = (products[row] for row in smallest(cells))
     return lab.finding(
         parts={
             NEVER: grokked,
             FROZEN: held,
             EQUAL: farthest,
-            INVERSE: power(cells, table),
+            INVERSE: slope,
             PREDICTED: law.error,
         },
         ran={"steps without decay": steps},
@@ -178,7 +217,10 @@ def experiment(lab: Lab) -> Finding:
             "T_grok with frozen norms": [str(one) for one in arms.frozen],
             "T_grok without decay in float64": [] if arms.double is None else [*map(str, arms.double["generalized"])],
             "a, b": [float(law["a"].mean()), float(law["b"].mean())],
-            "fit to shuffled products, mean relative error": mean_known(np.abs(null["error"])),
+            "delay with frozen norms / with decay": [sooner.low, sooner.estimate, sooner.high],
+            "lr x decay of the power": [low, high],
+            "lr x decay fitted on": [products[row] for row in fitted],
+            "mean relative error of the law, delays shuffled over cells": null.tolist(),
         },
         figures=Figure.row(
             [law.figure(), arms.plain.figure().with_marks(title=f"without decay: {arms.plain.figure().title}")],
@@ -188,8 +230,13 @@ def experiment(lab: Lab) -> Finding:
         readings=lab.reading("delay", table, {"cell": list(typical), "seed": seeds}, unit="steps"),
         sentences=[
             f"Without decay {grokked.estimate:.0%} of {len(seeds)} networks generalize in {steps:,} steps; with the "
-            f"norm of each tensor frozen at T_mem {held.estimate:.0%} do, at step {np.median(arms.frozen):,.0f}.",
-            f"Delays of equal lr x decay are {farthest} of each other where they differ most. Fitted on two cells, "
-            f"{law['a'].mean():.0f} + {law['b'].mean():.2f}/(lr x decay) predicts the others to {law.error}.",
+            f"norm of each tensor frozen at T_mem {held.estimate:.0%} do, at step {np.median(arms.frozen):,.0f}. The "
+            f"delay since T_mem is then {sooner} of that with decay {MAIN.decay:g}.",
+            f"Delays of equal lr x decay are {farthest} of each other where they differ most. From {low:g} to {high:g} "
+            f"they go as 1/(lr x decay) to the power {slope}.",
+            f"Fitted at lr x decay of {products[fitted[0]]:g} and {products[fitted[1]]:g}, {law['a'].mean():.0f} + "
+            f"{law['b'].mean():.2f}/(lr x decay) predicts the other cells to {law.error}; with delays shuffled over "
+            f"cells to {np.median(null):.2g} (median), and as well in {np.mean(null <= law.error.estimate):.1%} of "
+            f"{SHUFFLES} shuffles.",
         ],
     )
