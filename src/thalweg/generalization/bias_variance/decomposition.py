@@ -17,8 +17,9 @@ from thalweg.generalization.bias_variance.forms import (
     corrected_spread,
     within_judges,
 )
+from thalweg.generalization.bias_variance.intervals import by_standard_error
 from thalweg.results import Provenance, Reading, Result
-from thalweg.statistics import Interval, standard_error, student_t
+from thalweg.statistics import Interval, standard_error
 
 Array = NDArray[np.float64]
 UNITS = {"squared_error": "", "cross_entropy": "nats"}
@@ -48,17 +49,15 @@ class Decomposition(Result):
         >>> fits = np.random.default_rng(0).normal(1.0, 2.0, (8, 500))
         >>> found = tw.generalization.bias_variance.decompose_predictions(fits, np.zeros(500))
         >>> print(found.interval("bias^2"), "|", found.interval("variance"))  # 1 and 4
-        0.9284 [0.6419, 1.215] | 3.999 [3.681, 4.316]
+        0.9284 [0.6419, 1.215] | 3.999 [3.693, 4.329]
 
         Raises:
             UsageError: no such part.
         """
-        if part not in self.reading.arrays or self[part].ndim:
-            raise unknown_name("part", part, [name for name, dims in self.reading.dims.items() if not dims])
-        value, error = float(self[part]), float(self.reading.standard_errors[part])
-        degrees = float(self.reading.degrees_of_freedom[part])
-        reach = error * float(student_t.factor(degrees))
-        return Interval(value, value - reach, value + reach, int(degrees) + 1, "jackknife over fits, and over cases")
+        positive = part in ("error", "variance", "within judges")
+        return by_standard_error(
+            self.reading, part, "jackknife over fits, and over cases", kind="part", positive=positive
+        )
 
     def figure(self) -> Figure:
         """The parts as bars with intervals, and variance against bias^2 by case."""
