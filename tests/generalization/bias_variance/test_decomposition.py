@@ -92,6 +92,19 @@ def test_several_seeds_of_few_sets_are_unbiased_where_the_sets_are_told() -> Non
     assert (np.abs(np.mean(independent, 0) - [0.25, 1.25]) > 4 * error[:2]).all()  # 16 fits taken for independent
 
 
+@pytest.mark.parametrize("judges", [4, 8])
+def test_intervals_of_nested_fits_cover_where_the_judges_are_told(judges: int) -> None:
+    draw, covered, independent = np.random.default_rng(12), np.zeros(len(NESTED)), 0
+    for _ in range(200):
+        fits = nested_fits(draw, judges, 4, 60)
+        found, taken = (decompose_predictions(fits, np.zeros(60), judges=of) for of in (judges, None))
+        ends = [found.interval(name) for name in NESTED]
+        covered += [one.low < value < one.high for one, value in zip(ends, NESTED.values(), strict=True)]
+        independent += taken.interval("bias^2").low < NESTED["bias^2"] < taken.interval("bias^2").high
+    assert (covered / 200 > 0.86).all(), covered
+    assert independent / 200 < 0.75  # intervals of fits that are taken for independent are far too narrow
+
+
 @pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
 def test_left_out_judges_take_all_their_seeds_along(loss: str) -> None:
     """The correction is the jackknife over judges, written out; and the sums stay exact."""

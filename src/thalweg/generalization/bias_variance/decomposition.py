@@ -15,6 +15,7 @@ from thalweg.generalization.bias_variance.forms import (
     SquaredForm,
     by_judges,
     corrected_spread,
+    spread_within,
     within_judges,
 )
 from thalweg.generalization.bias_variance.intervals import by_standard_error
@@ -54,10 +55,14 @@ class Decomposition(Result):
         Raises:
             UsageError: no such part.
         """
+        method = "jackknife over fits, and over cases"
+        if part == "between judges" and part in self.reading.arrays:  # variance less that within, and so its ends
+            whole, within, value = self.interval("variance"), self.interval("within judges"), float(self[part])
+            below = math.hypot(whole.estimate - whole.low, within.high - within.estimate)
+            above = math.hypot(whole.high - whole.estimate, within.estimate - within.low)
+            return Interval(value, value - below, value + above, whole.n, method)
         positive = part in ("error", "variance", "within judges")
-        return by_standard_error(
-            self.reading, part, "jackknife over fits, and over cases", kind="part", positive=positive
-        )
+        return by_standard_error(self.reading, part, method, kind="part", positive=positive)
 
     def figure(self) -> Figure:
         """The parts as bars with intervals, and variance against bias^2 by case."""
@@ -154,7 +159,10 @@ def decompose_predictions(
         whole["within judges"] = within_judges(form, judges)
         parts["within judges"] = whole["within judges"].mean(0)
         parts["between judges"] = variance - parts["within judges"]
-    without = {name: (judges * of.mean(0) - of) / (judges - 1) for name, of in whole.items()} | {"variance": left_out}
+    # Without a judge there is one fewer, so the variance between the others is corrected by a little more.
+    plain = _without_one(spread_within(form, judges))
+    left_out = left_out + (left_out - plain) / max(1, judges - 2)
+    without = {name: _without_one(of) for name, of in whole.items()} | {"variance": left_out}
     without["bias^2"] = without["bias^2"] - left_out
     if judges < fits:
         without["between judges"] = left_out - without["within judges"]
@@ -269,6 +277,11 @@ def _probabilities(labels: NDArray, shape: tuple[int, ...]) -> Array:
         msg = f"Targets of logits are classes from 0 to {classes - 1}, ({cases},), or probabilities {shape} whose rows "
         raise UsageError(msg + f"sum to 1; got {labels.dtype} of shape {labels.shape}.")
     return np.asarray(labels, dtype=np.float64)
+
+
+def _without_one(values: Array) -> Array:
+    """The means over the first axis without one each."""
+    return (len(values) * values.mean(0) - values) / (len(values) - 1)
 
 
 def _jackknife_error(without: Array) -> Array:

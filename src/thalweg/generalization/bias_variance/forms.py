@@ -140,6 +140,11 @@ def corrected_spread(form: Form, judges: int) -> Array:
     return judges * form.spread() - (judges - 1) * form.spread_without(judges).mean(0)
 
 
+def spread_within(form: Form, judges: int) -> Array:
+    """The spread of the fits of each judge about their center: (judges, cases)."""
+    return np.stack([replace(form, predictions=of).spread() for of in by_judges(form.predictions, judges)])
+
+
 def within_judges(form: Form, judges: int) -> Array:
     """The spread that infinitely many seeds of each judge would have about their center: (judges, cases)."""
     blocks = by_judges(form.predictions, judges)
