@@ -101,7 +101,8 @@ def test_intervals_of_nested_fits_cover_where_the_judges_are_told(judges: int) -
         ends = [found.interval(name) for name in NESTED]
         covered += [one.low < value < one.high for one, value in zip(ends, NESTED.values(), strict=True)]
         independent += taken.interval("bias^2").low < NESTED["bias^2"] < taken.interval("bias^2").high
-    assert (covered / 200 > 0.86).all(), covered
+    assert covered[0] / 200 > 0.82  # that of bias^2 is by the jackknife
+    assert (covered[1:] / 200 > 0.92).all(), covered
     assert independent / 200 < 0.75  # intervals of fits that are taken for independent are far too narrow
 
 

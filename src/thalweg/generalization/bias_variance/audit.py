@@ -50,7 +50,8 @@ class NoiseAudit(Result):
         after the logarithm. Of planted noise of one output they cover as many of 100, for 4, 8 and 16 judges with 4
         seeds each and 60 cases:
 
-            level 96, 96, 96; stable pattern 100, 99, 99; occasion level 96, 95, 95; occasion pattern 99, 99, 99
+            level 95, 96, 96; stable pattern 100, 100, 99; occasion level 96, 96, 96; occasion pattern 100, 100, 100;
+            bias^2 100, 98, 95; mse 97, 95, 94
 
         >>> import numpy as np
         >>> import thalweg as tw

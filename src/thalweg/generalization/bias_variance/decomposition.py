@@ -1,6 +1,7 @@
 """Bias and variance of many fits, unbiased, with errors, by case and averaged."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from thalweg.generalization.bias_variance.forms import (
     spread_within,
     within_judges,
 )
-from thalweg.generalization.bias_variance.intervals import by_standard_error
+from thalweg.generalization.bias_variance.intervals import of_decomposition
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import Interval, standard_error
 
@@ -38,31 +39,35 @@ class Decomposition(Result):
             and "within judges", which sum to the variance. Each of them "... by case" (case,), whose errors are for
             other fits alone (other judges, where these are told).
         loss: "squared_error" or "cross_entropy".
+        intervals: by part, see `interval`.
     """
 
     loss: str
+    intervals: Mapping[str, Interval]
 
     def interval(self, part: str) -> Interval:
-        """The 95 % interval of a part, for other fits and other cases.
+        """The 95 % interval of a part, for other fits (other judges, where these are told) and other cases.
+
+        Variances of squared error are mean squares, as uncertain as a chi-square with their effective degrees of
+        freedom (see `NoiseAudit.interval`). All else is by the jackknife, of the error and of variances of
+        cross-entropy after the logarithm. Where all cases share half the variance, these cover as many of 100, for 4, 8
+        and 16 judges with 4 seeds each and 60 cases:
+
+            variance 96, 97, 96; between judges 96, 97, 96; error 92, 90, 92; bias^2 96, 86, 89
 
         >>> import numpy as np
         >>> import thalweg as tw
         >>> fits = np.random.default_rng(0).normal(1.0, 2.0, (8, 500))
         >>> found = tw.generalization.bias_variance.decompose_predictions(fits, np.zeros(500))
         >>> print(found.interval("bias^2"), "|", found.interval("variance"))  # 1 and 4
-        0.9284 [0.6419, 1.215] | 3.999 [3.693, 4.329]
+        0.9284 [0.643, 1.214] | 3.999 [3.742, 4.267]
 
         Raises:
             UsageError: no such part.
         """
-        method = "jackknife over fits, and over cases"
-        if part == "between judges" and part in self.reading.arrays:  # variance less that within, and so its ends
-            whole, within, value = self.interval("variance"), self.interval("within judges"), float(self[part])
-            below = math.hypot(whole.estimate - whole.low, within.high - within.estimate)
-            above = math.hypot(whole.high - whole.estimate, within.estimate - within.low)
-            return Interval(value, value - below, value + above, whole.n, method)
-        positive = part in ("error", "variance", "within judges")
-        return by_standard_error(self.reading, part, method, kind="part", positive=positive)
+        if part not in self.intervals:
+            raise unknown_name("part", part, self.intervals)
+        return self.intervals[part]
 
     def figure(self) -> Figure:
         """The parts as bars with intervals, and variance against bias^2 by case."""
@@ -174,9 +179,8 @@ def decompose_predictions(
         note = "The noise of the targets is told apart, as the truth is known."
     by = f" ({judges} judges x {fits // judges} seeds)" if judges < fits else ""
     by_case = {name: _jackknife_error(of) for name, of in without.items()}
-    over_all = {
-        name: np.hypot(_jackknife_error(of.mean(1)), standard_error(parts[name])) for name, of in without.items()
-    }
+    over_cases = {name: float(standard_error(of)) for name, of in parts.items()}
+    over_all = {name: np.hypot(_jackknife_error(of.mean(1)), over_cases[name]) for name, of in without.items()}
     reading = Reading(
         f"bias and variance of the {loss.replace('_', ' ')}",
         {name: of.mean() for name, of in parts.items()} | {f"{name} by case": of for name, of in parts.items()},
@@ -189,7 +193,7 @@ def decompose_predictions(
         provenance=Provenance.here(dtype="float64"),
         notes=(f"{fits} fits{by} of {cases:,} cases.", note),
     )
-    return Decomposition(reading, loss)
+    return Decomposition(reading, loss, of_decomposition(reading, form, judges, over_cases, cases))
 
 
 def _judges_of(fits: int, judges: int | None) -> int:

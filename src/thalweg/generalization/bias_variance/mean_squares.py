@@ -68,6 +68,27 @@ def mean_squares(grams: Grams, design: str, outputs: int) -> dict[str, MeanSquar
     }
 
 
+def of_fits(predictions: Array, judges: int) -> dict[str, MeanSquare]:
+    """Those "between" and "within" judges of predictions (judges x seeds, cases, outputs): "... level", "... pattern".
+
+    A mean over cases of squares is the sum of both: that of means over cases, and that about them.
+    """
+    fits, cases, outputs = predictions.shape
+    seeds = fits // judges
+    by_judge = predictions.reshape(judges, seeds, cases, outputs)
+    means = by_judge.mean(1)
+    strata = {"between": (math.sqrt(seeds) * (means - means.mean(0)), judges - 1)}
+    if seeds > 1:
+        strata["within"] = ((by_judge - means[:, None]).reshape(predictions.shape), judges * (seeds - 1))
+    found = {}
+    for name, (of, contrasts) in strata.items():
+        level = of.mean(1)
+        pattern = ((of - level[:, None]) / math.sqrt(cases)).reshape(len(of), -1)
+        found[f"{name} level"] = _mean_square(_products(level), contrasts, outputs)
+        found[f"{name} pattern"] = _mean_square(_products(pattern), contrasts, max(1, cases - 1) * outputs)
+    return found
+
+
 def coefficients(component: str, grams: Grams, design: str) -> dict[str, float]:
     """Of the mean squares, in a component of the noise; bias^2 is none of them."""
     j, r, i = grams.judges, grams.occasions, grams.cases
@@ -98,6 +119,11 @@ def reaches(of: Mapping[str, float], squares: Mapping[str, MeanSquare]) -> tuple
 
 def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
     return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in (*one, *(set(other) - set(one)))}
+
+
+def _products(deviations: Array) -> Array:
+    """Of rows, or of columns where these are fewer: trace and sum of squares are the same."""
+    return deviations @ deviations.T if len(deviations) <= deviations.shape[1] else deviations.T @ deviations
 
 
 def _mean_square(within: Array, contrasts: int, most: int) -> MeanSquare:
