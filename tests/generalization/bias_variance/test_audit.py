@@ -6,6 +6,7 @@ import pytest
 from thalweg.errors import DataError, UsageError
 from thalweg.generalization.bias_variance import COMPONENTS, audit_predictions, ensembles
 from thalweg.generalization.bias_variance.grams import CROSSED, DESIGNS, NESTED, Grams, components, left_over
+from thalweg.generalization.bias_variance.mean_squares import coefficients, mean_squares
 
 PLANTED = {"bias^2": 1.5, "level": 1.0, "stable pattern": 0.6, "occasion level": 0.4, "occasion pattern": 0.8}
 SHARED = 0.5  # of the occasion noise, where seeds are crossed
@@ -75,14 +76,39 @@ def test_left_out_components_are_those_of_the_others(design: str) -> None:
     assert float(found.reading.standard_errors["level"]) == pytest.approx(np.sqrt(squares), rel=1e-9)
 
 
-def test_intervals_cover_what_was_planted() -> None:
-    draw, names = np.random.default_rng(4), ("stable pattern", "occasion level", "occasion pattern")
-    covered = np.zeros(len(names))
-    for _ in range(100):
-        errors = errors_of(draw, NESTED, (10, 4, 60, 2))
-        found = audit_predictions(errors, np.zeros((60, 2)))
-        covered += [found.interval(name).low < PLANTED[name] < found.interval(name).high for name in names]
-    assert (covered / 100 > 0.85).all(), covered
+@pytest.mark.parametrize("design", DESIGNS)
+def test_components_are_sums_of_mean_squares(design: str) -> None:
+    grams = Grams.of(errors_of(np.random.default_rng(10), design, (5, 3, 8, 2)))
+    found, squares = components(grams, design), mean_squares(grams, design, 2)
+    for name in COMPONENTS[1:]:
+        parts = [by * squares[of].value for of, by in coefficients(name, grams, design).items()]
+        assert sum(parts) == pytest.approx(found[name], abs=1e-12)
+
+
+def test_effective_degrees_of_freedom() -> None:
+    """Those of outputs that are alike are those of one, and of many that are independent as many as these."""
+    draw = np.random.default_rng(11)
+    one = draw.normal(size=(5, 4, 1, 1)) + draw.normal(size=(5, 4, 6, 1))
+    for outputs in (1, 3):
+        squares = mean_squares(Grams.of(np.repeat(one, outputs, -1)), NESTED, outputs)
+        assert (squares["judge level"].degrees, squares["own level"].degrees) == pytest.approx((4, 15))
+    many = mean_squares(Grams.of(draw.normal(size=(5, 4, 6, 2_000))), NESTED, 2_000)
+    assert many["judge level"].degrees == pytest.approx(4 * 2_000, rel=0.2)
+    low, high = squares["own level"].ends()
+    assert 15 * squares["own level"].value / low == pytest.approx(27.488, abs=1e-3)  # 97.5 % of chi-square with 15
+    assert 15 * squares["own level"].value / high == pytest.approx(6.262, abs=1e-3)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("judges", [4, 8])
+def test_intervals_cover_what_was_planted(judges: int, design: str) -> None:
+    draw, names = np.random.default_rng(4), (*COMPONENTS, "mse")
+    covered, wanted = np.zeros(len(names)), PLANTED | {"mse": sum(PLANTED.values())}
+    for _ in range(200):
+        errors = errors_of(draw, design, (judges, 4, 60, 1))
+        found = audit_predictions(errors, np.zeros((60, 1)), seeds=design)
+        covered += [found.interval(name).low < wanted[name] < found.interval(name).high for name in names]
+    assert (covered / 200 > 0.91).all(), dict(zip(names, covered / 200, strict=True))
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -71,6 +71,67 @@ def test_estimates_of_few_fits_are_unbiased() -> None:
     assert abs(mean[0] - (0.25 + 4 / 3)) > 4 * error[0]  # what the plain square of the mean would be
 
 
+def nested_fits(draw: np.random.Generator, judges: int, seeds: int, cases: int) -> np.ndarray:
+    """Bias^2 1/4, variance 1 between judges, of which 1/2 is common to all cases, and 1/4 within."""
+    sets = np.sqrt(0.5) * (draw.normal(size=(judges, 1, cases)) + draw.normal(size=(judges, 1, 1)))
+    return (0.5 + sets + 0.5 * draw.normal(size=(judges, seeds, cases))).reshape(judges * seeds, cases)
+
+
+NESTED = {"bias^2": 0.25, "variance": 1.25, "between judges": 1.0, "within judges": 0.25}
+
+
+def test_several_seeds_of_few_sets_are_unbiased_where_the_sets_are_told() -> None:
+    draw, found, independent = np.random.default_rng(8), [], []
+    for _ in range(1_500):
+        fits = nested_fits(draw, 4, 4, 3)
+        found.append([float(decompose_predictions(fits, np.zeros(3), judges=4)[name]) for name in NESTED])
+        independent.append([float(decompose_predictions(fits, np.zeros(3))[name]) for name in ("bias^2", "variance")])
+    mean, error = np.mean(found, 0), np.std(found, 0) / np.sqrt(len(found))
+    assert (np.abs(mean - list(NESTED.values())) < 4 * error).all()
+    assert (error < 0.03).all()
+    assert (np.abs(np.mean(independent, 0) - [0.25, 1.25]) > 4 * error[:2]).all()  # 16 fits taken for independent
+
+
+@pytest.mark.parametrize("judges", [4, 8])
+def test_intervals_of_nested_fits_cover_where_the_judges_are_told(judges: int) -> None:
+    draw, covered, independent = np.random.default_rng(12), np.zeros(len(NESTED)), 0
+    for _ in range(200):
+        fits = nested_fits(draw, judges, 4, 60)
+        found, taken = (decompose_predictions(fits, np.zeros(60), judges=of) for of in (judges, None))
+        ends = [found.interval(name) for name in NESTED]
+        covered += [one.low < value < one.high for one, value in zip(ends, NESTED.values(), strict=True)]
+        independent += taken.interval("bias^2").low < NESTED["bias^2"] < taken.interval("bias^2").high
+    assert covered[0] / 200 > 0.82  # that of bias^2 is by the jackknife
+    assert (covered[1:] / 200 > 0.92).all(), covered
+    assert independent / 200 < 0.75  # intervals of fits that are taken for independent are far too narrow
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+def test_left_out_judges_take_all_their_seeds_along(loss: str) -> None:
+    """The correction is the jackknife over judges, written out; and the sums stay exact."""
+    draw = np.random.default_rng(9)
+    logits = draw.normal(size=(4, 1, 6, 3)) + draw.normal(size=(4, 2, 6, 3))
+    fits, targets = logits.reshape(8, 6, 3), np.eye(3)[draw.integers(0, 3, 6)]
+
+    def plain(of: np.ndarray) -> np.ndarray:
+        if loss == "squared_error":
+            return ((of - of.mean(0)) ** 2).sum(2).mean(0)
+        middle = softmax(log_softmax(of, 2).mean(0), 1)
+        return (middle * (np.log(middle) - log_softmax(of, 2))).sum(2).mean(0)
+
+    without = np.array([plain(np.delete(logits, one, 0).reshape(6, 6, 3)) for one in range(4)])
+    found = decompose_predictions(fits, targets, loss, judges=4)
+    np.testing.assert_allclose(found["variance by case"], 4 * plain(fits) - 3 * without.mean(0), atol=1e-12)
+    assert float(found["bias^2"] + found["variance"]) == pytest.approx(float(found["error"]), abs=1e-12)
+    within = np.mean([2 * plain(of) for of in logits], 0)  # of one seed alone there is no spread
+    np.testing.assert_allclose(found["within judges by case"], within, atol=1e-12)
+    both = found["between judges"] + found["within judges"]
+    assert float(both) == pytest.approx(float(found["variance"]), abs=1e-12)
+    alone = decompose_predictions(fits, targets, loss, judges=8), decompose_predictions(fits, targets, loss)
+    for name, of in alone[1].reading.arrays.items():
+        np.testing.assert_array_equal(alone[0][name], of)
+
+
 def test_the_variance_of_cross_entropy_is_hardly_smaller_of_few_fits() -> None:
     draw = np.random.default_rng(4)
     few = [
@@ -140,6 +201,12 @@ def test_the_01_loss_is_refused(loss: str) -> None:
 def test_what_cannot_be_meant(predictions: np.ndarray, targets: np.ndarray, loss: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         decompose_predictions(predictions, targets, loss)
+
+
+def test_judges_that_cannot_be_meant() -> None:
+    for judges, sentence in ((3, "8 fits for 3 judges"), (1, "takes two of them"), (0, "judges")):
+        with pytest.raises(UsageError, match=sentence):
+            decompose_predictions(np.zeros((8, 3)), np.zeros(3), judges=judges)
 
 
 def test_fits_that_diverged_are_named() -> None:

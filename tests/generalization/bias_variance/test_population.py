@@ -78,6 +78,10 @@ def test_a_model_of_ones_own() -> None:
     noise = bias_variance.audit(problem, fits, judges=3)
     assert float(divided["error"]) == pytest.approx(float(noise["mse"]))
     assert float(divided["error"]) == pytest.approx(float(tw.evaluate(problem, fits, "test")["loss"].mean()), rel=1e-5)
+    nested = bias_variance.decompose(problem, fits, loss="squared_error", judges=3)
+    assert float(nested["bias^2"]) == pytest.approx(float(noise["bias^2"]))
+    of_sets = float(noise["level"] + noise["stable pattern"])
+    assert float(nested["between judges"]) == pytest.approx(of_sets)
     with pytest.raises(UsageError, match="squared_error"):
         bias_variance.decompose(problem, fits)
     with pytest.raises(UsageError, match="no logits"):
@@ -99,6 +103,25 @@ def test_losses_that_are_known() -> None:
     assert len(counted["error by case"]) == int((y >= 0).sum())
     squared = tw.Problem(lambda: nn.Linear(1, 1), (x, 2 * x), "squared_error")
     assert bias_variance.decompose(squared, squared.initialize(3), on="train").loss == "squared_error"
+
+
+def test_a_regressor_may_return_one_number_an_example() -> None:
+    x = torch.linspace(-1, 1, 40)[:, None]
+
+    class Line(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)[:, 0]
+
+    flat = tw.Problem(lambda: Line(1, 1), (x, 2 * x[:, 0]), "squared_error")
+    column = tw.Problem(lambda: nn.Linear(1, 1), (x, 2 * x), "squared_error")
+    both = [bias_variance.predictions(one, one.initialize(4), on="train") for one in (flat, column)]
+    assert both[0][0].shape == (4, 40, 1)
+    assert both[0][1].shape == (40, 1)
+    for one, other in zip(*both, strict=True):
+        np.testing.assert_array_equal(one, other)
+    found = bias_variance.audit(flat, flat.initialize(4), judges=2, on="train")
+    divided = bias_variance.decompose(flat, flat.initialize(4), on="train")
+    assert float(found["mse"]) == pytest.approx(float(divided["error"]))
 
 
 def test_a_sweep_has_judges_that_share_their_seeds() -> None:

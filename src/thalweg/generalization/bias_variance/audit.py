@@ -1,7 +1,7 @@
 """The noise of many judges on many occasions: level, stable pattern and occasion noise, unbiased and with errors."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import DataError, UsageError, check_choice, check_count
 from thalweg.figures import Axis, Bars, Figure, interval_bars
 from thalweg.generalization.bias_variance.grams import COMPONENTS, CROSSED, DESIGNS, Grams, components, left_over
+from thalweg.generalization.bias_variance.intervals import by_standard_error
+from thalweg.generalization.bias_variance.mean_squares import coefficients, mean_squares, reaches
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import Interval, student_t
 
@@ -29,15 +31,27 @@ class NoiseAudit(Result):
         judges, occasions: how many there are.
         seeds: "nested" or "crossed".
         shared: the part of the occasion noise that all judges have in common, 0 where seeds are nested.
+        intervals: by component, see `interval`.
     """
 
     judges: int
     occasions: int
     seeds: str
     shared: float
+    intervals: Mapping[str, Interval]
 
     def interval(self, component: str) -> Interval:
-        """The 95 % interval of a component, by the jackknife.
+        """The 95 % interval of a component, for other judges, occasions and cases.
+
+        Components of the noise are sums and differences of mean squares, so their ends lie where the chi-square
+        distribution has them, each mean square with its effective degrees of freedom (see `mean_squares`), farther
+        above than below; to these the jackknife over cases is added in squares. Predictions of judges are taken for
+        normal. That of bias^2 is by the jackknife over judges, cases and crossed occasions, and that of the mse too,
+        after the logarithm. Of planted noise of one output they cover as many of 100, for 4, 8 and 16 judges with 4
+        seeds each and 60 cases:
+
+            level 95, 96, 96; stable pattern 100, 100, 99; occasion level 96, 96, 96; occasion pattern 100, 100, 100;
+            bias^2 100, 98, 95; mse 97, 95, 94
 
         >>> import numpy as np
         >>> import thalweg as tw
@@ -45,16 +59,17 @@ class NoiseAudit(Result):
         >>> found = tw.generalization.bias_variance.audit_predictions(
         ...     judges + 0.5 * draw.normal(size=(12, 4, 200)), np.zeros(200))
         >>> print(found.interval("stable pattern"), "|", found.interval("occasion pattern"))  # 1 and 1/4
-        1.006 [0.8994, 1.112] | 0.2471 [0.2316, 0.2626]
+        1.006 [0.9184, 1.097] | 0.2471 [0.2338, 0.2606]
 
         Raises:
             UsageError: no such component.
+
+        References:
+            Satterthwaite (1946), doi:10.2307/3002019; Burdick & Graybill (1992), Confidence intervals on variance
+            components; Zou & Donner (2008), doi:10.1002/sim.3095; Bai & Saranadasa (1996), Statistica Sinica 6.
         """
         check_choice("component", component, (*COMPONENTS, "mse"))
-        value, error = float(self[component]), float(self.reading.standard_errors[component])
-        degrees = float(self.reading.degrees_of_freedom[component])
-        reach = error * float(student_t.factor(degrees))
-        return Interval(value, value - reach, value + reach, int(degrees) + 1, "jackknife over judges and cases")
+        return self.intervals[component]
 
     def predicted(self, *, judges: int = 1, occasions: int = 1) -> float:
         """The mean squared error of ensembles of new judges, each on new occasions, whose predictions are averaged.
@@ -151,7 +166,26 @@ def audit_predictions(predictions: ArrayLike, targets: ArrayLike, *, seeds: str 
             + (f", summed over {outputs} outputs." if outputs > 1 else "."),
         ),
     )
-    return NoiseAudit(reading, judges, occasions, seeds, found["shared"])
+    intervals = _intervals(reading, whole, seeds, outputs, left_out[-1], min(cases, _GROUPS))
+    return NoiseAudit(reading, judges, occasions, seeds, found["shared"], intervals)
+
+
+def _intervals(
+    reading: Reading, whole: Grams, seeds: str, outputs: int, over_cases: dict[str, float], groups: int
+) -> dict[str, Interval]:
+    """See `NoiseAudit.interval`; over_cases are the standard errors for other cases."""
+    jackknife = "jackknife over judges and cases"
+    found = {
+        name: by_standard_error(reading, name, jackknife, kind="component", positive=name == "mse")
+        for name in ("bias^2", "mse")
+    }
+    squares, t = mean_squares(whole, seeds, outputs), float(student_t.factor(groups - 1))
+    for name in COMPONENTS[1:]:
+        value, of_cases = float(reading[name]), t * over_cases[name]
+        below, above = (math.hypot(of_cases, reach) for reach in reaches(coefficients(name, whole, seeds), squares))
+        method = "mean squares, chi-square, and jackknife over cases"
+        found[name] = Interval(value, value - below, value + above, whole.judges, method)
+    return found
 
 
 def errors_of(predictions: ArrayLike, targets: ArrayLike) -> Array:

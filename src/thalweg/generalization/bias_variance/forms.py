@@ -8,7 +8,7 @@ and for D(truth, center) to be free of the spread, the center must be the right 
 error, the mean of LOGITS for cross-entropy. With the mean of probabilities in its place the sum does not come out.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +50,13 @@ class SquaredForm:
         """mean_j D(center, f_j): (cases,)."""
         return ((self.predictions - self.center()) ** 2).sum(2).mean(0)
 
-    def spread_without(self) -> Array:
-        """The same without one fit each: (fits, cases)."""
-        apart, fits = ((self.predictions - self.center()) ** 2).sum(2), len(self.predictions)
-        return (apart.sum(0) - apart * fits / (fits - 1)) / (fits - 1)
+    def spread_without(self, judges: int) -> Array:
+        """The same without the fits of one judge each, who has as many as any other: (judges, cases)."""
+        by_judge = by_judges(self.predictions, judges)
+        means = by_judge.mean(1)
+        within = ((by_judge - means[:, None]) ** 2).sum(3).mean(1)
+        apart = ((means - self.center()) ** 2).sum(2)
+        return (within.sum(0) - within + apart.sum(0) - apart * judges / (judges - 1)) / (judges - 1)
 
     def noise(self) -> Array:
         """The loss of the truth itself: (cases,)."""
@@ -103,10 +106,11 @@ class CrossEntropyForm:
         """mean_j KL(center || f_j) = -log sum_k exp(mean_j log f_jk): (cases,)."""
         return -logsumexp(self.predictions.mean(0), axis=1)
 
-    def spread_without(self) -> Array:
-        """The same without one fit each: (fits, cases)."""
-        total, fits = self.predictions.sum(0), len(self.predictions)
-        return np.stack([-logsumexp((total - one) / (fits - 1), axis=1) for one in self.predictions])
+    def spread_without(self, judges: int) -> Array:
+        """The same without the fits of one judge each, who has as many as any other: (judges, cases)."""
+        means = by_judges(self.predictions, judges).mean(1)
+        total = means.sum(0)
+        return np.stack([-logsumexp((total - one) / (judges - 1), axis=1) for one in means])
 
     def noise(self) -> Array:
         """-sum target log truth: the cross-entropy of the truth itself: (cases,)."""
@@ -124,3 +128,24 @@ class CrossEntropyForm:
 
 
 Form = SquaredForm | CrossEntropyForm
+
+
+def by_judges(values: Array, judges: int) -> Array:
+    """Values of fits (judges x seeds, ...), seeds fastest, as (judges, seeds, ...)."""
+    return values.reshape(judges, -1, *values.shape[1:])
+
+
+def corrected_spread(form: Form, judges: int) -> Array:
+    """The spread that infinitely many judges would have, by the jackknife over judges: (cases,)."""
+    return judges * form.spread() - (judges - 1) * form.spread_without(judges).mean(0)
+
+
+def spread_within(form: Form, judges: int) -> Array:
+    """The spread of the fits of each judge about their center: (judges, cases)."""
+    return np.stack([replace(form, predictions=of).spread() for of in by_judges(form.predictions, judges)])
+
+
+def within_judges(form: Form, judges: int) -> Array:
+    """The spread that infinitely many seeds of each judge would have about their center: (judges, cases)."""
+    blocks = by_judges(form.predictions, judges)
+    return np.stack([corrected_spread(replace(form, predictions=block), len(block)) for block in blocks])

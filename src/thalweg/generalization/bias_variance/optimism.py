@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Figure, interval_bars
 from thalweg.figures.panel import Axis
+from thalweg.generalization.bias_variance.intervals import by_standard_error
 from thalweg.results import Provenance, Reading, Result
-from thalweg.statistics import Interval, standard_error, student_t
+from thalweg.statistics import Interval, standard_error
 
 Array = NDArray[np.float64]
 
@@ -25,11 +26,18 @@ class Optimism(Result):
     """
 
     def interval(self, name: str) -> Interval:
-        """The 95 % interval of one of them over draws."""
-        value, error = float(self[name]), float(self.reading.standard_errors[name])
-        draws = len(self["optimism by draw"])
-        reach = error * student_t.reach(draws)
-        return Interval(value, value - reach, value + reach, draws, "mean over draws, Student's t")
+        """The 95 % interval of one of them over draws.
+
+        >>> import numpy as np
+        >>> import thalweg as tw
+        >>> found = tw.generalization.bias_variance.optimism(lambda y: y, np.zeros(50), 1.0)  # 2 noise^2
+        >>> print(found.interval("optimism"))
+        2.003 [1.991, 2.015]
+
+        Raises:
+            UsageError: no such quantity.
+        """
+        return by_standard_error(self.reading, name, "mean over draws, Student's t", kind="quantity")
 
     def figure(self) -> Figure:
         """Error on the targets that were fitted, on new ones, and the difference."""

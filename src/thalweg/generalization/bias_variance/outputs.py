@@ -62,7 +62,8 @@ def predictions(
         raise UsageError(
             msg + "make both arrays as you mean them, and call decompose_predictions or audit_predictions."
         )
-    return found.flatten(2).numpy(), targets.flatten(1).double().numpy()
+    members, cases = found.shape[:2]  # a model may have one output without an axis for it
+    return found.reshape(members, cases, -1).numpy(), targets.double().reshape(cases, -1).numpy()
 
 
 def _targets(examples: ExampleSet) -> Tensor:
