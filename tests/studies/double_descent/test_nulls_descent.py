@@ -8,6 +8,7 @@ import pytest
 
 import thalweg as tw
 from thalweg.claims import Verdict
+from thalweg.errors import UsageError
 from thalweg.generalization.double_descent import FeatureCurve, over_examples, over_features, over_training
 from thalweg.studies.double_descent import (
     examples,
@@ -54,6 +55,18 @@ def test_there_is_a_peak_and_a_ridge_curve_in_its_place_has_none(curve: FeatureC
 def test_a_ridge_with_a_peak_is_seen(curve: FeatureCurve) -> None:
     spoiled = outcomes(judged(with_arrays(curve, ridge_error=np.array(curve["test error"]))))
     assert {spoiled["ridge, 0 % noise"], spoiled["ridge, 20 % noise"]} == {"fails"}
+
+
+def test_a_ridge_with_a_bump_inside_a_falling_curve_is_seen(curve: FeatureCurve) -> None:
+    """The bump stays below the error at 0.2 n, so the largest over that one would not show it."""
+    ridge, first = np.array(curve["ridge error"]), int(np.argmax(curve.sizes >= peak.LATER * 50))
+    ridge[:, first + 1 :] *= 0.7
+    ridge[:, int(np.argmax(curve.sizes == 50))] *= 1.15
+    over_first = np.log(ridge[:, first + 1 :].max(1) / ridge[:, first])
+    assert (over_first < 0).all()
+    bumped = outcomes(judged(with_arrays(curve, ridge_error=ridge)))
+    assert {bumped["ridge, 0 % noise"], bumped["ridge, 20 % noise"]} == {"fails"}
+    assert outcomes(judged(curve))["ridge, 0 % noise"] == "holds"
 
 
 def test_a_peak_elsewhere_is_not_at_the_threshold(curve: FeatureCurve) -> None:
@@ -121,6 +134,41 @@ def test_one_scale_does_not_come_down_again() -> None:
     ends = {name: tw.statistics.mean(of["down"]) for name, of in (("one", one), ("two", two))}
     assert rule.judge(ends["one"].low, ends["one"].high) == "fails"
     assert rule.judge(ends["two"].low, ends["two"].high) == "holds"
+
+
+def test_a_network_whose_error_only_scatters_does_not_go_up() -> None:
+    steps = np.unique(np.geomspace(10, 1_500, 40).round()).astype(int)
+    rule = next(part.rule for part in training_time.CLAIM.parts if part.id == "network, up")
+
+    def outcome(rise: float) -> tuple[str, np.ndarray]:
+        wrong = 0.1 + 0.005 * np.random.default_rng(0).standard_normal((1, len(steps), 6))
+        wrong[:, steps > 750] += rise
+        dims, coordinates = {"wrong": ("size", "step", "seed")}, {"size": [256], "step": steps, "seed": range(6)}
+        found = training_time.of_network(
+            widths.NetworkCurve(tw.Reading("Networks over width", {"wrong": wrong}, dims, coordinates), ())
+        )
+        judged = tw.statistics.mean(found["network, up"])
+        return rule.judge(judged.low, judged.high), 100 * (wrong[0, steps > 750].mean(0) - wrong[0].min(0))
+
+    flat, over_least = outcome(0.0)
+    assert flat == "undecided"
+    assert tw.statistics.mean(over_least).low > 0  # against the least before, any flat curve goes up
+    assert outcome(0.05)[0] == "holds"
+    assert outcome(-0.05)[0] == "fails"
+
+
+def test_the_device_of_a_lab_is_where_networks_are_trained() -> None:
+    lab = Lab(device="nowhere")
+    for trained in (
+        lambda: widths.on_digits(lab, 0.2, (8,)),
+        lambda: widths.on_signals(lab),
+        lambda: widths.over_layers(lab),
+        lambda: training_time.networks(lab),
+        lambda: stopping.digits_runs(lab, 0.2),
+        lambda: stopping.modular_runs(lab),
+    ):
+        with pytest.raises(UsageError, match="nowhere"):
+            trained()
 
 
 def test_without_noise_more_data_never_hurt() -> None:

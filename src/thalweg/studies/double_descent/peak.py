@@ -34,7 +34,12 @@ def _parts() -> tuple[Part, ...]:
             ),
             Part(f"left, {at}", "It is 10 times the least error below.", greater(math.log(HIGH)), LOG),
             Part(f"right, {at}", "It is 10 times the error at 20 n features.", greater(math.log(HIGH)), LOG),
-            Part(f"ridge, {at}", "Tuned ridge rises nowhere beyond 0.2 n by 5 %.", less(RISE), LOG),
+            Part(
+                f"ridge, {at}",
+                "Beyond 0.2 n tuned ridge nowhere rises by 5 %.",
+                less(RISE),
+                LOG,
+            ),
         ]
     return tuple(found)
 
@@ -71,10 +76,9 @@ def parts_of(curve: FeatureCurve) -> dict[str, Interval]:
 
 
 def rise_of_ridge(curve: FeatureCurve) -> NDArray[np.float64]:
-    """log of the largest ridge error at more than 0.2 n features over that at 0.2 n: (noise, seeds)."""
-    first = int(np.argmax(curve.sizes >= LATER * curve.examples))
-    ridge = np.log(curve["ridge error"])
-    return ridge[:, first + 1 :].max(1) - ridge[:, first]
+    """The most by which log ridge error rises over its least at fewer features, from 0.2 n on: (noise, seeds)."""
+    ridge = np.log(curve["ridge error"][:, curve.sizes >= LATER * curve.examples])
+    return (ridge - np.minimum.accumulate(ridge, axis=1)).max(1)
 
 
 def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve) -> Finding:

@@ -64,6 +64,7 @@ def on_digits(lab: Lab, noise: float, widths: tuple[int, ...]) -> NetworkCurve:
         steps=1_500,
         optimizer=optim.Adam(5e-3),
         evaluate=lab.pick(quick=12, full=20),
+        device=lab.device,
         progress=lab.labelled(f"{100 * noise:g} % of the digits' labels wrong"),
     )
 
@@ -80,6 +81,7 @@ def on_signals(lab: Lab) -> NetworkCurve:
         seeds=seeds,
         steps=3_000,
         optimizer=optim.Adam(3e-3),
+        device=lab.device,
         progress=lab.labelled("MNIST-1D"),
     )
 
@@ -92,6 +94,7 @@ def over_layers(lab: Lab) -> NetworkCurve:
         n=500,
         width=16,
         seeds=lab.seeds(quick=3, full=3).scored,
+        device=lab.device,
         progress=lab.labelled("depth"),
     )
 
