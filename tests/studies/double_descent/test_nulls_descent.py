@@ -9,10 +9,17 @@ import pytest
 import thalweg as tw
 from thalweg.claims import Verdict
 from thalweg.errors import UsageError
-from thalweg.generalization.double_descent import FeatureCurve, over_examples, over_features, over_training
+from thalweg.generalization.double_descent import (
+    FeatureCurve,
+    over_examples,
+    over_features,
+    over_training,
+    random_features_risk,
+)
 from thalweg.studies.double_descent import (
     examples,
     label_noise,
+    layer,
     norm,
     peak,
     random_features,
@@ -67,6 +74,18 @@ def test_a_ridge_with_a_bump_inside_a_falling_curve_is_seen(curve: FeatureCurve)
     bumped = outcomes(judged(with_arrays(curve, ridge_error=ridge)))
     assert {bumped["ridge, 0 % noise"], bumped["ridge, 20 % noise"]} == {"fails"}
     assert outcomes(judged(curve))["ridge, 0 % noise"] == "holds"
+
+
+def test_a_random_layer_is_on_the_line_of_its_theory_and_on_no_other() -> None:
+    curve = layer.on_layer(Lab(seed=6))
+    far = (np.abs(curve.sizes / layer.EXAMPLES - 1) > 0.15) & (curve.sizes < 1_000)
+    found, theory = np.log(np.median(curve["test error"][0], 1)[far]), np.log(layer.in_theory(curve.sizes[far]))
+    assert np.abs(found - theory).max() < 0.2  # sizes this small are that near the limit
+    silent = random_features_risk(curve.sizes[far] / layer.INPUTS, layer.EXAMPLES / layer.INPUTS)  # as without noise
+    assert np.abs(found - np.log(silent)).max() > 0.5
+    marks = layer.beside_theory(curve).panels[0].marks
+    assert [mark.label for mark in marks] == ["median of seeds", "theory of large sizes", "rank = examples"]
+    np.testing.assert_allclose(marks[1].y, layer.in_theory(np.asarray(marks[1].x) * layer.EXAMPLES))
 
 
 def test_a_peak_elsewhere_is_not_at_the_threshold(curve: FeatureCurve) -> None:
@@ -216,6 +235,24 @@ def test_widths_that_err_alike_have_no_peak() -> None:
     verdict = widths.CLAIM.judge(parts=parts, ran={"data sets": 2})
     assert outcomes(verdict)["digits, left"] == outcomes(verdict)["digits, right"] == "fails"
     assert outcomes(verdict)["MNIST-1D, left"] == "undecided"
+
+
+def test_a_width_between_that_stands_out_is_seen_wherever_it_is() -> None:
+    rule = next(part.rule for part in widths.CLAIM.parts if part.id == "digits, clean")
+    scatter = 0.3 * np.random.default_rng(0).standard_normal((9, 8))
+    falling = np.array([9.0, 8, 5.5, 5, 4.6, 4.4, 4.1, 4, 3.9])[:, None] + scatter
+
+    def outcome(errors: np.ndarray) -> str:
+        found = tw.statistics.mean(widths.standing_out(errors))
+        return rule.judge(found.low, found.high)
+
+    assert outcome(falling) == "holds"
+    assert outcome(falling[::-1]) == "holds"
+    for place in range(2, 8):
+        bumped = falling.copy()
+        bumped[place] += 2.5
+        assert (bumped[place] < falling[0]).all()  # against the narrowest alone it would not be seen
+        assert outcome(bumped) == "fails"
 
 
 def test_the_runs_are_those_of_the_design() -> None:

@@ -9,6 +9,7 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.figures import Figure
 from thalweg.generalization.double_descent import FeatureCurve
 from thalweg.statistics import SHARE, Interval, interval
+from thalweg.studies.double_descent.layer import beside_theory
 from thalweg.studies.lab import Lab
 
 NOISE = (0.0, 0.1, 0.2, 0.4)
@@ -81,7 +82,7 @@ def rise_of_ridge(curve: FeatureCurve) -> NDArray[np.float64]:
     return (ridge - np.minimum.accumulate(ridge, axis=1)).max(1)
 
 
-def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve) -> Finding:
+def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve, layer: FeatureCurve) -> Finding:
     """What the curves say of the place and height of the peak."""
     parts = parts_of(curve)
     shown = (0, NOISE.index(0.2))
@@ -99,7 +100,7 @@ def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve) -> Finding:
         claim=CLAIM,
         parts=parts,
         ran={"examples": curve.examples},
-        figures=(hero, four),
+        figures=(hero, four, beside_theory(layer)),
         readings=curve.reading,
         sentences=[
             f"With {100 * noise:g} % of labels wrong the error has its peak at "
