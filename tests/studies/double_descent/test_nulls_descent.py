@@ -255,6 +255,12 @@ def test_a_width_between_that_stands_out_is_seen_wherever_it_is() -> None:
         assert outcome(bumped) == "fails"
 
 
+def test_scatter_alone_makes_no_width_stand_out() -> None:
+    draw = np.random.default_rng(0)
+    found = np.array([widths.standing_out(draw.standard_normal((9, 8))).mean() for _ in range(300)])
+    assert abs(found.mean()) < 0.2  # in standard deviations of one network; the largest of each seed is about 1.3
+
+
 def test_the_runs_are_those_of_the_design() -> None:
     assert len(random_features.RATIOS) == 28
     assert set(peak.SCORED) <= set(peak.NOISE)
