@@ -52,6 +52,20 @@ def test_curves_hold_what_their_networks_do() -> None:
         curve.at(3)
 
 
+def test_images_are_read_as_rows_of_numbers() -> None:
+    settings = {"n": 50, "steps": 5, "batch_size": 25, "seeds": [600, 601], "progress": None}
+    images = over_widths(tw.data.digits(image=True), [4], **settings)
+    rows = over_widths(tw.data.digits(), [4], **settings)
+    np.testing.assert_array_equal(images["wrong"], rows["wrong"])
+    assert torch.equal(images.networks[0].theta, rows.networks[0].theta)
+
+
+def test_networks_are_trained_on_the_device_that_is_given() -> None:
+    for curve in (over_widths, over_depths):
+        with pytest.raises(UsageError, match="There is no device 'nowhere'"):
+            curve(tw.data.digits(), [1], n=10, device="nowhere")
+
+
 def test_depths_have_as_many_layers() -> None:
     curve = over_depths(tw.data.digits(), [1, 3], n=50, width=4, steps=3, batch_size=25, seeds=[600], progress=None)
     assert curve["parameters"].tolist() == [64 * 4 + 4 + 4 * 10 + 10, 64 * 4 + 4 + 2 * (16 + 4) + 4 * 10 + 10]

@@ -71,6 +71,13 @@ def test_near_the_threshold_medians_are_drawn_and_said() -> None:
     assert "infinite" not in over_inputs((50, 150), draws=20).figure().caption
 
 
+def test_an_axis_says_whether_the_risk_has_the_noise_of_the_target() -> None:
+    at = {"draws": 3, "noise": 2.0}
+    excess, whole = over_inputs((5,), n=40, **at), over_examples((40,), inputs=5, **at)
+    assert (excess.figure().panels[0].y.label, whole.figure().panels[0].y.label) == ("excess risk", "test risk")
+    np.testing.assert_allclose(whole["exact risk"], excess["exact risk"] + 4)
+
+
 def test_infinite_expectations_are_infinite_and_no_noise_has_none() -> None:
     assert np.isinf(isotropic_risk(100, [99, 100, 101])).all()
     assert np.isfinite(isotropic_risk(100, [98, 102])).all()

@@ -8,10 +8,18 @@ import pytest
 
 import thalweg as tw
 from thalweg.claims import Verdict
-from thalweg.generalization.double_descent import FeatureCurve, over_examples, over_features, over_training
+from thalweg.errors import UsageError
+from thalweg.generalization.double_descent import (
+    FeatureCurve,
+    over_examples,
+    over_features,
+    over_training,
+    random_features_risk,
+)
 from thalweg.studies.double_descent import (
     examples,
     label_noise,
+    layer,
     norm,
     peak,
     random_features,
@@ -54,6 +62,30 @@ def test_there_is_a_peak_and_a_ridge_curve_in_its_place_has_none(curve: FeatureC
 def test_a_ridge_with_a_peak_is_seen(curve: FeatureCurve) -> None:
     spoiled = outcomes(judged(with_arrays(curve, ridge_error=np.array(curve["test error"]))))
     assert {spoiled["ridge, 0 % noise"], spoiled["ridge, 20 % noise"]} == {"fails"}
+
+
+def test_a_ridge_with_a_bump_inside_a_falling_curve_is_seen(curve: FeatureCurve) -> None:
+    """The bump stays below the error at 0.2 n, so the largest over that one would not show it."""
+    ridge, first = np.array(curve["ridge error"]), int(np.argmax(curve.sizes >= peak.LATER * 50))
+    ridge[:, first + 1 :] *= 0.7
+    ridge[:, int(np.argmax(curve.sizes == 50))] *= 1.15
+    over_first = np.log(ridge[:, first + 1 :].max(1) / ridge[:, first])
+    assert (over_first < 0).all()
+    bumped = outcomes(judged(with_arrays(curve, ridge_error=ridge)))
+    assert {bumped["ridge, 0 % noise"], bumped["ridge, 20 % noise"]} == {"fails"}
+    assert outcomes(judged(curve))["ridge, 0 % noise"] == "holds"
+
+
+def test_a_random_layer_is_on_the_line_of_its_theory_and_on_no_other() -> None:
+    curve = layer.on_layer(Lab(seed=6))
+    far = (np.abs(curve.sizes / layer.EXAMPLES - 1) > 0.15) & (curve.sizes < 1_000)
+    found, theory = np.log(np.median(curve["test error"][0], 1)[far]), np.log(layer.in_theory(curve.sizes[far]))
+    assert np.abs(found - theory).max() < 0.2  # sizes this small are that near the limit
+    silent = random_features_risk(curve.sizes[far] / layer.INPUTS, layer.EXAMPLES / layer.INPUTS)  # as without noise
+    assert np.abs(found - np.log(silent)).max() > 0.5
+    marks = layer.beside_theory(curve).panels[0].marks
+    assert [mark.label for mark in marks] == ["median of seeds", "theory of large sizes", "rank = examples"]
+    np.testing.assert_allclose(marks[1].y, layer.in_theory(np.asarray(marks[1].x) * layer.EXAMPLES))
 
 
 def test_a_peak_elsewhere_is_not_at_the_threshold(curve: FeatureCurve) -> None:
@@ -123,6 +155,41 @@ def test_one_scale_does_not_come_down_again() -> None:
     assert rule.judge(ends["two"].low, ends["two"].high) == "holds"
 
 
+def test_a_network_whose_error_only_scatters_does_not_go_up() -> None:
+    steps = np.unique(np.geomspace(10, 1_500, 40).round()).astype(int)
+    rule = next(part.rule for part in training_time.CLAIM.parts if part.id == "network, up")
+
+    def outcome(rise: float) -> tuple[str, np.ndarray]:
+        wrong = 0.1 + 0.005 * np.random.default_rng(0).standard_normal((1, len(steps), 6))
+        wrong[:, steps > 750] += rise
+        dims, coordinates = {"wrong": ("size", "step", "seed")}, {"size": [256], "step": steps, "seed": range(6)}
+        found = training_time.of_network(
+            widths.NetworkCurve(tw.Reading("Networks over width", {"wrong": wrong}, dims, coordinates), ())
+        )
+        judged = tw.statistics.mean(found["network, up"])
+        return rule.judge(judged.low, judged.high), 100 * (wrong[0, steps > 750].mean(0) - wrong[0].min(0))
+
+    flat, over_least = outcome(0.0)
+    assert flat == "undecided"
+    assert tw.statistics.mean(over_least).low > 0  # against the least before, any flat curve goes up
+    assert outcome(0.05)[0] == "holds"
+    assert outcome(-0.05)[0] == "fails"
+
+
+def test_the_device_of_a_lab_is_where_networks_are_trained() -> None:
+    lab = Lab(device="nowhere")
+    for trained in (
+        lambda: widths.on_digits(lab, 0.2, (8,)),
+        lambda: widths.on_signals(lab),
+        lambda: widths.over_layers(lab),
+        lambda: training_time.networks(lab),
+        lambda: stopping.digits_runs(lab, 0.2),
+        lambda: stopping.modular_runs(lab),
+    ):
+        with pytest.raises(UsageError, match="nowhere"):
+            trained()
+
+
 def test_without_noise_more_data_never_hurt() -> None:
     few = over_examples(examples.SIZES, noise=1e-9, draws=50, seed=600)
     assert examples.numbers_of(few)["place"].max() == 0
@@ -169,6 +236,30 @@ def test_widths_that_err_alike_have_no_peak() -> None:
     verdict = widths.CLAIM.judge(parts=parts, ran={"data sets": 2})
     assert outcomes(verdict)["digits, left"] == outcomes(verdict)["digits, right"] == "fails"
     assert outcomes(verdict)["MNIST-1D, left"] == "undecided"
+
+
+def test_a_width_between_that_stands_out_is_seen_wherever_it_is() -> None:
+    rule = next(part.rule for part in widths.CLAIM.parts if part.id == "digits, clean")
+    scatter = 0.3 * np.random.default_rng(0).standard_normal((9, 8))
+    falling = np.array([9.0, 8, 5.5, 5, 4.6, 4.4, 4.1, 4, 3.9])[:, None] + scatter
+
+    def outcome(errors: np.ndarray) -> str:
+        found = tw.statistics.mean(widths.standing_out(errors))
+        return rule.judge(found.low, found.high)
+
+    assert outcome(falling) == "holds"
+    assert outcome(falling[::-1]) == "holds"
+    for place in range(3, 8):
+        bumped = falling.copy()
+        bumped[place] += 2.5
+        assert (bumped[place] < falling[0]).all()  # against the narrowest alone it would not be seen
+        assert outcome(bumped) == "fails"
+
+
+def test_scatter_alone_makes_no_width_stand_out() -> None:
+    draw = np.random.default_rng(0)
+    found = np.array([widths.standing_out(draw.standard_normal((9, 8))).mean() for _ in range(300)])
+    assert abs(found.mean()) < 0.2  # in standard deviations of one network; the largest of each seed is about 1.3
 
 
 def test_the_runs_are_those_of_the_design() -> None:

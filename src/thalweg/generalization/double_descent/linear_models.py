@@ -7,7 +7,7 @@ by X alone: with X = U diag(s) V' of rank r and p columns,
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,9 +40,11 @@ class LinearCurve(Result):
         reading: "risk" (size, draw), "squared norm" where it is measured, "ridge risk" where it is, "exact risk" and
             "exact squared norm" (size), "theory" (theory size), all sizes between.
         threshold: the size at which examples are as many as inputs.
+        measure: what is plotted: "test risk", which has sigma^2, or "excess risk", which does not.
     """
 
     threshold: int
+    measure: str = "test risk"
 
     @property
     def far(self) -> NDArray[np.bool_]:
@@ -79,7 +81,7 @@ class LinearCurve(Result):
             ends = {"low": ridge.min(1), "high": ridge.max(1)}
             marks.append(Line(sizes, ridge.mean(1), **ends, label="ridge at the best penalty"))
         return Figure.of(
-            self.reading.name, marks, x, Axis("test risk", scale="log"), caption=" ".join(self.reading.notes)
+            self.reading.name, marks, x, Axis(self.measure, scale="log"), caption=" ".join(self.reading.notes)
         )
 
 
@@ -120,7 +122,7 @@ def over_inputs(
         "exact squared norm": isotropic_norm(n, sizes, signal=signal, noise=noise),
     }
     fine = _between(sizes)
-    return _curve(
+    curve = _curve(
         "Least squares with isotropic inputs",
         "inputs",
         (sizes, fine),
@@ -128,6 +130,7 @@ def over_inputs(
         (n, draws, seed),
         f"{n} examples, |beta| = {signal:.3g}, sigma = {noise:g}, minimum norm; risk without sigma^2.",
     )
+    return replace(curve, measure="excess risk")
 
 
 def over_weak_features(
@@ -185,7 +188,7 @@ def over_weak_features(
 def over_examples(
     sizes: Sequence[int], *, inputs: int = 100, signal: float = 1.0, noise: float = 0.5, draws: int = 50, seed: int = 0
 ) -> LinearCurve:
-    """The risk over the number of examples at a fixed number of inputs: near n = d more data hurts, but with ridge.
+    """The risk over the number of examples for a fixed number of inputs: below n = d more data hurts, without ridge.
 
     Examples of smaller sizes are the first of larger ones. Beside the minimum-norm solution there is ridge at
     `optimal_penalty`, which does not depend on n.

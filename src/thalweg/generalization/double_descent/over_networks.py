@@ -19,6 +19,7 @@ from thalweg.evaluation import by_example
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
 from thalweg.optim import Adam, Rule
 from thalweg.population import Population, Problem
+from thalweg.population.device import as_device
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading
@@ -40,6 +41,7 @@ def over_widths(
     batch_size: int = 100,
     optimizer: Rule = Adam(5e-3),  # noqa: B008
     evaluate: int = 20,
+    device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
 ) -> NetworkCurve:
     """Train ReLU networks of ever wider hidden layers on n examples with wrong labels among them.
@@ -50,7 +52,7 @@ def over_widths(
     ((2, 2), [160, 610], True)
 
     Args:
-        data: classes, in memory.
+        data: classes, in memory; inputs of several axes, such as images, are read as one row of numbers each.
         widths: of the hidden layers.
         n: examples to train on. Training sets are disjoint where there are enough examples for that, and all others are
             tested on; if not, each seed draws its own, and is tested on what it did not draw.
@@ -59,6 +61,7 @@ def over_widths(
         seeds: of training sets, noise, initializations and data orders.
         steps, batch_size, optimizer: how they are trained, at a constant rate.
         evaluate: at how many steps, at equal ratios, test errors are taken.
+        device: where the networks are trained.
         progress: told how far it is.
 
     Raises:
@@ -71,7 +74,9 @@ def over_widths(
     _check("over_widths", "widths", widths)
     check_count("over_widths layers", layers)
     hidden = [[width] * layers for width in widths]
-    return _curve(data, hidden, widths, "width", n, noise, seeds, (steps, batch_size, optimizer, evaluate), progress)
+    return _curve(
+        data, hidden, widths, "width", n, noise, seeds, (steps, batch_size, optimizer, evaluate), device, progress
+    )
 
 
 def over_depths(
@@ -86,6 +91,7 @@ def over_depths(
     batch_size: int = 100,
     optimizer: Rule = Adam(5e-3),  # noqa: B008
     evaluate: int = 20,
+    device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
 ) -> NetworkCurve:
     """Train ReLU networks of ever more hidden layers, of one width, on n examples with wrong labels among them.
@@ -98,14 +104,16 @@ def over_depths(
     Args:
         depths: hidden layers.
         width: of each of them.
-        data, n, noise, seeds, steps, batch_size, optimizer, evaluate, progress: see `over_widths`.
+        data, n, noise, seeds, steps, batch_size, optimizer, evaluate, device, progress: see `over_widths`.
 
     Raises, references: those of `over_widths`.
     """
     _check("over_depths", "depths", depths)
     check_count("over_depths width", width)
     hidden = [[width] * depth for depth in depths]
-    return _curve(data, hidden, depths, "depth", n, noise, seeds, (steps, batch_size, optimizer, evaluate), progress)
+    return _curve(
+        data, hidden, depths, "depth", n, noise, seeds, (steps, batch_size, optimizer, evaluate), device, progress
+    )
 
 
 def _curve(
@@ -117,6 +125,7 @@ def _curve(
     noise: float,
     seeds: Sequence[int],
     training: tuple[int, int, Rule, int],
+    device: str | torch.device,
     progress: Watcher | None,
 ) -> NetworkCurve:
     (steps, batch_size, optimizer, evaluate), seeds = training, [int(seed) for seed in seeds]
@@ -124,16 +133,18 @@ def _curve(
         msg = f"{data.name!r} has numbers as targets; labels are made wrong, and counted, where targets are classes."
         raise UsageError(msg)
     sets, pool, tested = own_sets(data, n, noise, seeds)
-    of_all, table = pooled(sets)
-    assert isinstance(pool.inputs, Tensor)
+    of_all, table = pooled([_in_rows(one) for one in sets])
+    pool = _in_rows(pool).to(as_device(device))
+    inputs = torch.as_tensor(pool.inputs).shape[1]
     at = np.unique(np.geomspace(min(10, steps), steps, evaluate).round()).astype(int)
     found = np.zeros((len(_MEASURES), len(sizes), len(at), len(seeds)))
     wrong, networks, parameters = np.zeros((len(sizes), len(seeds))), [], []
     for place, (size, widths) in enumerate(zip(sizes, hidden, strict=True)):
         problem = Problem(
-            lambda widths=widths: nets.mlp(pool.inputs.shape[1], *widths, int(data.classes or 0)),
+            lambda widths=widths: nets.mlp(inputs, *widths, int(data.classes or 0)),
             Data(of_all, classes=data.classes),
-            metrics={"wrong": lambda outputs, target: (outputs.argmax(-1) != target).float(), "Brier score": brier},
+            metrics={"wrong": wrong_class, "Brier score": brier},
+            device=device,
         )
 
         def watch(step: int, population: Population, problem: Problem = problem, place: int = place) -> None:
@@ -161,7 +172,7 @@ def _curve(
         {"size": np.array(sizes), "step": at, "seed": np.array(seeds)},
         {"size": what, "test loss": "nats"},
         sample_size=len(seeds),
-        provenance=Provenance.here(seeds[0]),
+        provenance=Provenance.here(seeds[0], str(device)),
         notes=(
             f"ReLU networks on {n:,} examples of {data.name}, {100 * noise:g} % of labels wrong, {steps:,} steps of "
             f"{type(optimizer).__name__}; {len(seeds)} seeds, training sets {shared}; test labels are clean.",
@@ -201,10 +212,20 @@ def own_sets(
     return [one.train for one in noisy], pool, tested  # type: ignore
 
 
+def wrong_class(outputs: Tensor, target: Tensor) -> Tensor:
+    """1 where the largest output is of another class, else 0: one value an example."""
+    return (outputs.argmax(-1) != target).float()
+
+
 def brier(outputs: Tensor, target: Tensor) -> Tensor:
     """The squared distance of the probabilities from the class, one-hot: one value an example."""
     chances = outputs.softmax(-1)
     return (chances**2).sum(-1) - 2 * chances.gather(-1, target[..., None]).squeeze(-1) + 1
+
+
+def _in_rows(examples: Examples) -> Examples:
+    """The same examples with inputs (examples, numbers), as an MLP reads them."""
+    return Examples(torch.as_tensor(examples.inputs).reshape(len(examples), -1), examples.targets)
 
 
 def _total(data: Data) -> int:

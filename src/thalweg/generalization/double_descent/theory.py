@@ -105,8 +105,8 @@ def hastie_limit(ratio: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -
         ratio < 1       sigma^2 ratio / (1 - ratio)
         ratio > 1       |beta|^2 (1 - 1/ratio) + sigma^2 / (ratio - 1)
 
-    Past 1 its minimum is at sqrt(snr) / (sqrt(snr) - 1), snr = |beta|^2 / sigma^2 > 1, and is not below 0: where every
-    input matters alike there is no reason to have more than are needed.
+    Where snr = |beta|^2 / sigma^2 is above 1, the least past 1 is sigma^2 (2 sqrt(snr) - 1), at the ratio sqrt(snr) /
+    (sqrt(snr) - 1). At a ratio of 1/2 it is sigma^2, which is less: the second descent ends above the first.
 
     >>> from thalweg.generalization.double_descent import hastie_limit
     >>> hastie_limit([0.5, 1.0, 1.809, 100.0], signal=5**0.5).round(3).tolist()

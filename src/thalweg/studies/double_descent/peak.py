@@ -9,6 +9,7 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.figures import Figure
 from thalweg.generalization.double_descent import FeatureCurve
 from thalweg.statistics import SHARE, Interval, interval
+from thalweg.studies.double_descent.layer import beside_theory
 from thalweg.studies.lab import Lab
 
 NOISE = (0.0, 0.1, 0.2, 0.4)
@@ -34,7 +35,12 @@ def _parts() -> tuple[Part, ...]:
             ),
             Part(f"left, {at}", "It is 10 times the least error below.", greater(math.log(HIGH)), LOG),
             Part(f"right, {at}", "It is 10 times the error at 20 n features.", greater(math.log(HIGH)), LOG),
-            Part(f"ridge, {at}", "Tuned ridge rises nowhere beyond 0.2 n by 5 %.", less(RISE), LOG),
+            Part(
+                f"ridge, {at}",
+                "Beyond 0.2 n tuned ridge nowhere rises by 5 %.",
+                less(RISE),
+                LOG,
+            ),
         ]
     return tuple(found)
 
@@ -71,13 +77,12 @@ def parts_of(curve: FeatureCurve) -> dict[str, Interval]:
 
 
 def rise_of_ridge(curve: FeatureCurve) -> NDArray[np.float64]:
-    """log of the largest ridge error at more than 0.2 n features over that at 0.2 n: (noise, seeds)."""
-    first = int(np.argmax(curve.sizes >= LATER * curve.examples))
-    ridge = np.log(curve["ridge error"])
-    return ridge[:, first + 1 :].max(1) - ridge[:, first]
+    """The most by which log ridge error rises over its least at fewer features, from 0.2 n on: (noise, seeds)."""
+    ridge = np.log(curve["ridge error"][:, curve.sizes >= LATER * curve.examples])
+    return (ridge - np.minimum.accumulate(ridge, axis=1)).max(1)
 
 
-def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve) -> Finding:
+def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve, layer: FeatureCurve) -> Finding:
     """What the curves say of the place and height of the peak."""
     parts = parts_of(curve)
     shown = (0, NOISE.index(0.2))
@@ -95,7 +100,7 @@ def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve) -> Finding:
         claim=CLAIM,
         parts=parts,
         ran={"examples": curve.examples},
-        figures=(hero, four),
+        figures=(hero, four, beside_theory(layer)),
         readings=curve.reading,
         sentences=[
             f"With {100 * noise:g} % of labels wrong the error has its peak at "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from thalweg import data
 from thalweg.claims import Finding
 from thalweg.generalization.double_descent import FeatureCurve, over_features
-from thalweg.studies.double_descent import label_noise, norm, peak, second_descent
+from thalweg.studies.double_descent import label_noise, layer, norm, peak, second_descent
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
@@ -50,7 +50,7 @@ def on_all_axes(lab: Lab) -> FeatureCurve:
 def experiment(lab: Lab) -> Iterator[Finding]:
     """Fit, and look where the peak is, how high, what is beyond it, and what the norm does."""
     curve = runs(lab)
-    yield peak.finding(lab, curve, on_all_axes(lab))
+    yield peak.finding(lab, curve, on_all_axes(lab), layer.on_layer(lab))
     yield second_descent.finding(lab, curve)
     yield norm.finding(lab, curve)
     yield label_noise.finding(lab, curve)

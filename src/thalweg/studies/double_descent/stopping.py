@@ -15,6 +15,7 @@ from thalweg.data import Data, Examples, ExampleSet, pooled
 from thalweg.evaluation import evaluate
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization.double_descent import over_training, stopped
+from thalweg.generalization.double_descent.over_networks import wrong_class
 from thalweg.generalization.double_descent.stopping import RULES
 from thalweg.optim import Rule
 from thalweg.population import Population, Problem
@@ -88,16 +89,18 @@ def trained(
     own = Problem(
         problem.model,
         Data(pool, name=problem.data.name, classes=problem.data.classes),
-        metrics={"wrong": lambda outputs, target: (outputs.argmax(-1) != target).float()},
+        metrics={"wrong": wrong_class},
+        device=lab.device,
     )
+    there = [(examples.to(own.device), rows) for examples, rows in parts]
     found: list[list[Array]] = [[], [], []]
 
     def watch(step: int, population: Population) -> None:
         if step in at:
-            measured = [evaluate(own, population, examples, rows=rows) for examples, rows in parts]
+            measured = [evaluate(own, population, examples, rows=rows) for examples, rows in there]
             names = "wrong", "loss" if of == "loss" else "wrong", "wrong"
             for values, one, name in zip(found, measured, names, strict=True):
-                values.append(one[name].numpy())
+                values.append(one[name].cpu().numpy())
 
     recipe = Recipe(rule, steps, size, evaluate=0)
     train(own, recipe, seeds, examples=table, observe=watch, progress=lab.labelled(problem.data.name))
