@@ -1,5 +1,6 @@
 """Networks of several sizes, each on a training set of its own."""
 
+import numpy as np
 import pytest
 import torch
 
