@@ -16,8 +16,8 @@ BESIDE = 1.02  # features an example where the height is taken: at the threshold
 STEPS = tuple((f"{100 * low:g} to {100 * high:g} %", low, high) for low, high in pairwise(NOISE))
 CLAIM = Claim(
     id="DD7",
-    statement="There the squared test error beside the peak, at 1.02 n features, rises with every step of label noise, "
-    "from none to 10, 20 and 40 %.",
+    statement="Of random Fourier features on digits, the squared test error beside the peak, at 1.02 n features, rises "
+    "with every step of label noise, from none to 10, 20 and 40 %.",
     lecture="Double descent appears even with label noise, which makes it worse.",
     rule=every_part(),
     unit=LOG,
