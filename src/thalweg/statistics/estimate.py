@@ -52,6 +52,19 @@ class Interval:
             return self
         return replace(self, low=self.low if low is None else low, high=self.high if high is None else high)
 
+    @property
+    def without_rounding(self) -> "Interval":
+        """The same with 0 in the place of what rounding left where equal numbers were subtracted, as it is shown.
+
+        >>> from thalweg.statistics import Interval
+        >>> Interval(2e-15, -2.4, 1.2, 5, "made up").without_rounding.estimate
+        0.0
+        """
+        values = (self.estimate, self.low, self.high)
+        least = 1e-12 * max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+        estimate, low, high = (0.0 if abs(value) < least else value for value in values)
+        return replace(self, estimate=estimate, low=low, high=high)
+
     def __str__(self) -> str:
         return f"{self:.4g}"
 
@@ -59,5 +72,6 @@ class Interval:
         """The estimate and both ends, each in this format, such as f"{found:.2f}"."""
         if not spec:
             return str(self)
-        ends = f"[{self.low:{spec}}, {self.high:{spec}}]" if self.known else "(no interval)"
-        return f"{self.estimate:{spec}} {ends}"
+        shown = self.without_rounding
+        ends = f"[{shown.low:{spec}}, {shown.high:{spec}}]" if self.known else "(no interval)"
+        return f"{shown.estimate:{spec}} {ends}"
