@@ -10,7 +10,7 @@ from studies.quick import claims_of
 from thalweg.statistics import Interval
 from thalweg.studies import Lab
 from thalweg.studies.grokking import algorithm, decay, late, phases
-from thalweg.studies.grokking.setting import Setting, Shared, evaluations, snapshots, trained, weakest
+from thalweg.studies.grokking.setting import Setting, Shared, evaluations, share_in_each, snapshots, trained, weakest
 
 TINY = Setting(11, 0.6, 1e-2, 0.8, 160)
 VERDICTS = {"GRK1": "holds", "GRK2": "holds", "GRK4": "holds", "GRK3": "undecided"}
@@ -59,6 +59,18 @@ def test_the_weakest_of_several_settings_is_judged() -> None:
     assert weakest([low, high]) is low
     assert weakest([low, high], above=False) is high
     assert weakest([low, unknown, high]) is unknown
+
+
+def test_a_share_is_of_each_setting_and_not_of_all_networks_together() -> None:
+    eight, six = np.ones(8, bool), np.ones(6, bool)
+    assert share_in_each([eight, six]).low == pytest.approx(
+        0.025 ** (1 / 6), abs=0.01
+    )  # Clopper and Pearson's of 6 of 6
+    half = np.array([True, True, True, False, False, False])
+    one = share_in_each([eight, half])
+    assert (one.estimate, one.n) == (0.5, 6)
+    assert one.low < 0.5 < one.high  # of all networks together it is 11 of 14, and of eight alone all
+    assert share_in_each([eight, np.ones(4, bool)]).low < 0.5  # which is why there are six
 
 
 def test_planted_delays_are_equal_and_inverse_and_others_are_not() -> None:
