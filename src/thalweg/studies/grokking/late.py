@@ -1,5 +1,7 @@
 """GRK1: generalization long after fitting, and at chance before."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater
@@ -65,8 +67,11 @@ def curve(run: Trained) -> Figure:
     return figure.with_marks(ReferenceLine(1 / run.setting.p), title=f"p = {run.setting.p}: {figure.title}")
 
 
-def found(lab: Lab, runs: Shared) -> Finding:
-    """The ratio of both times, and the accuracy between T_mem and twice it, each of the setting that is weaker."""
+def found(lab: Lab, runs: Shared, beside: Sequence[Figure] = ()) -> Finding:
+    """The ratio of both times, and the accuracy between T_mem and twice it, each of the setting that is weaker.
+
+    Figures beside are shown with it, and not judged.
+    """
     ratios = [later(run) for run in runs.tables]
     # The accuracies agree (none of some 500 pairs is right), which says nothing of how much they vary: the design's
     # mean of them has no interval, and the share of networks of which it is true has Clopper and Pearson's.
@@ -96,7 +101,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
             "rise / plateau": by_setting(runs, [lasts(run) for run in runs.tables]),
             "highest held-out accuracy of nulls": highest,
         },
-        figures=Figure.row([*panels, null], title="Generalization long after fitting", caption=caption),
+        figures=(Figure.row([*panels, null], title="Generalization long after fitting", caption=caption), *beside),
         readings=[
             lab.reading(
                 f"accuracy on held-out pairs, p = {run.setting.p}",

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from thalweg.claims import Finding
-from thalweg.studies.grokking import algorithm, late, phases
+from thalweg.studies.grokking import algorithm, late, phases, rules, solvable
 from thalweg.studies.grokking.setting import LARGE, MAIN, SMALL, Shared, trained
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
@@ -28,6 +28,7 @@ def shared(lab: Lab) -> Shared:
 def experiment(lab: Lab) -> Iterator[Finding]:
     """Train on tables, and look at when they generalize, by which phases, and at what they computed in the end."""
     runs = shared(lab)
-    yield late.found(lab, runs)
+    beside = [solvable.figure(lab.seed), *([rules.figure(lab)] if lab.scale == "full" else [])]
+    yield late.found(lab, runs, beside)
     yield phases.found(lab, runs)
     yield algorithm.found(lab, runs)
