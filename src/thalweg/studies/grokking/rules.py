@@ -38,13 +38,17 @@ def trained(lab: Lab, arm: Arm, seeds: list[int], label: str) -> Run:
     return lab.train(problem, Recipe(arm.optimizer, STEPS, evaluate=evaluations(STEPS)), seeds, label)
 
 
+def best(generalized: np.ndarray, last: np.ndarray) -> int:
+    """Which rate generalizes first, and where none does has the highest last accuracy: of (rates,) each."""
+    return int(np.lexsort((-last, generalized))[0])
+
+
 def tuned(lab: Lab) -> dict[str, Tuned]:
-    """Choose the rate of each arm on one seed, by T_grok or the last test accuracy, and train others at that rate."""
+    """Choose the rate of each arm on one seed, and train others at that rate."""
     seeds, found = lab.seeds(quick=2, full=2, shared_tuning=1), {}
     for name, swept in grokking.arms(sweep.values(RATES), SMALL.decay).items():
         first = grokking.times(trained(lab, swept, seeds.shared_tuning, f"{name}, rates"))
-        order = np.lexsort((-first["test"][-1], first["generalized"]))
-        rate = RATES[int(order[0])]
+        rate = RATES[best(first["generalized"], first["test"][-1])]
         arm = grokking.arms(rate, SMALL.decay)[name]
         found[name] = Tuned(rate, grokking.times(trained(lab, arm, seeds.scored, f"{name}, rate {rate:g}")))
     return found
