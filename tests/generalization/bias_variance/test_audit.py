@@ -1,10 +1,13 @@
 """The noise of judges: planted components come back, sums are exact, ensembles are as predicted."""
 
+import copy
+import itertools
+
 import numpy as np
 import pytest
 
 from thalweg.errors import DataError, UsageError
-from thalweg.generalization.bias_variance import COMPONENTS, audit_predictions, ensembles
+from thalweg.generalization.bias_variance import COMPONENTS, audit_predictions, ensembles_of_predictions
 from thalweg.generalization.bias_variance.grams import CROSSED, DESIGNS, NESTED, Grams, components, left_over
 from thalweg.generalization.bias_variance.mean_squares import coefficients, mean_squares
 
@@ -135,12 +138,50 @@ def test_the_ensembles_that_can_be_made_are_means_of_fits() -> None:
 
 def test_ensembles_of_one_half_are_predicted_by_the_other() -> None:
     fits = errors_of(np.random.default_rng(7), NESTED, (16, 4, 400, 2))
-    found = ensembles(fits, np.zeros((400, 2)), [(1, 4), (8, 1), (8, 4)])
+    found = ensembles_of_predictions(fits, np.zeros((400, 2)), [(1, 4), (8, 1), (8, 4)])
     assert (np.abs(found["miss"]) < 0.35).all()  # levels of 8 judges are noisy
     assert (found["miss"] != 0).all()
-    swapped = ensembles(np.concatenate([fits[8:], fits[:8]]), np.zeros((400, 2)), [(1, 4), (8, 1), (8, 4)])
+    other_way = np.concatenate([fits[8:], fits[:8]])
+    swapped = ensembles_of_predictions(other_way, np.zeros((400, 2)), [(1, 4), (8, 1), (8, 4)])
     assert (np.abs(found["miss"] + swapped["miss"]) < 0.5 * np.abs(found["miss"])).all()  # both ways all but cancel
     found.figure().to_matplotlib()
+
+
+def test_intervals_of_ensembles_cover_what_was_planted() -> None:
+    draw, sizes, covered = np.random.default_rng(12), [(1, 4), (4, 4)], []
+    for _ in range(200):
+        biases = 1.5 * float((copy.deepcopy(draw).normal(size=60) ** 2).mean())  # of these cases, what is drawn first
+        parts = PLANTED | {"bias^2": biases, "shared": 0.0}
+        wanted = [left_over(parts, j, r) / (sum(PLANTED.values()) - 1.5 + biases) for j, r in sizes]
+        found = ensembles_of_predictions(errors_of(draw, NESTED, (8, 4, 60, 1)), np.zeros((60, 1)), sizes)
+        for (j, r), share in zip(sizes, wanted, strict=True):
+            each = [found.interval(name, f"{j} x {r}") for name in ("predicted share", "measured share", "miss")]
+            covered.append([one.low < of < one.high for one, of in zip(each, (share, share, 0.0), strict=True)])
+    shares = np.mean(covered, 0)
+    assert (shares > 0.87).all()
+    assert shares[2] > 0.92
+
+
+def test_the_error_of_all_ensembles_of_a_half_is_what_its_components_predict() -> None:
+    """Which is why the jackknife may take the one for the other."""
+    errors = errors_of(np.random.default_rng(13), NESTED, (3, 3, 10, 2))
+    parts, fits = components(Grams.of(errors), NESTED), []
+    for judges in itertools.combinations(range(3), 2):
+        for own in itertools.product(itertools.combinations(range(3), 2), repeat=2):
+            mean = np.mean([errors[judge, list(some)].mean(0) for judge, some in zip(judges, own, strict=True)], 0)
+            fits.append((mean**2).sum(-1).mean())
+    assert np.mean(fits) == pytest.approx(left_over(parts, 2, 2), abs=1e-12)
+
+
+def test_two_judges_a_half_have_no_interval() -> None:
+    errors = errors_of(np.random.default_rng(14), NESTED, (4, 2, 20, 1))
+    found = ensembles_of_predictions(errors, np.zeros((20, 1)))
+    assert found.reading.coordinate("ensemble").tolist() == ["1 x 2", "2 x 1", "2 x 2"]
+    assert not found.interval("miss", "2 x 1").known
+    with pytest.raises(UsageError, match="predicted share"):
+        found.interval("predicted", "2 x 1")
+    with pytest.raises(UsageError, match="1 x 2"):
+        found.interval("miss", "3 x 1")
 
 
 def test_shuffled_judges_have_neither_level_nor_pattern() -> None:
@@ -187,6 +228,6 @@ def test_further_sentences() -> None:
     with pytest.raises(UsageError, match="nested, crossed"):
         audit_predictions(np.zeros((3, 2, 4)), np.zeros(4), seeds="mixed")
     with pytest.raises(UsageError, match="four judges"):
-        ensembles(np.zeros((3, 2, 4)), np.zeros(4))
+        ensembles_of_predictions(np.zeros((3, 2, 4)), np.zeros(4))
     with pytest.raises(UsageError, match="1 to 2 judges"):
-        ensembles(np.zeros((4, 2, 4)), np.zeros(4), [(3, 1)])
+        ensembles_of_predictions(np.zeros((4, 2, 4)), np.zeros(4), [(3, 1)])

@@ -82,6 +82,13 @@ def test_a_model_of_ones_own() -> None:
     assert float(nested["bias^2"]) == pytest.approx(float(noise["bias^2"]))
     of_sets = float(noise["level"] + noise["stable pattern"])
     assert float(nested["between judges"]) == pytest.approx(of_sets)
+    apart = bias_variance.refit(problem, replace(RECIPE, batch_size=10), sets=6, seeds=2, progress=None)
+    gained = bias_variance.ensembles(problem, apart, judges=6)
+    assert gained.reading.coordinate("ensemble").tolist() == ["1 x 2", "3 x 1", "3 x 2"]
+    others = bias_variance.predictions(problem, apart[list(range(6, 12))])  # of the last three sets
+    whole = ((others[0].mean(0) - others[1]) ** 2).mean() / ((others[0] - others[1]) ** 2).mean()
+    assert gained["measured share"][-1] == pytest.approx(whole)
+    assert gained.interval("measured share", "3 x 2").known
     with pytest.raises(UsageError, match="squared_error"):
         bias_variance.decompose(problem, fits)
     with pytest.raises(UsageError, match="no logits"):
@@ -143,6 +150,12 @@ def test_what_cannot_be_meant() -> None:
         bias_variance.audit(problem, problem.initialize(5), judges=2)
     with pytest.raises(UsageError, match="second occasion"):
         bias_variance.audit(problem, problem.initialize(2), judges=2)
+    with pytest.raises(UsageError, match="ensembles deals members out"):
+        bias_variance.ensembles(problem, problem.initialize(5), judges=2)
+    with pytest.raises(UsageError, match="at least four judges"):
+        bias_variance.ensembles(problem, problem.initialize(6), judges=3)
+    with pytest.raises(UsageError, match="second occasion"):
+        bias_variance.ensembles(problem, problem.initialize(4), judges=4)
     with pytest.raises(UsageError, match="there are 120"):
         bias_variance.refit(problem, RECIPE, sets=3, size=41)
     sweep = tw.Recipe(tw.optim.SGD(tw.sweep.values([0.1, 0.2])), steps=1, batch_size=10)

@@ -63,6 +63,14 @@ def test_two_scales_descend_twice_and_one_scale_once() -> None:
     assert (np.diff(one[least:]) > -1e-9).all()
 
 
+def test_the_risk_is_around_its_expectation_over_the_noise() -> None:
+    curve = over_training([0, 2, 30, 2_000], seeds=range(600, 640))
+    off = curve["risk"] - curve["expected risk"]
+    assert (np.abs(off.mean(1))[1:] < 4 * off.std(1, ddof=1)[1:] / np.sqrt(40)).all()
+    np.testing.assert_allclose(off[0], 0, atol=1e-12)  # before the first step there is no noise in the weights
+    assert (off[1:].std(1) > 0).all()
+
+
 def test_errors_of_the_curve_are_those_of_its_data() -> None:
     curve = over_training([0, 100_000], n=50, inputs=(5, 5), validation=4_000, seeds=range(600, 604))
     start = curve["validation error"][0]

@@ -13,6 +13,7 @@ from thalweg.generalization.double_descent import (
     FeatureCurve,
     over_examples,
     over_features,
+    over_inputs,
     over_training,
     random_features_risk,
 )
@@ -86,6 +87,20 @@ def test_a_random_layer_is_on_the_line_of_its_theory_and_on_no_other() -> None:
     marks = layer.beside_theory(curve).panels[0].marks
     assert [mark.label for mark in marks] == ["median of seeds", "theory of large sizes", "rank = examples"]
     np.testing.assert_allclose(marks[1].y, layer.in_theory(np.asarray(marks[1].x) * layer.EXAMPLES))
+
+
+def test_limits_are_drawn_on_the_sizes_of_the_curve() -> None:
+    isotropic = over_inputs((20, 50, 150, 1_000), n=100, signal=norm.SIGNAL, draws=20)
+    limit, ridge = norm.limits(isotropic)
+    exact = dict(zip(isotropic.reading.coordinate("theory size"), isotropic["theory"], strict=True))
+    far = [place for place, size in enumerate(limit.x) if abs(size - 100) > 30]
+    np.testing.assert_allclose(limit.y[far], [exact[limit.x[place]] for place in far], rtol=0.05)  # n is only 100
+    assert 100 not in limit.x
+    assert (np.diff(ridge.y) > 0).all()  # no peak
+    curve = over_examples((50, 100, 300), inputs=100, noise=examples.NOISE, draws=20)
+    drawn = examples.limit(curve)
+    at = [int(np.argmin(np.abs(np.asarray(drawn.x) - size))) for size in (50, 100, 300)]
+    np.testing.assert_allclose(drawn.y[at], curve["ridge risk"].mean(1), rtol=0.03)
 
 
 def test_a_peak_elsewhere_is_not_at_the_threshold(curve: FeatureCurve) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from studies.quick import claims_of
 
+from thalweg.generalization import grokking
 from thalweg.statistics import Interval
 from thalweg.studies import Lab
-from thalweg.studies.grokking import algorithm, decay, late, phases
-from thalweg.studies.grokking.setting import Setting, Shared, evaluations, snapshots, trained, weakest
+from thalweg.studies.grokking import algorithm, decay, late, phases, rules, solvable
+from thalweg.studies.grokking.setting import Setting, Shared, evaluations, share_in_each, snapshots, trained, weakest
 
 TINY = Setting(11, 0.6, 1e-2, 0.8, 160)
 VERDICTS = {"GRK1": "holds", "GRK2": "holds", "GRK4": "holds", "GRK3": "undecided"}
@@ -59,6 +60,37 @@ def test_the_weakest_of_several_settings_is_judged() -> None:
     assert weakest([low, high]) is low
     assert weakest([low, high], above=False) is high
     assert weakest([low, unknown, high]) is unknown
+
+
+def test_a_share_is_of_each_setting_and_not_of_all_networks_together() -> None:
+    eight, six = np.ones(8, bool), np.ones(6, bool)
+    assert share_in_each([eight, six]).low == pytest.approx(
+        0.025 ** (1 / 6), abs=0.01
+    )  # Clopper and Pearson's of 6 of 6
+    half = np.array([True, True, True, False, False, False])
+    one = share_in_each([eight, half])
+    assert (one.estimate, one.n) == (0.5, 6)
+    assert one.low < 0.5 < one.high  # of all networks together it is 11 of 14, and of eight alone all
+    assert share_in_each([eight, np.ones(4, bool)]).low < 0.5  # which is why there are six
+
+
+def test_steps_that_are_taken_lie_on_the_exact_curve() -> None:
+    found = solvable.curves(600)
+    np.testing.assert_allclose(solvable.stepped(600, solvable.DECAYS[0], 500), found[0.002]["test"][:501], rtol=1e-9)
+    assert 3.9 < found[0.002]["generalized"] / found[0.008]["generalized"] < 4.1
+    labels = [mark.label for mark in solvable.figure(600).panels[0].marks]
+    assert labels.count("steps that are taken") == 1
+
+
+def test_arms_are_compared_at_a_rate_chosen_on_another_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "SMALL", replace(TINY, p=7))
+    monkeypatch.setattr(rules, "STEPS", 30)
+    found = rules.tuned(Lab("quick", 500, progress=None))
+    assert list(found) == list(grokking.arms(0.01, 0.4))
+    assert found["no decay"].never == "2 of 2 never"
+    assert rules.best(np.array([np.inf, 300.0, 200.0]), np.array([0.9, 1.0, 1.0])) == 2
+    assert rules.best(np.array([np.inf, np.inf, np.inf]), np.array([0.1, 0.5, 0.2])) == 1
+    assert len(rules.figure(Lab("quick", 500, progress=None)).panels) == 2
 
 
 def test_planted_delays_are_equal_and_inverse_and_others_are_not() -> None:

@@ -1,13 +1,14 @@
 """Bias, variance and noise of the members of a population."""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count
 from thalweg.evaluation import Sample
 from thalweg.generalization.bias_variance.audit import NoiseAudit, audit_predictions
 from thalweg.generalization.bias_variance.decomposition import Decomposition, check_loss, decompose_predictions
+from thalweg.generalization.bias_variance.ensemble_gain import Ensembles, Sizes, ensembles_of_predictions
 from thalweg.generalization.bias_variance.outputs import predictions
 from thalweg.losses import CrossEntropy, Logistic, SquaredError
 from thalweg.population import Population, Problem
@@ -102,9 +103,52 @@ def audit(
 
     Cost: one evaluation of every member.
     """
-    check_count("audit judges", judges)
+    return audit_predictions(*_by_judge("audit", problem, population, judges, on), seeds=seeds)
+
+
+def ensembles(
+    problem: Problem,
+    population: Population,
+    *,
+    judges: int,
+    sizes: Sizes | None = None,
+    seeds: str = "nested",
+    on: Sample | str | ExampleSet = "test",
+) -> Ensembles:
+    """What averaging the outputs of several members gains: predicted from half the judges, measured on the other half.
+
+    Members are judges x occasions, occasions fastest, as for `audit`. Of classes it is the error of the probabilities,
+    averaged. See `ensembles_of_predictions`.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=20, batch_size=32)
+    >>> fits = tw.generalization.bias_variance.refit(problem, recipe, sets=6, seeds=2)
+    >>> found = tw.generalization.bias_variance.ensembles(problem, fits, judges=6)
+    >>> found.reading.coordinate("ensemble").tolist(), bool((found["measured share"] < 1).all())
+    (['1 x 2', '3 x 1', '3 x 2'], True)
+
+    Args:
+        problem, population, judges, seeds, on: see `audit`; at least four judges, and six for intervals.
+        sizes: (judges, occasions) of the ensembles; see `ensembles_of_predictions`.
+
+    Raises:
+        UsageError: members that cannot be dealt out, fewer than four judges or two occasions, or ensembles that are too
+            large.
+        DataError: members that diverged.
+
+    Cost: one evaluation of every member.
+    """
+    return ensembles_of_predictions(*_by_judge("ensembles", problem, population, judges, on), sizes, seeds=seeds)
+
+
+def _by_judge(
+    name: str, problem: Problem, population: Population, judges: int, on: Sample | str | ExampleSet
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Predictions (judges, occasions, cases, outputs), and targets."""
+    check_count(f"{name} judges", judges)
     if len(population) % judges:
-        msg = f"audit deals members out to judges, as many to each; got {len(population)} members for {judges} judges."
+        msg = f"{name} deals members out to judges, as many to each; got {len(population)} members for {judges} judges."
         raise UsageError(msg)
     found, targets = predictions(problem, population, on=on)
-    return audit_predictions(np.reshape(found, (judges, -1, *found.shape[1:])), targets, seeds=seeds)
+    return np.reshape(found, (judges, -1, *found.shape[1:])), targets

@@ -26,7 +26,8 @@ class TimeCurve(Result):
     """What `over_training` returns: test risk over the steps of gradient descent.
 
     Args:
-        reading: "risk" with its sigma^2, "train error" and "validation error", (step, seed) each.
+        reading: "risk" with its sigma^2, "train error" and "validation error", (step, seed) each; and "expected risk",
+            its exact mean over the noise of the seed's examples, see `risk_over_training`.
     """
 
     @property
@@ -174,7 +175,7 @@ def over_training(
     check_count("over_training n", n)
     times, of_each = _steps(steps, rate), np.repeat(variances, inputs)
     check_count("over_training validation", validation)
-    risks, errors, held = [], [], []
+    risks, expected, errors, held = [], [], [], []
     for seed in seeds:
         draw = generator(seed, "training time")
         x = torch.randn(n, len(of_each), generator=draw, dtype=torch.float64).numpy() * np.sqrt(of_each)
@@ -184,6 +185,7 @@ def over_training(
         y = x @ beta + noise * torch.randn(n, generator=draw, dtype=torch.float64).numpy()
         theta = gradient_descent(least_squares(x, y), times, rate=rate)
         risks.append(noise**2 + ((theta - beta) ** 2 * of_each).sum(1))
+        expected.append(risk_over_training(x, beta, times, rate=rate, noise=noise, variances=of_each))
         errors.append(((theta @ x.T - y) ** 2).mean(1))
         fresh = torch.randn(validation, len(of_each), generator=draw, dtype=torch.float64).numpy() * np.sqrt(of_each)
         labels = fresh @ beta + noise * torch.randn(validation, generator=draw, dtype=torch.float64).numpy()
@@ -192,10 +194,11 @@ def over_training(
         f"{count} of variance {variance:g} (signal {signal:g})"
         for count, variance, signal in zip(inputs, variances, signals, strict=True)
     )
+    tables = {"risk": risks, "expected risk": expected, "train error": errors, "validation error": held}
     reading = Reading(
         "Gradient descent on least squares",
-        {"risk": np.array(risks).T, "train error": np.array(errors).T, "validation error": np.array(held).T},
-        dict.fromkeys(("risk", "train error", "validation error"), ("step", "seed")),
+        {name: np.array(rows).T for name, rows in tables.items()},
+        dict.fromkeys(tables, ("step", "seed")),
         {"step": times, "seed": np.array(seeds)},
         sample_size=len(seeds),
         provenance=Provenance.here(),

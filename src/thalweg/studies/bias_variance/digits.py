@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg import data
+from thalweg.data.trees import Tree
 from thalweg.generalization.double_descent import FourierFeatures, least_squares
-from thalweg.randomness import generator
+from thalweg.generalization.double_descent.over_networks import own_sets
 
 Array = NDArray[np.float64]
 SCALE = 0.65  # standard deviation of the frequencies of random features
@@ -37,18 +38,18 @@ class Dealt:
 def dealt(sets: int, size: int, noise: tuple[float, ...], seed: int) -> Dealt:
     """Digits in a random order, of which the first are the training sets.
 
-    A label becomes a wrong class with the probability of its level of noise; at a larger level the same and further
+    Of each set exactly the share of its level of noise is given wrong labels; at a larger level the same and further
     ones. Repetitions deal out one pool of 1,797 digits anew, so that they are no independent samples of all digits.
     """
-    whole = data.digits()
-    x = torch.cat([whole.train.inputs, whole.test.inputs]).double().numpy()  # pyrefly: ignore
-    y = torch.cat([whole.train.targets, whole.test.targets]).numpy()  # pyrefly: ignore
-    draw = generator(seed, "disjoint digits")
-    order, count = torch.randperm(len(y), generator=draw).numpy(), sets * size
-    luck, shift = torch.rand(count, generator=draw).numpy(), torch.randint(1, 10, (count,), generator=draw).numpy()
-    mine, rest = order[:count], order[count:]
-    labels = np.stack([np.where(luck < level, (y[mine] + shift) % 10, y[mine]) for level in noise])
-    return Dealt(x[mine].reshape(sets, size, -1), labels.reshape(len(noise), sets, size), x[rest], y[rest])
+    own = [seed * sets + one for one in range(sets)]
+    levels = [own_sets(data.digits(), size, level, own) for level in noise]
+    (clean, held, _), labels = levels[0], [[_array(one.targets) for one in found] for found, _, _ in levels]
+    inputs = np.stack([_array(one.inputs) for one in clean])
+    return Dealt(inputs.astype(float), np.array(labels), _array(held.inputs).astype(float), _array(held.targets))
+
+
+def _array(values: Tree) -> NDArray:
+    return torch.as_tensor(values).numpy()
 
 
 def feature_fits(found: Dealt, number: int, occasions: int, penalty: float, seed: int) -> Array:

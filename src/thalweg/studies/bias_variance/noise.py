@@ -9,7 +9,7 @@ from thalweg import data, nets, optim
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less, within
 from thalweg.data import Examples
 from thalweg.figures import Axis, Figure, Line, interval_bars
-from thalweg.generalization.bias_variance import COMPONENTS, ensembles, predictions, refit
+from thalweg.generalization.bias_variance import COMPONENTS, ensembles_of_predictions, predictions, refit
 from thalweg.generalization.bias_variance.grams import NESTED, Grams, components
 from thalweg.population import Problem
 from thalweg.statistics import POSITIVE, Interval, interval
@@ -101,7 +101,7 @@ def experiment(lab: Lab) -> Iterator[Finding]:
             parts = components(Grams.of(fits - targets), NESTED)
             rows.append([parts[name] / parts["mse"] for name in COMPONENTS])
             null.append(shuffled(fits, targets, seed))
-            gains[model].append(ensembles(fits, targets, SIZES))
+            gains[model].append(ensembles_of_predictions(fits, targets, SIZES))
         shares[model], nulls[model] = np.array(rows), np.array(null)
     yield noise_of(lab, shares, nulls, seeds)
     yield gain_of(lab, gains)

@@ -5,13 +5,14 @@ import math
 import numpy as np
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
-from thalweg.generalization.double_descent import LinearCurve, over_examples
+from thalweg.figures import Line
+from thalweg.generalization.double_descent import LinearCurve, optimal_ridge_limit, over_examples
 from thalweg.statistics import SHARE, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
 SIZES = (20, 40, 60, 80, 90, 100, 110, 120, 150, 200, 300)
-INPUTS, BEFORE = 100, 60
+INPUTS, BEFORE, NOISE = 100, 60, 0.5
 CLAIM = Claim(
     id="DD6",
     statement="Of linear regression with 100 inputs the risk of the minimum-norm solution peaks at 100 examples, more "
@@ -38,10 +39,16 @@ def numbers_of(curve: LinearCurve) -> dict[str, np.ndarray]:
     }
 
 
+def limit(curve: LinearCurve) -> Line:
+    """The risk of ridge at the best penalty as sizes grow in proportion, along the curve's sizes."""
+    fine = curve.reading.coordinate("theory size").astype(float)
+    return Line(fine, NOISE**2 + optimal_ridge_limit(INPUTS / fine, noise=NOISE), label="limit of the best ridge")
+
+
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """More and more examples, with and without a penalty."""
-    curve = over_examples(SIZES, inputs=INPUTS, draws=lab.pick(quick=50, full=200), seed=lab.seed)
+    curve = over_examples(SIZES, inputs=INPUTS, noise=NOISE, draws=lab.pick(quick=50, full=200), seed=lab.seed)
     found = numbers_of(curve)
     risk, ridge = np.median(curve["risk"], 1), curve["ridge risk"].mean(1)
     return lab.finding(
@@ -49,7 +56,7 @@ def experiment(lab: Lab) -> Finding:
             name: interval.fraction(values) if name == "place" else interval.mean(values)
             for name, values in found.items()
         },
-        figures=curve.figure(),
+        figures=curve.figure().with_marks(limit(curve)),
         readings=curve.reading,
         sentences=[
             f"The median risk is {risk[SIZES.index(BEFORE)]:.2f} with {BEFORE} examples, "

@@ -23,7 +23,7 @@ CLAIM = Claim(
     unit=LOG,
     budget={"examples": 100},
     corrected="Noise is not an axis of double descent; it makes the whole curve higher. The peak is there without any, "
-    "and of 400 digits its height relative to the right end hardly changes from 10 % on.",
+    "and what noise does to its height relative to the right end is another thing, which is shown beside.",
     parts=tuple(Part(name, f"From {name} it rises.", greater(0), LOG) for name, _, _ in STEPS),
 )
 

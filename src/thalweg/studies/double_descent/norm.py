@@ -9,8 +9,10 @@ from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization.double_descent import (
     FeatureCurve,
     LinearCurve,
+    hastie_limit,
     isotropic_risk,
     least_squares,
+    optimal_ridge_limit,
     over_inputs,
     over_weak_features,
 )
@@ -90,7 +92,12 @@ def finding(lab: Lab, curve: FeatureCurve) -> Finding:
         claim=CLAIM,
         parts=parts,
         figures=(
-            Figure.row([isotropic.figure(), weak.figure()], title="Least squares and its exact expectation"),
+            Figure.row(
+                [isotropic.figure().with_marks(*limits(isotropic)), weak.figure()],
+                title="Least squares and its exact expectation",
+                caption=f"{isotropic.reading.notes[0]} {weak.reading.notes[0]} Limits are those of sizes that grow in "
+                "proportion, of the minimum norm and of the best ridge penalty, which has no peak.",
+            ),
             Figure.row(
                 [curve.figure(array="norm", ridge=False), condition, limit], title="The norm, and how it is conditioned"
             ),
@@ -111,6 +118,17 @@ def finding(lab: Lab, curve: FeatureCurve) -> Finding:
             "largest distance with examples and inputs exchanged": exchanged(isotropic),
         },
     )
+
+
+def limits(curve: LinearCurve) -> list[Line]:
+    """The excess risk as sizes grow in proportion, without a penalty and at the best one, along the curve's sizes."""
+    fine = curve.reading.coordinate("theory size").astype(float)
+    ratio = fine / curve.threshold
+    known = ratio != 1
+    return [
+        Line(fine[known], hastie_limit(ratio[known], signal=SIGNAL), label="limit of large sizes"),
+        Line(fine, optimal_ridge_limit(ratio, signal=SIGNAL), label="limit of the best ridge"),
+    ]
 
 
 def exchanged(curve: LinearCurve) -> float:

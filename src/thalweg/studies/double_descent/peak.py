@@ -18,6 +18,7 @@ NEAR = 0.05  # of the threshold
 HIGH = 10.0  # times as high as both sides
 WIDE, LATER = 20, 0.2  # features an example at the right end, and from where ridge is judged
 RISE = 0.05  # of ridge that would count
+MEMBERS = 8  # draws of features of the ensemble that is drawn beside
 LOG = "log ratio of squared test errors"
 
 
@@ -86,13 +87,19 @@ def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve, layer: FeatureCur
     """What the curves say of the place and height of the peak."""
     parts = parts_of(curve)
     shown = (0, NOISE.index(0.2))
-    hero = curve.only(shown).figure()
+    theory = beside_theory(layer)
+    hero = Figure.row(
+        [curve.only(shown).figure(), theory],
+        title="Test error over the number of features",
+        caption=f"Left: {curve.reading.notes[0]} Right, where theory has the whole curve: {theory.caption}",
+    )
     x = ("features", "features an example", "effective model complexity", "effective parameters")
     four = Figure.row(
         [axes.figure(one, ridge=False) for one in x],
         title="One curve along four axes",
         caption=f"{axes.reading.notes[0]} 20 % of labels wrong. Against effective parameters at test inputs, which "
-        "fall again beyond the threshold, the two descents lie on each other.",
+        "fall again beyond the threshold, the two descents lie on each other. Of the ensemble the predictions of "
+        f"{MEMBERS} draws of features are averaged.",
     )
     heights = {noise: np.median(curve["test error"].max(1)[NOISE.index(noise)]) for noise in SCORED}
     least = {noise: np.median(curve.left_minimum()[NOISE.index(noise)]) for noise in SCORED}
@@ -100,7 +107,7 @@ def finding(lab: Lab, curve: FeatureCurve, axes: FeatureCurve, layer: FeatureCur
         claim=CLAIM,
         parts=parts,
         ran={"examples": curve.examples},
-        figures=(hero, four, beside_theory(layer)),
+        figures=(hero, four),
         readings=curve.reading,
         sentences=[
             f"With {100 * noise:g} % of labels wrong the error has its peak at "

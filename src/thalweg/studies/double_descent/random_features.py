@@ -42,6 +42,7 @@ def on_all_axes(lab: Lab) -> FeatureCurve:
         noise=(0.2,),
         seeds=lab.seeds(quick=3, full=3).scored,
         complexity=0.01,
+        members=peak.MEMBERS,
         progress=lab.labelled("effective model complexity"),
     )
 

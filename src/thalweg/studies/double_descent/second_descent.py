@@ -19,9 +19,9 @@ CLAIM = Claim(
     rule=every_part(),
     unit=LOG,
     budget={"examples": 400},
-    corrected="It depends on noise and on the measure. Of 400 digits squared error ends below the first minimum at up "
-    "to 20 % wrong labels, and above it at 40 %; the share of wrong classes ends below it at up to 10 %. Where every "
-    "input carries its part of the signal, the minimum past the threshold is above the first one, exactly.",
+    corrected="It depends on noise and on the measure: with enough wrong labels the error ends above the first "
+    "minimum, and the share of wrong classes is shown beside squared error, with the noise at which the sign turns. "
+    "Where every input carries its part of the signal, the minimum past the threshold is above the first one, exactly.",
     parts=tuple(
         Part(
             f"{100 * noise:g} % noise",

@@ -44,7 +44,7 @@ CLAIM = Claim(
     unit=POINTS,
     corrected="The two pull apart. Stopping early is right with noisy labels, and misses what comes late in training "
     "where features have separate scales or the network groks. Keep the best checkpoint of a run that is long on a log "
-    "axis: patience of ten times the steps it took to fit.",
+    "axis.",
     parts=(
         *(
             Part(

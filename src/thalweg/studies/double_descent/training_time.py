@@ -21,8 +21,8 @@ CLAIM = Claim(
     lecture="Double descent appears in training time, too.",
     rule=every_part(),
     unit=UNIT,
-    corrected="It does where features have separate scales, each with a descent and an overfitting of its own. Small "
-    "networks on noisy labels, with Adam at rates of 0.001 and 0.003, go down and up and stay up.",
+    corrected="It does where features have separate scales, each with a descent and an overfitting of its own. The "
+    "small network on noisy labels that is judged beside goes down and up, and stays up.",
     parts=(
         Part("up", f"From step {FIRST} to step {PEAK} risk rises by 5 %.", greater(0, worth=0.05), UNIT),
         Part("down", f"From step {PEAK} to step {SECOND} it falls by 5 %.", less(0, worth=-0.05), UNIT),
@@ -98,6 +98,7 @@ def experiment(lab: Lab) -> Finding:
         Line(at, np.median(curve["risk"], 1), low=curve["risk"].min(1), high=curve["risk"].max(1), label=name)
         for name, curve in (("two scales", two), ("one scale", one))
     ]
+    marks.append(Line(at, np.median(two["expected risk"], 1), label="two scales, exact mean over the noise"))
     marks += [ReferenceLine(step, "vertical") for step in (FIRST, PEAK, SECOND)]
     risk = Figure.of("Linear regression", marks, Axis("step", scale="log"), Axis("test risk"))
     figure = Figure.row(

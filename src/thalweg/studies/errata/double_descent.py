@@ -26,8 +26,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "With isotropic inputs that all matter, and a signal-to-noise ratio of 5, the excess risk past the "
             "threshold is never below 2 sqrt(5) - 1 = 3.472 sigma^2, and at p = n/2 it is 1. With features of which "
-            "each adds a little it goes below. With 400 digits and 40 % wrong labels it does not; with 20 % it does "
-            "by squared error and not by the share of wrong classes."
+            "each adds a little it goes below. DD2 measures from which share of wrong labels on it does not on digits, "
+            "by squared error and by the share of wrong classes."
         ),
         source="Hastie et al. (2019), arXiv:1903.08560; Belkin, Hsu & Xu (2019), arXiv:1903.07571",
         claims=("DD2",),
@@ -91,7 +91,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Noise is not an axis of it: it raises the whole curve, and the peak is there without any.",
         why=(
             "What features leave of the target is noise to the fit, so a clean target peaks, too. More noise raises "
-            "the error beside the peak and beyond it; from 10 % on their ratio hardly changes."
+            "the error beside the peak and beyond it; DD7 measures both, and their ratio."
         ),
         source="Adlam & Pennington (2020), arXiv:2011.03321",
         claims=("DD7",),
@@ -103,9 +103,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="The two pull apart. Keep the best checkpoint on validation of a run that is long on a log axis.",
         why=(
             "With noisy labels the best step is before the fit. With separate scales, and where networks grok, "
-            "validation gets worse or stands still before it gets better, and short patience stops there: wait for "
-            "ten times the steps that the fit took. Cross-validation, a tuned penalty and bias and variance remain "
-            "exact guidance."
+            "validation gets worse or stands still before it gets better, and short patience stops there. "
+            "Cross-validation, a tuned penalty and bias and variance remain exact guidance."
         ),
         source="Nakkiran et al. (2019), arXiv:1912.02292; Power et al. (2022), arXiv:2201.02177",
         claims=("DD8",),

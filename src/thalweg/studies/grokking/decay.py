@@ -28,7 +28,7 @@ CLAIM = Claim(
     unit="see the parts",
     budget={"steps without decay": 4_000},
     corrected="A bounded norm does: without decay and with the norm of each tensor frozen it groks as well. The delay "
-    "goes as 1/(lr x decay) only for small decay, and the factor is not half the logarithm of a ratio of norms.",
+    "goes as 1/(lr x decay) only for small decay.",
     parts=(
         Part(NEVER, "Without decay fewer than half grok in 4,000 steps.", less(0.5), "share of seeds", bounds=SHARE),
         Part(

@@ -1,12 +1,14 @@
 """GRK1: generalization long after fitting, and at chance before."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater
 from thalweg.figures import Figure, ReferenceLine
 from thalweg.generalization.grokking import first_lasting
 from thalweg.statistics import POSITIVE, SHARE, Interval
-from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, mean_known, share_of, weakest
+from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, mean_known, share_in_each, weakest
 from thalweg.studies.lab import Lab
 
 RATIO, CHANCE = "later", "at chance before"
@@ -14,7 +16,8 @@ UNIT = "T_grok / T_mem"
 CLAIM = Claim(
     id="GRK1",
     statement="On tables of modular addition this perceptron, trained with weight decay, comes to 95 % of held-out "
-    "pairs more than 5 times as late as to 99 % of its training set, and most are at chance up to twice that step.",
+    "pairs more than 5 times as late as to 99 % of its training set, and in each setting most "
+    "are at chance up to twice that step.",
     lecture="Train = 100 %, test = 50 % for thousands of epochs, then a sudden generalization: it can emerge long "
     "after fitting.",
     rule=every_part(),
@@ -25,9 +28,10 @@ CLAIM = Claim(
         Part(RATIO, "It generalizes more than 5 times as late as it memorizes.", greater(5), UNIT, bounds=POSITIVE),
         Part(
             CHANCE,
-            "From T_mem to 2 T_mem held-out accuracy is at most 5 points above chance in most networks.",
+            "From T_mem to 2 T_mem held-out accuracy is at most 5 points above chance in most networks of "
+            "each setting.",
             greater(0.5),
-            "share of networks",
+            "share of networks, the setting with the least",
             bounds=SHARE,
         ),
     ),
@@ -63,12 +67,15 @@ def curve(run: Trained) -> Figure:
     return figure.with_marks(ReferenceLine(1 / run.setting.p), title=f"p = {run.setting.p}: {figure.title}")
 
 
-def found(lab: Lab, runs: Shared) -> Finding:
-    """The ratio of both times, and the accuracy between T_mem and twice it, each of the setting that is weaker."""
+def found(lab: Lab, runs: Shared, beside: Sequence[Figure] = ()) -> Finding:
+    """The ratio of both times, and the accuracy between T_mem and twice it, each of the setting that is weaker.
+
+    Figures beside are shown with it, and not judged.
+    """
     ratios = [later(run) for run in runs.tables]
     # The accuracies agree (none of some 500 pairs is right), which says nothing of how much they vary: the design's
     # mean of them has no interval, and the share of networks of which it is true has Clopper and Pearson's.
-    before = share_of([above_chance(run) <= 0.05 for run in runs.tables])
+    before = share_in_each([above_chance(run) <= 0.05 for run in runs.tables])
     nulls = {"random answers": runs.random, "no decay": runs.without}
     highest = {name: float(run.times["test"].max()) for name, run in nulls.items()}
     panels = [curve(run) for run in runs.tables]
@@ -94,7 +101,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
             "rise / plateau": by_setting(runs, [lasts(run) for run in runs.tables]),
             "highest held-out accuracy of nulls": highest,
         },
-        figures=Figure.row([*panels, null], title="Generalization long after fitting", caption=caption),
+        figures=(Figure.row([*panels, null], title="Generalization long after fitting", caption=caption), *beside),
         readings=[
             lab.reading(
                 f"accuracy on held-out pairs, p = {run.setting.p}",

@@ -22,7 +22,7 @@ from thalweg.studies.grokking.setting import (
     Trained,
     by_setting,
     mean_known,
-    share_of,
+    share_in_each,
     weakest,
 )
 from thalweg.studies.lab import Lab
@@ -41,9 +41,9 @@ CLAIM = Claim(
     parts=(
         Part(
             MEMORIZED,
-            "At T_mem most networks are right on less than 5 % of held-out pairs.",
+            "At T_mem most networks of each setting are right on less than 5 % of held-out pairs.",
             greater(0.5),
-            "share of networks",
+            "share of networks, the setting with the least",
             bounds=SHARE,
         ),
         Part(
@@ -179,7 +179,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
         claim=CLAIM,
         parts={
             # A share, as in GRK1: the accuracies agree.
-            MEMORIZED: share_of([one["accuracy"] < 0.05 for one in memory]),
+            MEMORIZED: share_in_each([one["accuracy"] < 0.05 for one in memory]),
             THERE: weakest([interval.mean(one["projected"], bounds=SHARE) for one in memory]),
             BEFORE: weakest([interval.mean(one) for one in rises]),
         },

@@ -143,6 +143,9 @@ def mean_known(values: Array) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def share_of(values: Sequence[NDArray[np.bool_]]) -> Interval:
-    """Of the networks of all settings, those of which something is true."""
-    return interval.fraction(np.concatenate(values).astype(np.float64))
+def share_in_each(settings: Sequence[NDArray[np.bool_]]) -> Interval:
+    """The share of a setting's networks of which something is true, by Clopper and Pearson, where it is least certain.
+
+    Networks of one setting are alike and those of another are not, so they are not counted together.
+    """
+    return weakest([interval.fraction(values.astype(np.float64)) for values in settings])
