@@ -32,7 +32,7 @@ SHOWN = ("ticket", "first layer shuffled", "shuffled", "another shuffling", "rei
 
 
 def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
-    """Masks beside their shuffled copies, with the original and a fresh initialization, and in the first layer alone."""
+    """Masks beside their shuffled copies, with the original and fresh weights, and in the first layer alone."""
     main, level = large or small, small.setting.scored
     original, fresh = main.better("shuffled"), small.better("reinit, shuffled", "reinit")
     ticket, first, whole = (small.search.of(level, arm) for arm in ("ticket", "first layer shuffled", "shuffled"))
@@ -53,7 +53,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
         sentences=[
             f"At {main.text}, a ticket is {original} points better than its mask shuffled in every layer; with fresh "
             f"weights the mask is {fresh} points better than shuffled ({small.text}).",
-            f"Shuffling the first layer alone loses {share} of what shuffling all loses: much of a mask is which inputs "
-            "it keeps together.",
+            f"Shuffling the first layer alone loses {share} of what shuffling all loses: much of a mask is which "
+            "inputs it keeps together.",
         ],
     )

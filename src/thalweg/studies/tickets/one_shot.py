@@ -3,7 +3,7 @@
 from thalweg.claims import Claim, Finding, Part, every_part, greater, within
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.studies.lab import Lab
-from thalweg.studies.tickets.setting import ALL, LARGE, UNIT, UNKNOWN, Searched
+from thalweg.studies.tickets.setting import ALL, LARGE, UNIT, UNITS, UNKNOWN, Searched
 
 SPARSE, COST, LESS, LITTLE = "91 % sparse", "equal cost", "81 % sparse", "57 % sparse"
 CLAIM = Claim(
@@ -14,7 +14,7 @@ CLAIM = Claim(
     lecture="Iterative magnitude pruning is better for high sparsity.",
     rule=every_part(),
     unit=UNIT,
-    budget={"width": LARGE.width, "steps": LARGE.steps},
+    budget={UNITS: LARGE.width, "steps": LARGE.steps},
     parts=(
         Part(SPARSE, "Iterative pruning is better.", greater(0), UNIT, bounds=ALL),
         Part(COST, "It is better than one-shot pruning that costs as much.", greater(0), UNIT, bounds=ALL),
@@ -59,7 +59,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
             LESS: UNKNOWN if large is None else large.better("one-shot", level=large.setting.dense),
             LITTLE: small.better("one-shot", level=small.setting.dense),
         },
-        ran={"width": main.setting.width, "steps": main.setting.steps},
+        ran={UNITS: main.setting.width, "steps": main.setting.steps},
         numbers={"iterative - one-shot": {name: str(one) for name, one in gaps.items()}},
         figures=Figure.of(
             "By how much iterative pruning is better than one-shot",
@@ -71,8 +71,8 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
         ),
         readings=[one.search.reading for one in settings],
         sentences=[
-            f"At {main.setting.text}, {main.sparsity(main.setting.sparse)} sparse, iterative pruning is {better} points "
-            f"better than one-shot, and finding the ticket took {main.setting.sparse} trainings in place of one.",
+            f"At {main.setting.text}, {main.sparsity(main.setting.sparse)} sparse, iterative pruning is {better} "
+            f"points better than one-shot, and its mask took {main.setting.sparse} trainings in place of one.",
             *(
                 f"At {small.setting.text}, {small.sparsity(sparse)} sparse, it is {one} points better than one-shot "
                 f"pruning of a run {sparse} times as long: what it costs does not explain it."

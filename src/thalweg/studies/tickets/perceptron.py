@@ -11,6 +11,7 @@ from thalweg.claims import Finding
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import arbitrary, matching, one_shot, reinitialized, tasks
+from thalweg.studies.tickets.frozen import frozen
 from thalweg.studies.tickets.own_rates import OwnRates, own_rates
 from thalweg.studies.tickets.setting import LARGE, LONG, SMALL, Searched, searched
 
@@ -40,11 +41,6 @@ class Shared:
     long: Searched | None = None
     rates: OwnRates | None = None
 
-    @property
-    def main(self) -> Searched:
-        """That by which claims about one setting are judged."""
-        return self.large or self.small
-
 
 def shared(lab: Lab) -> Shared:
     """Search in all settings."""
@@ -67,7 +63,8 @@ def shared(lab: Lab) -> Shared:
 def experiment(lab: Lab) -> Iterator[Finding]:
     """Search for tickets beside their controls, compare them, and train those of the small setting on other tasks."""
     found = shared(lab)
-    yield matching.found(lab, found.small, found.large, found.long)
+    masks = None if lab.scale == "quick" else frozen(lab, found.small.seeds[:3])
+    yield matching.found(lab, found.small, found.large, found.long, masks)
     yield reinitialized.found(lab, found.small, found.large, found.long, found.rates)
     yield arbitrary.found(lab, found.small, found.large)
     yield one_shot.found(lab, found.small, found.large)

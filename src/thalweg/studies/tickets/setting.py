@@ -18,7 +18,7 @@ from thalweg.training import Recipe
 # draw to train on.
 TESTED, TUNED, FRESH = 43, 44, 45
 RATE = 0.3  # the dense network's best of 0.1, 0.2, 0.3, 0.4 and 0.6, on seeds on which nothing is scored
-UNIT = "points of test accuracy"
+UNIT, UNITS = "points of test accuracy", "hidden units a layer"
 ALL = (-100.0, 100.0)  # bounds of a difference in points
 MARGIN = 0.5  # points by which a ticket may be worse and match
 UNKNOWN = Interval(float("nan"), float("nan"), float("nan"), 0, "not run at this scale")
@@ -70,7 +70,7 @@ def network(width: int) -> nn.Sequential:
 
 
 def signals(*, test: int = TESTED, train: int | None = None) -> data.Data:
-    """MNIST-1D: the published 4,000 training examples, or as many fresh ones, and 10,000 fresh ones of a seed to test on.
+    """MNIST-1D: its 4,000 training examples, or as many of another seed, and 10,000 of a further seed to test on.
 
     The 1,000 test examples of the package would leave 1.5 points of doubt.
     """
