@@ -49,7 +49,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
             caption=f"MNIST-1D, MLP, {small.text}, {len(small.seeds)} seeds; means with 95 % intervals. Shuffled: as "
             "many weights in every layer at random places; reinit: fresh weights.",
         ),
-        readings=[one.search.reading for one in (small, large) if one is not None],
+        readings=[one.reading for one in (small, large) if one is not None],
         sentences=[
             f"At {main.text}, a ticket is {original} points better than its mask shuffled in every layer; with fresh "
             f"weights the mask is {fresh} points better than shuffled ({small.text}).",

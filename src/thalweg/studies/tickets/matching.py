@@ -94,7 +94,7 @@ def found(
             Figure.row(panels, title="Tickets beside the dense network and their controls", caption=caption),
             *(one.figure() for one in shown),
         ],
-        readings=[*(one.search.reading for one in settings), *(one.reading(lab) for one in shown)],
+        readings=[*(one.reading for one in settings), *(one.reading(lab) for one in shown)],
         sentences=[
             f"At {main.text}, the ticket is {better} points better than the dense network; untrained it is right on "
             f"{before.estimate:.1%} of the test examples.",

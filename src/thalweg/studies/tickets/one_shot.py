@@ -69,7 +69,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
             caption="MNIST-1D, MLP, same weights kept in every layer and steps of the last training; means over "
             f"{' and '.join(str(len(one.seeds)) for one in settings)} seeds with 95 % intervals.",
         ),
-        readings=[one.search.reading for one in settings],
+        readings=[one.reading for one in settings],
         sentences=[
             f"At {main.setting.text}, {main.sparsity(main.setting.sparse)} sparse, iterative pruning is {better} "
             f"points better than one-shot, and its mask took {main.setting.sparse} trainings in place of one.",

@@ -69,7 +69,7 @@ def found(lab: Lab, small: Searched, large: Searched | None, long: Searched | No
             "rates": {} if rates is None else dict(zip(ARMS, rates.rates.tolist(), strict=True)),
         },
         figures=[figure] if rates is None else [figure, by_rate(rates, main)],
-        readings=[main.search.reading] if rates is None else [main.search.reading, tuning(lab, rates)],
+        readings=[main.reading] if rates is None else [main.reading, tuning(lab, rates)],
         sentences=[
             *(
                 f"At {name}, all at one rate, the ticket is {one} points better than with a fresh initialization."

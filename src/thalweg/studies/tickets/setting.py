@@ -9,6 +9,7 @@ from torch import nn
 from thalweg import data, nets, optim, schedules, sweep, tickets
 from thalweg.evaluation import Sample
 from thalweg.population import Problem
+from thalweg.results import Reading
 from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.tickets import Search
@@ -105,6 +106,11 @@ class Searched:
     def seeds(self) -> list[int]:
         """Of its networks."""
         return [int(seed) for seed in self.search.reading.coordinate("seed")]
+
+    @property
+    def reading(self) -> Reading:
+        """All numbers, by the name of the setting."""
+        return replace(self.search.reading, name=f"{self.search.reading.name}, {self.setting.text}")
 
     @property
     def text(self) -> str:
