@@ -53,7 +53,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
         sentences=[
             f"At {main.text}, a ticket is {original} points better than its mask shuffled in every layer; with fresh "
             f"weights the mask is {fresh} points better than shuffled ({small.text}).",
-            f"Shuffling the first layer alone loses {share} of what shuffling all loses: much of a mask is which "
-            "inputs it keeps together.",
+            f"Shuffling the first layer alone, which inputs are kept together, loses {share} of what shuffling all "
+            "loses.",
         ],
     )

@@ -47,8 +47,7 @@ class Frozen:
         learned, random = (of.mean(1) for of in self.accuracy)
         return (
             f"A mask learned over weights that stay untrained comes to {learned[0]:.0%} at width {WIDTHS[0]} and "
-            f"{learned[-1]:.0%} at {WIDTHS[-1]}, random ones to {random[-1]:.0%}: what is there at initialization "
-            "is to be searched for, by training a mask."
+            f"{learned[-1]:.0%} at {WIDTHS[-1]}, random ones to {random[-1]:.0%}."
         )
 
 

@@ -75,7 +75,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
             f"points better than one-shot, and its mask took {main.setting.sparse} trainings in place of one.",
             *(
                 f"At {small.setting.text}, {small.sparsity(sparse)} sparse, it is {one} points better than one-shot "
-                f"pruning of a run {sparse} times as long: what it costs does not explain it."
+                f"pruning of a run {sparse} times as long."
                 for one in ([] if cost is None else [cost])
             ),
         ],
