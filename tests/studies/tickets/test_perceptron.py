@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import thalweg as tw
+from thalweg.statistics import Interval
 from thalweg.studies import Lab
 from thalweg.studies.tickets import (
     arbitrary,
@@ -31,12 +32,14 @@ from thalweg.studies.tickets.setting import (
     TESTED,
     TUNED,
     TWO_ROUNDS,
+    UNKNOWN,
     Searched,
     Setting,
     network,
     recipe_of,
     signals,
 )
+from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import ByLayer, Policy, Transfer
 
 LAB = Lab("full", 500, progress=None)
@@ -311,6 +314,18 @@ def test_a_shuffled_mask_transfers_nothing(tiny: Shared, moved: Transfer) -> Non
     arrays = {"test_accuracy": table, "advantage": table[:, 0] - table[:, 1]}
     null = replace(moved, reading=replace(moved.reading, arrays=arrays))
     assert outcomes(tasks.judged(LAB.on((tasks.CLAIM,)), tiny.small, null))[""] != "holds"
+
+
+def test_undecided_statements_say_how_many_seeds_would_decide() -> None:
+    found = Interval(0.5, -0.5, 1.5, 10, "twice too wide")
+    words = {one_shot.SPARSE: found, one_shot.LESS: found, one_shot.LITTLE: found, one_shot.COST: UNKNOWN}
+    first, second = seeds_to_decide(LAB, one_shot.CLAIM, words)
+    assert "about 40 would" in first  # the lower end is to clear 0, half as far away as the interval reaches
+    assert "about 40 would" in second  # and the upper end 1
+    assert not seeds_to_decide(Lab("quick", 500), one_shot.CLAIM, words)
+    assert not seeds_to_decide(LAB, matching.CLAIM, {"LTH1": Interval(0.5, -0.1, 1.1, 10, "clear of the margin")})
+    (own,) = seeds_to_decide(LAB, matching.CLAIM, {"LTH1": Interval(0.0, -1.0, 1.0, 8, "twice too wide")})
+    assert "about 32 would" in own
 
 
 def test_masks_over_untrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, within
 from thalweg.figures import Axis, Figure, interval_bars
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.setting import ALL, UNIT, Searched
+from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import share_of_gain
 
 ORIGINAL, FRESH, NULL = "original initialization", "fresh initialization", "two shufflings"
@@ -37,9 +38,10 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
     original, fresh = main.better("shuffled"), small.better("reinit, shuffled", "reinit")
     ticket, first, whole = (small.search.of(level, arm) for arm in ("ticket", "first layer shuffled", "shuffled"))
     share = share_of_gain(ticket - first, ticket - whole)
+    parts = {ORIGINAL: original, FRESH: fresh, NULL: small.better("another shuffling", "shuffled")}
     return lab.finding(
         claim=CLAIM,
-        parts={ORIGINAL: original, FRESH: fresh, NULL: small.better("another shuffling", "shuffled")},
+        parts=parts,
         numbers={"share lost with the places of the first layer": str(share)},
         figures=Figure.of(
             "What a mask is worth",
@@ -55,5 +57,6 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
             f"weights the mask is {fresh} points better than shuffled ({small.text}).",
             f"Shuffling the first layer alone, which inputs are kept together, loses {share} of what shuffling all "
             "loses.",
+            *seeds_to_decide(lab, CLAIM, parts),
         ],
     )

@@ -6,6 +6,7 @@ from thalweg.statistics import SHARE, Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.frozen import Frozen
 from thalweg.studies.tickets.setting import ALL, LONG, MARGIN, UNIT, UNKNOWN, Searched
+from thalweg.studies.tickets.undecided import seeds_to_decide
 
 UNTRAINED, LONGER = "untrained", "longer training"
 CLAIM = Claim(
@@ -107,5 +108,6 @@ def found(
             f"largest weights of the initialization {nulls['magnitude at init']}.",
             str(main.search.cost),
             *(one.sentence for one in shown),
+            *seeds_to_decide(lab, CLAIM, {CLAIM.id: better}),
         ],
     )

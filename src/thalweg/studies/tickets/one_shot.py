@@ -4,6 +4,7 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, within
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.setting import ALL, LARGE, UNIT, UNITS, UNKNOWN, Searched
+from thalweg.studies.tickets.undecided import seeds_to_decide
 
 SPARSE, COST, LESS, LITTLE = "91 % sparse", "equal cost", "81 % sparse", "57 % sparse"
 CLAIM = Claim(
@@ -51,14 +52,15 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
         for one in settings
         for level in one.has("one-shot")
     }
+    parts = {
+        SPARSE: better,
+        COST: cost or UNKNOWN,
+        LESS: UNKNOWN if large is None else large.better("one-shot", level=large.setting.dense),
+        LITTLE: small.better("one-shot", level=small.setting.dense),
+    }
     return lab.finding(
         claim=CLAIM,
-        parts={
-            SPARSE: better,
-            COST: cost or UNKNOWN,
-            LESS: UNKNOWN if large is None else large.better("one-shot", level=large.setting.dense),
-            LITTLE: small.better("one-shot", level=small.setting.dense),
-        },
+        parts=parts,
         ran={UNITS: main.setting.width, "steps": main.setting.steps},
         numbers={"iterative - one-shot": {name: str(one) for name, one in gaps.items()}},
         figures=Figure.of(
@@ -78,5 +80,6 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
                 f"pruning of a run {sparse} times as long."
                 for one in ([] if cost is None else [cost])
             ),
+            *seeds_to_decide(lab, CLAIM, parts),
         ],
     )

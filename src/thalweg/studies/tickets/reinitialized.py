@@ -7,6 +7,7 @@ from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.own_rates import ARMS, RATES, OwnRates
 from thalweg.studies.tickets.setting import ALL, LARGE, UNIT, UNITS, UNKNOWN, Searched
+from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import share_of_gain
 
 SPARSE, LESS, NULL = "91 % sparse", "81 % sparse", "two initializations"
@@ -55,13 +56,14 @@ def found(lab: Lab, small: Searched, large: Searched | None, long: Searched | No
         caption=f"MNIST-1D, MLP, {small.text}, {len(small.seeds)} seeds; means with 95 % intervals. Signs kept: "
         "magnitudes of the fresh initialization, signs of the original one.",
     )
+    parts = {
+        SPARSE: small.better("reinit") if rates is None else rates.better,
+        LESS: less or UNKNOWN,
+        NULL: small.better(*NULL_ARMS),
+    }
     return lab.finding(
         claim=CLAIM,
-        parts={
-            SPARSE: small.better("reinit") if rates is None else rates.better,
-            LESS: less or UNKNOWN,
-            NULL: small.better(*NULL_ARMS),
-        },
+        parts=parts,
         ran={UNITS: main.setting.width, "steps": main.setting.steps},
         numbers={
             "better than reinit, all at one rate": {name: str(one) for name, one in gaps.items()},
@@ -80,6 +82,7 @@ def found(lab: Lab, small: Searched, large: Searched | None, long: Searched | No
                 for own in ([] if rates is None else [rates])
             ),
             f"Original signs with fresh magnitudes close {share} of the gap at {small.text}.",
+            *seeds_to_decide(lab, CLAIM, parts),
         ],
     )
 
