@@ -7,7 +7,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="a-ticket-is-trained",
         section="mathematical formulation: key finding",
         lecture="L(f(x; m theta_0)) is about L(f(x; theta_T)): it works if initialized to original values.",
-        right="L(f(x; train(m theta_0))) is: a ticket matches after training, and untrained it is near chance.",
+        right="L(f(x; train(m theta_0))) is: a ticket matches after training; untrained it is not much above chance.",
         why=(
             "m theta_0 is a random network with most of its weights set to zero. Masks under which untrained weights "
             "solve a task exist, and are another matter: they are searched for with the task, by training scores of "

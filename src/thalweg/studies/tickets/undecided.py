@@ -24,8 +24,6 @@ def seeds_to_decide(lab: Lab, claim: Claim, intervals: Mapping[str, Interval]) -
         if part.rule.judge(found.low, found.high) == "undecided":
             needed = [units_to_clear(found, cut) for cut in part.rule.cuts if found.low <= cut <= found.high]
             known = [count for count in needed if count is not None]
-            words = (
-                f"about {max(known)} would, were the estimate to stay" if known else "it lies where more do not help"
-            )
-            sentences.append(f"{found.n} seeds do not decide this: {part.id}, {found}; {words}.")
+            words = f"about {max(known)} would, were the estimate to stay" if known else "more would not"
+            sentences.append(f"{found.n} seeds do not decide {part.id}, {found}; {words}.")
     return sentences
