@@ -15,7 +15,6 @@ PLANNED: dict[str, str] = {
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
     "connectivity": "the paths between solutions (study and instrument)",
-    "tickets": "sparse subnetworks that train alone (study)",
     "ntk": "the infinite-width limit and the tangent kernel (study and instrument)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "workers": "where slices of the work run (a room of the package)",

@@ -2,7 +2,7 @@
 
 from thalweg.tickets import scores
 from thalweg.tickets.allocation import Allocation, Blocks, ByLayer, ErdosRenyi, Global, NofM
-from thalweg.tickets.controls import ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
+from thalweg.tickets.controls import ARMS, MORE_ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
 from thalweg.tickets.counting import log10_subnetworks
 from thalweg.tickets.critical import CriticalSparsity, critical_sparsity
 from thalweg.tickets.division import Division
@@ -32,6 +32,7 @@ from thalweg.tickets.user_model import Prunable, prunable
 
 __all__ = [
     "ARMS",
+    "MORE_ARMS",
     "Allocation",
     "Blocks",
     "ByLayer",

@@ -28,6 +28,13 @@ ARMS = (
     "magnitude at init",
     "small dense",
 )
+EQUAL_COST = "one-shot, equal cost"
+MORE_ARMS = (EQUAL_COST, "first layer shuffled", "reinit, shuffled", "another reinit", "another shuffling")
+FRESH = (
+    {"reinit", "signs kept", "reinit, shuffled"},
+    {"another reinit"},
+)  # arms of one other initialization, and another
+REINITIALIZED, SHUFFLED = "reinitialization", "shuffled mask"  # the streams of seeds from which controls are drawn
 NEEDED = ("reinit", "shuffled")  # without which nothing is said of a ticket
 STEPS = 60  # of the bisection for the width of the small dense network
 
@@ -42,6 +49,7 @@ class Arms:
         start: the dense run where it is rewound to.
         first: the initialization.
         fresh: another initialization of every seed, trained to the same step.
+        fresher: one more.
         one_shot: scores of the dense run's end.
     """
 
@@ -53,18 +61,28 @@ class Arms:
     start: Start
     first: Population
     fresh: Start | None
+    fresher: Start | None
     one_shot: Scores
 
-    def of(self, name: str, mask: Mask, kept: Counts) -> tuple[Start, Mask]:
-        """Where an arm starts, and its mask, beside a ticket of this mask."""
-        seeds = list(self.seeds)
+    def of(self, name: str, mask: Mask, kept: Counts, longer: Scores | None = None) -> tuple[Start, Mask]:
+        """Where an arm starts, and its mask, beside a ticket of this mask; `longer`: scores of a longer dense run."""
+        seeds, entries = list(self.seeds), self.policy.entries(self.problem.layout)
         total = int(kept.sum())
-        if name == "reinit":
-            return self._fresh, mask
+        if name in ("reinit", "another reinit"):
+            return _given(self.fresh if name == "reinit" else self.fresher), mask
         if name == "signs kept":
-            return with_signs(self._fresh, self.start.population), mask
+            return with_signs(_given(self.fresh), self.start.population), mask
+        if name == "reinit, shuffled":
+            return _given(self.fresh), shuffled(mask, entries, seeds)
         if name == "shuffled":
-            return self.start, shuffled(mask, self.policy.entries(self.problem.layout), seeds)
+            return self.start, shuffled(mask, entries, seeds)
+        if name == "another shuffling":
+            return self.start, shuffled(mask, entries, seeds, stream=f"another {SHUFFLED}")
+        if name == "first layer shuffled":
+            return self.start, shuffled(mask, entries[:1], seeds)
+        if name == EQUAL_COST:
+            assert longer is not None
+            return self.start, _collapsing(longer, self.division, kept)
         if name == "random":
             return self.start, self._random(Global(), total)
         if name == "random ERK":
@@ -78,11 +96,6 @@ class Arms:
             return Start(rescaled_to(self.first, small)), small.expand(len(seeds), -1)
         return self.start, mask
 
-    @property
-    def _fresh(self) -> Start:
-        assert self.fresh is not None
-        return self.fresh
-
     def _random(self, allocation: Allocation, total: int) -> Mask:
         """A random mask of as many weights; one seed's nest over the levels."""
         division = allocation.division(self.problem, self.policy)
@@ -90,13 +103,19 @@ class Arms:
         return _collapsing(random(self.first, list(self.seeds)), division, kept)
 
 
+def _given(start: Start | None) -> Start:
+    """An initialization that is there, since an arm was asked for that needs it."""
+    assert start is not None
+    return start
+
+
 def _collapsing(scores: Scores, division: Division, kept: Counts) -> Mask:
     """As `select`, but a control may have an empty layer: that it is then at chance is what it shows."""
     return mask_of(division, select_parts(scores, division, kept))
 
 
-def reinitialized(problem: Problem, seeds: Sequence[int]) -> Population:
-    """Another initialization for every seed, by the stream (seed, "reinitialization") of seeds.
+def reinitialized(problem: Problem, seeds: Sequence[int], *, stream: str = REINITIALIZED) -> Population:
+    """Another initialization for every seed, by the stream (seed, "reinitialization") of seeds, or one of another name.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -107,7 +126,7 @@ def reinitialized(problem: Problem, seeds: Sequence[int]) -> Population:
     Raises:
         UsageError: a model that starts from the same numbers at every call.
     """
-    fresh = problem.initialize([stream_key(seed, "reinitialization") for seed in seeds])
+    fresh = problem.initialize([stream_key(seed, stream) for seed in seeds])
     if torch.equal(fresh.theta, problem.initialize(list(seeds)).theta):
         msg = (
             "The model starts from the same weights at every call, so nothing can be initialized anew. Give Problem a "
@@ -132,7 +151,7 @@ def with_signs(fresh: Start, of: Population) -> Start:
     return replace(fresh, population=fresh.population.with_theta(signed), state=None)
 
 
-def shuffled(mask: Mask, entries: Sequence[Entry], seeds: Sequence[int]) -> Mask:
+def shuffled(mask: Mask, entries: Sequence[Entry], seeds: Sequence[int], *, stream: str = SHUFFLED) -> Mask:
     """The mask with its places exchanged at random within every tensor: equal counts, arbitrary structure.
 
     The exchange depends on seed and tensor alone, so that nested masks stay nested.
@@ -150,11 +169,12 @@ def shuffled(mask: Mask, entries: Sequence[Entry], seeds: Sequence[int]) -> Mask
         mask: (members, parameters).
         entries: the tensors whose places are exchanged.
         seeds: one a member.
+        stream: of these seeds, from which the exchange is drawn; another name gives another exchange.
     """
     found = mask.clone()
     for row, seed in enumerate(seeds):
         for number, entry in enumerate(entries):
-            order = torch.randperm(entry.size, generator=generator(seed, "shuffled mask", number))
+            order = torch.randperm(entry.size, generator=generator(seed, stream, number))
             found[row, entry.columns] = mask[row, entry.columns][order]
     return found
 

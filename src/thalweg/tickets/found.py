@@ -77,8 +77,9 @@ class Search(Result):
             (density), and "density of all parameters" (density). Densities are of what may be pruned.
         dense: the run of the dense network; its snapshots are the initialization and the rewinding point.
         start: where the ticket is rewound to.
-        runs: one a level, by arm: that of all arms together, but of the ticket's own where it is fine-tuned.
-        masks: one a level, by arm: (seeds, parameters) each.
+        runs: one a level, by arm: that of all arms together, but of the ticket's own where it is fine-tuned. Arms that
+            were not trained at a level are not there.
+        masks: the same of masks: (seeds, parameters) each.
         cost: what it took, in trainings.
     """
 
@@ -114,10 +115,34 @@ class Search(Result):
         self._check(level)
         if level == 0:
             return self.dense.final
-        if arm not in self.arms:
-            raise unknown_name("arm", arm, self.arms)
-        run = self.runs[level - 1][arm]
+        known = self.runs[level - 1]
+        if arm not in known:
+            what = f"arm of level {level}"
+            raise unknown_name(what, arm, known)
+        run = known[arm]
         return run.final[run.select(arm=arm)]
+
+    def of(self, level: int, arm: str = "ticket", metric: str | None = None) -> NDArray[np.float64]:
+        """A metric of an arm after its last step: (seeds,); NaN where it was not trained at the level.
+
+        Args:
+            level: from 1 on.
+            arm: "dense" or another one.
+            metric: None: `metric`.
+
+        Raises:
+            UsageError: no such level, arm or metric.
+        """
+        self._check(level, least=1)
+        metric = metric or self.metric
+        if f"dense {metric}" not in self.reading.arrays:
+            known = [name.removeprefix("dense ") for name in self.reading.arrays if name.startswith("dense ")]
+            raise unknown_name("metric", metric, known)
+        if arm == "dense":
+            return self.reading[f"dense {metric}"]
+        if arm not in self.arms:
+            raise unknown_name("arm", arm, ("dense", *self.arms))
+        return self.reading[metric][self.arms.index(arm), level - 1]
 
     def better(self, level: int, than: str = "dense", arm: str = "ticket", metric: str | None = None) -> Interval:
         """By how much an arm is better than another over paired seeds: more accurate, or of less loss.
@@ -131,9 +156,8 @@ class Search(Result):
         Raises:
             UsageError: no such level, arm or metric.
         """
-        self._check(level, least=1)
         metric = metric or self.metric
-        higher = self._of(arm, level, metric), self._of(than, level, metric)
+        higher = self.of(level, arm, metric), self.of(level, than, metric)
         first, second = higher if not metric.endswith("loss") else higher[::-1]
         return interval.difference(first, second)
 
@@ -146,17 +170,18 @@ class Search(Result):
             metric: None: `metric`.
 
         Raises:
-            UsageError: no such level; or the search left out the arms "reinit" or "shuffled", without which a mask is
-                not shown to be a ticket.
+            UsageError: no such level; or the search left out the arms "reinit" or "shuffled" there, without which a
+                mask is not shown to be a ticket.
         """
-        missing = [name for name in NEEDED if name not in self.arms]
+        self._check(level, least=1)
+        missing = [name for name in NEEDED if name not in self.runs[level - 1]]
         if missing:
             msg = (
                 f"No verdict on a ticket without its controls: this search left out {' and '.join(missing)}. Search "
                 f"with arms that have {', '.join(NEEDED)}; search.better(level) compares single arms."
             )
             raise UsageError(msg)
-        others = ["dense", *(name for name in self.arms if name != "ticket")]
+        others = ["dense", *(name for name in self.arms if name != "ticket" and name in self.runs[level - 1])]
         better = {name: self.better(level, name, metric=metric) for name in others}
         return TicketVerdict(level, float(self.densities[level - 1]), better, margin)
 
@@ -171,8 +196,9 @@ class Search(Result):
         """Levels, arms and seeds; how sparse tickets match, if the controls were trained."""
         level = self.largest_matching()
         known = set(NEEDED) <= set(self.arms)
+        there = bool(level) and set(NEEDED) <= set(self.runs[level - 1])
         sparse = f"{1 - self.densities[level - 1]:.1%} sparse, level {level}" if level else "at no level"
-        controls = {name: f"{self.better(level, name)}" for name in NEEDED} if level and known else {}
+        controls = {name: f"{self.better(level, name)}" for name in NEEDED} if there else {}
         return {
             "levels": f"{len(self.runs)}, down to {self.densities[-1]:.1%} of the weights",
             "arms": ", ".join(self.arms),
@@ -194,12 +220,11 @@ class Search(Result):
         metric = metric or self.metric
         lines = []
         for arm in self.arms:
-            values = np.stack([self._of(arm, level, metric) for level in range(1, len(self.runs) + 1)])
-            found = interval_line(
-                self.densities, [interval.mean(one, bounds=bounds_of(metric)) for one in values], label=arm
-            )
+            at = [level for level in range(1, len(self.runs) + 1) if arm in self.runs[level - 1]]
+            values = [interval.mean(self.of(level, arm, metric), bounds=bounds_of(metric)) for level in at]
+            found = interval_line(self.densities[[level - 1 for level in at]], values, label=arm)
             lines.append(found if arm in ("ticket", *NEEDED) else Line(found.x, found.y, label=arm))
-        dense = float(np.mean(self._of("dense", 1, metric)))
+        dense = float(np.mean(self.of(1, "dense", metric)))
         unit = self.reading.units.get(metric, "")
         marks = (*lines, ReferenceLine(dense, label="dense")) if math.isfinite(dense) else tuple(lines)
         return Figure.of(
@@ -209,16 +234,6 @@ class Search(Result):
             Axis(metric.replace("_", " "), unit),
             caption=f"Means over {len(self.dense.final)} seeds; bands are pointwise 95 % intervals. {self.cost}",
         )
-
-    def _of(self, arm: str, level: int, metric: str) -> NDArray[np.float64]:
-        if f"dense {metric}" not in self.reading.arrays:
-            known = [name.removeprefix("dense ") for name in self.reading.arrays if name.startswith("dense ")]
-            raise unknown_name("metric", metric, known)
-        if arm == "dense":
-            return self.reading[f"dense {metric}"]
-        if arm not in self.arms:
-            raise unknown_name("arm", arm, ("dense", *self.arms))
-        return self.reading[metric][self.arms.index(arm), level - 1]
 
     def _check(self, level: int, least: int = 0) -> None:
         if not least <= level <= len(self.runs):

@@ -1,24 +1,24 @@
 """Iterative magnitude pruning with rewinding, and its controls in lock-step."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.tickets.allocation import Allocation, ByLayer
-from thalweg.tickets.controls import ARMS, Arms, reinitialized
+from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
+from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, reinitialized
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
-from thalweg.tickets.search_cost import SearchCost, search_cost
+from thalweg.tickets.search_cost import SearchCost, search_cost, steps_to_find
 from thalweg.tickets.selection import Mask, Scores, select
 from thalweg.training import Recipe, Run, Start, train
 
@@ -48,7 +48,7 @@ def search(
     keep: Share | None = None,
     rewind_to: Rewinding = 0,
     retrain: str | Recipe = "weights",
-    arms: Sequence[str] = ARMS,
+    arms: ArmsWanted = ARMS,
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
@@ -70,7 +70,15 @@ def search(
     - "random", "random ERK": as many in all, at random places everywhere, or by `ErdosRenyi`;
     - "magnitude at init": the largest weights of the initialization;
     - "small dense": the first units of every layer, about as many weights, initialized by their own fan-in and trained
-      from step 0 on.
+      from step 0 on;
+
+    and further ones where they are named:
+
+    - "one-shot, equal cost": as "one-shot", of a dense run of as many steps as finding the ticket took;
+    - "first layer shuffled": places exchanged in the first layer alone;
+    - "reinit, shuffled": the shuffled mask with the other initialization, beside which "reinit" shows what the mask is
+      worth by itself;
+    - "another reinit", "another shuffling": drawn once more; between them and the first there is no difference to find.
 
     One round with a small share is one-shot pruning. The cost is said beforehand by `search_cost`.
 
@@ -95,7 +103,8 @@ def search(
         retrain: "weights": from the weights of step k; "rate": from the last weights, with fresh moments and schedule
             and data order of step k (Renda et al., 2020, arXiv:2003.02389); or a recipe by which the last weights are
             fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained.
-        arms: which are trained; a verdict needs "reinit" and "shuffled".
+        arms: which are trained, at every level, or by name the levels, such as {"reinit": (2, 4)}; the ticket is at
+            every one. A verdict needs "reinit" and "shuffled".
         score: of (trained, initialization), see `tickets.scores`.
         allocation: which weights compete; None: `ByLayer`.
         policy: what may be pruned; None: weights of layers, the output layer's too.
@@ -111,15 +120,14 @@ def search(
     Sources: Frankle & Carbin, 2019, arXiv:1803.03635; Frankle et al., 2020, arXiv:1912.05671.
     """
     began = time.perf_counter()
-    names = _checked(problem, recipe, retrain, arms)
+    _check(problem, recipe, retrain)
+    at = arm_levels(arms, rounds)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     if keep is None:
         keep = usual_shares(division.kinds)
     k = rewinding_step(problem, recipe, rewind_to)
-    expected = search_cost(
-        problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=names, retrain=retrain
-    )
+    expected = search_cost(problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=arms, retrain=retrain)
     given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     count = len(given)
     kept = [division.sizes]
@@ -133,9 +141,12 @@ def search(
             msg = "search trains one network a seed; leave sweeps out of the recipe and search once for each value."
             raise UsageError(msg)
         start, first = dense.at(k), dense.snapshots[0]
-        fresh = _fresh(problem, whole, given, k, plan) if {"reinit", "signs kept"} & set(names) else None
+        fresh, fresher = (
+            _fresh(problem, whole, given, k, stream, plan) if names & set(at) else None
+            for names, stream in zip(FRESH, (REINITIALIZED, f"another {REINITIALIZED}"), strict=True)
+        )
         trained = dense.final
-        making = Arms(problem, policy, allocation, division, given, start, first, fresh, score(trained, first))
+        making = Arms(problem, policy, allocation, division, given, start, first, fresh, fresher, score(trained, first))
         levels: list[dict[str, Run]] = []
         masks: list[Mapping[str, Mask]] = []
         mask, notes = None, []
@@ -148,14 +159,19 @@ def search(
                     raise
                 notes.append(f"Stopped before level {level}: {error}")
                 break
-            run, tuned, own = _level(making, names, mask, kept[level], recipe, retrain, trained, plan)
+            names, longer = [name for name in at if level in at[name]], None
+            if EQUAL_COST in names:
+                spent = replace(recipe, steps=steps_to_find(recipe, level, k, retrain), evaluate=0, snapshot=0)
+                longer = score(train(problem, spent, given, plan=plan).final, first)
+            pairs = {name: making.of(name, mask, kept[level], longer) for name in names}
+            run, tuned, own = _level(making, pairs, mask, recipe, retrain, trained, plan)
             masks.append(own)
             levels.append({"ticket": tuned} if tuned is not None else {})
             levels[-1] |= {name: run for name in names if run is not None and name not in levels[-1]}
             one = levels[-1]["ticket"]
             trained = one.final[one.select(arm="ticket")]
     seconds = time.perf_counter() - began
-    reading = _reading(making, recipe, names, dense, levels, masks, expected, notes, seconds)
+    reading = _reading(making, recipe, at, dense, levels, masks, expected, notes, seconds)
     return Search(reading, dense, start, tuple(levels), tuple(masks), expected)
 
 
@@ -166,21 +182,18 @@ def usual_shares(kinds: Sequence[str]) -> Share:
     return {kind: KEPT.get(kind, OF_THE_REST) for kind in dict.fromkeys(kinds)}
 
 
-def _checked(problem: Problem, recipe: Recipe, retrain: str | Recipe, arms: Sequence[str]) -> tuple[str, ...]:
+def _check(problem: Problem, recipe: Recipe, retrain: str | Recipe) -> None:
     check_type("search problem", problem, Problem, "a Problem")
     check_type("search recipe", recipe, Recipe, "a Recipe")
     if not isinstance(retrain, Recipe):
         check_choice("search retrain, if no Recipe of fine-tuning,", retrain, ("weights", "rate"))
-    names = (arms,) if isinstance(arms, str) else tuple(arms)
-    for name in names:
-        check_choice("An arm of search", name, ARMS)
-    check_count("search arms", len(names))
-    return ("ticket", *(name for name in ARMS if name in names and name != "ticket"))
 
 
-def _fresh(problem: Problem, recipe: Recipe, seeds: list[int], k: int, plan: Plan | str | Mapping[str, Plan]) -> Start:
+def _fresh(
+    problem: Problem, recipe: Recipe, seeds: list[int], k: int, stream: str, plan: Plan | str | Mapping[str, Plan]
+) -> Start:
     """Other initializations, each as its own dense run has it at step k."""
-    population = reinitialized(problem, seeds)
+    population = reinitialized(problem, seeds, stream=stream)
     if k == 0:
         return Start(population)
     return train(problem, recipe, seeds, start=population, paired=True, until=k, plan=plan).at(k)
@@ -188,16 +201,14 @@ def _fresh(problem: Problem, recipe: Recipe, seeds: list[int], k: int, plan: Pla
 
 def _level(
     making: Arms,
-    names: Sequence[str],
+    pairs: dict[str, tuple[Start, Mask]],
     mask: Mask,
-    kept: torch.Tensor,
     recipe: Recipe,
     retrain: str | Recipe,
     trained: Population,
     plan: Plan | str | Mapping[str, Plan],
 ) -> tuple[Run | None, Run | None, dict[str, Mask]]:
     """All arms of a level as one population; a ticket that is fine-tuned has a recipe, and so a run, of its own."""
-    pairs = {name: making.of(name, mask, kept) for name in names}
     seeds, tuned = list(making.seeds), None
     masks = {name: pair[1] for name, pair in pairs.items()}
     if retrain != "weights":
@@ -216,7 +227,7 @@ def _level(
 def _reading(
     making: Arms,
     recipe: Recipe,
-    names: Sequence[str],
+    names: Collection[str],
     dense: Run,
     levels: Sequence[Mapping[str, Run]],
     masks: Sequence[Mapping[str, Mask]],
@@ -229,8 +240,12 @@ def _reading(
     everything = np.array([float(one["ticket"][0].double().mean()) for one in masks])
     arrays: dict[str, NDArray] = {}
     for metric in dense.history.metrics:
-        arrays[metric] = np.stack(
-            [[of[name].history.final(metric)[of[name].select(arm=name)] for of in levels] for name in names]
+        missing = np.full(len(making.seeds), np.nan)
+        arrays[metric] = np.array(
+            [
+                [of[name].history.final(metric)[of[name].select(arm=name)] if name in of else missing for of in levels]
+                for name in names
+            ]
         )
     for metric in list(arrays):
         arrays[f"dense {metric}"] = dense.history.final(metric)

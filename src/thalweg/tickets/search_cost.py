@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from thalweg.errors import check_count
 from thalweg.population import Problem
 from thalweg.results import Summarized
+from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
+from thalweg.tickets.controls import EQUAL_COST, FRESH
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.training import Recipe
 
@@ -47,7 +49,7 @@ def search_cost(
     seeds: int | Sequence[int] = 5,
     rounds: int = 12,
     rewind_to: Rewinding = 0,
-    arms: Sequence[str],
+    arms: ArmsWanted,
     retrain: str | Recipe = "weights",
 ) -> SearchCost:
     """What `search` with these arguments takes; nothing is computed.
@@ -65,11 +67,21 @@ def search_cost(
         problem, recipe, seeds, rounds, rewind_to, arms, retrain: see `search`.
     """
     check_count("search rounds", rounds)
+    levels = arm_levels(arms, rounds)
     count = seeds if isinstance(seeds, int) else len(seeds)
     k, steps = rewinding_step(problem, recipe, rewind_to), recipe.steps
-    ticket = steps + rounds * (retrain.steps if isinstance(retrain, Recipe) else steps - k)
-    whole = ticket + k * bool({"reinit", "signs kept"} & set(arms))
-    for arm in arms:
+    again = retrain.steps if isinstance(retrain, Recipe) else steps - k
+    ticket = steps + rounds * again
+    whole = ticket + k * sum(bool(names & set(levels)) for names in FRESH)
+    for arm, at in levels.items():
         if arm != "ticket":
-            whole += rounds * (steps if arm == "small dense" else steps - k)
-    return SearchCost(whole / steps, whole * count, ticket / steps, count * len(arms), count)
+            whole += len(at) * (steps if arm == "small dense" else steps - k)
+        if arm == EQUAL_COST:
+            whole += sum(steps_to_find(recipe, level, k, retrain) for level in at)
+    widest = max(sum(level in at for at in levels.values()) for level in range(1, rounds + 1))
+    return SearchCost(whole / steps, whole * count, ticket / steps, count * widest, count)
+
+
+def steps_to_find(recipe: Recipe, level: int, k: int, retrain: str | Recipe) -> int:
+    """What finding the mask of a level takes, before the ticket is trained."""
+    return recipe.steps + (level - 1) * (retrain.steps if isinstance(retrain, Recipe) else recipe.steps - k)

@@ -1,13 +1,13 @@
 """Masks of one task on others."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError, check_choice, check_type, unknown_name
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.population import Plan, Problem
 from thalweg.population.layout import same_layout
@@ -15,7 +15,7 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import stream_key
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
-from thalweg.tickets.controls import reinitialized, shuffled
+from thalweg.tickets.controls import SHUFFLED, reinitialized, shuffled
 from thalweg.tickets.found import Search, bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.share_of_gain import share_of_gain
@@ -23,6 +23,7 @@ from thalweg.training import Start, train
 
 Array = NDArray[np.float64]
 ARMS_ON_TASKS = ("ticket", "shuffled", "first layer shuffled", "mask, new init", "dense")
+MORE_ARMS_ON_TASKS = ("shuffled, new init", "another shuffling")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +38,24 @@ class Transfer(Result):
 
     metric: str
 
+    def of(self, task: str, arm: str = "ticket") -> Array:
+        """The metric of an arm on one task: (seeds,).
+
+        Raises:
+            UsageError: no such task or arm.
+        """
+        arms = self.reading.coordinate("arm").tolist()
+        if arm not in arms:
+            raise unknown_name("arm", arm, arms)
+        return self[self.metric][self._number(task), arms.index(arm)]
+
     def advantage(self, task: str) -> Interval:
         """By how much the ticket is better than its shuffled mask, on one task.
 
         Raises:
             UsageError: no such task.
         """
-        return interval.mean(self._of(task))
+        return interval.mean(self["advantage"][self._number(task)])
 
     def kept(self, task: str, source: str) -> Interval:
         """Which part of the advantage on the source is there on a task (see `share_of_gain`).
@@ -51,7 +63,8 @@ class Transfer(Result):
         Raises:
             UsageError: no such task.
         """
-        return share_of_gain(self._of(task), self._of(source))
+        table = self["advantage"]
+        return share_of_gain(table[self._number(task)], table[self._number(source)])
 
     def figure(self) -> Figure:
         """All arms on every task, with intervals over seeds."""
@@ -64,12 +77,12 @@ class Transfer(Result):
         y = Axis(self.metric.replace("_", " "), self.reading.units.get(self.metric, ""))
         return Figure.of("A ticket on other tasks", marks, Axis("task"), y, caption=" ".join(self.reading.notes))
 
-    def _of(self, task: str) -> Array:
+    def _number(self, task: str) -> int:
         tasks = self.reading.coordinate("task").tolist()
         if task not in tasks:
             msg = f"There is no task {task!r}; known are {', '.join(tasks)}."
             raise UsageError(msg)
-        return self["advantage"][tasks.index(task)]
+        return tasks.index(task)
 
 
 def transfer(
@@ -77,6 +90,7 @@ def transfer(
     problems: Mapping[str, Problem],
     *,
     level: int,
+    arms: Sequence[str] = ARMS_ON_TASKS,
     policy: Policy | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
@@ -85,7 +99,8 @@ def transfer(
 
     The mask and the weights of step k are those of the task it was found on; moments begin anew. Arms are the ticket,
     its mask shuffled in every layer or in the first one alone (what is transferred there is which inputs go together),
-    the mask with another initialization (the mask alone), and the dense network.
+    the mask with another initialization (the mask alone), and the dense network; where they are named, also
+    "shuffled, new init" beside that, and "another shuffling", between which and the first there is nothing to find.
 
     >>> import thalweg as tw
     >>> data = tw.data.digits()
@@ -100,13 +115,14 @@ def transfer(
         found: of `search`, whose recipe and seeds are taken.
         problems: by name, of the same model on other data; the source itself is the measure for all others.
         level: of the search, from 1 on.
+        arms: which are trained; the ticket and its shuffled mask always are.
         policy: of the search; None: the usual one.
         plan, progress: see `train`.
 
     Raises:
-        UsageError: no such level, or a model of another architecture.
+        UsageError: no such level or arm, or a model of another architecture.
 
-    Cost: five trainings a task and seed.
+    Cost: a training for each arm, task and seed.
     """
     began = time.perf_counter()
     check_type("transfer found", found, Search, "a Search, as tickets.search returns it")
@@ -116,6 +132,10 @@ def transfer(
             f"transfer takes a level from 1 to {len(found.masks)} and at least one task; got {level}, {list(problems)}."
         )
         raise UsageError(msg)
+    known = (*ARMS_ON_TASKS, *MORE_ARMS_ON_TASKS)
+    for arm in arms:
+        check_choice("An arm of transfer", arm, known)
+    names = [name for name in known if name in {"ticket", "shuffled", *arms}]
     seeds = [int(seed) for seed in found.reading.coordinate("seed")]
     mask, layout = found.masks[level - 1]["ticket"], found.dense.final.layout
     entries = (policy or Policy()).entries(layout)
@@ -126,6 +146,8 @@ def transfer(
         "first layer shuffled": shuffled(mask, entries[:1], seeds),
         "mask, new init": mask,
         "dense": None,
+        "shuffled, new init": shuffled(mask, entries, seeds),
+        "another shuffling": shuffled(mask, entries, seeds, stream=f"another {SHUFFLED}"),
     }
     orders = [stream_key(seed, "transfer") for seed in seeds]
     recipe = replace(found.dense.recipe, snapshot=0, snapshot_state=False)
@@ -135,10 +157,11 @@ def transfer(
             told(Progress(f"transfer to {name}", number, len(problems), time.perf_counter() - began))
             same_layout(layout, problem.layout)
             fresh = Start(reinitialized(problem, seeds), step=start.step)
-            starts = {arm: fresh if arm == "mask, new init" else start for arm in ARMS_ON_TASKS}
-            run = train(problem, recipe, orders, start=starts, mask=masks, paired=True, plan=plan)
+            starts = {arm: fresh if arm.endswith("new init") else start for arm in names}
+            own = {arm: masks[arm] for arm in names}
+            run = train(problem, recipe, orders, start=starts, mask=own, paired=True, plan=plan)
             final = run.history.final(found.metric)
-            tables.append(np.stack([final[run.select(arm=arm)] for arm in ARMS_ON_TASKS]))
+            tables.append(np.stack([final[run.select(arm=arm)] for arm in names]))
     table = np.stack(tables)
     advantage = table[:, 0] - table[:, 1]
     metric = found.metric
@@ -146,7 +169,7 @@ def transfer(
         "transfer of a ticket",
         {metric: table, "advantage": -advantage if metric.endswith("loss") else advantage},
         {metric: ("task", "arm", "seed"), "advantage": ("task", "seed")},
-        {"task": list(problems), "arm": list(ARMS_ON_TASKS), "seed": seeds},
+        {"task": list(problems), "arm": names, "seed": seeds},
         dict.fromkeys((metric, "advantage"), found.reading.units.get(metric, "")),
         sample_size=len(seeds),
         cost=Cost(time.perf_counter() - began),

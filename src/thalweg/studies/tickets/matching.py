@@ -1,0 +1,114 @@
+"""LTH1: a subnetwork trained alone from its original initialization is as good as the dense network, in a setting."""
+
+from thalweg.claims import Claim, Finding, Part, greater, less
+from thalweg.figures import Figure
+from thalweg.statistics import SHARE, Interval, interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.tickets.frozen import Frozen
+from thalweg.studies.tickets.setting import ALL, LONG, MARGIN, UNIT, UNKNOWN, Searched
+from thalweg.studies.tickets.undecided import seeds_to_decide
+
+UNTRAINED, LONGER = "untrained", "longer training"
+CLAIM = Claim(
+    id="LTH1",
+    statement="On MNIST-1D tickets of an MLP found by iterative magnitude pruning and trained from the original "
+    "initialization are at most half a point less accurate than the dense network, at 91 % sparsity (width 200, 2,000 "
+    "steps; quick: 81 %, width 100, 500 steps).",
+    lecture="L(f(x; m theta_0)) is about L(f(x; theta_T)): a dense network contains a subnetwork that, trained alone "
+    "from the original initialization, matches it.",
+    rule=greater(-MARGIN),
+    unit=UNIT,
+    bounds=ALL,
+    corrected="The formula is of an untrained subnetwork, which is right on about a fifth of the examples where "
+    "chance is a tenth; it must read L(train(m theta_0)). And how sparse a ticket can be depends on width and "
+    "training: at width 100 after 4,000 steps the one at 80 % is worse than the dense network.",
+    lecture_rule=greater(-MARGIN),
+    parts=(
+        Part(
+            UNTRAINED,
+            "Untrained, m theta_0 is near chance: below 20 %.",
+            less(0.2),
+            "test accuracy",
+            decides=False,
+            bounds=SHARE,
+        ),
+        Part(
+            LONGER,
+            f"{LONG.text}, 80 % sparse: the ticket is worse by more than half a point.".capitalize(),
+            less(-MARGIN),
+            UNIT,
+            decides=False,
+            bounds=ALL,
+        ),
+    ),
+)
+
+
+def untrained(main: Searched, arm: str = "ticket") -> tuple[Interval, Interval]:
+    """Accuracy of an arm before its first step, and by how many points it is better than the dense network trained."""
+    run = main.search.runs[main.setting.scored - 1][arm]
+    before = run.history["test_accuracy"][0, run.select(arm=arm)]
+    dense = main.search.of(main.setting.scored, "dense")
+    return interval.mean(before, bounds=SHARE), interval.difference(100 * before, 100 * dense, bounds=ALL)
+
+
+def matched(found: Searched) -> str:
+    """The largest sparsity at which, and at every smaller one, tickets match, in words."""
+    level = found.search.largest_matching(margin=MARGIN / 100)
+    return f"up to {found.sparsity(level)} sparsity" if level else "at no sparsity"
+
+
+def found(
+    lab: Lab,
+    small: Searched,
+    large: Searched | None,
+    long: Searched | None,
+    masks: Frozen | None,
+    arm: str = "ticket",
+) -> Finding:
+    """An arm beside the dense network, at the scored level and before training; the case that must not match."""
+    main = large or small
+    settings, shown = [one for one in (small, large, long) if one is not None], [] if masks is None else [masks]
+    before, formula = untrained(main, arm)
+    better = main.better("dense", arm)
+    nulls = {name: small.better("dense", name) for name in ("shuffled", "magnitude at init")}
+    panels = [one.search.figure().with_marks(title=one.setting.text) for one in settings]
+    caption = (
+        f"MNIST-1D, MLP 40-width-width-10, momentum; means over {', '.join(str(len(one.seeds)) for one in settings)} "
+        "seeds, bands are pointwise 95 % intervals. All arms of a seed see the same batches."
+    )
+    return lab.finding(
+        better,
+        claim=CLAIM,
+        parts={UNTRAINED: before, LONGER: UNKNOWN if long is None else long.better("dense", arm)},
+        lecture=formula,
+        numbers={
+            "better than dense, by sparsity": {
+                one.setting.text: {one.sparsity(level): str(one.better("dense", arm, level)) for level in one.has(arm)}
+                for one in settings
+            },
+            "controls better than dense": {name: str(one) for name, one in nulls.items()},
+            "accuracy on training examples, dense": {
+                one.setting.text: float(one.search.of(1, "dense", "train_accuracy").mean()) for one in settings
+            },
+        },
+        figures=[
+            Figure.row(panels, title="Tickets beside the dense network and their controls", caption=caption),
+            *(one.figure() for one in shown),
+        ],
+        readings=[*(one.reading for one in settings), *(one.reading(lab) for one in shown)],
+        sentences=[
+            f"At {main.text}, the ticket is {better} points better than the dense network; untrained it is right on "
+            f"{before.estimate:.1%} of the test examples.",
+            *(
+                f"{one.setting.text.capitalize()}: of the sparsities tried tickets match {matched(one)}; at "
+                f"{one.sparsity()} they are {one.better('dense')} points better than the dense network."
+                for one in settings
+            ),
+            f"At {small.text}, its mask shuffled is {nulls['shuffled']} points better than the dense network, and the "
+            f"largest weights of the initialization {nulls['magnitude at init']}.",
+            str(main.search.cost),
+            *(one.sentence for one in shown),
+            *seeds_to_decide(lab, CLAIM, {CLAIM.id: better}),
+        ],
+    )

@@ -1,0 +1,73 @@
+"""Tickets and reinitialized ones, each at its own best rate.
+
+Each scored seed takes for each arm the rate that was best on a tuning seed of its own, by examples that nothing else is
+measured on: so the interval over seeds covers the doubt about the rates.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg import tickets
+from thalweg.statistics import Interval, interval, own_choices
+from thalweg.studies.lab import Lab, Seeds
+from thalweg.studies.tickets.setting import ALL, RATE, TUNED, Searched, recipe_of, searched, signals
+from thalweg.training import Start
+
+Array = NDArray[np.float64]
+ARMS = ("ticket", "reinit")
+RATES = (RATE, 0.45, 0.6, 0.8)
+
+
+@dataclass(frozen=True, eq=False)
+class OwnRates:
+    """Accuracies at the scored level.
+
+    Args:
+        tuned: on tuning seeds and examples: (arms, rates, seeds).
+        rates: chosen by every scored seed: (arms, seeds).
+        scored: its accuracies on test examples there: (arms, seeds).
+    """
+
+    tuned: Array
+    rates: Array
+    scored: Array
+
+    @property
+    def better(self) -> Interval:
+        """By how many points the ticket is better."""
+        return interval.difference(*(100 * self.scored), bounds=ALL)
+
+
+def own_rates(lab: Lab, seeds: Seeds, large: Searched) -> OwnRates:
+    """Tune both arms on seeds of their own, and train the scored ones at the rates chosen."""
+    tuning = [seed for own in seeds.own_tuning for seed in own]
+    on = searched(lab, large.setting, tuning, {"reinit": (large.setting.scored,)}, "tuning", signals(test=TUNED))
+    tuned = np.stack([at_rate(lab, on, rate, np.ones((2, len(tuning)), dtype=bool)) for rate in RATES], axis=1)
+    choices = np.stack([own_choices(1 - of[:, :, None]) for of in tuned])
+    found = np.stack([at_rate(lab, large, rate, choices == place) for place, rate in enumerate(RATES)])
+    return OwnRates(tuned, np.array(RATES)[choices], np.take_along_axis(found, choices[None], 0)[0])
+
+
+def at_rate(lab: Lab, found: Searched, rate: float, wanted: NDArray[np.bool_]) -> Array:
+    """Accuracies of both arms at a rate, (arms, seeds); NaN where a network is not wanted and not there already."""
+    level, seeds = found.setting.scored, np.array(found.seeds)
+    if rate == RATE:
+        return np.stack([found.search.of(level, arm) for arm in ARMS])
+    mask, fresh = found.search.masks[level - 1]["ticket"], Start(tickets.reinitialized(found.problem, found.seeds))
+    accuracy = np.full((len(ARMS), len(seeds)), np.nan)
+    for row, (arm, start) in enumerate(zip(ARMS, (found.search.start, fresh), strict=True)):
+        at = np.flatnonzero(wanted[row]).tolist()
+        if at:
+            run = lab.train(
+                found.problem,
+                recipe_of(found.setting.steps, rate),
+                seeds[at].tolist(),
+                f"{arm}, rate {rate:g}",
+                start=start[at],
+                mask=mask[at],
+                paired=True,
+            )
+            accuracy[row, at] = run.history.final("test_accuracy")
+    return accuracy
