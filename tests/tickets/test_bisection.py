@@ -50,10 +50,8 @@ def test_a_map_has_the_chains_that_single_searches_have(problem: tw.Problem) -> 
 
 
 def test_controls_of_a_map_are_the_trainings_they_stand_for(problem: tw.Problem) -> None:
-    both = ("shuffled", "earliest mask")
-    found = rewinding_map(
-        problem, RECIPE, (0, 0.25), seeds=2, rounds=2, keep=0.5, controls=both, control_levels=(2,), plan="looped"
-    )
+    both = {"shuffled": (2,), "earliest mask": (2,)}
+    found = rewinding_map(problem, RECIPE, (0, 0.25), seeds=2, rounds=2, keep=0.5, controls=both, plan="looped")
     alone = rewinding_map(problem, RECIPE, (0, 0.25), seeds=2, rounds=2, keep=0.5, plan="looped")
     assert (found["test_accuracy"] == alone["test_accuracy"]).all()
     assert np.isnan(found["shuffled"][:, 0]).all()

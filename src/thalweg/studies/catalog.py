@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "bias-variance": "thalweg.studies.bias_variance",
     "double-descent": "thalweg.studies.double_descent",
     "landscape": "thalweg.studies.landscape",
+    "tickets": "thalweg.studies.tickets",
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, unknown_name
-from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -84,15 +84,21 @@ class EarlyMasks(Result):
         return share_of_gain(self.gains(step), self.gains("final"))
 
     def figure(self) -> Figure:
-        """The metric and the overlap against the fraction of training, with 95 % intervals over seeds."""
-        at = self.reading.coordinate("step") / self.dense.recipe.steps
-        bounds = bounds_of(self.metric)
+        """The metric under masks, and their share of the final one's gain and overlap with it, with 95 % intervals.
+
+        Against the fraction of training at which they were taken, beside the share of the rate that was spent by then.
+        """
+        steps = self.reading.coordinate("step")
+        at, bounds = steps / self.dense.recipe.steps, bounds_of(self.metric)
         worth = interval_line(at, [interval.mean(one, bounds=bounds) for one in self[self.metric]], label="masked")
         lines = [ReferenceLine(float(self[name].mean()), label=name) for name in ("random", "dense")]
         x, y = Axis("mask taken at fraction of training"), Axis(self.metric.replace("_", " "), self._unit)
         first = Figure.of("What a mask is worth", [worth, *lines], x, y)
+        shares = [(place, one) for place, one in zip(at, map(self.share, steps), strict=True) if _bounded(one)]
+        gained = [interval_line(*zip(*shares, strict=True), label="gain over random")] if shares else []
         same = interval_line(at, [interval.mean(one, bounds=(-np.inf, 1)) for one in self["overlap"]], label="overlap")
-        second = Figure.of("How far it is the final one", [same], x, Axis("overlap beyond chance"))
+        spent = Line(at, self["share of the rate"], label="rate spent")
+        second = Figure.of("How much of the final one", [*gained, same, spent], x, Axis("share"))
         caption = " ".join(self.reading.notes)
         return Figure.row([first, second], title="Masks taken early", caption=caption)
 
@@ -209,3 +215,8 @@ def early_masks(
         ),
     )
     return EarlyMasks(reading, metric, dense)
+
+
+def _bounded(found: Interval) -> bool:
+    """Whether a share has ends that can be drawn."""
+    return bool(np.isfinite([found.estimate, found.low, found.high]).all())

@@ -1,7 +1,7 @@
 """Which sparsity is reached from which rewinding point: all points in lock-step."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -117,8 +117,7 @@ def rewinding_map(
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
-    controls: str | Sequence[str] = (),
-    control_levels: Sequence[int] | None = None,
+    controls: Sequence[str] | Mapping[str, Sequence[int]] = (),
     metric: str | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
@@ -143,8 +142,8 @@ def rewinding_map(
         problem, recipe, seeds, rounds, keep, score, allocation, policy: see `search`.
         rewind_to: the points, each as `search` takes it.
         margin: by how much a matching ticket may be worse, in the metric's unit.
-        controls: which are trained, of "shuffled" and "earliest mask".
-        control_levels: at which levels, from 1 on; None: at all.
+        controls: which are trained, of "shuffled" and "earliest mask": at every level, or by name the levels, such as
+            {"shuffled": (2, 4)}.
         metric: what is compared; None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
@@ -162,10 +161,10 @@ def rewinding_map(
         msg = "rewinding_map needs at least one rewinding point, such as (0, 0.02)."
         raise UsageError(msg)
     given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    names = (controls,) if isinstance(controls, str) else tuple(controls)
-    for name in names:
+    every = range(1, rounds + 1)
+    at = controls if isinstance(controls, Mapping) else dict.fromkeys(controls, every)
+    for name in at:
         check_choice("A control of rewinding_map", name, CONTROLS)
-    controlled = set(range(1, rounds + 1) if control_levels is None else control_levels)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     keep = usual_shares(division.kinds) if keep is None else keep
@@ -173,7 +172,7 @@ def rewinding_map(
     for _ in range(rounds):
         kept.append(allocation.kept(division, keep, kept[-1]))
     entries = policy.entries(problem.layout)
-    tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *names)}
+    tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *at)}
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, *steps})), snapshot_state=True)
@@ -182,15 +181,15 @@ def rewinding_map(
         first, starts = dense.snapshots[0], {step: dense.at(step) for step in steps}
         trained = dict.fromkeys(steps, dense.final)
         masks: dict[int, list[Mask]] = {step: [] for step in steps}
-        for level in range(1, rounds + 1):
+        for level in every:
             told(Progress("rewinding", level, rounds + 1, time.perf_counter() - began))
             for step, of in masks.items():
                 within = of[-1] if of else None
                 of.append(select(score(trained[step], first), division, kept[level], within=within))
             now = {("ticket", step): of[-1] for step, of in masks.items()}
-            if level in controlled and "shuffled" in names:
+            if level in at.get("shuffled", ()):
                 now |= {("shuffled", step): shuffled(of[-1], entries, given) for step, of in masks.items()}
-            if level in controlled and "earliest mask" in names:
+            if level in at.get("earliest mask", ()):
                 now |= {("earliest mask", step): masks[steps[0]][-1] for step in steps[1:]}
             arms = {arm: f"{arm[0]}, step {arm[1]}" for arm in now}
             begin = {name: starts[step] for (_, step), name in arms.items()}
@@ -202,7 +201,7 @@ def rewinding_map(
             scored["earliest mask", steps[0]] = scored["ticket", steps[0]]  # they are one
             for name, rows in tables.items():
                 missing = np.full(len(given), np.nan)
-                unknown = name != "ticket" and level not in controlled
+                unknown = name != "ticket" and level not in at[name]
                 rows.append(np.stack([missing if unknown else scored[name, step] for step in steps]))
     stacked = {name: np.stack(rows, axis=1) for name, rows in tables.items()}
     table = stacked.pop("ticket")

@@ -1,0 +1,10 @@
+"""The study `tickets`: sparse subnetworks that train alone, the controls that make one a ticket, what they are for."""
+
+from thalweg.studies.study import Study
+from thalweg.studies.tickets import convnet, emergence, transformer
+
+STUDY = Study(
+    name="tickets",
+    title="Lottery tickets: sparse subnetworks that train alone",
+    experiments=(convnet.experiment, emergence.experiment, transformer.experiment),
+)
