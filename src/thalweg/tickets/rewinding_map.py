@@ -45,6 +45,11 @@ class RewindingMap(Result):
     dense: Run
     masks: dict[int, tuple[Mask, ...]]
 
+    @property
+    def steps(self) -> list[int]:
+        """Of rewinding."""
+        return [int(step) for step in self.reading.coordinate("rewinding")]
+
     def gains(self, rewinding: int, level: int, than: str | int = "dense") -> Array:
         """By how much tickets are better, seed by seed: more accurate, or of less loss: (seeds,).
 
@@ -76,7 +81,7 @@ class RewindingMap(Result):
         return interval.mean(self.gains(rewinding, level, than))
 
     def _of(self, rewinding: int, level: int, name: str) -> Array:
-        steps, table = self.reading.coordinate("rewinding").tolist(), self[name]
+        steps, table = self.steps, self[name]
         if rewinding not in steps or not 1 <= level <= table.shape[1]:
             msg = f"Rewinding steps are {steps}, levels 1 to {table.shape[1]}; got {rewinding} and {level}."
             raise UsageError(msg)
@@ -87,7 +92,7 @@ class RewindingMap(Result):
 
         Of controls those at the latest step are drawn.
         """
-        steps = self.reading.coordinate("rewinding")
+        steps = self.steps
         lines = [
             self._line(table, f"rewound to step {step}") for step, table in zip(steps, self[self.metric], strict=True)
         ]

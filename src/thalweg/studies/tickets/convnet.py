@@ -4,6 +4,7 @@ The MLP of the other claims is the wrong place to look: it is stable enough at t
 less than a point. A small rate is the control: there it must not matter to which step one rewinds.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -78,26 +79,22 @@ def chains(lab: Lab, rate: float, seeds: list[int]) -> RewindingMap:
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """Rewind tickets to three steps, at a large and at a small rate."""
-    seeds, full = lab.seeds(quick=2, full=8).scored, lab.scale == "full"
-    large, small = chains(lab, LARGE, seeds), chains(lab, SMALL, seeds) if full else None
-    maps = {LARGE: large} | ({} if small is None else {SMALL: small})
-    matching = {
-        f"rate {rate:g}": {
-            f"step {step}": f"{reached:.1%}"
-            for step, reached in zip(
-                one.reading.coordinate("rewinding").tolist(), one["matching sparsity"], strict=True
-            )
-        }
-        for rate, one in maps.items()
-    }
-    late, steps = round(POINTS[-1] * STEPS), large.reading.coordinate("rewinding").tolist()
+    seeds = lab.seeds(quick=2, full=8).scored
+    return found(lab, chains(lab, LARGE, seeds), chains(lab, SMALL, seeds) if lab.scale == "full" else None)
+
+
+def found(lab: Lab, large: RewindingMap, small: RewindingMap | None) -> Finding:
+    """What was rewound late beside what was not and beside the dense network, with the controls there are."""
+    full, count = small is not None, len(large["dense"])
+    maps = {LARGE: large} | ({SMALL: small} if small else {})
+    late = large.steps[-1]
     parts = {
         GAIN: points_better(large, late, 0),
         MATCHES: points_better(large, late, "dense"),
         NOT_AT_0: points_better(large, 0, "dense"),
         MASK: points_better(large, late, "shuffled") if full else UNKNOWN,
         WEIGHTS: points_better(large, late, "earliest mask") if full else UNKNOWN,
-        STABLE: UNKNOWN if small is None else points_better(small, late, 0),
+        STABLE: points_better(small, late, 0) if small else UNKNOWN,
     }
     densities = large.reading.coordinate("density")
     panels = [one.figure().with_marks(title=f"rate {rate:g}") for rate, one in maps.items()]
@@ -107,31 +104,35 @@ def experiment(lab: Lab) -> Finding:
         f"and those rewound to step 0 {parts[NOT_AT_0]}.",
     ]
     if full:
-        middle = points_better(large, late, steps[1])
+        middle = points_better(large, late, large.steps[1])
         sentences += [
-            f"Rewinding to step {late} instead of {steps[1]} gains {middle}. On the weights of step {late} the ticket "
-            f"is {parts[MASK]} points better than its mask shuffled, and {parts[WEIGHTS]} than the mask found with "
-            "step 0.",
+            f"Rewinding to step {late} instead of {large.steps[1]} gains {middle} points. On the weights of step "
+            f"{late} the ticket is {parts[MASK]} points better than its mask shuffled, and {parts[WEIGHTS]} than the "
+            "mask found with step 0.",
             f"At rate {SMALL:g} rewinding to step {late} gains {parts[STABLE]} points.",
         ]
     return lab.finding(
         parts=parts,
-        ran={"seeds": len(seeds)},
+        ran={"seeds": count},
         figures=Figure.row(
             panels,
             title="What late rewinding gives",
             caption=f"MNIST-1D, 1-D convnet of four layers with batch normalization, {STEPS} steps; means over "
-            f"{len(seeds)} seeds with pointwise 95 % intervals, of 10,000 test examples. Controls are on the weights "
+            f"{count} seeds with pointwise 95 % intervals, of 10,000 test examples. Controls are on the weights "
             f"of step {late}.",
         ),
-        readings=[one.reading for one in maps.values()],
+        readings=[replace(one.reading, name=f"rewinding at rate {rate:g}") for rate, one in maps.items()],
         sentences=sentences,
         numbers={
-            "largest matching sparsity, by step of rewinding": matching,
+            "largest matching sparsity": {
+                f"rate {rate:g}, step {step}": float(reached)
+                for rate, one in maps.items()
+                for step, reached in zip(one.steps, one["matching sparsity"], strict=True)
+            },
             "better than dense, points": {
                 f"rate {rate:g}, step {step}": (100 * (table - one["dense"]).mean(1)).tolist()
                 for rate, one in maps.items()
-                for step, table in zip(one.reading.coordinate("rewinding").tolist(), one[one.metric], strict=True)
+                for step, table in zip(one.steps, one[one.metric], strict=True)
             },
             "dense accuracy": {f"rate {rate:g}": float(np.mean(one["dense"])) for rate, one in maps.items()},
         },

@@ -15,13 +15,13 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import convnet
 from thalweg.studies.tickets.setting import ALL, RATE, UNIT, problem_of, recipe_of
-from thalweg.tickets import EarlyMasks, Units
+from thalweg.tickets import EarlyBird, EarlyMasks, Units
 from thalweg.tickets.selection import Scores
 
 EARLY = 0.2  # the fraction of training by which masks are said to be there
 WIDTH, STEPS = 100, 500
 LEVEL = {"hidden": 0.64**4, "output": 0.81**4}  # kept in one cut: as many as level 4 of LTH1's small setting
-FRACTIONS = (0, 0.02, 0.05, 0.1, EARLY, 0.3, 0.5, 0.7)
+FRACTIONS = {"quick": (0, 0.1, EARLY, 0.5), "full": (0, 0.02, 0.05, 0.1, EARLY, 0.3, 0.5, 0.7)}
 CHANNELS, CHANNEL_STEPS, PENALTY, SCALE = 0.5, 400, 1e-3, 0.5
 SAME, BETTER = "channels, as the final ones", "channels, better than random"
 CLAIM = Claim(
@@ -50,7 +50,7 @@ def of_weights(lab: Lab, seeds: list[int]) -> EarlyMasks:
     """Masks of single weights of the MLP, trained from the original initialization."""
     progress = lab.labelled("masks of weights")
     problem, recipe = problem_of(lab, WIDTH), recipe_of(STEPS)
-    return tickets.early_masks(problem, recipe, FRACTIONS, share=LEVEL, seeds=seeds, progress=progress)
+    return tickets.early_masks(problem, recipe, FRACTIONS[lab.scale], share=LEVEL, seeds=seeds, progress=progress)
 
 
 def of_channels(lab: Lab, seeds: list[int]) -> EarlyMasks:
@@ -78,8 +78,15 @@ def points_better(found: EarlyMasks, step: int | str, than: int | str) -> Interv
 def experiment(lab: Lab) -> Finding:
     """Train networks under masks taken early, under the final one and under random ones."""
     seeds = lab.seeds(quick=6, full=8).scored
-    weights, channels = of_weights(lab, seeds), of_channels(lab, seeds[: lab.pick(quick=2, full=8)])
-    at, at_channels = (round(EARLY * steps) for steps in (STEPS, CHANNEL_STEPS))
+    weights = of_weights(lab, seeds)
+    masks = tickets.early_bird(problem_of(lab, WIDTH), weights.dense, LEVEL)
+    return found(lab, weights, masks, of_channels(lab, seeds[: lab.pick(quick=2, full=8)]))
+
+
+def found(lab: Lab, weights: EarlyMasks, masks: EarlyBird, channels: EarlyMasks) -> Finding:
+    """The share of the gain that early masks of weights have, and what early masks of channels are worth."""
+    at, at_channels = (round(EARLY * one.dense.recipe.steps) for one in (weights, channels))
+    half = round(0.5 * weights.dense.recipe.steps)
     steps = weights.reading.coordinate("step").tolist()
     shares = {step: weights.share(step) for step in steps[:-1]}
     overlap, spent = weights["overlap"].mean(1), weights["share of the rate"]
@@ -87,20 +94,17 @@ def experiment(lab: Lab) -> Finding:
         SAME: points_better(channels, at_channels, "final"),
         BETTER: points_better(channels, at_channels, "random"),
     }
-    masks = tickets.early_bird(problem_of(lab, WIDTH), weights.dense, LEVEL)
     row, chance = steps.index(at), float(masks["chance distance"])
-    below = {
-        name: points_better(found, "final", "dense") for name, found in (("weights", weights), ("channels", channels))
-    }
+    below = {name: points_better(one, "final", "dense") for name, one in (("weights", weights), ("channels", channels))}
     common = channels["overlap"][channels.reading.coordinate("step").tolist().index(at_channels)]
     return lab.finding(
         shares[at],
         parts=parts,
         figures=[weights.figure(), masks.figure(), channels.figure()],
-        readings=[weights.reading, masks.reading, channels.reading],
+        readings=[weights.reading, masks.reading, replace(channels.reading, name="masks of channels taken early")],
         sentences=[
             f"A mask of weights taken at {EARLY:.0%} of training has {shares[at]} of what the final one gains over a "
-            f"random one, and one taken at half of it {shares[STEPS // 2]}; the overlap with the final mask beyond "
+            f"random one, and one taken at half of it {shares[half]}; the overlap with the final mask beyond "
             f"chance is {overlap[row]:.2f} then, {overlap[0]:.2f} at initialization, and {spent[row]:.0%} of the "
             "learning rate is spent.",
             f"Half of the channels, as of {EARLY:.0%} of training, is {parts[SAME]} points better than the final half, "

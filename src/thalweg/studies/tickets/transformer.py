@@ -5,6 +5,7 @@ had it reduced to 49 characters: it needs no second corpus, and held-out text is
 is another one for every version of Python, so its hash is part of what was found.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -80,52 +81,59 @@ def chains(lab: Lab, recipe: Recipe, seeds: list[int], rounds: int, *, shuffled:
 
 def gained(found: RewindingMap, level: int) -> Interval:
     """loss(k = 0) - loss(k = 10 %) of the tickets of a level, over paired seeds."""
-    return found.better(found.reading.coordinate("rewinding").tolist()[-1], level, 0)
+    return found.better(found.steps[-1], level, 0)
 
 
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """Rewind tickets of a transformer to step 0 and to 10 % of training, with warmup and, at full scale, without."""
-    full, seeds = lab.scale == "full", lab.seeds(quick=2, full=5).scored
-    steps, levels = lab.pick(quick=(100, 1), full=(STEPS, 3))
-    main = chains(lab, recipe_of(steps), seeds, levels, shuffled=True)
-    maps = {"with warmup": main}
-    if full:
+    seeds, (steps, levels) = lab.seeds(quick=2, full=5).scored, lab.pick(quick=(100, 1), full=(STEPS, 3))
+    maps = {"with warmup": chains(lab, recipe_of(steps), seeds, levels, shuffled=True)}
+    if lab.scale == "full":
         without = recipe_of(steps, LARGER * RATE, 0.0)
         maps["no warmup"] = chains(lab, without, seeds, LEVEL, shuffled=False)
+    return found(lab, maps, language_model(lab, DEPTH, HELD_OUT).data.notes[0])
+
+
+def found(lab: Lab, maps: Mapping[str, RewindingMap], text: str) -> Finding:
+    """Both rewinding points beside each other, with warmup and, where that was trained, without."""
+    main, full = maps["with warmup"], "no warmup" in maps
+    levels, count, steps = main["test_loss"].shape[1], len(main["dense"]), main.dense.recipe.steps
     scored = min(LEVEL, levels)
-    late, densities = main.reading.coordinate("rewinding").tolist()[-1], main.reading.coordinate("density")
+    late, densities = main.steps[-1], main.reading.coordinate("density")
     worse = np.concatenate([main.gains(step, scored, "shuffled") for step in (0, late)])
     parts = {
         MASK: interval.mean(worse.reshape(2, -1).min(0)),
         WITHOUT: gained(maps["no warmup"], LEVEL) if full else UNKNOWN,
     }
     gains = [gained(main, level) for level in range(1, levels + 1)]
-    note = language_model(lab, DEPTH, HELD_OUT).data.notes[0]
     larger = f"Without warmup and at {LARGER} times the rate, late rewinding gains {parts[WITHOUT]} nats."
     panels = [one.figure().with_marks(title=name) for name, one in maps.items()]
     return lab.finding(
         gains[scored - 1],
         parts=parts,
-        ran={"steps": steps, "seeds": len(seeds)},
+        ran={"steps": steps, "seeds": count},
         figures=Figure.row(
             panels,
             title="Rewinding a small transformer",
-            caption=f"Held-out loss in nats a byte, {note}. {DEPTH} layers of width {WIDTH}, AdamW, {steps} steps; "
-            f"means over {len(seeds)} seeds with pointwise 95 % intervals.",
+            caption=f"Held-out loss in nats a byte, {text}. {DEPTH} layers of width {WIDTH}, AdamW, {steps} steps; "
+            f"means over {count} seeds with pointwise 95 % intervals.",
         ),
-        readings=[replace(one.reading, notes=(*one.reading.notes, note)) for one in maps.values()],
+        readings=[
+            replace(one.reading, name=f"rewinding, {name}", notes=(*one.reading.notes, text))
+            for name, one in maps.items()
+        ],
         sentences=[
-            f"At {densities[scored - 1]:.0%} density, tickets rewound to step {late} have a held-out loss "
-            f"{gains[scored - 1]} nats lower than those rewound to step 0; their masks shuffled have one "
-            f"{parts[MASK]} nats higher, at the step where they lose less.",
-            "Beside the dense network's, the losses of tickets rewound to step 0 are lower by "
+            f"At {densities[scored - 1]:.0%} density, being rewound to step {late} instead of 0 gains tickets "
+            f"{gains[scored - 1]} nats of held-out loss, and having their masks instead of shuffled ones, where that "
+            f"is less, {parts[MASK]}.",
+            "Instead of dense networks, tickets rewound to step 0 gain "
             + ", ".join(f"{main.better(0, level)} at {densities[level - 1]:.1%}" for level in range(1, levels + 1))
             + ".",
             *([larger] if full else []),
         ],
         numbers={
-            "text": note,
+            "text": text,
             "k = 0 minus k = 10 %, by density": {f"{d:.3f}": str(one) for d, one in zip(densities, gains, strict=True)},
             "dense loss": {name: float(one["dense"].mean()) for name, one in maps.items()},
         },
