@@ -14,6 +14,7 @@ AROUND = {
     "averaged": optim.Averaged(optim.Adam(0.01)),
     "averaged muon": optim.Averaged(optim.Muon(0.01)),
     "grokfast": optim.Grokfast(optim.AdamW(0.01)),
+    "slimming": optim.Slimming(optim.Momentum(0.05)),
     "centralized": optim.Centralized(optim.Momentum(0.05)),
     "centralized, ahead": optim.Centralized(optim.Nesterov(0.05)),
     "centralized, schedule-free": optim.Centralized(optim.ScheduleFreeSGD(0.1)),

@@ -24,6 +24,7 @@ CASES = {
     "mlp-gelu": (lambda: nets.mlp(40, 7, 3, activation="gelu", bias=False), ROWS, (3, 3)),
     "convnet": (lambda: nets.convnet((3, 4), 3, (1, 8, 8)), IMAGES, (3, 3)),
     "convnet1d": (lambda: nets.convnet1d(4, 3, 40), ROWS, (3, 3)),
+    "signal-convnet": (lambda: nets.signal_convnet(4, 3, 40, strides=(2, 1)), ROWS, (3, 3)),
     "resnet-batch": (lambda: nets.resnet(4, 1, 3, norm="batch"), IMAGES, (3, 3)),
     "resnet-group": (lambda: nets.resnet(8, 2, 3, norm="group"), IMAGES, (3, 3)),
     "transformer-pre": (lambda: nets.transformer(5, 6, 8, 2, 2, norm="pre"), TOKENS, (3, 4, 5)),
@@ -144,6 +145,16 @@ def test_convnet_parameters() -> None:
     assert count(nets.convnet((6,), 10, (3, 9, 7))) == 6 * 28 + (6 * 4 * 3 + 1) * 10
 
 
+def test_a_signal_convnet_has_as_many_convolutions_as_strides_and_the_scale_it_is_given() -> None:
+    c, k = 6, 3
+    net = nets.signal_convnet(c, 4, 12, strides=(2, 1, 3), kernel=k, scale=0.5)
+    assert count(net) == c * k + 2 * c * c * k + 3 * 2 * c + (c + 1) * 4
+    assert net[:-3](torch.zeros(2, 12)).shape == (2, c, 2)  # 12, 6, 6, 2
+    assert {float(m.weight.detach().unique()) for m in net.modules() if isinstance(m, nn.BatchNorm1d)} == {0.5}
+    wide = nets.signal_convnet(200)
+    assert abs(float(wide.convolution2.weight.detach().std()) - (2 / (200 * 5)) ** 0.5) < 1e-3
+
+
 def test_convnet1d_has_the_published_number_of_parameters() -> None:
     assert count(nets.convnet1d()) == 5_210
     assert nets.convnet1d(4, 3, 11)(torch.zeros(2, 11)).shape == (2, 3)
@@ -188,6 +199,9 @@ IMPOSSIBLE = [
     (lambda: nets.mlp(10, 5, 3, activation="rleu"), "Did you mean 'relu'"),
     (lambda: nets.convnet((4, 4, 4, 4)), r"8x8 can be halved 3 times"),
     (lambda: nets.convnet(()), "at least one stage"),
+    (lambda: nets.signal_convnet(kernel=4), "an odd kernel"),
+    (lambda: nets.signal_convnet(strides=()), "at least one convolution"),
+    (lambda: nets.signal_convnet(scale=0), "a positive scale"),
     (lambda: nets.convnet1d(length=2), "at least 3 points"),
     (lambda: nets.resnet(image=(1, 3, 8)), "at least 4x4"),
     (lambda: nets.resnet(12, norm="group"), "try width=16"),

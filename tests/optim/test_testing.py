@@ -42,6 +42,7 @@ CONVENTIONS: dict[str, optim.Rule | optim.Wrapper] = {
     "asam": optim.SAM(optim.SGD(0.1), adaptive=True),
     "averaged": optim.Averaged(optim.Adam(0.01)),
     "grokfast": optim.Grokfast(optim.Adam(0.01)),
+    "slimming": optim.Slimming(optim.Momentum(0.1), 0.5),
     "filters": optim.Orthogonal(optim.Centralized(optim.SGD(0.1))),
     "torch's": optim.TorchOptimizer(1e-3, lambda p: T.RAdam(p)),
     "nesterov, full, without memory": optim.Nesterov(0.1, 0.0, look="full"),

@@ -43,6 +43,21 @@ def test_grokfast_is_the_papers_loop_with_a_value_a_member() -> None:
     torch.testing.assert_close(got, theta, rtol=1e-13, atol=1e-14)
 
 
+def test_slimming_is_the_gradient_of_an_l1_penalty_on_scales_alone() -> None:
+    layout = tw.Layout.of(tw.nets.signal_convnet(3, 2, 8, strides=(2, 1)))
+    theta = torch.randn(2, layout.parameters, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scales = layout.mark([layout["norm1.weight"], layout["norm2.weight"]])
+    theta[1, scales.nonzero()[0]] = 0
+    before = theta.clone().requires_grad_()
+    penalty = torch.tensor([[0.5], [2.0]], dtype=torch.float64)
+    (wanted,) = torch.autograd.grad((penalty * before[:, scales].abs()).sum(), before)
+    updater = Updater(optim.Slimming(optim.SGD(1.0)), theta, layout=layout)
+    numbers = {"lr": 1.0, "weight_decay": 0.0, "schedule": 1.0, "penalty": penalty}
+    updater.step(torch.zeros_like(theta), StepHyperparameters(numbers, 1))
+    torch.testing.assert_close(before.detach() - theta, wanted)
+    assert wanted[1, scales].count_nonzero() == 5
+
+
 @pytest.mark.parametrize("over", ["member", "tensor"])
 def test_orthogonal_gradients_have_no_part_along_the_weights(over: str) -> None:
     theta = _random(0)

@@ -49,6 +49,35 @@ def test_a_map_has_the_chains_that_single_searches_have(problem: tw.Problem) -> 
         found.better(3, 1)
 
 
+def test_controls_of_a_map_are_the_trainings_they_stand_for(problem: tw.Problem) -> None:
+    both = {"shuffled": (2,), "earliest mask": (2,)}
+    found = rewinding_map(problem, RECIPE, (0, 0.25), seeds=2, rounds=2, keep=0.5, controls=both, plan="looped")
+    alone = rewinding_map(problem, RECIPE, (0, 0.25), seeds=2, rounds=2, keep=0.5, plan="looped")
+    assert (found["test_accuracy"] == alone["test_accuracy"]).all()
+    assert np.isnan(found["shuffled"][:, 0]).all()
+    assert np.isnan(found["earliest mask"][:, 0]).all()
+    start, (of_zero, of_ten) = found.dense.at(10), (found.masks[step][1] for step in (0, 10))
+    entries = tw.tickets.Policy().entries(problem.layout)
+    for name, mask in (("shuffled", tw.tickets.shuffled(of_ten, entries, [0, 1])), ("earliest mask", of_zero)):
+        run = tw.train(problem, RECIPE, 2, start=start, mask=mask, paired=True, plan="looped", progress=None)
+        wanted = run.history.final("test_accuracy")
+        assert found[name][1, 1].tolist() == wanted.tolist()
+        assert found.gains(10, 2, name) == pytest.approx(found["test_accuracy"][1, 1] - wanted)
+    assert (found["earliest mask"][0, 1] == found["test_accuracy"][0, 1]).all()
+    assert found.gains(10, 2, 0) == pytest.approx(found["test_accuracy"][1, 1] - found["test_accuracy"][0, 1])
+    assert len(found.figure().panels[0].marks) == 5
+    with pytest.raises(UsageError, match="control"):
+        alone.gains(10, 2, "shuffled")
+    with pytest.raises(UsageError, match="A control of rewinding_map"):
+        rewinding_map(problem, RECIPE, controls=("reinit",))
+
+
+def test_a_map_of_losses_is_better_where_they_are_smaller(problem: tw.Problem) -> None:
+    found = rewinding_map(problem, RECIPE, (0,), seeds=2, rounds=1, keep=0.5, metric="test_loss")
+    assert found.metric == "test_loss"
+    assert found.gains(0, 1) == pytest.approx(found["dense"] - found["test_loss"][0, 0])
+
+
 def test_nothing_matches_at_a_margin_that_nothing_meets(problem: tw.Problem) -> None:
     found = rewinding_map(problem, RECIPE, (0,), seeds=2, rounds=1, keep=0.5, margin=-1.0)
     assert found["matching sparsity"].tolist() == [0.0]

@@ -9,6 +9,7 @@ from thalweg import optim
 AROUND = {
     "centralized": optim.Centralized(optim.SGD(0.1)),
     "orthogonal": optim.Orthogonal(optim.SGD(0.1)),
+    "slimming": optim.Slimming(optim.SGD(0.1)),
     "grokfast": optim.Grokfast(optim.Adam(0.01)),
     "frozen norm": optim.FrozenNorm(optim.Adam(0.01)),
     "sam": optim.SAM(optim.Momentum(0.1)),

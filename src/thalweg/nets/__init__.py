@@ -1,6 +1,6 @@
 """Small reference networks: plain modules that torch.func can differentiate, stack and map over."""
 
-from thalweg.nets.convnet import convnet, convnet1d
+from thalweg.nets.convnet import convnet, convnet1d, signal_convnet
 from thalweg.nets.mlp import mlp
 from thalweg.nets.modular_mlp import ModularMLP, modular_mlp
 from thalweg.nets.modular_transformer import ModularTransformer, modular_transformer
@@ -20,5 +20,6 @@ __all__ = [
     "modular_mlp",
     "modular_transformer",
     "resnet",
+    "signal_convnet",
     "transformer",
 ]

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, check_type
 from thalweg.nets.activations import activation_named
 from thalweg.nets.sizes import check_image, check_sizes
 
@@ -85,4 +85,60 @@ def convnet1d(channels: int = 25, classes: int = 10, length: int = 40, *, activa
         length = (length + 2 - kernel) // 2 + 1
     layers["flatten"] = nn.Flatten()
     layers["output"] = nn.Linear(channels * length, classes)
+    return nn.Sequential(layers)
+
+
+def signal_convnet(
+    channels: int = 16,
+    classes: int = 10,
+    length: int = 40,
+    *,
+    strides: Sequence[int] = (2, 2, 2, 1),
+    kernel: int = 5,
+    scale: float = 1.0,
+) -> nn.Sequential:
+    """Convolutions with batch normalization and ReLU, the mean over positions, a linear layer.
+
+    (batch, length) -> (batch, classes), with one convolution a stride and as many channels in each. Convolutions have
+    no biases and start normal with variance 2 / fan-in (He et al., arXiv:1502.01852), the linear layer as torch starts
+    it. Unlike `convnet1d` it does not diverge at large rates: behind a normalization only the direction of weights
+    matters.
+
+    Args:
+        channels: of every convolution.
+        classes: outputs.
+        length: of the signals.
+        strides: of the convolutions.
+        kernel: their width, an odd number.
+        scale: at which the scales of the normalization layers start; 0.5 where they are pruned by their size (Liu et
+            al., 2017, arXiv:1708.06519).
+
+    Raises:
+        UsageError: a size below 1, an even kernel, no convolution, or a scale that is not positive.
+
+    >>> import thalweg as tw
+    >>> net = tw.nets.signal_convnet()
+    >>> sum(p.numel() for p in net.parameters())
+    4218
+    """
+    check_type("signal_convnet strides", strides, Sequence, "a stride for every convolution, such as (2, 2, 2, 1)")
+    sizes = {"channels": channels, "classes": classes, "length": length, "kernel": kernel}
+    check_sizes("signal_convnet", sizes | {f"strides[{i}]": stride for i, stride in enumerate(strides)})
+    if not strides or kernel % 2 == 0 or not scale > 0:
+        msg = (
+            "signal_convnet has at least one convolution, an odd kernel and a positive scale; got "
+            f"strides={tuple(strides)}, kernel={kernel} and scale={scale}."
+        )
+        raise UsageError(msg)
+    layers: OrderedDict[str, nn.Module] = OrderedDict(unflatten=nn.Unflatten(1, (1, length)))
+    for number, stride in enumerate(strides, start=1):
+        fan_in = 1 if number == 1 else channels
+        convolution = nn.Conv1d(fan_in, channels, kernel, stride=stride, padding=kernel // 2, bias=False)
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        norm = nn.BatchNorm1d(channels)
+        nn.init.constant_(norm.weight, scale)
+        layers |= {f"convolution{number}": convolution, f"norm{number}": norm, f"activation{number}": nn.ReLU()}
+    layers["mean"] = nn.AdaptiveAvgPool1d(1)
+    layers["flatten"] = nn.Flatten()
+    layers["output"] = nn.Linear(channels, classes)
     return nn.Sequential(layers)

@@ -22,6 +22,7 @@ from thalweg.optim.rule import Rule
 from thalweg.optim.sam import SAM
 from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from thalweg.optim.sgd import SGD
+from thalweg.optim.slimming import Slimming
 from thalweg.optim.soap import SOAP
 from thalweg.optim.stability import preconditioner, stability_limit
 from thalweg.optim.step_hyperparameters import StepHyperparameters
@@ -76,6 +77,7 @@ __all__ = [
     "Rule",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Slimming",
     "StepHyperparameters",
     "TorchOptimizer",
     "Updater",

@@ -19,6 +19,7 @@ from thalweg.optim.rule import Rule
 from thalweg.optim.sam import SAM
 from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from thalweg.optim.sgd import SGD
+from thalweg.optim.slimming import Slimming
 from thalweg.optim.soap import SOAP
 from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.wrapper import Wrapper
@@ -236,5 +237,6 @@ _OF_WRAPPERS: dict[type[Wrapper], str] = {
     Grokfast: "Torch has none; change the gradients between backward() and step().",
     Orthogonal: "Torch has none; change the gradients between backward() and step().",
     FrozenNorm: "Torch has none; scale every parameter back after step(), by its first norm / its norm.",
+    Slimming: "Torch has none; add the penalty's gradient between backward() and step().",
     Centralized: "Torch has none; change the gradients between backward() and step().",
 }

@@ -7,6 +7,7 @@ from thalweg.tickets.counting import log10_subnetworks
 from thalweg.tickets.critical import CriticalSparsity, critical_sparsity
 from thalweg.tickets.division import Division
 from thalweg.tickets.early_bird import EarlyBird, corrected_overlap, early_bird
+from thalweg.tickets.early_masks import EarlyMasks, early_masks
 from thalweg.tickets.found import Search, TicketVerdict
 from thalweg.tickets.in_rounds import prune_in_rounds
 from thalweg.tickets.onnx_export import Exported, to_onnx
@@ -39,6 +40,7 @@ __all__ = [
     "CriticalSparsity",
     "Division",
     "EarlyBird",
+    "EarlyMasks",
     "ErdosRenyi",
     "Exported",
     "Global",
@@ -62,6 +64,7 @@ __all__ = [
     "corrected_overlap",
     "critical_sparsity",
     "early_bird",
+    "early_masks",
     "first_units",
     "latencies",
     "log10_subnetworks",

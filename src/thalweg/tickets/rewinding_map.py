@@ -1,19 +1,20 @@
 """Which sparsity is reached from which rewinding point: all points in lock-step."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_count
-from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.errors import UsageError, check_choice, check_count, unknown_name
+from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
+from thalweg.tickets.controls import shuffled
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import MARGIN, bounds_of
 from thalweg.tickets.policy import Policy
@@ -22,6 +23,9 @@ from thalweg.tickets.search import Score, by_magnitude, usual_shares
 from thalweg.tickets.selection import Mask, select
 from thalweg.training import Recipe, Run, train
 
+Array = NDArray[np.float64]
+CONTROLS = ("shuffled", "earliest mask")
+
 
 @dataclass(frozen=True, eq=False)
 class RewindingMap(Result):
@@ -29,8 +33,9 @@ class RewindingMap(Result):
 
     Args:
         reading: the metric after the last step (rewinding, density, seed), under its name; that of the dense network,
-            "dense" (seed); and "matching sparsity" (rewinding), the largest that matches at it and at all lower ones, 0
-            where none does. Coordinates of "rewinding" are steps.
+            "dense" (seed); that of every control (rewinding, density, seed), NaN at levels without controls; and
+            "matching sparsity" (rewinding), the largest that matches at it and at all lower ones, 0 where none does.
+            Coordinates of "rewinding" are steps.
         metric: its name.
         dense: the run of the dense network.
         masks: by step of rewinding, one a level: (seeds, parameters) each.
@@ -40,34 +45,69 @@ class RewindingMap(Result):
     dense: Run
     masks: dict[int, tuple[Mask, ...]]
 
-    def better(self, rewinding: int, level: int) -> Interval:
-        """By how much the tickets of a rewinding step and level (from 1 on) are better than the dense network.
+    @property
+    def steps(self) -> list[int]:
+        """Of rewinding."""
+        return [int(step) for step in self.reading.coordinate("rewinding")]
+
+    def gains(self, rewinding: int, level: int, than: str | int = "dense") -> Array:
+        """By how much tickets are better, seed by seed: more accurate, or of less loss: (seeds,).
+
+        Args:
+            rewinding: their step of rewinding.
+            level: of pruning, from 1 on.
+            than: "dense", a control at the same step and level, or another step of rewinding at the same level.
 
         Raises:
-            UsageError: no such step or level.
+            UsageError: no such step, level or control.
         """
-        steps, table = self.reading.coordinate("rewinding").tolist(), self[self.metric]
+        ticket = self._of(rewinding, level, self.metric)
+        if isinstance(than, int):
+            other = self._of(than, level, self.metric)
+        elif than == "dense":
+            other = self["dense"]
+        elif than in self.reading.arrays and than in CONTROLS:
+            other = self._of(rewinding, level, than)
+        else:
+            raise unknown_name("control", than, ("dense", *(one for one in CONTROLS if one in self.reading.arrays)))
+        return other - ticket if self.metric.endswith("loss") else ticket - other
+
+    def better(self, rewinding: int, level: int, than: str | int = "dense") -> Interval:
+        """The mean of `gains` over seeds.
+
+        Raises:
+            UsageError: see `gains`.
+        """
+        return interval.mean(self.gains(rewinding, level, than))
+
+    def _of(self, rewinding: int, level: int, name: str) -> Array:
+        steps, table = self.steps, self[name]
         if rewinding not in steps or not 1 <= level <= table.shape[1]:
             msg = f"Rewinding steps are {steps}, levels 1 to {table.shape[1]}; got {rewinding} and {level}."
             raise UsageError(msg)
-        pair = table[steps.index(rewinding), level - 1], self["dense"]
-        return interval.difference(*(pair[::-1] if self.metric.endswith("loss") else pair))
+        return table[steps.index(rewinding), level - 1]
 
     def figure(self) -> Figure:
-        """The metric against the density, a line for each rewinding step, with 95 % intervals over seeds."""
-        densities = self.reading.coordinate("density")
+        """The metric against the density, a line for each rewinding step and control, with 95 % intervals over seeds.
+
+        Of controls those at the latest step are drawn.
+        """
+        steps = self.steps
         lines = [
-            interval_line(
-                densities,
-                [interval.mean(one, bounds=bounds_of(self.metric)) for one in table],
-                label=f"rewound to step {step}",
-            )
-            for step, table in zip(self.reading.coordinate("rewinding"), self[self.metric], strict=True)
+            self._line(table, f"rewound to step {step}") for step, table in zip(steps, self[self.metric], strict=True)
         ]
+        for control in CONTROLS:
+            if control in self.reading.arrays:
+                lines.append(self._line(self[control][-1], f"{control}, step {steps[-1]}"))
         marks = (*lines, ReferenceLine(float(self["dense"].mean()), label="dense"))
         y = Axis(self.metric.replace("_", " "), self.reading.units.get(self.metric, ""))
         x = Axis("density of prunable weights", scale="log")
         return Figure.of("Sparsity by rewinding point", marks, x, y, caption=" ".join(self.reading.notes))
+
+    def _line(self, table: Array, label: str) -> Line:
+        known = np.isfinite(table).all(1)
+        found = [interval.mean(one, bounds=bounds_of(self.metric)) for one in table[known]]
+        return interval_line(self.reading.coordinate("density")[known], found, label=label)
 
 
 def rewinding_map(
@@ -82,10 +122,19 @@ def rewinding_map(
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
+    controls: Sequence[str] | Mapping[str, Sequence[int]] = (),
+    metric: str | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
 ) -> RewindingMap:
     """Iterative pruning with several rewinding points, whose chains are trained side by side from one dense run.
+
+    Controls say what late rewinding gives, each at every point and beside the tickets of the same level:
+
+    - "shuffled": as many weights in every layer at random places, on the weights of the point: what late weights alone
+      carry;
+    - "earliest mask": the mask that was found with the earliest point, on the weights of this one: whether the mask is
+      another one, too.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=200, test=50))
@@ -98,12 +147,15 @@ def rewinding_map(
         problem, recipe, seeds, rounds, keep, score, allocation, policy: see `search`.
         rewind_to: the points, each as `search` takes it.
         margin: by how much a matching ticket may be worse, in the metric's unit.
+        controls: which are trained, of "shuffled" and "earliest mask": at every level, or by name the levels, such as
+            {"shuffled": (2, 4)}.
+        metric: what is compared; None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
     Raises:
         UsageError: arguments that cannot be meant, or a layer that would become empty.
 
-    Cost: a training of the dense network, and rounds trainings from each point on, a seed.
+    Cost: a training of the dense network, and rounds trainings from each point on, a seed; as much again a control.
 
     Source: Frankle et al., 2019, arXiv:1903.01611.
     """
@@ -114,32 +166,50 @@ def rewinding_map(
         msg = "rewinding_map needs at least one rewinding point, such as (0, 0.02)."
         raise UsageError(msg)
     given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    every = range(1, rounds + 1)
+    at = controls if isinstance(controls, Mapping) else dict.fromkeys(controls, every)
+    for name in at:
+        check_choice("A control of rewinding_map", name, CONTROLS)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     keep = usual_shares(division.kinds) if keep is None else keep
     kept = [division.sizes]
     for _ in range(rounds):
         kept.append(allocation.kept(division, keep, kept[-1]))
-    tables: list[NDArray[np.float64]] = []
+    entries = policy.entries(problem.layout)
+    tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *at)}
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, *steps})), snapshot_state=True)
         dense = train(problem, whole, given, plan=plan)
-        metric = next(name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics)
-        first, starts = dense.snapshots[0], {str(step): dense.at(step) for step in steps}
+        metric = metric or _metric(dense)
+        first, starts = dense.snapshots[0], {step: dense.at(step) for step in steps}
         trained = dict.fromkeys(steps, dense.final)
         masks: dict[int, list[Mask]] = {step: [] for step in steps}
-        for level in range(1, rounds + 1):
+        for level in every:
             told(Progress("rewinding", level, rounds + 1, time.perf_counter() - began))
             for step, of in masks.items():
                 within = of[-1] if of else None
                 of.append(select(score(trained[step], first), division, kept[level], within=within))
-            now = {str(step): of[-1] for step, of in masks.items()}
-            run = train(problem, recipe, given, start=starts, mask=now, paired=True, plan=plan)
-            chosen = {step: run.select(arm=str(step)) for step in steps}
-            trained = {step: run.final[members] for step, members in chosen.items()}
-            tables.append(np.stack([run.history.final(metric)[members] for members in chosen.values()]))
-    table = np.stack(tables, axis=1)
+            now = {("ticket", step): of[-1] for step, of in masks.items()}
+            if level in at.get("shuffled", ()):
+                now |= {("shuffled", step): shuffled(of[-1], entries, given) for step, of in masks.items()}
+            if level in at.get("earliest mask", ()):
+                now |= {("earliest mask", step): masks[steps[0]][-1] for step in steps[1:]}
+            arms = {arm: f"{arm[0]}, step {arm[1]}" for arm in now}
+            begin = {name: starts[step] for (_, step), name in arms.items()}
+            own = {name: now[arm] for arm, name in arms.items()}
+            run = train(problem, recipe, given, start=begin, mask=own, paired=True, plan=plan)
+            trained = {step: run.final[run.select(arm=arms["ticket", step])] for step in steps}
+            final = run.history.final(metric)
+            scored = {arm: final[run.select(arm=name)] for arm, name in arms.items()}
+            scored["earliest mask", steps[0]] = scored["ticket", steps[0]]  # they are one
+            for name, rows in tables.items():
+                missing = np.full(len(given), np.nan)
+                unknown = name != "ticket" and level not in at[name]
+                rows.append(np.stack([missing if unknown else scored[name, step] for step in steps]))
+    stacked = {name: np.stack(rows, axis=1) for name, rows in tables.items()}
+    table = stacked.pop("ticket")
     densities = [float(one.sum()) / float(division.sizes.sum()) for one in kept[1:]]
     found = dense.history.final(metric)
     change = found - table if metric.endswith("loss") else table - found
@@ -147,10 +217,15 @@ def rewinding_map(
     reached = [1 - min([1.0, *densities[: int(np.cumprod(of).sum())]]) for of in matching]
     reading = Reading(
         "sparsity by rewinding point",
-        {metric: table, "dense": found, "matching sparsity": np.array(reached)},
-        {metric: ("rewinding", "density", "seed"), "dense": ("seed",), "matching sparsity": ("rewinding",)},
+        {metric: table, "dense": found, "matching sparsity": np.array(reached), **stacked},
+        {
+            metric: ("rewinding", "density", "seed"),
+            "dense": ("seed",),
+            "matching sparsity": ("rewinding",),
+            **dict.fromkeys(stacked, ("rewinding", "density", "seed")),
+        },
         {"rewinding": steps, "density": densities, "seed": given},
-        {metric: dense.history.units[metric], "dense": dense.history.units[metric], "rewinding": "steps"},
+        dict.fromkeys((metric, "dense", *stacked), dense.history.units[metric]) | {"rewinding": "steps"},
         sample_size=len(given),
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(given, str(problem.device), str(problem.dtype)),
@@ -160,3 +235,8 @@ def rewinding_map(
         ),
     )
     return RewindingMap(reading, metric, dense, {step: tuple(of) for step, of in masks.items()})
+
+
+def _metric(dense: Run) -> str:
+    """By what tickets are compared if nothing is said."""
+    return next(name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics)

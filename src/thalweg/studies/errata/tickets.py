@@ -85,7 +85,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="transfer-to-the-same-structure",
-        section="the Lottery Ticket Hypothesis 2.0: practical impact",
+        section="practical impact",
         lecture="Tickets found on one task work for others; they generalize across tasks.",
         right="They do for other data of the same kind; where inputs are structured otherwise, less and less.",
         why=(
@@ -96,5 +96,72 @@ CORRECTIONS: tuple[Correction, ...] = (
         ),
         source="Morcos et al. (2019), arXiv:1906.02773, who find it among natural images; measured by LTH9",
         claims=("LTH9",),
+    ),
+    Correction(
+        id="tickets-rewinding-table",
+        section="when do tickets emerge? the rewinding insight",
+        lecture="k = 0 works up to about 90 % sparsity, k = 0.1 T up to 98 %, and with k = 0.5 T almost any.",
+        right="No paper has the table; late rewinding helps where training is unstable at first, and saturates.",
+        why=(
+            "In a convnet at a large rate tickets at 74 % match if rewound to 20 % of training and not if to step 0; "
+            "at a tenth of the rate the step does not matter, at the same sparsity. Late weights under a shuffled mask "
+            "are worse than the ticket: weights alone are not it."
+        ),
+        source="Frankle et al. (2020), arXiv:1912.05671, figures 3 and 5; measured by LTH5",
+        claims=("LTH5",),
+    ),
+    Correction(
+        id="tickets-early-bird",
+        section="when do tickets emerge? early-bird tickets",
+        lecture="The winning structure emerges very early, often within 10-20 % of training.",
+        right="Early-bird tickets are masks of channels; masks of single weights emerge as the learning rate falls.",
+        why=(
+            "Half of a convnet's channels taken at 20 % train about as well as the final half, though only partly the "
+            "same. A mask of weights taken there has about half or less of the final one's gain over a random one, and "
+            "90 % of it only half-way. Random masks of sparsity p differ in 2 p (1 - p) of the places, so that above "
+            "94.7 % any two are within the paper's threshold of 0.1: overlap must be corrected for chance."
+        ),
+        source="You et al. (2020), arXiv:1909.11957, algorithm 1; measured by LTH6",
+        claims=("LTH6",),
+    ),
+    Correction(
+        id="tickets-large-models",
+        section="lottery tickets at scale: BERT and Transformers",
+        lecture="The hypothesis fails for large models; reset to about 1,000 steps in, it works for BERT and GPT-2.",
+        right="BERT's tickets are found at the pretrained weights, and of GPT-2 there is no reference result.",
+        why=(
+            "Fine-tuning begins at the pretrained weights and the masks are trained from there: nothing is reset into "
+            "pretraining. Late rewinding was shown for image networks. A 2-layer transformer with warmup does not need "
+            "it; large models are not tested here."
+        ),
+        source="Chen et al. (2020), arXiv:2007.12223, section 3; measured by LTH7 on a small model",
+        claims=("LTH7",),
+    ),
+    Correction(
+        id="tickets-hardware",
+        section="practical impact",
+        lecture="Structured pruning is hardware-friendly, unstructured is hard to accelerate; 10x inference at 90 %.",
+        right="A mask saves nothing; units that are cut out do, and so do weights in a sparse format, at a price.",
+        why=(
+            "A product with zeros takes as long as any other. Cutting out 75 % of the units of wide layers leaves a "
+            "sixteenth of the products. In CSR with indices of 32 bits, on the left, a tenth of the weights is about "
+            "twice as fast, and 98 % of them must go for five times. With b bits a value, b d + H(d) bits a weight at "
+            "density d is the least for a file: 8.7 times less than dense at d = 0.1 and 32 bits."
+        ),
+        source="pytorch/pytorch#56959 (indices of 32 bits); pytorch/tutorials#905; measured by LTH8",
+        claims=("LTH8",),
+    ),
+    Correction(
+        id="tickets-combinatorics",
+        section="why do lottery tickets exist? the combinatorial argument",
+        lecture="C(10^6, 10^5) = n^k / k! = 10^250,000 subnetworks, so that even with p = 10^-100 there are winners.",
+        right="It is 10^141,178.9, and the argument shows nothing: subnetworks are not independent draws.",
+        why=(
+            "n^k / k! is near only for k far below sqrt(n); here it is 10^143,427. Two random subnetworks of a tenth "
+            "share a tenth of their weights, and p is not known. With independence anything is certain that has a "
+            "probability above 10^-141,179. Theorems on strong tickets need a width and a target network instead."
+        ),
+        source="Malach et al. (2020), arXiv:2002.00585; Pensia et al. (2020), arXiv:2006.07990; computed by LTH10",
+        claims=("LTH10",),
     ),
 )

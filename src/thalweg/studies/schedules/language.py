@@ -19,9 +19,11 @@ WARMED = 25  # one step in 25 is warmup: 4,000 of 100,000 in the first transform
 RESTARTS = "cosine with restarts"
 
 
-def language_model(lab: Lab, depth: int, held_out: int, *, norm: str = "pre") -> Problem:
+def language_model(
+    lab: Lab, depth: int, held_out: int, *, norm: str = "pre", width: int = WIDTH, heads: int = HEADS
+) -> Problem:
     """The next byte of Python's documentation, after each of the bytes before it, by a small transformer."""
-    return _problem(lab, text(context=WINDOW).subset(test=held_out, seed=0), depth, norm)
+    return _problem(lab, text(context=WINDOW).subset(test=held_out, seed=0), depth, norm, width, heads)
 
 
 def to_tune_and_to_score(lab: Lab, depth: int, held_out: int) -> tuple[Problem, Problem]:
@@ -33,9 +35,9 @@ def to_tune_and_to_score(lab: Lab, depth: int, held_out: int) -> tuple[Problem, 
     return tune, score
 
 
-def _problem(lab: Lab, data: Data, depth: int, norm: str) -> Problem:
+def _problem(lab: Lab, data: Data, depth: int, norm: str, width: int = WIDTH, heads: int = HEADS) -> Problem:
     vocabulary = len(data.ground_truth["vocabulary"])
-    return Problem(lambda: transformer(vocabulary, WINDOW, WIDTH, HEADS, depth, norm=norm), data, device=lab.device)
+    return Problem(lambda: transformer(vocabulary, WINDOW, width, heads, depth, norm=norm), data, device=lab.device)
 
 
 def factors_of_two(first: int, last: int, *, in_each: int = 1) -> NDArray[np.float64]:
