@@ -56,16 +56,21 @@ def test_nothing_is_decided_where_a_copy_of_dense_is_not_as_fast() -> None:
 
 
 def test_times_of_one_law_are_decided_wrongly_in_at_most_a_few_of_many_repeats() -> None:
-    """All arms as fast as dense: sliced is never faster, and the mask in the forward pass seldom slower."""
+    """Arms as fast as dense are never three times as fast, and seldom slower."""
     draw, slower = np.random.default_rng(1), 0
-    for _ in range(100):
-        taken = Latencies.of(ARMS, np.exp(0.05 * draw.normal(size=(20, len(ARMS)))))
-        parts = hardware.speedups(taken)
-        assert parts[hardware.SLICED].high < 3
-        slower += parts[hardware.MULTIPLIED].high < 1
-    assert slower <= 10
+    for _ in range(60):
+        alike = hardware.speedups(Latencies.of(ARMS[:2], np.exp(0.05 * draw.normal(size=(20, 2)))))[ARMS[1]]
+        assert alike.high < 3
+        slower += alike.high < 1
+    assert slower <= 6
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "WIDTH", 128)
+
+
+@pytest.mark.usefixtures("narrow")
 def test_every_arm_computes_what_it_should() -> None:
     problem, dense, inputs = hardware.wide(500)
     with torch.no_grad():
@@ -78,18 +83,19 @@ def test_every_arm_computes_what_it_should() -> None:
         assert torch.allclose(found[name], wanted, atol=1e-5)
     assert torch.allclose(found["SciPy CSR, 90 %"].T, wanted, atol=1e-5)
     assert not torch.allclose(wanted, found[hardware.DENSE], atol=1e-3)
-    assert arms[hardware.SLICED].hidden2.weight.shape == (256, 256)
+    assert arms[hardware.SLICED].hidden2.weight.shape == (32, 32)
     assert arms[hardware.CSR].hidden2.weight.col_indices().dtype == torch.int32
     assert arms["CSR, 90 %, int64"].hidden2.weight.col_indices().dtype == torch.int64
-    zeros = (arms["CSR, 98 %"].hidden2.weight.values().numel(), 1_024**2 * 0.02)
+    zeros = (arms["CSR, 98 %"].hidden2.weight.values().numel(), 128**2 * 0.02)
     assert zeros[0] == pytest.approx(zeros[1], rel=0.01)
 
 
-def test_files_are_as_small_as_counted() -> None:
+def test_files_are_as_small_as_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "WIDTH", 400)
     problem, dense, _ = hardware.wide(500)
     sizes = list(hardware.sizes_of(problem, dense).values())
     least = [32 * d - (d * np.log2(d) + (1 - d) * np.log2(1 - d)) for d in (0.1, 0.02)]
-    assert all(0.85 * 32 / bits < ratio < 32 / bits for ratio, bits in zip(sizes, least, strict=True))
+    assert all(0.8 * 32 / bits < ratio < 32 / bits for ratio, bits in zip(sizes, least, strict=True))
 
 
 def test_threads_are_as_before() -> None:

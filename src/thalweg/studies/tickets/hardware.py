@@ -121,14 +121,14 @@ def arms_of(problem: Problem, dense: Population, *, scored: bool) -> dict[str, C
         COPY: dense.module(0),
         MASKED: ticket,
         MULTIPLIED: multiplied(copy.deepcopy(ticket)),
-        SLICED: sliced(problem, dense, 256),
+        SLICED: sliced(problem, dense, WIDTH // 4),
         CSR: in_csr(ticket),
     }
     if scored:
         return arms
     return arms | {
-        "sliced to 512 units": sliced(problem, dense, 512),
-        "sliced to 102 units": sliced(problem, dense, 102),
+        "sliced to 512 units": sliced(problem, dense, WIDTH // 2),
+        "sliced to 102 units": sliced(problem, dense, WIDTH // 10),
         "CSR, 98 %": in_csr(pruned(problem, dense, 0.02).module(0)),
         "CSR, 90 %, int64": with_long_indices(in_csr(ticket)),
         "SciPy CSR, 90 %": in_scipy(ticket),
