@@ -100,9 +100,9 @@ def test_what_is_free_is_read_off_the_curve(problem: tw.Problem) -> None:
     for name, of in found.intervals.items():
         for density, one in zip((0.9, 0.5, 0.02), of, strict=True):
             if not np.isfinite(one.estimate):
-                assert name == "global"
+                assert name != "by layer"
                 continue
-            allocation = tw.tickets.ByLayer() if name == "by layer" else tw.tickets.Global()
+            allocation = {"by layer": tw.tickets.ByLayer(), "global": tw.tickets.Global()}.get(name, tw.tickets.Units())
             mask = tw.tickets.prune(problem, run.final.theta.abs(), density, allocation=allocation)
             accuracy = [
                 tw.evaluate(problem, one, on="test")["accuracy"] for one in (run.final.with_mask(mask), run.final)
@@ -127,3 +127,42 @@ def test_weights_of_zero_are_free() -> None:
     assert (found["free sparsity"] >= 0.5).all()
     with pytest.raises(UsageError, match="between 0 and 1"):
         prunable(problem, population, densities=(1.0,))
+
+
+def test_free_units_are_cut_out_and_timed() -> None:
+    """Of planted units that nothing reads three quarters are free, and the network without them is timed."""
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
+    population = problem.initialize(2)
+    theta = population.theta.clone()
+    views = problem.layout.views(theta)
+    for name in ("hidden1.weight", "hidden1.bias"):
+        views[name][:, 8:] = 0
+    found = prunable(problem, population.with_theta(theta), densities=(0.5, 0.25, 0.1))
+    assert found.reading.coordinate("allocation").tolist() == ["by layer", "global", "units"]
+    assert found["free sparsity"][2] >= 0.75
+    assert found["latency"].shape == (2, 2)
+    assert (found["latency"] > 0).all()
+    words = " ".join(found.reading.notes)
+    assert "of the units are free" in words
+    assert f"of {problem.layout.parameters:,} parameters are left" in words
+    assert "ms instead of" in words
+
+
+class Branching(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = torch.nn.Linear(64, 16), torch.nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = self.first(x)
+        return self.out(h.relu() if float(h.detach().sum()) > 1e9 else h.tanh())
+
+
+def test_what_cannot_be_cut_out_is_said_and_the_rest_is_there() -> None:
+    data = tw.data.digits().subset(train=100, test=50)
+    problem = tw.Problem(Branching, data)
+    found = prunable(problem, problem.initialize(1), densities=(0.5,), plan="looped")
+    assert found.reading.coordinate("allocation").tolist() == ["by layer", "global"]
+    assert np.isfinite(found["better than dense"]).all()
+    assert "Units cannot be cut out: " in " ".join(found.reading.notes)
+    assert "cannot be traced" in " ".join(found.reading.notes)

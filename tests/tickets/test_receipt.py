@@ -1,5 +1,6 @@
 """Receipts: the fastest form that computes the same, and dense where none is faster."""
 
+import copy
 import time
 
 import numpy as np
@@ -72,6 +73,22 @@ def test_sparse_forms_compute_the_same() -> None:
     assert in_csr(dense).hidden1.weight.col_indices().dtype == torch.int32
     assert type(dense.hidden1) is nn.Linear
     assert problem.template.hidden1.weight.layout == torch.strided
+
+
+def test_sparse_forms_are_modules_that_can_be_copied_kept_and_converted() -> None:
+    _, ticket = wide(0.05, block=16)
+    dense, x = ticket.module(0).eval(), torch.randn(3, 512)
+    for made in (in_csr(dense), in_bsr(dense)):
+        again = copy.deepcopy(made)
+        assert {"hidden1.weight", "hidden1.bias", "output.weight"} <= set(made.state_dict())
+        with torch.no_grad():
+            wanted = made(x)
+            assert torch.equal(again(x), wanted)
+            again.hidden1.weight.values().zero_()
+            assert torch.equal(made(x), wanted)
+            again.load_state_dict(made.state_dict())
+            assert torch.equal(again(x), wanted)
+            assert torch.allclose(made.double()(x.double()), wanted.double(), atol=1e-5)
 
 
 def test_forms_that_a_network_does_not_have() -> None:

@@ -1,6 +1,5 @@
 """What a ticket really saves in time: dense, sliced and sparse layers, measured here."""
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from thalweg.population.binding import call
 from thalweg.population.layout import same_layout
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.tickets.receipt_layers import in_bsr, in_csr, in_two_of_four
-from thalweg.tickets.receipt_timing import latencies
+from thalweg.tickets.receipt_timing import latencies, machine
 from thalweg.tickets.slicing import Sliced
 from thalweg.tickets.slicing_check import difference, outputs
 from thalweg.tickets.slicing_dead import without_dead_units
@@ -203,9 +202,6 @@ def _reading(
         for row, (batch, one, times) in enumerate(zip(batches, chosen, gain, strict=True))
     ]
     per_batch = ("batch", "arm")
-    machine = (
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
     return Reading(
         "receipt",
         {
@@ -223,5 +219,5 @@ def _reading(
         {"latency": "s", "fastest": "s", "speedup": "times", "gain": "times"},
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
-        notes=(*sentences, *(f"Not measured: {name}, as {why}." for name, why in left_out.items()), f"{machine}."),
+        notes=(*sentences, *(f"Not measured: {name}, as {why}." for name, why in left_out.items()), f"{machine()}."),
     )

@@ -20,10 +20,20 @@ class SparseLinear(nn.Module):
         bias: (outputs,), or None.
     """
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        self.weight, self.bias = weight, bias
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
         self.out_features, self.in_features = weight.shape
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "SparseLinear":
+        """A copy with numbers of its own; torch does not copy sparse tensors by itself."""
+        own = SparseLinear(self.weight.clone(), None if self.bias is None else self.bias.clone())
+        memo[id(self)] = own
+        return own.train(self.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""

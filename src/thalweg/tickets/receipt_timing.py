@@ -1,19 +1,21 @@
 """How long calls take, fairly: interleaved, each after a warm-up of its own, medians."""
 
 import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import student_t
 
 _CALLS = 2  # timed ones, after one that is not
+_TICK = 1e-9  # seconds, no call takes less
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,50 @@ class Latencies(Result):
             (block, arm): median over the rounds of a block of the logarithm of how many times faster it is than the
             first arm; "speedup" (arm): how many times over all rounds.
     """
+
+    @classmethod
+    def of(
+        cls, arms: Sequence[str], seconds: ArrayLike, *, blocks: int = 10, device: str | torch.device = "cpu"
+    ) -> "Latencies":
+        """What times that were taken say, of whatever clock.
+
+        >>> import thalweg as tw
+        >>> found = tw.tickets.Latencies.of(["dense", "small"], [[2.0, 1.0]] * 10 + [[8.0, 4.0]] * 10)
+        >>> found["latency"].tolist(), found["fastest"].tolist(), found["speedup"].round(6).tolist()
+        ([5.0, 2.5], [2.0, 1.0], [1.0, 2.0])
+
+        Args:
+            arms: their names, the reference first.
+            seconds: of a call, (rounds, arms), above 0.
+            blocks: into which the rounds are split.
+            device: where they were taken.
+
+        Raises:
+            UsageError: another shape, fewer than two rounds a block, or times that are not above 0.
+        """
+        names, table = list(arms), np.asarray(seconds, dtype=np.float64)
+        if table.ndim != 2 or table.shape[1] != len(names) or len(table) < 2 * blocks or not (table > 0).all():
+            msg = f"Latencies are times above 0 of {len(names)} arms in at least {2 * blocks} rounds, as (rounds, arms)"
+            msg += f"; got {table.shape}."
+            raise UsageError(msg)
+        logs = np.log(table[:, :1]) - np.log(table)
+        reading = Reading(
+            "latency",
+            {
+                "latency": np.median(table, 0),
+                "fastest": table.min(0),
+                "speedup": np.exp(np.median(logs, 0)),
+                "log speedup": np.array([np.median(part, 0) for part in np.array_split(logs, blocks)]),
+            },
+            dict.fromkeys(("latency", "fastest", "speedup"), ("arm",)) | {"log speedup": ("block", "arm")},
+            {"arm": names},
+            {"latency": "s", "fastest": "s"},
+            sample_size=len(table),
+            cost=Cost(float(table.sum()) * (1 + _CALLS)),
+            provenance=Provenance.here(None, str(device)),
+            notes=(f"Medians of {len(table)} interleaved rounds on {torch.get_num_threads()} threads.",),
+        )
+        return cls(reading)
 
     @property
     def arms(self) -> list[str]:
@@ -77,8 +123,7 @@ def latencies(
     if not arms:
         msg = "latencies needs at least one function to call; got none."
         raise UsageError(msg)
-    began, names = time.perf_counter(), list(arms)
-    device = torch.device(device)
+    names, device = list(arms), torch.device(device)
     seconds = np.zeros((rounds, len(names)))
     for number in range(rounds):
         order = range(len(names)) if number % 2 == 0 else reversed(range(len(names)))
@@ -90,26 +135,20 @@ def latencies(
             for _ in range(_CALLS):
                 call()
             _wait(device)
-            seconds[number, arm] = (time.perf_counter() - start) / _CALLS
-    logs = np.log(seconds[:, :1]) - np.log(seconds)
-    parts = np.array([np.median(part, 0) for part in np.array_split(logs, blocks)])
-    reading = Reading(
-        "latency",
-        {
-            "latency": np.median(seconds, 0),
-            "fastest": seconds.min(0),
-            "speedup": np.exp(np.median(logs, 0)),
-            "log speedup": parts,
-        },
-        dict.fromkeys(("latency", "fastest", "speedup"), ("arm",)) | {"log speedup": ("block", "arm")},
-        {"arm": names},
-        {"latency": "s", "fastest": "s"},
-        sample_size=rounds,
-        cost=Cost(time.perf_counter() - began),
-        provenance=Provenance.here(None, str(device)),
-        notes=(f"Medians of {rounds} interleaved rounds on {torch.get_num_threads()} threads.",),
-    )
-    return Latencies(reading)
+            seconds[number, arm] = max(time.perf_counter() - start, _TICK) / _CALLS
+    return Latencies.of(names, seconds, blocks=blocks, device=device)
+
+
+def machine() -> str:
+    """What a time was taken on, in words: processor, threads, torch, and what multiplies matrices.
+
+    >>> from thalweg.tickets.receipt_timing import machine
+    >>> "threads" in machine(), "BLAS" in machine()
+    (True, True)
+    """
+    here, found = Provenance.here(), re.search(r"BLAS_INFO=(\w+)", torch.__config__.show())
+    of = f"{torch.get_num_threads()} threads, torch {torch.__version__}, BLAS {found.group(1) if found else 'unknown'}"
+    return f"{here.cpu}, {of}" if here.cpu else of
 
 
 def _wait(device: torch.device) -> None:

@@ -21,10 +21,13 @@ from thalweg.tickets.allocation import Allocation, ByLayer, Global
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.search_cost import search_cost
 from thalweg.tickets.selection import prune
+from thalweg.tickets.units import Units
+from thalweg.tickets.user_units import BATCHES, FORMS, cuttable, in_milliseconds
 from thalweg.training import Run
 
 DENSITIES = (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 ALLOCATIONS: dict[str, Allocation] = {"by layer": ByLayer(), "global": Global()}
+UNITS = "units"
 WORTH = {"accuracy": 0.005, "loss": 0.01}
 ROUNDS = 12  # of the search whose cost is said
 
@@ -36,7 +39,8 @@ class Prunable(Result):
     Args:
         reading: "better than dense" (allocation, density), mean over members and examples, and the ends of its
             interval, "low" and "high"; "free sparsity" (allocation), the largest that costs nothing at it and at all
-            lower ones.
+            lower ones; "latency" (form, batch), seconds of a call of a network as it is and without its free units,
+            where there are some.
         intervals: by allocation, one a density.
         metric: what is compared, "accuracy" or "loss".
         worth: a loss of the metric that is none.
@@ -49,7 +53,10 @@ class Prunable(Result):
     def facts(self) -> dict[str, str]:
         """How much is free, by either allocation."""
         free = zip(self.reading.coordinate("allocation"), self["free sparsity"], strict=True)
-        return {f"free {name}": f"{sparsity:.0%} of the weights" for name, sparsity in free}
+        return {
+            f"free {name}": f"{sparsity:.0%} of the {'units' if name == UNITS else 'weights'}"
+            for name, sparsity in free
+        }
 
     def line(self) -> dict[str, str]:
         """The same in a line."""
@@ -60,7 +67,10 @@ class Prunable(Result):
         densities = self.reading.coordinate("density")
         lines = [interval_line(densities, found, label=name) for name, found in self.intervals.items()]
         marks = (*lines, ReferenceLine(-self.worth, label="free above"))
-        x, y = Axis("density of prunable weights", scale="log"), Axis("better than dense", self.reading.units["low"])
+        x, y = (
+            Axis("density of weights, or of units", scale="log"),
+            Axis("better than dense", self.reading.units["low"]),
+        )
         return Figure.of("Pruned as it stands", marks, x, y, caption=" ".join(self.reading.notes))
 
 
@@ -77,7 +87,10 @@ def prunable(
 ) -> Prunable:
     """What a trained network loses when its smallest weights are cut away, without training again.
 
-    The smallest weights of every layer, or of the whole network, are pruned; running statistics are made anew. The
+    The smallest weights of every layer, or of the whole network, are pruned, or whole units: those of the smallest
+    weights in each group that can be cut out. Running statistics are made anew. Weights that are free make a smaller
+    file; units that are free make a faster network, which is cut out of the first member and timed (see `latencies`)
+    with 1 and 32 examples. What cannot be cut out is named with the reason; all else is as it would be without. The
     change is that of the same examples, so its interval is far narrower than that of an accuracy: over examples, and
     over members too where there are several. A sparsity is free where the interval's lower end lies above -worth there
     and at every lower sparsity.
@@ -87,7 +100,7 @@ def prunable(
     >>> recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=100, batch_size=100, evaluate=1)
     >>> found = tw.tickets.prunable(problem, tw.train(problem, recipe, seeds=2), densities=(0.9, 0.05))
     >>> found["better than dense"].shape, bool((found["better than dense"][:, 1] < -0.05).all())
-    ((2, 2), True)
+    ((3, 2), True)
 
     Args:
         problem: whose model and examples these are.
@@ -101,7 +114,8 @@ def prunable(
     Raises:
         UsageError: arguments that cannot be meant, or members that diverged.
 
-    Cost: an evaluation a density, allocation and member.
+    Cost: an evaluation a density, allocation and member; a few copies of a network for each group of its units, and
+    240 calls of it.
     """
     began = time.perf_counter()
     check_type("prunable run", run, (Run, Population), "a Run or a Population such as run.final")
@@ -118,9 +132,11 @@ def prunable(
     limit = WORTH[metric] if worth is None else worth
     found: dict[str, tuple[Interval, ...]] = {}
     notes: list[str] = []
-    total = len(ALLOCATIONS) * len(kept)
+    groups, reasons = cuttable(problem, population, policy or Policy())
+    ways = ALLOCATIONS | ({UNITS: Units()} if groups else {})
+    total = len(ways) * len(kept)
     with watched(progress) as told:
-        for name, allocation in ALLOCATIONS.items():
+        for name, allocation in ways.items():
             of: list[Interval] = []
             for density in kept:
                 told(
@@ -129,7 +145,8 @@ def prunable(
                     )
                 )
                 try:
-                    mask = prune(problem, population.theta.abs(), density, allocation=allocation, policy=policy)
+                    share = dict.fromkeys(groups, density) if name == UNITS else density
+                    mask = prune(problem, population.theta.abs(), share, allocation=allocation, policy=policy)
                 except UsageError as error:
                     if "would become empty" not in str(error):
                         raise
@@ -138,26 +155,37 @@ def prunable(
                     continue
                 sparse = recomputed(problem, population.with_mask(mask), plan=plan)
                 values = by_example(problem, sparse, on=drawn.examples, plan=plan)
-                if torch.equal(sparse.theta, population.theta):
-                    of.append(Interval(0.0, 0.0, 0.0, len(population), "the very same networks"))
+                if all(torch.equal(one, dense[each]) for each, one in values.items()):
+                    of.append(Interval(0.0, 0.0, 0.0, len(population), "the very same outputs"))
                     continue
                 of.append(_change(values[metric], dense[metric], -1 if metric == "loss" else 1))
             found[name] = tuple(of)
     ends = {end: np.array([[getattr(one, end) for one in of] for of in found.values()]) for end in ("low", "high")}
-    free = [_free(kept, of, limit) for of in found.values()]
+    free = {name: _free(kept, of, limit) for name, of in found.items()}
+    times, words = {}, []
+    if free.get(UNITS):
+        share = dict.fromkeys(groups, 1 - free[UNITS])
+        words.append(f"{free[UNITS]:.0%} of the units are free.")
+        times, more = in_milliseconds(
+            problem, population, population.theta.abs(), share, policy or Policy(), drawn.examples
+        )
+        words += more
+    elif groups:
+        words.append("No units are free, so that nothing would become faster without training again.")
     unit = next((one.unit for one in problem.metrics if one.name == metric), problem.loss.unit)
     reading = Reading(
         "pruned as it stands",
         {"better than dense": np.array([[one.estimate for one in of] for of in found.values()]), **ends}
-        | {"free sparsity": np.array(free)},
+        | {"free sparsity": np.array(list(free.values())), **times},
         dict.fromkeys(("better than dense", "low", "high"), ("allocation", "density"))
-        | {"free sparsity": ("allocation",)},
-        {"allocation": list(found), "density": kept},
-        dict.fromkeys(("better than dense", "low", "high"), unit),
+        | {"free sparsity": ("allocation",)}
+        | ({"latency": ("form", "batch")} if times else {}),
+        {"allocation": list(found), "density": kept} | ({"form": FORMS, "batch": BATCHES} if times else {}),
+        dict.fromkeys(("better than dense", "low", "high"), unit) | ({"latency": "s"} if times else {}),
         sample_size=len(drawn),
         cost=Cost(time.perf_counter() - began, forwards=total * len(population)),
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
-        notes=(f"On {drawn.text}, {len(population)} networks.", *_search_words(problem, run), *notes),
+        notes=(f"On {drawn.text}, {len(population)} networks.", *words, *_search_words(problem, run), *notes, *reasons),
     )
     return Prunable(reading, found, metric, limit)
 
