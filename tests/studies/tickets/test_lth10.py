@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from thalweg.studies import Lab
-from thalweg.studies.tickets import counting, initial
+from thalweg.studies.tickets import counting
 from thalweg.tickets import log10_subnetworks
 
 LAB = Lab("quick", 500, progress=None).on((counting.CLAIM,))
@@ -44,9 +44,3 @@ def test_luck_on_a_small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     figure, sentence = counting.figure_of(seen)
     assert figure.panels[0].y.label
     assert "The best of 40 random masks" in sentence
-
-
-def test_what_the_initialization_holds_is_drawn() -> None:
-    table = np.linspace(0.1, 0.9, 12).reshape(2, 3, 2)
-    assert len(initial.panel("digits", (25, 100), table).panels) == 1
-    assert "at width 25" in initial.words("digits", (25, 100), table)
