@@ -50,7 +50,7 @@ def shared(lab: Lab) -> Shared:
     if lab.scale == "quick":
         return Shared(searched(lab, SMALL, seeds.scored, arms, "tickets"))
     every = tuple(range(1, SMALL.levels + 1))
-    arms |= dict.fromkeys(("one-shot", "reinit", "shuffled"), every) | {EQUAL_COST: (SMALL.sparse,)}
+    arms |= {"reinit": every, "shuffled": every, "one-shot": every[1:], EQUAL_COST: (SMALL.sparse,)}
     small = searched(lab, SMALL, seeds.scored[:6], arms, "tickets")
     both = (LARGE.dense, LARGE.scored)
     arms = {"one-shot": both, "reinit": both, "shuffled": (LARGE.scored,)}
