@@ -43,7 +43,7 @@ from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import ByLayer, Policy, Transfer
 
 LAB = Lab("full", 500, progress=None)
-TINY = Setting(8, 12, TWO_ROUNDS, levels=3, scored=2, sparse=3, dense=1)
+TINY = Setting(8, 12, TWO_ROUNDS, levels=3, scored=2, sparse=3, dense=2)
 TINY_LARGE = Setting(10, 12, FOUR_ROUNDS, levels=2, scored=2, sparse=2, dense=1)
 
 

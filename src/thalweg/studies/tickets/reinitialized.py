@@ -100,4 +100,6 @@ def by_rate(rates: OwnRates, main: Searched) -> Figure:
         for arm, of in zip(ARMS, rates.tuned, strict=True)
     ]
     caption = f"MNIST-1D, MLP, {main.text}; {rates.tuned.shape[2]} tuning seeds, on examples nothing is tested on."
-    return Figure.of("Rates", lines, Axis("learning rate", scale="log"), Axis("accuracy", "%"), caption=caption)
+    return Figure.of(
+        "Accuracy by learning rate", lines, Axis("learning rate", scale="log"), Axis("accuracy", "%"), caption=caption
+    )
