@@ -16,6 +16,7 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import convnet
 from thalweg.studies.tickets.setting import ALL, RATE, UNIT, problem_of, recipe_of
+from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import EarlyBird, EarlyMasks, Units
 from thalweg.tickets.selection import Scores
 
@@ -132,6 +133,7 @@ def found(lab: Lab, weights: EarlyMasks, masks: EarlyBird, channels: EarlyMasks)
             "paper's threshold is 10 %.",
             f"The final masks are not tickets that match: cut once, weights are {below['weights']} points better than "
             f"the dense network, and half of the channels {below['channels']}.",
+            *seeds_to_decide(lab, CLAIM, {CLAIM.id: shares[at]}),
         ],
         numbers={
             "share of the gain, by step": {str(step): str(one) for step, one in shares.items()},
