@@ -89,7 +89,7 @@ def test_channels_are_no_better_than_random_where_nothing_is_learned(channels: E
 def test_channels_are_judged_by_what_they_are_worth(channels: EarlyMasks, early: float, same: str, better: str) -> None:
     weights, masks = of_scores(tw.tickets.by_magnitude)
     spread = np.array([0.001, -0.001, 0.002, -0.002])
-    table = np.array([early, early, 0.8])[:, None] + np.array([[1.0], [-1.0], [2.0]]) * spread
+    table = np.array([early, 0.8])[:, None] + np.array([[-1.0], [2.0]]) * spread
     arrays = dict(channels.reading.arrays) | {"test_accuracy": table, "random": 0.75 + 3 * spread}
     planted = replace(channels, reading=replace(channels.reading, arrays=arrays))
     verdict = emergence.found(LAB, weights, masks, planted).verdict

@@ -2,6 +2,9 @@
 
 The MLP of the other claims is the wrong place to look: it is stable enough at the start that rewinding to any k gains
 less than a point. A small rate is the control: there it must not matter to which step one rewinds.
+
+Normalization layers are evaluated with the running statistics they were trained to: the rate falls to 0, and those
+recomputed on training examples gave the same accuracies to a twentieth of a point.
 """
 
 from dataclasses import replace
@@ -17,6 +20,7 @@ from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets.setting import ALL, MARGIN, UNIT, UNKNOWN, recipe_of, signals
+from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import Policy, RewindingMap
 
 STEPS, LARGE, SMALL = 300, 1.0, 0.1  # steps, and the two rates
@@ -122,7 +126,7 @@ def found(lab: Lab, large: RewindingMap, small: RewindingMap | None) -> Finding:
             f"of step {late}.",
         ),
         readings=[replace(one.reading, name=f"rewinding at rate {rate:g}") for rate, one in maps.items()],
-        sentences=sentences,
+        sentences=[*sentences, *seeds_to_decide(lab, CLAIM, parts)],
         numbers={
             "largest matching sparsity": {
                 f"rate {rate:g}, step {step}": float(reached)

@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from thalweg import optim, tickets
 from thalweg.claims import Claim, Finding, Part, greater, within
+from thalweg.figures import Axis, Figure, interval_bars
 from thalweg.population import Population
 from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import convnet
 from thalweg.studies.tickets.setting import ALL, RATE, UNIT, problem_of, recipe_of
+from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import EarlyBird, EarlyMasks, Units
 from thalweg.tickets.selection import Scores
 
@@ -74,6 +76,21 @@ def points_better(found: EarlyMasks, step: int | str, than: int | str) -> Interv
     return interval.mean(100 * found.gains(step, than), bounds=ALL)
 
 
+def bars(channels: EarlyMasks) -> Figure:
+    """The accuracy with half of the channels, by which half, beside that with all."""
+    early = channels.reading.coordinate("step").tolist()[0]
+    arms: dict[str, int | str] = {"all": "dense", "final half": "final", f"half of step {early}": early}
+    arms |= {"random half": "random"}
+    accuracy = {name: interval.mean(100 * channels.of(arm), bounds=(0, 100)) for name, arm in arms.items()}
+    caption = (
+        f"Convnet of four layers, scales of normalization under an L1 penalty; halves of every layer, trained from "
+        f"step {early} of {channels.dense.recipe.steps} on. Means over {len(channels['dense'])} seeds with 95 % "
+        "intervals."
+    )
+    y = Axis("test accuracy", "%")
+    return Figure.of("What half of the channels is worth", [interval_bars(accuracy)], Axis(""), y, caption=caption)
+
+
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """Train networks under masks taken early, under the final one and under random ones."""
@@ -101,21 +118,22 @@ def found(lab: Lab, weights: EarlyMasks, masks: EarlyBird, channels: EarlyMasks)
     return lab.finding(
         shares[at],
         parts=parts,
-        figures=[weights.figure(), masks.figure(), channels.figure()],
+        figures=[replace(weights.figure(), title="Masks of weights taken early"), masks.figure(), bars(channels)],
         readings=[weights.reading, masks.reading, replace(channels.reading, name="masks of channels taken early")],
         sentences=[
             f"A mask of weights taken at {EARLY:.0%} of training has {shares[at]} of what the final one gains over a "
             f"random one, and one taken at half of it {shares[half]}; the overlap with the final mask beyond "
             f"chance is {overlap[row]:.2f} then, {overlap[0]:.2f} at initialization, and {spent[row]:.0%} of the "
             "learning rate is spent.",
-            f"Half of the channels, as of {EARLY:.0%} of training, is {parts[SAME]} points better than the final half, "
-            f"and {parts[BETTER]} better than a random one; the overlap with the final half is "
-            f"{common.mean():.2f}.",
+            f"The half of the channels taken at {EARLY:.0%} of training is {parts[SAME]} points better than the final "
+            f"half, and {parts[BETTER]} better than a random one; its overlap with the final half is "
+            f"{common.mean():.2f} beyond chance.",
             f"As they are, the masks of weights of {EARLY:.0%} and of the end differ in "
             f"{masks['distance'][:, row, -1].mean():.1%} of the places, and two random ones in {chance:.1%}; the "
             "paper's threshold is 10 %.",
             f"The final masks are not tickets that match: cut once, weights are {below['weights']} points better than "
             f"the dense network, and half of the channels {below['channels']}.",
+            *seeds_to_decide(lab, CLAIM, {CLAIM.id: shares[at]}),
         ],
         numbers={
             "share of the gain, by step": {str(step): str(one) for step, one in shares.items()},
