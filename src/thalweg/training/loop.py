@@ -1,5 +1,6 @@
 """The training loop: whole populations, one step at a time."""
 
+import contextlib
 import math
 import time
 import warnings
@@ -13,6 +14,7 @@ from thalweg.data import ExampleSet
 from thalweg.evaluation import Evaluator
 from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
+from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
 from thalweg.training.checkpoint import Checkpoints
@@ -96,7 +98,9 @@ class Loop:
             Exception: whatever an observer raises, after a checkpoint.
         """
         start, first = time.perf_counter(), self.state.step
-        with deferred() as interrupt:
+        # Where members have threads of their own, what is done between two steps would only keep those threads waiting.
+        alone = one_thread() if self.plans["gradient"].threads > 1 else contextlib.nullcontext()
+        with deferred() as interrupt, alone:
             if first == min(self.beginnings):
                 self._record()
                 self._observe(checkpoints)
