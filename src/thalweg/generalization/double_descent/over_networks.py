@@ -167,7 +167,10 @@ def _curve(
                 found[index, group, int(np.argmax(at == step))] = (values * tested).sum(-1) / tested.sum(-1)
 
         recipe = Recipe(optimizer, steps, batch_size, evaluate=0)
-        arms = {str(size): widened(one.initialize(seeds), problem) for size, one in zip(sizes[group], problems[group])}
+        arms = {
+            str(size): widened(one.initialize(seeds), problem)
+            for size, one in zip(sizes[group], problems[group], strict=True)
+        }
         run = train(
             problem,
             recipe,
