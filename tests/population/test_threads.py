@@ -150,3 +150,13 @@ def test_a_forked_process_has_threads_of_its_own() -> None:
     if not child:
         os._exit(0 if team.each(rows, lambda worker, chunk: chunk.start) == [0, 1, 2] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_running_statistics_are_recomputed_in_every_thread() -> None:
+    problem = tw.Problem(lambda: tw.nets.resnet(4), tw.data.digits(image=True).subset(train=40))
+    fresh, found = problem.initialize(4), []
+    for plan in (Plan("looped", 1), Plan("looped", 1, threads=3)):
+        found.append(tw.evaluation.recomputed(problem, fresh, tw.Sample("train", 20), plan=plan))
+    for name, buffer in found[0].running.items():
+        assert torch.equal(buffer, found[1].running[name])
+        assert not torch.equal(buffer, fresh.running[name])

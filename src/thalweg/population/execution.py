@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.errors import ModelError, ThalwegError, UsageError, check_count, unknown_name
 from thalweg.population.allocator import keep_freed_memory
@@ -119,6 +119,11 @@ class Execution:
         threads = self.plan.threads
         self._size = size or _chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
         self._chunks = _chunks(slice(0, self.members), self._size)
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """The private copies of the model that are called, one for each thread."""
+        return [worker.bound.module for worker in self._team.workers]
 
     def attend(self, members: Sequence[bool]) -> None:
         """From now on take the gradients of these members alone: what is computed of others is neither read nor due."""
