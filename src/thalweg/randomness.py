@@ -5,6 +5,7 @@ execution, or on how often training was stopped and resumed.
 """
 
 import contextlib
+import functools
 import hashlib
 from collections.abc import Iterator
 
@@ -51,9 +52,25 @@ def global_stream(seed: int, purpose: str, counter: int = 0) -> Iterator[None]:
     >>> torch.equal(first, second)
     True
     """
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(stream_key(seed, purpose, counter))
+    key = stream_key(seed, purpose, counter)
+    if _accelerated():
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(key)
+            yield
+        return
+    # Where there is no accelerator torch.manual_seed still notes where it was called from for every kind that there
+    # could be, which takes milliseconds: as long as a step of small networks.
+    state = torch.get_rng_state()
+    torch.default_generator.manual_seed(key)
+    try:
         yield
+    finally:
+        torch.set_rng_state(state)
+
+
+@functools.cache
+def _accelerated() -> bool:
+    return torch.accelerator.is_available()
 
 
 class BatchOrder:

@@ -18,10 +18,11 @@ from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.losses.names import weight_of
 from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.batch import Batch
-from thalweg.population.execution import Execution, Plan, Trial, choose, explained
+from thalweg.population.execution import Execution, Plan, choose, explained
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.trial import Trial
 from thalweg.randomness import global_stream
 
 EXAMPLES_AT_ONCE = 512

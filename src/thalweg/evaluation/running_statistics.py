@@ -40,13 +40,16 @@ class RunningStatistics:
     ) -> None:
         self.batch = Batch.range(examples, 0, len(examples))
         self.execution = Execution(problem, population, self.batch, plan=plan, training=False)
-        self.buffers: list[Tensor] = []
-        for name, layer in self.execution.rows.bound.module.named_modules():
-            if isinstance(layer, _NormBase) and layer.track_running_stats:
-                layer.train()
-                layer.momentum = 1.0
-                leaves = ("running_mean", "running_var", "num_batches_tracked")
-                self.buffers += [population.buffers[f"{name}.{leaf}".lstrip(".")] for leaf in leaves]
+        buffers: dict[str, Tensor] = {}
+        for module in self.execution.modules:
+            for name, layer in module.named_modules():
+                if isinstance(layer, _NormBase) and layer.track_running_stats:
+                    layer.train()
+                    layer.momentum = 1.0
+                    for leaf in ("running_mean", "running_var", "num_batches_tracked"):
+                        key = f"{name}.{leaf}".lstrip(".")
+                        buffers[key] = population.buffers[key]
+        self.buffers = list(buffers.values())
 
     @torch.no_grad()
     def recompute(self) -> None:

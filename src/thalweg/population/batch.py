@@ -45,7 +45,7 @@ class Batch:
 
     def rows(self, rows: slice) -> "Batch":
         """The part of the batch that these members see."""
-        if self.shared:
+        if self.shared or rows == slice(None) or (rows.start == 0 and rows.stop == len(_first(self.targets))):
             return self
         part = lambda tree: tree_map(lambda tensor: tensor[rows], tree)  # noqa: E731
         return Batch(part(self.inputs), part(self.targets), shared=False)
@@ -66,4 +66,8 @@ class Batch:
     @property
     def size(self) -> int:
         """Examples a member sees."""
-        return tree_leaves(self.targets)[0].shape[0 if self.shared else 1]
+        return _first(self.targets).shape[0 if self.shared else 1]
+
+
+def _first(tree: Any) -> Tensor:
+    return tree if isinstance(tree, Tensor) else tree_leaves(tree)[0]

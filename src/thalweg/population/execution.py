@@ -1,7 +1,7 @@
-"""The one door to evaluating rows: stacked or looped, in chunks, by measurement.
+"""The one door to evaluating rows: stacked or looped, in chunks, one or several at once, by measurement.
 
-Both plans compute the same numbers to rounding. `choose` times them on the work itself, checks that
-they agree, and keeps the faster; the plan is part of every result and can be forced.
+All plans compute the same numbers to rounding. `choose` times them on the work itself, checks that
+they agree, and keeps the fastest; the plan is part of every result and can be forced.
 """
 
 import contextlib
@@ -9,25 +9,25 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch import Tensor, nn
 
-from thalweg.errors import ModelError, ThalwegError, UsageError, unknown_name
+from thalweg.errors import ModelError, ThalwegError, UsageError, check_count, unknown_name
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import Stacked
+from thalweg.population.threads import Team
+from thalweg.population.trial import COMPARED, Trial
 
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
-_COMPARED = 4  # rows that a looped trial runs, and that the plans are compared on
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
 _TRIAL_SHARE = 0.03  # or after this share of the whole work,
 _HOPELESS = 10  # times the least at its first run, which warms up, and a plan gets no second one
@@ -44,19 +44,28 @@ class Plan:
         chunk: rows evaluated at once; 1 when looped, 0 for as many as the memory budget allows.
         reason: why this plan, for a person.
         seconds: measured seconds per step of each candidate, by its name; empty when nothing was timed.
+        threads: how many chunks are evaluated at a time, each with one of torch's threads; 1: one, with all of them.
+            The bits of a member are then those of a process with one thread.
 
     >>> import thalweg as tw
     >>> str(tw.population.Plan("stacked", 8)), tw.population.Plan("looped", 1).reason
     ('stacked, 8 at once', 'forced')
+    >>> str(tw.population.Plan("looped", threads=2))
+    'looped, in 2 threads'
     """
 
     mode: Literal["stacked", "looped"]
     chunk: int = 0
     reason: str = "forced"
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_count("Plan threads", self.threads)
 
     def __str__(self) -> str:
-        return self.mode if self.mode == "looped" else f"stacked, {self.chunk} at once"
+        how = self.mode if self.mode == "looped" else f"stacked, {self.chunk} at once"
+        return how if self.threads == 1 else f"{how}, in {self.threads} threads"
 
 
 class Execution:
@@ -96,16 +105,25 @@ class Execution:
         problem.check(population)
         if isinstance(plan, Plan):
             _check_mode(problem, plan.mode, training=training)
+            if plan.threads > 1 and problem.draws(training=training):
+                plan = replace(plan, threads=1)  # their streams are the process's
         if isinstance(plan, str):
             plan = choose(problem, population, batch, plan, training=training, calls=calls)
         self.plan = plan
         if self.plan.mode == "stacked":
-            self.rows: Stacked | Looped = Stacked(problem, population, training=training)
+            make: Callable[[], Stacked | Looped] = lambda: Stacked(problem, population, training=training)  # noqa: E731
         else:
-            self.rows = Looped(problem, population, training=training, seeds=seeds)
+            make = lambda: Looped(problem, population, training=training, seeds=seeds)  # noqa: E731
+        self._team = Team(make, min(self.plan.threads, self.members))
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
-        self._size = size or _chunk_candidates(problem, population, batch, training=training)[0]
+        threads = self.plan.threads
+        self._size = size or _chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
         self._chunks = _chunks(slice(0, self.members), self._size)
+
+    @property
+    def modules(self) -> list[nn.Module]:
+        """The private copies of the model that are called, one for each thread."""
+        return [worker.bound.module for worker in self._team.workers]
 
     def attend(self, members: Sequence[bool]) -> None:
         """From now on take the gradients of these members alone: what is computed of others is neither read nor due."""
@@ -121,7 +139,7 @@ class Execution:
         Those of members that are not attended to are 0, and `out` stays as it is there.
         """
         with explained(batch):
-            losses = [self.rows.gradient(rows, batch, out, step) for rows in self._chunks]
+            losses = self._team.each(self._chunks, lambda worker, rows: worker.gradient(rows, batch, out, step))
         if sum(map(len, losses)) == self.members:
             return losses[0] if len(losses) == 1 else torch.cat(losses)
         every = out.new_zeros(self.members)
@@ -131,10 +149,11 @@ class Execution:
 
     def outputs(self, batch: Batch, step: int = 0) -> Iterator[tuple[slice, Any]]:
         """Outputs (rows, batch, ...) chunk by chunk, without gradients."""
-        for rows in self._chunks:
+        for first in range(0, len(self._chunks), self.plan.threads):
+            some = self._chunks[first : first + self.plan.threads]
             with explained(batch):
-                outputs = self.rows.outputs(rows, batch, step)
-            yield rows, outputs
+                outputs = self._team.each(some, lambda worker, rows: worker.outputs(rows, batch, step))
+            yield from zip(some, outputs, strict=True)
 
 
 def _chunks(rows: slice, size: int) -> list[slice]:
@@ -171,7 +190,7 @@ def choose(
         return Plan("looped", 1, "each member draws its own random numbers")
     if training and problem.pads(training=training):
         return Plan("looped", 1, "the model has an embedding with padding_idx, whose row vmap would train")
-    key = (plan, training, len(population), batch.shared, batch.size)
+    key = (plan, training, len(population), batch.shared, batch.size, torch.get_num_threads())
     known, measured_for = problem.plans.get(key, (None, 0))
     if known is None or calls > _MORE * measured_for:
         with explained(batch):
@@ -213,9 +232,9 @@ def _measure(
     problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float
 ) -> Plan:
     chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
-    looped = Trial(problem, population, batch, Looped, min(_COMPARED, len(population)), training=training)
+    looped = Trial(problem, population, batch, Looped, min(COMPARED, len(population)), training=training)
     looped.run()
-    trials = {Plan("looped", 1): looped}
+    trials, refused = {Plan("looped", 1): looped}, ""
     for chunk in chunks:
         trial = Trial(problem, population, batch, Stacked, chunk, training=training)
         try:
@@ -224,20 +243,52 @@ def _measure(
                 trial.run()
         except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
             said = next(iter(str(error).splitlines()), type(error).__name__)
-            reason = f"the model cannot be stacked ({said})"
+            refused = f"the model cannot be stacked ({said})"
             if plan == "stacked":
-                msg = f'Plan "stacked" was asked for, but {reason}; write plan="looped" or leave plan="auto".'
+                msg = f'Plan "stacked" was asked for, but {refused}; write plan="looped" or leave plan="auto".'
                 raise ModelError(msg) from error
-            return Plan("looped", 1, reason)
+            break
         if plan == "stacked":
             return Plan("stacked", chunk)
         trials[Plan("stacked", chunk)] = trial
         if not trial.agrees(looped):
             return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
-    return _fastest(trials, calls)
+    if calls >= _FEW:
+        trials |= _in_threads(problem, population, batch, looped, training=training, stacked=not refused)
+    if len(trials) == 1:
+        return Plan("looped", 1, refused)
+    return _fastest(trials, calls, refused)
 
 
-def _fastest(trials: dict[Plan, "Trial"], calls: float) -> Plan:
+def _in_threads(
+    problem: Problem, population: Population, batch: Batch, looped: Trial, *, training: bool, stacked: bool
+) -> dict[Plan, Trial]:
+    """Plans by which every core has rows of its own, run once, where there are several cores; those that agree."""
+    threads = min(torch.get_num_threads(), len(population))
+    if threads == 1 or problem.device.type != "cpu":
+        return {}
+    rows = min(threads * math.ceil(COMPARED / threads), len(population))
+    kinds: list[tuple[type[Stacked] | type[Looped], Plan, int, int]] = [
+        (Looped, Plan("looped", 1, threads=threads), rows, rows)
+    ]
+    if stacked:
+        cached = _chunk_candidates(problem, population, batch, training=training, threads=threads)[-1]
+        chunk = min(cached, math.ceil(len(population) / threads))
+        rows = min(threads * chunk, len(population))
+        kinds.append((Stacked, Plan("stacked", chunk, threads=threads), rows, math.ceil(rows / chunk)))
+    trials = {}
+    for kind, plan, rows, chunks in kinds:
+        trial = Trial(problem, population, batch, kind, rows, training=training, chunks=chunks, threads=threads)
+        try:
+            trial.run()
+        except Exception:  # a model that several threads cannot call at once
+            continue
+        if trial.agrees(looped):
+            trials[plan] = trial
+    return trials
+
+
+def _fastest(trials: dict[Plan, Trial], calls: float, refused: str) -> Plan:
     """The plan with the smallest time; close ones are run more often, in turns, as noise comes and goes."""
     least = min(trial.seconds for trial in trials.values())
     deadline = time.perf_counter() + min(_TRIAL_SECONDS, _TRIAL_SHARE * calls * least)
@@ -251,83 +302,22 @@ def _fastest(trials: dict[Plan, "Trial"], calls: float) -> Plan:
             break
     best = min(close, key=lambda plan: trials[plan].seconds)
     seconds = {str(plan): trial.seconds for plan, trial in trials.items()}
+    if refused:
+        return replace(best, reason=refused, seconds=seconds)
     other = min(trial.seconds for plan, trial in trials.items() if plan.mode != best.mode)
     name = "looped" if best.mode == "stacked" else "stacked"
     reason = f"measured {other / trials[best].seconds:.1f}x faster than {name}"
     return replace(best, reason=reason, seconds=seconds)
 
 
-def _chunk_candidates(problem: Problem, population: Population, batch: Batch, *, training: bool) -> list[int]:
+def _chunk_candidates(
+    problem: Problem, population: Population, batch: Batch, *, training: bool, threads: int = 1
+) -> list[int]:
     """As many rows as the memory budget allows, as fit the cache, and one size between; in about equal chunks."""
     row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
     bytes_each = row + activation_bytes(problem, population, batch, training=training)
-    largest = max(1, min(len(population), problem.memory_budget // bytes_each))
+    largest = max(1, min(len(population), problem.memory_budget // (threads * bytes_each)))
     cached = max(1, min(largest, _CACHE // bytes_each))
     sizes = {largest, cached, round((largest * cached) ** 0.5)} - ({1} if largest > 1 else set())
     counts = {math.ceil(len(population) / size) for size in sizes}
     return sorted({math.ceil(len(population) / count) for count in counts}, reverse=True)
-
-
-class Trial:
-    """One plan on the first rows of a population: timed, its first results kept for comparison.
-
-    theta is only read, and buffers are copied, so trials leave no trace.
-    """
-
-    def __init__(
-        self,
-        problem: Problem,
-        population: Population,
-        batch: Batch,
-        kind: type[Stacked] | type[Looped],
-        rows: int,
-        *,
-        training: bool,
-    ) -> None:
-        self.problem, self.training = problem, training
-        self.rows, self.scale = slice(0, rows), len(population) / rows
-        chosen = population[self.rows]
-        self.buffers = {name: buffer.clone() for name, buffer in chosen.buffers.items()}
-        self.work = kind(problem, replace(chosen, buffers=self.buffers), training=training)
-        self.batch = batch.rows(self.rows)
-        self.out = torch.empty_like(chosen.theta) if training else chosen.theta
-        self.seconds = math.inf
-        self.results: tuple[Tensor, ...] = ()
-
-    def run(self) -> None:
-        """Run once; `seconds` is the least so far, for all members."""
-        self._synchronize()
-        started = time.perf_counter()
-        if self.training:
-            result = self.work.gradient(self.rows, self.batch, self.out)
-        else:
-            result = self.work.outputs(self.rows, self.batch)
-        self._synchronize()
-        self.seconds = min(self.seconds, self.scale * (time.perf_counter() - started))
-        if self.results:
-            return
-        tensors = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
-        tensors += [self.out, *self.buffers.values()]
-        self.results = tuple(tensor[:_COMPARED].clone() for tensor in tensors)
-
-    def agrees(self, other: "Trial") -> bool:
-        """Whether both computed the same results, gradients and buffers on the rows both ran."""
-        tolerance = 1e-3 if self.problem.dtype != torch.float64 else 1e-8
-        pairs = zip(self.results, other.results, strict=True)
-        return all(_close(*_common(one, another), tolerance) for one, another in pairs)
-
-    def _synchronize(self) -> None:
-        if self.problem.device.type == "cuda":
-            torch.cuda.synchronize(self.problem.device)
-
-
-def _common(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    rows = min(len(one), len(other))
-    return one[:rows], other[:rows]
-
-
-def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    if not one.is_floating_point():
-        return torch.equal(one, other)
-    scale = one.abs().nan_to_num(0, 0, 0).amax() if one.numel() else 0
-    return torch.allclose(one, other, rtol=tolerance, atol=float(tolerance * scale), equal_nan=True)

@@ -64,12 +64,12 @@ class Entry:
     module: str = ""
     fan_in: int | None = None
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of columns."""
         return math.prod(self.shape)
 
-    @property
+    @cached_property
     def columns(self) -> slice:
         """The columns of theta that hold this tensor."""
         return slice(self.start, self.start + self.size)

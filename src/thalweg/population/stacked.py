@@ -55,6 +55,7 @@ class Stacked:
         self.theta = population.theta
         self.buffers = dict(population.buffers)
         self.bound = Bound(problem.template, population, training=training)
+        self._leaves: dict[tuple[int, int], dict[str, Tensor]] = {}
         self.broadcast: bool | None = None  # not known before the first call
 
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
@@ -67,19 +68,30 @@ class Stacked:
         self, rows: slice, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
     ) -> Float[Tensor, " rows"]:
         """Mean losses of the rows on the batch; their gradients are written to out[rows]."""
-        views = self.layout.views(self.theta[rows])
-        leaves = {name: view.detach().requires_grad_() for name, view in views.items()}
-        members = len(next(iter(leaves.values())))
-        losses = self.problem.loss.mean(self.call(leaves, rows, batch), batch.targets_of(rows, members), 2)
-        parts = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
-        for view, part in zip(self.layout.views(out[rows]).values(), parts, strict=True):
-            view.copy_(part)  # parts come transposed from batched products: one strided copy, nothing in between
+        leaves = self._leaves_of(rows)
+        members, batch = len(next(iter(leaves.values()))), batch.rows(rows)
+        losses = self.problem.loss.mean(self._outputs(leaves, rows, batch), batch.targets_of(slice(None), members), 2)
+        parts = torch.autograd.grad(losses, list(leaves.values()), torch.ones_like(losses), materialize_grads=True)
+        # Parts come transposed from batched products: one strided copy each, nothing in between.
+        torch._foreach_copy_(list(self.layout.views(out[rows]).values()), parts)
         return losses.detach()
+
+    def _leaves_of(self, rows: slice) -> dict[str, Tensor]:
+        """The rows' tensors, made once: they are views of theta, whatever is written to it."""
+        key = rows.start, rows.stop
+        if key not in self._leaves:
+            views = self.layout.views(self.theta[rows])
+            self._leaves[key] = {name: view.detach().requires_grad_() for name, view in views.items()}
+        return self._leaves[key]
 
     def call(self, leaves: dict[str, Tensor], rows: slice, batch: Batch) -> Any:
         """Outputs (rows, batch, ...) with these tensors (rows, ...) in the place of the rows' parameters."""
+        return self._outputs(leaves, rows, batch.rows(rows))
+
+    def _outputs(self, leaves: dict[str, Tensor], rows: slice, seen: Batch) -> Any:
+        """The same on what these rows see of the batch."""
         buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
-        tensors, seen = list(leaves.values()), batch.rows(rows)
+        tensors = list(leaves.values())
         if self.broadcast is not False:
             try:
                 outputs = Broadcast(self.bound, tensors, buffers, seen).outputs()
@@ -91,7 +103,7 @@ class Stacked:
                 self.broadcast = True
                 return outputs
         with plain_attention():
-            mapped = torch.vmap(self._one, in_dims=(0, 0, None if batch.shared else 0))
+            mapped = torch.vmap(self._one, in_dims=(0, 0, None if seen.shared else 0))
             return mapped(tensors, buffers, seen.inputs)
 
     def _one(self, leaves: list[Tensor], buffers: dict[str, Tensor], inputs: Any) -> Any:

@@ -163,6 +163,7 @@ class Lab:
         mask: Masks = None,
         paired: bool = False,
         examples: Tensor | ArrayLike | None = None,
+        test_examples: Tensor | ArrayLike | None = None,
     ) -> Run: ...
 
     @overload
@@ -177,6 +178,7 @@ class Lab:
         mask: Masks = None,
         paired: bool = False,
         examples: Tensor | ArrayLike | None = None,
+        test_examples: Tensor | ArrayLike | None = None,
     ) -> dict[str, Run]: ...
 
     def train(
@@ -190,6 +192,7 @@ class Lab:
         mask: Masks = None,
         paired: bool = False,
         examples: Tensor | ArrayLike | None = None,
+        test_examples: Tensor | ArrayLike | None = None,
     ) -> Run | dict[str, Run]:
         """One run, or one for each arm, all with the same seeds and so the same starts and batches.
 
@@ -203,7 +206,7 @@ class Lab:
         Args:
             recipe: of the run, or of every arm by its name.
             label: what the progress calls it; of arms, what stands before their names.
-            start, mask, paired, examples: see `training.train`.
+            start, mask, paired, examples, test_examples: see `training.train`.
 
         Raises:
             UsageError: `Seeds` in place of a list of them; see `training.train` for all others.
@@ -211,7 +214,16 @@ class Lab:
         if isinstance(seeds, Seeds):
             msg = "lab.train takes a list of seeds: write seeds.scored, or seeds.shared_tuning + seeds.scored."
             raise UsageError(msg)
-        begin = partial(train, problem, seeds=seeds, start=start, mask=mask, paired=paired, examples=examples)
+        begin = partial(
+            train,
+            problem,
+            seeds=seeds,
+            start=start,
+            mask=mask,
+            paired=paired,
+            examples=examples,
+            test_examples=test_examples,
+        )
         if isinstance(recipe, Recipe):
             return begin(recipe, progress=self.labelled(label or "training"))
         names = {arm: f"{label}, {arm}" if label else arm for arm in recipe}

@@ -32,6 +32,7 @@ def identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginnin
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
         "start": _hash((population.theta, dict(population.buffers))),
         "examples": None if grid.examples is None else _hash(grid.examples),
+        "test_examples": None if grid.test_examples is None else _hash(grid.test_examples),
         "arms": [origin.arm for origin in grid.origins],
         "steps": begun.steps.tolist(),
         "moments": _hash((begun.slots, begun.fresh_since)) if _kept(begun) else None,

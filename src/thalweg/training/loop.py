@@ -1,5 +1,6 @@
 """The training loop: whole populations, one step at a time."""
 
+import contextlib
 import math
 import time
 import warnings
@@ -9,10 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from thalweg.data import ExampleSet
+from thalweg.data import Examples, ExampleSet
 from thalweg.evaluation import Evaluator
 from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
+from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
 from thalweg.training.checkpoint import Checkpoints
@@ -36,10 +38,11 @@ class Group:
     order: BatchOrder
     own: OwnExamples | None
     execution: Execution
+    whole: Batch | None  # what every step's batch is, where it is all that a member has
 
     def gradient(self, step: int, out: Tensor) -> Tensor:
         """The losses (rows,) of this step's batches; their gradients are written to `out`."""
-        batch = _batch(self.examples, self.order, self.own, step)
+        batch = self.whole or _batch(self.examples, self.order, self.own, step)
         return self.execution.gradient(batch, out=out, step=step)
 
 
@@ -96,7 +99,9 @@ class Loop:
             Exception: whatever an observer raises, after a checkpoint.
         """
         start, first = time.perf_counter(), self.state.step
-        with deferred() as interrupt:
+        # Where members have threads of their own, what is done between two steps would only keep those threads waiting.
+        alone = one_thread() if self.plans["gradient"].threads > 1 else contextlib.nullcontext()
+        with deferred() as interrupt, alone:
             if first == min(self.beginnings):
                 self._record()
                 self._observe(checkpoints)
@@ -238,7 +243,7 @@ def _evaluators(
         positions = torch.arange(own.count) if drawn is None else drawn
         sets["train"] = data.train, own.take(positions.unsqueeze(0))
     if data.test is not None:
-        sets["test"] = data.test, None
+        sets["test"] = data.test, grid.tested_on()
     sizes = {split: len(examples) if rows is None else rows.shape[1] for split, (examples, rows) in sets.items()}
     order = sorted(sets, key=lambda split: -sizes[split])
     made: dict[str, Evaluator] = {}
@@ -258,7 +263,8 @@ def _groups(problem: Problem, grid: MemberGrid, members: Population, plan: Plan 
         batch = _batch(train, order, own, 0)
         execution = Execution(problem, members[rows], batch, plan=plan, seeds=grid.seeds[rows], calls=steps)
         plan = execution.plan
-        groups.append(Group(rows, train, order, own, execution))
+        whole = batch if batch_size == count and isinstance(train, Examples) else None
+        groups.append(Group(rows, train, order, own, execution, whole))
     return sorted(groups, key=lambda group: group.rows.start)
 
 

@@ -42,6 +42,7 @@ class MemberGrid:
         seeds: one or several.
         origins: the networks that the members start from, one for each arm; by default they are initialized by seed.
         examples: of each seed the training examples it is trained on, by index: (seeds, n); None: all.
+        test_examples: of each seed the test examples it is evaluated on, likewise.
 
     Attributes:
         axes: for every swept axis and "seed", the value of each member: (members,). Besides "arm" where there are
@@ -59,8 +60,10 @@ class MemberGrid:
         seeds: Sequence[int],
         origins: Sequence[Origin] = (Origin(),),
         examples: Int64[Tensor, "seeds n"] | None = None,
+        test_examples: Int64[Tensor, "seeds n"] | None = None,
     ) -> None:
-        self.recipe, self.given_seeds, self.origins, self.examples = recipe, list(seeds), tuple(origins), examples
+        self.recipe, self.given_seeds, self.origins = recipe, list(seeds), tuple(origins)
+        self.examples, self.test_examples = examples, test_examples
         lengths: dict[str, tuple[int, str]] = {}
         sweeps = dict(_sweeps(recipe))
         for path, sweep in sweeps.items():
@@ -126,6 +129,13 @@ class MemberGrid:
     def own_examples(self, rows: slice = slice(None)) -> OwnExamples | None:
         """On which training examples these members are trained; None: on all."""
         return None if self.examples is None else OwnExamples.of(self.examples, torch.from_numpy(self.places[rows]))
+
+    def tested_on(self) -> Int64[Tensor, "members_or_one n"] | None:
+        """On which test examples the members are evaluated; None: on all."""
+        if self.test_examples is None:
+            return None
+        own = OwnExamples.of(self.test_examples, torch.from_numpy(self.places))
+        return own.take(torch.arange(own.count).unsqueeze(0))
 
     def trained_on(self, examples: int) -> int:
         """How many examples each member is trained on, of so many."""

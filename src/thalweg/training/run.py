@@ -140,6 +140,12 @@ class Run(Summarized):
         return None if table is None else table[torch.from_numpy(self.grid.places)]
 
     @property
+    def test_examples(self) -> Int64[Tensor, "members n"] | None:
+        """The test examples of each member, likewise; `evaluate(..., "test", rows=)` takes them."""
+        table = self.grid.test_examples
+        return None if table is None else table[torch.from_numpy(self.grid.places)]
+
+    @property
     def plan(self) -> Plan:
         """How gradients were evaluated."""
         return self.plans["gradient"]

@@ -38,6 +38,7 @@ def train(
     mask: Masks = None,
     paired: bool = False,
     examples: Tensor | ArrayLike | None = None,
+    test_examples: Tensor | ArrayLike | None = None,
     resume: Run | None = None,
     until: int | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
@@ -79,6 +80,8 @@ def train(
             seed in every sweep and arm; None: on all. A seed may then be given twice, and a row may hold an example
             more than once (a bootstrap sample). Epochs are of the n positions of the row, in the order of the seed, as
             if the row were the whole training set; "train_loss" and its like are those of the member's own examples.
+        test_examples: on which test examples each seed is evaluated, by index: (seeds, n), like `examples`; None: on
+            all. With both, seeds have splits of their own: `data.pooled` joins the training sets, and the test sets.
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask and examples go on.
         until: stop at this step of the recipe; None is its last. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
@@ -120,18 +123,23 @@ def train(
     observers = _observers(observe)
     own = resume is not None or examples is not None
     seeds = _seeds(seeds, repeated=own or (paired and start is not None))
-    table = None
+    table = tested = None
     if examples is not None:
         table = index_table("train examples", examples, "seed", len(seeds), len(problem.data.train))
+    if test_examples is not None:
+        if problem.data.test is None:
+            msg = f"train test_examples are indices of test examples, and {problem.data.name!r} has none."
+            raise UsageError(msg)
+        tested = index_table("train test_examples", test_examples, "seed", len(seeds), len(problem.data.test))
     if resume is not None:
         if start is not None or mask is not None:
             msg = "resume goes on with the run's own members and mask; leave out start and mask, or leave out resume."
             raise UsageError(msg)
-        _check_same(recipe, seeds, table, resume)
+        _check_same(recipe, seeds, {"examples": table, "test_examples": tested}, resume)
         grid, begun = resume.grid, resumed(resume.state, resume.final)
     else:
         arms = arms_of(start, mask)
-        grid = MemberGrid(recipe, seeds, [arm.origin(paired=paired) for arm in arms], table)
+        grid = MemberGrid(recipe, seeds, [arm.origin(paired=paired) for arm in arms], table, tested)
         begun = beginning(problem, recipe, grid, arms)
     population, state = begun.population, initial(problem, recipe, begun)
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
@@ -201,11 +209,12 @@ def _plans(plan: Plan | str | Mapping[str, Plan]) -> dict[str, Plan | str]:
     return dict(plan)
 
 
-def _check_same(recipe: Recipe, seeds: list[int], table: Tensor | None, resume: Run) -> None:
+def _check_same(recipe: Recipe, seeds: list[int], tables: Mapping[str, Tensor | None], resume: Run) -> None:
     if resume.recipe != recipe or seeds != resume.grid.given_seeds:
         msg = "resume must be a run of the same recipe and seeds; start=run.final begins a new run from its members."
         raise UsageError(msg)
-    kept = resume.grid.examples
-    if table is not None and (kept is None or not torch.equal(table, kept)):
-        msg = "resume goes on with the run's examples, and these are others; leave out examples, or leave out resume."
-        raise UsageError(msg)
+    for name, table in tables.items():
+        kept = getattr(resume.grid, name)
+        if table is not None and (kept is None or not torch.equal(table, kept)):
+            msg = f"resume goes on with the run's {name}, and these are others; leave out {name}, or leave out resume."
+            raise UsageError(msg)

@@ -58,7 +58,7 @@ def test_images_are_read_as_rows_of_numbers() -> None:
     images = over_widths(tw.data.digits(image=True), [4], **settings)
     rows = over_widths(tw.data.digits(), [4], **settings)
     np.testing.assert_array_equal(images["wrong"], rows["wrong"])
-    assert torch.equal(images.networks[0].theta, rows.networks[0].theta)
+    torch.testing.assert_close(images.networks[0].theta, rows.networks[0].theta)  # by whichever plan was faster
 
 
 def test_networks_are_trained_on_the_device_that_is_given() -> None:

@@ -55,25 +55,24 @@ def exact(p: int) -> tuple[float, dict[str, float]]:
     return float((found["square"] - wanted).abs().max()), accuracies
 
 
-def analyzed(run: Trained, members: list[Population]) -> dict[str, Array]:
+def analyzed(run: Trained, members: Population) -> dict[str, Array]:
     """The Fourier analysis of a network a seed, and the accuracy of the reduced one: (seeds,) each."""
-    found = grokking.fourier(Population.concatenate(members), run.setting.p)
+    found = grokking.fourier(members, run.setting.p)
     reduced = [
-        evaluate(problem, grokking.projected(member, run.setting.p), "test")["accuracy"]
-        for problem, member in zip(run.problems, members, strict=True)
+        evaluate(problem, grokking.projected(members[seed], run.setting.p), "test")["accuracy"]
+        for seed, problem in enumerate(run.problems)
     ]
     return {name: found[name] for name in (ONE, RULE, PURE, USED, "top 5")} | {REDUCED: torch.cat(reduced).numpy()}
 
 
 def at_end(run: Trained) -> dict[str, Array]:
     """Of the networks after the last step."""
-    return analyzed(run, [one.final for one in run.runs])
+    return analyzed(run, run.run.final)
 
 
 def at_start(run: Trained) -> dict[str, Array]:
     """Of the networks before the first step."""
-    pairs = zip(run.problems, run.runs, strict=True)
-    return analyzed(run, [problem.initialize([int(one.axes["seed"][0])]) for problem, one in pairs])
+    return analyzed(run, run.problems[0].initialize(run.run.axes["seed"].tolist()))
 
 
 # The design scores the resultant of phase_A + phase_B - phase_W, which is long also where phases gather around an angle
@@ -107,7 +106,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
     bars = [bar(of, names, label) for label, of in ({"sums": first} | nulls).items()]
     caption = f"{runs.main.setting.text}. Means over seeds, error bars from the smallest to the largest; neurons are "
     caption += "weighted by their power."
-    neurons = grokking.fourier(runs.main.runs[0].final, runs.main.setting.p).figure()
+    neurons = grokking.fourier(runs.main.run.final[0], runs.main.setting.p).figure()
     return lab.finding(
         claim=CLAIM,
         parts={EXACT: Interval(worst, worst, worst, len(deviations), "computed, of every modulus")}
@@ -122,7 +121,7 @@ def found(lab: Lab, runs: Shared) -> Finding:
         },
         figures=(Figure.of("Neurons at the end", bars, Axis(), Axis("share or cosine"), caption=caption), neurons),
         readings=[
-            lab.reading(f"{name}, p = {run.setting.p}", one[name], {"seed": range(len(run.runs))})
+            lab.reading(f"{name}, p = {run.setting.p}", one[name], {"seed": range(len(run.problems))})
             for run, one in zip(runs.tables, tables, strict=True)
             for name in (*names, USED)
         ],

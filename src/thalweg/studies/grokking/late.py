@@ -82,7 +82,7 @@ def found(lab: Lab, runs: Shared, beside: Sequence[Figure] = ()) -> Finding:
     null = runs.random.times.figure()
     null = null.with_marks(ReferenceLine(1 / runs.random.setting.p), title=f"random answers: {null.title}")
     sentences = [
-        f"With {run.setting.text}, {len(run.runs)} networks memorize at step {run.times.typical['T_mem']:.0f} "
+        f"With {run.setting.text}, {len(run.problems)} networks memorize at step {run.times.typical['T_mem']:.0f} "
         f"and generalize {ratio} times as late; in between their held-out accuracy is "
         f"{run.times['before'].mean():.1%}, and chance {1 / run.setting.p:.1%}. The rise from 10 to 90 % takes "
         f"{mean_known(lasts(run)):.2f} times as long as the plateau before it."
@@ -106,7 +106,7 @@ def found(lab: Lab, runs: Shared, beside: Sequence[Figure] = ()) -> Finding:
             lab.reading(
                 f"accuracy on held-out pairs, p = {run.setting.p}",
                 run.times["test"],
-                {"step": run.times.reading.coordinate("step"), "seed": range(len(run.runs))},
+                {"step": run.times.reading.coordinate("step"), "seed": range(len(run.problems))},
                 unit="fraction",
             )
             for run in runs.tables

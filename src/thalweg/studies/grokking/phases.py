@@ -160,7 +160,7 @@ def hero(run: Trained, path: dict[str, Array], steps: Sequence[int]) -> Figure:
     return Figure.row(
         [late.curve(run), Figure.of("What goes on meanwhile", [*lines, *times], *axes)],
         title="Generalization long after fitting, and what it grows from",
-        caption=f"{run.setting.text}, {len(run.runs)} networks; bands from the smallest to the largest, dashed is "
+        caption=f"{run.setting.text}, {len(run.problems)} networks; bands from the smallest to the largest, dashed is "
         "chance. The participation ratio is 1 where every neuron has one frequency.",
     )
 
@@ -169,10 +169,10 @@ def found(lab: Lab, runs: Shared) -> Finding:
     """Look at snapshots: the projected network, the concentration, the norm; each part of the weaker setting."""
     main, steps = runs.main, looked_at(runs.main)
     arms = {"sums": main, "random answers": runs.random, "no decay": runs.without}
-    paths = {name: along(run, [steps] * len(run.runs)) for name, run in arms.items()}
+    paths = {name: along(run, [steps] * len(run.problems)) for name, run in arms.items()}
     memory, random = [at_memorization(run) for run in runs.tables], at_memorization(runs.random)
     rises, chance, grown = [risen(run) for run in runs.tables], by_chance(main, lab.seed), growth(main)
-    losses, here = restricted_losses(main, steps), {"step": steps, "seed": range(len(main.runs))}
+    losses, here = restricted_losses(main, steps), {"step": steps, "seed": range(len(main.problems))}
     flat, no_decay = paths["random answers"]["concentration"][-1] - random["concentration"], paths["no decay"]
     panels = [compared(lab, paths, steps, name) for name in TITLES]
     return lab.finding(

@@ -43,16 +43,16 @@ LARGE = Setting(59, 0.5, 5e-3, 0.3, 3_200)
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Runs of one setting, a problem and a run of one member for every seed."""
+    """A run of one setting, every member of which has the split of its seed; and each one's own problem."""
 
     setting: Setting
     problems: tuple[Problem, ...]
-    runs: tuple[Run, ...]
+    run: Run
 
     @cached_property
     def times(self) -> grokking.Times:
         """When each memorized, and when it generalized."""
-        return grokking.times(self.runs)
+        return grokking.times(self.run)
 
     @cached_property
     def memorized(self) -> list[int]:
@@ -61,8 +61,8 @@ class Trained:
 
     def path(self, seed: int, steps: Iterable[int]) -> Population:
         """One seed's network at snapshots, as members."""
-        snapshots = self.runs[seed].snapshots
-        return Population.concatenate([snapshots[step] for step in steps])
+        snapshots = self.run.snapshots
+        return Population.concatenate([snapshots[step][seed] for step in steps])
 
     def accuracies(self, steps: ArrayLike) -> Array:
         """On held-out pairs at evaluated steps: (steps, seeds)."""
@@ -73,6 +73,11 @@ class Trained:
 def problem_of(lab: Lab, setting: Setting, seed: int, operation: str = "+", *, double: bool = False) -> Problem:
     """The table, split by the seed."""
     table = data.modular(setting.p, operation, train_fraction=setting.fraction, seed=seed, encoding="tokens")
+    return problem_on(lab, setting, table, double=double)
+
+
+def problem_on(lab: Lab, setting: Setting, table: data.Data, *, double: bool = False) -> Problem:
+    """The perceptron on a table."""
     dtype = torch.float64 if double else torch.float32
     return Problem(partial(nets.modular_mlp, setting.p, WIDTH), table, device=lab.device, dtype=dtype)
 
@@ -93,16 +98,15 @@ def snapshots(steps: int) -> tuple[int, ...]:
 
 
 def trained(lab: Lab, setting: Setting, seeds: Sequence[int], operation: str = "+") -> Trained:
-    """Each seed's network on its own split of the table."""
+    """Each seed's network on its own split of the table, all as one population."""
     steps = setting.steps
     recipe = Recipe(rule_of(setting.lr, setting.decay), steps, evaluate=evaluations(steps), snapshot=snapshots(steps))
     problems = tuple(problem_of(lab, setting, seed, operation) for seed in seeds)
     title = "random answers" if operation == "random" else f"decay {setting.decay:g}"
-    runs = tuple(
-        lab.train(problem, recipe, [seed], f"p = {setting.p}, {title}, seed {number + 1} of {len(seeds)}")
-        for number, (problem, seed) in enumerate(zip(problems, seeds, strict=True))
-    )
-    return Trained(setting, problems, runs)
+    (train, mine), (test, held) = (data.pooled([getattr(one.data, of) for one in problems]) for of in ("train", "test"))
+    whole = problem_on(lab, setting, data.Data(train, test, classes=setting.p))
+    label = f"p = {setting.p}, {title}"
+    return Trained(setting, problems, lab.train(whole, recipe, seeds, label, examples=mine, test_examples=held))
 
 
 @dataclass(frozen=True, eq=False)
