@@ -79,7 +79,9 @@ def test_attention_and_mlp_are_pruned_and_nothing_else(maps: dict[str, Rewinding
 def test_the_verdict_is_that_of_planted_losses(
     maps: dict[str, RewindingMap], gain: float, outcome: str, reason: str
 ) -> None:
-    verdict = transformer.found(LAB, {name: planted(one, gain) for name, one in maps.items()}, TEXT).verdict
+    finding = transformer.found(LAB, {name: planted(one, gain) for name, one in maps.items()}, TEXT)
+    verdict = finding.verdict
+    assert any("do not decide LTH7" in one for one in finding.sentences) == (outcome == "undecided")
     assert (verdict.outcome, verdict.weakest.failure) == (outcome, reason)
     judged = {one.part.id: one.outcome for one in verdict.parts}
     assert judged[transformer.MASK] == "holds"
