@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 import thalweg as tw
 from thalweg.tickets import SlicingPlan, pack, sliced, unit_mask, unpack
@@ -196,11 +197,11 @@ def test_modules_with_hooks_and_of_torchs_pruning_are_copied_or_named() -> None:
     problem = problem_of(lambda: module, 12)
     small = sliced(problem, problem.population(module), {"0": [0, 1]})
     assert small.module(0)[0].out_features == 2
-    nn.utils.prune.l1_unstructured(module[0], "weight", 0.5)
+    prune.l1_unstructured(module[0], "weight", 0.5)
     for make in (lambda: problem_of(lambda: module, 12), lambda: problem.population(module)):
         with pytest.raises(tw.ModelError, match=r"holds '0.weight'.*prune.remove\(module, 'weight'\)"):
             make()
-    nn.utils.prune.remove(module[0], "weight")
+    prune.remove(module[0], "weight")
     kept = problem_of(lambda: module, 12).population(module)
     assert int((kept.layout.views(kept.theta)["0.weight"] == 0).sum()) == 120
     assert copy.deepcopy(kept.module(0))[0].weight.shape == (20, 12)
@@ -210,7 +211,7 @@ def test_norms_of_weights_that_masks_make_zero() -> None:
     normed = nn.utils.parametrizations.weight_norm
     problem = problem_of(lambda: nn.Sequential(normed(nn.Linear(12, 8)), nn.ReLU(), nn.Linear(8, 10)), 12)
     name = problem.structure.groups[0].name
-    with pytest.raises(tw.ModelError, match="not finite.*remove_parametrizations"):
+    with pytest.raises(tw.ModelError, match=r"not finite.*remove_parametrizations"):
         sliced(problem, problem.initialize(1), {name: [0, 1]})
 
 
@@ -255,7 +256,7 @@ def test_of_a_model_that_cannot_be_traced_all_but_slicing_works(tmp_path: Path) 
     problem = problem_of(Branching, 12)
     recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=4, batch_size=20, evaluate=1)
     trained: list[str] = []
-    with pytest.raises(tw.ModelError, match="cannot be traced.*masks"):
+    with pytest.raises(tw.ModelError, match=r"cannot be traced.*masks"):
         tw.tickets.search(
             problem, recipe, seeds=1, rounds=1, arms=("small dense",), progress=lambda told: trained.append(told.label)
         )
@@ -264,9 +265,8 @@ def test_of_a_model_that_cannot_be_traced_all_but_slicing_works(tmp_path: Path) 
         problem, recipe, seeds=1, rounds=1, arms=("ticket", "reinit", "shuffled"), plan="looped", progress=None
     )
     ticket = found.trained(1)
-    assert torch.equal(
-        unpack(pack(ticket, tmp_path / "one.safetensors", values="float64").path, problem).theta, ticket.theta
-    )
+    again = unpack(pack(ticket, tmp_path / "one.safetensors", values="float64").path, problem)
+    assert torch.equal(again.theta, ticket.theta)
     assert "cannot be traced" in tw.tickets.receipt(problem, ticket, batches=(4,), rounds=20).left_out["sliced"]
 
 
