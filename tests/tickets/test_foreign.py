@@ -1,5 +1,6 @@
 """Models as others write them, sliced and packed, and what users of other tools reported of such."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
