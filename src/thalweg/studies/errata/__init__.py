@@ -1,6 +1,6 @@
 """Where the lecture is imprecise or wrong: what it says, what is right, why, and who says so."""
 
-from thalweg.studies.errata import bias_variance, double_descent, grokking, landscape, optimizers, schedules
+from thalweg.studies.errata import bias_variance, double_descent, grokking, landscape, optimizers, schedules, tickets
 from thalweg.studies.errata.correction import LECTURE, Correction
 
 __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
@@ -12,4 +12,5 @@ CORRECTIONS: tuple[Correction, ...] = (
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,
     *landscape.CORRECTIONS,
+    *tickets.CORRECTIONS,
 )
