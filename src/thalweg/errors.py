@@ -66,7 +66,7 @@ def unknown_name(kind: str, got: object, known: Iterable[str]) -> UsageError:
     known = sorted(known)
     near = difflib.get_close_matches(got, known, n=1, cutoff=0.4) if isinstance(got, str) else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return UsageError(f"There is no {kind} {got!r}.{hint} Known: {', '.join(known)}.")
+    return UsageError(f"There is no {kind} {got!r}.{hint} Known: {', '.join(known) or 'none'}.")
 
 
 def check_choice(what: str, got: object, known: Iterable[str]) -> None:

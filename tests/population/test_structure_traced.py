@@ -83,7 +83,7 @@ def test_what_cannot_be_traced_is_named(
     assert sentence.startswith("The model cannot be traced at ")
     assert "test_structure_traced.py:" in sentence
     assert line in sentence
-    assert "Training, evaluation, curvature and landscapes need no structure" in sentence
+    assert "Training, masks, evaluation, curvature and landscapes need no structure" in sentence
     assert "\n" not in sentence
     assert capfd.readouterr() == ("", "")
 

@@ -98,11 +98,11 @@ def recomputed(
     check_type("recomputed population", population, Population, "a Population such as run.final")
     problem.check(population)
     drawn = as_sample("recomputed", on).draw(problem)
+    if not tracked(problem):
+        return population
     if len(drawn) < 2:
         msg = "recomputed needs at least 2 examples, as one alone has no variance; got 1."
         raise UsageError(msg)
-    if not tracked(problem):
-        return population
     own = population.with_own_buffers()
     RunningStatistics(problem, own, drawn.examples, plan=plan).recompute()
     return own

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from thalweg.errors import StorageError, UsageError
+from thalweg.population.copying import copied
 from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
 from thalweg.results import Summarized, Table
@@ -49,7 +50,7 @@ class Population(Summarized):
         if not modules:
             msg = "A population needs at least one module; got an empty list."
             raise UsageError(msg)
-        template = copy.deepcopy(modules[0])
+        template = copied(modules[0])
         layout = Layout.of(template)
         for module in modules[1:]:
             same_layout(layout, Layout.of(module))

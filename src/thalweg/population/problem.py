@@ -1,6 +1,5 @@
 """Model x loss x data."""
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.losses import Accuracy, CrossEntropy, Logistic, StableMax
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
 from thalweg.losses.per_position import NamedLoss
+from thalweg.population.copying import copied
 from thalweg.population.device import as_device
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
@@ -92,7 +92,7 @@ class Problem(Summarized):
         self.device = as_device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
-            template = copy.deepcopy(self.model()).to(dtype)  # model() may return a module it keeps
+            template = copied(self.model()).to(dtype)  # model() may return a module it keeps
         self.template = template.to(self.device)
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
@@ -202,7 +202,7 @@ def _metrics(loss: Loss, metrics: Mapping[str, Callable[[Any, Any], Any]] | None
 
 def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Module]:
     if isinstance(model, nn.Module):
-        return lambda: copy.deepcopy(model)
+        return lambda: copied(model)
     if not callable(model):
         msg = f"model must be a function that returns an nn.Module, or an nn.Module; got {type(model).__name__}."
         raise UsageError(msg)

@@ -13,7 +13,7 @@ _SPARSE = 0.5  # share of numbers, or of blocks, that may be there at most
 
 
 class SparseLinear(nn.Module):
-    """W x + b with W sparse and on the left: (W X^T)^T + b.
+    """W x + b with W sparse and on the left: (W X^T)^T + b; for calls, as torch has not all gradients of it.
 
     Args:
         weight: (outputs, inputs) in CSR or BSR.

@@ -13,7 +13,7 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
-from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, reinitialized
+from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, reinitialized
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
 from thalweg.tickets.policy import Policy
@@ -133,6 +133,8 @@ def search(
     kept = [division.sizes]
     for _ in range(rounds):  # raises before anything is trained
         kept.append(allocation.kept(division, keep, kept[-1]))
+    if "small dense" in names:
+        first_units(problem, policy, int(kept[-1].sum()))  # raises likewise, of a model that cannot be traced
     with watched(progress) as told:
         told(Progress(f"tickets, dense. {expected}", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, k, *recipe.snapshot_steps})), snapshot_state=True)

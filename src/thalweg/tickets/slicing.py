@@ -96,6 +96,13 @@ def sliced(
     gone = gone_entries(problem, orders, len(population)) if orders else {}
     inputs = problem.preflight.examples()[0]
     wanted = [outputs(_masked(population.module(m), _of(gone, m), paths), inputs) for m in range(len(population))]
+    if not all(leaf.isfinite().all() for one in wanted for leaf in one):
+        msg = (
+            "With these units masked the outputs are not finite, so that nothing can be compared: as of a norm of "
+            "weights that are all zero. Remove such parametrizations first "
+            "(torch.nn.utils.parametrize.remove_parametrizations), or leave out networks that diverged."
+        )
+        raise ModelError(msg)
     best, failed, differences = None, "", []
     for attributes in _attributes(problem, orders):
         try:

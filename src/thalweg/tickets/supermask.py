@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from thalweg.errors import check_count, check_type
+from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import evaluate
 from thalweg.optim import Adam, Rule, StepHyperparameters
 from thalweg.optim.updater import Updater
@@ -81,6 +81,9 @@ def supermask(
     check_type("supermask population", population, Population, "a Population such as problem.initialize(3)")
     check_count("supermask steps", steps)
     problem.check(population)
+    if len(seeds) != len(population):
+        msg = f"supermask needs a seed for each of {len(population)} members; got {len(seeds)}."
+        raise UsageError(msg)
     rule, policy, allocation = rule or Adam(0.02), policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     kept, columns = allocation.kept(division, share), policy.columns(problem.layout).to(population.theta.device)

@@ -27,7 +27,7 @@ _STANDARD = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdli
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in')
 _BLOCKS = ("wrap_with_autocast", "wrap_with_set_grad_enabled")  # what a `with` holds, in a graph of its own
-_STILL = "Training, evaluation, curvature and landscapes need no structure and work as they are."
+_STILL = "Training, masks, evaluation, curvature and landscapes need no structure and work as they are."
 _REMEDIES = {
     "Could not guard on data-dependent": "what is done may not depend on numbers; write torch.where instead of an if, "
     "and shapes that do not depend on them",

@@ -44,8 +44,8 @@ CLAIM = Claim(
     unit=SPEED,
     budget={QUIET: 20},
     corrected="A mask gives nothing, but a sparse matrix does: in CSR with indices of 32 bits, on the left of the "
-    "product, unstructured weights are faster than dense ones too. Ten times takes 98 % of the weights, or 75 % of the "
-    "units, each at an accuracy of its own; a file of 90 % is 8 times smaller in float32, at most 8.7 by any code.",
+    "product, unstructured weights are faster than dense ones too. Near ten times takes 98 % of the weights or "
+    "75 % of the units, each at an accuracy of its own; a file of 90 % is 8 times smaller in float32, 8.7 at most.",
     parts=(
         Part("sliced", "Without 75 % of the units it is more than 3 times faster.", greater(3), SPEED, bounds=POSITIVE),
         Part("masked", "With zeros for 90 % of the weights it is as fast.", within(0.9, 1.1), SPEED, bounds=POSITIVE),

@@ -133,7 +133,7 @@ def training_time(problem: Problem, search: tickets.Search, dense: float) -> tup
         "Training time to the dense network's accuracy",
         [Bars(tuple(arrived), np.array(list(arrived.values())))],
         Axis(),
-        Axis("seconds of training", scale="log"),
+        Axis("seconds of training"),
         caption=f"Median over seeds of the step at which the test accuracy is {100 * (dense - SLACK):.1f} %, times the "
         f"seconds of a step; {1 - search.densities[level - 1]:.0%} of the weights are removed. No bar: it never is.",
     )
