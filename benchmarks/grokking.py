@@ -2,9 +2,9 @@
 
     python benchmarks/grokking.py
 
-prints a line for 2 threads and one for 1: seconds for 4 seeds of p = 59, half the table, width 256, AdamW lr 5e-3,
-decay 0.3, until all have generalized (train until=, resume=), and for as many steps of 4 plain loops of torch with its
-fused AdamW on one-hot pairs, and on lookups.
+prints a line for 2 threads, each of which then has members of its own, and one for 1: seconds for 4 seeds of p = 59,
+half the table, width 256, AdamW lr 5e-3, decay 0.3, until all have generalized (train until=, resume=), and for as many
+steps of 4 plain loops of torch with its fused AdamW on one-hot pairs, and on lookups.
 """
 
 import time

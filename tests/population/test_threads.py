@@ -9,15 +9,15 @@ from torch.utils._pytree import tree_leaves
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
-from thalweg.population import Batch, Execution, Plan, Problem, choose, execution
+from thalweg.population import Batch, Execution, Plan, Problem, choose, execution, threads
 from thalweg.population.threads import Team, one_thread
 
 MEMBERS = 5
 PLANS = {"looped": Plan("looped", 1), "stacked": Plan("stacked", 2)}
 
 
-def _threaded(plan: Plan, threads: int = 2) -> Plan:
-    return Plan(plan.mode, plan.chunk, threads=threads)
+def _threaded(plan: Plan, count: int = 2) -> Plan:
+    return Plan(plan.mode, plan.chunk, threads=count)
 
 
 def _shared_batch(problem: Problem) -> Batch:
@@ -160,3 +160,24 @@ def test_running_statistics_are_recomputed_in_every_thread() -> None:
     for name, buffer in found[0].running.items():
         assert torch.equal(buffer, found[1].running[name])
         assert not torch.equal(buffer, fresh.running[name])
+
+
+def test_ctrl_c_leaves_no_thread_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    team, begun, ended = Team(lambda: None, 2), [], []  # type: ignore[arg-type,return-value]
+    release, real = threading.Event(), threads.wait
+
+    def interrupted(futures: object) -> object:
+        monkeypatch.setattr(threads, "wait", real)
+        threading.Timer(0.05, release.set).start()
+        raise KeyboardInterrupt
+
+    def work(worker: object, rows: slice) -> None:
+        begun.append(rows.start)
+        release.wait(60)
+        ended.append(rows.start)
+
+    monkeypatch.setattr(threads, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        team.each([slice(place, place + 1) for place in range(50)], work)
+    assert sorted(begun) == sorted(ended)
+    assert len(ended) < 50

@@ -57,7 +57,12 @@ class Team:
         with plain_attention() if isinstance(self.workers[0], Stacked) else contextlib.nullcontext(), one_thread():
             pool = _pool(len(self.workers))
             futures = [pool.submit(take, worker) for worker in self.workers[: len(chunks)]]
-            wait(futures)
+            try:
+                wait(futures)
+            except BaseException:  # Ctrl-C: what is under way comes to its end, as the next call has the same copies
+                due.clear()
+                wait(futures)
+                raise
         for future in futures:
             future.result()
         return [found[number] for number in range(len(chunks))]
