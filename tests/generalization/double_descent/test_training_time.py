@@ -92,14 +92,25 @@ def test_rules_of_stopping_keep_what_they_say() -> None:
         "best on validation": [8, 3],
         "last": [8, 8],
     }
+    for bad in (steps[::-1], []):
+        with pytest.raises(UsageError, match="ascending steps"):
+            stopped(bad, [late[: len(bad)]], [once[: len(bad)]])
     with pytest.raises(UsageError, match=r"errors \(runs, evaluations\)"):
         stopped(steps, late, once)
 
 
+def test_evaluations_of_a_run_that_diverged_are_never_the_best() -> None:
+    lost = np.full(4, np.nan)
+    kept = stopped([1, 2, 4, 8, 16], np.ones((2, 5)), [np.r_[3.0, lost], np.r_[np.nan, 4.0, 3.0, 5.0, 6.0]])
+    assert kept["best on validation"].tolist() == [0, 2]
+    assert kept["short patience"].tolist() == [0, 2]
+
+
 def test_bad_input_is_said() -> None:
     x, beta, _ = problem()
-    with pytest.raises(UsageError, match="whole numbers of at least 0"):
-        gradient_descent(least_squares(x, x @ beta), [0.5], rate=0.1)
+    for step in (0.5, np.inf):
+        with pytest.raises(UsageError, match="whole numbers of at least 0"):
+            gradient_descent(least_squares(x, x @ beta), [step], rate=0.1)
     with pytest.raises(UsageError, match="as many coefficients"):
         risk_over_training(x, beta[:3], [1], rate=0.1, noise=1.0)
     with pytest.raises(UsageError, match="of every scale"):
