@@ -135,3 +135,5 @@ def test_bad_input_is_said() -> None:
         risk_over_training(x, beta[:3], [1], rate=0.1, noise=1.0)
     with pytest.raises(UsageError, match="of every scale"):
         over_training([1], inputs=(3,))
+    with pytest.raises(UsageError, match="at least one seed"):
+        over_training([1], seeds=[])

@@ -176,6 +176,9 @@ def over_training(
     check_count("over_training n", n)
     times, of_each = _steps(steps, rate), np.repeat(variances, inputs)
     check_count("over_training validation", validation)
+    if not len(seeds):
+        msg = "over_training needs at least one seed; got none."
+        raise UsageError(msg)
     risks, expected, errors, held = [], [], [], []
     for seed in seeds:
         draw = generator(seed, "training time")
