@@ -25,7 +25,10 @@ def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0, test: in
         bits: signs an example: inputs (n, bits), float32, each -1 or 1.
         relevant: how many of them count, at most `bits`.
         seed: of the streams (seed, "parity signs") and (seed, "parity test signs").
-        test: held-out examples; 0 for none. With few of 2^bits examples to train on, networks grok it.
+        test: held-out examples; 0 for none. With few of 2^bits examples to train on, networks may grok it: with 1,000
+            of 40 bits, 3 of them relevant, an MLP 40-200-2 in batches of 32 by SGD(0.1, weight_decay=0.01) has fitted
+            them at about step 1,500 and is right on 95 % of others at about 7,000; by full batches of AdamW on 500 of
+            30 bits an MLP 30-100-2 has not within 1,500.
 
     Raises:
         UsageError: no example, or more signs count than there are.

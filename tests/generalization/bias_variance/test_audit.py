@@ -184,6 +184,16 @@ def test_two_judges_a_half_have_no_interval() -> None:
         found.interval("miss", "3 x 1")
 
 
+def test_judges_that_agree_gain_nothing_and_fits_without_error_are_refused() -> None:
+    agree = ensembles_of_predictions(np.ones((6, 2, 5)), np.zeros(5))
+    np.testing.assert_allclose(agree["measured share"], 1)
+    assert (agree.interval("miss", "3 x 2").low, agree.interval("miss", "3 x 2").high) == (0, 0)
+    with pytest.raises(UsageError, match="no error at all"):
+        ensembles_of_predictions(np.zeros((6, 2, 5)), np.zeros(5))
+    with pytest.raises(UsageError, match="pairs"):
+        ensembles_of_predictions(np.ones((4, 2, 5)), np.zeros(5), [3])  # pyrefly: ignore
+
+
 def test_shuffled_judges_have_neither_level_nor_pattern() -> None:
     draw = np.random.default_rng(8)
     grams = Grams.of(errors_of(draw, NESTED, (16, 4, 100, 2)))

@@ -153,6 +153,10 @@ def test_bad_input_is_said() -> None:
         over_features(digits, [20], n=50, noise=(1.5,))
     with pytest.raises(UsageError, match="noisy labels or reads"):
         over_features(digits.with_label_noise(0.1, 0), [20], n=50)
+    alike = tw.data.from_user((torch.ones(80, 3), torch.randn(80)))
+    with pytest.raises(UsageError, match="write over_features"):
+        over_features(alike, [2], n=20, validation=10)
+    assert over_features(alike, [2, 10], n=20, validation=10, features="relu")["rank"].max() == 1
     pairs = tw.data.from_user((({"a": torch.zeros(300, 2)}), torch.arange(300) % 3), classes=3)
     with pytest.raises(DataError, match="one tensor of numbers"):
         over_features(pairs, [20], n=50)

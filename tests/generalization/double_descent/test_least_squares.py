@@ -96,3 +96,11 @@ def test_bad_input_is_said() -> None:
         fit.ridge_norms([-1.0])
     with pytest.raises(UsageError, match=r"has 3 features, so it takes \(points, 3\)"):
         fit.predict(np.zeros((2, 4)))
+
+
+def test_features_that_are_all_zero_fit_nothing() -> None:
+    fit = least_squares(np.zeros((4, 3)), np.ones((4, 2, 5)))
+    assert fit.rank == 0
+    assert (fit.predict(np.ones((6, 3))) == 0).all()
+    assert fit.predict(np.ones((6, 3))).shape == (6, 2, 5)
+    assert (fit.ridge_predict(np.ones((6, 3)), [0.0, 1.0]) == 0).all()

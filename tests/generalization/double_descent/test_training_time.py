@@ -51,6 +51,26 @@ def test_the_risk_is_the_average_over_noise_of_steps(fixed: bool, n: int) -> Non
     np.testing.assert_allclose(found, [path[step] for step in STEPS], rtol=1e-10)
 
 
+@pytest.mark.parametrize("n", [60, 20])
+def test_stopping_early_is_never_far_from_ridge(n: int) -> None:
+    """Error of the coefficients at step t is at most 1.69 times that of ridge at n/(rate t) (Ali et al., theorem 2)."""
+    rate, noise, steps, ratios, weaker = 1e-3, 0.7, np.unique(np.geomspace(10, 1e6, 60).round()), [], []
+    for seed in range(20):
+        draw = np.random.default_rng(seed)
+        x, beta = draw.standard_normal((n, 40)), draw.standard_normal(40) * draw.uniform(0, 2)
+        stopped_early = risk_over_training(x, beta, steps, rate=rate, noise=noise, variances=np.ones(40)) - noise**2
+        values, vectors = np.linalg.eigh(x.T @ x / n)
+        values = np.maximum(values, 0)
+        for found, times in ((ratios, 1.0), (weaker, 0.05)):
+            penalty = times / (rate * steps[:, None])
+            bias = ((penalty / (values + penalty)) ** 2 * (vectors.T @ beta) ** 2).sum(1)
+            spread = noise**2 / n * (values / (values + penalty) ** 2).sum(1)
+            found.append(stopped_early / (bias + spread))
+    assert np.max(ratios) <= 1.69
+    assert np.max(ratios) > 1.1  # so that it is near enough to tell
+    assert np.max(weaker) > 1.69
+
+
 def test_two_scales_descend_twice_and_one_scale_once() -> None:
     steps, seeds = [2, 30, 2_000], range(600, 610)
     two = np.log(over_training(steps, seeds=seeds)["risk"])
@@ -92,15 +112,28 @@ def test_rules_of_stopping_keep_what_they_say() -> None:
         "best on validation": [8, 3],
         "last": [8, 8],
     }
+    for bad in (steps[::-1], []):
+        with pytest.raises(UsageError, match="ascending steps"):
+            stopped(bad, [late[: len(bad)]], [once[: len(bad)]])
     with pytest.raises(UsageError, match=r"errors \(runs, evaluations\)"):
         stopped(steps, late, once)
 
 
+def test_evaluations_of_a_run_that_diverged_are_never_the_best() -> None:
+    lost = np.full(4, np.nan)
+    kept = stopped([1, 2, 4, 8, 16], np.ones((2, 5)), [np.r_[3.0, lost], np.r_[np.nan, 4.0, 3.0, 5.0, 6.0]])
+    assert kept["best on validation"].tolist() == [0, 2]
+    assert kept["short patience"].tolist() == [0, 2]
+
+
 def test_bad_input_is_said() -> None:
     x, beta, _ = problem()
-    with pytest.raises(UsageError, match="whole numbers of at least 0"):
-        gradient_descent(least_squares(x, x @ beta), [0.5], rate=0.1)
+    for step in (0.5, np.inf):
+        with pytest.raises(UsageError, match="whole numbers of at least 0"):
+            gradient_descent(least_squares(x, x @ beta), [step], rate=0.1)
     with pytest.raises(UsageError, match="as many coefficients"):
         risk_over_training(x, beta[:3], [1], rate=0.1, noise=1.0)
     with pytest.raises(UsageError, match="of every scale"):
         over_training([1], inputs=(3,))
+    with pytest.raises(UsageError, match="at least one seed"):
+        over_training([1], seeds=[])

@@ -135,3 +135,14 @@ def test_a_product_is_analyzed_by_logarithms() -> None:
     assert by_logarithm["one frequency"][0] > 3 * by_token["one frequency"][0]
     assert by_logarithm["phase rule"][0] > 0.9
     assert abs(by_token["phase rule"][0]) < 0.5
+
+
+def test_sparse_parity_is_grokked() -> None:
+    table = tw.data.parity(1_000, bits=40, relevant=3, seed=500, test=1_000)
+    problem = tw.Problem(lambda: tw.nets.mlp(40, 200, 2), table)
+    rule = tw.optim.SGD(0.1, weight_decay=0.01)
+    recipe = tw.Recipe(rule, steps=9_000, batch_size=32, evaluate=(*range(0, 9_001, 100),))
+    found = grokking.times(tw.train(problem, recipe, seeds=[501], progress=None))
+    assert found["generalized"][0] > 3 * found["memorized"][0] > 0
+    assert found["generalized"][0] < 9_000
+    assert found["before"][0] < 0.6  # chance is one half

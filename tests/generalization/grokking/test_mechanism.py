@@ -58,7 +58,7 @@ def test_neurons_of_noise_have_no_frequency() -> None:
     assert (found["effective frequencies"] > 28).all()
 
 
-@pytest.mark.parametrize("p", [3, 5, 13, 31])
+@pytest.mark.parametrize("p", [3, 5, 13, 31, 97])
 def test_the_exact_solution_has_the_logits_of_its_formula_on_all_pairs(p: int) -> None:
     i, j = torch.cartesian_prod(torch.arange(p), torch.arange(p)).unbind(1)
     wanted = 4.5 * (p / 2 * (torch.arange(p) == ((i + j) % p)[:, None]).double() - 0.5)

@@ -91,7 +91,8 @@ def ensembles_of_predictions(
         seeds: see `audit_predictions`.
 
     Raises:
-        UsageError: fewer than two judges in a half, fewer than two occasions, or ensembles that are too large.
+        UsageError: fewer than two judges in a half, fewer than two occasions, fits without any error, or ensembles that
+            are too large.
         DataError: predictions that are not finite.
     """
     check_choice("ensembles seeds", seeds, DESIGNS)
@@ -102,10 +103,16 @@ def ensembles_of_predictions(
         raise UsageError(msg)
     sizes = ((1, occasions), (half, 1), (half, occasions)) if sizes is None else sizes
     for size in sizes:
+        if np.shape(size) != (2,):
+            msg = f"Sizes of ensembles are pairs (judges, occasions), such as [(1, 4), (8, 1)]; got {size}."
+            raise UsageError(msg)
         if not (1 <= size[0] <= half and 1 <= size[1] <= occasions):
             msg = f"Ensembles are of 1 to {half} judges (half of them) and 1 to {occasions} occasions; got {size}."
             raise UsageError(msg)
     first, others = Grams.of(errors[:half]), Grams.of(errors[half:])
+    if not errors[:half].any() or not errors[half:].any():
+        msg = "The fits of one half of the judges make no error at all, so there is none that an ensemble could remove."
+        raise UsageError(msg)
     noise, names = components(first, seeds), [f"{j} x {r}" for j, r in sizes]
     predicted = np.array([left_over(noise, j, r) for j, r in sizes])
     measured = np.array([others.ensemble(j, r) for j, r in sizes])
@@ -153,7 +160,9 @@ def _intervals(
             for name, value, up in zip(names, reading[which].tolist(), by.tolist(), strict=True)
         }
     squares = np.array([error**2 for error, _ in errors])
-    degrees = squares.sum(0) ** 2 / sum(of**2 / (judges - 1) for of, (_, judges) in zip(squares, errors, strict=True))
+    doubt = sum(of**2 / (judges - 1) for of, (_, judges) in zip(squares, errors, strict=True))
+    with np.errstate(invalid="ignore"):  # judges that agree: there is no reach, whatever the degrees of freedom
+        degrees = np.where(doubt == 0, np.inf, squares.sum(0) ** 2 / doubt)
     reach = student_t.factor(degrees) * np.sqrt(squares.sum(0))  # Welch's
     judges = sum(judges for _, judges in errors)
     found["miss"] = {

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError, check_count
+from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample
 from thalweg.generalization.bias_variance.audit import NoiseAudit, audit_predictions
 from thalweg.generalization.bias_variance.decomposition import Decomposition, check_loss, decompose_predictions
@@ -146,6 +146,8 @@ def _by_judge(
     name: str, problem: Problem, population: Population, judges: int, on: Sample | str | ExampleSet
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Predictions (judges, occasions, cases, outputs), and targets."""
+    check_type(f"{name} problem", problem, Problem, "a Problem")
+    check_type(f"{name} population", population, Population, "a Population such as that of refit, or run.final")
     check_count(f"{name} judges", judges)
     if len(population) % judges:
         msg = f"{name} deals members out to judges, as many to each; got {len(population)} members for {judges} judges."

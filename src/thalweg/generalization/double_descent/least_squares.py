@@ -5,6 +5,7 @@ descent.
 """
 
 import functools
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -196,7 +197,7 @@ def least_squares(features: ArrayLike, targets: ArrayLike) -> LeastSquares:
 
 def _times(matrix: Array, values: Array) -> Array:
     """matrix (a, b) @ values (b, ...): (a, ...)."""
-    return (matrix @ values.reshape(len(values), -1)).reshape(len(matrix), *values.shape[1:])
+    return (matrix @ values.reshape(len(values), math.prod(values.shape[1:]))).reshape(len(matrix), *values.shape[1:])
 
 
 def _scaled(weights: Array, values: Array) -> Array:

@@ -74,7 +74,8 @@ def over_features(
         progress: told how far it is.
 
     Raises:
-        UsageError: sizes, counts or features that cannot be meant; noise on labels that cannot be flipped.
+        UsageError: sizes, counts or features that cannot be meant; noise on labels that cannot be flipped; inputs so
+            many of which are equal that they have no scale.
         DataError: inputs or targets that are not one tensor of numbers.
 
     Cost: for every size and seed one decomposition, min(n, N)^2 max(n, N).
@@ -94,7 +95,7 @@ def over_features(
         raise UsageError(msg)
     splits = [_split(data, n, validation, levels, seed) for seed in seeds]
     inputs = splits[0].inputs[0]
-    width = 2 / _median_distance(inputs) if scale is None else scale
+    width = 1.0 if features == "relu" else 2 / _median_distance(inputs) if scale is None else scale
 
     def drawn(number: int, seed: int) -> Draw:
         if features == "relu":
@@ -264,4 +265,8 @@ def _numbers(what: str, values: object) -> Array:
 
 
 def _median_distance(inputs: Array) -> float:
-    return float(np.median(pdist(inputs[:1000])))
+    found = float(np.median(pdist(inputs[:1000])))
+    if not found:
+        msg = "Half of the examples or more have the same inputs: their median distance sets no scale of Fourier "
+        raise UsageError(msg + "features; write over_features(..., scale=1.0).")
+    return found

@@ -31,15 +31,17 @@ def stopped(steps: ArrayLike, train: ArrayLike, validation: ArrayLike) -> Mappin
     Args:
         steps: of the evaluations, ascending: (evaluations,).
         train: the share of training examples that are wrong: (runs, evaluations).
-        validation: what is watched, less being better: (runs, evaluations).
+        validation: what is watched, less being better, and NaN worst: (runs, evaluations).
 
     Raises:
         UsageError: shapes that do not fit.
     """
     at, fitted, watched = (np.asarray(values, dtype=np.float64) for values in (steps, train, validation))
-    if at.ndim != 1 or watched.ndim != 2 or watched.shape != fitted.shape or watched.shape[1:] != at.shape:
-        msg = f"stopped takes steps (evaluations,) and errors (runs, evaluations); got {at.shape}, {fitted.shape} and "
-        raise UsageError(msg + f"{watched.shape}.")
+    alike = watched.ndim == 2 and watched.shape == fitted.shape and watched.shape[1:] == at.shape
+    if at.ndim != 1 or not len(at) or not (np.diff(at) > 0).all() or not alike:
+        msg = f"stopped takes ascending steps (evaluations,) and errors (runs, evaluations); got {at.shape}, "
+        raise UsageError(msg + f"{fitted.shape} and {watched.shape}.")
+    watched = np.where(np.isnan(watched), np.inf, watched)  # of a run that diverged
     last = np.full(len(watched), len(at) - 1)
     met = fitted <= FIT
     first = np.where(met.any(1), met.argmax(1), last)

@@ -69,7 +69,8 @@ def gradient_descent(fit: LeastSquares, steps: ArrayLike, *, rate: float) -> Arr
     """
     times = _steps(steps, rate)
     squares = fit.singular**2
-    grown = (1 - (1 - rate * squares / fit.examples) ** times[:, None]) / squares
+    with np.errstate(over="ignore"):  # where it diverges
+        grown = (1 - (1 - rate * squares / fit.examples) ** times[:, None]) / squares
     return np.stack([fit.from_targets(weights) for weights in grown])
 
 
@@ -175,6 +176,9 @@ def over_training(
     check_count("over_training n", n)
     times, of_each = _steps(steps, rate), np.repeat(variances, inputs)
     check_count("over_training validation", validation)
+    if not len(seeds):
+        msg = "over_training needs at least one seed; got none."
+        raise UsageError(msg)
     risks, expected, errors, held = [], [], [], []
     for seed in seeds:
         draw = generator(seed, "training time")
@@ -209,7 +213,14 @@ def over_training(
 
 def _steps(steps: ArrayLike, rate: float) -> NDArray[np.int64]:
     times = np.asarray(steps)
-    if times.ndim != 1 or not len(times) or (times % 1 != 0).any() or times.min() < 0 or not 0 < rate < np.inf:
+    if (
+        times.ndim != 1
+        or not len(times)
+        or not np.isfinite(times).all()
+        or (times % 1 != 0).any()
+        or times.min() < 0
+        or not 0 < rate < np.inf
+    ):
         msg = f"Steps are a list of whole numbers of at least 0, and the rate is above 0; got {steps!r}, rate {rate}."
         raise UsageError(msg)
     return times.astype(np.int64)

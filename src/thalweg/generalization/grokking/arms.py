@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from thalweg import optim
 from thalweg.errors import check_type
 from thalweg.losses import CrossEntropy, StableMax
-from thalweg.losses.names import Loss
+from thalweg.losses.per_position import NamedLoss
 from thalweg.optim import Rule, Wrapper
+from thalweg.optim.rule import Swept
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,10 @@ class Arm:
     """
 
     optimizer: Rule | Wrapper
-    loss: Loss
+    loss: NamedLoss
 
 
-def arms(lr: float, decay: float, *, beta1: float = 0.9, beta2: float = 0.98) -> dict[str, Arm]:
+def arms(lr: Swept, decay: float, *, beta1: float = 0.9, beta2: float = 0.98) -> dict[str, Arm]:
     """What is said to hasten or to prevent grokking.
 
     "AdamW"; "no decay"; "frozen norm", each tensor's norm held where it was and no decay; "perpendicular gradient"
