@@ -133,7 +133,7 @@ def search(
     kept = [division.sizes]
     for _ in range(rounds):  # raises before anything is trained
         kept.append(allocation.kept(division, keep, kept[-1]))
-    if "small dense" in names:
+    if "small dense" in at:
         first_units(problem, policy, int(kept[-1].sum()))  # raises likewise, of a model that cannot be traced
     with watched(progress) as told:
         told(Progress(f"tickets, dense. {expected}", 0, rounds + 1, 0.0))
