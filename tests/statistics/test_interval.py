@@ -305,4 +305,5 @@ def test_what_rounding_left_is_shown_as_zero() -> None:
     found = Interval(2e-15, -2.4, 1.2, 5, "made up")
     assert str(found) == "0 [-2.4, 1.2]"
     assert str(Interval(2e-15, -1e-14, 3e-14, 5, "small itself")) == "2e-15 [-1e-14, 3e-14]"
+    assert str(Interval(3.0, 1e-12, 50.0, 5, "above 0")) == "3 [1e-12, 50]"
     assert str(Interval(1e-15, -math.inf, math.inf, 5, "unbounded")) == "1e-15 [-inf, inf]"

@@ -54,16 +54,15 @@ class Interval:
 
     @property
     def without_rounding(self) -> "Interval":
-        """The same with 0 in the place of what rounding left where equal numbers were subtracted, as it is shown.
+        """The same as it is shown: an estimate that rounding left of equal numbers, deep inside the interval, is 0.
 
         >>> from thalweg.statistics import Interval
         >>> Interval(2e-15, -2.4, 1.2, 5, "made up").without_rounding.estimate
         0.0
         """
-        values = (self.estimate, self.low, self.high)
-        least = 1e-12 * max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-        estimate, low, high = (0.0 if abs(value) < least else value for value in values)
-        return replace(self, estimate=estimate, low=low, high=high)
+        inside = -math.inf < self.low < 0 < self.high < math.inf
+        left = inside and abs(self.estimate) < 1e-12 * min(-self.low, self.high)
+        return replace(self, estimate=0.0) if left else self
 
     def __str__(self) -> str:
         return f"{self:.4g}"
