@@ -102,3 +102,10 @@ def test_the_level_is_that_of_lth1() -> None:
     division = allocation.division(problem, tw.tickets.Policy())
     kept = allocation.kept(division, emergence.LEVEL)
     assert float(kept.sum()) / float(division.sizes.sum()) == pytest.approx(0.185, abs=0.001)
+
+
+def test_without_channels_weights_alone_are_judged() -> None:
+    finding = emergence.found(LAB, *of_scores(tw.tickets.by_magnitude), None)
+    assert [one.outcome for one in finding.verdict.parts] == ["undecided", "undecided"]
+    assert finding.verdict.interval.known
+    assert len(finding.figures) == len(finding.readings) == 2

@@ -15,7 +15,7 @@ from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import convnet
-from thalweg.studies.tickets.setting import ALL, RATE, UNIT, problem_of, recipe_of
+from thalweg.studies.tickets.setting import ALL, RATE, UNIT, UNKNOWN, problem_of, recipe_of
 from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import EarlyBird, EarlyMasks, Units
 from thalweg.tickets.selection import Scores
@@ -93,53 +93,54 @@ def bars(channels: EarlyMasks) -> Figure:
 
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
-    """Train networks under masks taken early, under the final one and under random ones."""
+    """Train networks under masks taken early, under the final one and under random ones; channels at full scale."""
     # Channels differ by some four points from seed to seed, so that two points want 16 of them.
     seeds = lab.seeds(quick=6, full=16).scored
     weights = of_weights(lab, seeds[: lab.pick(quick=6, full=8)])
     masks = tickets.early_bird(problem_of(lab, WIDTH), weights.dense, LEVEL)
-    return found(lab, weights, masks, of_channels(lab, seeds[: lab.pick(quick=2, full=16)]))
+    return found(lab, weights, masks, of_channels(lab, seeds) if lab.scale == "full" else None)
 
 
-def found(lab: Lab, weights: EarlyMasks, masks: EarlyBird, channels: EarlyMasks) -> Finding:
+def found(lab: Lab, weights: EarlyMasks, masks: EarlyBird, channels: EarlyMasks | None) -> Finding:
     """The share of the gain that early masks of weights have, and what early masks of channels are worth."""
-    at, at_channels = (round(EARLY * one.dense.recipe.steps) for one in (weights, channels))
-    half = round(0.5 * weights.dense.recipe.steps)
+    at, half = (round(share * weights.dense.recipe.steps) for share in (EARLY, 0.5))
     steps = weights.reading.coordinate("step").tolist()
     shares = {step: weights.share(step) for step in steps[:-1]}
     overlap, spent = weights["overlap"].mean(1), weights["share of the rate"]
-    parts = {
-        SAME: points_better(channels, at_channels, "final"),
-        BETTER: points_better(channels, at_channels, "random"),
-    }
     row, chance = steps.index(at), float(masks["chance distance"])
-    below = {name: points_better(one, "final", "dense") for name, one in (("weights", weights), ("channels", channels))}
-    common = channels["overlap"][channels.reading.coordinate("step").tolist().index(at_channels)]
+    figures = [replace(weights.figure(), title="Masks of weights taken early"), masks.figure()]
+    readings, parts = [weights.reading, masks.reading], dict.fromkeys((SAME, BETTER), UNKNOWN)
+    sentences = [
+        f"A mask of weights taken at {EARLY:.0%} of training, by when {spent[row]:.0%} of the learning rate is spent, "
+        f"has {shares[at]} of what the final one gains over a random one; one taken at half of training has "
+        f"{shares[half]}. Beyond chance, the first overlaps with the final mask by {overlap[row]:.2f}, and that of the "
+        f"initialization by {overlap[0]:.2f}.",
+        f"As they are, masks of {EARLY:.0%} and of the end differ in {masks['distance'][:, row, -1].mean():.1%} of the "
+        f"places, and two random ones in {chance:.1%}; the paper's threshold is 10 %.",
+        f"Cut once, at the end, networks of these weights are {points_better(weights, 'final', 'dense')} points better "
+        "than the dense one.",
+    ]
+    if channels is not None:
+        early = channels.reading.coordinate("step").tolist()[0]
+        parts = {name: points_better(channels, early, of) for name, of in ((SAME, "final"), (BETTER, "random"))}
+        figures.append(bars(channels))
+        readings.append(replace(channels.reading, name="masks of channels taken early"))
+        sentences.append(
+            f"The half of the channels taken at {EARLY:.0%} of training is {parts[SAME]} points better than the final "
+            f"half, and {parts[BETTER]} better than a random one; beyond chance it overlaps with the final half by "
+            f"{channels['overlap'][0].mean():.2f}. That half is {points_better(channels, 'final', 'dense')} points "
+            "better than the dense network."
+        )
     return lab.finding(
         shares[at],
         parts=parts,
-        figures=[replace(weights.figure(), title="Masks of weights taken early"), masks.figure(), bars(channels)],
-        readings=[weights.reading, masks.reading, replace(channels.reading, name="masks of channels taken early")],
-        sentences=[
-            f"A mask of weights taken at {EARLY:.0%} of training has {shares[at]} of what the final one gains over a "
-            f"random one, and one taken at half of it {shares[half]}; the overlap with the final mask beyond "
-            f"chance is {overlap[row]:.2f} then, {overlap[0]:.2f} at initialization, and {spent[row]:.0%} of the "
-            "learning rate is spent.",
-            f"The half of the channels taken at {EARLY:.0%} of training is {parts[SAME]} points better than the final "
-            f"half, and {parts[BETTER]} better than a random one; its overlap with the final half is "
-            f"{common.mean():.2f} beyond chance.",
-            f"As they are, the masks of weights of {EARLY:.0%} and of the end differ in "
-            f"{masks['distance'][:, row, -1].mean():.1%} of the places, and two random ones in {chance:.1%}; the "
-            "paper's threshold is 10 %.",
-            f"The final masks are not tickets that match: cut once, weights are {below['weights']} points better than "
-            f"the dense network, and half of the channels {below['channels']}.",
-            *seeds_to_decide(lab, CLAIM, {CLAIM.id: shares[at]}),
-        ],
+        figures=figures,
+        readings=readings,
+        sentences=[*sentences, *seeds_to_decide(lab, CLAIM, {CLAIM.id: shares[at]})],
         numbers={
             "share of the gain, by step": {str(step): str(one) for step, one in shares.items()},
             "overlap with the final mask, by step": dict(zip(map(str, steps), overlap.tolist(), strict=True)),
             "overlap of random masks": float(weights["overlap of random"].mean()),
             "rate spent, by step": dict(zip(map(str, steps), spent.tolist(), strict=True)),
-            "channels, overlap with the final ones": common.tolist(),
         },
     )
