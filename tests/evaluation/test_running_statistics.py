@@ -175,7 +175,9 @@ def test_without_layers_that_keep_statistics_there_is_nothing_to_recompute() -> 
     problem = CASE["mlp"].problem()
     population = problem.initialize(1)
     assert recomputed(problem, population) is population
+    assert recomputed(problem, population, tw.Sample("train", 1)) is population
+    normed = CASE["batchnorm"].problem()
     with pytest.raises(UsageError, match="recomputed needs at least 2 examples, as one alone has no variance"):
-        recomputed(problem, population, tw.Sample("train", 1))
+        recomputed(normed, normed.initialize(1), tw.Sample("train", 1))
     with pytest.raises(UsageError, match=r"recomputed on must be a Sample .*; got 1024"):
         recomputed(problem, population, 1_024)  # type: ignore[arg-type]
