@@ -101,10 +101,10 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="tickets-rewinding-table",
         section="when do tickets emerge? the rewinding insight",
         lecture="k = 0 works up to about 90 % sparsity, k = 0.1 T up to 98 %, and with k = 0.5 T almost any.",
-        right="No paper has the table; late rewinding helps where training is unstable at first, and saturates.",
+        right="No paper has the table; late rewinding helps where training is unstable at first.",
         why=(
             "In a convnet at a large rate tickets at 74 % match if rewound to 20 % of training and not if to step 0; "
-            "at a tenth of the rate the step does not matter, at the same sparsity. Late weights under a shuffled mask "
+            "at a tenth of the rate late rewinding gains nothing, at the same sparsity. Late weights under a shuffled mask "
             "are worse than the ticket: weights alone are not it."
         ),
         source="Frankle et al. (2020), arXiv:1912.05671, figures 3 and 5; measured by LTH5",
