@@ -11,8 +11,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="No paper has the table; late rewinding helps where training is unstable at first.",
         why=(
             "In a convnet at a large rate tickets at 74 % match if rewound to 20 % of training and not if to step 0; "
-            "at a tenth of the rate late rewinding gains nothing, at the same sparsity. Late weights under a shuffled mask "
-            "are worse than the ticket: weights alone are not it."
+            "at a tenth of the rate late rewinding gains nothing, at the same sparsity. Late weights under a shuffled "
+            "mask are worse than the ticket: weights alone are not it."
         ),
         source="Frankle et al. (2020), arXiv:1912.05671, figures 3 and 5; measured by LTH5",
         claims=("LTH5",),
