@@ -81,7 +81,8 @@ def train(
             more than once (a bootstrap sample). Epochs are of the n positions of the row, in the order of the seed, as
             if the row were the whole training set; "train_loss" and its like are those of the member's own examples.
         test_examples: on which test examples each seed is evaluated, by index: (seeds, n), like `examples`; None: on
-            all. With both, seeds have splits of their own: `data.pooled` joins the training sets, and the test sets.
+            all. With both, seeds have splits of their own: `data.pooled` joins the training sets, and the test sets,
+            and says why on="test" of such a problem is no test for an instrument that is not given the run.
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask and examples go on.
         until: stop at this step of the recipe; None is its last. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
