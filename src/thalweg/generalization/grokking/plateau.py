@@ -115,9 +115,9 @@ def plateau(
     Args:
         problem: of classes, with examples held out; inputs and metrics may be anything.
         run: with snapshots after memorization: Recipe(..., snapshot=20, spacing="log").
-        on: the held-out examples. Of a run with test examples of its members' own "test" is those: each member is looked
-            at on what it was held out from, since the pool also has pairs that it was trained on, held out by others.
-            Its members are then the units of `rise` and `gain`. Examples of your own are for every member.
+        on: the held-out examples. Of a run with test examples of its members' own "test" is those: the pool also has
+            examples that others hold out and a member was trained on. Members are then the units of `rise` and `gain`.
+            Examples of your own are for every member.
         operation: "+", "-", "*" or "/" where these are tables of `data.modular` and a perceptron whose neurons can be
             read (see `fourier`): then the concentration and the projected network are shown too.
 
