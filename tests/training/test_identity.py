@@ -138,8 +138,8 @@ def test_a_run_stored_before_is_found(tmp_path):
     assert [record.key for record in store.list("run")] == [old["key"]]
     assert told == []  # nothing was trained
     assert torch.equal(again.final.theta, run.final.theta)
+    own = torch.tensor([[0, 1]])
     with pytest.raises(StorageError, match=r"\(different: test_examples\)"):
-        own = torch.tensor([[0, 1]])
         tw.train(fixed(), plain, [5], store=store, plan="looped", name=old["key"], test_examples=own)
 
 

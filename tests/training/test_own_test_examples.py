@@ -71,6 +71,12 @@ def test_going_on_keeps_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(on.history["test_loss"], whole.history["test_loss"])
     with pytest.raises(UsageError, match="resume goes on with the run's test_examples, and these are others"):
         tw.train(problem, RECIPE, SEEDS, resume=part, test_examples=held.flip(0))
+    on_all = tw.train(problem, RECIPE, SEEDS, until=6)
+    for given in ({"examples": mine}, {"test_examples": held}):
+        with pytest.raises(
+            UsageError, match=rf"resume goes on with a run that has no {next(iter(given))} of its own: "
+        ):
+            tw.train(problem, RECIPE, SEEDS, resume=on_all, **given)
     tw.train(problem, RECIPE, SEEDS, examples=mine, test_examples=held, store=tmp_path, name="own")
     with pytest.raises(StorageError):
         tw.train(problem, RECIPE, SEEDS, examples=mine, test_examples=held.flip(0), store=tmp_path, name="own")
