@@ -90,7 +90,12 @@ def test_arms_are_compared_at_a_rate_chosen_on_another_seed(monkeypatch: pytest.
     assert found["no decay"].never == "2 of 2 never"
     assert rules.best(np.array([np.inf, 300.0, 200.0]), np.array([0.9, 1.0, 1.0])) == 2
     assert rules.best(np.array([np.inf, np.inf, np.inf]), np.array([0.1, 0.5, 0.2])) == 1
-    assert len(rules.figure(Lab("quick", 500, progress=None)).panels) == 2
+    panels = rules.figure(Lab("quick", 500, progress=None)).panels
+    assert len(panels) == 2
+    bars = panels[1].marks[0]
+    heights = dict(zip(bars.labels, bars.values.tolist(), strict=True))
+    assert heights["no decay > 30: 2 of 2 never"] == 30  # the last step, and not 0
+    assert min(heights.values()) > 0
 
 
 def test_planted_delays_are_equal_and_inverse_and_others_are_not() -> None:
