@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,16 @@ from thalweg.generalization import grokking
 from thalweg.statistics import Interval
 from thalweg.studies import Lab
 from thalweg.studies.grokking import algorithm, decay, late, phases, rules, solvable
-from thalweg.studies.grokking.setting import Setting, Shared, evaluations, share_in_each, snapshots, trained, weakest
+from thalweg.studies.grokking.setting import (
+    Setting,
+    Shared,
+    evaluations,
+    share_in_each,
+    snapshots,
+    trained,
+    weakest,
+    why_as_many,
+)
 
 TINY = Setting(11, 0.6, 1e-2, 0.8, 160)
 VERDICTS = {"GRK1": "holds", "GRK2": "holds", "GRK4": "holds", "GRK3": "undecided"}
@@ -31,6 +41,7 @@ def test_nothing_holds_of_random_answers(nothing: tuple[Lab, Shared], study: obj
     lab, runs = nothing
     finding = study.found(lab.on((study.CLAIM,)), runs)
     assert finding.verdict.outcome != "holds"
+    assert finding.sentences[-1].startswith("4 networks a setting were planned, and at least 3 are trained")
     weak = {part.part.id: part.outcome for part in finding.verdict.parts}
     if study is algorithm:
         assert weak.pop(algorithm.EXACT) == "holds"  # of no training
@@ -72,6 +83,13 @@ def test_a_share_is_of_each_setting_and_not_of_all_networks_together() -> None:
     assert (one.estimate, one.n) == (0.5, 6)
     assert one.low < 0.5 < one.high  # of all networks together it is 11 of 14, and of eight alone all
     assert share_in_each([eight, np.ones(4, bool)]).low < 0.5  # which is why there are six
+
+
+def test_the_reader_is_told_why_there_are_more_networks_than_planned() -> None:
+    runs = SimpleNamespace(tables=[SimpleNamespace(problems=(None,) * count) for count in (8, 6)])
+    said = why_as_many(runs)
+    assert "4 of 4 is, by its exact 95 % interval, true of 40% or more" in said  # 0.025 ** (1 / 4)
+    assert "6 of 6 are 54% or more" in said
 
 
 def test_steps_that_are_taken_lie_on_the_exact_curve() -> None:

@@ -84,8 +84,8 @@ def figure(lab: Lab) -> Figure:
         ],
         title="What is said to hasten grokking, or to prevent it",
         caption=f"{SMALL.text.split(', lr')[0]}, decay {SMALL.decay:g} where there is any, {STEPS} steps, means over "
-        f"{some['test'].shape[1]} networks; shown, not judged. T_grok is of those that came there; a bar up to the last step, with >, is of an arm "
-        "none of which did. Rates are the best of "
+        f"{some['test'].shape[1]} networks; shown, not judged. T_grok is of those that came there; a bar up to the "
+        "last step, with >, is of an arm none of which did. Rates are the best of "
         f"{', '.join(f'{rate:g}' for rate in RATES)} on another seed: {rates}. Norms are frozen from the first step "
         "here, where they are too small to memorize; GRK3 freezes them at T_mem. Dashed is chance.",
     )
