@@ -69,7 +69,8 @@ def figure(lab: Lab) -> Figure:
     some = next(iter(arms.values())).times
     steps = some.reading.coordinate("step").astype(float)
     lines = [Line(steps[1:], one.times["test"][1:].mean(1), label=name) for name, one in arms.items()]
-    bars = Bars(*zip(*(one.bar(name) for name, one in arms.items()), strict=True))
+    heights = dict(one.bar(name) for name, one in arms.items())
+    bars = Bars(list(heights), np.array(list(heights.values())))
     last = ReferenceLine(STEPS, "horizontal", label="last step")
     rates = ", ".join(f"{name} {one.rate:g}" for name, one in arms.items())
     return Figure.row(
