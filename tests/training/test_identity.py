@@ -1,15 +1,35 @@
 """Runs in a store that share names but not what they compute; numbers that are not Python's own."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import thalweg as tw
-from thalweg.errors import UsageError
+from thalweg.errors import StorageError, UsageError
 from thalweg.randomness import generator
 
 DRAW = generator(0, "test identity")
 X, Y = torch.randn(40, 4, generator=DRAW), torch.randint(3, (40,), generator=DRAW)
+
+
+class Fixed(torch.nn.Module):
+    """A layer that begins at 0, so that its identity is the same on every machine."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(3, 2))
+
+    def forward(self, x):
+        return x @ self.weight.T
+
+
+def fixed():
+    """The problem whose run `stored_before.json` is of."""
+    rows = torch.arange(12.0).view(6, 2) / 4, torch.tensor([0, 1, 2, 0, 1, 2])
+    return tw.Problem(Fixed, tw.data.from_user(rows, test=rows))
 
 
 def problem(loss="cross_entropy"):
@@ -104,3 +124,33 @@ def test_the_chunk_of_swept_batch_sizes_is_that_of_the_largest_batch():
     swept = tw.train(wide, tw.Recipe(tw.optim.SGD(lr=0.1), 1, sizes), 8, plan="stacked")
     alone = tw.train(wide, tw.Recipe(tw.optim.SGD(lr=0.1), 1, 40), 8, plan="stacked")
     assert swept.plan.chunk == alone.plan.chunk < 8
+
+
+def test_a_run_stored_before_is_found(tmp_path):
+    """The document is one that was written before test examples were a part of what determines a run."""
+    old = json.loads((Path(__file__).parent / "stored_before.json").read_text())
+    plain = tw.Recipe(tw.optim.SGD(lr=0.1), 4, 3)
+    run = tw.train(fixed(), plain, [5], plan="looped")
+    store = tw.Store(tmp_path)
+    store.put("run", old["key"], old["document"], {"state": run.state.tensors()})
+    told = []
+    again = tw.train(fixed(), plain, [5], store=store, plan="looped", observe=lambda step, _: told.append(step))
+    assert [record.key for record in store.list("run")] == [old["key"]]
+    assert told == []  # nothing was trained
+    assert torch.equal(again.final.theta, run.final.theta)
+    own = torch.tensor([[0, 1]])
+    with pytest.raises(StorageError, match=r"\(different: test_examples\)"):
+        tw.train(fixed(), plain, [5], store=store, plan="looped", name=old["key"], test_examples=own)
+
+
+def test_what_only_one_identity_has_is_named(tmp_path):
+    """Whichever of the two it is, and though it is None there."""
+    store, plain = tw.Store(tmp_path), tw.Recipe(tw.optim.SGD(lr=0.1), 4, 3)
+    tw.train(fixed(), plain, [5], store=store, name="one", plan="looped")
+    (record,) = store.list("run")
+    whole = record.document["identity"]
+    short = {name: value for name, value in whole.items() if name != "mask"}
+    for theirs, named in ((whole | {"later": None}, "later"), (short, "mask")):
+        store.put("run", "one", record.document | {"identity": theirs}, {})
+        with pytest.raises(StorageError, match=rf"\(different: {named}\)"):
+            tw.train(fixed(), plain, [5], store=store, name="one", plan="looped")

@@ -1,5 +1,6 @@
 """Members with test examples of their own: each is evaluated as on these alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,40 @@ def test_going_on_keeps_them(tmp_path: Path) -> None:
     np.testing.assert_array_equal(on.history["test_loss"], whole.history["test_loss"])
     with pytest.raises(UsageError, match="resume goes on with the run's test_examples, and these are others"):
         tw.train(problem, RECIPE, SEEDS, resume=part, test_examples=held.flip(0))
+    on_all = tw.train(problem, RECIPE, SEEDS, until=6)
+    for given in ({"examples": mine}, {"test_examples": held}):
+        with pytest.raises(
+            UsageError, match=rf"resume goes on with a run that has no {next(iter(given))} of its own: "
+        ):
+            tw.train(problem, RECIPE, SEEDS, resume=on_all, **given)
     tw.train(problem, RECIPE, SEEDS, examples=mine, test_examples=held, store=tmp_path, name="own")
     with pytest.raises(StorageError):
         tw.train(problem, RECIPE, SEEDS, examples=mine, test_examples=held.flip(0), store=tmp_path, name="own")
+
+
+def test_a_fork_does_not_lose_them() -> None:
+    problem, mine, held = _whole()
+    recipe = tw.Recipe(tw.optim.AdamW(0.01), 6, evaluate=2, snapshot=(0, 2), snapshot_state=True)
+    whole = tw.train(problem, recipe, SEEDS, examples=mine, test_examples=held, plan="looped")
+    for step in (0, 2):
+        start = whole.at(step)
+        own = {"examples": start.examples, "test_examples": start.test_examples}
+        again = tw.train(problem, recipe, SEEDS, start=start, paired=True, plan="looped", **own)
+        np.testing.assert_array_equal(again.history["test_loss"][-1], whole.history["test_loss"][-1])
+        with pytest.raises(UsageError, match=r"The start is of members with test examples .* these are all of the"):
+            tw.train(problem, recipe, SEEDS, start=start, paired=True, examples=mine)
+        with pytest.raises(UsageError, match=r"these are others: .* write replace\(start, test_examples=None\)"):
+            tw.train(problem, recipe, SEEDS, start=start, paired=True, examples=mine, test_examples=held.flip(0))
+        meant = replace(start, test_examples=None)
+        tw.train(problem, recipe, SEEDS, start=meant, paired=True, examples=mine, plan="looped")
+    arms = {"go on": whole.at(2), "anew": None}
+    with pytest.raises(UsageError, match="The start of arm 'go on' is of members with test examples"):
+        tw.train(problem, recipe, SEEDS, start=arms, paired=True, examples=mine)
+    both = tw.train(problem, recipe, SEEDS, start=arms, paired=True, examples=mine, test_examples=held, plan="looped")
+    assert len(both.final) == 6
+    assert torch.equal(whole.at(2)[[2, 0]].test_examples, held[[2, 0]])
+    with pytest.raises(UsageError, match="The Start has 3 members, but test_examples of 2"):
+        replace(whole.at(2), test_examples=held[:2])
 
 
 def test_what_cannot_be_meant() -> None:

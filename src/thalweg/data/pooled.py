@@ -16,6 +16,13 @@ def pooled(sets: Sequence[Examples]) -> tuple[Examples, Int64[Tensor, "sets n"]]
 
     So members can be trained on sets that share no example, or the same examples with labels of their own.
 
+    Test sets of splits of one table are pooled likewise, for `train(test_examples=)`. What one member holds out others
+    are trained on, so that all of a pooled test set measures the generalization of none: an instrument that takes
+    on="test" of a problem and a population measures on all of it, and its "test" is then no test. The history of the
+    run is of each member's own, as are `grokking.plateau`, `where_am_i` and
+    `evaluate(problem, run.final, "test", rows=run.test_examples)`; for others, give one member at a time with its own
+    examples, such as `run.final[0], on=problem.data.test.select(run.test_examples[0])`.
+
     >>> import thalweg as tw
     >>> sets = [tw.data.digits().split_anew(100, seed=seed).train for seed in (0, 1)]
     >>> pool, table = tw.data.pooled(sets)

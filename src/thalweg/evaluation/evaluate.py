@@ -269,8 +269,10 @@ def evaluate(
     Args:
         problem, population: what is evaluated; they are only read.
         on: the examples; None is the test set, or the training set where there is none.
-        rows: which of them each member is evaluated on, by index: (members, n), such as `run.examples` of "train";
-            None: all.
+        rows: which of them each member is evaluated on, by index: (members, n), such as `run.examples` of "train" and
+            `run.test_examples` of "test"; None: all. A population does not know what it was trained on: where members
+            have splits of their own (see `data.pooled`), others' test examples are among their training examples, so
+            that "test" without rows is no measure of generalization.
         plan: see `train`.
 
     Raises:

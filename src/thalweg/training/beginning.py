@@ -96,13 +96,14 @@ def beginning(problem: Problem, recipe: Recipe, grid: MemberGrid, arms: Sequence
     """The members where they begin.
 
     Raises:
-        UsageError: a start of another architecture, optimizer or data order, or beyond the recipe's last step; a mask
-            that does not fit.
+        UsageError: a start of another architecture, optimizer, data order or test examples, or beyond the recipe's
+            last step; a mask that does not fit.
     """
     for number, arm in enumerate(arms):
         if arm.start is not None:
             _check(problem, recipe, arm, arm.start)
             _check_order(problem, grid, number, arm, arm.start)
+            _check_tested(grid, number, arm, arm.start)
     population = _gathered(problem, grid, arms)
     masks = [_mask_rows(grid, number, arm, population) for number, arm in enumerate(arms)]
     if any(mask is not None for mask in masks):
@@ -166,19 +167,38 @@ def _check_order(problem: Problem, grid: MemberGrid, number: int, arm: Arm, star
             "another place in the data. Write replace(start, order=None) if it is meant so."
         )
         raise UsageError(msg)
-    members = torch.from_numpy(np.flatnonzero(grid.arms == number))
-    rows, places = torch.from_numpy(grid.rows)[members], torch.from_numpy(grid.places)[members]
-    theirs = None if start.examples is None else start.examples[rows]
-    ours = None if grid.examples is None else grid.examples[places]
-    same = ours is None if theirs is None else ours is not None and torch.equal(theirs, ours)
-    if not same:
-        theirs_are = "on all training examples" if theirs is None else "on examples of its members' own"
+    if not _same(grid, number, start.examples, grid.examples):
+        theirs_are = "on all training examples" if start.examples is None else "on examples of its members' own"
         msg = (
             f"{arm.called} stands at step {start.step} of training {theirs_are}, and these are others: that step is "
             "another place in the data. Give the same to train, such as examples=start.examples, or write "
             "replace(start, order=None) if it is meant so."
         )
         raise UsageError(msg)
+
+
+def _check_tested(grid: MemberGrid, number: int, arm: Arm, start: Start) -> None:
+    if start.test_examples is not None and not _same(grid, number, start.test_examples, grid.test_examples):
+        ours_are = "all of the test set" if grid.test_examples is None else "others"
+        msg = (
+            f"{arm.called} is of members with test examples of their own, and these are {ours_are}: among them may be "
+            "some that a member was trained on. Give the same to train, such as test_examples=start.test_examples "
+            "with paired=True, or write replace(start, test_examples=None) if it is meant so."
+        )
+        raise UsageError(msg)
+
+
+def _same(
+    grid: MemberGrid,
+    number: int,
+    theirs: Int64[Tensor, "start_members n"] | None,
+    ours: Int64[Tensor, "seeds n"] | None,
+) -> bool:
+    """Whether every member of an arm has the examples that its network of the start has; None is all."""
+    if theirs is None or ours is None:
+        return theirs is ours
+    members = grid.arms == number
+    return torch.equal(theirs[torch.from_numpy(grid.rows[members])], ours[torch.from_numpy(grid.places[members])])
 
 
 def _fitting(arm: Arm, state: Mapping[str, Tensor], slots: Mapping[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from thalweg.storage import Store
 from thalweg.training.state import State
 
 _KINDS = ("run", "checkpoint")
+_ABSENT = object()  # what an identity does not have, which is not the same as to have None
 
 
 class Checkpoints:
@@ -62,7 +63,8 @@ class Checkpoints:
         own = [record for record in records if record.document.get("identity") == self.identity]
         if records and not own and not replaces:
             mine, theirs = self.identity, records[0].document.get("identity") or {}
-            different = ", ".join(sorted(name for name in mine if mine[name] != theirs.get(name)))
+            known = sorted(mine.keys() | theirs.keys())
+            different = ", ".join(name for name in known if mine.get(name, _ABSENT) != theirs.get(name, _ABSENT))
             msg = (
                 f"The store has another {records[0].kind} named {self.key!r} (different: {different}); "
                 "pass another name, or delete that one."

@@ -20,9 +20,14 @@ _STREAMED = 32  # examples of a streamed set that its hash looks at
 
 
 def identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginning) -> dict[str, Any]:
-    """All that determines a run, in a form that fits in a document."""
+    """All that determines a run, in a form that fits in a document.
+
+    What a run need not have is a part of it only where it has it, so that runs stored before there was such a thing
+    keep their identity, and a store finds them: what is added here is added likewise.
+    """
     population = begun.population
-    return {
+    tested = {} if grid.test_examples is None else {"test_examples": _hash(grid.test_examples)}
+    return tested | {
         "recipe": recipe.describe(),
         "seeds": grid.given_seeds,
         "data": [problem.data.name, *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows)],
@@ -32,7 +37,6 @@ def identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginnin
         "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
         "start": _hash((population.theta, dict(population.buffers))),
         "examples": None if grid.examples is None else _hash(grid.examples),
-        "test_examples": None if grid.test_examples is None else _hash(grid.test_examples),
         "arms": [origin.arm for origin in grid.origins],
         "steps": begun.steps.tolist(),
         "moments": _hash((begun.slots, begun.fresh_since)) if _kept(begun) else None,

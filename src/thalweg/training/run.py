@@ -220,7 +220,8 @@ class Run(Summarized):
             msg = f"Members {late.tolist()} begin after step {step}; write run.at({step}, members=[...]) for others."
             raise UsageError(msg)
         updates = (step - state.fresh_since).unsqueeze(1)
-        start = Start(population, None if fresh else slots | {UPDATES: updates}, step, self.order, self.examples)
+        state = None if fresh else slots | {UPDATES: updates}
+        start = Start(population, state, step, self.order, self.examples, self.test_examples)
         return start if members is None else start[members]
 
     def at_first(self, metric: str, level: float) -> "Reached":

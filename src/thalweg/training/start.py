@@ -58,6 +58,9 @@ class Start(Summarized):
         step: counted by the recipe's schedule, steps and data order; a run of 2,000 steps begun at 200 trains 1,800.
         order: the data order that `step` counts, which `train` compares with its own; None is not compared.
         examples: the training examples of each member, by index: (members, n), compared like `order`; None: all.
+        test_examples: the test examples of each member, likewise, without which they would be evaluated on those that
+            others hold out and they may be trained on; `train` is to be given the same, whatever the step. None: not
+            compared.
 
     Raises:
         UsageError: arguments that cannot be meant, or a state of another number of members.
@@ -68,6 +71,7 @@ class Start(Summarized):
     step: int = 0
     order: DataOrder | None = field(default=None, repr=False)
     examples: Int64[Tensor, "members n"] | None = field(default=None, repr=False)
+    test_examples: Int64[Tensor, "members n"] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_type("Start population", self.population, Population, "a Population such as run.final")
@@ -75,9 +79,11 @@ class Start(Summarized):
         if isinstance(self.step, bool) or not isinstance(self.step, int) or self.step < 0:
             msg = f"Start step must be a whole number of at least 0; got {self.step!r}."
             raise UsageError(msg)
-        if self.examples is not None and len(self.examples) != len(self.population):
-            msg = f"The Start has {len(self.population)} members, but examples of {len(self.examples)}."
-            raise UsageError(msg)
+        for name in ("examples", "test_examples"):
+            table = getattr(self, name)
+            if table is not None and len(table) != len(self.population):
+                msg = f"The Start has {len(self.population)} members, but {name} of {len(table)}."
+                raise UsageError(msg)
         if self.state is None:
             return
         check_type("Start state", self.state, Mapping, "the optimizer's matrices by name, or None for fresh moments")
@@ -101,8 +107,11 @@ class Start(Summarized):
         """The chosen members, as `Population` chooses them."""
         rows = members if isinstance(members, slice) else torch.as_tensor(members).reshape(-1)
         state = None if self.state is None else {name: matrix[rows] for name, matrix in self.state.items()}
-        examples = None if self.examples is None else self.examples[rows]
-        return replace(self, population=self.population[members], state=state, examples=examples)
+        tables = {
+            name: None if (table := getattr(self, name)) is None else table[rows]
+            for name in ("examples", "test_examples")
+        }
+        return replace(self, population=self.population[members], state=state, **tables)
 
     def __len__(self) -> int:
         return len(self.population)

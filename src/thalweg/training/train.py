@@ -81,8 +81,10 @@ def train(
             more than once (a bootstrap sample). Epochs are of the n positions of the row, in the order of the seed, as
             if the row were the whole training set; "train_loss" and its like are those of the member's own examples.
         test_examples: on which test examples each seed is evaluated, by index: (seeds, n), like `examples`; None: on
-            all. With both, seeds have splits of their own: `data.pooled` joins the training sets, and the test sets.
-        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit; its mask and examples go on.
+            all. With both, seeds have splits of their own: `data.pooled` joins the training sets, and the test sets,
+            and says why on="test" of such a problem is no test for an instrument that is not given the run.
+        resume: an unfinished run of the same recipe and seeds to go on from, bit for bit, with its mask, examples and
+            test examples, which need not be given again.
         until: stop at this step of the recipe; None is its last. A run that is further already stays as it is.
         plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
         progress: told how far it is after every step.
@@ -215,6 +217,10 @@ def _check_same(recipe: Recipe, seeds: list[int], tables: Mapping[str, Tensor | 
         raise UsageError(msg)
     for name, table in tables.items():
         kept = getattr(resume.grid, name)
-        if table is not None and (kept is None or not torch.equal(table, kept)):
-            msg = f"resume goes on with the run's {name}, and these are others; leave out {name}, or leave out resume."
-            raise UsageError(msg)
+        if table is None or (kept is not None and torch.equal(table, kept)):
+            continue
+        whose = f"the run's {name}, and these are others"
+        if kept is None:
+            whose = f"a run that has no {name} of its own: its members have all of them"
+        msg = f"resume goes on with {whose}; leave out {name}, or leave out resume."
+        raise UsageError(msg)

@@ -34,6 +34,14 @@ def errors_of(draw: np.random.Generator, design: str, shape: tuple[int, int, int
     )
 
 
+def of_blocks(errors: np.ndarray, judges: int, occasions: int) -> float:
+    """Mean squared error of means of that many fits, over ensembles without overlap that are next to each other."""
+    j, r, cases, outputs = errors.shape
+    kept = errors[: j // judges * judges, : r // occasions * occasions]
+    means = kept.reshape(j // judges, judges, r // occasions, occasions, cases, outputs).mean((1, 3))
+    return float((means**2).sum(-1).mean())
+
+
 @pytest.mark.parametrize("design", DESIGNS)
 def test_planted_components_are_recovered_and_sum_to_the_error(design: str) -> None:
     draw, found = np.random.default_rng(0), []
@@ -119,21 +127,13 @@ def test_what_averaging_leaves_is_predicted(design: str) -> None:
     draw, said, measured = np.random.default_rng(5), [], []
     for _ in range(200):
         parts = components(Grams.of(errors_of(draw, design)), design)
-        other = Grams.of(errors_of(draw, design))
+        other = errors_of(draw, design)
         said.append([left_over(parts, *size) for size in ((1, 1), (1, 4), (8, 1), (8, 4))])
-        measured.append([other.ensemble(*size) for size in ((1, 1), (1, 4), (8, 1), (8, 4))])
+        measured.append([of_blocks(other, *size) for size in ((1, 1), (1, 4), (8, 1), (8, 4))])
     apart = np.array(said) - measured
     assert (np.abs(apart.mean(0)) < 4 * apart.std(0) / np.sqrt(len(apart))).all()
     naive = np.mean(measured, 0)[0] / np.array([4, 8, 32])
     assert (naive < 0.6 * np.mean(measured, 0)[1:]).all()  # error / k: bias is not removed
-
-
-def test_the_ensembles_that_can_be_made_are_means_of_fits() -> None:
-    errors = errors_of(np.random.default_rng(6), NESTED, (5, 3, 10, 2))
-    grams = Grams.of(errors)
-    assert grams.ensemble(5, 3) == pytest.approx((errors.mean((0, 1)) ** 2).sum(-1).mean())
-    pairs = [errors[j : j + 2, r].mean(0) for j in (0, 2) for r in range(3)]
-    assert grams.ensemble(2, 1) == pytest.approx(np.mean([(one**2).sum(-1).mean() for one in pairs]))
 
 
 def test_ensembles_of_one_half_are_predicted_by_the_other() -> None:
@@ -147,30 +147,41 @@ def test_ensembles_of_one_half_are_predicted_by_the_other() -> None:
     found.figure().to_matplotlib()
 
 
-def test_intervals_of_ensembles_cover_what_was_planted() -> None:
-    draw, sizes, covered = np.random.default_rng(12), [(1, 4), (4, 4)], []
+@pytest.mark.parametrize("half", [4, 8, 16])
+def test_intervals_of_ensembles_cover_what_was_planted(half: int) -> None:
+    """Of sizes at the ends, and of those between, where few of the ensembles that can be made do not overlap."""
+    draw, sizes, covered = np.random.default_rng(12), [(1, 4), (2, 1), (2, 2), (half // 2 + 1, 3), (half, 4)], []
     for _ in range(200):
         biases = 1.5 * float((copy.deepcopy(draw).normal(size=60) ** 2).mean())  # of these cases, what is drawn first
         parts = PLANTED | {"bias^2": biases, "shared": 0.0}
         wanted = [left_over(parts, j, r) / (sum(PLANTED.values()) - 1.5 + biases) for j, r in sizes]
-        found = ensembles_of_predictions(errors_of(draw, NESTED, (8, 4, 60, 1)), np.zeros((60, 1)), sizes)
+        found = ensembles_of_predictions(errors_of(draw, NESTED, (2 * half, 4, 60, 1)), np.zeros((60, 1)), sizes)
         for (j, r), share in zip(sizes, wanted, strict=True):
             each = [found.interval(name, f"{j} x {r}") for name in ("predicted share", "measured share", "miss")]
             covered.append([one.low < of < one.high for one, of in zip(each, (share, share, 0.0), strict=True)])
-    shares = np.mean(covered, 0)
-    assert (shares > 0.87).all()
-    assert shares[2] > 0.92
+    shares = np.mean(np.reshape(covered, (200, len(sizes), 3)), 0)
+    assert (shares[:, :2] > 0.87).all(), shares
+    assert (shares[:, 2] > 0.92).all(), shares
 
 
-def test_the_error_of_all_ensembles_of_a_half_is_what_its_components_predict() -> None:
-    """Which is why the jackknife may take the one for the other."""
-    errors = errors_of(np.random.default_rng(13), NESTED, (3, 3, 10, 2))
-    parts, fits = components(Grams.of(errors), NESTED), []
-    for judges in itertools.combinations(range(3), 2):
-        for own in itertools.product(itertools.combinations(range(3), 2), repeat=2):
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("size", [(1, 2), (2, 1), (2, 2), (3, 2)])
+def test_what_is_measured_is_the_mean_error_of_all_ensembles_that_can_be_made(
+    design: str, size: tuple[int, int]
+) -> None:
+    """Of judges that are averaged on seeds of their own, or where these are crossed on the same."""
+    errors, fits = errors_of(np.random.default_rng(13), design, (6, 3, 10, 2)), []
+    for judges in itertools.combinations(range(3, 6), size[0]):
+        chosen = list(itertools.combinations(range(3), size[1]))
+        for own in (
+            itertools.product(chosen, repeat=size[0]) if design == NESTED else [[one] * size[0] for one in chosen]
+        ):
             mean = np.mean([errors[judge, list(some)].mean(0) for judge, some in zip(judges, own, strict=True)], 0)
             fits.append((mean**2).sum(-1).mean())
-    assert np.mean(fits) == pytest.approx(left_over(parts, 2, 2), abs=1e-12)
+    found = ensembles_of_predictions(errors, np.zeros((10, 2)), [size], seeds=design)
+    assert found["measured"][0] == pytest.approx(np.mean(fits), abs=1e-12)
+    share = np.mean(fits) / (errors[3:] ** 2).sum(-1).mean()
+    assert found["measured share"][0] == pytest.approx(share, abs=1e-12)
 
 
 def test_two_judges_a_half_have_no_interval() -> None:

@@ -261,3 +261,14 @@ def test_a_foreign_model_is_told_where_it_stands() -> None:
     assert 0 < standing["followed"].mean() <= 1
     assert standing["error"].shape[::2] == (2, 2)
     assert (standing["error"][0, -1] == 100 * (1 - run.history["test_accuracy"][-1])).all()
+
+
+def test_test_examples_of_members_own_stay_theirs() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits().subset(train=60, test=90))
+    held = torch.arange(90).view(3, 30)
+    run = tw.train(problem, tw.Recipe(tw.optim.Adam(1e-2), 30, evaluate=30), seeds=3, test_examples=held)
+    standing = where_am_i(problem, run, members=2, noise=0.5, progress=None)
+    np.testing.assert_allclose(standing["error"][0, -1], 100 * (1 - run.history["test_accuracy"][-1, :2]), rtol=1e-5)
+    noisy = where_am_i(problem, tw.train(problem, run.recipe, seeds=3), members=2, noise=0.5, progress=None)
+    assert not np.allclose(standing["error"][1, -1], noisy["error"][1, -1])  # of all test examples
+    assert standing.reading.notes == ("2 members trained again with 2 sets of labels or decays.",)

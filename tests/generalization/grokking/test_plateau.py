@@ -146,3 +146,39 @@ def test_what_has_no_classes_is_refused_in_words() -> None:
     assert padded.data.test is not None
     with pytest.raises(UsageError, match="from 0 to 3"):
         grokking.standings(padded, padded.initialize(1), padded.data.test)
+
+
+def split_by_seed() -> tuple[tw.Problem, tw.Run, list[tw.Problem]]:
+    """Sums modulo 13, each of three seeds with a split of its own, as one population; and each split by itself."""
+    tables = [tw.data.modular(13, train_fraction=0.7, seed=seed, encoding="tokens") for seed in (500, 501, 502)]
+    (train, mine), (test, held) = (tw.data.pooled([getattr(one, of) for one in tables]) for of in ("train", "test"))
+    problem, *alone = (
+        tw.Problem(lambda: tw.nets.modular_mlp(13, 64), data)
+        for data in (tw.data.Data(train, test, classes=13), *tables)
+    )
+    recipe = tw.Recipe(tw.optim.AdamW(0.01, weight_decay=0.3), 100, evaluate=50, snapshot=(30, 50, 70))
+    run = tw.train(problem, recipe, [500, 501, 502], examples=mine, test_examples=held, plan="looped")
+    return problem, run, alone
+
+
+def test_each_member_is_looked_at_on_what_it_holds_out_itself() -> None:
+    problem, run, alone = split_by_seed()
+    assert run.history["train_accuracy"][-1].min() > 0.99
+    found = grokking.plateau(problem, run, operation="+")
+    np.testing.assert_allclose(found["accuracy"][-1], run.history["test_accuracy"][-1])
+    assert found.reading.sample_size == run.test_examples.shape[1]
+    for place, one in enumerate(alone):
+        own = tw.train(one, run.recipe, [500 + place], plan="looped")
+        single = grokking.plateau(one, own, operation="+")
+        for name in ("standing", "accuracy", "projected"):
+            np.testing.assert_allclose(found[name][-len(single[name]) :, place], single[name][:, 0], err_msg=name)
+        assert found.answers[place] == single.answer
+    everything = grokking.plateau(problem, run, on=tw.Sample(problem.data.test.select(torch.arange(153))))
+    assert (
+        everything["accuracy"][-1] > found["accuracy"][-1] + 0.2
+    ).all()  # others' are among a member's training pairs
+    same = grokking.plateau(problem, run, on=problem.data.test)
+    np.testing.assert_array_equal(same["standing"], found["standing"])
+    assert same.rise.n == 3  # members, whose examples are not the same
+    with pytest.raises(UsageError, match=r'20 of 153 test examples need not be among them.* Write on="test"'):
+        grokking.plateau(problem, run, on=tw.Sample("test", 20))

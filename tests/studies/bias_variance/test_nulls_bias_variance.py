@@ -88,8 +88,8 @@ def test_a_wrong_account_of_ensembles_misses_the_gain() -> None:
     for seed in range(500, 506):
         found = digits.dealt(noise.JUDGES, noise.SIZE, noise.WRONG, seed)
         errors = digits.feature_fits(found, 30, noise.OCCASIONS, 0.0, seed) - found.targets
-        parts, others = components(Grams.of(errors[:8]), NESTED), Grams.of(errors[8:])
-        measured = others.ensemble(1, 4) / others.ensemble(1, 1)
+        parts, others = components(Grams.of(errors[:8]), NESTED), errors[8:]
+        measured = (others.mean(1) ** 2).sum(-1).mean() / (others**2).sum(-1).mean()
         seeds_alone = (parts["bias^2"] + (parts["mse"] - parts["bias^2"]) / 4) / parts["mse"]
         right.append(np.log(left_over(parts, 1, 4) / parts["mse"] / measured))
         wrong.append(np.log(seeds_alone / measured))

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,16 @@ from thalweg.generalization import grokking
 from thalweg.statistics import Interval
 from thalweg.studies import Lab
 from thalweg.studies.grokking import algorithm, decay, late, phases, rules, solvable
-from thalweg.studies.grokking.setting import Setting, Shared, evaluations, share_in_each, snapshots, trained, weakest
+from thalweg.studies.grokking.setting import (
+    Setting,
+    Shared,
+    evaluations,
+    share_in_each,
+    snapshots,
+    trained,
+    weakest,
+    why_as_many,
+)
 
 TINY = Setting(11, 0.6, 1e-2, 0.8, 160)
 VERDICTS = {"GRK1": "holds", "GRK2": "holds", "GRK4": "holds", "GRK3": "undecided"}
@@ -31,6 +41,7 @@ def test_nothing_holds_of_random_answers(nothing: tuple[Lab, Shared], study: obj
     lab, runs = nothing
     finding = study.found(lab.on((study.CLAIM,)), runs)
     assert finding.verdict.outcome != "holds"
+    assert finding.sentences[-1].startswith("4 networks a setting were planned, and at least 3 are trained")
     weak = {part.part.id: part.outcome for part in finding.verdict.parts}
     if study is algorithm:
         assert weak.pop(algorithm.EXACT) == "holds"  # of no training
@@ -74,6 +85,13 @@ def test_a_share_is_of_each_setting_and_not_of_all_networks_together() -> None:
     assert share_in_each([eight, np.ones(4, bool)]).low < 0.5  # which is why there are six
 
 
+def test_the_reader_is_told_why_there_are_more_networks_than_planned() -> None:
+    runs = SimpleNamespace(tables=[SimpleNamespace(problems=(None,) * count) for count in (8, 6)])
+    said = why_as_many(runs)
+    assert "4 of 4 is, by its exact 95 % interval, true of 40% or more" in said  # 0.025 ** (1 / 4)
+    assert "6 of 6 are 54% or more" in said
+
+
 def test_steps_that_are_taken_lie_on_the_exact_curve() -> None:
     found = solvable.curves(600)
     np.testing.assert_allclose(solvable.stepped(600, solvable.DECAYS[0], 500), found[0.002]["test"][:501], rtol=1e-9)
@@ -90,7 +108,12 @@ def test_arms_are_compared_at_a_rate_chosen_on_another_seed(monkeypatch: pytest.
     assert found["no decay"].never == "2 of 2 never"
     assert rules.best(np.array([np.inf, 300.0, 200.0]), np.array([0.9, 1.0, 1.0])) == 2
     assert rules.best(np.array([np.inf, np.inf, np.inf]), np.array([0.1, 0.5, 0.2])) == 1
-    assert len(rules.figure(Lab("quick", 500, progress=None)).panels) == 2
+    panels = rules.figure(Lab("quick", 500, progress=None)).panels
+    assert len(panels) == 2
+    bars = panels[1].marks[0]
+    heights = dict(zip(bars.labels, bars.values.tolist(), strict=True))
+    assert heights["no decay > 30: 2 of 2 never"] == 30  # the last step, and not 0
+    assert min(heights.values()) > 0
 
 
 def test_planted_delays_are_equal_and_inverse_and_others_are_not() -> None:

@@ -57,14 +57,6 @@ class Grams:
         at = np.ix_(fits, fits)
         return self.products[at], self.of_means[at]
 
-    def ensemble(self, judges: int, occasions: int) -> float:
-        """Mean squared error of means of that many fits, over the ensembles that can be made without overlap."""
-        whole = self.judges // judges * judges, self.occasions // occasions * occasions
-        kept = self.chosen(slice(whole[0]), slice(whole[1])).products
-        shape = (whole[0] // judges, judges, whole[1] // occasions, occasions)
-        blocks = kept.reshape(*shape, *shape).mean((1, 3, 5, 7))
-        return float(np.einsum("jrjr->jr", blocks).mean())
-
 
 def components(grams: Grams, design: str) -> dict[str, float]:
     """The unbiased components (see `audit_predictions`), and "mse"; they sum to it."""
@@ -97,7 +89,11 @@ def components(grams: Grams, design: str) -> dict[str, float]:
 
 
 def left_over(parts: Mapping[str, float], judges: int, occasions: int) -> float:
-    """The mean squared error of means of that many new judges on that many occasions each."""
+    """The mean squared error of means of that many new judges on that many occasions each.
+
+    Of components of some judges, and no more judges and occasions than they have, it is the mean error of all ensembles
+    that can be made of their fits.
+    """
     own = parts["occasion level"] + parts["occasion pattern"] - parts["shared"]
     judged = (parts["level"] + parts["stable pattern"]) / judges
     return parts["bias^2"] + judged + parts["shared"] / occasions + own / (judges * occasions)

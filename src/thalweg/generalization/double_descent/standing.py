@@ -154,7 +154,7 @@ def where_am_i(
 
     Args:
         problem: with test examples.
-        run: of it, by a recipe without sweeps, begun by seed.
+        run: of it, by a recipe without sweeps, begun by seed. Test examples of its members' own stay theirs.
         noise: the share of labels that are made wrong, or standard deviations of the target that are added.
         decays: weight decays to try with noisy labels, of a rule that has one.
         members: how many of the run's members, at least 2, so that there are intervals.
@@ -187,13 +187,15 @@ def where_am_i(
     _check_finite(run, members, "The run")
     recipes = [_with_decay(run.recipe, decay) for decay in (None, None, *decays)]
     labels = changed_labels(problem, noise, seeds, seed)
-    begun = train(problem, recipes[0], seeds, until=min(COMPARED, run.step), plan=run.plans, progress=None)
+    held = None if run.test_examples is None else run.test_examples[:members]
+    until = min(COMPARED, run.step)
+    begun = train(problem, recipes[0], seeds, test_examples=held, until=until, plan=run.plans, progress=None)
     _check_same(run, begun)
     names = [*WHAT[:2], *(f"{WHAT[2]} {decay:g}" for decay in decays)]
     runs = [train(problem, recipes[0], seeds, resume=begun, progress=progress)]
     pool, rows = pooled(labels.sets)
     noisy = _with(problem, replace(problem.data, train=pool))
-    runs += [train(noisy, recipe, seeds, examples=rows, progress=progress) for recipe in recipes[1:]]
+    runs += [train(noisy, one, seeds, examples=rows, test_examples=held, progress=progress) for one in recipes[1:]]
     for one, name in zip(runs, names, strict=True):
         _check_finite(one, members, f"Training again with {name}")
     first, second = (outputs(problem, one.final, "train") for one in runs[:2])

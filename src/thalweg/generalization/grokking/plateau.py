@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg.data import ExampleSet
-from thalweg.errors import check_type
+from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization.grokking.fourier import fourier
@@ -114,26 +115,29 @@ def plateau(
     Args:
         problem: of classes, with examples held out; inputs and metrics may be anything.
         run: with snapshots after memorization: Recipe(..., snapshot=20, spacing="log").
-        on: the held-out examples.
+        on: the held-out examples. Of a run with test examples of its members' own "test" is those: the pool also has
+            examples that others hold out and a member was trained on. Members are then the units of `rise` and `gain`.
+            Examples of your own are for every member.
         operation: "+", "-", "*" or "/" where these are tables of `data.modular` and a perceptron whose neurons can be
             read (see `fourier`): then the concentration and the projected network are shown too.
 
     Raises:
-        UsageError: nothing held out, or targets that are no classes.
+        UsageError: nothing held out, targets that are no classes, or some of the test examples where members have their
+            own.
         ModelError: a model that does not return (batch, classes).
 
     Cost: one forward pass over the held-out and the training examples for each snapshot.
     """
     began = time.perf_counter()
     check_type("plateau run", run, Run, "what tw.train returned")
-    held = as_sample("plateau", on).draw(problem).examples
+    held, rows = _held_out(problem, run, as_sample("plateau", on))
     points = {step: one for step, one in run.snapshots.items() if step > 0} | {run.step: run.final}
     trained = {step: answers(problem, one, problem.data.train, run.examples)[1] for step, one in points.items()}
     steps = np.array(sorted(points))
     fitted = np.stack([trained[step].double().mean(1).numpy() for step in steps])
     memorized = first_lasting(steps, fitted, MEMORIZED)
     steps = steps[steps >= min(memorized.min(), steps[-1])]
-    found = [answers(problem, points[step], held) for step in steps]
+    found = [answers(problem, points[step], held, rows) for step in steps]
     standing, right = (np.stack([pair[place].double().numpy() for pair in found]) for place in (0, 1))
     arrays: dict[str, Array] = {
         "standing": standing.mean(2),
@@ -143,7 +147,7 @@ def plateau(
     if operation is not None:
         p = int(problem.data.classes or 0)
         arrays["concentration"] = np.stack([fourier(points[step], p, operation)["concentration"] for step in steps])
-        reduced = [answers(problem, projected(points[step], p, operation), held)[1] for step in steps]
+        reduced = [answers(problem, projected(points[step], p, operation), held, rows)[1] for step in steps]
         arrays["projected"] = np.stack([one.double().mean(1).numpy() for one in reduced])
     reading = Reading(
         "plateau",
@@ -151,22 +155,38 @@ def plateau(
         dict.fromkeys(arrays, ("step", "member")) | {"memorized": ("member",)},
         {"step": steps, "member": np.arange(len(run.final))},
         {"standing": "fraction", "accuracy": "fraction", "memorized": "steps"},
-        sample_size=len(held),
+        sample_size=len(held) if rows is None else rows.shape[1],
         cost=Cost(time.perf_counter() - began, forwards=(len(points) + len(steps)) * len(run.final)),
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
     )
-    known = np.isfinite(memorized)
+    known, shared = np.isfinite(memorized), rows is None
     since = [_later_half(steps, step) for step in memorized]
     done = right[-1].mean(1) >= GENERALIZED
     by_member = tuple(
-        _answer(bool(known[place]), bool(done[place]), *_changes(standing, right, since, [place]))
+        _answer(bool(known[place]), bool(done[place]), *_changes(standing, right, since, [place], shared))
         for place in range(len(since))
     )
     pending = [place for place, first in enumerate(since) if first is not None and not done[place]]
-    rise, gain = _changes(standing, right, since, pending)
+    rise, gain = _changes(standing, right, since, pending, shared)
     agreed = {by_member[place] for place in pending}
     answer = agreed.pop() if len(agreed) == 1 else _answer(bool(known.any()), bool(done[known].all()), rise, gain)
     return Plateau(reading, by_member, answer, rise, gain)
+
+
+def _held_out(problem: Problem, run: Run, sample: Sample) -> tuple[ExampleSet, Tensor | None]:
+    """Held-out examples, and which of them are each member's own; None: all are everybody's."""
+    whole = problem.data.test
+    if run.test_examples is None or not (sample.examples == "test" or sample.examples is whole):
+        return sample.draw(problem).examples, None
+    drawn = sample.draw(problem)
+    if not drawn.is_whole:
+        msg = (
+            f"The members of this run have test examples of their own, and {drawn.text} need not be among them: a "
+            'member may have been trained on others. Write on="test", which takes each member\'s own.'
+        )
+        raise UsageError(msg)
+    alike = bool((run.test_examples == run.test_examples[:1]).all())
+    return (drawn.whole.select(run.test_examples[0]), None) if alike else (drawn.whole, run.test_examples)
 
 
 def _later_half(steps: NDArray[np.int64], memorized: float) -> int | None:
@@ -179,9 +199,12 @@ def _later_half(steps: NDArray[np.int64], memorized: float) -> int | None:
 
 
 def _changes(
-    standing: Array, right: Array, since: Sequence[int | None], members: Sequence[int]
+    standing: Array, right: Array, since: Sequence[int | None], members: Sequence[int], shared: bool
 ) -> tuple[Interval, Interval]:
-    """Of the standing and of the accuracy of some members; tables are (step, member, example)."""
+    """Of the standing and of the accuracy of some members; tables are (step, member, example).
+
+    Where examples are not shared by members, only members are samples of one kind.
+    """
     found = []
     for table in (standing, right):
         change = [table[-1, place] - table[first, place] for place in members if (first := since[place]) is not None]
@@ -189,6 +212,8 @@ def _changes(
             found.append(Interval(math.nan, math.nan, math.nan, 0, "too few snapshots"))
         elif len(change) == 1:
             found.append(interval.mean(change[0], bounds=CORRELATION))
+        elif not shared:
+            found.append(interval.mean([one.mean() for one in change], bounds=CORRELATION))
         else:
             found.append(interval.crossed(np.stack(change)))
     return found[0], found[1]

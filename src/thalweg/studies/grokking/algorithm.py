@@ -11,7 +11,7 @@ from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization import grokking
 from thalweg.population import Population
 from thalweg.statistics import CORRELATION, SHARE, Interval, interval
-from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, share_in_each, weakest
+from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, share_in_each, weakest, why_as_many
 from thalweg.studies.lab import Lab
 
 EXACT, ONE, RULE, PURE, REDUCED = "exact solution", "one frequency", "phase rule", "concentration", "projected"
@@ -132,5 +132,6 @@ def found(lab: Lab, runs: Shared) -> Finding:
             f"Reduced to that frequency the networks are right on {first[REDUCED].mean():.1%} of held-out pairs. They "
             f"use {used[0].mean():.0%} of all frequencies, effectively, and the five strongest have "
             f"{first['top 5'].mean():.0%} of the power.",
+            why_as_many(runs),
         ],
     )

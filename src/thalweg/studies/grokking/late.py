@@ -8,7 +8,16 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater
 from thalweg.figures import Figure, ReferenceLine
 from thalweg.generalization.grokking import first_lasting
 from thalweg.statistics import POSITIVE, SHARE, Interval
-from thalweg.studies.grokking.setting import Array, Shared, Trained, by_setting, mean_known, share_in_each, weakest
+from thalweg.studies.grokking.setting import (
+    Array,
+    Shared,
+    Trained,
+    by_setting,
+    mean_known,
+    share_in_each,
+    weakest,
+    why_as_many,
+)
 from thalweg.studies.lab import Lab
 
 RATIO, CHANCE = "later", "at chance before"
@@ -115,5 +124,6 @@ def found(lab: Lab, runs: Shared, beside: Sequence[Figure] = ()) -> Finding:
             *sentences,
             f"Of random answers no more than {highest['random answers']:.1%} of the held-out ones are right in as many "
             f"steps, and without decay {highest['no decay']:.1%}.",
+            why_as_many(runs),
         ],
     )

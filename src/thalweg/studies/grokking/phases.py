@@ -24,6 +24,7 @@ from thalweg.studies.grokking.setting import (
     mean_known,
     share_in_each,
     weakest,
+    why_as_many,
 )
 from thalweg.studies.lab import Lab
 
@@ -212,5 +213,6 @@ def found(lab: Lab, runs: Shared) -> Finding:
             f"From there to 50 % the norm of the weights changes by a factor of {mean_known(grown):.3f}.",
             f"Without decay the structure is there too: at the end accuracy is {no_decay['accuracy'][-1].mean():.1%}, "
             f"and that of the reduced network {no_decay['projected'][-1].mean():.0%}. Structure is not sufficient.",
+            why_as_many(runs),
         ],
     )

@@ -30,6 +30,12 @@ class Tuned:
         came = np.isfinite(self.times["generalized"])
         return f"{int((~came).sum())} of {len(came)} never"
 
+    def bar(self, name: str) -> tuple[str, float]:
+        """The label and the height of its bar: T_grok, or the last step where none came there, marked by >."""
+        step = self.times.typical["T_grok"]
+        known = bool(np.isfinite(step))
+        return f"{name}{'' if known else f' > {STEPS}'}: {self.never}", step if known else float(STEPS)
+
 
 def trained(lab: Lab, arm: Arm, seeds: list[int], label: str) -> Run:
     """Networks on one table, that of the first seed."""
@@ -55,15 +61,17 @@ def tuned(lab: Lab) -> dict[str, Tuned]:
 
 
 def figure(lab: Lab) -> Figure:
-    """Test accuracy of every arm over the logarithm of the step, and T_grok with how many never came there."""
+    """Test accuracy of every arm over the logarithm of the step, and T_grok with how many never came there.
+
+    An arm that never came there takes longer than all others, and not 0 steps: its bar goes to the last step, marked.
+    """
     arms = tuned(lab)
     some = next(iter(arms.values())).times
     steps = some.reading.coordinate("step").astype(float)
     lines = [Line(steps[1:], one.times["test"][1:].mean(1), label=name) for name, one in arms.items()]
-    came = {name: one.times.typical["T_grok"] for name, one in arms.items()}
-    bars = Bars(
-        [f"{name}: {one.never}" for name, one in arms.items()], np.nan_to_num(np.array(list(came.values())), nan=0.0)
-    )
+    heights = dict(one.bar(name) for name, one in arms.items())
+    bars = Bars(list(heights), np.array(list(heights.values())))
+    last = ReferenceLine(STEPS, "horizontal", label="last step")
     rates = ", ".join(f"{name} {one.rate:g}" for name, one in arms.items())
     return Figure.row(
         [
@@ -73,11 +81,12 @@ def figure(lab: Lab) -> Figure:
                 Axis("step", scale="log"),
                 Axis("accuracy", limits=(-0.02, 1.2)),
             ),
-            Figure.of("T_grok, where any came", [bars], Axis(""), Axis("step")),
+            Figure.of("T_grok", [bars, last], Axis(""), Axis("step")),
         ],
         title="What is said to hasten grokking, or to prevent it",
         caption=f"{SMALL.text.split(', lr')[0]}, decay {SMALL.decay:g} where there is any, {STEPS} steps, means over "
-        f"{some['test'].shape[1]} networks; shown, not judged. Rates are the best of "
+        f"{some['test'].shape[1]} networks; shown, not judged. T_grok is of those that came there; a bar up to the "
+        "last step, with >, is of an arm none of which did. Rates are the best of "
         f"{', '.join(f'{rate:g}' for rate in RATES)} on another seed: {rates}. Norms are frozen from the first step "
         "here, where they are too small to memorize; GRK3 freezes them at T_mem. Dashed is chance.",
     )

@@ -17,6 +17,7 @@ from thalweg.training import Recipe, Run
 
 Array = NDArray[np.float64]
 WIDTH, EARLY, EVERY, KEPT = 256, 100, 10, 40
+PLANNED = 4  # networks a setting that the design has, too few to decide of a share; see `why_as_many`
 
 
 @dataclass(frozen=True)
@@ -153,3 +154,14 @@ def share_in_each(settings: Sequence[NDArray[np.bool_]]) -> Interval:
     Networks of one setting are alike and those of another are not, so they are not counted together.
     """
     return weakest([interval.fraction(values.astype(np.float64)) for values in settings])
+
+
+def why_as_many(runs: Shared) -> str:
+    """Why no setting has as few networks as were planned: said in every finding that judges such a share."""
+    fewest = min(len(run.problems) for run in runs.tables)
+    few, enough = (interval.fraction(np.ones(count)).low for count in (PLANNED, fewest))
+    return (
+        f"{PLANNED} networks a setting were planned, and at least {fewest} are trained: what is true of {PLANNED} of "
+        f"{PLANNED} is, by its exact 95 % interval, true of {few:.0%} or more of such networks, and that is no answer "
+        f"to whether it is true of most, more than 50 %; {fewest} of {fewest} are {enough:.0%} or more."
+    )

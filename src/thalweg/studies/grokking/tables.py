@@ -12,8 +12,7 @@ from thalweg.studies.study import decides
 
 def shared(lab: Lab) -> Shared:
     """Train all settings, and the nulls: random answers, and no decay."""
-    # Six in place of the design's four, at quick scale and of the large table: of four networks no outcome could decide
-    # whether something is true of most of a setting.
+    # Six in place of the design's four, at quick scale and of the large table: findings say why, by `why_as_many`.
     seeds = lab.seeds(quick=6, full=8).scored
     settings = lab.pick(quick=((SMALL, 6),), full=((MAIN, 8), (LARGE, 6)))
     nulls, main = seeds[: lab.pick(quick=2, full=8)], settings[0][0]
