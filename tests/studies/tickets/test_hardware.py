@@ -14,6 +14,11 @@ ARMS = (hardware.DENSE, hardware.COPY, hardware.MASKED, hardware.MULTIPLIED, har
 SIZES = {"90% of the weights at zero": 7.9}
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "WIDTH", 128)
+
+
 def times(noise: float = 0.02, drift: float = 0.0, **change: float) -> dict[int, Latencies]:
     """Of 20 rounds, at the batch size that is scored."""
     return {256: Latencies.of(ARMS, seconds_of(ARMS, 20, noise, drift, **change))}
@@ -51,6 +56,26 @@ def test_nothing_is_decided_where_a_copy_of_dense_is_not_as_fast() -> None:
     assert any("too busy" in one for one in hardware.found(LAB, taken, SIZES).sentences)
 
 
+def test_times_that_decide_nothing_say_how_many_rounds_would() -> None:
+    sentences = hardware.found(LAB, times(**{hardware.SLICED: 1 / 3.02}), SIZES).sentences
+    assert any("20 rounds do not decide sliced" in one and "would" in one for one in sentences)
+    assert not any("do not decide" in one for one in hardware.found(LAB, times(), SIZES).sentences)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_the_finding_is_of_one_thread_whatever_torch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(hardware, "timed", lambda arms, inputs, rounds: times()[256])
+        finding = hardware.experiment(LAB)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    (one,) = list(finding)
+    assert "1 threads" in one.verdict.numbers["machine"]
+
+
 def test_times_of_one_law_are_decided_wrongly_in_at_most_a_few_of_many_repeats() -> None:
     """Arms as fast as dense are never three times as fast, and seldom slower."""
     draw, slower = np.random.default_rng(1), 0
@@ -59,11 +84,6 @@ def test_times_of_one_law_are_decided_wrongly_in_at_most_a_few_of_many_repeats()
         assert alike.high < 3
         slower += alike.high < 1
     assert slower <= 6
-
-
-@pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "WIDTH", 128)
 
 
 @pytest.mark.usefixtures("narrow")

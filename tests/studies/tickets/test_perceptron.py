@@ -39,7 +39,7 @@ from thalweg.studies.tickets.setting import (
     recipe_of,
     signals,
 )
-from thalweg.studies.tickets.undecided import seeds_to_decide
+from thalweg.studies.tickets.undecided import seeds_to_decide, to_decide
 from thalweg.tickets import ByLayer, Policy, Transfer
 
 LAB = Lab("full", 500, progress=None)
@@ -326,6 +326,17 @@ def test_undecided_statements_say_how_many_seeds_would_decide() -> None:
     assert not seeds_to_decide(LAB, matching.CLAIM, {"LTH1": Interval(0.5, -0.1, 1.1, 10, "clear of the margin")})
     (own,) = seeds_to_decide(LAB, matching.CLAIM, {"LTH1": Interval(0.0, -1.0, 1.0, 8, "twice too wide")})
     assert "about 32 would" in own
+
+
+def test_what_cannot_be_extrapolated_is_said_to_be_so() -> None:
+    """A share of a whole that may be 0 has no bounds: more seeds may well decide it."""
+    share = tw.tickets.share_of_gain([0.9, 1.2, -0.4, 0.8], [1.0, 1.5, -0.8, 0.2])
+    assert np.isinf(share.high)
+    (open_,) = seeds_to_decide(LAB, tasks.CLAIM, {"LTH9": share})
+    assert "cannot be extrapolated" in open_
+    (at_cut,) = seeds_to_decide(LAB, tasks.CLAIM, {"LTH9": Interval(0.8, 0.7, 0.9, 6, "at the threshold")})
+    assert "no number would" in at_cut
+    assert "20 rounds do not decide" in to_decide(tasks.CLAIM, {"LTH9": Interval(0.9, 0.7, 1.1, 20, "")}, "rounds")[0]
 
 
 def test_masks_over_untrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
