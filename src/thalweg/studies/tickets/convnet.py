@@ -1,7 +1,7 @@
 """LTH5: what late rewinding gives where training is unstable at first, in a convnet at a large rate.
 
 The MLP of the other claims is the wrong place to look: it is stable enough at the start that rewinding to any k gains
-less than a point. A small rate is the control: there it must not matter to which step one rewinds.
+less than a point. A small rate is the control: there late rewinding must gain nothing.
 
 Normalization layers are evaluated with the running statistics they were trained to: the rate falls to 0, and those
 recomputed on training examples gave the same accuracies to a twentieth of a point.

@@ -87,7 +87,10 @@ def found(
     nulls = {name: small.better("dense", name) for name in ("shuffled", "magnitude at init")}
     panels = [one.search.figure().with_marks(title=one.setting.text) for one in settings]
     counts = ", ".join(str(len(one.seeds)) for one in settings)
-    caption = f"MNIST-1D, MLP 40-width-width-10, momentum at rate {RATE:g}; means over {counts} seeds, bands are pointwise 95 % intervals. All arms of a seed see the same batches."
+    caption = (
+        f"MNIST-1D, MLP 40-width-width-10, momentum at rate {RATE:g}; means over {counts} seeds, bands are pointwise "
+        "95 % intervals. All arms of a seed see the same batches."
+    )
     return lab.finding(
         better,
         claim=CLAIM,
