@@ -102,10 +102,10 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="tickets-rewinding-table",
         section="when do tickets emerge? the rewinding insight",
         lecture="k = 0 works up to about 90 % sparsity, k = 0.1 T up to 98 %, and with k = 0.5 T almost any.",
-        right="No paper has the table; late rewinding helps where training is unstable at first, and early suffices.",
+        right="No paper has the table; late rewinding helps where training is unstable at first.",
         why=(
             "In a convnet at a large rate tickets at 74 % match if rewound to 20 % of training and are worse than the "
-            "dense network if to step 0; rewinding to 5 % is within 2 points of 20 %. At a tenth of the rate late "
+            "dense network if to step 0; rewound to 5 % they are worse than to 20 %. At a tenth of the rate late "
             "rewinding gains nothing, at the same sparsity. Late weights under a shuffled mask are worse than the "
             "ticket: weights alone are not it. The table's 98 %, and k = 0.5 T, were not trained here."
         ),
