@@ -108,6 +108,15 @@ def test_a_step_that_matters_at_a_small_rate_is_said(run: tuple[RewindingMap, Re
     assert parts(finding)[convnet.STABLE] == "fails"
 
 
+@pytest.mark.parametrize(("middle", "outcome"), [(0.82, "holds"), (0.72, "fails")])
+def test_what_comes_after_5_percent_is_within_2_points_or_not(
+    run: tuple[RewindingMap, RewindingMap], middle: float, outcome: str
+) -> None:
+    finding = convnet.found(LAB, planted(run[0], 0.7, middle, 0.82), planted(run[1], 0.85, 0.85, 0.85))
+    assert parts(finding)[convnet.SATURATED] == outcome
+    assert any("98 % and k = 0.5 T are not" in one for one in finding.sentences)
+
+
 def test_few_seeds_leave_it_undecided(run: tuple[RewindingMap, RewindingMap]) -> None:
     large = planted(run[0], 0.7, 0.82, 0.82)
     coordinates = dict(large.reading.coordinates) | {"seed": large.reading.coordinate("seed")[:2]}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from studies.tickets.times import seconds_of
 
 from thalweg.studies import Lab
 from thalweg.studies.tickets import hardware
@@ -10,17 +11,17 @@ from thalweg.tickets import Latencies
 
 LAB = Lab("quick", 500, progress=None).on((hardware.CLAIM,))
 ARMS = (hardware.DENSE, hardware.COPY, hardware.MASKED, hardware.MULTIPLIED, hardware.SLICED, hardware.CSR)
-TRUE = {hardware.MULTIPLIED: 1.2, hardware.SLICED: 1 / 8, hardware.CSR: 1 / 1.7}
 SIZES = {"90% of the weights at zero": 7.9}
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "WIDTH", 128)
+
+
 def times(noise: float = 0.02, drift: float = 0.0, **change: float) -> dict[int, Latencies]:
-    """Seconds of 20 rounds by those of dense, with noise of every call, and a copy that is slower."""
-    of = np.array([(TRUE | change).get(name, 1.0) for name in ARMS])
-    draw = np.random.default_rng(0)
-    seconds = of * np.exp(noise * draw.normal(size=(20, len(ARMS))))
-    seconds[:, 1] *= 1 + drift
-    return {256: Latencies.of(ARMS, seconds)}
+    """Of 20 rounds, at the batch size that is scored."""
+    return {256: Latencies.of(ARMS, seconds_of(ARMS, 20, noise, drift, **change))}
 
 
 def outcomes(taken: dict[int, Latencies]) -> tuple[str, dict[str, str]]:
@@ -55,6 +56,26 @@ def test_nothing_is_decided_where_a_copy_of_dense_is_not_as_fast() -> None:
     assert any("too busy" in one for one in hardware.found(LAB, taken, SIZES).sentences)
 
 
+def test_times_that_decide_nothing_say_how_many_rounds_would() -> None:
+    sentences = hardware.found(LAB, times(**{hardware.SLICED: 1 / 3.02}), SIZES).sentences
+    assert any("20 rounds do not decide sliced" in one and "would" in one for one in sentences)
+    assert not any("do not decide" in one for one in hardware.found(LAB, times(), SIZES).sentences)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_the_finding_is_of_one_thread_whatever_torch_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(hardware, "timed", lambda arms, inputs, rounds: times()[256])
+        finding = hardware.experiment(LAB)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    (one,) = list(finding)
+    assert "1 threads" in one.verdict.numbers["machine"]
+
+
 def test_times_of_one_law_are_decided_wrongly_in_at_most_a_few_of_many_repeats() -> None:
     """Arms as fast as dense are never three times as fast, and seldom slower."""
     draw, slower = np.random.default_rng(1), 0
@@ -63,11 +84,6 @@ def test_times_of_one_law_are_decided_wrongly_in_at_most_a_few_of_many_repeats()
         assert alike.high < 3
         slower += alike.high < 1
     assert slower <= 6
-
-
-@pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardware, "WIDTH", 128)
 
 
 @pytest.mark.usefixtures("narrow")
@@ -96,10 +112,3 @@ def test_files_are_as_small_as_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = list(hardware.sizes_of(problem, dense).values())
     least = [32 * d - (d * np.log2(d) + (1 - d) * np.log2(1 - d)) for d in (0.1, 0.02)]
     assert all(0.8 * 32 / bits < ratio < 32 / bits for ratio, bits in zip(sizes, least, strict=True))
-
-
-def test_threads_are_as_before() -> None:
-    before = torch.get_num_threads()
-    with hardware.one_thread():
-        assert torch.get_num_threads() == 1
-    assert torch.get_num_threads() == before

@@ -36,6 +36,12 @@ def test_the_best_of_some_is_the_mean_over_all_choices_of_them() -> None:
         assert counting.best_of(values, draws) == pytest.approx(brute)
 
 
+def test_the_largest_of_normal_draws_is_as_in_tables() -> None:
+    """1 / sqrt(pi) of two, 1.5 / sqrt(pi) of three, and of ten and a thousand by quadrature elsewhere."""
+    found = counting.largest_of_normal(np.array([1, 2, 3, 10, 1_000]))
+    assert found == pytest.approx([0, np.pi**-0.5, 1.5 * np.pi**-0.5, 1.53875, 3.24144], abs=2e-3)
+
+
 def test_luck_on_a_small_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(counting, "STEPS", 20)
     seen = counting.luck(LAB, [500_000], 40)

@@ -13,6 +13,7 @@ from thalweg.statistics import Interval
 from thalweg.studies import Lab
 from thalweg.studies.tickets import (
     arbitrary,
+    everything_kept,
     frozen,
     matching,
     one_shot,
@@ -32,17 +33,16 @@ from thalweg.studies.tickets.setting import (
     TESTED,
     TUNED,
     TWO_ROUNDS,
-    UNKNOWN,
     Searched,
     Setting,
     network,
     recipe_of,
     signals,
 )
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import ByLayer, Policy, Transfer
 
 LAB = Lab("full", 500, progress=None)
+KEPT = Interval(0.0, 0.0, 0.0, 6, "made up")
 TINY = Setting(8, 12, TWO_ROUNDS, levels=3, scored=2, sparse=3, dense=2)
 TINY_LARGE = Setting(10, 12, FOUR_ROUNDS, levels=2, scored=2, sparse=2, dense=1)
 
@@ -157,7 +157,7 @@ def test_tasks_keep_the_targets_and_change_the_inputs() -> None:
 def test_everything_is_judged(tiny: Shared) -> None:
     masks = frozen.Frozen(np.full((2, 4, 3), 0.3) + np.arange(3) / 100)
     found = [
-        matching.found(LAB.on((matching.CLAIM,)), tiny.small, tiny.large, tiny.long, masks),
+        matching.found(LAB.on((matching.CLAIM,)), tiny.small, tiny.large, tiny.long, masks, kept=KEPT),
         reinitialized.found(LAB.on((reinitialized.CLAIM,)), tiny.small, tiny.large, tiny.long, tiny.rates),
         arbitrary.found(LAB.on((arbitrary.CLAIM,)), tiny.small, tiny.large),
         one_shot.found(LAB.on((one_shot.CLAIM,)), tiny.small, tiny.large),
@@ -177,7 +177,30 @@ def test_quick_runs_less_and_leaves_equivalences_undecided(tiny: Shared) -> None
     second = reinitialized.found(LAB.on((reinitialized.CLAIM,)), tiny.small, None, None, None)
     fourth = one_shot.found(LAB.on((one_shot.CLAIM,)), tiny.small, None)
     assert outcomes(second)[""] == outcomes(fourth)[""] == "undecided"
-    assert outcomes(second)[reinitialized.LESS] == outcomes(fourth)[one_shot.LESS] == "undecided"
+    for part in (reinitialized.SPARSE, reinitialized.LESS):  # of another setting and of tuned rates: not run
+        assert outcomes(second)[part] == "undecided"
+    for part in (one_shot.SPARSE, one_shot.COST, one_shot.LESS):
+        assert outcomes(fourth)[part] == "undecided"
+    assert all("nan" not in sentence for one in (second, fourth) for sentence in one.sentences)
+
+
+def test_masks_that_keep_everything_give_the_dense_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(everything_kept, "SMALL", TINY)
+    with few_examples():
+        found = everything_kept.everything_kept(LAB, [500, 501])
+    assert (found.estimate, found.n) == (0.0, 2)
+
+
+def test_a_ticket_that_loses_its_weights_is_found_out(tiny: Shared) -> None:
+    lab = LAB.on((matching.CLAIM,))
+    for away, outcome in ((KEPT, "holds"), (Interval(1e-6, 1e-6, 1e-6, 6, "made up"), "fails")):
+        finding = matching.found(lab, tiny.small, tiny.large, tiny.long, None, kept=away)
+        assert outcomes(finding)[matching.KEPT] == outcome
+
+
+def test_rates_at_the_end_of_what_was_tried_are_counted(tiny: Shared) -> None:
+    rates = replace(tiny.rates, rates=np.array([[0.3] * 10, [0.8] * 3 + [0.6] * 7]))
+    assert rates.at_the_end.startswith("0 of 10 tickets and 3 of 10 reinits chose 0.8")
 
 
 def test_each_seed_takes_the_rates_of_its_own_tuning_seed(tiny: Shared) -> None:
@@ -263,8 +286,9 @@ def test_the_initialization_counts_only_beside_another_one(tiny: Shared) -> None
     assert outcomes(reinitialized.found(lab, tiny.small, sparse, None, equal))[""] != "holds"
     apart = replace(planted(tiny.large, {"ticket": 0.70, "reinit": 0.66}, (1,)), setting=enough)
     assert outcomes(reinitialized.found(lab, tiny.small, apart, None, rates))[""] == "fails"
-    second = exchanged(tiny.small, {"ticket": "another reinit"})
-    assert outcomes(reinitialized.found(lab, second, None, None, None))[reinitialized.SPARSE] != "holds"
+    row, other = (tiny.small.search.of(2, arm) for arm in ("reinit", "another reinit"))
+    null = replace(rates, scored=np.stack([other, row]), rates=rates.rates[:, : len(row)])
+    assert outcomes(reinitialized.found(lab, tiny.small, sparse, None, null))[reinitialized.SPARSE] != "holds"
 
 
 def test_rounds_count_only_where_they_find_more(tiny: Shared) -> None:
@@ -288,12 +312,13 @@ def moved(tiny: Shared) -> Transfer:
     return tw.tickets.transfer(tiny.small.search, problems, level=2, arms=tasks.FULL, progress=None)
 
 
-def with_advantages(moved: Transfer, gains: Mapping[str, float]) -> Transfer:
-    """The same with planted accuracies: that of a shuffled mask, and how much the ticket has above it on each task."""
+def with_advantages(moved: Transfer, gains: Mapping[str, float], dense: float = 0.0) -> Transfer:
+    """The same with planted accuracies: how much the ticket and the dense network have above a shuffled mask."""
     rng, arms = np.random.default_rng(0), moved.reading.coordinate("arm").tolist()
     table = 0.5 + 0.003 * rng.normal(size=moved["test_accuracy"].shape)
     for row, task in enumerate(moved.reading.coordinate("task")):
         table[row, arms.index("ticket")] += gains[task]
+        table[row, arms.index("dense")] += dense
     arrays = {"test_accuracy": table, "advantage": table[:, 0] - table[:, 1]}
     return replace(moved, reading=replace(moved.reading, arrays=arrays))
 
@@ -308,24 +333,32 @@ def test_transfer_is_a_share_of_the_advantage(tiny: Shared, moved: Transfer, fre
         figure.to_matplotlib()
 
 
+@pytest.mark.parametrize(
+    ("reversed_", "outcome"), [(0.1, "holds"), (0.0, "undecided"), (-0.1, "fails"), (0.2, "fails")]
+)
+def test_a_part_is_more_than_nothing_and_less_than_all(
+    tiny: Shared, moved: Transfer, reversed_: float, outcome: str
+) -> None:
+    gains = {tasks.SAME: 0.15, tasks.DRAW: 0.15, tasks.REVERSED: reversed_, tasks.PERMUTED: 0.04, tasks.DIGITS: 0.0}
+    found = outcomes(tasks.judged(LAB.on((tasks.CLAIM,)), tiny.small, with_advantages(moved, gains)))
+    assert found[tasks.REVERSED] == outcome
+
+
+@pytest.mark.parametrize(("dense", "outcome"), [(0.2, "holds"), (-0.1, "fails")])
+def test_tickets_are_compared_with_the_dense_network_off_their_own_task(
+    tiny: Shared, moved: Transfer, dense: float, outcome: str
+) -> None:
+    gains = {tasks.SAME: 0.15, tasks.DRAW: 0.15, tasks.REVERSED: 0.1, tasks.PERMUTED: 0.04, tasks.DIGITS: 0.0}
+    found = outcomes(tasks.judged(LAB.on((tasks.CLAIM,)), tiny.small, with_advantages(moved, gains, dense)))
+    assert {found[part] for part in tasks.BEHIND} == {outcome}
+
+
 def test_a_shuffled_mask_transfers_nothing(tiny: Shared, moved: Transfer) -> None:
     arms, table = moved.reading.coordinate("arm").tolist(), moved["test_accuracy"].copy()
     table[:, 0] = table[:, arms.index("another shuffling")]
     arrays = {"test_accuracy": table, "advantage": table[:, 0] - table[:, 1]}
     null = replace(moved, reading=replace(moved.reading, arrays=arrays))
     assert outcomes(tasks.judged(LAB.on((tasks.CLAIM,)), tiny.small, null))[""] != "holds"
-
-
-def test_undecided_statements_say_how_many_seeds_would_decide() -> None:
-    found = Interval(0.5, -0.5, 1.5, 10, "twice too wide")
-    words = {one_shot.SPARSE: found, one_shot.LESS: found, one_shot.LITTLE: found, one_shot.COST: UNKNOWN}
-    first, second = seeds_to_decide(LAB, one_shot.CLAIM, words)
-    assert "about 40 would" in first  # the lower end is to clear 0, half as far away as the interval reaches
-    assert "about 40 would" in second  # and the upper end 1
-    assert not seeds_to_decide(Lab("quick", 500), one_shot.CLAIM, words)
-    assert not seeds_to_decide(LAB, matching.CLAIM, {"LTH1": Interval(0.5, -0.1, 1.1, 10, "clear of the margin")})
-    (own,) = seeds_to_decide(LAB, matching.CLAIM, {"LTH1": Interval(0.0, -1.0, 1.0, 8, "twice too wide")})
-    assert "about 32 would" in own
 
 
 def test_masks_over_untrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:

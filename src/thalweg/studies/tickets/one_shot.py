@@ -53,7 +53,7 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
         for level in one.has("one-shot")
     }
     parts = {
-        SPARSE: better,
+        SPARSE: UNKNOWN if large is None else better,
         COST: cost or UNKNOWN,
         LESS: UNKNOWN if large is None else large.better("one-shot", level=large.setting.dense),
         LITTLE: small.better("one-shot", level=small.setting.dense),

@@ -1,7 +1,8 @@
 """Tickets and reinitialized ones, each at its own best rate.
 
-Each scored seed takes for each arm the rate that was best on a tuning seed of its own, by examples that nothing else is
-measured on: so the interval over seeds covers the doubt about the rates.
+Each scored seed takes for each arm the rate that was best on one tuning seed of its own, by examples that nothing else
+is measured on. One run is a noisy judge, so that an arm's rates differ between seeds: the interval covers that, and the
+comparison is of arms as they are tuned so, which is a little less than of each at the best rate there is.
 """
 
 from dataclasses import dataclass
@@ -33,6 +34,15 @@ class OwnRates:
     tuned: Array
     rates: Array
     scored: Array
+
+    @property
+    def at_the_end(self) -> str:
+        """How many seeds chose the largest rate tried, beyond which an arm may be better still, in words."""
+        counts = (self.rates == max(RATES)).sum(1)
+        chose = " and ".join(
+            f"{count} of {self.rates.shape[1]} {arm}s" for count, arm in zip(counts, ARMS, strict=True)
+        )
+        return f"{chose} chose {max(RATES)}, the largest that was tried"
 
     @property
     def better(self) -> Interval:

@@ -13,9 +13,10 @@ from thalweg.claims import Finding
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import arbitrary, matching, one_shot, reinitialized, tasks
+from thalweg.studies.tickets.everything_kept import everything_kept
 from thalweg.studies.tickets.frozen import frozen
 from thalweg.studies.tickets.own_rates import OwnRates, own_rates
-from thalweg.studies.tickets.setting import LARGE, LONG, SMALL, Searched, searched
+from thalweg.studies.tickets.setting import LARGE, LONG, SMALL, UNKNOWN, Searched, searched
 
 EQUAL_COST = "one-shot, equal cost"
 AT_SCORED = (
@@ -65,8 +66,9 @@ def shared(lab: Lab) -> Shared:
 def experiment(lab: Lab) -> Iterator[Finding]:
     """Search for tickets beside their controls, compare them, and train those of the small setting on other tasks."""
     found = shared(lab)
-    masks = None if lab.scale == "quick" else frozen(lab, found.small.seeds[:3])
-    yield matching.found(lab, found.small, found.large, found.long, masks)
+    full, seeds = lab.scale == "full", found.small.seeds
+    masks, kept = frozen(lab, seeds[:3]) if full else None, everything_kept(lab, seeds) if full else UNKNOWN
+    yield matching.found(lab, found.small, found.large, found.long, masks, kept=kept)
     yield reinitialized.found(lab, found.small, found.large, found.long, found.rates)
     yield arbitrary.found(lab, found.small, found.large)
     yield one_shot.found(lab, found.small, found.large)

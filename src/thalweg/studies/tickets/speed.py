@@ -3,28 +3,27 @@
 Tickets and small dense networks of equal size, from one search. Nothing of it is scored.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from thalweg import data, nets, optim, schedules, tickets
-from thalweg.data import Data
+from thalweg import tickets
 from thalweg.figures import Axis, Bars, Figure, Line, ReferenceLine
 from thalweg.population import Problem
 from thalweg.studies.lab import Lab
+from thalweg.studies.tickets.setting import SMALL, problem_of, recipe_of
 from thalweg.tickets.receipt_timing import latencies
-from thalweg.training import Recipe, steps_to
+from thalweg.tickets.search_cost import steps_to_find
+from thalweg.training import steps_to
 
-KEEP = {"hidden": 0.64, "output": 0.81}  # of what remains, two of the paper's rounds at once
 LEVELS = (4, 6, 9)  # 81.5, 92 and 98 % of the weights at zero
 RIVALS = ("ticket", "small dense")
 SLACK = 0.005  # of accuracy
-RECIPE = Recipe(
-    optim.Momentum(0.3, weight_decay=1e-3), steps=500, batch_size=100, schedule=schedules.Cosine(), evaluate=26
-)
+RECIPE = replace(recipe_of(SMALL.steps), evaluate=26)  # the study's, looked at on the way
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,6 @@ class Beside:
 
     figures: tuple[Figure, ...]
     sentences: tuple[str, ...]
-
-
-def problem_of(lab: Lab) -> Problem:
-    """MNIST-1D, with 10,000 fresh examples to test on."""
-    known, fresh = data.mnist1d(), data.mnist1d(train=10_000, test=10, seed=43)
-    return Problem(
-        lambda: nets.mlp(40, 100, 100, 10), Data(known.train, fresh.train, known.name, 10), device=lab.device
-    )
 
 
 def seconds_of_a_step(modules: dict[str, nn.Module]) -> dict[str, float]:
@@ -66,13 +57,13 @@ def seconds_of_a_step(modules: dict[str, nn.Module]) -> dict[str, float]:
 
 def beside(lab: Lab) -> Beside:
     """Search once, and time what was found: as it is called, and as it is trained."""
-    problem, seeds = problem_of(lab), lab.seeds(quick=3, full=3).scored
+    problem, seeds = problem_of(lab, SMALL.width), lab.seeds(quick=3, full=3).scored
     search = tickets.search(
         problem,
         RECIPE,
         seeds=seeds,
         rounds=max(LEVELS),
-        keep=KEEP,
+        keep=SMALL.keep,
         arms=RIVALS,
         progress=lab.labelled("tickets whose speed is measured"),
     )
@@ -89,17 +80,21 @@ def beside(lab: Lab) -> Beside:
         Axis("test accuracy", "%"),
         caption=f"MNIST-1D, MLP 40-100-100-10, batch 256, {len(seeds)} seeds; "
         f"{', '.join(f'{1 - search.densities[level - 1]:.0%}' for level in LEVELS)} of the weights removed. So small a "
-        "network is called in a time that depends little on its size.",
+        "network is called in a time that depends little on its size. "
+        "No point: a form that could not be made.",
     )
     bars, words = training_time(problem, search, dense)
     return Beside((at_speed, bars), (at_speed_words(search, gains, accuracy, dense), words))
 
 
 def gain_of(problem: Problem, search: tickets.Search, level: int, arm: str) -> float:
-    """How many times faster than dense the form is that it has: CSR of a ticket, cut out of a small dense network."""
+    """How many times faster than dense the form is that it has: CSR of a ticket, cut out of a small dense network.
+
+    NaN where it has not got that form.
+    """
     found = tickets.receipt(problem, search.trained(level, arm)[0], batches=(256,), rounds=40)
     form = "csr" if arm == "ticket" else "sliced"
-    return float(found["speedup"][0, list(found.modules).index(form)]) if form in found.modules else 1.0
+    return float(found["speedup"][0, list(found.modules).index(form)]) if form in found.modules else math.nan
 
 
 def at_speed_words(search: tickets.Search, gains: np.ndarray, accuracy: np.ndarray, dense: float) -> str:
@@ -107,9 +102,14 @@ def at_speed_words(search: tickets.Search, gains: np.ndarray, accuracy: np.ndarr
     last, sparse = LEVELS[-1] - 1, 1 - search.densities[LEVELS[-1] - 1]
     return (
         f"On MNIST-1D (MLP 40-100-100-10, {dense:.1%}) the ticket without {sparse:.0%} of its weights is "
-        f"{gains[0, -1]:.1f} times as fast as dense in CSR at {accuracy[0, last]:.1%}, and a small dense network of "
-        f"equal size {gains[1, -1]:.1f} times at {accuracy[1, last]:.1%}."
+        f"{times_as_fast(gains[0, -1])} in CSR at {accuracy[0, last]:.1%}, and a small dense network of equal size "
+        f"{times_as_fast(gains[1, -1])} at {accuracy[1, last]:.1%}."
     )
+
+
+def times_as_fast(gain: float) -> str:
+    """In words, at batch 256."""
+    return "not to be timed" if math.isnan(gain) else f"{gain:.1f} times as fast as dense (batch 256)"
 
 
 def training_time(problem: Problem, search: tickets.Search, dense: float) -> tuple[Figure, str]:
@@ -125,7 +125,7 @@ def training_time(problem: Problem, search: tickets.Search, dense: float) -> tup
     values |= {arm: run.history["test_accuracy"][:, run.select(arm=arm)] for arm in RIVALS}
     reached = {name: steps_to(-(dense - SLACK), steps, -one) for name, one in values.items()}
     typical = {name: float(np.median(one)) for name, one in reached.items()}
-    searched = (1 + level) * RECIPE.steps * each["dense"]
+    searched = steps_to_find(RECIPE, level, 0, "weights") * each["dense"]
     seconds = {name: typical[name] * each[name] for name in typical}
     seconds["ticket and its search"] = searched + seconds["ticket"]
     arrived = {name: one for name, one in seconds.items() if np.isfinite(one)}
