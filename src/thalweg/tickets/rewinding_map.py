@@ -14,13 +14,13 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
-from thalweg.tickets.controls import shuffled
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import MARGIN, bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.search import Score, by_magnitude, usual_shares
 from thalweg.tickets.selection import Mask, select
+from thalweg.tickets.shuffling import shuffled_parts
 from thalweg.training import Recipe, Run, train
 
 Array = NDArray[np.float64]
@@ -176,7 +176,6 @@ def rewinding_map(
     kept = [division.sizes]
     for _ in range(rounds):
         kept.append(allocation.kept(division, keep, kept[-1]))
-    entries = policy.entries(problem.layout)
     tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *at)}
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
@@ -193,7 +192,7 @@ def rewinding_map(
                 of.append(select(score(trained[step], first), division, kept[level], within=within))
             now = {("ticket", step): of[-1] for step, of in masks.items()}
             if level in at.get("shuffled", ()):
-                now |= {("shuffled", step): shuffled(of[-1], entries, given) for step, of in masks.items()}
+                now |= {("shuffled", step): shuffled_parts(of[-1], division, given) for step, of in masks.items()}
             if level in at.get("earliest mask", ()):
                 now |= {("earliest mask", step): masks[steps[0]][-1] for step in steps[1:]}
             arms = {arm: f"{arm[0]}, step {arm[1]}" for arm in now}

@@ -66,8 +66,8 @@ def search(
     - "one-shot": as many weights by the scores of the dense run, in one cut;
     - "reinit": the ticket's mask, another initialization (of which step k is taken, if k > 0);
     - "signs kept": the magnitudes of that, with the ticket's signs, and fresh moments;
-    - "shuffled": as many weights in every layer, at random places;
-    - "random", "random ERK": as many in all, at random places everywhere, or by `ErdosRenyi`;
+    - "shuffled": as many weights in every layer, at random places (of units, blocks and n of m: as many of them);
+    - "random", "random ERK": as many single weights in all, at random places everywhere, or by `ErdosRenyi`;
     - "magnitude at init": the largest weights of the initialization;
     - "small dense": the first units of every layer, about as many weights, initialized by their own fan-in and trained
       from step 0 on;

@@ -68,7 +68,7 @@ def remaining(division: Division, within: Mask) -> Counts:
         UsageError: a mask of another layout, or members that differ.
     """
     check_mask(division, within)
-    alive = _alive(division, within)
+    alive = alive_parts(division, within)
     counts = torch.zeros(len(within), len(division.names), dtype=torch.long).index_add_(1, division.pool, alive.long())
     if bool((counts != counts[0]).any()):
         msg = "Members of the mask keep different numbers of weights; prune them one by one."
@@ -117,7 +117,7 @@ def select_parts(scores: Scores, division: Division, kept: Counts, *, within: Ma
     sizes = division.sizes.expand(len(scores), -1)
     if within is not None:
         check_mask(division, within, len(scores))
-        alive = _alive(division, within).expand_as(parts)
+        alive = alive_parts(division, within).expand_as(parts)
         parts = parts.masked_fill(~alive, -torch.inf)
         sizes = torch.zeros_like(sizes).index_add_(1, division.pool, alive.long())
     if bool((kept > sizes).any()) or bool((kept < 0).any()):
@@ -151,7 +151,7 @@ def check_mask(division: Division, mask: Mask, members: int | None = None) -> No
         raise UsageError(msg)
 
 
-def _alive(division: Division, within: Mask) -> Parts:
+def alive_parts(division: Division, within: Mask) -> Parts:
     """Parts of which anything that is scored is left."""
     left = torch.zeros(len(within), len(division.pool), dtype=torch.int32)
     return left.index_add_(1, division.scored_part, within.cpu().int()[:, division.scored]) > 0

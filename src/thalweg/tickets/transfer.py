@@ -15,10 +15,11 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import stream_key
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
-from thalweg.tickets.controls import SHUFFLED, reinitialized, shuffled
+from thalweg.tickets.controls import reinitialized
 from thalweg.tickets.found import Search, bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.share_of_gain import share_of_gain
+from thalweg.tickets.shuffling import SHUFFLED, shuffled
 from thalweg.training import Start, train
 
 Array = NDArray[np.float64]
