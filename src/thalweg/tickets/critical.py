@@ -12,9 +12,9 @@ from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
-from thalweg.statistics import Interval, interval
+from thalweg.statistics import Interval
 from thalweg.tickets.allocation import Allocation, ByLayer
-from thalweg.tickets.found import MARGIN
+from thalweg.tickets.matching import MARGIN, gains, matches, mean_gain
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.search import Score, by_magnitude
@@ -119,21 +119,19 @@ def critical_sparsity(
             )
         scores, before = score(dense.final, dense.snapshots[0]), dense.history.final(metric)
 
-        def matches(density: float) -> bool:
+        def is_enough(density: float) -> bool:
             told(Progress("critical sparsity", len(tried) + 1, steps + 1, time.perf_counter() - began))
             mask = select(scores, division, allocation.kept(division, density))
             run = train(problem, recipe, given, start=dense.at(k), mask=mask, paired=True, plan=plan)
-            after = run.history.final(metric)
-            pair = (before, after) if metric.endswith("loss") else (after, before)
-            tried[density] = interval.difference(*pair)
-            return tried[density].low > -margin
+            tried[density] = mean_gain(gains(run.history.final(metric), before, metric))
+            return matches(tried[density], margin)
 
         high, low = 1.0, 1 - sparsest  # densities that match, and that do not
-        if matches(low):
+        if is_enough(low):
             high, low = low, 0.0
         while low and high / low > tolerance:
             middle = math.sqrt(high * low)
-            high, low = (middle, low) if matches(middle) else (high, middle)
+            high, low = (middle, low) if is_enough(middle) else (high, middle)
     densities = sorted(tried, reverse=True)
     found = tuple(tried[one] for one in densities)
     ends = {name: np.array([getattr(one, name) for one in found]) for name in ("estimate", "low", "high")}

@@ -13,11 +13,10 @@ from thalweg.population import Population
 from thalweg.results import Result, Summarized
 from thalweg.statistics import ANYTHING, SHARE, Bounds, Interval, interval
 from thalweg.tickets.controls import NEEDED
+from thalweg.tickets.matching import MARGIN, SAME, gains, matches, mean_gain
 from thalweg.tickets.search_cost import SearchCost
 from thalweg.tickets.selection import Mask
 from thalweg.training import Run, Start
-
-MARGIN = 0.005  # half a point of accuracy
 
 
 def bounds_of(metric: str) -> Bounds:
@@ -50,8 +49,8 @@ class TicketVerdict(Summarized):
 
     @property
     def matching(self) -> bool:
-        """Whether the ticket is not worse than the dense network by more than the margin, at 95 %."""
-        return bool(self.better["dense"].low > -self.margin)
+        """Whether the ticket is not worse than the dense network by more than the margin, at 95 %, or the very same."""
+        return matches(self.better["dense"], self.margin)
 
     @property
     def is_ticket(self) -> bool:
@@ -63,7 +62,7 @@ class TicketVerdict(Summarized):
         return {
             "level": f"{self.level} ({1 - self.density:.1%} sparse)",
             "ticket": f"{'matches' if self.matching else 'is not shown to match'} the dense network",
-            **{f"better than {name}": f"{found}" for name, found in self.better.items()},
+            **{f"better than {name}": _in_words(found) for name, found in self.better.items()},
         }
 
 
@@ -147,6 +146,8 @@ class Search(Result):
     def better(self, level: int, than: str = "dense", arm: str = "ticket", metric: str | None = None) -> Interval:
         """By how much an arm is better than another over paired seeds: more accurate, or of less loss.
 
+        Where every seed has the very same outcome in both, it is [0, 0], "the same".
+
         Args:
             level: from 1 on.
             than: "dense" or another arm.
@@ -157,9 +158,7 @@ class Search(Result):
             UsageError: no such level, arm or metric.
         """
         metric = metric or self.metric
-        higher = self.of(level, arm, metric), self.of(level, than, metric)
-        first, second = higher if not metric.endswith("loss") else higher[::-1]
-        return interval.difference(first, second)
+        return mean_gain(gains(self.of(level, arm, metric), self.of(level, than, metric), metric))
 
     def verdict(self, level: int, *, margin: float = MARGIN, metric: str | None = None) -> TicketVerdict:
         """The ticket of a level beside the dense network and all its controls.
@@ -188,7 +187,7 @@ class Search(Result):
     def largest_matching(self, *, margin: float = MARGIN, metric: str | None = None) -> int:
         """The last level at which, and at all levels before, tickets match the dense network; 0 where none does."""
         for level in range(1, len(self.runs) + 1):
-            if not self.better(level, metric=metric).low > -margin:
+            if not matches(self.better(level, metric=metric), margin):
                 return level - 1
         return len(self.runs)
 
@@ -198,7 +197,7 @@ class Search(Result):
         known = set(NEEDED) <= set(self.arms)
         there = bool(level) and set(NEEDED) <= set(self.runs[level - 1])
         sparse = f"{1 - self.densities[level - 1]:.1%} sparse, level {level}" if level else "at no level"
-        controls = {name: f"{self.better(level, name)}" for name in NEEDED} if there else {}
+        controls = {name: _in_words(self.better(level, name)) for name in NEEDED} if there else {}
         return {
             "levels": f"{len(self.runs)}, down to {self.densities[-1]:.1%} of the weights",
             "arms": ", ".join(self.arms),
@@ -239,3 +238,7 @@ class Search(Result):
         if not least <= level <= len(self.runs):
             msg = f"There is no level {level}; the search has {least} to {len(self.runs)}."
             raise UsageError(msg)
+
+
+def _in_words(better: Interval) -> str:
+    return "0, the same in every seed" if better.method == SAME else f"{better}"

@@ -15,7 +15,8 @@ from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.division import Share
-from thalweg.tickets.found import MARGIN, bounds_of
+from thalweg.tickets.found import bounds_of
+from thalweg.tickets.matching import MARGIN, gains, matches, mean_gain
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.search import Score, by_magnitude, usual_shares
@@ -70,15 +71,15 @@ class RewindingMap(Result):
             other = self._of(rewinding, level, than)
         else:
             raise unknown_name("control", than, ("dense", *(one for one in CONTROLS if one in self.reading.arrays)))
-        return other - ticket if self.metric.endswith("loss") else ticket - other
+        return gains(ticket, other, self.metric)
 
     def better(self, rewinding: int, level: int, than: str | int = "dense") -> Interval:
-        """The mean of `gains` over seeds.
+        """The mean of `gains` over seeds; [0, 0] where every seed has the very same outcome.
 
         Raises:
             UsageError: see `gains`.
         """
-        return interval.mean(self.gains(rewinding, level, than))
+        return mean_gain(self.gains(rewinding, level, than))
 
     def _of(self, rewinding: int, level: int, name: str) -> Array:
         steps, table = self.steps, self[name]
@@ -211,8 +212,7 @@ def rewinding_map(
     table = stacked.pop("ticket")
     densities = [float(one.sum()) / float(division.sizes.sum()) for one in kept[1:]]
     found = dense.history.final(metric)
-    change = found - table if metric.endswith("loss") else table - found
-    matching = [[interval.mean(one).low > -margin for one in of] for of in change]
+    matching = [[matches(mean_gain(one), margin) for one in of] for of in gains(table, found, metric)]
     reached = [1 - min([1.0, *densities[: int(np.cumprod(of).sum())]]) for of in matching]
     reading = Reading(
         "sparsity by rewinding point",

@@ -1,0 +1,50 @@
+"""What counts as a match: the same outcome does, and only what is shown."""
+
+import numpy as np
+import pytest
+
+import thalweg as tw
+from thalweg.statistics import interval
+from thalweg.tickets import critical_sparsity, rewinding_map, search
+from thalweg.tickets.matching import gains, matches, mean_gain
+
+RECIPE = tw.Recipe(tw.optim.Momentum(0.1), steps=8, batch_size=50, evaluate=1)
+NEEDED = ("ticket", "reinit", "shuffled")
+
+
+@pytest.fixture(scope="module")
+def problem() -> tw.Problem:
+    return tw.Problem(lambda: tw.nets.mlp(64, 12, 10), tw.data.digits().subset(train=100, test=50))
+
+
+def test_a_mask_that_removes_nothing_matches(problem: tw.Problem) -> None:
+    found = search(problem, RECIPE, seeds=3, rounds=2, keep=1.0, arms=NEEDED, plan="looped", progress=None)
+    verdict = found.verdict(1)
+    assert verdict.matching
+    assert not verdict.is_ticket  # it is not shown to be better than its controls
+    assert verdict.better["dense"].estimate == verdict.better["dense"].low == verdict.better["dense"].high == 0
+    assert "the same in every seed" in verdict.facts()["better than dense"]
+    assert found.largest_matching() == 2
+
+
+def test_a_map_and_a_bisection_take_the_same_outcome_for_a_match(problem: tw.Problem) -> None:
+    """All reach the same accuracy on a task on which every network is at its ceiling: nothing is learned."""
+    still = tw.Recipe(tw.optim.SGD(0.0), steps=2, batch_size=50, evaluate=1)
+    mapped = rewinding_map(problem, still, (0,), seeds=3, rounds=1, keep=1.0, plan="looped", progress=None)
+    assert mapped.better(0, 1).known
+    ones = mean_gain(gains(np.ones(5), np.ones(5), "test_accuracy"))
+    assert matches(ones, 0.005)
+    easy = tw.Problem(lambda: tw.nets.mlp(1, 8, 2), tw.data.from_user((np.ones((20, 1), np.float32), np.ones(20, int))))
+    recipe = tw.Recipe(tw.optim.SGD(0.5), steps=20, batch_size=10, evaluate=1)
+    found = critical_sparsity(
+        easy, recipe, seeds=3, sparsest=0.5, tolerance=1.2, metric="train_accuracy", progress=None
+    )
+    assert found.matching == 0.5
+
+
+def test_one_seed_and_equal_differences_that_are_not_zero_show_nothing() -> None:
+    assert not matches(mean_gain(np.zeros(1)), 0.1)
+    assert not mean_gain(np.full(4, -0.01)).known
+    values = np.array([0.9, 0.8, 0.85]), np.array([0.88, 0.81, 0.8])
+    assert mean_gain(gains(*values, "test_accuracy")) == interval.difference(*values)
+    assert mean_gain(gains(*values, "test_loss")) == interval.difference(*values[::-1])
