@@ -48,3 +48,13 @@ def test_one_seed_and_equal_differences_that_are_not_zero_show_nothing() -> None
     values = np.array([0.9, 0.8, 0.85]), np.array([0.88, 0.81, 0.8])
     assert mean_gain(gains(*values, "test_accuracy")) == interval.difference(*values)
     assert mean_gain(gains(*values, "test_loss")) == interval.difference(*values[::-1])
+
+
+def test_a_matching_level_is_named_beside_its_controls_alone(problem: tw.Problem) -> None:
+    arms = {"reinit": (2,), "shuffled": (2,)}
+    found = search(problem, RECIPE, seeds=3, rounds=2, keep=1.0, arms=arms, plan="looped", progress=None)
+    assert {"matching", "there better than reinit", "there better than shuffled"} <= set(found.facts())
+    arms = {"reinit": (1, 2), "shuffled": (1,)}
+    found = search(problem, RECIPE, seeds=3, rounds=2, keep=1.0, arms=arms, plan="looped", progress=None)
+    assert found.facts()["verdict"] == "none at level 2, without shuffled there"
+    assert "matching" not in found.facts()

@@ -12,11 +12,11 @@ from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result, Summarized
 from thalweg.statistics import ANYTHING, SHARE, Bounds, Interval, interval
-from thalweg.tickets.controls import NEEDED
+from thalweg.tickets.controls import NEEDED, Arms
 from thalweg.tickets.matching import MARGIN, SAME, gains, matches, mean_gain
 from thalweg.tickets.search_cost import SearchCost
 from thalweg.tickets.selection import Mask
-from thalweg.training import Run, Start
+from thalweg.training import Recipe, Run, Start
 
 
 def bounds_of(metric: str) -> Bounds:
@@ -80,6 +80,8 @@ class Search(Result):
             were not trained at a level are not there.
         masks: the same of masks: (seeds, parameters) each.
         cost: what it took, in trainings.
+        making: of what the arms were made: the problem, what might be pruned, and in which parts.
+        retrain: how the ticket was trained at every level; the dense network and all other arms were by the recipe.
     """
 
     dense: Run = field(repr=False)
@@ -87,6 +89,8 @@ class Search(Result):
     runs: tuple[Mapping[str, Run], ...] = field(repr=False)
     masks: tuple[Mapping[str, Mask], ...] = field(repr=False)
     cost: SearchCost
+    making: Arms = field(repr=False)
+    retrain: str | Recipe = field(repr=False)
 
     @property
     def densities(self) -> NDArray[np.float64]:
@@ -170,9 +174,16 @@ class Search(Result):
 
         Raises:
             UsageError: no such level; or the search left out the arms "reinit" or "shuffled" there, without which a
-                mask is not shown to be a ticket.
+                mask is not shown to be a ticket; or the ticket alone was retrained from its trained weights, so that
+                it saw more steps than what it is held against.
         """
         self._check(level, least=1)
+        if self.retrain != "weights":
+            msg = (
+                "No verdict on a ticket that alone goes on from trained weights: the dense network and all other arms "
+                'had fewer steps. Search with retrain="weights"; search.better(level) compares single arms.'
+            )
+            raise UsageError(msg)
         missing = [name for name in NEEDED if name not in self.runs[level - 1]]
         if missing:
             msg = (
@@ -193,18 +204,27 @@ class Search(Result):
 
     def facts(self) -> dict[str, str]:
         """Levels, arms and seeds; how sparse tickets match, if the controls were trained."""
-        level = self.largest_matching()
-        known = set(NEEDED) <= set(self.arms)
-        there = bool(level) and set(NEEDED) <= set(self.runs[level - 1])
-        sparse = f"{1 - self.densities[level - 1]:.1%} sparse, level {level}" if level else "at no level"
-        controls = {name: _in_words(self.better(level, name)) for name in NEEDED} if there else {}
         return {
             "levels": f"{len(self.runs)}, down to {self.densities[-1]:.1%} of the weights",
             "arms": ", ".join(self.arms),
             "seeds": f"{len(self.dense.final):,}",
-            **({"matching": sparse} if known else {"verdict": "none without reinit and shuffled"}),
-            **{f"there better than {name}": found for name, found in controls.items()},
+            **self._judged(),
         }
+
+    def _judged(self) -> dict[str, str]:
+        """The sparsest level that matches, beside its controls; or why nothing is said of it."""
+        if self.retrain != "weights":
+            return {"verdict": "none, since the ticket alone goes on from trained weights"}
+        if not set(NEEDED) <= set(self.arms):
+            return {"verdict": "none without reinit and shuffled"}
+        level = self.largest_matching()
+        if not level:
+            return {"matching": "at no level"}
+        missing = [name for name in NEEDED if name not in self.runs[level - 1]]
+        if missing:
+            return {"verdict": f"none at level {level}, without {' and '.join(missing)} there"}
+        controls = {f"there better than {name}": _in_words(self.better(level, name)) for name in NEEDED}
+        return {"matching": f"{1 - self.densities[level - 1]:.1%} sparse, level {level}", **controls}
 
     def line(self) -> dict[str, str]:
         """The same in a line."""

@@ -102,7 +102,8 @@ def search(
         rewind_to: step k: a step, a share of all steps, or epochs such as "2 epochs".
         retrain: "weights": from the weights of step k; "rate": from the last weights, with fresh moments and schedule
             and data order of step k (Renda et al., 2020, arXiv:2003.02389); or a recipe by which the last weights are
-            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained.
+            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained, so there is a verdict
+            with "weights" only.
         arms: which are trained, at every level, or by name the levels, such as {"reinit": (2, 4)}; the ticket is at
             every one. A verdict needs "reinit" and "shuffled".
         score: of (trained, initialization), see `tickets.scores`.
@@ -174,7 +175,7 @@ def search(
             trained = one.final[one.select(arm="ticket")]
     seconds = time.perf_counter() - began
     reading = _reading(making, recipe, at, dense, levels, masks, expected, notes, seconds)
-    return Search(reading, dense, start, tuple(levels), tuple(masks), expected)
+    return Search(reading, dense, start, tuple(levels), tuple(masks), expected, making, retrain)
 
 
 def usual_shares(kinds: Sequence[str]) -> Share:
