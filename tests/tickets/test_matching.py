@@ -58,3 +58,21 @@ def test_a_matching_level_is_named_beside_its_controls_alone(problem: tw.Problem
     found = search(problem, RECIPE, seeds=3, rounds=2, keep=1.0, arms=arms, plan="looped", progress=None)
     assert found.facts()["verdict"] == "none at level 2, without shuffled there"
     assert "matching" not in found.facts()
+
+
+def test_a_loss_needs_a_margin_of_its_own(problem: tw.Problem) -> None:
+    assert margin_of("verdict", None, "test_accuracy") == 0.005
+    with pytest.raises(UsageError, match="needs a margin in its unit"):
+        rewinding_map(problem, RECIPE, (0,), seeds=2, rounds=1, metric="test_loss", progress=None)
+    with pytest.raises(UsageError, match="needs a margin in its unit"):
+        critical_sparsity(problem, RECIPE, seeds=2, metric="test_loss", progress=None)
+    found = search(problem, RECIPE, seeds=3, rounds=1, keep=0.5, arms=NEEDED, progress=None)
+    with pytest.raises(UsageError, match="needs a margin in its unit"):
+        found.verdict(1, metric="test_loss")
+    assert found.verdict(1, metric="test_loss", margin=10.0).matching
+    curve = tw.Problem(
+        lambda: tw.nets.mlp(1, 8, 1), (np.linspace(-1, 1, 40)[:, None], np.zeros((40, 1))), "squared_error"
+    )
+    assert usual_metric(curve) == "train_loss"
+    found = search(curve, tw.Recipe(tw.optim.SGD(0.1), 4, 10), seeds=2, rounds=1, keep=0.5, arms=NEEDED, progress=None)
+    assert "margin" in found.facts()["verdict"]

@@ -7,14 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval
 from thalweg.tickets.allocation import Allocation, ByLayer
-from thalweg.tickets.matching import MARGIN, gains, matches, mean_gain
+from thalweg.tickets.checked import check_trained, checked_seeds
+from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.search import Score, by_magnitude
@@ -64,7 +65,7 @@ def critical_sparsity(
     rewind_to: Rewinding = 0,
     sparsest: float = 0.99,
     tolerance: float = 1.15,
-    margin: float = MARGIN,
+    margin: float | None = None,
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
@@ -89,22 +90,23 @@ def critical_sparsity(
         problem, recipe, seeds, rewind_to, score, allocation, policy: see `search`.
         sparsest: the largest sparsity that is tried.
         tolerance: the bisection ends when densities around the critical one are at most this factor apart.
-        margin: by how much a ticket may be worse and match, in the metric's unit.
-        metric: None: accuracy on test examples, or the loss.
+        margin: by how much a ticket may be worse and match, in the metric's unit; None: half a point of accuracy.
+        metric: None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: arguments that cannot be meant, a recipe with sweeps, no margin for a loss, or seeds that diverged.
 
     Cost: one training of the dense network, and log2(log(1 - sparsest) / log(1 / tolerance)) of tickets, a seed.
     """
     began = time.perf_counter()
-    check_type("critical_sparsity recipe", recipe, Recipe, "a Recipe")
+    given = checked_seeds("critical_sparsity", recipe, seeds)
     if not 0 < sparsest < 1 or not tolerance > 1:
         msg = f"sparsest must lie between 0 and 1, and tolerance be a factor above 1; got {sparsest}, {tolerance}."
         raise UsageError(msg)
     k = rewinding_step(problem, recipe, rewind_to)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    metric = metric or usual_metric(problem)
+    margin = margin_of("critical_sparsity", margin, metric)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     whole = replace(recipe, snapshot=tuple(sorted({0, k})), snapshot_state=True)
@@ -113,10 +115,7 @@ def critical_sparsity(
     with watched(progress) as told:
         told(Progress("critical sparsity, dense", 0, steps + 1, 0.0))
         dense = train(problem, whole, given, plan=plan)
-        if metric is None:
-            metric = next(
-                name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics
-            )
+        check_trained("critical_sparsity", dense, given)
         scores, before = score(dense.final, dense.snapshots[0]), dense.history.final(metric)
 
         def is_enough(density: float) -> bool:

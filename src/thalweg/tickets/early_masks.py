@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, unknown_name
+from thalweg.errors import unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
+from thalweg.tickets.checked import check_trained, checked_seeds
 from thalweg.tickets.division import Share
 from thalweg.tickets.early_bird import corrected_overlap
 from thalweg.tickets.found import bounds_of
@@ -151,25 +152,23 @@ def early_masks(
         plan, progress: see `train`.
 
     Raises:
-        UsageError: arguments that cannot be meant, or a recipe with sweeps.
+        UsageError: arguments that cannot be meant, a recipe with sweeps, or seeds that diverged.
 
     Cost: a training of the dense network, and one from `train_from` on for every mask.
 
     Sources: Frankle et al., 2020, arXiv:2002.10365; You et al., 2020, arXiv:1909.11957.
     """
     began = time.perf_counter()
+    given = checked_seeds("early_masks", recipe, seeds)
     steps = [*sorted({rewinding_step(problem, recipe, one) for one in at}), recipe.steps]
     k = rewinding_step(problem, recipe, train_from)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     allocation, policy = allocation or ByLayer(), policy or Policy()
     division = allocation.division(problem, policy)
     kept = allocation.kept(division, share)
     with watched(progress) as told:
         told(Progress("early masks, dense", 0, 2, 0.0))
         dense = train(problem, replace(recipe, snapshot=tuple(sorted({0, k, *steps}))), given, plan=plan)
-        if len(dense.final) != len(given):
-            msg = "early_masks trains one network a seed; leave sweeps out of the recipe and call it for each value."
-            raise UsageError(msg)
+        check_trained("early_masks", dense, given)
         first = dense.snapshots[0]
         parts = {str(step): select_parts(score(dense.snapshots[step], first), division, kept) for step in steps}
         parts["random"] = select_parts(random(first, given), division, kept)

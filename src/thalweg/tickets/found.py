@@ -13,7 +13,7 @@ from thalweg.population import Population
 from thalweg.results import Result, Summarized
 from thalweg.statistics import ANYTHING, SHARE, Bounds, Interval, interval
 from thalweg.tickets.controls import NEEDED, Arms
-from thalweg.tickets.matching import MARGIN, SAME, gains, matches, mean_gain
+from thalweg.tickets.matching import METRICS, SAME, gains, margin_of, matches, mean_gain
 from thalweg.tickets.search_cost import SearchCost
 from thalweg.tickets.selection import Mask
 from thalweg.training import Recipe, Run, Start
@@ -106,8 +106,7 @@ class Search(Result):
     def metric(self) -> str:
         """By which arms are compared if none is named: accuracy on test examples, or what comes nearest."""
         known = [name for name in self.reading.arrays if f"dense {name}" in self.reading.arrays]
-        wanted = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
-        return next(name for name in (*wanted, *known) if name in known)
+        return next(name for name in (*METRICS, *known) if name in known)
 
     def trained(self, level: int, arm: str = "ticket") -> Population:
         """The trained networks of an arm and level, one a seed; level 0 is the dense network.
@@ -164,18 +163,19 @@ class Search(Result):
         metric = metric or self.metric
         return mean_gain(gains(self.of(level, arm, metric), self.of(level, than, metric), metric))
 
-    def verdict(self, level: int, *, margin: float = MARGIN, metric: str | None = None) -> TicketVerdict:
+    def verdict(self, level: int, *, margin: float | None = None, metric: str | None = None) -> TicketVerdict:
         """The ticket of a level beside the dense network and all its controls.
 
         Args:
             level: from 1 on.
-            margin: by how much the ticket may be worse than the dense network and match it, in the metric's unit.
+            margin: by how much the ticket may be worse than the dense network and match it, in the metric's unit; None:
+                half a point of accuracy.
             metric: None: `metric`.
 
         Raises:
-            UsageError: no such level; or the search left out the arms "reinit" or "shuffled" there, without which a
-                mask is not shown to be a ticket; or the ticket alone was retrained from its trained weights, so that
-                it saw more steps than what it is held against.
+            UsageError: no such level; no margin for a loss; the search left out the arms "reinit" or "shuffled" there,
+                without which a mask is not shown to be a ticket; or the ticket alone went on from its trained weights,
+                so that it saw more steps than what it is held against.
         """
         self._check(level, least=1)
         if self.retrain != "weights":
@@ -193,12 +193,21 @@ class Search(Result):
             raise UsageError(msg)
         others = ["dense", *(name for name in self.arms if name != "ticket" and name in self.runs[level - 1])]
         better = {name: self.better(level, name, metric=metric) for name in others}
-        return TicketVerdict(level, float(self.densities[level - 1]), better, margin)
+        limit = margin_of("verdict", margin, metric or self.metric)
+        return TicketVerdict(level, float(self.densities[level - 1]), better, limit)
 
-    def largest_matching(self, *, margin: float = MARGIN, metric: str | None = None) -> int:
-        """The last level at which, and at all levels before, tickets match the dense network; 0 where none does."""
+    def largest_matching(self, *, margin: float | None = None, metric: str | None = None) -> int:
+        """The last level at which, and at all levels before, tickets match the dense network; 0 where none does.
+
+        Args:
+            margin, metric: see `verdict`.
+
+        Raises:
+            UsageError: no margin for a loss.
+        """
+        limit = margin_of("largest_matching", margin, metric or self.metric)
         for level in range(1, len(self.runs) + 1):
-            if not matches(self.better(level, metric=metric), margin):
+            if not matches(self.better(level, metric=metric), limit):
                 return level - 1
         return len(self.runs)
 
@@ -217,6 +226,8 @@ class Search(Result):
             return {"verdict": "none, since the ticket alone goes on from trained weights"}
         if not set(NEEDED) <= set(self.arms):
             return {"verdict": "none without reinit and shuffled"}
+        if not self.metric.endswith("accuracy"):
+            return {"verdict": f"search.verdict(level, margin=...) in the unit of {self.metric}"}
         level = self.largest_matching()
         if not level:
             return {"matching": "at no level"}

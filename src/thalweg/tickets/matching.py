@@ -4,10 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
+from thalweg.population import Problem
 from thalweg.statistics import Interval, interval
 
 MARGIN = 0.005  # half a point of accuracy
 SAME = "the same outcome for every seed"
+METRICS = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")  # the first that there is compares networks
 
 
 def gains(first: ArrayLike, second: ArrayLike, metric: str) -> NDArray[np.float64]:
@@ -44,3 +46,12 @@ def margin_of(what: str, margin: float | None, metric: str) -> float:
         return MARGIN
     msg = f"{what} compares {metric!r} and needs a margin in its unit, such as margin=0.01; only accuracies have one."
     raise UsageError(msg)
+
+
+def usual_metric(problem: Problem) -> str:
+    """What networks are compared by if nothing is said: accuracy on test examples, or what comes nearest."""
+    names = {"loss", *(one.name for one in problem.metrics)}
+    known = {
+        f"{part}_{name}" for part in ("train", *(() if problem.data.test is None else ("test",))) for name in names
+    }
+    return next(name for name in METRICS if name in known)

@@ -14,9 +14,10 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
+from thalweg.tickets.checked import check_trained, checked_seeds
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import bounds_of
-from thalweg.tickets.matching import MARGIN, gains, matches, mean_gain
+from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.search import Score, by_magnitude, usual_shares
@@ -119,7 +120,7 @@ def rewinding_map(
     seeds: int | Sequence[int] = 5,
     rounds: int = 12,
     keep: Share | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
@@ -147,14 +148,14 @@ def rewinding_map(
     Args:
         problem, recipe, seeds, rounds, keep, score, allocation, policy: see `search`.
         rewind_to: the points, each as `search` takes it.
-        margin: by how much a matching ticket may be worse, in the metric's unit.
+        margin: by how much a matching ticket may be worse, in the metric's unit; None: half a point of accuracy.
         controls: which are trained, of "shuffled" and "earliest mask": at every level, or by name the levels, such as
             {"shuffled": (2, 4)}.
         metric: what is compared; None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
     Raises:
-        UsageError: arguments that cannot be meant, or a layer that would become empty.
+        UsageError: arguments that cannot be meant, a recipe with sweeps, no margin for a loss, or seeds that diverged.
 
     Cost: a training of the dense network, and rounds trainings from each point on, a seed; as much again a control.
 
@@ -162,15 +163,17 @@ def rewinding_map(
     """
     began = time.perf_counter()
     check_count("rewinding_map rounds", rounds)
+    given = checked_seeds("rewinding_map", recipe, seeds)
     steps = sorted({rewinding_step(problem, recipe, one) for one in rewind_to})
     if not steps:
         msg = "rewinding_map needs at least one rewinding point, such as (0, 0.02)."
         raise UsageError(msg)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     every = range(1, rounds + 1)
     at = controls if isinstance(controls, Mapping) else dict.fromkeys(controls, every)
     for name in at:
         check_choice("A control of rewinding_map", name, CONTROLS)
+    metric = metric or usual_metric(problem)
+    margin = margin_of("rewinding_map", margin, metric)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     keep = usual_shares(division.kinds) if keep is None else keep
@@ -182,7 +185,7 @@ def rewinding_map(
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, *steps})), snapshot_state=True)
         dense = train(problem, whole, given, plan=plan)
-        metric = metric or _metric(dense)
+        check_trained("rewinding_map", dense, given)
         first, starts = dense.snapshots[0], {step: dense.at(step) for step in steps}
         trained = dict.fromkeys(steps, dense.final)
         masks: dict[int, list[Mask]] = {step: [] for step in steps}
@@ -234,8 +237,3 @@ def rewinding_map(
         ),
     )
     return RewindingMap(reading, metric, dense, {step: tuple(of) for step, of in masks.items()})
-
-
-def _metric(dense: Run) -> str:
-    """By what tickets are compared if nothing is said."""
-    return next(name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics)

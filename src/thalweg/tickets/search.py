@@ -13,6 +13,7 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
+from thalweg.tickets.checked import check_trained, checked_seeds, diverged
 from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, reinitialized
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
@@ -102,8 +103,8 @@ def search(
         rewind_to: step k: a step, a share of all steps, or epochs such as "2 epochs".
         retrain: "weights": from the weights of step k; "rate": from the last weights, with fresh moments and schedule
             and data order of step k (Renda et al., 2020, arXiv:2003.02389); or a recipe by which the last weights are
-            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained, so there is a verdict
-            with "weights" only.
+            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained, so only "weights"
+            gives a verdict.
         arms: which are trained, at every level, or by name the levels, such as {"reinit": (2, 4)}; the ticket is at
             every one. A verdict needs "reinit" and "shuffled".
         score: of (trained, initialization), see `tickets.scores`.
@@ -121,7 +122,8 @@ def search(
     Sources: Frankle & Carbin, 2019, arXiv:1803.03635; Frankle et al., 2020, arXiv:1912.05671.
     """
     began = time.perf_counter()
-    _check(problem, recipe, retrain)
+    given = checked_seeds("search", recipe, seeds)
+    _check(problem, retrain)
     at = arm_levels(arms, rounds)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
@@ -129,8 +131,6 @@ def search(
         keep = usual_shares(division.kinds)
     k = rewinding_step(problem, recipe, rewind_to)
     expected = search_cost(problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=arms, retrain=retrain)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    count = len(given)
     kept = [division.sizes]
     for _ in range(rounds):  # raises before anything is trained
         kept.append(allocation.kept(division, keep, kept[-1]))
@@ -140,9 +140,7 @@ def search(
         told(Progress(f"tickets, dense. {expected}", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, k, *recipe.snapshot_steps})), snapshot_state=True)
         dense = train(problem, whole, given, plan=plan)
-        if len(dense.final) != count:
-            msg = "search trains one network a seed; leave sweeps out of the recipe and search once for each value."
-            raise UsageError(msg)
+        check_trained("search", dense, given)
         start, first = dense.at(k), dense.snapshots[0]
         fresh, fresher = (
             _fresh(problem, whole, given, k, stream, plan) if names & set(at) else None
@@ -173,6 +171,10 @@ def search(
             levels[-1] |= {name: run for name in names if run is not None and name not in levels[-1]}
             one = levels[-1]["ticket"]
             trained = one.final[one.select(arm="ticket")]
+            lost = diverged(one, given, "ticket")
+            if lost and level < rounds:
+                notes.append(f"Stopped before level {level + 1}: tickets of the seeds {lost} diverged.")
+                break
     seconds = time.perf_counter() - began
     reading = _reading(making, recipe, at, dense, levels, masks, expected, notes, seconds)
     return Search(reading, dense, start, tuple(levels), tuple(masks), expected, making, retrain)
@@ -185,9 +187,10 @@ def usual_shares(kinds: Sequence[str]) -> Share:
     return {kind: KEPT.get(kind, OF_THE_REST) for kind in dict.fromkeys(kinds)}
 
 
-def _check(problem: Problem, recipe: Recipe, retrain: str | Recipe) -> None:
+def _check(problem: Problem, retrain: str | Recipe) -> None:
     check_type("search problem", problem, Problem, "a Problem")
-    check_type("search recipe", recipe, Recipe, "a Recipe")
+    if isinstance(retrain, Recipe):
+        checked_seeds("search retrain", retrain, 1)
     if not isinstance(retrain, Recipe):
         check_choice("search retrain, if no Recipe of fine-tuning,", retrain, ("weights", "rate"))
 
