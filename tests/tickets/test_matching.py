@@ -6,7 +6,7 @@ import pytest
 import thalweg as tw
 from thalweg.statistics import interval
 from thalweg.tickets import critical_sparsity, rewinding_map, search
-from thalweg.tickets.matching import gains, matches, mean_gain
+from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 
 RECIPE = tw.Recipe(tw.optim.Momentum(0.1), steps=8, batch_size=50, evaluate=1)
 NEEDED = ("ticket", "reinit", "shuffled")

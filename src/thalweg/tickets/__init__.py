@@ -17,9 +17,10 @@ from thalweg.tickets.receipt import Receipt, receipt
 from thalweg.tickets.receipt_timing import Latencies, latencies
 from thalweg.tickets.rewinding_map import RewindingMap, rewinding_map
 from thalweg.tickets.rewinding_step import rewinding_step
-from thalweg.tickets.search import by_magnitude, search
+from thalweg.tickets.scoring import by_magnitude
+from thalweg.tickets.search import search
 from thalweg.tickets.search_cost import SearchCost, search_cost
-from thalweg.tickets.selection import prune, select
+from thalweg.tickets.selection import EmptyLayerError, prune, select
 from thalweg.tickets.share_of_gain import share_of_gain
 from thalweg.tickets.shuffling import shuffled, shuffled_parts
 from thalweg.tickets.slicing import Sliced, sliced
@@ -42,6 +43,7 @@ __all__ = [
     "Division",
     "EarlyBird",
     "EarlyMasks",
+    "EmptyLayerError",
     "ErdosRenyi",
     "Exported",
     "Global",

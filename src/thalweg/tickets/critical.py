@@ -18,8 +18,8 @@ from thalweg.tickets.checked import check_trained, checked_seeds
 from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
-from thalweg.tickets.search import Score, by_magnitude
-from thalweg.tickets.selection import select
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
+from thalweg.tickets.selection import EmptyLayerError, select
 from thalweg.training import Recipe, train
 
 
@@ -75,7 +75,8 @@ def critical_sparsity(
 ) -> CriticalSparsity:
     """The largest sparsity at which one-shot tickets match the dense network, by bisection of the log density.
 
-    A ticket matches where the 95 % interval of (ticket - dense) over paired seeds lies above -margin. It is cut in one
+    A ticket matches where the 95 % interval of (ticket - dense) over paired seeds lies above -margin; where a layer
+    would be empty, it does not. It is cut in one
     go by the scores of the trained network, rewound to step k and trained to the last. The bisection takes matching for
     monotone; for iterative pruning, whose every level is trained anyway, see `Search.largest_matching`.
 
@@ -108,10 +109,11 @@ def critical_sparsity(
     metric = metric or usual_metric(problem)
     margin = margin_of("critical_sparsity", margin, metric)
     policy, allocation = policy or Policy(), allocation or ByLayer()
-    division = allocation.division(problem, policy)
+    division, score = allocation.division(problem, policy), as_score(problem, score)
     whole = replace(recipe, snapshot=tuple(sorted({0, k})), snapshot_state=True)
     steps = 1 + math.ceil(math.log2(max(math.log(1 - sparsest) / -math.log(tolerance), 1)))
     tried: dict[float, Interval] = {}
+    empty: list[str] = []
     with watched(progress) as told:
         told(Progress("critical sparsity, dense", 0, steps + 1, 0.0))
         dense = train(problem, whole, given, plan=plan)
@@ -120,7 +122,12 @@ def critical_sparsity(
 
         def is_enough(density: float) -> bool:
             told(Progress("critical sparsity", len(tried) + 1, steps + 1, time.perf_counter() - began))
-            mask = select(scores, division, allocation.kept(division, density))
+            try:
+                mask = select(scores, division, allocation.kept(division, density))
+            except EmptyLayerError as error:
+                empty.append(f"{1 - density:.1%}: {error}")
+                tried[density] = Interval(math.nan, math.nan, math.nan, len(given), "a layer would be empty")
+                return False
             run = train(problem, recipe, given, start=dense.at(k), mask=mask, paired=True, plan=plan)
             tried[density] = mean_gain(gains(run.history.final(metric), before, metric))
             return matches(tried[density], margin)
@@ -144,6 +151,9 @@ def critical_sparsity(
         sample_size=len(given),
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(given, str(problem.device), str(problem.dtype)),
-        notes=(f"One-shot tickets by {type(allocation).__name__}, rewound to step {k}; {metric}, {len(given)} seeds.",),
+        notes=(
+            f"One-shot tickets by {type(allocation).__name__}, rewound to step {k}; {metric}, {len(given)} seeds.",
+            *empty,
+        ),
     )
     return CriticalSparsity(reading, 1 - high, 1 - low, found, margin)

@@ -1,7 +1,6 @@
 """When in training a mask emerges: masks of snapshots compared, beyond what chance makes equal."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, HeatMap, Line
-from thalweg.population import Population, Problem
+from thalweg.population import Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.tickets.allocation import Allocation, ByLayer, Counts
 from thalweg.tickets.division import Division, Share
 from thalweg.tickets.policy import Policy
-from thalweg.tickets.search import by_magnitude
-from thalweg.tickets.selection import Parts, Scores, select_parts
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
+from thalweg.tickets.selection import Parts, select_parts
 from thalweg.training import Run
 
 Array = NDArray[np.float64]
@@ -62,7 +61,7 @@ def early_bird(
     run: Run,
     share: Share | None = 0.5,
     *,
-    score: Callable[[Population, Population], Scores] = by_magnitude,
+    score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
     threshold: float = 0.2,
@@ -89,7 +88,7 @@ def early_bird(
         problem: what was trained.
         run: with snapshots, more than `window` of them.
         share: of the parts that a mask keeps.
-        score: of (snapshot, first snapshot), such as `lambda population, first: scores.gamma(population)`.
+        score: any of `tickets.scores` as it is, such as `scores.gamma`, or a function of (snapshot, first snapshot).
         allocation: which parts; None: `ByLayer`. `Units()` is the paper's, with the score `gamma`.
         policy: what may be pruned.
         threshold: how far from 1 an overlap may be.
@@ -111,7 +110,7 @@ def early_bird(
         msg = f"early_bird compares {window + 1} snapshots at least, and has {len(steps)}; train with snapshot=20."
         raise UsageError(msg)
     allocation, policy = allocation or ByLayer(), policy or Policy()
-    division = allocation.division(problem, policy)
+    division, score = allocation.division(problem, policy), as_score(problem, score)
     kept = allocation.kept(division, share)
     if bool((kept == division.sizes).all()):
         msg = "early_bird needs a share below 1: masks that keep everything are all equal."

@@ -21,7 +21,7 @@ from thalweg.tickets.found import bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.scores import random
-from thalweg.tickets.search import Score, by_magnitude
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.selection import mask_of, select_parts
 from thalweg.tickets.share_of_gain import share_of_gain
 from thalweg.training import Recipe, Run, Start, train
@@ -145,7 +145,7 @@ def early_masks(
         share: of the parts that masks keep: everywhere, or by name or kind of layer.
         seeds: of initialization, data order and random masks; an integer n means 0 to n - 1.
         train_from: the step whose weights masked networks begin with, 0 being the initialization.
-        score: of (snapshot, initialization), see `tickets.scores`.
+        score: any of `tickets.scores` as it is, or a function of (snapshot, initialization).
         allocation: which parts; None: `ByLayer`. `Units()` with the score `gamma` are the channels of early-bird.
         policy: what may be pruned.
         metric: None: accuracy on test examples, or what comes nearest.
@@ -163,7 +163,7 @@ def early_masks(
     steps = [*sorted({rewinding_step(problem, recipe, one) for one in at}), recipe.steps]
     k = rewinding_step(problem, recipe, train_from)
     allocation, policy = allocation or ByLayer(), policy or Policy()
-    division = allocation.division(problem, policy)
+    division, score = allocation.division(problem, policy), as_score(problem, score)
     kept = allocation.kept(division, share)
     with watched(progress) as told:
         told(Progress("early masks, dense", 0, 2, 0.0))

@@ -20,8 +20,8 @@ from thalweg.tickets.found import bounds_of
 from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
-from thalweg.tickets.search import Score, by_magnitude, usual_shares
-from thalweg.tickets.selection import Mask, select
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
+from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
 from thalweg.tickets.shuffling import shuffled_parts
 from thalweg.training import Recipe, Run, train
 
@@ -176,10 +176,13 @@ def rewinding_map(
     margin = margin_of("rewinding_map", margin, metric)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
-    keep = usual_shares(division.kinds) if keep is None else keep
+    score = as_score(problem, score)
+    keep = allocation.usual_share(division) if keep is None else keep
     kept = [division.sizes]
     for _ in range(rounds):
         kept.append(allocation.kept(division, keep, kept[-1]))
+    check_left(division, kept[1])
+    stopped: list[str] = []
     tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *at)}
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
@@ -191,9 +194,19 @@ def rewinding_map(
         masks: dict[int, list[Mask]] = {step: [] for step in steps}
         for level in every:
             told(Progress("rewinding", level, rounds + 1, time.perf_counter() - began))
-            for step, of in masks.items():
-                within = of[-1] if of else None
-                of.append(select(score(trained[step], first), division, kept[level], within=within))
+            scored = {step: score(trained[step], first) for step in steps}
+            try:
+                cut = [
+                    select(one, division, kept[level], within=masks[step][-1] if masks[step] else None)
+                    for step, one in scored.items()
+                ]
+            except EmptyLayerError as error:
+                if level == 1:
+                    raise
+                stopped.append(f"Stopped before level {level}: {error}")
+                break
+            for of, mask in zip(masks.values(), cut, strict=True):
+                of.append(mask)
             now = {("ticket", step): of[-1] for step, of in masks.items()}
             if level in at.get("shuffled", ()):
                 now |= {("shuffled", step): shuffled_parts(of[-1], division, given) for step, of in masks.items()}
@@ -205,15 +218,15 @@ def rewinding_map(
             run = train(problem, recipe, given, start=begin, mask=own, paired=True, plan=plan)
             trained = {step: run.final[run.select(arm=arms["ticket", step])] for step in steps}
             final = run.history.final(metric)
-            scored = {arm: final[run.select(arm=name)] for arm, name in arms.items()}
-            scored["earliest mask", steps[0]] = scored["ticket", steps[0]]  # they are one
+            values = {arm: final[run.select(arm=name)] for arm, name in arms.items()}
+            values["earliest mask", steps[0]] = values["ticket", steps[0]]  # they are one
             for name, rows in tables.items():
                 missing = np.full(len(given), np.nan)
                 unknown = name != "ticket" and level not in at[name]
-                rows.append(np.stack([missing if unknown else scored[name, step] for step in steps]))
+                rows.append(np.stack([missing if unknown else values[name, step] for step in steps]))
     stacked = {name: np.stack(rows, axis=1) for name, rows in tables.items()}
     table = stacked.pop("ticket")
-    densities = [float(one.sum()) / float(division.sizes.sum()) for one in kept[1:]]
+    densities = [float(one.sum()) / float(division.sizes.sum()) for one in kept[1 : table.shape[1] + 1]]
     found = dense.history.final(metric)
     matching = [[matches(mean_gain(one), margin) for one in of] for of in gains(table, found, metric)]
     reached = [1 - min([1.0, *densities[: int(np.cumprod(of).sum())]]) for of in matching]
@@ -234,6 +247,7 @@ def rewinding_map(
         notes=(
             f"A ticket matches where the 95 % interval of its difference from the dense network over {len(given)} "
             f"seeds lies above -{margin:g}; bands are such intervals.",
+            *stopped,
         ),
     )
     return RewindingMap(reading, metric, dense, {step: tuple(of) for step, of in masks.items()})

@@ -1,13 +1,13 @@
 """Iterative magnitude pruning with rewinding, and its controls in lock-step."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import check_choice, check_type
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
@@ -19,25 +19,10 @@ from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.search_cost import SearchCost, search_cost, steps_to_find
-from thalweg.tickets.selection import Mask, Scores, select
+from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
 from thalweg.training import Recipe, Run, Start, train
-
-Score = Callable[[Population, Population], Scores]
-KEPT: Mapping[str, float] = {"output": 0.9}  # and 0.8 of all else
-OF_THE_REST = 0.8
-
-
-def by_magnitude(trained: Population, first: Population) -> Scores:
-    """|theta| of the trained network: the score of iterative magnitude pruning.
-
-    >>> import thalweg as tw
-    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    >>> population = problem.initialize(2)
-    >>> bool((tw.tickets.by_magnitude(population, population) == population.theta.abs()).all())
-    True
-    """
-    return trained.theta.abs()
 
 
 def search(
@@ -99,7 +84,7 @@ def search(
         seeds: of initialization, data order and all that controls draw; an integer n means 0 to n - 1.
         rounds: levels of pruning.
         keep: of what remains, at every round; everywhere, or by name or kind of layer. None: 0.8, and 0.9 of the output
-            layer, as the paper has it.
+            layer, as the paper has it, or what the allocation can do: `ErdosRenyi` 0.8, `NofM` its own.
         rewind_to: step k: a step, a share of all steps, or epochs such as "2 epochs".
         retrain: "weights": from the weights of step k; "rate": from the last weights, with fresh moments and schedule
             and data order of step k (Renda et al., 2020, arXiv:2003.02389); or a recipe by which the last weights are
@@ -107,7 +92,7 @@ def search(
             gives a verdict.
         arms: which are trained, at every level, or by name the levels, such as {"reinit": (2, 4)}; the ticket is at
             every one. A verdict needs "reinit" and "shuffled".
-        score: of (trained, initialization), see `tickets.scores`.
+        score: any of `tickets.scores` as it is, such as `scores.snip`, or a function of (trained, initialization).
         allocation: which weights compete; None: `ByLayer`.
         policy: what may be pruned; None: weights of layers, the output layer's too.
         plan: see `train`.
@@ -127,13 +112,14 @@ def search(
     at = arm_levels(arms, rounds)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
-    if keep is None:
-        keep = usual_shares(division.kinds)
+    score = as_score(problem, score)
+    keep = allocation.usual_share(division) if keep is None else keep
     k = rewinding_step(problem, recipe, rewind_to)
     expected = search_cost(problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=arms, retrain=retrain)
     kept = [division.sizes]
     for _ in range(rounds):  # raises before anything is trained
         kept.append(allocation.kept(division, keep, kept[-1]))
+    check_left(division, kept[1])
     if "small dense" in at:
         first_units(problem, policy, int(kept[-1].sum()))  # raises likewise, of a model that cannot be traced
     with watched(progress) as told:
@@ -153,9 +139,10 @@ def search(
         mask, notes = None, []
         for level in range(1, rounds + 1):
             told(Progress(f"tickets, level {level}", level, rounds + 1, time.perf_counter() - began))
+            scored = score(trained, first)
             try:
-                mask = select(score(trained, first), division, kept[level], within=mask)
-            except UsageError as error:
+                mask = select(scored, division, kept[level], within=mask)
+            except EmptyLayerError as error:
                 if not levels:
                     raise
                 notes.append(f"Stopped before level {level}: {error}")
@@ -178,13 +165,6 @@ def search(
     seconds = time.perf_counter() - began
     reading = _reading(making, recipe, at, dense, levels, masks, expected, notes, seconds)
     return Search(reading, dense, start, tuple(levels), tuple(masks), expected, making, retrain)
-
-
-def usual_shares(kinds: Sequence[str]) -> Share:
-    """What is kept at every round where nothing is said: 0.9 of the output layer, 0.8 of all else."""
-    if not set(kinds) & set(KEPT):
-        return OF_THE_REST
-    return {kind: KEPT.get(kind, OF_THE_REST) for kind in dict.fromkeys(kinds)}
 
 
 def _check(problem: Problem, retrain: str | Recipe) -> None:

@@ -20,7 +20,7 @@ from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer, Global
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.search_cost import search_cost
-from thalweg.tickets.selection import prune
+from thalweg.tickets.selection import EmptyLayerError, prune
 from thalweg.tickets.units import Units
 from thalweg.tickets.user_units import BATCHES, FORMS, cuttable, in_milliseconds
 from thalweg.training import Run
@@ -148,9 +148,7 @@ def prunable(
                 try:
                     share = dict.fromkeys(groups, density) if name == UNITS else density
                     mask = prune(problem, population.theta.abs(), share, allocation=allocation, policy=policy)
-                except UsageError as error:
-                    if "would become empty" not in str(error):
-                        raise
+                except EmptyLayerError as error:
                     notes.append(f"{name}, {density:g}: {error}")
                     of.append(Interval(np.nan, np.nan, np.nan, len(population), "a layer would be empty"))
                     continue
