@@ -80,7 +80,9 @@ def test_a_layer_that_becomes_empty_does_not_match_and_loses_nothing() -> None:
 def test_a_layer_that_is_empty_at_once_is_refused_before_training(
     problem: tw.Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(__import__("sys").modules["thalweg.tickets.search"], "train", lambda *_, **__: pytest.fail())
+    monkeypatch.setattr(
+        __import__("sys").modules["thalweg.tickets.search"], "train", lambda *_, **__: pytest.fail("trained")
+    )
     with pytest.raises(EmptyLayerError, match=r"'output.weight' would become empty"):
         search(problem, RECIPE, seeds=2, rounds=1, keep={"output": 0.001}, arms="ticket", progress=None)
 

@@ -1,13 +1,13 @@
 """The arms of a ticket search: the ticket, and every control that its claim must be held against."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.population import Population, Problem
+from thalweg.population import Plan, Population, Problem
 from thalweg.randomness import stream_key
 from thalweg.tickets.allocation import Allocation, Counts, ErdosRenyi, Global
 from thalweg.tickets.division import Division
@@ -16,7 +16,7 @@ from thalweg.tickets.scores import random
 from thalweg.tickets.selection import Mask, Scores, mask_of, select_parts
 from thalweg.tickets.shuffling import SHUFFLED, shuffled_parts
 from thalweg.tickets.units import Units
-from thalweg.training import Start
+from thalweg.training import Recipe, Start, train
 
 ARMS = (
     "ticket",
@@ -141,6 +141,25 @@ def reinitialized(problem: Problem, seeds: Sequence[int], *, stream: str = REINI
         )
         raise UsageError(msg)
     return fresh
+
+
+def fresh_at(
+    problem: Problem,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    k: int,
+    *,
+    stream: str = REINITIALIZED,
+    plan: Plan | str | Mapping[str, Plan] = "auto",
+) -> Start:
+    """Other initializations (see `reinitialized`), each as its own dense run has it at step k.
+
+    The recipe keeps snapshots of step k and of what the optimizer remembers there.
+    """
+    population = reinitialized(problem, seeds, stream=stream)
+    if k == 0:
+        return Start(population)
+    return train(problem, recipe, list(seeds), start=population, paired=True, until=k, plan=plan).at(k)
 
 
 def with_signs(fresh: Start, of: Population) -> Start:

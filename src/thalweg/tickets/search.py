@@ -14,7 +14,7 @@ from thalweg.results import Cost, Provenance, Reading
 from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
 from thalweg.tickets.checked import check_trained, checked_seeds, diverged
-from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, reinitialized
+from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, fresh_at
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
 from thalweg.tickets.policy import Policy
@@ -129,7 +129,7 @@ def search(
         check_trained("search", dense, given)
         start, first = dense.at(k), dense.snapshots[0]
         fresh, fresher = (
-            _fresh(problem, whole, given, k, stream, plan) if names & set(at) else None
+            fresh_at(problem, whole, given, k, stream=stream, plan=plan) if names & set(at) else None
             for names, stream in zip(FRESH, (REINITIALIZED, f"another {REINITIALIZED}"), strict=True)
         )
         trained = dense.final
@@ -173,16 +173,6 @@ def _check(problem: Problem, retrain: str | Recipe) -> None:
         checked_seeds("search retrain", retrain, 1)
     if not isinstance(retrain, Recipe):
         check_choice("search retrain, if no Recipe of fine-tuning,", retrain, ("weights", "rate"))
-
-
-def _fresh(
-    problem: Problem, recipe: Recipe, seeds: list[int], k: int, stream: str, plan: Plan | str | Mapping[str, Plan]
-) -> Start:
-    """Other initializations, each as its own dense run has it at step k."""
-    population = reinitialized(problem, seeds, stream=stream)
-    if k == 0:
-        return Start(population)
-    return train(problem, recipe, seeds, start=population, paired=True, until=k, plan=plan).at(k)
 
 
 def _level(
