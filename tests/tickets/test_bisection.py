@@ -73,7 +73,7 @@ def test_controls_of_a_map_are_the_trainings_they_stand_for(problem: tw.Problem)
 
 
 def test_a_map_of_losses_is_better_where_they_are_smaller(problem: tw.Problem) -> None:
-    found = rewinding_map(problem, RECIPE, (0,), seeds=2, rounds=1, keep=0.5, metric="test_loss")
+    found = rewinding_map(problem, RECIPE, (0,), seeds=2, rounds=1, keep=0.5, metric="test_loss", margin=0.1)
     assert found.metric == "test_loss"
     assert found.gains(0, 1) == pytest.approx(found["dense"] - found["test_loss"][0, 0])
 

@@ -35,6 +35,8 @@ def test_arms_are_trained_at_their_levels_alone(found: tw.tickets.Search) -> Non
     with pytest.raises(UsageError, match="without its controls"):
         found.verdict(1)
     assert set(found.verdict(2).better) == {"dense", *LEVELS}
+    facts = found.facts()
+    assert ("matching" in facts) == (found.largest_matching() != 1)  # a level is named only beside its controls
     with pytest.raises(UsageError, match="arm of level 1"):
         found.trained(1, "shuffled")
     points = {

@@ -2,7 +2,7 @@
 
 from thalweg.tickets import scores
 from thalweg.tickets.allocation import Allocation, Blocks, ByLayer, ErdosRenyi, Global, NofM
-from thalweg.tickets.controls import ARMS, MORE_ARMS, first_units, reinitialized, rescaled_to, shuffled, with_signs
+from thalweg.tickets.controls import ARMS, MORE_ARMS, first_units, reinitialized, rescaled_to, with_signs
 from thalweg.tickets.counting import log10_subnetworks
 from thalweg.tickets.critical import CriticalSparsity, critical_sparsity
 from thalweg.tickets.division import Division
@@ -17,10 +17,12 @@ from thalweg.tickets.receipt import Receipt, receipt
 from thalweg.tickets.receipt_timing import Latencies, latencies
 from thalweg.tickets.rewinding_map import RewindingMap, rewinding_map
 from thalweg.tickets.rewinding_step import rewinding_step
-from thalweg.tickets.search import by_magnitude, search
+from thalweg.tickets.scoring import by_magnitude
+from thalweg.tickets.search import search
 from thalweg.tickets.search_cost import SearchCost, search_cost
-from thalweg.tickets.selection import prune, select
+from thalweg.tickets.selection import EmptyLayerError, prune, select
 from thalweg.tickets.share_of_gain import share_of_gain
+from thalweg.tickets.shuffling import shuffled, shuffled_parts
 from thalweg.tickets.slicing import Sliced, sliced
 from thalweg.tickets.slicing_cuts import unit_mask
 from thalweg.tickets.slicing_dead import without_dead_units
@@ -41,6 +43,7 @@ __all__ = [
     "Division",
     "EarlyBird",
     "EarlyMasks",
+    "EmptyLayerError",
     "ErdosRenyi",
     "Exported",
     "Global",
@@ -83,6 +86,7 @@ __all__ = [
     "select",
     "share_of_gain",
     "shuffled",
+    "shuffled_parts",
     "sliced",
     "stability",
     "supermask",

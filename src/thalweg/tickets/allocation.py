@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,8 @@ from thalweg.tickets.division import Division, Share
 from thalweg.tickets.policy import Policy
 
 Counts = Int64[Tensor, " pools"]  # parts that every pool keeps
+KEPT: Mapping[str, float] = {"output": 0.9}  # by a search, at every round where nothing is said
+OF_THE_REST = 0.8
 _DIGITS = 6  # by which products of a share and a count are rounded, so that 0.2 of 5 is 1
 
 
@@ -34,6 +37,12 @@ class Allocation(ABC):
             UsageError: nothing that may be pruned.
             ModelError: units are wanted, of a model that cannot be traced.
         """
+
+    def usual_share(self, division: Division) -> Share | None:
+        """What a search keeps at every round where nothing is said: 0.9 of the output layer, 0.8 of all else."""
+        if not set(division.kinds) & set(KEPT):
+            return OF_THE_REST
+        return {kind: KEPT.get(kind, OF_THE_REST) for kind in dict.fromkeys(division.kinds)}
 
     def kept(self, division: Division, share: Share | None, of: Counts | None = None) -> Counts:
         """How many parts every pool keeps: count - round((1 - share) count), halves up.
@@ -109,6 +118,10 @@ class ErdosRenyi(ByLayer):
     [165, 72]
     """
 
+    def usual_share(self, division: Division) -> Share | None:
+        """0.8 of all, which the rule shares out."""
+        return OF_THE_REST
+
     def kept(self, division: Division, share: Share | None, of: Counts | None = None) -> Counts:
         """Exactly as many in all as of one pool, shared out by the rule and rounded by largest remainders."""
         if not isinstance(share, int | float):
@@ -167,6 +180,10 @@ class NofM(Allocation):
         every, part = torch.cat(columns), torch.arange(sum(map(len, columns)))
         whole = (tuple(names), tuple(kinds), torch.cat(pool), every, part, every, part)
         return Division(*whole, entries, problem.layout.parameters)
+
+    def usual_share(self, division: Division) -> Share | None:
+        """None: n of m are kept at the first round, and again at every later one."""
+        return None
 
     def kept(self, division: Division, share: Share | None, of: Counts | None = None) -> Counts:
         """n everywhere, or all where there are fewer."""

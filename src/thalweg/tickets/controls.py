@@ -1,21 +1,22 @@
 """The arms of a ticket search: the ticket, and every control that its claim must be held against."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.population import Entry, Population, Problem
-from thalweg.randomness import generator, stream_key
+from thalweg.population import Plan, Population, Problem
+from thalweg.randomness import stream_key
 from thalweg.tickets.allocation import Allocation, Counts, ErdosRenyi, Global
 from thalweg.tickets.division import Division
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.scores import random
 from thalweg.tickets.selection import Mask, Scores, mask_of, select_parts
+from thalweg.tickets.shuffling import SHUFFLED, shuffled_parts
 from thalweg.tickets.units import Units
-from thalweg.training import Start
+from thalweg.training import Recipe, Start, train
 
 ARMS = (
     "ticket",
@@ -34,7 +35,7 @@ FRESH = (
     {"reinit", "signs kept", "reinit, shuffled"},
     {"another reinit"},
 )  # arms of one other initialization, and another
-REINITIALIZED, SHUFFLED = "reinitialization", "shuffled mask"  # the streams of seeds from which controls are drawn
+REINITIALIZED = "reinitialization"  # the stream of seeds from which they are drawn
 NEEDED = ("reinit", "shuffled")  # without which nothing is said of a ticket
 STEPS = 60  # of the bisection for the width of the small dense network
 
@@ -66,41 +67,47 @@ class Arms:
 
     def of(self, name: str, mask: Mask, kept: Counts, longer: Scores | None = None) -> tuple[Start, Mask]:
         """Where an arm starts, and its mask, beside a ticket of this mask; `longer`: scores of a longer dense run."""
-        seeds, entries = list(self.seeds), self.policy.entries(self.problem.layout)
-        total = int(kept.sum())
+        seeds = list(self.seeds)
         if name in ("reinit", "another reinit"):
             return _given(self.fresh if name == "reinit" else self.fresher), mask
         if name == "signs kept":
             return with_signs(_given(self.fresh), self.start.population), mask
         if name == "reinit, shuffled":
-            return _given(self.fresh), shuffled(mask, entries, seeds)
+            return _given(self.fresh), shuffled_parts(mask, self.division, seeds)
         if name == "shuffled":
-            return self.start, shuffled(mask, entries, seeds)
+            return self.start, shuffled_parts(mask, self.division, seeds)
         if name == "another shuffling":
-            return self.start, shuffled(mask, entries, seeds, stream=f"another {SHUFFLED}")
+            return self.start, shuffled_parts(mask, self.division, seeds, stream=f"another {SHUFFLED}")
         if name == "first layer shuffled":
-            return self.start, shuffled(mask, entries[:1], seeds)
+            return self.start, shuffled_parts(mask, self.division, seeds, layers=self.division.entries[:1])
         if name == EQUAL_COST:
             assert longer is not None
             return self.start, _collapsing(longer, self.division, kept)
         if name == "random":
-            return self.start, self._random(Global(), total)
+            return self.start, self._random(Global(), mask)
         if name == "random ERK":
-            return self.start, self._random(ErdosRenyi(), total)
+            return self.start, self._random(ErdosRenyi(), mask)
         if name == "one-shot":
             return self.start, _collapsing(self.one_shot, self.division, kept)
         if name == "magnitude at init":
             return self.start, _collapsing(self.first.theta.abs(), self.division, kept)
         if name == "small dense":
-            small = first_units(self.problem, self.policy, total)
+            small = first_units(self.problem, self.policy, round(sum(self._weights(mask)) / len(mask)))
             return Start(rescaled_to(self.first, small)), small.expand(len(seeds), -1)
         return self.start, mask
 
-    def _random(self, allocation: Allocation, total: int) -> Mask:
-        """A random mask of as many weights; one seed's nest over the levels."""
-        division = allocation.division(self.problem, self.policy)
-        kept = allocation.kept(division, total / int(division.sizes.sum()))
-        return _collapsing(random(self.first, list(self.seeds)), division, kept)
+    def _weights(self, mask: Mask) -> list[int]:
+        """How many weights each member keeps of what may be pruned, whatever the parts are that it keeps."""
+        return mask[:, self.policy.columns(self.problem.layout)].sum(1).tolist()
+
+    def _random(self, allocation: Allocation, mask: Mask) -> Mask:
+        """A random mask of as many single weights; one seed's nest over the levels."""
+        division, rows = allocation.division(self.problem, self.policy), []
+        scores = random(self.first, list(self.seeds))
+        for row, weights in enumerate(self._weights(mask)):
+            kept = allocation.kept(division, weights / int(division.sizes.sum()))
+            rows.append(_collapsing(scores[row : row + 1], division, kept))
+        return torch.cat(rows)
 
 
 def _given(start: Start | None) -> Start:
@@ -136,6 +143,25 @@ def reinitialized(problem: Problem, seeds: Sequence[int], *, stream: str = REINI
     return fresh
 
 
+def fresh_at(
+    problem: Problem,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    k: int,
+    *,
+    stream: str = REINITIALIZED,
+    plan: Plan | str | Mapping[str, Plan] = "auto",
+) -> Start:
+    """Other initializations (see `reinitialized`), each as its own dense run has it at step k.
+
+    The recipe keeps snapshots of step k and of what the optimizer remembers there.
+    """
+    population = reinitialized(problem, seeds, stream=stream)
+    if k == 0:
+        return Start(population)
+    return train(problem, recipe, list(seeds), start=population, paired=True, until=k, plan=plan).at(k)
+
+
 def with_signs(fresh: Start, of: Population) -> Start:
     """The magnitudes of fresh networks with the signs of others; where those are zero, the fresh numbers.
 
@@ -149,34 +175,6 @@ def with_signs(fresh: Start, of: Population) -> Start:
     theta, signs = fresh.population.theta, of.theta.sign()
     signed = torch.where(signs == 0, theta, theta.abs() * signs)
     return replace(fresh, population=fresh.population.with_theta(signed), state=None)
-
-
-def shuffled(mask: Mask, entries: Sequence[Entry], seeds: Sequence[int], *, stream: str = SHUFFLED) -> Mask:
-    """The mask with its places exchanged at random within every tensor: equal counts, arbitrary structure.
-
-    The exchange depends on seed and tensor alone, so that nested masks stay nested.
-
-    >>> import torch
-    >>> import thalweg as tw
-    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    >>> entries = tw.tickets.Policy().entries(problem.layout)
-    >>> mask = tw.tickets.prune(problem, problem.initialize(1).theta.abs(), 0.1)
-    >>> other = tw.tickets.shuffled(mask, entries, seeds=[0])
-    >>> int(other.sum()) == int(mask.sum()), torch.equal(other, mask)
-    (True, False)
-
-    Args:
-        mask: (members, parameters).
-        entries: the tensors whose places are exchanged.
-        seeds: one a member.
-        stream: of these seeds, from which the exchange is drawn; another name gives another exchange.
-    """
-    found = mask.clone()
-    for row, seed in enumerate(seeds):
-        for number, entry in enumerate(entries):
-            order = torch.randperm(entry.size, generator=generator(seed, stream, number))
-            found[row, entry.columns] = mask[row, entry.columns][order]
-    return found
 
 
 def first_units(problem: Problem, policy: Policy, weights: int) -> Mask:

@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
-from thalweg.statistics import Interval, interval
+from thalweg.statistics import Interval
 from thalweg.tickets.allocation import Allocation, ByLayer
-from thalweg.tickets.found import MARGIN
+from thalweg.tickets.checked import check_trained, checked_seeds
+from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
-from thalweg.tickets.search import Score, by_magnitude
-from thalweg.tickets.selection import select
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
+from thalweg.tickets.selection import EmptyLayerError, select
 from thalweg.training import Recipe, train
 
 
@@ -64,7 +65,7 @@ def critical_sparsity(
     rewind_to: Rewinding = 0,
     sparsest: float = 0.99,
     tolerance: float = 1.15,
-    margin: float = MARGIN,
+    margin: float | None = None,
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
@@ -74,7 +75,8 @@ def critical_sparsity(
 ) -> CriticalSparsity:
     """The largest sparsity at which one-shot tickets match the dense network, by bisection of the log density.
 
-    A ticket matches where the 95 % interval of (ticket - dense) over paired seeds lies above -margin. It is cut in one
+    A ticket matches where the 95 % interval of (ticket - dense) over paired seeds lies above -margin; where a layer
+    would be empty, it does not. It is cut in one
     go by the scores of the trained network, rewound to step k and trained to the last. The bisection takes matching for
     monotone; for iterative pruning, whose every level is trained anyway, see `Search.largest_matching`.
 
@@ -89,51 +91,53 @@ def critical_sparsity(
         problem, recipe, seeds, rewind_to, score, allocation, policy: see `search`.
         sparsest: the largest sparsity that is tried.
         tolerance: the bisection ends when densities around the critical one are at most this factor apart.
-        margin: by how much a ticket may be worse and match, in the metric's unit.
-        metric: None: accuracy on test examples, or the loss.
+        margin: by how much a ticket may be worse and match, in the metric's unit; None: half a point of accuracy.
+        metric: None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: arguments that cannot be meant, a recipe with sweeps, no margin for a loss, or seeds that diverged.
 
     Cost: one training of the dense network, and log2(log(1 - sparsest) / log(1 / tolerance)) of tickets, a seed.
     """
     began = time.perf_counter()
-    check_type("critical_sparsity recipe", recipe, Recipe, "a Recipe")
+    given = checked_seeds("critical_sparsity", recipe, seeds)
     if not 0 < sparsest < 1 or not tolerance > 1:
         msg = f"sparsest must lie between 0 and 1, and tolerance be a factor above 1; got {sparsest}, {tolerance}."
         raise UsageError(msg)
     k = rewinding_step(problem, recipe, rewind_to)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
+    metric = metric or usual_metric(problem)
+    margin = margin_of("critical_sparsity", margin, metric)
     policy, allocation = policy or Policy(), allocation or ByLayer()
-    division = allocation.division(problem, policy)
+    division, score = allocation.division(problem, policy), as_score(problem, score)
     whole = replace(recipe, snapshot=tuple(sorted({0, k})), snapshot_state=True)
     steps = 1 + math.ceil(math.log2(max(math.log(1 - sparsest) / -math.log(tolerance), 1)))
     tried: dict[float, Interval] = {}
+    empty: list[str] = []
     with watched(progress) as told:
         told(Progress("critical sparsity, dense", 0, steps + 1, 0.0))
         dense = train(problem, whole, given, plan=plan)
-        if metric is None:
-            metric = next(
-                name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics
-            )
+        check_trained("critical_sparsity", dense, given)
         scores, before = score(dense.final, dense.snapshots[0]), dense.history.final(metric)
 
-        def matches(density: float) -> bool:
+        def is_enough(density: float) -> bool:
             told(Progress("critical sparsity", len(tried) + 1, steps + 1, time.perf_counter() - began))
-            mask = select(scores, division, allocation.kept(division, density))
+            try:
+                mask = select(scores, division, allocation.kept(division, density))
+            except EmptyLayerError as error:
+                empty.append(f"{1 - density:.1%}: {error}")
+                tried[density] = Interval(math.nan, math.nan, math.nan, len(given), "a layer would be empty")
+                return False
             run = train(problem, recipe, given, start=dense.at(k), mask=mask, paired=True, plan=plan)
-            after = run.history.final(metric)
-            pair = (before, after) if metric.endswith("loss") else (after, before)
-            tried[density] = interval.difference(*pair)
-            return tried[density].low > -margin
+            tried[density] = mean_gain(gains(run.history.final(metric), before, metric))
+            return matches(tried[density], margin)
 
         high, low = 1.0, 1 - sparsest  # densities that match, and that do not
-        if matches(low):
+        if is_enough(low):
             high, low = low, 0.0
         while low and high / low > tolerance:
             middle = math.sqrt(high * low)
-            high, low = (middle, low) if matches(middle) else (high, middle)
+            high, low = (middle, low) if is_enough(middle) else (high, middle)
     densities = sorted(tried, reverse=True)
     found = tuple(tried[one] for one in densities)
     ends = {name: np.array([getattr(one, name) for one in found]) for name in ("estimate", "low", "high")}
@@ -147,6 +151,9 @@ def critical_sparsity(
         sample_size=len(given),
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(given, str(problem.device), str(problem.dtype)),
-        notes=(f"One-shot tickets by {type(allocation).__name__}, rewound to step {k}; {metric}, {len(given)} seeds.",),
+        notes=(
+            f"One-shot tickets by {type(allocation).__name__}, rewound to step {k}; {metric}, {len(given)} seeds.",
+            *empty,
+        ),
     )
     return CriticalSparsity(reading, 1 - high, 1 - low, found, margin)

@@ -70,6 +70,11 @@ class Division(Summarized):
         """How many parts every pool has."""
         return torch.bincount(self.pool, minlength=len(self.names))
 
+    @property
+    def loose(self) -> bool:
+        """Whether parts are single weights that compete with all others of their tensor at least."""
+        return len(self.pool) == len(self.part) and len(self.names) <= len(self.entries)
+
     def facts(self) -> dict[str, str]:
         """How many parts in how many pools."""
         return {"parts": f"{len(self.pool):,}", "pools": f"{len(self.names):,}"}

@@ -1,7 +1,6 @@
 """When in training a mask emerges: masks of snapshots compared, beyond what chance makes equal."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, HeatMap, Line
-from thalweg.population import Population, Problem
+from thalweg.population import Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.tickets.allocation import Allocation, ByLayer, Counts
 from thalweg.tickets.division import Division, Share
 from thalweg.tickets.policy import Policy
-from thalweg.tickets.search import by_magnitude
-from thalweg.tickets.selection import Parts, Scores, select_parts
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
+from thalweg.tickets.selection import Parts, select_parts
 from thalweg.training import Run
 
 Array = NDArray[np.float64]
@@ -62,7 +61,7 @@ def early_bird(
     run: Run,
     share: Share | None = 0.5,
     *,
-    score: Callable[[Population, Population], Scores] = by_magnitude,
+    score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
     threshold: float = 0.2,
@@ -72,11 +71,12 @@ def early_bird(
 
         overlap of A and B = sum over layers of (|A and B| - k^2 / n) / sum over layers of (k - k^2 / n)
 
-    k of a layer's n parts are kept, so k^2 / n is what two random masks have in common. The mask has emerged at the
-    first snapshot whose overlap with each of the `window` snapshots before is at least 1 - threshold. The criterion of
-    the paper, a share of at most 0.1 of parts that differ, is 2 p (1 - p) for random masks at sparsity p: at half of
-    the channels it is a threshold of 0.2 here, and above p = 0.947 any two random masks meet it; the distance as it is
-    stands beside.
+    k of a layer's n parts are kept, so k^2 / n is what two random masks have in common; where layers compete (`Global`)
+    it is k_A k_B / n, with what each mask keeps of the layer, so that equal shares of layers are no overlap. The mask
+    has emerged at the first snapshot whose overlap with each of the `window` snapshots before is at least
+    1 - threshold. The criterion of the paper, a share of at most 0.1 of parts that differ, is 2 p (1 - p) for random
+    masks at sparsity p: at half of the channels it is a threshold of 0.2 here, and above p = 0.947 any two random masks
+    meet it; the distance as it is stands beside.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=200, test=50))
@@ -89,7 +89,7 @@ def early_bird(
         problem: what was trained.
         run: with snapshots, more than `window` of them.
         share: of the parts that a mask keeps.
-        score: of (snapshot, first snapshot), such as `lambda population, first: scores.gamma(population)`.
+        score: any of `tickets.scores` as it is, such as `scores.gamma`, or a function of (snapshot, first snapshot).
         allocation: which parts; None: `ByLayer`. `Units()` is the paper's, with the score `gamma`.
         policy: what may be pruned.
         threshold: how far from 1 an overlap may be.
@@ -111,7 +111,7 @@ def early_bird(
         msg = f"early_bird compares {window + 1} snapshots at least, and has {len(steps)}; train with snapshot=20."
         raise UsageError(msg)
     allocation, policy = allocation or ByLayer(), policy or Policy()
-    division = allocation.division(problem, policy)
+    division, score = allocation.division(problem, policy), as_score(problem, score)
     kept = allocation.kept(division, share)
     if bool((kept == division.sizes).all()):
         msg = "early_bird needs a share below 1: masks that keep everything are all equal."
@@ -176,11 +176,29 @@ def corrected_overlap(first: Parts, second: Parts, division: Division, kept: Cou
     Returns:
         NaN where everything is kept.
     """
+    if layer is None and division.loose and len(division.names) < len(division.entries):
+        return _within_tensors(first, second, division)
     chosen = torch.tensor([layer is None or name == layer for name in division.names])
     chance = torch.where(chosen, kept.double().square() / division.sizes, 0).sum()
     common = (first & second & chosen[division.pool]).double().sum(1)
     most = torch.where(chosen, kept, 0).double().sum()
     return ((common - chance) / (most - chance)).numpy()
+
+
+def _within_tensors(first: Parts, second: Parts, division: Division) -> Array:
+    """The same where tensors compete: what two random masks with as many weights in every tensor have in common."""
+    tensor_of = torch.zeros(division.parameters, dtype=torch.long)
+    for number, entry in enumerate(division.entries):
+        tensor_of[entry.columns] = number
+    tensor = tensor_of[division.columns]
+    counts = [
+        torch.zeros(len(one), len(division.entries), dtype=torch.float64).index_add_(1, tensor, one.double())
+        for one in (first, second)
+    ]
+    sizes = torch.bincount(tensor, minlength=len(division.entries)).clamp_min(1)
+    chance = (counts[0] * counts[1] / sizes).sum(1)
+    common, kept = (first & second).double().sum(1), first.double().sum(1)  # as many as the second keeps
+    return ((common - chance) / (kept - chance)).numpy()
 
 
 def _emerged(overlap: Array, steps: Array, threshold: float, window: int) -> Array:

@@ -7,20 +7,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, unknown_name
+from thalweg.errors import unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
+from thalweg.tickets.checked import check_trained, checked_seeds
 from thalweg.tickets.division import Share
 from thalweg.tickets.early_bird import corrected_overlap
 from thalweg.tickets.found import bounds_of
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.scores import random
-from thalweg.tickets.search import Score, by_magnitude
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.selection import mask_of, select_parts
 from thalweg.tickets.share_of_gain import share_of_gain
 from thalweg.training import Recipe, Run, Start, train
@@ -144,32 +145,30 @@ def early_masks(
         share: of the parts that masks keep: everywhere, or by name or kind of layer.
         seeds: of initialization, data order and random masks; an integer n means 0 to n - 1.
         train_from: the step whose weights masked networks begin with, 0 being the initialization.
-        score: of (snapshot, initialization), see `tickets.scores`.
+        score: any of `tickets.scores` as it is, or a function of (snapshot, initialization).
         allocation: which parts; None: `ByLayer`. `Units()` with the score `gamma` are the channels of early-bird.
         policy: what may be pruned.
         metric: None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
     Raises:
-        UsageError: arguments that cannot be meant, or a recipe with sweeps.
+        UsageError: arguments that cannot be meant, a recipe with sweeps, or seeds that diverged.
 
     Cost: a training of the dense network, and one from `train_from` on for every mask.
 
     Sources: Frankle et al., 2020, arXiv:2002.10365; You et al., 2020, arXiv:1909.11957.
     """
     began = time.perf_counter()
+    given = checked_seeds("early_masks", recipe, seeds)
     steps = [*sorted({rewinding_step(problem, recipe, one) for one in at}), recipe.steps]
     k = rewinding_step(problem, recipe, train_from)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     allocation, policy = allocation or ByLayer(), policy or Policy()
-    division = allocation.division(problem, policy)
+    division, score = allocation.division(problem, policy), as_score(problem, score)
     kept = allocation.kept(division, share)
     with watched(progress) as told:
         told(Progress("early masks, dense", 0, 2, 0.0))
         dense = train(problem, replace(recipe, snapshot=tuple(sorted({0, k, *steps}))), given, plan=plan)
-        if len(dense.final) != len(given):
-            msg = "early_masks trains one network a seed; leave sweeps out of the recipe and call it for each value."
-            raise UsageError(msg)
+        check_trained("early_masks", dense, given)
         first = dense.snapshots[0]
         parts = {str(step): select_parts(score(dense.snapshots[step], first), division, kept) for step in steps}
         parts["random"] = select_parts(random(first, given), division, kept)

@@ -12,12 +12,11 @@ from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result, Summarized
 from thalweg.statistics import ANYTHING, SHARE, Bounds, Interval, interval
-from thalweg.tickets.controls import NEEDED
+from thalweg.tickets.controls import NEEDED, Arms
+from thalweg.tickets.matching import METRICS, SAME, gains, margin_of, matches, mean_gain
 from thalweg.tickets.search_cost import SearchCost
 from thalweg.tickets.selection import Mask
-from thalweg.training import Run, Start
-
-MARGIN = 0.005  # half a point of accuracy
+from thalweg.training import Recipe, Run, Start
 
 
 def bounds_of(metric: str) -> Bounds:
@@ -50,8 +49,8 @@ class TicketVerdict(Summarized):
 
     @property
     def matching(self) -> bool:
-        """Whether the ticket is not worse than the dense network by more than the margin, at 95 %."""
-        return bool(self.better["dense"].low > -self.margin)
+        """Whether the ticket is not worse than the dense network by more than the margin, at 95 %, or the very same."""
+        return matches(self.better["dense"], self.margin)
 
     @property
     def is_ticket(self) -> bool:
@@ -63,7 +62,7 @@ class TicketVerdict(Summarized):
         return {
             "level": f"{self.level} ({1 - self.density:.1%} sparse)",
             "ticket": f"{'matches' if self.matching else 'is not shown to match'} the dense network",
-            **{f"better than {name}": f"{found}" for name, found in self.better.items()},
+            **{f"better than {name}": _in_words(found) for name, found in self.better.items()},
         }
 
 
@@ -81,6 +80,8 @@ class Search(Result):
             were not trained at a level are not there.
         masks: the same of masks: (seeds, parameters) each.
         cost: what it took, in trainings.
+        making: of what the arms were made: the problem, what might be pruned, and in which parts.
+        retrain: how the ticket was trained at every level; the dense network and all other arms were by the recipe.
     """
 
     dense: Run = field(repr=False)
@@ -88,6 +89,8 @@ class Search(Result):
     runs: tuple[Mapping[str, Run], ...] = field(repr=False)
     masks: tuple[Mapping[str, Mask], ...] = field(repr=False)
     cost: SearchCost
+    making: Arms = field(repr=False)
+    retrain: str | Recipe = field(repr=False)
 
     @property
     def densities(self) -> NDArray[np.float64]:
@@ -103,8 +106,7 @@ class Search(Result):
     def metric(self) -> str:
         """By which arms are compared if none is named: accuracy on test examples, or what comes nearest."""
         known = [name for name in self.reading.arrays if f"dense {name}" in self.reading.arrays]
-        wanted = ("test_accuracy", "test_loss", "train_accuracy", "train_loss")
-        return next(name for name in (*wanted, *known) if name in known)
+        return next(name for name in (*METRICS, *known) if name in known)
 
     def trained(self, level: int, arm: str = "ticket") -> Population:
         """The trained networks of an arm and level, one a seed; level 0 is the dense network.
@@ -147,6 +149,8 @@ class Search(Result):
     def better(self, level: int, than: str = "dense", arm: str = "ticket", metric: str | None = None) -> Interval:
         """By how much an arm is better than another over paired seeds: more accurate, or of less loss.
 
+        Where every seed has the very same outcome in both, it is [0, 0], "the same".
+
         Args:
             level: from 1 on.
             than: "dense" or another arm.
@@ -157,23 +161,29 @@ class Search(Result):
             UsageError: no such level, arm or metric.
         """
         metric = metric or self.metric
-        higher = self.of(level, arm, metric), self.of(level, than, metric)
-        first, second = higher if not metric.endswith("loss") else higher[::-1]
-        return interval.difference(first, second)
+        return mean_gain(gains(self.of(level, arm, metric), self.of(level, than, metric), metric))
 
-    def verdict(self, level: int, *, margin: float = MARGIN, metric: str | None = None) -> TicketVerdict:
+    def verdict(self, level: int, *, margin: float | None = None, metric: str | None = None) -> TicketVerdict:
         """The ticket of a level beside the dense network and all its controls.
 
         Args:
             level: from 1 on.
-            margin: by how much the ticket may be worse than the dense network and match it, in the metric's unit.
+            margin: by how much the ticket may be worse than the dense network and match it, in the metric's unit; None:
+                half a point of accuracy.
             metric: None: `metric`.
 
         Raises:
-            UsageError: no such level; or the search left out the arms "reinit" or "shuffled" there, without which a
-                mask is not shown to be a ticket.
+            UsageError: no such level; no margin for a loss; the search left out the arms "reinit" or "shuffled" there,
+                without which a mask is not shown to be a ticket; or the ticket alone went on from its trained weights,
+                so that it saw more steps than what it is held against.
         """
         self._check(level, least=1)
+        if self.retrain != "weights":
+            msg = (
+                "No verdict on a ticket that alone goes on from trained weights: the dense network and all other arms "
+                'had fewer steps. Search with retrain="weights"; search.better(level) compares single arms.'
+            )
+            raise UsageError(msg)
         missing = [name for name in NEEDED if name not in self.runs[level - 1]]
         if missing:
             msg = (
@@ -183,29 +193,49 @@ class Search(Result):
             raise UsageError(msg)
         others = ["dense", *(name for name in self.arms if name != "ticket" and name in self.runs[level - 1])]
         better = {name: self.better(level, name, metric=metric) for name in others}
-        return TicketVerdict(level, float(self.densities[level - 1]), better, margin)
+        limit = margin_of("verdict", margin, metric or self.metric)
+        return TicketVerdict(level, float(self.densities[level - 1]), better, limit)
 
-    def largest_matching(self, *, margin: float = MARGIN, metric: str | None = None) -> int:
-        """The last level at which, and at all levels before, tickets match the dense network; 0 where none does."""
+    def largest_matching(self, *, margin: float | None = None, metric: str | None = None) -> int:
+        """The last level at which, and at all levels before, tickets match the dense network; 0 where none does.
+
+        Args:
+            margin, metric: see `verdict`.
+
+        Raises:
+            UsageError: no margin for a loss.
+        """
+        limit = margin_of("largest_matching", margin, metric or self.metric)
         for level in range(1, len(self.runs) + 1):
-            if not self.better(level, metric=metric).low > -margin:
+            if not matches(self.better(level, metric=metric), limit):
                 return level - 1
         return len(self.runs)
 
     def facts(self) -> dict[str, str]:
         """Levels, arms and seeds; how sparse tickets match, if the controls were trained."""
-        level = self.largest_matching()
-        known = set(NEEDED) <= set(self.arms)
-        there = bool(level) and set(NEEDED) <= set(self.runs[level - 1])
-        sparse = f"{1 - self.densities[level - 1]:.1%} sparse, level {level}" if level else "at no level"
-        controls = {name: f"{self.better(level, name)}" for name in NEEDED} if there else {}
         return {
             "levels": f"{len(self.runs)}, down to {self.densities[-1]:.1%} of the weights",
             "arms": ", ".join(self.arms),
             "seeds": f"{len(self.dense.final):,}",
-            **({"matching": sparse} if known else {"verdict": "none without reinit and shuffled"}),
-            **{f"there better than {name}": found for name, found in controls.items()},
+            **self._judged(),
         }
+
+    def _judged(self) -> dict[str, str]:
+        """The sparsest level that matches, beside its controls; or why nothing is said of it."""
+        if self.retrain != "weights":
+            return {"verdict": "none, since the ticket alone goes on from trained weights"}
+        if not set(NEEDED) <= set(self.arms):
+            return {"verdict": "none without reinit and shuffled"}
+        if not self.metric.endswith("accuracy"):
+            return {"verdict": f"search.verdict(level, margin=...) in the unit of {self.metric}"}
+        level = self.largest_matching()
+        if not level:
+            return {"matching": "at no level"}
+        missing = [name for name in NEEDED if name not in self.runs[level - 1]]
+        if missing:
+            return {"verdict": f"none at level {level}, without {' and '.join(missing)} there"}
+        controls = {f"there better than {name}": _in_words(self.better(level, name)) for name in NEEDED}
+        return {"matching": f"{1 - self.densities[level - 1]:.1%} sparse, level {level}", **controls}
 
     def line(self) -> dict[str, str]:
         """The same in a line."""
@@ -239,3 +269,7 @@ class Search(Result):
         if not least <= level <= len(self.runs):
             msg = f"There is no level {level}; the search has {least} to {len(self.runs)}."
             raise UsageError(msg)
+
+
+def _in_words(better: Interval) -> str:
+    return "0, the same in every seed" if better.method == SAME else f"{better}"

@@ -39,8 +39,9 @@ class Packed(Result):
     ([2048, 32], True)
 
     Args:
-        reading: "dense" and "stored" bytes (tensor), all members together; "rounding" (tensor): the largest difference
-            of a stored number from what it was; "size": bytes of the whole file, and "ratio" of that of dense to it.
+        reading: "stored" bytes (tensor), all members together, and "dense" ones, of a dense file in float32 (in float64
+            where that is stored); "rounding" (tensor): the largest difference of a stored number from what it was;
+            "size": bytes of the whole file, and "ratio" of that of dense to it.
         path: the file.
         codes: how the positions of each tensor are stored, by tensor, of the first member.
     """
@@ -229,8 +230,8 @@ def _packed(
     rounding: Mapping[str, float],
     seconds: float,
 ) -> Packed:
-    """The result, with what a dense file of the same dtype would take."""
-    item = population.theta.element_size()
+    """The result, with what a dense file would take: of float64 where that is stored, and else of float32."""
+    item = 8 if values == "float64" else 4
     dense = {entry.name: entry.size * item * len(population) for entry in population.layout}
     dense |= {name: one.numel() * one.element_size() for name, one in population.buffers.items()}
     names = list(bytes_of)

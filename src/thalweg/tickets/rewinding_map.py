@@ -14,13 +14,15 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer
-from thalweg.tickets.controls import shuffled
+from thalweg.tickets.checked import check_trained, checked_seeds
 from thalweg.tickets.division import Share
-from thalweg.tickets.found import MARGIN, bounds_of
+from thalweg.tickets.found import bounds_of
+from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
-from thalweg.tickets.search import Score, by_magnitude, usual_shares
-from thalweg.tickets.selection import Mask, select
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
+from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
+from thalweg.tickets.shuffling import shuffled_parts
 from thalweg.training import Recipe, Run, train
 
 Array = NDArray[np.float64]
@@ -70,15 +72,15 @@ class RewindingMap(Result):
             other = self._of(rewinding, level, than)
         else:
             raise unknown_name("control", than, ("dense", *(one for one in CONTROLS if one in self.reading.arrays)))
-        return other - ticket if self.metric.endswith("loss") else ticket - other
+        return gains(ticket, other, self.metric)
 
     def better(self, rewinding: int, level: int, than: str | int = "dense") -> Interval:
-        """The mean of `gains` over seeds.
+        """The mean of `gains` over seeds; [0, 0] where every seed has the very same outcome.
 
         Raises:
             UsageError: see `gains`.
         """
-        return interval.mean(self.gains(rewinding, level, than))
+        return mean_gain(self.gains(rewinding, level, than))
 
     def _of(self, rewinding: int, level: int, name: str) -> Array:
         steps, table = self.steps, self[name]
@@ -118,7 +120,7 @@ def rewinding_map(
     seeds: int | Sequence[int] = 5,
     rounds: int = 12,
     keep: Share | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     score: Score = by_magnitude,
     allocation: Allocation | None = None,
     policy: Policy | None = None,
@@ -146,14 +148,14 @@ def rewinding_map(
     Args:
         problem, recipe, seeds, rounds, keep, score, allocation, policy: see `search`.
         rewind_to: the points, each as `search` takes it.
-        margin: by how much a matching ticket may be worse, in the metric's unit.
+        margin: by how much a matching ticket may be worse, in the metric's unit; None: half a point of accuracy.
         controls: which are trained, of "shuffled" and "earliest mask": at every level, or by name the levels, such as
             {"shuffled": (2, 4)}.
         metric: what is compared; None: accuracy on test examples, or what comes nearest.
         plan, progress: see `train`.
 
     Raises:
-        UsageError: arguments that cannot be meant, or a layer that would become empty.
+        UsageError: arguments that cannot be meant, a recipe with sweeps, no margin for a loss, or seeds that diverged.
 
     Cost: a training of the dense network, and rounds trainings from each point on, a seed; as much again a control.
 
@@ -161,39 +163,53 @@ def rewinding_map(
     """
     began = time.perf_counter()
     check_count("rewinding_map rounds", rounds)
+    given = checked_seeds("rewinding_map", recipe, seeds)
     steps = sorted({rewinding_step(problem, recipe, one) for one in rewind_to})
     if not steps:
         msg = "rewinding_map needs at least one rewinding point, such as (0, 0.02)."
         raise UsageError(msg)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     every = range(1, rounds + 1)
     at = controls if isinstance(controls, Mapping) else dict.fromkeys(controls, every)
     for name in at:
         check_choice("A control of rewinding_map", name, CONTROLS)
+    metric = metric or usual_metric(problem)
+    margin = margin_of("rewinding_map", margin, metric)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
-    keep = usual_shares(division.kinds) if keep is None else keep
+    score = as_score(problem, score)
+    keep = allocation.usual_share(division) if keep is None else keep
     kept = [division.sizes]
     for _ in range(rounds):
         kept.append(allocation.kept(division, keep, kept[-1]))
-    entries = policy.entries(problem.layout)
+    check_left(division, kept[1])
+    stopped: list[str] = []
     tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *at)}
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, *steps})), snapshot_state=True)
         dense = train(problem, whole, given, plan=plan)
-        metric = metric or _metric(dense)
+        check_trained("rewinding_map", dense, given)
         first, starts = dense.snapshots[0], {step: dense.at(step) for step in steps}
         trained = dict.fromkeys(steps, dense.final)
         masks: dict[int, list[Mask]] = {step: [] for step in steps}
         for level in every:
             told(Progress("rewinding", level, rounds + 1, time.perf_counter() - began))
-            for step, of in masks.items():
-                within = of[-1] if of else None
-                of.append(select(score(trained[step], first), division, kept[level], within=within))
+            scored = {step: score(trained[step], first) for step in steps}
+            try:
+                cut = [
+                    select(one, division, kept[level], within=masks[step][-1] if masks[step] else None)
+                    for step, one in scored.items()
+                ]
+            except EmptyLayerError as error:
+                if level == 1:
+                    raise
+                stopped.append(f"Stopped before level {level}: {error}")
+                break
+            for of, mask in zip(masks.values(), cut, strict=True):
+                of.append(mask)
             now = {("ticket", step): of[-1] for step, of in masks.items()}
             if level in at.get("shuffled", ()):
-                now |= {("shuffled", step): shuffled(of[-1], entries, given) for step, of in masks.items()}
+                now |= {("shuffled", step): shuffled_parts(of[-1], division, given) for step, of in masks.items()}
             if level in at.get("earliest mask", ()):
                 now |= {("earliest mask", step): masks[steps[0]][-1] for step in steps[1:]}
             arms = {arm: f"{arm[0]}, step {arm[1]}" for arm in now}
@@ -202,18 +218,17 @@ def rewinding_map(
             run = train(problem, recipe, given, start=begin, mask=own, paired=True, plan=plan)
             trained = {step: run.final[run.select(arm=arms["ticket", step])] for step in steps}
             final = run.history.final(metric)
-            scored = {arm: final[run.select(arm=name)] for arm, name in arms.items()}
-            scored["earliest mask", steps[0]] = scored["ticket", steps[0]]  # they are one
+            values = {arm: final[run.select(arm=name)] for arm, name in arms.items()}
+            values["earliest mask", steps[0]] = values["ticket", steps[0]]  # they are one
             for name, rows in tables.items():
                 missing = np.full(len(given), np.nan)
                 unknown = name != "ticket" and level not in at[name]
-                rows.append(np.stack([missing if unknown else scored[name, step] for step in steps]))
+                rows.append(np.stack([missing if unknown else values[name, step] for step in steps]))
     stacked = {name: np.stack(rows, axis=1) for name, rows in tables.items()}
     table = stacked.pop("ticket")
-    densities = [float(one.sum()) / float(division.sizes.sum()) for one in kept[1:]]
+    densities = [float(one.sum()) / float(division.sizes.sum()) for one in kept[1 : table.shape[1] + 1]]
     found = dense.history.final(metric)
-    change = found - table if metric.endswith("loss") else table - found
-    matching = [[interval.mean(one).low > -margin for one in of] for of in change]
+    matching = [[matches(mean_gain(one), margin) for one in of] for of in gains(table, found, metric)]
     reached = [1 - min([1.0, *densities[: int(np.cumprod(of).sum())]]) for of in matching]
     reading = Reading(
         "sparsity by rewinding point",
@@ -232,11 +247,7 @@ def rewinding_map(
         notes=(
             f"A ticket matches where the 95 % interval of its difference from the dense network over {len(given)} "
             f"seeds lies above -{margin:g}; bands are such intervals.",
+            *stopped,
         ),
     )
     return RewindingMap(reading, metric, dense, {step: tuple(of) for step, of in masks.items()})
-
-
-def _metric(dense: Run) -> str:
-    """By what tickets are compared if nothing is said."""
-    return next(name for name in ("test_accuracy", "test_loss", "train_loss") if name in dense.history.metrics)

@@ -1,6 +1,7 @@
 """To which step a ticket is rewound."""
 
 import re
+from numbers import Integral, Real
 
 from thalweg.errors import UsageError
 from thalweg.population import Problem
@@ -37,10 +38,10 @@ def rewinding_step(problem: Problem, recipe: Recipe, rewind_to: Rewinding) -> in
         examples = len(problem.data.train)
         epoch = BatchOrder([0], examples, recipe.batch_size or examples).batches_per_epoch
         step = round(float(found[1]) * epoch)
-    elif isinstance(rewind_to, int) and not isinstance(rewind_to, bool):
-        step = rewind_to
-    elif isinstance(rewind_to, float) and 0 <= rewind_to < 1:
-        step = round(rewind_to * recipe.steps)
+    elif isinstance(rewind_to, Integral) and not isinstance(rewind_to, bool):
+        step = int(rewind_to)
+    elif isinstance(rewind_to, Real) and not isinstance(rewind_to, bool) and 0 <= rewind_to < 1:
+        step = round(float(rewind_to) * recipe.steps)
     if step is None or not 0 <= step < recipe.steps:
         msg = (
             f"rewind_to must be a step from 0 to {recipe.steps - 1}, a share of the steps such as 0.02, or epochs such "

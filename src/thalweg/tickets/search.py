@@ -1,42 +1,28 @@
 """Iterative magnitude pruning with rewinding, and its controls in lock-step."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, check_choice, check_type
+from thalweg.errors import check_choice, check_type
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
-from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, reinitialized
+from thalweg.tickets.checked import check_trained, checked_seeds, diverged
+from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, fresh_at
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
+from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.search_cost import SearchCost, search_cost, steps_to_find
-from thalweg.tickets.selection import Mask, Scores, select
+from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
 from thalweg.training import Recipe, Run, Start, train
-
-Score = Callable[[Population, Population], Scores]
-KEPT: Mapping[str, float] = {"output": 0.9}  # and 0.8 of all else
-OF_THE_REST = 0.8
-
-
-def by_magnitude(trained: Population, first: Population) -> Scores:
-    """|theta| of the trained network: the score of iterative magnitude pruning.
-
-    >>> import thalweg as tw
-    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    >>> population = problem.initialize(2)
-    >>> bool((tw.tickets.by_magnitude(population, population) == population.theta.abs()).all())
-    True
-    """
-    return trained.theta.abs()
 
 
 def search(
@@ -66,8 +52,8 @@ def search(
     - "one-shot": as many weights by the scores of the dense run, in one cut;
     - "reinit": the ticket's mask, another initialization (of which step k is taken, if k > 0);
     - "signs kept": the magnitudes of that, with the ticket's signs, and fresh moments;
-    - "shuffled": as many weights in every layer, at random places;
-    - "random", "random ERK": as many in all, at random places everywhere, or by `ErdosRenyi`;
+    - "shuffled": as many weights in every layer, at random places (of units, blocks and n of m: as many of them);
+    - "random", "random ERK": as many single weights in all, at random places everywhere, or by `ErdosRenyi`;
     - "magnitude at init": the largest weights of the initialization;
     - "small dense": the first units of every layer, about as many weights, initialized by their own fan-in and trained
       from step 0 on;
@@ -98,14 +84,15 @@ def search(
         seeds: of initialization, data order and all that controls draw; an integer n means 0 to n - 1.
         rounds: levels of pruning.
         keep: of what remains, at every round; everywhere, or by name or kind of layer. None: 0.8, and 0.9 of the output
-            layer, as the paper has it.
+            layer, as the paper has it, or what the allocation can do: `ErdosRenyi` 0.8, `NofM` its own.
         rewind_to: step k: a step, a share of all steps, or epochs such as "2 epochs".
         retrain: "weights": from the weights of step k; "rate": from the last weights, with fresh moments and schedule
             and data order of step k (Renda et al., 2020, arXiv:2003.02389); or a recipe by which the last weights are
-            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained.
+            fine-tuned, such as one of a small constant rate. It is how the ticket alone is trained, so only "weights"
+            gives a verdict.
         arms: which are trained, at every level, or by name the levels, such as {"reinit": (2, 4)}; the ticket is at
             every one. A verdict needs "reinit" and "shuffled".
-        score: of (trained, initialization), see `tickets.scores`.
+        score: any of `tickets.scores` as it is, such as `scores.snip`, or a function of (trained, initialization).
         allocation: which weights compete; None: `ByLayer`.
         policy: what may be pruned; None: weights of layers, the output layer's too.
         plan: see `train`.
@@ -120,31 +107,29 @@ def search(
     Sources: Frankle & Carbin, 2019, arXiv:1803.03635; Frankle et al., 2020, arXiv:1912.05671.
     """
     began = time.perf_counter()
-    _check(problem, recipe, retrain)
+    given = checked_seeds("search", recipe, seeds)
+    _check(problem, retrain)
     at = arm_levels(arms, rounds)
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
-    if keep is None:
-        keep = usual_shares(division.kinds)
+    score = as_score(problem, score)
+    keep = allocation.usual_share(division) if keep is None else keep
     k = rewinding_step(problem, recipe, rewind_to)
     expected = search_cost(problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=arms, retrain=retrain)
-    given = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
-    count = len(given)
     kept = [division.sizes]
     for _ in range(rounds):  # raises before anything is trained
         kept.append(allocation.kept(division, keep, kept[-1]))
+    check_left(division, kept[1])
     if "small dense" in at:
         first_units(problem, policy, int(kept[-1].sum()))  # raises likewise, of a model that cannot be traced
     with watched(progress) as told:
         told(Progress(f"tickets, dense. {expected}", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, k, *recipe.snapshot_steps})), snapshot_state=True)
         dense = train(problem, whole, given, plan=plan)
-        if len(dense.final) != count:
-            msg = "search trains one network a seed; leave sweeps out of the recipe and search once for each value."
-            raise UsageError(msg)
+        check_trained("search", dense, given)
         start, first = dense.at(k), dense.snapshots[0]
         fresh, fresher = (
-            _fresh(problem, whole, given, k, stream, plan) if names & set(at) else None
+            fresh_at(problem, whole, given, k, stream=stream, plan=plan) if names & set(at) else None
             for names, stream in zip(FRESH, (REINITIALIZED, f"another {REINITIALIZED}"), strict=True)
         )
         trained = dense.final
@@ -154,9 +139,10 @@ def search(
         mask, notes = None, []
         for level in range(1, rounds + 1):
             told(Progress(f"tickets, level {level}", level, rounds + 1, time.perf_counter() - began))
+            scored = score(trained, first)
             try:
-                mask = select(score(trained, first), division, kept[level], within=mask)
-            except UsageError as error:
+                mask = select(scored, division, kept[level], within=mask)
+            except EmptyLayerError as error:
                 if not levels:
                     raise
                 notes.append(f"Stopped before level {level}: {error}")
@@ -172,33 +158,21 @@ def search(
             levels[-1] |= {name: run for name in names if run is not None and name not in levels[-1]}
             one = levels[-1]["ticket"]
             trained = one.final[one.select(arm="ticket")]
+            lost = diverged(one, given, "ticket")
+            if lost and level < rounds:
+                notes.append(f"Stopped before level {level + 1}: tickets of the seeds {lost} diverged.")
+                break
     seconds = time.perf_counter() - began
     reading = _reading(making, recipe, at, dense, levels, masks, expected, notes, seconds)
-    return Search(reading, dense, start, tuple(levels), tuple(masks), expected)
+    return Search(reading, dense, start, tuple(levels), tuple(masks), expected, making, retrain)
 
 
-def usual_shares(kinds: Sequence[str]) -> Share:
-    """What is kept at every round where nothing is said: 0.9 of the output layer, 0.8 of all else."""
-    if not set(kinds) & set(KEPT):
-        return OF_THE_REST
-    return {kind: KEPT.get(kind, OF_THE_REST) for kind in dict.fromkeys(kinds)}
-
-
-def _check(problem: Problem, recipe: Recipe, retrain: str | Recipe) -> None:
+def _check(problem: Problem, retrain: str | Recipe) -> None:
     check_type("search problem", problem, Problem, "a Problem")
-    check_type("search recipe", recipe, Recipe, "a Recipe")
+    if isinstance(retrain, Recipe):
+        checked_seeds("search retrain", retrain, 1)
     if not isinstance(retrain, Recipe):
         check_choice("search retrain, if no Recipe of fine-tuning,", retrain, ("weights", "rate"))
-
-
-def _fresh(
-    problem: Problem, recipe: Recipe, seeds: list[int], k: int, stream: str, plan: Plan | str | Mapping[str, Plan]
-) -> Start:
-    """Other initializations, each as its own dense run has it at step k."""
-    population = reinitialized(problem, seeds, stream=stream)
-    if k == 0:
-        return Start(population)
-    return train(problem, recipe, seeds, start=population, paired=True, until=k, plan=plan).at(k)
 
 
 def _level(

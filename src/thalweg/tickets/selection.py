@@ -15,6 +15,15 @@ Mask = Bool[Tensor, "members parameters"]
 Parts = Bool[Tensor, "members parts"]
 
 
+class EmptyLayerError(UsageError):
+    """A layer of which nothing would be left, so that its network would be a constant.
+
+    >>> import thalweg as tw
+    >>> issubclass(tw.tickets.EmptyLayerError, tw.UsageError)
+    True
+    """
+
+
 def prune(
     problem: Problem,
     scores: Scores,
@@ -51,8 +60,8 @@ def prune(
         True where a parameter stays, also where it may not be pruned: (members, parameters).
 
     Raises:
-        UsageError: scores of another shape or not finite, a share that cannot be meant, a mask of another layout, or a
-            layer that would become empty.
+        UsageError: scores of another shape or not finite, a share that cannot be meant, a mask of another layout, or
+            (an EmptyLayerError) a layer that would become empty.
     """
     check_type("prune problem", problem, Problem, "a Problem")
     allocation, policy = allocation or ByLayer(), policy or Policy()
@@ -68,7 +77,7 @@ def remaining(division: Division, within: Mask) -> Counts:
         UsageError: a mask of another layout, or members that differ.
     """
     check_mask(division, within)
-    alive = _alive(division, within)
+    alive = alive_parts(division, within)
     counts = torch.zeros(len(within), len(division.names), dtype=torch.long).index_add_(1, division.pool, alive.long())
     if bool((counts != counts[0]).any()):
         msg = "Members of the mask keep different numbers of weights; prune them one by one."
@@ -117,7 +126,7 @@ def select_parts(scores: Scores, division: Division, kept: Counts, *, within: Ma
     sizes = division.sizes.expand(len(scores), -1)
     if within is not None:
         check_mask(division, within, len(scores))
-        alive = _alive(division, within).expand_as(parts)
+        alive = alive_parts(division, within).expand_as(parts)
         parts = parts.masked_fill(~alive, -torch.inf)
         sizes = torch.zeros_like(sizes).index_add_(1, division.pool, alive.long())
     if bool((kept > sizes).any()) or bool((kept < 0).any()):
@@ -151,7 +160,7 @@ def check_mask(division: Division, mask: Mask, members: int | None = None) -> No
         raise UsageError(msg)
 
 
-def _alive(division: Division, within: Mask) -> Parts:
+def alive_parts(division: Division, within: Mask) -> Parts:
     """Parts of which anything that is scored is left."""
     left = torch.zeros(len(within), len(division.pool), dtype=torch.int32)
     return left.index_add_(1, division.scored_part, within.cpu().int()[:, division.scored]) > 0
@@ -161,9 +170,20 @@ def _check_not_empty(division: Division, mask: Mask) -> None:
     for entry in division.entries:
         empty = ~mask[:, entry.columns].any(1)
         if entry.size and bool(empty.any()):
-            which = empty.nonzero().flatten().tolist()
-            msg = (
-                f"The layer {entry.name!r} would become empty (members {which}), and its network a constant. Keep a "
-                "larger share, allocate by layer, or leave it out with Policy(never=...)."
-            )
-            raise UsageError(msg)
+            raise _empty(entry.name, f" (members {empty.nonzero().flatten().tolist()})")
+
+
+def check_left(division: Division, kept: Counts) -> None:
+    """Raise EmptyLayerError where an allocation by layer leaves nothing of one, whatever its scores are."""
+    if division.names != tuple(entry.name for entry in division.entries):
+        return
+    for name, size, left in zip(division.names, division.sizes.tolist(), kept.tolist(), strict=True):
+        if size and not left:
+            raise _empty(name, "")
+
+
+def _empty(name: str, which: str) -> EmptyLayerError:
+    return EmptyLayerError(
+        f"The layer {name!r} would become empty{which}, and its network a constant. Keep a larger share, allocate by "
+        "layer, or leave it out with Policy(never=...)."
+    )

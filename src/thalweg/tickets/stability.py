@@ -28,7 +28,8 @@ class Stability(Result):
 
     Args:
         reading: "barrier" (density, seed), of the error where the problem has an accuracy and else of the loss;
-            "loss barrier" (density, seed); "stable" (density), whether the mean barrier is below the threshold;
+            "loss barrier" (density, seed); "stable" (density), whether the 95 % interval of the mean barrier
+            lies below the threshold, or all barriers are one number below it;
             "copy" values (copy, density, seed) of the metric. Density 1 is the dense network.
     """
 
@@ -71,7 +72,7 @@ def stability(
         problem: what was trained.
         found: of `search`, whose recipe, seeds, rewinding point and masks are taken.
         points: on every line.
-        worth: the mean barrier of error (or of the loss in its unit) below which a level is stable.
+        worth: the barrier of error (or of the loss in its unit) below which a level is stable.
         on: the examples of the barrier.
         plan, progress: see `train`.
 
@@ -111,7 +112,7 @@ def stability(
         {
             "barrier": heights,
             "loss barrier": np.stack([one["loss barrier"] for one in between]),
-            "stable": heights.mean(1) < worth,
+            "stable": np.array([_below(one, worth) for one in heights]),
             "copy": np.array(values),
             "threshold": worth,
         },
@@ -133,3 +134,10 @@ def stability(
         ),
     )
     return Stability(reading)
+
+
+def _below(heights: Array, worth: float) -> bool:
+    """Whether the mean is shown to be below; values that all agree have no interval and are what they are."""
+    if len(heights) > 1 and float(np.ptp(heights)) == 0:
+        return bool(heights[0] < worth)
+    return bool(interval.mean(heights).high < worth)

@@ -15,11 +15,11 @@ from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import stream_key
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
-from thalweg.tickets.controls import SHUFFLED, reinitialized, shuffled
+from thalweg.tickets.controls import fresh_at
 from thalweg.tickets.found import Search, bounds_of
-from thalweg.tickets.policy import Policy
 from thalweg.tickets.share_of_gain import share_of_gain
-from thalweg.training import Start, train
+from thalweg.tickets.shuffling import SHUFFLED, shuffled_parts
+from thalweg.training import train
 
 Array = NDArray[np.float64]
 ARMS_ON_TASKS = ("ticket", "shuffled", "first layer shuffled", "mask, new init", "dense")
@@ -91,7 +91,6 @@ def transfer(
     *,
     level: int,
     arms: Sequence[str] = ARMS_ON_TASKS,
-    policy: Policy | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
 ) -> Transfer:
@@ -101,6 +100,8 @@ def transfer(
     its mask shuffled in every layer or in the first one alone (what is transferred there is which inputs go together),
     the mask with another initialization (the mask alone), and the dense network; where they are named, also
     "shuffled, new init" beside that, and "another shuffling", between which and the first there is nothing to find.
+    All begin at step k: other initializations, too, are trained to it on the first task, and what is dense are the
+    ticket's weights of step k under no mask.
 
     >>> import thalweg as tw
     >>> data = tw.data.digits()
@@ -116,13 +117,12 @@ def transfer(
         problems: by name, of the same model on other data; the source itself is the measure for all others.
         level: of the search, from 1 on.
         arms: which are trained; the ticket and its shuffled mask always are.
-        policy: of the search; None: the usual one.
         plan, progress: see `train`.
 
     Raises:
         UsageError: no such level or arm, or a model of another architecture.
 
-    Cost: a training for each arm, task and seed.
+    Cost: a training for each arm, task and seed, and of other initializations to step k.
     """
     began = time.perf_counter()
     check_type("transfer found", found, Search, "a Search, as tickets.search returns it")
@@ -138,26 +138,29 @@ def transfer(
     names = [name for name in known if name in {"ticket", "shuffled", *arms}]
     seeds = [int(seed) for seed in found.reading.coordinate("seed")]
     mask, layout = found.masks[level - 1]["ticket"], found.dense.final.layout
-    entries = (policy or Policy()).entries(layout)
+    division = found.making.division
     start = replace(found.start, state=None, order=None)
     masks = {
         "ticket": mask,
-        "shuffled": shuffled(mask, entries, seeds),
-        "first layer shuffled": shuffled(mask, entries[:1], seeds),
+        "shuffled": shuffled_parts(mask, division, seeds),
+        "first layer shuffled": shuffled_parts(mask, division, seeds, layers=division.entries[:1]),
         "mask, new init": mask,
         "dense": None,
-        "shuffled, new init": shuffled(mask, entries, seeds),
-        "another shuffling": shuffled(mask, entries, seeds, stream=f"another {SHUFFLED}"),
+        "shuffled, new init": shuffled_parts(mask, division, seeds),
+        "another shuffling": shuffled_parts(mask, division, seeds, stream=f"another {SHUFFLED}"),
     }
     orders = [stream_key(seed, "transfer") for seed in seeds]
     recipe = replace(found.dense.recipe, snapshot=0, snapshot_state=False)
-    tables = []
+    tables, fresh = [], None
     with watched(progress) as told:
+        if any(arm.endswith("new init") for arm in names):
+            told(Progress("transfer, other initializations", 0, len(problems), 0.0))
+            made = fresh_at(found.making.problem, found.dense.recipe, seeds, start.step, plan=plan)
+            fresh = replace(made, state=None, order=None)
         for number, (name, problem) in enumerate(problems.items()):
             told(Progress(f"transfer to {name}", number, len(problems), time.perf_counter() - began))
             same_layout(layout, problem.layout)
-            fresh = Start(reinitialized(problem, seeds), step=start.step)
-            starts = {arm: fresh if arm.endswith("new init") else start for arm in names}
+            starts = {arm: fresh if fresh is not None and arm.endswith("new init") else start for arm in names}
             own = {arm: masks[arm] for arm in names}
             run = train(problem, recipe, orders, start=starts, mask=own, paired=True, plan=plan)
             final = run.history.final(found.metric)

@@ -20,7 +20,7 @@ from thalweg.statistics import Interval, interval
 from thalweg.tickets.allocation import Allocation, ByLayer, Global
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.search_cost import search_cost
-from thalweg.tickets.selection import prune
+from thalweg.tickets.selection import EmptyLayerError, prune
 from thalweg.tickets.units import Units
 from thalweg.tickets.user_units import BATCHES, FORMS, cuttable, in_milliseconds
 from thalweg.training import Run
@@ -121,6 +121,7 @@ def prunable(
     check_type("prunable run", run, (Run, Population), "a Run or a Population such as run.final")
     population = run.final if isinstance(run, Run) else run
     problem.check(population)
+    _check_finite(run)
     kept = sorted(set(densities), reverse=True)
     if not kept or not all(0 < one < 1 for one in kept):
         msg = f"prunable densities lie between 0 and 1, such as (0.5, 0.1); got {list(densities)}."
@@ -147,9 +148,7 @@ def prunable(
                 try:
                     share = dict.fromkeys(groups, density) if name == UNITS else density
                     mask = prune(problem, population.theta.abs(), share, allocation=allocation, policy=policy)
-                except UsageError as error:
-                    if "would become empty" not in str(error):
-                        raise
+                except EmptyLayerError as error:
                     notes.append(f"{name}, {density:g}: {error}")
                     of.append(Interval(np.nan, np.nan, np.nan, len(population), "a layer would be empty"))
                     continue
@@ -188,6 +187,19 @@ def prunable(
         notes=(f"On {drawn.text}, {len(population)} networks.", *words, *_search_words(problem, run), *notes, *reasons),
     )
     return Prunable(reading, found, metric, limit)
+
+
+def _check_finite(run: Run | Population) -> None:
+    """Raise UsageError for members that diverged, of a run, or whose weights are not finite."""
+    if isinstance(run, Run):
+        lost = np.flatnonzero(run.diverged_at >= 0).tolist()
+    else:
+        lost = (~run.theta.isfinite().all(1)).nonzero().flatten().tolist()
+    if lost:
+        seeds = run.axes["seed"][lost].tolist() if isinstance(run, Run) else None
+        which = f"the members {lost}" + ("" if seeds is None else f", of the seeds {seeds},")
+        msg = f"prunable needs networks that did not diverge; {which} did. Leave them out: give run.final[[...]]."
+        raise UsageError(msg)
 
 
 def _change(sparse: Tensor, dense: Tensor, sign: int) -> Interval:
