@@ -29,6 +29,7 @@ class MatrixRule(Rule):
     matrix_slots: ClassVar[tuple[str, ...]] = ()
     turned_slots: ClassVar[tuple[str, ...]] = ()
     fallback: ClassVar[Rule | None] = None
+    elementwise: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -26,9 +26,9 @@ DECAYS = ("l2", "lr_coupled", "schedule_coupled", "constant")
 class Rule(Summarized):
     """An update rule: its hyper-parameters as fields, its formula as `update`.
 
-    The formula never mixes members. It is elementwise, so that it can be applied to any block of theta; a rule that
-    updates whole tensors is a `MatrixRule`. What a rule remembers are matrices with one row per member: `slots` of
-    theta's shape, and `tallies`, one number each.
+    The formula never mixes members. It is `elementwise`, so that it can be applied to any block of theta; a rule that
+    updates whole tensors is a `MatrixRule`, which is not. What a rule remembers are matrices with one row per member:
+    `slots` of theta's shape, and `tallies`, one number each.
 
     Every rule knows weight decay, by one of four conventions that differ by factors of thousands:
 
@@ -59,6 +59,7 @@ class Rule(Summarized):
     tallies: ClassVar[tuple[str, ...]] = ()
     looks_ahead: ClassVar[bool] = False
     fused: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.decay_on is not None:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,7 @@ class TorchOptimizer(Rule):
     lr: Swept
     make: Make = field(repr=False)
     what: str = field(init=False, default="")
+    elementwise: ClassVar[bool] = False  # as far as anybody knows
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -35,6 +35,7 @@ class Wrapper(Summarized):
     rule: "Rule | Wrapper"
     own_slots: ClassVar[tuple[str, ...]] = ()
     ascends: ClassVar[bool] = False
+    elementwise: ClassVar[bool] = False  # it is given whole rows, and may take means and norms of them
 
     def __post_init__(self) -> None:
         check_type(f"{type(self).__name__} rule", self.rule, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")

@@ -23,8 +23,9 @@ from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.separable import separable
 from thalweg.population.stacked import Stacked
-from thalweg.population.threads import Team
+from thalweg.population.threads import Team, has_modes
 from thalweg.population.trial import COMPARED, Trial
 
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
@@ -45,7 +46,10 @@ class Plan:
         reason: why this plan, for a person.
         seconds: measured seconds per step of each candidate, by its name; empty when nothing was timed.
         threads: how many chunks are evaluated at a time, each with one of torch's threads; 1: one, with all of them.
-            The bits of a member are then those of a process with one thread.
+            With several, the bits of a member are those of a process with one thread, also of a member that is alone.
+            "auto" takes several only for layers and losses of torch's and Thalweg's own (`separable`). Forced on a
+            model or a loss of the user's, it is the user's word that they write to nothing that calls share, such as
+            globals, a random stream of their own, or torch's switches: nothing detects it, and results are then wrong.
 
     >>> import thalweg as tw
     >>> str(tw.population.Plan("stacked", 8)), tw.population.Plan("looped", 1).reason
@@ -114,7 +118,7 @@ class Execution:
             make: Callable[[], Stacked | Looped] = lambda: Stacked(problem, population, training=training)  # noqa: E731
         else:
             make = lambda: Looped(problem, population, training=training, seeds=seeds)  # noqa: E731
-        self._team = Team(make, min(self.plan.threads, self.members))
+        self._team = Team(make, self.plan.threads, self.members)
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
         threads = self.plan.threads
         self._size = size or _chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
@@ -190,11 +194,12 @@ def choose(
         return Plan("looped", 1, "each member draws its own random numbers")
     if training and problem.pads(training=training):
         return Plan("looped", 1, "the model has an embedding with padding_idx, whose row vmap would train")
-    key = (plan, training, len(population), batch.shared, batch.size, torch.get_num_threads())
+    threads = torch.get_num_threads() if separable(problem, batch) and not has_modes() else 1
+    key = (plan, training, len(population), batch.shared, batch.size, torch.get_num_threads(), threads)
     known, measured_for = problem.plans.get(key, (None, 0))
     if known is None or calls > _MORE * measured_for:
         with explained(batch):
-            known = _measure(problem, population, batch, plan, training=training, calls=calls)
+            known = _measure(problem, population, batch, plan, training=training, calls=calls, threads=threads)
         problem.plans[key] = known, calls
     return known
 
@@ -229,7 +234,7 @@ def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
 
 
 def _measure(
-    problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float
+    problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float, threads: int
 ) -> Plan:
     chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
     looped = Trial(problem, population, batch, Looped, min(COMPARED, len(population)), training=training)
@@ -253,20 +258,26 @@ def _measure(
         trials[Plan("stacked", chunk)] = trial
         if not trial.agrees(looped):
             return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
-    if calls >= _FEW:
-        trials |= _in_threads(problem, population, batch, looped, training=training, stacked=not refused)
+    threads = min(threads, len(population))
+    if calls >= _FEW and threads > 1 and problem.device.type == "cpu":
+        stacked = not refused
+        trials |= _in_threads(problem, population, batch, looped, threads, training=training, stacked=stacked)
     if len(trials) == 1:
         return Plan("looped", 1, refused)
     return _fastest(trials, calls, refused)
 
 
 def _in_threads(
-    problem: Problem, population: Population, batch: Batch, looped: Trial, *, training: bool, stacked: bool
+    problem: Problem,
+    population: Population,
+    batch: Batch,
+    looped: Trial,
+    threads: int,
+    *,
+    training: bool,
+    stacked: bool,
 ) -> dict[Plan, Trial]:
-    """Plans by which every core has rows of its own, run once, where there are several cores; those that agree."""
-    threads = min(torch.get_num_threads(), len(population))
-    if threads == 1 or problem.device.type != "cpu":
-        return {}
+    """Plans by which every core has rows of its own, run once; those that agree."""
     rows = min(threads * math.ceil(COMPARED / threads), len(population))
     kinds: list[tuple[type[Stacked] | type[Looped], Plan, int, int]] = [
         (Looped, Plan("looped", 1, threads=threads), rows, rows)
@@ -279,10 +290,7 @@ def _in_threads(
     trials = {}
     for kind, plan, rows, chunks in kinds:
         trial = Trial(problem, population, batch, kind, rows, training=training, chunks=chunks, threads=threads)
-        try:
-            trial.run()
-        except Exception:  # a model that several threads cannot call at once
-            continue
+        trial.run()
         if trial.agrees(looped):
             trials[plan] = trial
     return trials

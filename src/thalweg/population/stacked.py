@@ -1,7 +1,7 @@
 """Rows evaluated together: one call of the model for all of them."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -18,6 +18,16 @@ from thalweg.population.broadcast import Broadcast
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 
+# How the process computes attention: ways to read each part of the choice and to make it.
+_CHOICES: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [
+    (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
+    (torch._C._get_sdp_priority_order, torch._C._set_sdp_priority_order),
+    *(
+        (getattr(torch._C, f"_get_{kernel}_sdp_enabled"), getattr(torch._C, f"_set_sdp_use_{kernel}"))
+        for kernel in ("math", "flash", "mem_efficient", "cudnn", "overrideable")
+    ),
+]
+
 
 @contextlib.contextmanager
 def plain_attention() -> Iterator[None]:
@@ -29,6 +39,18 @@ def plain_attention() -> Iterator[None]:
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@contextlib.contextmanager
+def kept_attention() -> Iterator[None]:
+    """The process's choice of attention afterwards as it was, however it is changed in between."""
+    before = [read() for read, _ in _CHOICES]
+    try:
+        yield
+    finally:
+        for (read, write), chosen in zip(_CHOICES, before, strict=True):
+            if read() != chosen:
+                write(chosen)
 
 
 class Attentive(TorchFunctionMode):

@@ -50,7 +50,7 @@ class Trial:
         chosen = population[slice(0, rows)]
         self.buffers = {name: buffer.clone() for name, buffer in chosen.buffers.items()}
         own = replace(chosen, buffers=self.buffers)
-        self.team = Team(lambda: kind(problem, own, training=training), threads)
+        self.team = Team(lambda: kind(problem, own, training=training), threads, rows)
         self.batch = batch.rows(slice(0, rows))
         self.out = torch.empty_like(chosen.theta) if training else chosen.theta
         self.seconds = math.inf

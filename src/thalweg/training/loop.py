@@ -99,14 +99,16 @@ class Loop:
             Exception: whatever an observer raises, after a checkpoint.
         """
         start, first = time.perf_counter(), self.state.step
-        # Where members have threads of their own, what is done between two steps would only keep those threads waiting.
-        alone = one_thread() if self.plans["gradient"].threads > 1 else contextlib.nullcontext()
-        with deferred() as interrupt, alone:
+        # Where members have threads of their own, the update has one too: a step then has the bits of a process
+        # with one thread.
+        alone = one_thread if self.plans["gradient"].threads > 1 else contextlib.nullcontext
+        with deferred() as interrupt:
             if first == min(self.beginnings):
                 self._record()
                 self._observe(checkpoints)
             while self.state.step < until:
-                self._step()
+                with alone():
+                    self._step()
                 if self.state.step in self.beginnings:
                     self._begin()
                 self._record()

@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 import torch
 
 import thalweg as tw
@@ -35,6 +36,22 @@ def test_widths_that_train_together_come_to_what_each_comes_to_alone() -> None:
         torch.testing.assert_close(both.networks[place].theta, alone.networks[0].theta, rtol=1e-3, atol=1e-4)
         for name in ("wrong", "test loss", "Brier score", "train wrong"):
             np.testing.assert_allclose(both[name][place], alone[name][0], rtol=1e-2, atol=5e-3)
+
+
+RULES = {name: rule(5e-3) for name, rule in tw.optim.RULES.items()} | {
+    "muon by rms": tw.optim.Muon(5e-3, scale="rms"),
+    "centralized": tw.optim.Centralized(tw.optim.Adam(5e-3)),
+    "of torch": tw.optim.TorchOptimizer(5e-3, lambda parameters: torch.optim.Adafactor(parameters)),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_under_every_rule_a_width_comes_to_what_it_comes_to_alone(name: str) -> None:
+    settings = {"n": 40, "layers": 2, "steps": 8, "batch_size": 20, "seeds": [600], "evaluate": 1}
+    settings["optimizer"] = RULES[name]
+    both = over_widths(tw.data.digits(), [5, 9], progress=None, **settings).networks[0].theta
+    alone = over_widths(tw.data.digits(), [5], progress=None, **settings).networks[0].theta
+    assert float((both - alone).norm() / alone.norm()) < 1e-4
 
 
 def test_sizes_are_put_together_in_the_least_time() -> None:

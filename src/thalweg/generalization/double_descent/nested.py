@@ -1,6 +1,7 @@
 """Networks of several widths as one population: each is the first units of the widest, whose other weights are masked.
 
-A unit without weights gives ReLU's 0 and takes no gradient, so a member is the network of its own width, to rounding.
+A unit without weights gives ReLU's 0 and takes no gradient, so under a rule that is elementwise a member is the network
+of its own width, to rounding. Others take means and norms over a tensor, and its zeros would count (Adafactor, Muon).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Networks of ever more units, or layers, trained on noisy labels: double descent where nothing is linear.
 
 Each size has a network for every seed, and each seed a training set and label noise of its own. Widths that are close
-train as one population (see `nested`): a step of few small networks is mostly what it costs beside their products.
+train as one population where the rule is elementwise (see `nested`): a step of few small networks is mostly what it
+costs beside their products.
 """
 
 from collections.abc import Sequence
@@ -151,7 +152,7 @@ def _curve(
     problems = [problem_of(widths) for widths in hidden]
     parameters = [problem.layout.parameters for problem in problems]
     groups, networks = [slice(place, place + 1) for place in range(len(sizes))], []
-    if len({len(widths) for widths in hidden}) == 1:
+    if optimizer.elementwise and len({len(widths) for widths in hidden}) == 1:
         groups = together(parameters, batch_size * len(seeds))
     for group in groups:
         problem, shape = problems[group.stop - 1], (group.stop - group.start, len(seeds))

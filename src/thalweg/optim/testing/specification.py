@@ -15,7 +15,6 @@ from thalweg.optim.amsgrad import AMSGrad
 from thalweg.optim.average import Averaged
 from thalweg.optim.gradient_transforms import Grokfast
 from thalweg.optim.lion import Lion
-from thalweg.optim.matrix_rule import MatrixRule
 from thalweg.optim.momentum import Momentum, Nesterov
 from thalweg.optim.muon import Muon
 from thalweg.optim.nadam import NAdam
@@ -25,7 +24,6 @@ from thalweg.optim.sam import SAM
 from thalweg.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from thalweg.optim.sgd import SGD
 from thalweg.optim.soap import SOAP
-from thalweg.optim.torch_optimizer import TorchOptimizer
 from thalweg.optim.wrapper import Wrapper
 from thalweg.sweep import plain
 
@@ -171,7 +169,7 @@ def specification_of_rule(rule: Rule | Wrapper) -> Specification:
     law = next((law for law, kind in KINDS.items() if isinstance(rule, kind)), None)
     names = [one.name for one in fields(rule)] if law is None else known_settings(law)
     settings = {name: getattr(rule, name) for name in names if hasattr(rule, name)}
-    elementwise = not isinstance(rule, MatrixRule | TorchOptimizer) and rule.decay_on is None
+    elementwise = rule.elementwise and rule.decay_on is None
     return Specification(law, settings, elementwise, consumes=True)
 
 
