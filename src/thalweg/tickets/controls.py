@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.randomness import stream_key
 from thalweg.tickets.allocation import Allocation, Counts, ErdosRenyi, Global
 from thalweg.tickets.division import Division
+from thalweg.tickets.layer_order import LayerOrder
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.scores import random
 from thalweg.tickets.selection import Mask, Scores, mask_of, select_parts
@@ -79,7 +81,7 @@ class Arms:
         if name == "another shuffling":
             return self.start, shuffled_parts(mask, self.division, seeds, stream=f"another {SHUFFLED}")
         if name == "first layer shuffled":
-            return self.start, shuffled_parts(mask, self.division, seeds, layers=self.division.entries[:1])
+            return self.start, shuffled_parts(mask, self.division, seeds, layers=[self.order.first])
         if name == EQUAL_COST:
             assert longer is not None
             return self.start, _collapsing(longer, self.division, kept)
@@ -95,6 +97,11 @@ class Arms:
             small = first_units(self.problem, self.policy, round(sum(self._weights(mask)) / len(mask)))
             return Start(rescaled_to(self.first, small)), small.expand(len(seeds), -1)
         return self.start, mask
+
+    @cached_property
+    def order(self) -> LayerOrder:
+        """Which of the layers that may be pruned is the first."""
+        return LayerOrder.of(self.problem, self.division.entries)
 
     def _weights(self, mask: Mask) -> list[int]:
         """How many weights each member keeps of what may be pruned, whatever the parts are that it keeps."""

@@ -17,6 +17,7 @@ from thalweg.tickets.allocation import Allocation, ByLayer
 from thalweg.tickets.checked import check_trained, checked_seeds
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import bounds_of
+from thalweg.tickets.layer_order import usual_keep
 from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
@@ -177,12 +178,12 @@ def rewinding_map(
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     score = as_score(problem, score)
-    keep = allocation.usual_share(division) if keep is None else keep
+    keep, said = usual_keep(problem, allocation, division) if keep is None else (keep, "")
     kept = [division.sizes]
     for _ in range(rounds):
         kept.append(allocation.kept(division, keep, kept[-1]))
     check_left(division, kept[1])
-    stopped: list[str] = []
+    notes = [said] if said else []
     tables: dict[str, list[Array]] = {name: [] for name in ("ticket", *at)}
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
@@ -203,7 +204,7 @@ def rewinding_map(
             except EmptyLayerError as error:
                 if level == 1:
                     raise
-                stopped.append(f"Stopped before level {level}: {error}")
+                notes.append(f"Stopped before level {level}: {error}")
                 break
             for of, mask in zip(masks.values(), cut, strict=True):
                 of.append(mask)
@@ -247,7 +248,7 @@ def rewinding_map(
         notes=(
             f"A ticket matches where the 95 % interval of its difference from the dense network over {len(given)} "
             f"seeds lies above -{margin:g}; bands are such intervals.",
-            *stopped,
+            *notes,
         ),
     )
     return RewindingMap(reading, metric, dense, {step: tuple(of) for step, of in masks.items()})

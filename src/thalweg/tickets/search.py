@@ -17,6 +17,7 @@ from thalweg.tickets.checked import check_trained, checked_seeds, diverged
 from thalweg.tickets.controls import ARMS, EQUAL_COST, FRESH, REINITIALIZED, Arms, first_units, fresh_at
 from thalweg.tickets.division import Share
 from thalweg.tickets.found import Search
+from thalweg.tickets.layer_order import usual_keep
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.scoring import Score, as_score, by_magnitude
@@ -61,7 +62,8 @@ def search(
     and further ones where they are named:
 
     - "one-shot, equal cost": as "one-shot", of a dense run of as many steps as finding the ticket took;
-    - "first layer shuffled": places exchanged in the first layer alone;
+    - "first layer shuffled": places exchanged in the first layer alone: of those that may be pruned, the one that the
+      model calls first;
     - "reinit, shuffled": the shuffled mask with the other initialization, beside which "reinit" shows what the mask is
       worth by itself;
     - "another reinit", "another shuffling": drawn once more; between them and the first there is no difference to find.
@@ -113,7 +115,7 @@ def search(
     policy, allocation = policy or Policy(), allocation or ByLayer()
     division = allocation.division(problem, policy)
     score = as_score(problem, score)
-    keep = allocation.usual_share(division) if keep is None else keep
+    keep, said = usual_keep(problem, allocation, division) if keep is None else (keep, "")
     k = rewinding_step(problem, recipe, rewind_to)
     expected = search_cost(problem, recipe, seeds=seeds, rounds=rounds, rewind_to=rewind_to, arms=arms, retrain=retrain)
     kept = [division.sizes]
@@ -136,7 +138,9 @@ def search(
         making = Arms(problem, policy, allocation, division, given, start, first, fresh, fresher, score(trained, first))
         levels: list[dict[str, Run]] = []
         masks: list[Mapping[str, Mask]] = []
-        mask, notes = None, []
+        mask, notes = None, [said] if said else []
+        if "first layer shuffled" in at:
+            notes.append(f"The first layer that is shuffled is {making.order.first.name}, {making.order.how}.")
         for level in range(1, rounds + 1):
             told(Progress(f"tickets, level {level}", level, rounds + 1, time.perf_counter() - began))
             scored = score(trained, first)

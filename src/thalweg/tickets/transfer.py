@@ -143,7 +143,7 @@ def transfer(
     masks = {
         "ticket": mask,
         "shuffled": shuffled_parts(mask, division, seeds),
-        "first layer shuffled": shuffled_parts(mask, division, seeds, layers=division.entries[:1]),
+        "first layer shuffled": shuffled_parts(mask, division, seeds, layers=[found.making.order.first]),
         "mask, new init": mask,
         "dense": None,
         "shuffled, new init": shuffled_parts(mask, division, seeds),
@@ -179,7 +179,14 @@ def transfer(
         provenance=Provenance.here(seeds, str(found.dense.final.theta.device), str(found.dense.final.theta.dtype)),
         notes=(
             f"Level {level} ({1 - found.densities[level - 1]:.1%} sparse), from step {start.step}; other data orders.",
+            *_first_layer(found, names),
             "Bars are means with 95 % intervals over seeds.",
         ),
     )
     return Transfer(reading, metric)
+
+
+def _first_layer(found: Search, names: Sequence[str]) -> tuple[str, ...]:
+    order = found.making.order
+    said = f"The first layer that is shuffled is {order.first.name}, {order.how}."
+    return (said,) if "first layer shuffled" in names else ()
