@@ -142,7 +142,7 @@ def test_going_on_keeps_the_examples() -> None:
     with pytest.raises(UsageError, match="goes on with the run's examples, and these are others"):
         tw.train(problem, RECIPE, SEEDS, examples=TABLE.flip(0), resume=half)
     plain = tw.train(problem, RECIPE, SEEDS, until=4)
-    with pytest.raises(UsageError, match="goes on with the run's examples, and these are others"):
+    with pytest.raises(UsageError, match="goes on with a run that has no examples of its own"):
         tw.train(problem, RECIPE, SEEDS, examples=TABLE, resume=plain)
 
 
