@@ -19,8 +19,8 @@ CLAIM = Claim(
     unit=UNIT,
     bounds=ALL,
     corrected="The formula is of an untrained subnetwork, which is far from the dense network; it must read "
-    "L(train(m theta_0)). And how sparse a ticket can be depends on width and training: at width 100 after 4,000 steps "
-    "the one at 80 % is worse than the dense network.",
+    "L(train(m theta_0)). And how sparse a ticket can be depends on width and training, so that both belong into the "
+    "statement: a narrow network that is trained for long is judged beside it.",
     lecture_rule=greater(-MARGIN),
     parts=(
         Part(
