@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import thalweg as tw
+from thalweg.errors import UsageError
 from thalweg.statistics import interval
 from thalweg.tickets import critical_sparsity, rewinding_map, search
 from thalweg.tickets.matching import gains, margin_of, matches, mean_gain, usual_metric
