@@ -310,8 +310,7 @@ def test_a_number_of_threads_is_at_least_one() -> None:
 
 
 FORKED = """
-import subprocess
-import sys
+import os
 from thalweg.population.threads import Team
 team, rows = Team(lambda: None, 2, 3), [slice(0, 1), slice(1, 2), slice(2, 3)]
 begun = lambda: team.each(rows, lambda worker, chunk: chunk.start) == [0, 1, 2]
