@@ -261,6 +261,9 @@ def test_one_seed_and_missing_numbers_are_said() -> None:
     claim = _claim()
     assert claim.judge(Interval(2.0, math.nan, math.nan, 1, "m")).words == "undecided: one seed has no interval"
     assert claim.judge(Interval(math.nan, math.nan, math.nan, 5, "m")).words == "undecided: a number is missing"
+    assert claim.judge(Interval(math.nan, math.nan, math.nan, 0, "not run at quick scale")).words == (
+        "undecided: not run at quick scale"
+    )
     agreed = claim.judge(mean([2.0, 2.0, 2.0]))
     assert (agreed.words, agreed.close) == ("undecided: all values agree, which gives no interval", False)
     assert claim.judge(Interval(2.0, -1.0, 5.0, 5, "m")).words == "undecided"

@@ -307,3 +307,4 @@ def test_what_rounding_left_is_shown_as_zero() -> None:
     assert str(Interval(2e-15, -1e-14, 3e-14, 5, "small itself")) == "2e-15 [-1e-14, 3e-14]"
     assert str(Interval(3.0, 1e-12, 50.0, 5, "above 0")) == "3 [1e-12, 50]"
     assert str(Interval(1e-15, -math.inf, math.inf, 5, "unbounded")) == "1e-15 [-inf, inf]"
+    assert str(Interval(math.nan, math.nan, math.nan, 0, "not run at this scale")) == "none"

@@ -71,7 +71,9 @@ class Judgment:
         """
         if math.isnan(self.interval.estimate) or not self.interval.known:
             if math.isnan(self.interval.estimate):
-                return "a number is missing"
+                return (
+                    "a number is missing" if self.interval.n else self.interval.method
+                )  # of no units: why there are none
             return "one seed has no interval" if self.interval.n == 1 else "all values agree, which gives no interval"
         return self.failure
 

@@ -26,6 +26,8 @@ def badge(outcome: Outcome) -> str:
 
 def spoken(interval: Interval) -> str:
     """The interval in words."""
+    if interval.n == 0 and math.isnan(interval.estimate):
+        return "none"
     interval = interval.without_rounding
     ends = f"[{number(interval.low)}, {number(interval.high)}]" if interval.known else "(no interval)"
     return f"{number(interval.estimate)} {ends}"

@@ -68,9 +68,11 @@ class Interval:
         return f"{self:.4g}"
 
     def __format__(self, spec: str) -> str:
-        """The estimate and both ends, each in this format, such as f"{found:.2f}"."""
+        """The estimate and both ends, each in this format, such as f"{found:.2f}"; "none" where there is none."""
         if not spec:
             return str(self)
+        if self.n == 0 and math.isnan(self.estimate):
+            return "none"
         shown = self.without_rounding
         ends = f"[{shown.low:{spec}}, {shown.high:{spec}}]" if self.known else "(no interval)"
         return f"{shown.estimate:{spec}} {ends}"
