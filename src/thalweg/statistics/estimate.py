@@ -34,6 +34,16 @@ class Interval:
             msg = f"An interval needs low <= high; got [{self.low}, {self.high}]."
             raise UsageError(msg)
 
+    @classmethod
+    def missing(cls, why: str) -> "Interval":
+        """That of what was not measured, which rests on nothing.
+
+        >>> from thalweg.statistics import Interval
+        >>> print(Interval.missing("not run at this scale"))
+        none
+        """
+        return cls(math.nan, math.nan, math.nan, 0, why)
+
     @property
     def known(self) -> bool:
         """Whether there is an interval: of one value, and of what is not a number, there is none.

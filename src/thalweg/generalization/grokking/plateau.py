@@ -209,7 +209,7 @@ def _changes(
     for table in (standing, right):
         change = [table[-1, place] - table[first, place] for place in members if (first := since[place]) is not None]
         if not change:
-            found.append(Interval(math.nan, math.nan, math.nan, 0, "too few snapshots"))
+            found.append(Interval.missing("too few snapshots"))
         elif len(change) == 1:
             found.append(interval.mean(change[0], bounds=CORRELATION))
         elif not shared:

@@ -103,14 +103,14 @@ def over_seeds(correlations: Array) -> Interval:
     """The mean over seeds that have a correlation; where a few seeds all have 1 it does not take that for certain."""
     known = correlations[np.isfinite(correlations)]
     if not len(known):
-        return Interval(np.nan, np.nan, np.nan, 0, "no seed has a rank correlation")
+        return Interval.missing("no seed has a rank correlation")
     return interval.bounded(known, *CORRELATION)
 
 
 def at_the_bottom(lowest: Array) -> Interval:
     """The share of seeds at whose lowest critical point at most `AT_MOST` of the directions lead down."""
     if not len(lowest):
-        return Interval(np.nan, np.nan, np.nan, 0, "no seed has a critical point")
+        return Interval.missing("no seed has a critical point")
     return interval.fraction(lowest <= AT_MOST)
 
 

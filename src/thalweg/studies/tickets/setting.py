@@ -24,7 +24,7 @@ RATE = 0.3
 UNIT, UNITS = "points of test accuracy", "hidden units a layer"
 ALL = (-100.0, 100.0)  # bounds of a difference in points
 MARGIN = 0.5  # points by which a ticket may be worse and match
-UNKNOWN = Interval(float("nan"), float("nan"), float("nan"), 0, "not run at this scale")
+UNKNOWN = Interval.missing("not run at this scale")
 
 
 @dataclass(frozen=True)
