@@ -245,17 +245,17 @@ def pooled(
     axes = by.axes
     inputs = block.dim() - 2 * axes
     if inputs not in (1, 2):
-        message = (
+        msg = (
             f"a map on {axes} spatial axes needs a full block, of {2 * axes + 2} dimensions (an own block: "
             f"{2 * axes + 1}); this one has shape {tuple(block.shape)}."
         )
-        raise UsageError(message)
+        raise UsageError(msg)
     mapped = _both(block, by, inputs)
     if q is None and other is None and spread is None and other_spread is None:
         return mapped
     if q is None or other is None or spread is None or other_spread is None:
-        message = "a distance needs q, other, spread and other_spread; the plain form none of them."
-        raise UsageError(message)
+        msg = "a distance needs q, other, spread and other_spread; the plain form none of them."
+        raise UsageError(msg)
     mapped -= (_first(spread, inputs, axes) + _second(other_spread, inputs, axes)) / 2
     sums = by.sums(q.shape[1:])
     if sums is not None:

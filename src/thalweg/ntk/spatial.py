@@ -94,11 +94,11 @@ class Window:
         reach = self.dilation[axis] * (self.size[axis] - 1) + 1
         free = length + self.before[axis] + self.after[axis] - reach
         if free < 0:
-            message = (
+            msg = (
                 f"a window that reaches over {reach} cells does not fit axis {axis}: {length} cells, "
                 f"{self.before[axis]} before and {self.after[axis]} after. Pad more, or use a smaller window."
             )
-            raise UsageError(message)
+            raise UsageError(msg)
         return free // self.stride[axis] + 1
 
     def pieces(self, axis: int, offset: int, length: int, outputs: int) -> Iterator[tuple[int, int, int]]:
@@ -289,11 +289,11 @@ def _inputs(block: Tensor, axes: int, full: bool) -> int:
     """How many dimensions of inputs a block has: 2, or 1 if it is of inputs with themselves."""
     inputs = block.dim() - axes * (1 + full)
     if inputs not in (1, 2):
-        message = (
+        msg = (
             f"a {'full' if full else 'diagonal'} block over {axes} spatial axes has {axes * (1 + full)} dimensions "
             f"after one or two of inputs; this one has shape {tuple(block.shape)}."
         )
-        raise UsageError(message)
+        raise UsageError(msg)
     return inputs
 
 
@@ -307,6 +307,6 @@ def _laid_out_as(block: Tensor, shape: Sequence[int]) -> Tensor:
 def _each(value: int | Sequence[int], axes: int, name: str) -> tuple[int, ...]:
     entries = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(entries) != axes:
-        message = f"{name} has {len(entries)} entries for {axes} spatial axes; give one number, or one an axis."
-        raise UsageError(message)
+        msg = f"{name} has {len(entries)} entries for {axes} spatial axes; give one number, or one an axis."
+        raise UsageError(msg)
     return entries
