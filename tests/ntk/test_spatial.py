@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from features_at_positions import distances, gram, random_values, second_moments
 from torch import Tensor
 
 from thalweg.errors import UsageError
@@ -15,31 +16,6 @@ GRID = [
     *product([(2, 2), (3, 3)], [(1, 1), (2, 2)], [(1, 1), (2, 2)], PADDINGS),
     *product([(3, 2)], [(2, 1)], [(1, 3)], PADDINGS),
 ]
-
-
-def random_values(count: int, sizes: tuple[int, ...], seed: int) -> Tensor:
-    """(count, *S, 7) Gaussian features: their Gram matrices are kernels."""
-    return torch.randn(count, *sizes, 7, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def gram(first: Tensor, second: Tensor) -> Tensor:
-    """(n1, n2, *S, *S) covariances of features."""
-    axes = first.dim() - 2
-    flat = torch.einsum("apf,bqf->abpq", first.flatten(1, -2), second.flatten(1, -2)) / first.shape[-1]
-    return flat.reshape(len(first), len(second), *first.shape[1 : 1 + axes], *second.shape[1 : 1 + axes])
-
-
-def second_moments(values: Tensor) -> Tensor:
-    return values.square().mean(-1)
-
-
-def distances(first: Tensor, second: Tensor) -> Tensor:
-    """E (u - v)^2 / 2 for every pair of positions, by its definition."""
-    axes = first.dim() - 2
-    apart = first.reshape(len(first), 1, *first.shape[1:-1], *(1,) * axes, -1) - second.reshape(
-        1, len(second), *(1,) * axes, *second.shape[1:-1], -1
-    )
-    return apart.square().mean(-1) / 2
 
 
 def window_of(size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...], padding: str) -> Window:
