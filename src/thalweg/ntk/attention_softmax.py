@@ -26,7 +26,7 @@ def softmax(
     scrambles: int = 8,
     seed: int = 0,
     allowed: Tensor | None = None,
-    memory: int = 2**28,
+    memory: int = 2**26,
 ) -> Attended:
     """Attention whose weights are the softmax of G_ai = query_a . key_i / sqrt(head size), queries and keys untied.
 
@@ -52,7 +52,8 @@ def softmax(
         UsageError: fewer than two scrambles, samples that are no power of 2, or a query that sees no key.
 
     Cost: about 20 T^3 multiplications a sample and pair of inputs. With more than 21,201 normals a sample
-    (72 tokens an input have 20,736) the points are random ones instead.
+    (72 tokens an input have 20,736) the points are random ones instead. A call draws its points anew, so give it many
+    pairs.
 
     >>> import torch
     >>> from thalweg.ntk.attention import Tokens
