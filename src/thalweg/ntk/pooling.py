@@ -5,7 +5,8 @@ A map takes the values u at the positions to L u. In the plain form a block beco
     D_out[c, c'] = (L D L^T)[c, c'] - (s_c + s'_c') / 2 + (r_c - r_c') ((L q)_c - (L q')_c') / 2
 
 with the spread s_c = (L D_xx L^T)[c, c] inside each input and the row sums r of L, whose term is 0 where all are
-equal, as those of a mean are. The second moments become r_c (L q)_c - s_c. Blocks are full ones of `spatial`.
+equal, as those of a mean are. The second moments become r_c (L q)_c - s_c. Blocks are full ones of `spatial`; a map
+whose outputs pick one cell each, as a flip or a crop, takes diagonal ones too, by its `along`.
 """
 
 from collections.abc import Sequence
