@@ -1,1 +1,5 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
+
+from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
+
+__all__ = ["Dual", "Hermite", "dual_of", "hermite"]
