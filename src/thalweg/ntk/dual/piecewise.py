@@ -13,12 +13,8 @@ from thalweg.ntk.dual.arc import arc
 from thalweg.ntk.dual.distances import Separation, length
 
 SHORTEST = 1e-30  # the least length and squared sine that are divided by
-LEFT, RIGHT, RATIO, NODES = (
-    8,
-    3,
-    4.0,
-    12,
-)  # panels, growing from either end of [0, 1]: integrands may change at any scale
+FARTHEST = 60.0  # standard deviations from zero: a knot beyond is never met
+LEFT, RIGHT, RATIO, NODES = 8, 3, 4.0, 12  # panels that grow from the ends of [0, 1]: F changes at any scale
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class PiecewiseLinear:
         by_length = ((self._product(x, x) + self._product(y, y)) / 2 - self._product(x, y)).clamp_min(0.0)
         dtype = distance.dtype
         parallel = self._slope(x, y).to(dtype)
-        turned, lever = self._turned(*(one.to(dtype) for one in (x, y)), arc(q, other, distance)[0])
+        turned, lever = self._turned(x.to(dtype), y.to(dtype), arc(q, other, distance)[0])
         apart = Separation.of(q, other, distance)
         gained = apart.excess * parallel - apart.product * lever / math.pi
         return by_length.to(dtype) + gained, parallel - turned / (2 * math.pi)
@@ -106,19 +102,22 @@ class PiecewiseLinear:
     def _turned(self, x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
         """int_0^t F(s) ds and int_0^t F(s) (sin^2(t / 2) - sin^2(s / 2)) ds."""
         sine = torch.sin(angle / 2) ** 2
-        pairs = [
-            (bend * other, (a - b) ** 2 / 8, a * b / 2)
+        knots = [
+            (bend * more, a.clamp(-FARTHEST, FARTHEST), b.clamp(-FARTHEST, FARTHEST))
             for bend, _, a in self._bends(x)
-            for other, _, b in self._bends(y)
+            for more, _, b in self._bends(y)
         ]
+        pairs = [(bends, (a - b) ** 2 / 8, a * b / 2) for bends, a, b in knots]
         turned, lever = torch.zeros_like(angle), torch.zeros_like(angle)
         for place, weight in _rule():
             inner = torch.sin(angle * (place / 2)) ** 2
             left = (1 - inner).clamp_min(SHORTEST)
             apart, along = 1 / (inner * left).clamp_min(SHORTEST), 1 / left
-            values = sum(bends * torch.exp(-(far * apart + near * along)) for bends, far, near in pairs)
-            turned = turned + weight * values
-            lever = lever + weight * values * (sine - inner)
+            values = torch.zeros_like(angle)
+            for bends, far, near in pairs:
+                values = values + (weight * bends) * torch.exp(-torch.addcmul(far * apart, near, along))
+            turned = turned + values
+            lever = torch.addcmul(lever, values, sine - inner)
         return turned * angle, lever * angle
 
 
@@ -129,7 +128,8 @@ def _rule() -> list[tuple[float, float]]:
     edges = np.array([0.0, *left, *(1 - 0.5 * RATIO**-power for power in range(1, RIGHT)), 1.0])
     places, weights = np.polynomial.legendre.leggauss(NODES)
     starts, widths = edges[:-1, None], np.diff(edges)[:, None]
-    return list(zip((starts + widths * (1 + places) / 2).ravel().tolist(), (widths * weights / 2).ravel().tolist()))
+    middle = (starts + widths * (1 + places) / 2).ravel().tolist()
+    return list(zip(middle, (widths * weights / 2).ravel().tolist(), strict=True))
 
 
 def _length(q: Tensor) -> Tensor:
