@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import mpmath
@@ -9,6 +10,7 @@ from ntk.gaussian_integrals import mean, mean_product
 
 import thalweg as tw
 from thalweg.errors import ModelError
+from thalweg.ntk.dual import bivariate
 from thalweg.ntk.dual.piecewise import PiecewiseLinear
 
 CASES = 200
@@ -82,7 +84,7 @@ def polar(negative, positive, q, other, rho):
     edges = np.unique(np.concatenate([[-math.pi, math.pi], [(k + math.pi) % (2 * math.pi) - math.pi for k in kinks]]))
     places, weights = np.polynomial.legendre.leggauss(40)
     total, slopes = 0.0, 0.0
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in itertools.pairwise(edges):
         at = (a + b) / 2 + (b - a) / 2 * places
         u, v = np.cos(at), np.cos(at - angle)
         f, g = (np.where(one > 0, positive, negative) for one in (u, v))
@@ -165,3 +167,22 @@ def test_one_knot_at_zero_is_relu():
     ours, theirs = PiecewiseLinear("one knot", (0.0,), (1.0,)), tw.ntk.dual_of("relu", {})
     for one, two in zip(ours.pair(q, other, distance), theirs.pair(q, other, distance), strict=True):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("case", ["hardtanh", "relu6", "softshrink"])
+def test_piecewise_linear_errors_are_below_the_bound_they_give(case, monkeypatch):
+    kind, arguments, _, _ = PIECEWISE[case]
+    dual = tw.ntk.dual_of(kind, arguments)
+    rng = np.random.default_rng(0)
+    q = np.exp(rng.normal(size=600))
+    other = q * np.exp(10.0 ** -rng.uniform(0, 9, size=600) * rng.normal(size=600))
+    rho = (1 - 10.0 ** -rng.uniform(0, 10, size=600)) * rng.choice([1, 1, -1], size=600)
+    given = torch.tensor(q), torch.tensor(other), torch.tensor(distance_of(q, other, rho))
+    found = dual.pair(*given)
+    bivariate._rule.cache_clear()
+    for name, number in (("LEFT", 22), ("RIGHT", 12), ("RATIO", 3.0), ("NODES", 24)):
+        monkeypatch.setattr(bivariate, name, number)
+    exact = dual.pair(*given)
+    bivariate._rule.cache_clear()
+    for one, two, bound in zip(found, exact, (dual.error, dual.slope_error), strict=True):
+        assert 1e-14 < float((one - two).abs().max()) < bound

@@ -116,7 +116,7 @@ class Hermite:
             (a, _), (p, p_slope), (r, r_slope), (c, _), (s, s_slope), (t, t_slope) = left
             away = (r * (a + p) + t * (c + s)) / 2 + r * t + p * t + r * s
             slope = r_slope * t_slope + p_slope * t_slope + r_slope * s_slope
-            away, slope = away + self.bent.dual.error, slope + self.bent.dual.error
+            away, slope = away + self.bent.dual.error, slope + self.bent.dual.slope_error
         self.error, self.slope_error = max(self.error, away + doubt), max(self.slope_error, slope + doubt)
 
     def _tables(self, q: Tensor, terms: int = 1) -> tuple[Table, ...]:

@@ -1,20 +1,17 @@
 """Activations of straight pieces that meet anywhere: hardtanh, ReLU6, hard sigmoid, soft shrinkage, clamp."""
 
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from thalweg.ntk.dual.arc import arc
+from thalweg.ntk.dual.bivariate import Term, turned
 from thalweg.ntk.dual.distances import Separation, length
 
-SHORTEST = 1e-30  # the least length and squared sine that are divided by
-FARTHEST = 60.0  # standard deviations from zero: a knot beyond is never met
-LEFT, RIGHT, RATIO, NODES = 8, 3, 4.0, 12  # panels that grow from the ends of [0, 1]: F changes at any scale
+SHORTEST = 1e-30  # the least length that is divided by
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,11 @@ class PiecewiseLinear:
         """Of the sums that stand for integrals."""
         return 5e-6 * sum(abs(bend) for bend in self.bends) ** 2
 
+    @property
+    def slope_error(self) -> float:
+        """Likewise."""
+        return self.error
+
     def _bends(self, x: Tensor) -> Iterator[tuple[float, float, Tensor]]:
         """Every knot: its bend, its place, and its place in units of x."""
         for knot, bend in zip(self.knots, self.bends, strict=True):
@@ -70,10 +72,10 @@ class PiecewiseLinear:
         by_length = ((self._product(x, x) + self._product(y, y)) / 2 - self._product(x, y)).clamp_min(0.0)
         dtype = distance.dtype
         parallel = self._slope(x, y).to(dtype)
-        turned, lever = self._turned(x.to(dtype), y.to(dtype), arc(q, other, distance)[0])
+        fallen, lever = turned(arc(q, other, distance)[0], self._terms(x, y))
         apart = Separation.of(q, other, distance)
         gained = apart.excess * parallel - apart.product * lever / math.pi
-        return by_length.to(dtype) + gained, parallel - turned / (2 * math.pi)
+        return by_length.to(dtype) + gained, parallel - fallen / (2 * math.pi)
 
     def _product(self, x: Tensor, y: Tensor) -> Tensor:
         """E (phi(x z) - start)(phi(y z) - start): lengths of parallel u and v."""
@@ -99,37 +101,15 @@ class PiecewiseLinear:
                 total = total + self.first * bend * _above(a)
         return total
 
-    def _turned(self, x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
-        """int_0^t F(s) ds and int_0^t F(s) (sin^2(t / 2) - sin^2(s / 2)) ds."""
-        sine = torch.sin(angle / 2) ** 2
-        knots = [
-            (bend * more, a.clamp(-FARTHEST, FARTHEST), b.clamp(-FARTHEST, FARTHEST))
-            for bend, _, a in self._bends(x)
-            for more, _, b in self._bends(y)
-        ]
-        pairs = [(bends, (a - b) ** 2 / 8, a * b / 2) for bends, a, b in knots]
-        turned, lever = torch.zeros_like(angle), torch.zeros_like(angle)
-        for place, weight in _rule():
-            inner = torch.sin(angle * (place / 2)) ** 2
-            left = (1 - inner).clamp_min(SHORTEST)
-            apart, along = 1 / (inner * left).clamp_min(SHORTEST), 1 / left
-            values = torch.zeros_like(angle)
-            for bends, far, near in pairs:
-                values = values + (weight * bends) * torch.exp(-torch.addcmul(far * apart, near, along))
-            turned = turned + values
-            lever = torch.addcmul(lever, values, sine - inner)
-        return turned * angle, lever * angle
-
-
-@functools.cache
-def _rule() -> list[tuple[float, float]]:
-    """Places and weights on [0, 1]."""
-    left = [0.5 * RATIO**-power for power in reversed(range(LEFT))]
-    edges = np.array([0.0, *left, *(1 - 0.5 * RATIO**-power for power in range(1, RIGHT)), 1.0])
-    places, weights = np.polynomial.legendre.leggauss(NODES)
-    starts, widths = edges[:-1, None], np.diff(edges)[:, None]
-    middle = (starts + widths * (1 + places) / 2).ravel().tolist()
-    return list(zip(middle, (widths * weights / 2).ravel().tolist(), strict=True))
+    def _terms(self, x: Tensor, y: Tensor) -> list[Term]:
+        """Of F: pairs of knots; a pair and the one with both signs changed are the same."""
+        factors: dict[tuple[float, float], float] = {}
+        for knot, bend in zip(self.knots, self.bends, strict=True):
+            for other, more in zip(self.knots, self.bends, strict=True):
+                sign = math.copysign(1.0, knot or other or 1.0)
+                pair = (sign * knot, sign * other)
+                factors[pair] = factors.get(pair, 0.0) + bend * more
+        return [(factor, knot / x, other / y) for (knot, other), factor in factors.items()]
 
 
 def _length(q: Tensor) -> Tensor:
