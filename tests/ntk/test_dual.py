@@ -154,8 +154,8 @@ def test_piecewise_linear_duals_are_the_integrals(case, q, other, rho):
     a, b = (torch.tensor(one, dtype=torch.float64) for one in (q, other))
     away, slopes = dual.pair(a, b, (a + b) / 2 - rho * torch.sqrt(a * b))
     product = float((dual.second_moment(a) + dual.second_moment(b)) / 2 - away)
-    assert product == pytest.approx(mean_product(f, f, q, other, rho, kinks), abs=1e-7)
-    assert float(slopes) == pytest.approx(mean_product(slope, slope, q, other, rho, kinks), abs=2e-6)
+    assert product == pytest.approx(mean_product(f, f, q, other, rho, kinks), abs=dual.error)
+    assert float(slopes) == pytest.approx(mean_product(slope, slope, q, other, rho, kinks), abs=1e-6)  # by differences
     assert float(dual.mean(a)) == pytest.approx(mean(f, q, kinks), abs=1e-12)
     assert float(dual.second_moment(a)) == pytest.approx(mean(lambda u: f(u) ** 2, q, kinks), abs=1e-12)
     assert float(dual.derivative(a)) == pytest.approx(mean(lambda u: slope(u) ** 2, q, kinks), abs=1e-8)
@@ -174,15 +174,15 @@ def test_piecewise_linear_errors_are_below_the_bound_they_give(case, monkeypatch
     kind, arguments, _, _ = PIECEWISE[case]
     dual = tw.ntk.dual_of(kind, arguments)
     rng = np.random.default_rng(0)
-    q = np.exp(rng.normal(size=600))
+    q = np.exp(3 * rng.normal(size=600))
     other = q * np.exp(10.0 ** -rng.uniform(0, 9, size=600) * rng.normal(size=600))
     rho = (1 - 10.0 ** -rng.uniform(0, 10, size=600)) * rng.choice([1, 1, -1], size=600)
     given = torch.tensor(q), torch.tensor(other), torch.tensor(distance_of(q, other, rho))
     found = dual.pair(*given)
     bivariate._rule.cache_clear()
-    for name, number in (("LEFT", 22), ("RIGHT", 12), ("RATIO", 3.0), ("NODES", 24)):
+    for name, number in (("LEFT", 22), ("RIGHT", 20), ("RATIO", 3.0), ("NODES", 20)):
         monkeypatch.setattr(bivariate, name, number)
     exact = dual.pair(*given)
     bivariate._rule.cache_clear()
     for one, two, bound in zip(found, exact, (dual.error, dual.slope_error), strict=True):
-        assert 1e-14 < float((one - two).abs().max()) < bound
+        assert 1e-12 < float((one - two).abs().max()) < bound

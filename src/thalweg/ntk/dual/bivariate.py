@@ -8,7 +8,7 @@ from torch import Tensor
 
 SHORTEST = 1e-30  # the least squared sine that is divided by
 FARTHEST = 60.0  # standard deviations from zero: a knot beyond is never met
-LEFT, RIGHT, RATIO, NODES = 8, 3, 4.0, 12  # panels that grow from the ends of [0, 1]: F changes at any scale
+LEFT, RIGHT, RATIO, NODES = 11, 9, 4.0, 10  # panels that grow from the ends of [0, 1]: F changes at any scale
 
 Term = tuple[float, Tensor, Tensor]  # a factor and two places, in standard deviations
 

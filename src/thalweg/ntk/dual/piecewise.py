@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,9 +12,10 @@ from thalweg.ntk.dual.bivariate import Term, turned
 from thalweg.ntk.dual.distances import Separation, length
 
 SHORTEST = 1e-30  # the least length that is divided by
+WORST = 5e-9  # of the integrals, for bends of one
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class PiecewiseLinear:
     """phi(u) = start + first u + sum_i bends_i max(u - knots_i, 0).
 
@@ -24,7 +25,9 @@ class PiecewiseLinear:
     distance grows by x y ((1 - cos t) times E phi' phi' of parallel ones, less
     (1 / 2 pi) int_0^t F(s) (cos s - cos t) ds).
 
-    The integrals are sums of 132 terms, correct to about 5e-6 of the bends' squares: `error`.
+    The integrals are sums of 200 terms. Against finer ones, over a wide range of q, q' and rho, they erred by less than
+    a quarter of 5e-9 (sum of |bends|)^2, and distances by sqrt(q q') times as much where that is more than 1; the bounds
+    are four times that, and `error` is of all pairs so far.
 
     Drezner, Wesolowsky (1990), On the computation of the bivariate normal integral.
     """
@@ -34,16 +37,17 @@ class PiecewiseLinear:
     bends: tuple[float, ...]
     first: float = 0.0
     start: float = 0.0
+    _longest: float = field(default=1.0, repr=False)  # of sqrt(q q'), but at least 1
 
     @property
     def error(self) -> float:
-        """Of the sums that stand for integrals."""
-        return 5e-6 * sum(abs(bend) for bend in self.bends) ** 2
+        """Of the sums that stand for integrals, for the longest pair so far."""
+        return self.slope_error * self._longest
 
     @property
     def slope_error(self) -> float:
-        """Likewise."""
-        return self.error
+        """Likewise, whatever the lengths."""
+        return WORST * sum(abs(bend) for bend in self.bends) ** 2
 
     def _bends(self, x: Tensor) -> Iterator[tuple[float, float, Tensor]]:
         """Every knot: its bend, its place, and its place in units of x."""
@@ -67,8 +71,10 @@ class PiecewiseLinear:
         return self._slope(x, x).to(q.dtype)
 
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """About a dozen operations for each of 132 terms and two for each pair of knots."""
+        """About a dozen operations for each of 200 terms and two for each pair of knots."""
         x, y = _length(q), _length(other)
+        if x.numel() and y.numel():
+            self._longest = max(self._longest, float(x.detach().max() * y.detach().max()))
         by_length = ((self._product(x, x) + self._product(y, y)) / 2 - self._product(x, y)).clamp_min(0.0)
         dtype = distance.dtype
         parallel = self._slope(x, y).to(dtype)
