@@ -193,6 +193,25 @@ def test_tables_are_made_once_for_the_same_variances():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
+def test_equal_variances_are_integrated_once_and_none_give_nothing():
+    counts = []
+
+    def function(u):
+        counts.append(u.numel())
+        return torch.tanh(u)
+
+    dual = tw.ntk.hermite(function, "tanh")
+    counts.clear()
+    many = dual.second_moment(torch.tensor([[1.0, 2.0, 1.0]] * 50, dtype=torch.float64))
+    of_many = max(counts)
+    counts.clear()
+    few = dual.second_moment(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert of_many == max(counts)
+    assert torch.equal(many[7, :2], few)
+    empty = torch.zeros(0, 1, dtype=torch.float64)
+    assert dual.pair(empty, few[None], torch.zeros(0, 2, dtype=torch.float64))[0].shape == (0, 2)
+
+
 def test_erfc_is_one_minus_erf():
     dual, q = tw.ntk.dual_of("erfc", {}), torch.tensor(0.8, dtype=torch.float64)
     expected = mean(lambda u: scipy.special.erfc(u) ** 2, 0.8)

@@ -62,7 +62,8 @@ class Hermite:
     """What `hermite` returns, a `Dual`.
 
     Args:
-        error: the certified bound for the distances and second moments of all pairs so far.
+        error: the certified bound for the distances and second moments of all pairs so far, of exact arithmetic: in
+            float32 rounding comes on top.
         slope_error: likewise for E phi' phi'.
     """
 
@@ -94,13 +95,13 @@ class Hermite:
         ours, theirs = self._tables(q), self._tables(other)
         terms = max(one.needed(self.goal) for one in (*ours[:2], *theirs[:2]))
         ours, theirs = self._tables(q, terms), self._tables(other, terms)
-        self._certify(ours, theirs, terms)
         places = Places.of(q, other, distance, self.parity)
         away, slope = summed(ours[0], theirs[0], terms, places)
-        if self.bent is None:
-            return away, slope
-        known, in_series = self.bent.dual.pair(q, other, distance), summed(ours[1], theirs[1], terms, places)
-        return away - in_series[0] + known[0], slope - in_series[1] + known[1]
+        if self.bent is not None:
+            known, in_series = self.bent.dual.pair(q, other, distance), summed(ours[1], theirs[1], terms, places)
+            away, slope = away - in_series[0] + known[0], slope - in_series[1] + known[1]
+        self._certify(ours, theirs, terms)
+        return away, slope
 
     def _certify(self, ours: tuple[Table, ...], theirs: tuple[Table, ...], terms: int) -> None:
         """Raise the bounds to what these tables leave out.

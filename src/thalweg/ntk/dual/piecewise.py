@@ -26,8 +26,8 @@ class PiecewiseLinear:
     (1 / 2 pi) int_0^t F(s) (cos s - cos t) ds).
 
     The integrals are sums of 200 terms. Against finer ones, over a wide range of q, q' and rho, they erred by less than
-    a quarter of 5e-9 (sum of |bends|)^2, and distances by sqrt(q q') times as much where that is more than 1; the bounds
-    are four times that, and `error` is of all pairs so far.
+    a quarter of 5e-9 (sum of |bends|)^2, and distances by sqrt(q q') times as much where that is more than 1. The
+    bounds are four times that, and `error` is of all pairs so far.
 
     Drezner, Wesolowsky (1990), On the computation of the bivariate normal integral.
     """

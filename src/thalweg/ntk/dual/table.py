@@ -93,6 +93,10 @@ def table(
     Where twice the terms do not leave out four times less, as at a kink, no more are tried.
     """
     x, slope = length(q.to(torch.float64)).reshape(-1, 1), slope_of(function)
+    place = None
+    if not x.requires_grad:
+        x, place = torch.unique(x, return_inverse=True)
+        x = x[:, None]
     rows = max(1, AT_A_TIME // (NODES * (FEWER * (2 + len(kinks)) if kinks else 2 * PANELS)))
     terms, before = max(least, STUBBORN if kinks else FIRST), 0.0 if kinks else float("inf")
     while True:
@@ -104,14 +108,11 @@ def table(
             break
         terms, before = 2 * terms, left
     _check(found, x, name)
-    shape = q.shape
-    return Table(
-        found.values.reshape(*shape, terms + 1),
-        found.slopes.reshape(*shape, terms),
-        found.second_moment.reshape(shape),
-        found.derivative.reshape(shape),
-        found.doubt,
+    values, slopes, moments, derivatives = (
+        (one if place is None else one[place.flatten()]).reshape((*q.shape, *one.shape[1:]))
+        for one in (found.values, found.slopes, found.second_moment, found.derivative)
     )
+    return Table(values, slopes, moments, derivatives, found.doubt)
 
 
 def _part(function: Function, slope: Function, x: Tensor, kinks: tuple[float, ...], terms: int) -> Table:
