@@ -8,7 +8,7 @@ from torch import Tensor
 from thalweg.ntk.dual.base import Dual
 from thalweg.ntk.dual.piecewise import PiecewiseLinear
 from thalweg.ntk.dual.rectifier import Rectifier
-from thalweg.ntk.dual.table import Function, slope_of
+from thalweg.ntk.dual.table import Function, derivative_of
 
 BESIDE = 1e-9  # how near a kink the derivative is looked at
 JUMP = 1e-6  # of a derivative: less is rounding
@@ -32,9 +32,9 @@ class Bent:
 
 def bent_part(function: Function, places: tuple[float, ...]) -> Bent | None:
     """By how much the derivative jumps at the places given; None where it nowhere does."""
-    slope, knots = slope_of(function), torch.tensor(places, dtype=torch.float64)
+    derivative, knots = derivative_of(function), torch.tensor(places, dtype=torch.float64)
     beside = BESIDE * knots.abs().clamp_min(1.0)
-    jumps = slope(knots + beside) - slope(knots - beside)
+    jumps = derivative(knots + beside) - derivative(knots - beside)
     found = [(float(knot), float(jump)) for knot, jump in zip(knots, jumps, strict=True) if abs(jump) > JUMP]
     if not found:
         return None
