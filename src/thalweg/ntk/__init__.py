@@ -1,5 +1,6 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
 from thalweg.ntk import pooling, spatial
+from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 
-__all__ = ["pooling", "spatial"]
+__all__ = ["Dual", "Hermite", "dual_of", "hermite", "pooling", "spatial"]
