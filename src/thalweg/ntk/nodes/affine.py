@@ -168,7 +168,7 @@ def bias_added(builder: Builder, operation: Operation, value: Field, bias: Weigh
             "Use the bias of a layer, or an embedding of positions.",
         )
     step = biased(builder, operation, value.step, bias, 1, own=False)
-    roots = value.roots | {(step, ("bias", bias.name))}
+    roots = value.roots | {(step, ())}
     return replace(value, step=step, pre=step if value.gaussian else None, function=None, roots=roots, parts=())
 
 

@@ -71,7 +71,7 @@ def summed(builder: Builder, operation: Operation, left: Raw | Field, right: Raw
         right = as_field(builder, operation, right, left)
     if _shapes(left) != _shapes(right):
         builder.refuse(operation, "it adds values of different shapes", "Give both branches one shape.")
-    if left.roots & right.roots or _overlap(left, right):
+    if _overlap(left, right):
         builder.refuse(
             operation,
             "it adds two branches that share their last weights",
@@ -96,6 +96,8 @@ def concatenated(builder: Builder, operation: Operation) -> Symbol:
     """Channels of several fields one behind the other."""
     values = [builder.symbols[name] for name in operation.arguments["tensors"]]
     fields = [one for one in values if isinstance(one, Field)]
+    if not fields and all(isinstance(one, Raw) for one in values):
+        return builder.plain(operation)
     if len(fields) != len(values):
         builder.refuse(operation, "it puts data and random values together", "Put a linear layer before it.")
     place = operation.arguments.get("dim", 0) % len(fields[0].layout)
@@ -124,9 +126,9 @@ def _shapes(value: Field) -> list[list[tuple[str, int, int]]]:
 
 
 def _overlap(left: Field, right: Field) -> bool:
-    """Whether the branches read overlapping parts of one layer's channels."""
+    """Whether the branches read parts of one layer's channels that are not known to be apart."""
     return any(
-        a == b and (not part or not other or part[:1] != other[:1])
+        a == b and not any(one[0] == two[0] and one[1] != two[1] for one, two in zip(part, other, strict=False))
         for a, part in left.roots
         for b, other in right.roots
     )

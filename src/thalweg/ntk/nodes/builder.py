@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
+from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.step import Step
 from thalweg.ntk.nodes.symbols import Field, Raw, Symbol, Weight
 from thalweg.ntk.variances import Moments, Reading
-from thalweg.population.structure.operation import Operation, Value
+from thalweg.population.structure.elementwise import APART, SOFTMAX, SUMS
+from thalweg.population.structure.operation import Operation, Value, values_in
 from thalweg.population.structure.tracing import Trace
 
 MONTE_CARLO = (
@@ -79,6 +81,41 @@ class Builder:
                 "Put a linear layer before it.",
             )
         return found
+
+    def plain(self, operation: Operation) -> Raw:
+        """What an operation makes of data alone, where every example must stay by itself."""
+        raws = [one for name in values_in(operation.arguments) if isinstance(one := self.symbols.get(name), Raw)]
+        batched = [one.layout for one in raws if any(factor.kind == "batch" for factor in lay.flat(one.layout))]
+        shape = operation.shape
+        if not batched:
+            return Raw(operation.name, lay.of(*(lay.position(axis, size) for axis, size in enumerate(shape))))
+        place = self._behind(operation, batched[0])
+        if place is None or len(operation.shapes) != 1:
+            self.refuse(
+                operation,
+                "it mixes the examples of a batch, or what it does with them is not known",
+                "Every example must be computed by itself, and the first dimension should be that of examples.",
+            )
+        factors = [lay.position(axis, size) for axis, size in enumerate(shape)]
+        factors[place] = lay.batch(shape[place])
+        return Raw(operation.name, lay.of(*factors))
+
+    def _behind(self, operation: Operation, layout: lay.Layout) -> int | None:
+        """Which dimension of the result is that of the examples; None where it is not known."""
+        place = next(at for at, one in enumerate(layout) if "batch" in lay.kinds_of(one))
+        if len(layout[place]) > 1:
+            return None
+        shape, size = operation.shape, layout[place][0].size
+        named = operation.arguments.get("dim")
+        dims = [named] if isinstance(named, int) else named if isinstance(named, list) else []
+        dims = [one % len(layout) for one in dims]
+        if operation.kind in (*SUMS, *SOFTMAX, *APART, "select") and (place in dims or not dims):
+            return None
+        if len(shape) == len(layout) and shape[place] == size:
+            return place
+        if len(shape) == len(layout) - len(dims):
+            return place - sum(one < place for one in dims)
+        return 0 if place == 0 and shape[:1] == (size,) else None
 
     def tensor(self, name: str) -> Tensor:
         """A parameter or buffer, by its first name."""

@@ -40,7 +40,7 @@ class Gram:
         assert left is not None and right is not None
         left, right = left.double(), right.double()
         size, axes = left.shape[-1], len(self.positions)
-        left, right = left.flatten(1, -2), right.flatten(1, -2)
+        left, right = left.reshape(len(left), -1, size), right.reshape(len(right), -1, size)
         if at.outer and (at.full or not axes):
             center = left.flatten(0, 1).mean(0)
             one, other = (left - center).flatten(0, 1), (right - center).flatten(0, 1)

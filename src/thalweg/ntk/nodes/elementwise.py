@@ -71,6 +71,8 @@ def elementwise(builder: Builder, operation: Operation) -> Symbol:
     weights = [one for one in found.values() if isinstance(one, Weight)]
     if operation.kind in STEPS:
         builder.refuse(operation, "it is a step, whose derivative is zero or infinite", "Use a continuous activation.")
+    if not fields and not weights:
+        return builder.plain(operation)
     if not fields:
         return _of_weight(builder, operation, weights)
     if len(found) == 1:

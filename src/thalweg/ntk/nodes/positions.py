@@ -9,7 +9,7 @@ from torch import Tensor
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.builder import Builder, Rule
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
-from thalweg.ntk.nodes.symbols import Field, Symbol
+from thalweg.ntk.nodes.symbols import Field, Raw, Symbol
 from thalweg.ntk.pooling import AxisMaps, PositionMap, WindowMeans, adaptive, pooled, pooled_mean, pooled_q, spreads
 from thalweg.ntk.spatial import Window, diagonal
 from thalweg.population.structure.operation import Operation, kinds
@@ -143,6 +143,8 @@ class Picked:
 
 def pooling(builder: Builder, operation: Operation) -> Symbol:
     """Average pooling over all axes of positions."""
+    if isinstance(builder.symbol(operation), Raw):
+        return builder.plain(operation)
     value = builder.field(operation)
     sizes = spatial(builder, operation, value)
     arguments = operation.arguments
@@ -157,6 +159,8 @@ def pooling(builder: Builder, operation: Operation) -> Symbol:
 
 def adaptive_pooling(builder: Builder, operation: Operation) -> Symbol:
     """Adaptive average pooling."""
+    if isinstance(builder.symbol(operation), Raw):
+        return builder.plain(operation)
     value = builder.field(operation)
     sizes = spatial(builder, operation, value)
     return _mapped(builder, operation, value, adaptive(sizes, operation.shape[2:]), sizes)
@@ -178,6 +182,8 @@ def placed(sizes: Sequence[int]) -> lay.Layout:
 
 def mean(builder: Builder, operation: Operation) -> Symbol:
     """The mean over positions."""
+    if isinstance(builder.symbol(operation), Raw):
+        return builder.plain(operation)
     value = builder.field(operation)
     count = len(value.layout)
     named = operation.arguments.get("dim")

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from thalweg.ntk.nodes.layout import Layout
 
-Root = tuple[int, tuple[object, ...]]
+Root = tuple[int, tuple[tuple[object, object], ...]]  # a step, and which part of its channels: (of which split, index)
 
 
 @dataclass(frozen=True)
