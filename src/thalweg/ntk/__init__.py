@@ -1,7 +1,19 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
-from thalweg.ntk import pooling, spatial
+from thalweg.ntk import attention, attention_softmax, pooling, spatial
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.infinite import Infinite, Kernels, infinite
 
-__all__ = ["Dual", "Hermite", "Infinite", "Kernels", "dual_of", "hermite", "infinite", "pooling", "spatial"]
+__all__ = [
+    "Dual",
+    "Hermite",
+    "Infinite",
+    "Kernels",
+    "attention",
+    "attention_softmax",
+    "dual_of",
+    "hermite",
+    "infinite",
+    "pooling",
+    "spatial",
+]

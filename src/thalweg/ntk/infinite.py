@@ -12,7 +12,7 @@ from thalweg.errors import DataError, UsageError, check_choice, check_count, che
 from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
 from thalweg.ntk.variances import Deviations, Moments, Reading, sampled_from
-from thalweg.ntk.warned import of_inputs, of_program
+from thalweg.ntk.warned import of_attention, of_inputs, of_program
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
 from thalweg.results import Table
@@ -184,7 +184,7 @@ class Infinite:
                     tell=lambda done, total: told(Progress("kernel", done, total, time.monotonic() - begun)),
                 )
         _check_finite(nngp, ntk)
-        notes = (*program.warnings, *of_inputs(x1, x2))
+        notes = (*program.warnings, *of_attention(program), *of_inputs(x1, x2))
         return Kernels(nngp, ntk, of_program(program), self.parameterization, self.dtype, notes)
 
     def program(self, inputs: Tensor) -> Program:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from thalweg.ntk.nodes.attention import Attention
+from thalweg.ntk.nodes.elementwise import Activation
 from thalweg.ntk.reading import Program
 
 SMALL, LARGE = 0.1, 10.0  # root mean square of inputs that are called scaled
@@ -26,5 +28,16 @@ def of_inputs(x1: Tensor, x2: Tensor | None) -> tuple[str, ...]:
 
 
 def of_program(program: Program) -> float:
-    """A bound on the absolute error of any second moment that the series of activations leave."""
-    return max((float(step.dual.error) for step in program.steps if hasattr(step, "dual")), default=0.0)
+    """The largest error of any second moment that the series of activations leave."""
+    return max((float(step.dual.error) for step in program.steps if isinstance(step, Activation)), default=0.0)
+
+
+def of_attention(program: Program) -> tuple[str, ...]:
+    """A sentence about the standard errors of attention whose softmax is sampled."""
+    errors = [error for step in program.steps if isinstance(step, Attention) for error in step.errors]
+    if not errors:
+        return ()
+    return (
+        f"Softmax attention is sampled: its standard error is up to {max(errors):.1e} of the largest entry; pairs that "
+        "nearly coincide differ by as much.",
+    )

@@ -62,6 +62,15 @@ class Mixed:
         return Block(distance, sum(thetas[1:], thetas[0]) if thetas else None)  # type: ignore[arg-type]
 
 
+def aligned(one: lay.Layout, other: lay.Layout) -> lay.Layout:
+    """A layout as torch broadcasts it to another: with dimensions in front, and the examples where it has none."""
+    one = ((),) * (len(other) - len(one)) + one
+    return tuple(
+        theirs if not mine and lay.kinds_of(theirs) == {"batch"} else mine
+        for mine, theirs in zip(one, other, strict=True)
+    )
+
+
 def summed(builder: Builder, operation: Operation, left: Raw | Field, right: Raw | Field) -> Field:
     """The sum of two branches, whose last layers must differ."""
     if isinstance(left, Raw):
@@ -69,9 +78,13 @@ def summed(builder: Builder, operation: Operation, left: Raw | Field, right: Raw
     assert isinstance(left, Field)
     if isinstance(right, Raw):
         right = as_field(builder, operation, right, left)
+    if len(left.layout) >= len(right.layout):
+        right = right.with_layout(aligned(right.layout, left.layout))
+    if len(right.layout) >= len(left.layout):
+        left = left.with_layout(aligned(left.layout, right.layout))
     if _shapes(left) != _shapes(right):
         builder.refuse(operation, "it adds values of different shapes", "Give both branches one shape.")
-    if _overlap(left, right):
+    if overlap(left, right):
         builder.refuse(
             operation,
             "it adds two branches that share their last weights",
@@ -125,7 +138,7 @@ def _shapes(value: Field) -> list[list[tuple[str, int, int]]]:
     return [[(one.kind, one.size, one.axis) for one in dimension] for dimension in value.layout]
 
 
-def _overlap(left: Field, right: Field) -> bool:
+def overlap(left: Field, right: Field) -> bool:
     """Whether the branches read parts of one layer's channels that are not known to be apart."""
     return any(
         a == b and not any(one[0] == two[0] and one[1] != two[1] for one, two in zip(part, other, strict=False))

@@ -8,10 +8,11 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.ntk.dual import Dual, dual_of, hermite
 from thalweg.ntk.nodes.affine import Scaled, bias_added
+from thalweg.ntk.nodes.attention import of_scores
 from thalweg.ntk.nodes.branches import mixed, summed
 from thalweg.ntk.nodes.builder import Builder, Rule, call
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
-from thalweg.ntk.nodes.symbols import Field, Raw, Symbol, Weight
+from thalweg.ntk.nodes.symbols import Field, Raw, Scores, Symbol, Weight
 from thalweg.population.structure.elementwise import ELEMENTWISE
 from thalweg.population.structure.operation import Operation, Value, kinds, values_in
 
@@ -69,6 +70,9 @@ def elementwise(builder: Builder, operation: Operation) -> Symbol:
     found = {name: builder.symbols[name] for name in values_in(operation.arguments) if name in builder.symbols}
     fields = {name: one for name, one in found.items() if isinstance(one, Field)}
     weights = [one for one in found.values() if isinstance(one, Weight)]
+    scores = [one for one in found.values() if isinstance(one, Scores)]
+    if scores and len(found) == 1:
+        return of_scores(builder, operation, scores[0])
     if operation.kind in STEPS:
         builder.refuse(operation, "it is a step, whose derivative is zero or infinite", "Use a continuous activation.")
     if not fields and not weights:
@@ -103,8 +107,7 @@ def _alone(builder: Builder, operation: Operation, value: Field) -> Field:
     factor, term = _number(operation)
     if factor is not None and factor != 0:
         step = builder.add(Scaled((value.step,), builder.positions(value), factor))
-        function = None if value.gaussian else _behind(operation, value.function)
-        return replace(value, step=step, pre=step if value.gaussian else value.pre, function=function)
+        return replace(value, step=step, function=_behind(operation, value.function))
     if term is not None:
         step = builder.add(Shifted((value.step,), builder.positions(value), term))
         return replace(value, step=step, gaussian=False, function=_behind(operation, value.function))
@@ -126,9 +129,10 @@ def _composed(builder: Builder, operation: Operation, fields: dict[Value, Field]
     def function(z: Tensor) -> Tensor:
         return call(operation, {name: z if inner is None else inner(z) for name, inner in functions.items()})
 
-    plain = len(fields) == 1 and first.function is None
+    plain = len(fields) == 1 and first.gaussian
     dual = _dual(builder, operation, function, plain=plain)
-    step = builder.add(Activation((first.pre,), builder.steps[first.pre].positions, dual))
+    source = first.step if plain else first.pre
+    step = builder.add(Activation((source,), builder.steps[source].positions, dual))
     return replace(first, step=step, gaussian=False, function=function)
 
 

@@ -1,9 +1,11 @@
 """Views, orders of dimensions, parts: what moves numbers without changing them."""
 
+from dataclasses import replace
+
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.builder import Builder, Rule
 from thalweg.ntk.nodes.positions import picked
-from thalweg.ntk.nodes.symbols import Field, Raw, Symbol, Weight
+from thalweg.ntk.nodes.symbols import Field, Raw, Scores, Symbol, Weight
 from thalweg.population.structure.operation import Operation, kinds
 from thalweg.population.structure.shapes import ORDERS, VIEWS
 
@@ -76,9 +78,11 @@ def _part(value: Field, layout: lay.Layout, part: tuple[object, object]) -> Fiel
     return Field(value.step, layout, value.gaussian, pre, roots, value.function)
 
 
-def _in(operation: Operation, value: Raw | Field, layout: lay.Layout) -> Symbol:
+def _in(operation: Operation, value: Raw | Field | Scores, layout: lay.Layout) -> Symbol:
     if isinstance(value, Field):
         return value.with_layout(layout)
+    if isinstance(value, Scores):
+        return replace(value, layout=layout)
     return Raw(operation.name, layout, value.gradients)
 
 
