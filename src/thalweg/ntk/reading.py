@@ -211,6 +211,9 @@ def _arranged(request: Request, values: Tensor) -> Tensor:
     layout = request.raw.layout
     factors = [(place, factor) for place, one in enumerate(layout) for factor in one]
     values = values.reshape([factor.size for _, factor in factors])
+    if not any(factor.kind == "batch" for _, factor in factors):  # the same for all examples
+        factors = [(-1, lay.batch(PROBE)), *factors]
+        values = values.expand(PROBE, *values.shape)
     first = [at for at, (_, factor) in enumerate(factors) if factor.kind == "batch"]
     last = [at for at, (place, _) in enumerate(factors) if place in request.contracted]
     middle = [at for at in range(len(factors)) if at not in first and at not in last]

@@ -11,7 +11,7 @@ from thalweg.errors import UsageError
 from thalweg.ntk.nodes.step import Block, Own, Pairing
 from thalweg.ntk.reading import Program, raw_values
 
-CACHED = 2**20  # bytes of one block of a tile at most: a few of them stay in a core's cache
+CACHED = 2**19  # bytes of one block of a tile at most: a few of them stay in a core's cache
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,10 +21,18 @@ def of_inputs(x1: Tensor, x2: Tensor | None) -> tuple[str, ...]:
             f"The inputs are not scaled: their root mean square is {size:.3g}. Biases then count for nothing or for all; "
             "center the inputs and divide by their standard deviation."
         )
-    copies = len(x1) - len(torch.unique(x1.flatten(1) if x1.dim() > 1 else x1[:, None], dim=0))
-    if x2 is None and copies:
+    copies = _copies(x1.reshape(len(x1), -1)) if x2 is None else 0
+    if copies:
         notes.append(f"{copies} of the inputs are copies of others, so that the kernel is singular; leave them out.")
     return tuple(notes)
+
+
+def _copies(rows: Tensor) -> int:
+    """How many rows are equal to an earlier one; those whose projection on one direction is equal are compared."""
+    direction = torch.linspace(1.0, 2.0, rows.shape[1], dtype=torch.float64).sin_()
+    places, order = (rows.double() @ direction).sort()
+    near = (places[1:] - places[:-1]).abs() <= 1e-12 * places.abs().max()
+    return int((rows[order[1:][near]] == rows[order[:-1][near]]).all(1).sum())
 
 
 def of_program(program: Program) -> float:
