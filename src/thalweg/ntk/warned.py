@@ -18,7 +18,7 @@ def of_inputs(x1: Tensor, x2: Tensor | None) -> tuple[str, ...]:
     size = float(x1.double().square().mean().sqrt())
     if not SMALL <= size <= LARGE:
         notes.append(
-            f"The inputs are not scaled: their root mean square is {size:.3g}. Biases then count for nothing or for all; "
+            f"The inputs are not scaled: their root mean square is {size:.3g}. Biases then count for nothing or all; "
             "center the inputs and divide by their standard deviation."
         )
     copies = _copies(x1.reshape(len(x1), -1)) if x2 is None else 0

@@ -34,9 +34,11 @@ class InOneAxis:
     before: int
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         mean = given[0].mean
         return Own(
             viewed(given[0].q, 1, self.positions, False),
@@ -44,6 +46,7 @@ class InOneAxis:
         )
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         inputs, one = 1 + at.outer, blocks[0]
         full = one.distance.dim() == inputs + 2 * self.before
         theta = None if one.theta is None else viewed(one.theta, inputs, self.positions, full)
@@ -71,16 +74,20 @@ class Attention:
     errors: list[float] = field(default_factory=list)
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (True, True, True)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         kernels = [_covariance(one) for one in given]
         out = self._attended([Tokens.own_block(one) for one in kernels], kernels[0], kernels[0])
         q = out.kernel.diagonal(dim1=-2, dim2=-1).clamp_min(0)
         return Own(q, extra=torch.stack([*kernels, out.kernel], 1))
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
-        assert at.own.extra is not None and at.other.extra is not None
+        """Of pairs."""
+        assert at.own.extra is not None
+        assert at.other.extra is not None
         if not at.outer:
             return Block(_apart(at.own.extra[:, 3], at.own.q, at.own.q).to(at.dtype))
         own, other = at.own.extra.unbind(1), at.other.extra.unbind(1)
@@ -151,7 +158,9 @@ def product(builder: Builder, operation: Operation) -> Symbol:
         return scores(builder, operation, query, key, 1.0)
     found = matmul(builder, operation)
     if found is None:
-        builder.refuse(operation, "it multiplies values that are not queries and keys", "Use layers and attention.")
+        raise builder.refusal(
+            operation, "it multiplies values that are not queries and keys", "Use layers and attention."
+        )
     return found
 
 
@@ -159,13 +168,15 @@ def scores(builder: Builder, operation: Operation, query: Field, key: Field, sca
     """Of queries (..., tokens, channels) with keys of that layout."""
     for one in (query, key):
         if lay.kinds_of(one.layout[-1]) != {"channel"} or lay.kinds_of(one.layout[-2]) - {"position"}:
-            builder.refuse(
+            raise builder.refusal(
                 operation,
                 "it multiplies two values that share an ancestor, other than over the channels of tokens",
                 "Use queries and keys of shape (..., tokens, channels).",
             )
         if not one.gaussian:
-            builder.refuse(operation, "its queries or keys are no direct outputs of layers", "Put a layer before it.")
+            raise builder.refusal(
+                operation, "its queries or keys are no direct outputs of layers", "Put a layer before it."
+            )
     width = prod(factor.size for factor in query.layout[-1])
     tokens = [prod(factor.size for factor in one.layout[-2]) for one in (query, key)]
     along = [(lay.position(axis, size),) if size > 1 else () for axis, size in enumerate(tokens)]
@@ -176,14 +187,16 @@ def attend(builder: Builder, operation: Operation, found: Scores, values: Field,
     """What attention takes of values (..., tokens, channels)."""
     query, key = found.query, found.key
     if not values.gaussian or lay.kinds_of(values.layout[-1]) != {"channel"}:
-        builder.refuse(operation, "its values are no direct output of a layer", "Put a layer before it.")
+        raise builder.refusal(operation, "its values are no direct output of a layer", "Put a layer before it.")
     if overlap(values, query) or overlap(values, key):
-        builder.refuse(operation, "its values share their weights with queries or keys", "Use weights of their own.")
+        raise builder.refusal(
+            operation, "its values share their weights with queries or keys", "Use weights of their own."
+        )
     heads = prod(factor.size for one in values.layout[:-2] for factor in one if factor.kind == "channel")
     if heads < FEW_HEADS:
         builder.warnings.append(
-            f"{operation.module or 'Attention'} has {heads} heads; the limit is that of many, and fewer than {FEW_HEADS} "
-            "differ from it by several percent."
+            f"{operation.module or 'Attention'} has {heads} heads; the limit is that of many, and fewer than "
+            f"{FEW_HEADS} differ from it by several percent."
         )
     steps = [_tokens(builder, operation, one) for one in (query, key, values)]
     positions = builder.steps[steps[0]].positions
@@ -195,10 +208,12 @@ def attend(builder: Builder, operation: Operation, found: Scores, values: Field,
     function = found.function
     if isclose(found.scale * found.width, 1.0, rel_tol=1e-6) and found.width > 1:
         if function != "softmax":
-            builder.refuse(operation, "scores that are divided by the head size need softmax", "Divide by its root.")
+            raise builder.refusal(
+                operation, "scores that are divided by the head size need softmax", "Divide by its root."
+            )
         function, factor = ("fixed", 1.0) if tied else ("uniform", 1.0)
     elif tied or overlap(query, key):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "its queries and keys share their weights, and their products are divided by the root of the head size",
             "Give keys weights of their own, or divide by the head size.",
@@ -211,7 +226,9 @@ def _tokens(builder: Builder, operation: Operation, value: Field) -> int:
     """The step that has tokens as its only axis of positions."""
     factors, sizes = value.layout[-2], builder.positions(value)
     if any(factor.path for factor in factors) or [factor.axis for factor in factors] != list(range(len(sizes))):
-        builder.refuse(operation, "its tokens are not all positions in their order", "Flatten positions into tokens.")
+        raise builder.refusal(
+            operation, "its tokens are not all positions in their order", "Flatten positions into tokens."
+        )
     if len(sizes) < 2:
         return value.step
     return builder.add(InOneAxis((value.step,), (prod(sizes),), len(sizes)))
@@ -222,9 +239,9 @@ def dot_product(builder: Builder, operation: Operation) -> Symbol:
     query, key, values = (builder.field(operation, name) for name in ("query", "key", "value"))
     arguments = operation.arguments
     if arguments.get("attn_mask") is not None:
-        builder.refuse(operation, "it has a mask of its own", "Use no mask, or is_causal=True.")
+        raise builder.refusal(operation, "it has a mask of its own", "Use no mask, or is_causal=True.")
     if arguments.get("dropout_p"):
-        builder.refuse(operation, "its dropout is active", "Call module.eval().")
+        raise builder.refusal(operation, "its dropout is active", "Call module.eval().")
     found = scores(builder, operation, query, key, 1.0)
     scale = arguments.get("scale")
     scale = 1 / sqrt(found.width) if scale is None else scale
@@ -237,7 +254,7 @@ def softmax(builder: Builder, operation: Operation) -> Symbol:
     found = builder.symbol(operation)
     last = len(operation.shape) - 1
     if not isinstance(found, Scores) or found.function or operation.arguments["dim"] % (last + 1) != last:
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "it is a softmax of something else than scores over keys",
             "Read the kernel of the logits: leave a softmax at the end to the loss.",
@@ -256,11 +273,13 @@ def of_scores(builder: Builder, operation: Operation, found: Scores) -> Scores:
             return replace(found, function="elementwise", dual=dual_of(operation.kind, numbers))
         except UsageError:
             pass
-    builder.refuse(operation, "it is an unknown function of scores", "Use softmax, relu or the scores themselves.")
+    raise builder.refusal(
+        operation, "it is an unknown function of scores", "Use softmax, relu or the scores themselves."
+    )
 
 
-RULES: dict[str, Rule] = (
-    dict.fromkeys(kinds("matmul mm bmm"), product)
-    | dict.fromkeys(kinds("softmax _softmax"), softmax)
-    | {"scaled_dot_product_attention": dot_product}
-)
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(kinds("matmul mm bmm"), product),
+    **dict.fromkeys(kinds("softmax _softmax"), softmax),
+    "scaled_dot_product_attention": dot_product,
+}

@@ -19,9 +19,11 @@ class Sum:
     positions: tuple[int, ...]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full, full)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         one, other = given
         q = one.q + other.q
         if one.mean is None or other.mean is None:
@@ -29,6 +31,7 @@ class Sum:
         return Own(q + 2 * one.mean * other.mean, one.mean + other.mean)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         one, other = blocks
         distance = one.distance.add_(other.distance)
         means = [(left.mean, right.mean) for left, right in zip(at.left, at.right, strict=True)]
@@ -49,14 +52,17 @@ class Mixed:
     shares: tuple[float, ...]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,) * len(self.inputs)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         q = sum(share * one.q for share, one in zip(self.shares, given, strict=True))
         means = [share * one.mean for share, one in zip(self.shares, given, strict=True) if one.mean is not None]
         return Own(q, sum(means[1:], means[0]) if means else None)  # type: ignore[arg-type]
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         distance = sum(share * one.distance for share, one in zip(self.shares, blocks, strict=True))
         thetas = [share * one.theta for share, one in zip(self.shares, blocks, strict=True) if one.theta is not None]
         return Block(distance, sum(thetas[1:], thetas[0]) if thetas else None)  # type: ignore[arg-type]
@@ -83,9 +89,9 @@ def summed(builder: Builder, operation: Operation, left: Raw | Field, right: Raw
     if len(right.layout) >= len(left.layout):
         left = left.with_layout(aligned(left.layout, right.layout))
     if _shapes(left) != _shapes(right):
-        builder.refuse(operation, "it adds values of different shapes", "Give both branches one shape.")
+        raise builder.refusal(operation, "it adds values of different shapes", "Give both branches one shape.")
     if overlap(left, right):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "it adds two branches that share their last weights",
             "Put a layer of its own behind one of them.",
@@ -99,7 +105,7 @@ def as_field(builder: Builder, operation: Operation, raw: Raw, like: Field) -> F
     """Data as a branch: its channels are no random ones, but a layer behind the sum takes the mean over them."""
     channels = [place for place, one in enumerate(like.layout) if "channel" in lay.kinds_of(one)]
     if len(raw.layout) != len(like.layout):
-        builder.refuse(operation, "it adds values of different shapes", "Give both branches one shape.")
+        raise builder.refusal(operation, "it adds values of different shapes", "Give both branches one shape.")
     step, rest = lifted(builder, operation, raw, channels)
     layout = tuple(like.layout[place] if place in channels else one for place, one in enumerate(rest))
     return Field(step, layout, gaussian=False, pre=None, roots=frozenset({(step, ())}))
@@ -112,13 +118,13 @@ def concatenated(builder: Builder, operation: Operation) -> Symbol:
     if not fields and all(isinstance(one, Raw) for one in values):
         return builder.plain(operation)
     if len(fields) != len(values):
-        builder.refuse(operation, "it puts data and random values together", "Put a linear layer before it.")
+        raise builder.refusal(operation, "it puts data and random values together", "Put a linear layer before it.")
     place = operation.arguments.get("dim", 0) % len(fields[0].layout)
     if any(lay.kinds_of(one.layout[place]) != {"channel"} for one in fields):
-        builder.refuse(operation, "it puts positions or examples together", "Put channels together.")
+        raise builder.refusal(operation, "it puts positions or examples together", "Put channels together.")
     rests = [tuple(d for at, d in enumerate(one.layout) if at != place) for one in fields]
     if any(rest != rests[0] for rest in rests):
-        builder.refuse(operation, "its parts differ in their positions", "Give all parts the same positions.")
+        raise builder.refusal(operation, "its parts differ in their positions", "Give all parts the same positions.")
     layout = list(fields[0].layout)
     layout[place] = (lay.channel(operation.shape[place]),)
     return mixed(builder, fields, tuple(layout))
@@ -148,4 +154,3 @@ def overlap(left: Field, right: Field) -> bool:
 
 
 RULES: dict[str, Rule] = {"cat": concatenated, "concat": concatenated}
-

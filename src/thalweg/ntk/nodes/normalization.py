@@ -34,9 +34,11 @@ class Normalized:
     gradients: tuple[float, float]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         q, mean = given[0].q, given[0].mean
         center = q.new_zeros(q.shape)
         if self.centered and mean is not None:
@@ -52,8 +54,10 @@ class Normalized:
         return values.mean(dims, keepdim=True).expand(values.shape) if dims else values
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         distance, theta = blocks[0].distance, blocks[0].theta
-        assert at.own.extra is not None and at.other.extra is not None
+        assert at.own.extra is not None
+        assert at.other.extra is not None
         (center, scale, apart), (center_2, scale_2, apart_2) = at.own.extra.unbind(1), at.other.extra.unbind(1)
         means = at.left[0].mean, at.right[0].mean
         if self.centered and means[0] is not None and means[1] is not None:
@@ -65,7 +69,7 @@ class Normalized:
         first = at.of_left(scale) - at.of_right(scale_2)
         distance.addcmul_(first, at.of_left(scale * apart) - at.of_right(scale_2 * apart_2), value=0.5)
         distance.clamp_(min=0)
-        if theta is not None or at.outer and any(self.gradients):
+        if theta is not None or (at.outer and any(self.gradients)):
             square = self.factor**2
             gamma, beta = self.gradients
             theta = torch.zeros_like(distance) if theta is None else theta.mul_(product * square)
@@ -82,15 +86,19 @@ def layer_norm(builder: Builder, operation: Operation) -> Symbol:
     if isinstance(value, Raw):
         return replace(builder.plain(operation), gradients=gradients)
     if not isinstance(value, Field):
-        builder.refuse(operation, "it normalizes a parameter", "Use a plain parameter.")
+        raise builder.refusal(operation, "it normalizes a parameter", "Use a plain parameter.")
     inside, outside = lay.flat(value.layout[-count:]), lay.flat(value.layout[:-count])
     if any(factor_.kind == "channel" for factor_ in outside) or any(factor_.kind == "batch" for factor_ in inside):
-        builder.refuse(operation, "it normalizes over something else than all channels", "Normalize over channels.")
+        raise builder.refusal(
+            operation, "it normalizes over something else than all channels", "Normalize over channels."
+        )
     axes = tuple(factor_.axis for factor_ in inside if factor_.kind == "position")
     if any(factor_.path for factor_ in inside if factor_.kind == "position"):
-        builder.refuse(operation, "it normalizes over a part of an axis of positions", "Normalize over channels.")
+        raise builder.refusal(
+            operation, "it normalizes over a part of an axis of positions", "Normalize over channels."
+        )
     if axes and any(gradients):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "its factors differ from position to position",
             "Normalize over channels only, or use elementwise_affine=False.",
@@ -125,17 +133,20 @@ class Affined:
     gradients: tuple[float, float]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         mean = given[0].mean
         number = self.inner * self.factor
         return Own(given[0].q * number**2, None if mean is None else mean * number)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         distance, theta = blocks[0].distance.mul_(self.inner**2), blocks[0].theta
         gamma, beta = self.gradients
-        if theta is not None or at.outer and any(self.gradients):
+        if theta is not None or (at.outer and any(self.gradients)):
             square = (self.inner * self.factor) ** 2
             theta = torch.zeros_like(distance) if theta is None else theta.mul_(square)
             half = gamma * self.inner**2 / 2
@@ -150,14 +161,14 @@ def batch_norm(builder: Builder, operation: Operation) -> Symbol:
     module = builder.module.get_submodule(operation.module)
     names = [operation.arguments.get(name) for name in ("running_mean", "running_var")]
     if module.training or operation.arguments.get("training") or None in names:
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "batch normalization in training mode makes the examples of a batch depend on each other",
             "Call module.eval(): fresh running statistics are followed.",
         )
     mean, variance = (builder.tensor(str(name)) for name in names)
     if bool((mean != 0).any()) or bool((variance != 1).any()):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "its running statistics have moved from 0 and 1, as in training",
             "Call reset_running_stats() on it: the limit is about initializations.",
@@ -166,9 +177,9 @@ def batch_norm(builder: Builder, operation: Operation) -> Symbol:
     if isinstance(value, Raw):
         return replace(builder.plain(operation), gradients=gradients)
     if not isinstance(value, Field):
-        builder.refuse(operation, "it normalizes a parameter", "Use a plain parameter.")
+        raise builder.refusal(operation, "it normalizes a parameter", "Use a plain parameter.")
     if lay.kinds_of(value.layout[1]) != {"channel"}:
-        builder.refuse(operation, "its second dimension is not that of channels", "Give it (N, C, *size).")
+        raise builder.refusal(operation, "its second dimension is not that of channels", "Give it (N, C, *size).")
     inner = (1 + operation.arguments.get("eps", 1e-5)) ** -0.5
     step = builder.add(Affined((value.step,), builder.positions(value), inner, factor, gradients))
     return replace(value, step=step, pre=step if value.gaussian else None, function=None, parts=())
@@ -185,7 +196,7 @@ def _trained(builder: Builder, operation: Operation) -> tuple[tuple[float, float
         numbers = builder.tensor(one.name).double() * one.scale
         first = float(numbers.reshape(-1)[0])
         if bool((numbers != first).any()) or (what == "terms" and first != 0):
-            builder.refuse(
+            raise builder.refusal(
                 operation,
                 f"its {what} {one.name!r} are not all {expected:g}, as in training",
                 "Make the module anew: the limit is about initializations.",

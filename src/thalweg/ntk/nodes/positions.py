@@ -33,9 +33,11 @@ class Pool:
     by: PositionMap
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (True,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         one = given[0]
         assert one.distance is not None
         spread = spreads(viewed(one.distance, 1, self.sizes, True), self.by).to(one.q.dtype)
@@ -45,9 +47,11 @@ class Pool:
         return Own(viewed(q, 1, self.positions, False), mean, spread)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         inputs = 1 + at.outer
         one, other = (viewed(side[0].q, 1, self.sizes, False).to(at.dtype) for side in (at.left, at.right))
-        assert at.own.extra is not None and at.other.extra is not None
+        assert at.own.extra is not None
+        assert at.other.extra is not None
         distance = pooled(
             viewed(blocks[0].distance, inputs, self.sizes, True),
             self.by,
@@ -80,14 +84,17 @@ class DiagonalMean:
     axes: tuple[int, ...]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full and bool(self.positions),)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         dims = tuple(1 + axis for axis in self.axes)
         mean = given[0].mean
         return Own(given[0].q.mean(dims), None if mean is None else mean.mean(dims))
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         one = blocks[0]
         return Block(self._mean(one.distance, at), None if one.theta is None else self._mean(one.theta, at))
 
@@ -119,19 +126,20 @@ class Picked:
     before: int
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         mean = given[0].mean
         return Own(self._picked(given[0].q, 1, False), None if mean is None else self._picked(mean, 1, False))
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         inputs = 1 + at.outer
         full = blocks[0].distance.dim() == inputs + 2 * self.before
         distance, theta = blocks[0].distance, blocks[0].theta
-        return Block(
-            self._picked(distance, inputs, full), None if theta is None else self._picked(theta, inputs, full)
-        )
+        return Block(self._picked(distance, inputs, full), None if theta is None else self._picked(theta, inputs, full))
 
     def _picked(self, values: Tensor, inputs: int, full: bool) -> Tensor:
         index = torch.tensor(self.indices)
@@ -150,7 +158,7 @@ def pooling(builder: Builder, operation: Operation) -> Symbol:
     arguments = operation.arguments
     size = each(arguments["kernel_size"], len(sizes))
     if arguments.get("divisor_override") is not None:
-        builder.refuse(operation, "it divides by a number of its own", "Leave divisor_override out.")
+        raise builder.refusal(operation, "it divides by a number of its own", "Leave divisor_override out.")
     stride = each(arguments.get("stride") or size, len(sizes))
     window = Window.of(size, stride=stride, padding=each(arguments.get("padding", 0), len(sizes)))
     by = WindowMeans(window, arguments.get("count_include_pad", True), arguments.get("ceil_mode", False))
@@ -191,13 +199,13 @@ def mean(builder: Builder, operation: Operation) -> Symbol:
     gone = sorted(place % count for place in named)
     inside = [factor for place in gone for factor in value.layout[place]]
     if any(factor.kind != "position" for factor in inside):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "it is a mean over channels or examples, which vanishes with the width or mixes examples",
             "Take means over positions only.",
         )
     if any(factor.path for factor in inside):
-        builder.refuse(operation, "it is a mean over part of an axis of positions", "Reshape the data instead.")
+        raise builder.refusal(operation, "it is a mean over part of an axis of positions", "Reshape the data instead.")
     keep = operation.arguments.get("keepdim", False)
     layout = [() if place in gone else one for place, one in enumerate(value.layout) if keep or place not in gone]
     axes = {factor.axis for factor in inside}
@@ -213,9 +221,7 @@ def mean(builder: Builder, operation: Operation) -> Symbol:
     return _new(value, step, without(tuple(layout), axes))
 
 
-def diagonal_mean(
-    builder: Builder, value: Field, axes: Sequence[int], rest: lay.Layout
-) -> tuple[int, lay.Layout]:
+def diagonal_mean(builder: Builder, value: Field, axes: Sequence[int], rest: lay.Layout) -> tuple[int, lay.Layout]:
     """The step of the mean over equal positions along some axes, and the layout of the rest."""
     sizes = builder.positions(value)
     positions = tuple(size for axis, size in enumerate(sizes) if axis not in axes)
@@ -255,7 +261,9 @@ def spatial(builder: Builder, operation: Operation, value: Field) -> tuple[int, 
     axes = [factor.axis for factor in lay.flat(behind)]
     whole = all(len(one) < 2 for one in behind) and not any(factor.path for factor in lay.flat(behind))
     if not whole or axes != list(range(len(builder.positions(value)))) or len(lay.flat(value.layout[:1])) > 1:
-        builder.refuse(operation, "its dimensions are not examples, channels and positions", "Give it (N, C, *size).")
+        raise builder.refusal(
+            operation, "its dimensions are not examples, channels and positions", "Give it (N, C, *size)."
+        )
     return tuple(one[0].size if one else 1 for one in behind)
 
 
@@ -268,9 +276,7 @@ def each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
 
 def _new(value: Field, step: int, layout: lay.Layout) -> Field:
     """A linear map of a field: as Gaussian as it was; no longer a function element by element."""
-    return replace(
-        value, step=step, layout=layout, pre=step if value.gaussian else None, function=None, parts=()
-    )
+    return replace(value, step=step, layout=layout, pre=step if value.gaussian else None, function=None, parts=())
 
 
-RULES: dict[str, Rule] = dict.fromkeys(POOLS, pooling) | dict.fromkeys(ADAPTIVE, adaptive_pooling) | {"mean": mean}
+RULES: dict[str, Rule] = {**dict.fromkeys(POOLS, pooling), **dict.fromkeys(ADAPTIVE, adaptive_pooling), "mean": mean}
