@@ -1,6 +1,6 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
-from thalweg.ntk import attention, attention_softmax, pooling, spatial
+from thalweg.ntk import attention, attention_softmax, normalization, pooling, spatial
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.infinite import Infinite, Kernels, infinite
 
@@ -14,6 +14,7 @@ __all__ = [
     "dual_of",
     "hermite",
     "infinite",
+    "normalization",
     "pooling",
     "spatial",
 ]
