@@ -232,7 +232,7 @@ def test_shifts_of_the_image_are_not_seen_behind_circles_and_the_mean():
     limit = exact(twice(**CIRCLE))
     x = drawn(2, 2, 6, 6)
     y = x.roll((1, 2), (2, 3))
-    torch.testing.assert_close(limit.ntk(x, y), limit.ntk(x), rtol=1e-10, atol=0)
+    torch.testing.assert_close(limit.ntk(x, y), limit.ntk(x), rtol=1e-8, atol=0)
 
 
 def test_half_of_the_pairs_are_all_pairs():
@@ -258,7 +258,7 @@ def test_tiles_change_nothing():
         limit = tw.ntk.infinite(module, dtype=torch.float64, memory_budget=budget, progress=tiles.append)
         found = limit.kernels(inputs, inputs.flip(0))
         assert len(tiles) > 1
-        torch.testing.assert_close(found.ntk, whole.ntk, rtol=1e-9, atol=0)
+        torch.testing.assert_close(found.ntk, whole.ntk, rtol=1e-7, atol=0)
 
 
 def test_a_pair_that_does_not_fit_is_refused():
@@ -315,7 +315,7 @@ def test_zero_inputs_and_one_input():
     x = torch.cat([torch.zeros(1, 16), drawn(2, 16)])
     found = limit.kernels(x)
     assert bool(found.ntk.isfinite().all())
-    assert float(found.nngp[0].abs().max()) == 0
+    assert float(found.nngp[0].abs().max()) < 1e-7 * float(found.nngp[1, 1])
     torch.testing.assert_close(limit.ntk(x[1:2]), found.ntk[1:2, 1:2])
 
 

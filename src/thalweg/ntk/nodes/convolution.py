@@ -86,6 +86,8 @@ def convolution(builder: Builder, operation: Operation) -> Symbol:
     )
     out = operation.shape[2:]
     positions = tuple(size for size in out if size > 1)
+    if positions and prod(sizes) == 1:
+        raise builder.refusal(operation, "it makes several positions of a single one", "Use no padding there.")
     step = builder.add(Windowed((step,), positions, sizes, window))
     fan_in = inside * prod(weight.shape[2:])
     step = weighted(builder, operation, step, weight, fan_in, positions)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -177,6 +178,10 @@ def adaptive_pooling(builder: Builder, operation: Operation) -> Symbol:
 def _mapped(builder: Builder, operation: Operation, value: Field, by: PositionMap, sizes: tuple[int, ...]) -> Field:
     """A map of all axes of positions, which lie behind the examples and channels."""
     out = operation.shape[2:]
+    if not builder.positions(value):
+        if prod(out) > 1 or operation.kind in POOLS and operation.arguments.get("padding", 0):
+            raise builder.refusal(operation, "it pools a single position into several", "Leave it out.")
+        return value.with_layout(value.layout[:2] + placed(out))
     positions = tuple(size for size in out if size > 1)
     step = builder.add(Pool((value.step,), positions, sizes, by))
     return _new(value, step, value.layout[:2] + placed(out))
