@@ -263,7 +263,7 @@ def test_tiles_change_nothing():
 
 def test_a_pair_that_does_not_fit_is_refused():
     limit = tw.ntk.infinite(STOCK["convolution, pooled"].make(), memory_budget=1_000)
-    with pytest.raises(tw.UsageError, match="One pair of inputs needs .* memory_budget"):
+    with pytest.raises(tw.UsageError, match=r"One pair of inputs needs .* memory_budget"):
         limit.ntk(modules_of_limits.IMAGES)
 
 

@@ -1,7 +1,6 @@
 """Stock modules as they are initialized: the limit against the mean of finite networks, by a z-test of every entry.
 
-The tangent kernel of a network is averaged over initializations of two widths' worth of bias at most: what a finite width
-leaves is allowed for as 1.5 % of the largest entry, beside the standard error.
+Beside its standard error a mean may differ by what a finite width leaves, 1.5 % of the largest entry.
 """
 
 import pytest

@@ -130,7 +130,7 @@ def trained(steps: int) -> nn.Module:
 
 def test_a_trained_module_is_refused_unless_variances_are_given():
     module = seeded(lambda: trained(100))
-    with pytest.raises(tw.ModelError, match="looks trained: .* pass weight_std="):
+    with pytest.raises(tw.ModelError, match=r"looks trained: .* pass weight_std="):
         tw.ntk.infinite(module, progress=None).ntk(X)
     tw.ntk.infinite(module, weight_std=1.0, bias_std=0.1, progress=None).ntk(X)
 
@@ -138,7 +138,7 @@ def test_a_trained_module_is_refused_unless_variances_are_given():
 def test_zero_weights_and_weights_that_are_not_finite_are_refused():
     module = tw.nets.mlp(16, 64, 1)
     nn.init.zeros_(module.output.weight)
-    with pytest.raises(tw.ModelError, match="'output.weight' are zero"):
+    with pytest.raises(tw.ModelError, match=r"'output.weight' are zero"):
         tw.ntk.infinite(module, progress=None).ntk(X)
     nn.init.constant_(module.output.weight, float("nan"))
     with pytest.raises(tw.ModelError, match="not finite"):
@@ -147,13 +147,15 @@ def test_zero_weights_and_weights_that_are_not_finite_are_refused():
 
 def test_arguments_that_make_no_sense():
     module = tw.nets.mlp(16, 64, 1)
-    with pytest.raises(tw.UsageError, match="There is no module or tensor of weight_std 'hiden1'. Did you mean 'hidden1'"):
+    with pytest.raises(
+        tw.UsageError, match=r"There is no module or tensor of weight_std 'hiden1'. Did you mean 'hidden1'"
+    ):
         tw.ntk.infinite(module, weight_std={"hiden1": 1.0})
-    with pytest.raises(tw.UsageError, match="finite and not negative; got -1"):
+    with pytest.raises(tw.UsageError, match=r"finite and not negative; got -1"):
         tw.ntk.infinite(module, bias_std=-1.0)
     with pytest.raises(tw.UsageError, match="parameterization is one of"):
         tw.ntk.infinite(module, parameterization="mup")
-    with pytest.raises(tw.UsageError, match="dtype is torch.float32 or torch.float64"):
+    with pytest.raises(tw.UsageError, match=r"dtype is torch.float32 or torch.float64"):
         tw.ntk.infinite(module, dtype=torch.float16)
     with pytest.raises(tw.UsageError):
         tw.ntk.infinite(3)

@@ -179,7 +179,7 @@ def _mapped(builder: Builder, operation: Operation, value: Field, by: PositionMa
     """A map of all axes of positions, which lie behind the examples and channels."""
     out = operation.shape[2:]
     if not builder.positions(value):
-        if prod(out) > 1 or operation.kind in POOLS and operation.arguments.get("padding", 0):
+        if prod(out) > 1 or (operation.kind in POOLS and operation.arguments.get("padding", 0)):
             raise builder.refusal(operation, "it pools a single position into several", "Leave it out.")
         return value.with_layout(value.layout[:2] + placed(out))
     positions = tuple(size for size in out if size > 1)
