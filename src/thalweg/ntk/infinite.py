@@ -24,6 +24,13 @@ CONSTRUCTIONS = 16  # of a factory, from which variances are declared
 class Kernels:
     """Both kernels of pairs of inputs, and what is to be said of them.
 
+    >>> import torch
+    >>> import thalweg as tw
+    >>> limit = tw.ntk.infinite(tw.nets.mlp(4, 256, 1), weight_std=2**0.5, bias_std=0.0)
+    >>> found = limit.kernels(torch.eye(4) * 2)
+    >>> isinstance(found, tw.ntk.Kernels), found.parameterization
+    (True, 'ntk')
+
     Args:
         nngp: K, the covariance of one output over initializations, (inputs, others), float64.
         ntk: Theta, the tangent kernel of one output, of that shape; that of C outputs is Theta times the identity.
@@ -146,7 +153,7 @@ class Infinite:
 
         >>> import torch
         >>> import thalweg as tw
-        >>> limit = tw.ntk.infinite(lambda: tw.nets.mlp(4, 256, 1))
+        >>> limit = tw.ntk.infinite(tw.nets.mlp(4, 256, 1), weight_std=2**0.5, bias_std=0.0)
         >>> found = limit.kernels(torch.eye(4) * 2)
         >>> found.nngp.shape, found.error, found.notes
         (torch.Size([4, 4]), 0.0, ())
