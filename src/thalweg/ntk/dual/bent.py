@@ -36,9 +36,9 @@ class Bent:
         return total
 
 
-def bent_part(function: Function, kinks: tuple[float, ...]) -> Bent | None:
-    """By how much the derivative jumps at zero and at the places given; None where it nowhere does."""
-    slope, knots = slope_of(function), torch.tensor(sorted({0.0, *kinks}), dtype=torch.float64)
+def bent_part(function: Function, places: tuple[float, ...]) -> Bent | None:
+    """By how much the derivative jumps at the places given; None where it nowhere does."""
+    slope, knots = slope_of(function), torch.tensor(places, dtype=torch.float64)
     beside = BESIDE * knots.abs().clamp_min(1.0)
     jumps = slope(knots + beside) - slope(knots - beside)
     found = [(float(knot), float(jump)) for knot, jump in zip(knots, jumps, strict=True) if abs(jump) > JUMP]

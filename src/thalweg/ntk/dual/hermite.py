@@ -1,6 +1,7 @@
 """The dual of any activation: a series of Hermite polynomials whose error is certified."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import check_count
 from thalweg.ntk.dual.bent import Bent, bent_part
+from thalweg.ntk.dual.kinks import kinks_of
 from thalweg.ntk.dual.series import Places, summed
 from thalweg.ntk.dual.table import Function, Table, table
 
@@ -16,7 +18,7 @@ KEPT = 2**24  # numbers in the tables that are kept for the next tile
 
 
 def hermite(
-    function: Function, name: str, *, kinks: tuple[float, ...] = (), goal: float = 1e-11, terms: int = 1024
+    function: Function, name: str, *, kinks: Sequence[float] | None = None, goal: float = 1e-11, terms: int = 1024
 ) -> "Hermite":
     """The dual of any function on tensors that acts on every element alone, also of activations in a row.
 
@@ -29,7 +31,7 @@ def hermite(
     Args:
         function: phi; differentiated by autograd.
         name: of it, for messages.
-        kinks: places other than zero at which phi' jumps or phi is not smooth: integrals are split there.
+        kinks: places at which phi' jumps; looked for within 40 of zero where they are not given.
         goal: how much of E phi^2 and E phi'^2 (or of 1, if that is more) the series may leave out at most.
         terms: the most that are summed; a kink needs more than are worth it, and `error` says what was reached.
 
@@ -50,8 +52,8 @@ def hermite(
     (True, True)
     """
     check_count("terms", terms)
-    kinks = tuple(sorted({float(kink) for kink in kinks} - {0.0}))
-    bent = bent_part(function, kinks)
+    places = kinks_of(function) if kinks is None else tuple(float(kink) for kink in kinks)
+    bent, kinks = bent_part(function, places), tuple(sorted({*places} - {0.0}))
     return Hermite(name, function, kinks, goal, terms, bent, 0 if bent else parity_of(function))
 
 
@@ -114,7 +116,7 @@ class Hermite:
             (a, _), (p, p_slope), (r, r_slope), (c, _), (s, s_slope), (t, t_slope) = left
             away = (r * (a + p) + t * (c + s)) / 2 + r * t + p * t + r * s
             slope = r_slope * t_slope + p_slope * t_slope + r_slope * s_slope
-            away, slope = away + self.bent.dual.error, slope + self.bent.dual.error
+            away, slope = away + self.bent.dual.error, slope + self.bent.dual.slope_error
         self.error, self.slope_error = max(self.error, away + doubt), max(self.slope_error, slope + doubt)
 
     def _tables(self, q: Tensor, terms: int = 1) -> tuple[Table, ...]:
@@ -135,12 +137,8 @@ class Hermite:
         if self.bent is None:
             return (self._table(whole, q, terms),)
         bent = self.bent.function
-        first = [self._table(one, q, terms) for one in (whole, bent)]
-        terms = max(one.terms for one in first)
-        first = [
-            one if one.terms == terms else self._table(f, q, terms) for one, f in zip(first, (whole, bent), strict=True)
-        ]
-        return (*first, self._table(lambda u: whole(u) - bent(u), q, terms))
+        terms = max(self._table(one, q, terms).terms for one in (whole, bent))
+        return tuple(self._table(one, q, terms) for one in (whole, bent, lambda u: whole(u) - bent(u)))
 
     def _table(self, function: Function, q: Tensor, terms: int) -> Table:
         most = max(terms, self.terms)

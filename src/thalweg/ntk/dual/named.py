@@ -1,5 +1,6 @@
 """The dual of an operation of a traced model, by its kind."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def dual_of(kind: str, arguments: Mapping[str, Any]) -> Dual:
     """
     rest = checked(kind, arguments)
     made = CLOSED[kind](rest) if kind in CLOSED else None
-    return made if made is not None else hermite(function_of(kind, arguments), kind, kinks=KINKS.get(kind, ()))
+    return made if made is not None else hermite(function_of(kind, arguments), kind)
 
 
 def _rectifier(negative: float, positive: float) -> Callable[[Mapping[str, Any]], Dual]:
@@ -105,7 +106,6 @@ def _subtracted_from(rest: Mapping[str, Any]) -> Dual:
     return Affine(Identity(), outer=-float(rest.get("alpha", 1)), shift=float(rest["other"]))
 
 
-KINKS = {"hardswish": (-3.0, 3.0)}  # beyond zero, of what has no closed form
 CLOSED: dict[str, Callable[[Mapping[str, Any]], Dual | None]] = {
     "relu": _rectifier(0.0, 1.0),
     "abs": _rectifier(-1.0, 1.0),
@@ -124,6 +124,8 @@ CLOSED: dict[str, Callable[[Mapping[str, Any]], Dual | None]] = {
     "sin": lambda _: Sine(),
     "cos": lambda _: Cosine(),
     "exp": lambda _: Exponential(),
+    "exp2": lambda _: Affine(Exponential(), inner=math.log(2)),
+    "expm1": lambda _: Affine(Exponential(), shift=-1.0),
     "square": lambda _: Square(),
     "pow": _power,
     "sign": lambda _: Sign(),

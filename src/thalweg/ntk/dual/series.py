@@ -36,7 +36,8 @@ def summed(ours: Table, theirs: Table, terms: int, places: Places) -> tuple[Tens
     followed = torch.is_grad_enabled() and any(
         one.requires_grad for one in (ours.values, theirs.values, ours.slopes, theirs.slopes, rho, places.excess)
     )
-    sums = (_Sums if followed else _InPlace).of(rho, places.stride)
+    shape = torch.broadcast_shapes(ours.second_moment.shape, theirs.second_moment.shape)
+    sums = (_Sums if followed else _InPlace).of(rho, places.stride, shape)
     a, b = (_by_term(one.values, terms + 1) for one in (ours, theirs))
     c, d = (_by_term(one.slopes, terms).to(dtype) for one in (ours, theirs))
     for k in reversed(range(places.first, terms, places.stride)):
@@ -66,10 +67,10 @@ class _Sums:
     gap: Tensor
 
     @classmethod
-    def of(cls, rho: Tensor, stride: int) -> "_Sums":
-        """All zero."""
+    def of(cls, rho: Tensor, stride: int, shape: torch.Size) -> "_Sums":
+        """All zero; the shape is that of the lengths of both sides."""
         slope, tail, angular = (torch.zeros_like(rho) for _ in range(3))
-        radial, gap = (torch.zeros_like(rho, dtype=torch.float64) for _ in range(2))
+        radial, gap = (torch.zeros(shape, dtype=torch.float64, device=rho.device) for _ in range(2))
         return cls(rho, rho**stride, 1 + rho, slope, tail, angular, radial, gap)
 
     def add(self, b: Tensor, c: Tensor, k: int, stride: int) -> None:
@@ -100,5 +101,5 @@ class _InPlace(_Sums):
 
     def add_gap(self, a: Tensor, b: Tensor) -> None:
         """In float64, for lengths that differ by little."""
-        gap = torch.sub(a, b, out=self.gap) if a.dim() == b.dim() == self.gap.dim() else a - b
-        self.radial.addcmul_(gap, gap)
+        torch.sub(a, b, out=self.gap)
+        self.radial.addcmul_(self.gap, self.gap)

@@ -51,10 +51,11 @@ class Table:
         """The fewest terms that bring both sums below `goal` times the largest mean square (or 1)."""
         if not self.second_moment.numel():
             return 1
-        squares = torch.stack([self.values[..., 1:] ** 2, self.slopes**2]).cumsum(-1)
-        whole = torch.stack([self.second_moment - self.values[..., 0] ** 2, self.derivative])
-        rest = (whole[..., None] - squares).flatten(0, -2).amax(0)
-        enough = (rest <= goal * max(1.0, float(self.second_moment.max()))).nonzero()
+        with torch.no_grad():
+            squares = torch.stack([self.values[..., 1:] ** 2, self.slopes**2]).cumsum(-1)
+            whole = torch.stack([self.second_moment - self.values[..., 0] ** 2, self.derivative])
+            rest = (whole[..., None] - squares).flatten(0, -2).amax(0)
+            enough = (rest <= goal * max(1.0, float(self.second_moment.max()))).nonzero()
         return 1 + int(enough[0]) if len(enough) else self.terms
 
 
@@ -132,8 +133,12 @@ def _part(function: Function, slope: Function, x: Tensor, kinks: tuple[float, ..
 
 def _joined(parts: list[Table]) -> Table:
     """The tables of further lengths below the first."""
-    columns = zip(*((p.values, p.slopes, p.second_moment, p.derivative) for p in parts), strict=True)
-    return Table(*(torch.cat(column) for column in columns), max(part.doubt for part in parts))
+
+    def column(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    doubt = max(part.doubt for part in parts)
+    return Table(column("values"), column("slopes"), column("second_moment"), column("derivative"), doubt)
 
 
 def _check(found: Table, x: Tensor, name: str) -> None:
