@@ -336,3 +336,69 @@ def test_a_network_in_ntk_parameterization_is_read_as_it_is():
         found = exact(module, parameterization=reading).kernels(x)
         torch.testing.assert_close(found.ntk, expected.ntk, rtol=1e-9, atol=0)
         torch.testing.assert_close(found.nngp, expected.nngp, rtol=1e-9, atol=0)
+
+
+def test_rows_of_padding_are_zero():
+    """Tokens 0 add nothing, in K and in Theta."""
+    torch.manual_seed(0)
+    module = Written(
+        lambda m, x: m.last(m.table(x).mean(1)), table=nn.Embedding(7, 64, padding_idx=0), last=nn.Linear(64, 1)
+    )
+    limit = exact(module, parameterization="as_initialized", bias_std=0.0)
+    found = limit.kernels(torch.tensor([[1, 2], [1, 0], [0, 0]]))
+    torch.testing.assert_close(found.nngp * 3, torch.tensor([[0.5, 0.25, 0], [0.25, 0.25, 0], [0, 0, 0]]).double())
+    expected = 64 * 3 * found.nngp + 1 + found.nngp  # readout, bias, table
+    torch.testing.assert_close(found.ntk, expected)
+
+
+def test_functions_written_out_are_those_of_torch():
+    x = drawn(3, 16)
+    written = Written(
+        lambda m, x: m.last((h := m.first(x)) * torch.sigmoid(h)), first=nn.Linear(16, 64), last=nn.Linear(64, 1)
+    )
+    one, other = (
+        exact(module, weight_std=1.5, bias_std=0.1).kernels(x) for module in (written, multilayer(nn.SiLU(), width=64))
+    )
+    torch.testing.assert_close(one.ntk, other.ntk, rtol=1e-9, atol=0)
+    assert other.error < 1e-10
+
+
+def test_a_branch_of_zero_adds_nothing():
+    x = drawn(3, 16)
+    plain = exact(multilayer(nn.ReLU(), width=64), weight_std=1.4, bias_std=0.1).kernels(x)
+    module = Written(
+        lambda m, x: m.last(torch.relu(m.first(x) + m.other(x))),
+        first=nn.Linear(16, 64),
+        other=nn.Linear(16, 64),
+        last=nn.Linear(64, 1),
+    )
+    for one in module.other.parameters():
+        one.requires_grad_(False)
+    given = {
+        "weight_std": {"first": 1.4, "last": 1.4, "other": 0.0},
+        "bias_std": {"first": 0.1, "last": 0.1, "other": 0.0},
+    }
+    found = exact(module, **given).kernels(x)
+    torch.testing.assert_close(found.ntk, plain.ntk, rtol=1e-12, atol=0)
+
+
+def test_tokens_in_another_order_are_not_seen_by_attention():
+    torch.manual_seed(0)
+    stock = STOCK["attention"]
+    limit = tw.ntk.infinite(stock.make(), weight_std=1.0, bias_std=0.0, progress=None)
+    found, other = limit.kernels(stock.inputs), limit.kernels(stock.inputs.flip(1))
+    torch.testing.assert_close(other.ntk, found.ntk, rtol=1e-2, atol=0)
+
+
+def test_one_token_is_picked():
+    """The kernel of a net that reads out its first token is that of a net on this token."""
+    x = drawn(3, 5, 16)
+    module = Written(lambda m, x: m.last(torch.relu(m.first(x))[:, 1]), first=nn.Linear(16, 64), last=nn.Linear(64, 1))
+    some = Written(
+        lambda m, x: m.last(torch.relu(m.first(x))[:, 1:3].mean(1)), first=nn.Linear(16, 64), last=nn.Linear(64, 1)
+    )
+    given = {"weight_std": 1.4, "bias_std": 0.1}
+    token = exact(multilayer(nn.ReLU(), width=64), **given).kernels(x[:, 1])
+    torch.testing.assert_close(exact(module, **given).ntk(x), token.ntk, rtol=1e-12, atol=0)
+    alike = x[:, 1:2].expand(3, 5, 16)
+    torch.testing.assert_close(exact(some, **given).ntk(alike), token.ntk, rtol=1e-7, atol=0)

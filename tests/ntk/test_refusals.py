@@ -82,6 +82,14 @@ REFUSED = {
         VECTORS,
         r"'mul'.*not functions of one Gaussian value",
     ),
+    "gate of halves": (
+        lambda: written(
+            lambda m, x: m.gate((h := m.first(x).unflatten(1, (2, 8)))[:, 0] * torch.sigmoid(h[:, 1])),
+            gate=nn.Linear(8, 1),
+        ),
+        VECTORS,
+        r"'mul'.*not functions of one Gaussian value",
+    ),
     "a condition on the data": (
         lambda: written(lambda m, x: m.last(torch.where(x.sum() > 0, m.first(x), m.second(x)))),
         VECTORS,

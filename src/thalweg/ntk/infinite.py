@@ -190,7 +190,6 @@ class Infinite:
                     budget=self.memory_budget,
                     tell=lambda done, total: told(Progress("kernel", done, total, time.monotonic() - begun)),
                 )
-        _check_finite(nngp, ntk)
         notes = (*program.warnings, *of_attention(program), *of_inputs(x1, x2))
         return Kernels(nngp, ntk, of_program(program), self.parameterization, self.dtype, notes)
 
@@ -233,13 +232,4 @@ def _check(name: str, inputs: Tensor) -> None:
         raise DataError(msg)
     if not bool(inputs.isfinite().all()):
         msg = f"{name} holds numbers that are not finite."
-        raise DataError(msg)
-
-
-def _check_finite(nngp: Tensor, ntk: Tensor) -> None:
-    if not bool(nngp.isfinite().all() and ntk.isfinite().all()):
-        msg = (
-            "The kernel overflows: its numbers grow from layer to layer. Use smaller weight_std, scale the inputs, or "
-            "use dtype=torch.float64."
-        )
         raise DataError(msg)

@@ -7,7 +7,7 @@ from math import isqrt, prod
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import DataError, UsageError
 from thalweg.ntk.nodes.step import Block, Own, Pairing
 from thalweg.ntk.reading import Program, raw_values
 
@@ -62,24 +62,42 @@ def kernels(
 ) -> tuple[Tensor, Tensor]:
     """K and Theta of every pair, (inputs, others), float64; of the same inputs on both sides only half is computed."""
     rows, columns = len(left.owns[-1].q), len(right.owns[-1].q)
-    nngp = torch.empty(rows, columns, dtype=torch.float64)
-    ntk = torch.empty(rows, columns, dtype=torch.float64)
+    device = left.owns[-1].q.device
+    nngp, ntk = (torch.empty(rows, columns, dtype=torch.float64, device=device) for _ in range(2))
     last_use = {one: number for number, step in enumerate(program.steps) for one in step.inputs}
     edge = _edge(program, dtype, budget)
     tiles = list(_tiles(rows, columns, edge, same=same))
     for number, (top, bottom, start, stop) in enumerate(tiles):
         one, other = left.rows(top, bottom), right.rows(start, stop)
         block = _tile(program, one, other, last_use, same=same and top == start, dtype=dtype)
-        q, q_other = one.owns[-1].q, other.owns[-1].q
-        nngp[top:bottom, start:stop] = (q[:, None] + q_other) / 2 - block.distance
-        ntk[top:bottom, start:stop] = 0.0 if block.theta is None else block.theta
-        if same and top != start:
-            nngp[start:stop, top:bottom] = nngp[top:bottom, start:stop].T
-            ntk[start:stop, top:bottom] = ntk[top:bottom, start:stop].T
+        _check(block)
+        diagonal = same and top == start
+        half, half_other = one.owns[-1].q / 2, other.owns[-1].q / 2
+        kernel, tangent = nngp[top:bottom, start:stop], ntk[top:bottom, start:stop]
+        theta = torch.zeros_like(block.distance) if block.theta is None else block.theta
+        distance, theta = (_symmetric(one) if diagonal else one for one in (block.distance, theta))
+        torch.add(half[:, None], half_other, out=kernel).sub_(distance)
+        tangent.copy_(theta)
+        if same and not diagonal:
+            nngp[start:stop, top:bottom] = kernel.T
+            ntk[start:stop, top:bottom] = tangent.T
         tell(number + 1, len(tiles))
-    if same:
-        nngp, ntk = (nngp + nngp.T) / 2, (ntk + ntk.T) / 2
     return nngp, ntk
+
+
+def _symmetric(tile: Tensor) -> Tensor:
+    return (tile + tile.T) / 2
+
+
+def _check(block: Block) -> None:
+    """Refuse numbers that are not finite; a sum finds them."""
+    for one in (block.distance, block.theta):
+        if one is not None and not bool(one.sum(dtype=torch.float64).isfinite()):
+            msg = (
+                "The kernel overflows: its numbers grow from layer to layer. Use smaller weight_std, scale the inputs, "
+                "or use dtype=torch.float64."
+            )
+            raise DataError(msg)
 
 
 def _tile(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError, UsageError, unknown_name
@@ -85,11 +86,15 @@ class Moments:
         if given is not None:
             return Variance(name, fan_in, float(given) ** 2, "given", 0.0)
         tensor = self._tensors[name]
+        owner = self.module.get_submodule(path)
+        if isinstance(owner, nn.Embedding) and owner.padding_idx is not None and local == "weight":
+            kept = torch.arange(len(tensor), device=tensor.device) != owner.padding_idx  # that row is zero
+            tensor = tensor[kept]
         own = self.sampled.get(name) or Sampled.of([tensor])
         if not (own.second < float("inf")):
             msg = f"The parameter {name!r} holds numbers that are not finite; make the module anew."
             raise ModelError(msg)
-        expected = declared(self.module.get_submodule(path), local, tensor)
+        expected = declared(owner, local, tensor)
         if own.second == 0:
             if times > 1 or tensor.dim() > 1:
                 msg = (
@@ -98,7 +103,7 @@ class Moments:
                 )
                 raise ModelError(msg)
             return Variance(name, fan_in, 0.0, "zero", 0.0)
-        source = f"{type(self.module.get_submodule(path)).__name__}.reset_parameters"
+        source = f"{type(owner).__name__}.reset_parameters"
         sign = trained_sign(tensor, own, LIMIT)
         if sign:
             which = "weight_std" if tensor.dim() > 1 else "bias_std"
@@ -117,7 +122,7 @@ class Moments:
 
 
 def sampled_from(modules: list[nn.Module]) -> dict[str, Sampled]:
-    """Second moments of every parameter over several constructions of a module."""
+    """Moments of every parameter over several constructions of a module."""
     names = [name for name, _ in modules[0].named_parameters()]
     parameters: list[dict[str, Tensor]] = [dict(module.named_parameters()) for module in modules]
     return {name: Sampled.of([one[name] for one in parameters]) for name in names}

@@ -29,7 +29,7 @@ def of_inputs(x1: Tensor, x2: Tensor | None) -> tuple[str, ...]:
 
 def _copies(rows: Tensor) -> int:
     """How many rows are equal to an earlier one; those whose projection on one direction is equal are compared."""
-    direction = torch.linspace(1.0, 2.0, rows.shape[1], dtype=torch.float64).sin_()
+    direction = torch.linspace(1.0, 2.0, rows.shape[1], dtype=torch.float64, device=rows.device).sin_()
     places, order = (rows.double() @ direction).sort()
     near = (places[1:] - places[:-1]).abs() <= 1e-12 * places.abs().max()
     return int((rows[order[1:][near]] == rows[order[:-1][near]]).all(1).sum())

@@ -112,7 +112,7 @@ class Attention:
 
     def _attended(self, tokens: list[Tokens], own: Tensor, other: Tensor) -> Attended:
         queries, keys, values = tokens
-        allowed = torch.ones(own.shape[-2:], dtype=torch.bool).tril() if self.causal else None
+        allowed = torch.ones(own.shape[-2:], dtype=torch.bool, device=own.device).tril() if self.causal else None
         if self.function in ("fixed", "uniform"):
             weights = [self._weights(one, allowed) for one in (own, other)]
             kernel = attention.attended(values.kernel, *weights)

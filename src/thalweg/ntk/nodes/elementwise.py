@@ -91,7 +91,7 @@ def elementwise(builder: Builder, operation: Operation) -> Symbol:
         return _alone(builder, operation, next(iter(fields.values())))
     if len(fields) == len(found):
         first, *others = fields.values()
-        if all(one.pre is not None and one.pre == first.pre and one.layout == first.layout for one in others):
+        if all(_alike(one, first) for one in others):
             return _composed(builder, operation, fields)
     if operation.kind in ("add", "sub") and len(found) == 2 and operation.arguments.get("alpha", 1) == 1:
         return _added(builder, operation)
@@ -106,6 +106,11 @@ def elementwise(builder: Builder, operation: Operation) -> Symbol:
         "it combines values that are not functions of one Gaussian value, other than by a sum",
         "Sum branches, each behind a layer of its own.",
     )
+
+
+def _alike(one: Field, other: Field) -> bool:
+    """Whether two fields are functions of one Gaussian value, the same channel by channel."""
+    return one.pre is not None and one.pre == other.pre and one.layout == other.layout and one.roots == other.roots
 
 
 def _alone(builder: Builder, operation: Operation, value: Field) -> Field:

@@ -1,6 +1,7 @@
 """Views, orders of dimensions, parts: what moves numbers without changing them."""
 
 from dataclasses import replace
+from math import prod
 
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.builder import Builder, Rule
@@ -71,6 +72,25 @@ def select(builder: Builder, operation: Operation) -> Symbol:
     return _part(value, rest, (dimension[0].path, index % dimension[0].size))
 
 
+def sliced(builder: Builder, operation: Operation) -> Symbol:
+    """Some indices along a dimension: of positions, or all."""
+    value = builder.symbol(operation)
+    if not isinstance(value, Field):
+        return builder.plain(operation)
+    arguments = operation.arguments
+    place = arguments.get("dim", 0) % len(value.layout)
+    dimension = value.layout[place]
+    size = prod(factor.size for factor in dimension)
+    indices = range(size)[slice(arguments.get("start"), arguments.get("end"), arguments.get("step", 1))]
+    if len(indices) == size:
+        return value
+    if len(dimension) != 1 or dimension[0].kind != "position" or dimension[0].path:
+        raise builder.refusal(
+            operation, "it takes a part of the channels or examples", "Give every part a layer of its own."
+        )
+    return picked(builder, value, place, indices, keep=True)
+
+
 def _part(value: Field, layout: lay.Layout, part: tuple[object, object]) -> Field:
     """Some channels of a field, which are independent of the others."""
     roots = frozenset((step, (*parts, part)) for step, parts in value.roots)
@@ -92,4 +112,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(VIEWS, view),
     **dict.fromkeys(ORDERS, order),
     "select": select,
+    "slice": sliced,
 }

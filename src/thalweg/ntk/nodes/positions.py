@@ -143,7 +143,7 @@ class Picked:
         return Block(self._picked(distance, inputs, full), None if theta is None else self._picked(theta, inputs, full))
 
     def _picked(self, values: Tensor, inputs: int, full: bool) -> Tensor:
-        index = torch.tensor(self.indices)
+        index = torch.tensor(self.indices, device=values.device)
         if full:
             values = values.index_select(inputs + self.before + self.axis, index)
         values = values.index_select(inputs + self.axis, index)
