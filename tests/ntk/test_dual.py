@@ -41,6 +41,18 @@ def dual_called(name):
     return tw.ntk.dual_of(name, ARGUMENTS.get(name, {}))
 
 
+def functions_called(name):
+    """phi and its derivative, on arrays."""
+    if name in SMOOTH:
+        return SMOOTH[name]
+    negative, positive = BENT[name]
+
+    def derivative(u):
+        return np.where(u > 0, positive, negative)
+
+    return lambda u: derivative(u) * u, derivative
+
+
 def random_pairs(seed, most=3.0):
     """(q, q', rho), a third of them with rho within 10^-k of 1 or -1."""
     rng = np.random.default_rng(seed)
@@ -65,16 +77,19 @@ def test_smooth_closed_forms_are_the_integrals():
     distance = torch.tensor(distance_of(q, other, rho))
     z = np.arange(-13, 13, 0.125)  # the trapezoid rule, exponentially accurate for entire functions
     weight = np.outer(gaussian_density(z), gaussian_density(z)) * 0.125**2
-    for name, (f, slope) in SMOOTH.items():
+    for name, (f, derivative) in SMOOTH.items():
         dual = dual_called(name)
-        away, slopes = dual.pair(torch.tensor(q), torch.tensor(other), distance)
+        away, derivatives = dual.pair(torch.tensor(q), torch.tensor(other), distance)
         own = (dual.second_moment(torch.tensor(q)) + dual.second_moment(torch.tensor(other))) / 2
         scale = float(max(1.0, (dual.derivative(torch.tensor(q)) + own).max()))
         for i in range(CASES):
             x, y, c = math.sqrt(q[i]), math.sqrt(other[i]), math.sqrt((1 - rho[i]) * (1 + rho[i]))
             u, v = x * z[:, None], y * (rho[i] * z[:, None] + c * z[None, :])
             assert abs(float(own[i] - away[i]) - (weight * f(u) * f(v)).sum()) < 1e-12 * scale, (name, i)
-            assert abs(float(slopes[i]) - (weight * slope(u) * slope(v)).sum()) < 1e-12 * scale, (name, i)
+            assert abs(float(derivatives[i]) - (weight * derivative(u) * derivative(v)).sum()) < 1e-12 * scale, (
+                name,
+                i,
+            )
 
 
 def polar(negative, positive, q, other, rho):
@@ -83,50 +98,46 @@ def polar(negative, positive, q, other, rho):
     kinks = [-math.pi / 2, math.pi / 2, angle - math.pi / 2, angle + math.pi / 2]
     edges = np.unique(np.concatenate([[-math.pi, math.pi], [(k + math.pi) % (2 * math.pi) - math.pi for k in kinks]]))
     places, weights = np.polynomial.legendre.leggauss(40)
-    total, slopes = 0.0, 0.0
+    total, derivatives = 0.0, 0.0
     for a, b in itertools.pairwise(edges):
         at = (a + b) / 2 + (b - a) / 2 * places
         u, v = np.cos(at), np.cos(at - angle)
         f, g = (np.where(one > 0, positive, negative) for one in (u, v))
         total += (weights * f * u * g * v).sum() * (b - a) / 2 / math.pi
-        slopes += (weights * f * g).sum() * (b - a) / 2 / (2 * math.pi)
-    return math.sqrt(q * other) * total, slopes
+        derivatives += (weights * f * g).sum() * (b - a) / 2 / (2 * math.pi)
+    return math.sqrt(q * other) * total, derivatives
 
 
 @pytest.mark.parametrize("name", BENT)
 def test_bent_closed_forms_are_the_integrals_over_the_angle(name):
     q, other, rho = random_pairs(1)
     dual = dual_called(name)
-    away, slopes = dual.pair(torch.tensor(q), torch.tensor(other), torch.tensor(distance_of(q, other, rho)))
+    away, derivatives = dual.pair(torch.tensor(q), torch.tensor(other), torch.tensor(distance_of(q, other, rho)))
     own = (dual.second_moment(torch.tensor(q)) + dual.second_moment(torch.tensor(other))) / 2
     for i in range(CASES):
-        product, slope = polar(*BENT[name], q[i], other[i], rho[i])
+        product, derivative = polar(*BENT[name], q[i], other[i], rho[i])
         assert abs(float(own[i] - away[i]) - product) < 1e-12 * float(own[i])
         lost = 1e-16 * q.max() / q.min() / math.sqrt((1 - rho[i]) * (1 + rho[i]))  # of rho, by rounding the distance
-        assert abs(float(slopes[i]) - slope) < 1e-12 + lost
+        assert abs(float(derivatives[i]) - derivative) < 1e-12 + lost
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("q", [0.02, 1.0, 3.7])
 def test_own_moments_are_the_integrals(name, q):
-    if name in SMOOTH:
-        f, slope = SMOOTH[name]
-    else:
-        negative, positive = BENT[name]
-        f, slope = (lambda u: np.where(u > 0, positive, negative) * u), (lambda u: np.where(u > 0, positive, negative))
+    f, derivative = functions_called(name)
     dual, at = dual_called(name), torch.tensor(q, dtype=torch.float64)
     assert float(dual.mean(at)) == pytest.approx(mean(f, q, (0.0,)), rel=1e-12, abs=1e-14)
     assert float(dual.second_moment(at)) == pytest.approx(mean(lambda u: f(u) ** 2, q, (0.0,)), rel=1e-12)
-    assert float(dual.derivative(at)) == pytest.approx(mean(lambda u: slope(u) ** 2, q, (0.0,)), rel=1e-12)
+    assert float(dual.derivative(at)) == pytest.approx(mean(lambda u: derivative(u) ** 2, q, (0.0,)), rel=1e-12)
 
 
 def test_the_sign_has_a_distance_and_no_tangent_kernel():
     dual = tw.ntk.dual_of("sign", {})
     q, other, rho = random_pairs(2)
-    away, slopes = dual.pair(torch.tensor(q), torch.tensor(other), torch.tensor(distance_of(q, other, rho)))
+    away, derivatives = dual.pair(torch.tensor(q), torch.tensor(other), torch.tensor(distance_of(q, other, rho)))
     expected = 1 - 2 / math.pi * np.arcsin(rho)
     np.testing.assert_allclose(away.numpy()[np.abs(rho) < 0.9], expected[np.abs(rho) < 0.9], rtol=1e-12)
-    np.testing.assert_allclose(slopes.numpy()[1], 2 / math.pi / math.sqrt(q[1] * other[1] * (1 - rho[1] ** 2)))
+    np.testing.assert_allclose(derivatives.numpy()[1], 2 / math.pi / math.sqrt(q[1] * other[1] * (1 - rho[1] ** 2)))
     with pytest.raises(ModelError, match="squared derivative is infinite"):
         dual.derivative(torch.ones(1))
 
@@ -148,17 +159,19 @@ def test_piecewise_linear_duals_are_the_integrals(case, q, other, rho):
     kind, arguments, f, kinks = PIECEWISE[case]
     dual = tw.ntk.dual_of(kind, arguments)
 
-    def slope(u):
+    def derivative(u):
         return (f(u + 1e-6) - f(u - 1e-6)) / 2e-6
 
     a, b = (torch.tensor(one, dtype=torch.float64) for one in (q, other))
-    away, slopes = dual.pair(a, b, (a + b) / 2 - rho * torch.sqrt(a * b))
+    away, derivatives = dual.pair(a, b, (a + b) / 2 - rho * torch.sqrt(a * b))
     product = float((dual.second_moment(a) + dual.second_moment(b)) / 2 - away)
     assert product == pytest.approx(mean_product(f, f, q, other, rho, kinks), abs=dual.error)
-    assert float(slopes) == pytest.approx(mean_product(slope, slope, q, other, rho, kinks), abs=1e-6)  # by differences
+    assert float(derivatives) == pytest.approx(
+        mean_product(derivative, derivative, q, other, rho, kinks), abs=1e-6
+    )  # by differences
     assert float(dual.mean(a)) == pytest.approx(mean(f, q, kinks), abs=1e-12)
     assert float(dual.second_moment(a)) == pytest.approx(mean(lambda u: f(u) ** 2, q, kinks), abs=1e-12)
-    assert float(dual.derivative(a)) == pytest.approx(mean(lambda u: slope(u) ** 2, q, kinks), abs=1e-8)
+    assert float(dual.derivative(a)) == pytest.approx(mean(lambda u: derivative(u) ** 2, q, kinks), abs=1e-8)
 
 
 def test_one_knot_at_zero_is_relu():
@@ -184,5 +197,5 @@ def test_piecewise_linear_errors_are_below_the_bound_they_give(case, monkeypatch
         monkeypatch.setattr(bivariate, name, number)
     exact = dual.pair(*given)
     bivariate._rule.cache_clear()
-    for one, two, bound in zip(found, exact, (dual.error, dual.slope_error), strict=True):
+    for one, two, bound in zip(found, exact, (dual.error, dual.derivative_error), strict=True):
         assert 1e-12 < float((one - two).abs().max()) < bound

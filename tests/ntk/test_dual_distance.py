@@ -120,8 +120,8 @@ def test_erf_and_gelu_keep_their_digits_near_coincident_inputs(name, products, a
     distance = (torch.sqrt(q) - torch.sqrt(other)) ** 2 / 2 + torch.sqrt(q * other) * nearness
     for dtype, bound in ((torch.float64, 1e-13), (torch.float32, 5e-6)):
         rounded = distance.to(dtype)
-        away, slope = dual.pair(q, other, rounded)
-        assert away.dtype == slope.dtype == dtype
+        away, derivative = dual.pair(q, other, rounded)
+        assert away.dtype == derivative.dtype == dtype
         with mpmath.workdps(50):
             for i in range(len(q)):
                 a, b, d = (mpmath.mpf(float(one[i])) for one in (q, other, rounded))
@@ -131,15 +131,15 @@ def test_erf_and_gelu_keep_their_digits_near_coincident_inputs(name, products, a
                     continue  # rounding made the distance shorter than lengths allow
                 given = 2 * torch.finfo(dtype).eps * steep * d  # what rounding the distance alone may change
                 assert abs(mpmath.mpf(float(away[i])) - exact) < bound * exact + given
-                assert abs(mpmath.mpf(float(slope[i])) - steep) < bound
+                assert abs(mpmath.mpf(float(derivative[i])) - steep) < bound
 
 
 @pytest.mark.parametrize("name", DUALS)
 def test_coincident_inputs_have_no_distance_and_the_derivative_of_one(name):
     dual, q = dual_called(name), torch.tensor([0.3, 1.0, 4.0], dtype=torch.float64)
-    away, slope = dual.pair(q, q, torch.zeros_like(q))
+    away, derivative = dual.pair(q, q, torch.zeros_like(q))
     assert float(away.abs().max()) < 1e-15
-    assert float((slope - dual.derivative(q)).abs().max()) < dual.slope_error + 1e-12
+    assert float((derivative - dual.derivative(q)).abs().max()) < dual.derivative_error + 1e-12
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -164,8 +164,8 @@ def test_zero_inputs_and_distances_beyond_the_possible_give_numbers(name, dtype)
 def test_pairs_broadcast_and_are_symmetric(name):
     dual, q = dual_called(name), torch.tensor([0.3, 1.0, 2.0], dtype=torch.float64)
     distance = (q[:, None] + q) / 2 - 0.4 * torch.sqrt(q[:, None] * q)
-    away, slope = dual.pair(q[:, None], q[None, :], distance)
-    for value, single in zip((away, slope), dual.pair(q[1], q[2], distance[1, 2]), strict=True):
+    away, derivative = dual.pair(q[:, None], q[None, :], distance)
+    for value, single in zip((away, derivative), dual.pair(q[1], q[2], distance[1, 2]), strict=True):
         torch.testing.assert_close(value, value.T, rtol=1e-13, atol=1e-13)
         torch.testing.assert_close(value[1, 2], single, rtol=1e-9, atol=1e-9)
     swapped = dual.pair(q[None, :, None], q[:, None, None], distance[:, :, None].expand(3, 3, 2))
@@ -173,7 +173,7 @@ def test_pairs_broadcast_and_are_symmetric(name):
 
 
 def kernels(dual, inputs):
-    """The next distances and slopes of inputs, shape (n, d)."""
+    """The next distances and derivatives of inputs, shape (n, d)."""
     q = inputs.square().mean(1)
     distance = (inputs[:, None] - inputs[None]).square().mean(2) / 2
     return dual.pair(q[:, None], q[None, :], distance)

@@ -29,30 +29,30 @@ def on_arrays(function):
     return lambda u: function(torch.from_numpy(np.ascontiguousarray(u))).numpy()
 
 
-def slope_of(function):
+def derivative_of(function):
     """By autograd, on arrays."""
 
-    def slope(u):
+    def derivative(u):
         points = torch.from_numpy(np.ascontiguousarray(u)).requires_grad_()
         return torch.autograd.grad(function(points).sum(), points)[0].numpy()
 
-    return slope
+    return derivative
 
 
 def assert_within_its_bounds(dual, function, kinks, pairs=PAIRS):
-    """Distances, slopes and own moments against integrals; returns the bounds."""
-    f, g = on_arrays(function), slope_of(function)
+    """Distances, derivatives and own moments against integrals; returns the bounds."""
+    f, g = on_arrays(function), derivative_of(function)
     for q, other, rho in pairs:
         a, b = (torch.tensor(one, dtype=torch.float64) for one in (q, other))
-        away, slopes = dual.pair(a, b, (a + b) / 2 - rho * torch.sqrt(a * b))
+        away, derivatives = dual.pair(a, b, (a + b) / 2 - rho * torch.sqrt(a * b))
         own = (mean(lambda u: f(u) ** 2, q, kinks) + mean(lambda u: f(u) ** 2, other, kinks)) / 2
         rounding = 1e-12 * max(1.0, own)
         assert abs(own - float(away) - mean_product(f, f, q, other, rho, kinks)) < dual.error + rounding
-        assert abs(float(slopes) - mean_product(g, g, q, other, rho, kinks)) < dual.slope_error + rounding
+        assert abs(float(derivatives) - mean_product(g, g, q, other, rho, kinks)) < dual.derivative_error + rounding
         assert float(dual.mean(a)) == pytest.approx(mean(f, q, kinks), abs=1e-13)
         assert float(dual.second_moment(a)) == pytest.approx(mean(lambda u: f(u) ** 2, q, kinks), rel=1e-12)
         assert float(dual.derivative(a)) == pytest.approx(mean(lambda u: g(u) ** 2, q, kinks), rel=1e-12)
-    return dual.error, dual.slope_error
+    return dual.error, dual.derivative_error
 
 
 @pytest.mark.parametrize("kind", SMOOTH_ONES)
@@ -65,9 +65,9 @@ def test_smooth_activations_are_within_their_certified_error(kind):
 @pytest.mark.parametrize("kind", KINKED)
 def test_kinked_activations_are_within_the_error_that_they_print(kind):
     dual = tw.ntk.dual_of(kind, {})
-    error, slope_error = assert_within_its_bounds(dual, function_of(kind, {}), KINKED[kind])
+    error, derivative_error = assert_within_its_bounds(dual, function_of(kind, {}), KINKED[kind])
     assert 1e-12 < error < 1e-4
-    assert 1e-10 < slope_error < 1e-2
+    assert 1e-10 < derivative_error < 1e-2
 
 
 @pytest.mark.parametrize("name", ["erf", "gelu", "sin", "cos", "relu", "abs", "leaky_relu"])
@@ -79,9 +79,9 @@ def test_the_series_of_a_closed_form_is_within_its_certified_error(name):
     rho = 2 * torch.rand(30, 30, dtype=torch.float64, generator=generator) - 1
     rho[::2] = 1 - 10.0 ** (-8 * torch.rand(15, 30, dtype=torch.float64, generator=generator))
     distance = (q + q.T) / 2 - rho * torch.sqrt(q * q.T)
-    (away, slope), (exact, steep) = (dual.pair(q, q.T, distance) for dual in (series, closed))
+    (away, derivative), (exact, steep) = (dual.pair(q, q.T, distance) for dual in (series, closed))
     assert float((away - exact).abs().max()) < series.error + 1e-13
-    assert float((slope - steep).abs().max()) < series.slope_error + 1e-13
+    assert float((derivative - steep).abs().max()) < series.derivative_error + 1e-13
     assert series.error < 1e-7
 
 
@@ -90,10 +90,10 @@ def test_the_certified_error_is_no_formality():
     closed, series = tw.ntk.dual_of("erf", {}), tw.ntk.hermite(torch.erf, "erf", terms=8)
     q = torch.tensor([0.5, 2.0, 6.0], dtype=torch.float64)
     distance = (q[:, None] + q) / 2 - 0.95 * torch.sqrt(q[:, None] * q)
-    (away, slope), (exact, steep) = (dual.pair(q[:, None], q, distance) for dual in (series, closed))
+    (away, derivative), (exact, steep) = (dual.pair(q[:, None], q, distance) for dual in (series, closed))
     worst = float((away - exact).abs().max())
     assert 1e-4 < worst < series.error < 1000 * worst
-    assert float((slope - steep).abs().max()) < series.slope_error
+    assert float((derivative - steep).abs().max()) < series.derivative_error
 
 
 def test_large_variances_take_more_terms():
@@ -172,9 +172,9 @@ def test_every_known_operation_has_a_dual_with_its_own_moments(kind):
     assert float(dual.mean(q)) == pytest.approx((weight * values).sum(), rel=1e-7, abs=1e-7)
     assert float(dual.second_moment(q)) == pytest.approx((weight * values**2).sum(), rel=1e-7)
     assert float(dual.derivative(q)) == pytest.approx((weight * gradients**2).sum(), rel=1e-4)
-    away, slope = dual.pair(q, q, 0 * q)
+    away, derivative = dual.pair(q, q, 0 * q)
     assert float(away) == pytest.approx(0.0, abs=1e-14)
-    assert float(slope) == pytest.approx(float(dual.derivative(q)), abs=max(1e-9, dual.slope_error))
+    assert float(derivative) == pytest.approx(float(dual.derivative(q)), abs=max(1e-9, dual.derivative_error))
 
 
 def test_tables_are_made_once_for_the_same_variances():
@@ -191,6 +191,25 @@ def test_tables_are_made_once_for_the_same_variances():
     second = dual.pair(q[:, None], q, (q[:, None] + q) / 2)
     assert len(calls) == before
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_equal_variances_are_integrated_once_and_none_give_nothing():
+    counts = []
+
+    def function(u):
+        counts.append(u.numel())
+        return torch.tanh(u)
+
+    dual = tw.ntk.hermite(function, "tanh")
+    counts.clear()
+    many = dual.second_moment(torch.tensor([[1.0, 2.0, 1.0]] * 50, dtype=torch.float64))
+    of_many = max(counts)
+    counts.clear()
+    few = dual.second_moment(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert of_many == max(counts)
+    assert torch.equal(many[7, :2], few)
+    empty = torch.zeros(0, 1, dtype=torch.float64)
+    assert dual.pair(empty, few[None], torch.zeros(0, 2, dtype=torch.float64))[0].shape == (0, 2)
 
 
 def test_erfc_is_one_minus_erf():

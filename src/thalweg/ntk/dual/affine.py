@@ -27,12 +27,12 @@ class Affine:
         return self.outer**2 * self.dual.error
 
     @property
-    def slope_error(self) -> float:
+    def derivative_error(self) -> float:
         """Likewise."""
-        return (self.outer * self.inner) ** 2 * self.dual.slope_error
+        return (self.outer * self.inner) ** 2 * self.dual.derivative_error
 
     def mean(self, q: Tensor) -> Tensor:
-        """Outer * E psi + shift."""
+        """outer * E psi + shift."""
         return self.outer * self.dual.mean(self.inner**2 * q) + self.shift
 
     def second_moment(self, q: Tensor) -> Tensor:
@@ -48,5 +48,5 @@ class Affine:
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """Shifts do not change distances."""
         inner, outer = self.inner**2, self.outer**2
-        away, slope = self.dual.pair(inner * q, inner * other, inner * distance)
-        return outer * away, outer * inner * slope
+        away, derivative = self.dual.pair(inner * q, inner * other, inner * distance)
+        return outer * away, outer * inner * derivative

@@ -42,7 +42,7 @@ def _arc(q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _series(angle: Tensor) -> Tensor:
-    """Sin t - t cos t = t^3 / 3 - t^5 / 30 + ..., of small angles."""
+    """sin t - t cos t = t^3 / 3 - t^5 / 30 + ..., of small angles."""
     square = angle * angle
     *higher, last = SERIES[: TERMS[angle.dtype]]
     total = torch.full_like(angle, last)

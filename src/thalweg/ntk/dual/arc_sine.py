@@ -40,7 +40,7 @@ class ArcSine:
 
     @property
     def stretch(self) -> Tensor:
-        """R - s."""
+        """r - s."""
         return 2 * self.separation.gap / (self.r + self.s)
 
     @property

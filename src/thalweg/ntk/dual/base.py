@@ -20,8 +20,8 @@ class Dual(Protocol):
     >>> import thalweg as tw
     >>> relu = tw.ntk.dual_of("relu", {})
     >>> q = torch.tensor([2.0, 2.0])
-    >>> distance, slope = relu.pair(q[:, None], q[None, :], torch.tensor([[0.0, 2.0], [2.0, 0.0]]))
-    >>> slope  # of coincident and of uncorrelated pre-activations
+    >>> distance, derivative = relu.pair(q[:, None], q[None, :], torch.tensor([[0.0, 2.0], [2.0, 0.0]]))
+    >>> derivative  # of coincident and of uncorrelated pre-activations
     tensor([[0.5000, 0.2500],
             [0.2500, 0.5000]])
     """
@@ -37,7 +37,7 @@ class Dual(Protocol):
         ...
 
     @property
-    def slope_error(self) -> float:
+    def derivative_error(self) -> float:
         """Likewise of E phi'(u) phi'(v)."""
         ...
 

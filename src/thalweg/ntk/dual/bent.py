@@ -8,7 +8,7 @@ from torch import Tensor
 from thalweg.ntk.dual.base import Dual
 from thalweg.ntk.dual.piecewise import PiecewiseLinear
 from thalweg.ntk.dual.rectifier import Rectifier
-from thalweg.ntk.dual.table import Function, slope_of
+from thalweg.ntk.dual.table import Function, derivative_of
 
 BESIDE = 1e-9  # how near a kink the derivative is looked at
 JUMP = 1e-6  # of a derivative: less is rounding
@@ -20,13 +20,7 @@ class Bent:
 
     knots: tuple[float, ...]
     bends: tuple[float, ...]
-
-    @property
-    def dual(self) -> Dual:
-        """In closed form for a kink at zero."""
-        if self.knots == (0.0,):
-            return Rectifier("bent part", 0.0, self.bends[0])
-        return PiecewiseLinear("bent part", self.knots, self.bends)
+    dual: Dual  # in closed form for a kink at zero
 
     def function(self, u: Tensor) -> Tensor:
         """Of a tensor."""
@@ -38,8 +32,13 @@ class Bent:
 
 def bent_part(function: Function, places: tuple[float, ...]) -> Bent | None:
     """By how much the derivative jumps at the places given; None where it nowhere does."""
-    slope, knots = slope_of(function), torch.tensor(places, dtype=torch.float64)
+    derivative, knots = derivative_of(function), torch.tensor(places, dtype=torch.float64)
     beside = BESIDE * knots.abs().clamp_min(1.0)
-    jumps = slope(knots + beside) - slope(knots - beside)
+    jumps = derivative(knots + beside) - derivative(knots - beside)
     found = [(float(knot), float(jump)) for knot, jump in zip(knots, jumps, strict=True) if abs(jump) > JUMP]
-    return Bent(*map(tuple, zip(*found, strict=True))) if found else None  # type: ignore[arg-type]
+    if not found:
+        return None
+    knots, bends = (tuple(column) for column in zip(*found, strict=True))
+    at_zero = knots == (0.0,)
+    dual = Rectifier("bent part", 0.0, bends[0]) if at_zero else PiecewiseLinear("bent part", knots, bends)
+    return Bent(knots, bends, dual)

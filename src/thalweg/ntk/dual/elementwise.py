@@ -52,7 +52,7 @@ def function_of(kind: str, arguments: Mapping[str, Any]) -> Callable[[Tensor], T
     """The operation as a function on tensors, with its arguments as the trace has them."""
     rest = checked(kind, arguments)
     if kind == "prelu":
-        slope = float(rest["weight"])
-        return lambda u: torch.nn.functional.leaky_relu(u, slope)
+        negative = float(rest["weight"])
+        return lambda u: torch.nn.functional.leaky_relu(u, negative)
     operation = getattr(torch.ops.aten, kind)
     return lambda u: operation(u, **rest)

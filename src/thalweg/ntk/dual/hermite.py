@@ -47,7 +47,7 @@ def hermite(
     >>> import thalweg as tw
     >>> dual = tw.ntk.hermite(torch.tanh, "tanh")
     >>> one = torch.ones((), dtype=torch.float64)
-    >>> distance, slope = dual.pair(one, one, one)  # uncorrelated: K = 0
+    >>> distance, derivative = dual.pair(one, one, one)  # uncorrelated: K = 0
     >>> bool((distance - dual.second_moment(one)).abs() < dual.error), dual.error < 1e-10
     (True, True)
     """
@@ -62,8 +62,9 @@ class Hermite:
     """What `hermite` returns, a `Dual`.
 
     Args:
-        error: the certified bound for the distances and second moments of all pairs so far.
-        slope_error: likewise for E phi' phi'.
+        error: the certified bound for the distances and second moments of all pairs so far, of exact arithmetic: in
+            float32 rounding comes on top.
+        derivative_error: likewise for E phi' phi'.
     """
 
     name: str
@@ -74,11 +75,11 @@ class Hermite:
     bent: Bent | None = field(repr=False)
     parity: int
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
     _kept: "OrderedDict[Any, tuple[Table, ...]]" = field(default_factory=OrderedDict, repr=False)
 
     def mean(self, q: Tensor) -> Tensor:
-        """A_0(q)."""
+        """a_0(q)."""
         return self._tables(q)[0].values[..., 0].to(q.dtype)
 
     def second_moment(self, q: Tensor) -> Tensor:
@@ -94,13 +95,13 @@ class Hermite:
         ours, theirs = self._tables(q), self._tables(other)
         terms = max(one.needed(self.goal) for one in (*ours[:2], *theirs[:2]))
         ours, theirs = self._tables(q, terms), self._tables(other, terms)
-        self._certify(ours, theirs, terms)
         places = Places.of(q, other, distance, self.parity)
-        away, slope = summed(ours[0], theirs[0], terms, places)
-        if self.bent is None:
-            return away, slope
-        known, in_series = self.bent.dual.pair(q, other, distance), summed(ours[1], theirs[1], terms, places)
-        return away - in_series[0] + known[0], slope - in_series[1] + known[1]
+        away, derivative = summed(ours[0], theirs[0], terms, places)
+        if self.bent is not None:
+            known, in_series = self.bent.dual.pair(q, other, distance), summed(ours[1], theirs[1], terms, places)
+            away, derivative = away - in_series[0] + known[0], derivative - in_series[1] + known[1]
+        self._certify(ours, theirs, terms)
+        return away, derivative
 
     def _certify(self, ours: tuple[Table, ...], theirs: tuple[Table, ...], terms: int) -> None:
         """Raise the bounds to what these tables leave out.
@@ -111,13 +112,16 @@ class Hermite:
         doubt = ours[0].doubt + theirs[0].doubt
         if self.bent is None:
             (a, b), (c, d) = left
-            away, slope = (a + c) ** 2 / 2, b * d
+            away, derivative = (a + c) ** 2 / 2, b * d
         else:
-            (a, _), (p, p_slope), (r, r_slope), (c, _), (s, s_slope), (t, t_slope) = left
+            (a, _), (p, p_derivative), (r, r_derivative), (c, _), (s, s_derivative), (t, t_derivative) = left
             away = (r * (a + p) + t * (c + s)) / 2 + r * t + p * t + r * s
-            slope = r_slope * t_slope + p_slope * t_slope + r_slope * s_slope
-            away, slope = away + self.bent.dual.error, slope + self.bent.dual.slope_error
-        self.error, self.slope_error = max(self.error, away + doubt), max(self.slope_error, slope + doubt)
+            derivative = r_derivative * t_derivative + p_derivative * t_derivative + r_derivative * s_derivative
+            away, derivative = away + self.bent.dual.error, derivative + self.bent.dual.derivative_error
+        self.error, self.derivative_error = (
+            max(self.error, away + doubt),
+            max(self.derivative_error, derivative + doubt),
+        )
 
     def _tables(self, q: Tensor, terms: int = 1) -> tuple[Table, ...]:
         """Of phi, and of its bent part and the rest; kept for the same q, unless gradients by it are asked."""

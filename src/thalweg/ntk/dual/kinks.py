@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from thalweg.ntk.dual.table import Function, slope_of
+from thalweg.ntk.dual.table import Function, derivative_of
 
 REACH, GRID = 40.0, 20_001  # how far from zero, and at how many places
 SUSPECTS, HALVINGS = 64, 48
@@ -12,18 +12,18 @@ JUMP = 1e-6  # of the derivative, or of 1: less is rounding
 
 def kinks_of(function: Function) -> tuple[float, ...]:
     """The places within 40 of zero at which the derivative jumps by a millionth of its size (or of 1), at most 64."""
-    slope = slope_of(function)
+    derivative = derivative_of(function)
     low = torch.linspace(-REACH, REACH, GRID, dtype=torch.float64)
     low, high = low[:-1] + 1e-4 / 3, low[1:] + 1e-4 / 3  # zero and other round places lie inside an interval
-    change = _change(slope, low, high)
+    change = _change(derivative, low, high)
     suspects = change.topk(SUSPECTS).indices
     low, high = low[suspects], high[suspects]
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        left = _change(slope, low, middle) >= _change(slope, middle, high)
+        left = _change(derivative, low, middle) >= _change(derivative, middle, high)
         low, high = torch.where(left, low, middle), torch.where(left, middle, high)
-    size = 1 + torch.maximum(slope(low).abs(), slope(high).abs())
-    found = ((low + high) / 2)[_change(slope, low, high) > JUMP * size]
+    size = 1 + torch.maximum(derivative(low).abs(), derivative(high).abs())
+    found = ((low + high) / 2)[_change(derivative, low, high) > JUMP * size]
     return tuple(sorted({_round(float(place)) for place in found}))
 
 
@@ -33,6 +33,6 @@ def _round(place: float) -> float:
     return written if abs(written - place) < 1e-13 else place
 
 
-def _change(slope: Function, low: Tensor, high: Tensor) -> Tensor:
+def _change(derivative: Function, low: Tensor, high: Tensor) -> Tensor:
     """How far the derivatives at two ends of an interval differ."""
-    return (slope(high) - slope(low)).abs().nan_to_num(0.0)
+    return (derivative(high) - derivative(low)).abs().nan_to_num(0.0)

@@ -26,8 +26,8 @@ class PiecewiseLinear:
     (1 / 2 pi) int_0^t F(s) (cos s - cos t) ds).
 
     The integrals are sums of 200 terms. Against finer ones, over a wide range of q, q' and rho, they erred by less than
-    a quarter of 5e-9 (sum of |bends|)^2, and distances by sqrt(q q') times as much where that is more than 1; the bounds
-    are four times that, and `error` is of all pairs so far.
+    a quarter of 5e-9 (sum of |bends|)^2, and distances by sqrt(q q') times as much where that is more than 1. The
+    bounds are four times that, and `error` is of all pairs so far.
 
     Drezner, Wesolowsky (1990), On the computation of the bivariate normal integral.
     """
@@ -42,10 +42,10 @@ class PiecewiseLinear:
     @property
     def error(self) -> float:
         """Of the sums that stand for integrals, for the longest pair so far."""
-        return self.slope_error * self._longest
+        return self.derivative_error * self._longest
 
     @property
-    def slope_error(self) -> float:
+    def derivative_error(self) -> float:
         """Likewise, whatever the lengths."""
         return WORST * sum(abs(bend) for bend in self.bends) ** 2
 
@@ -55,7 +55,7 @@ class PiecewiseLinear:
             yield bend, knot, knot / x
 
     def mean(self, q: Tensor) -> Tensor:
-        """Start + sum_i bends_i (x n(a) - knots_i Phi(-a))."""
+        """start + sum_i bends_i (x n(a) - knots_i Phi(-a))."""
         x = _length(q)
         parts = [bend * (x * _density(a) - knot * _above(a)) for bend, knot, a in self._bends(x)]
         return (self.start + sum(parts)).to(q.dtype)  # type: ignore[union-attr]
@@ -68,7 +68,7 @@ class PiecewiseLinear:
     def derivative(self, q: Tensor) -> Tensor:
         """Likewise."""
         x = _length(q)
-        return self._slope(x, x).to(q.dtype)
+        return self._derivative(x, x).to(q.dtype)
 
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """About a dozen operations for each of 200 terms and two for each pair of knots."""
@@ -77,7 +77,7 @@ class PiecewiseLinear:
             self._longest = max(self._longest, float(x.detach().max() * y.detach().max()))
         by_length = ((self._product(x, x) + self._product(y, y)) / 2 - self._product(x, y)).clamp_min(0.0)
         dtype = distance.dtype
-        parallel = self._slope(x, y).to(dtype)
+        parallel = self._derivative(x, y).to(dtype)
         fallen, lever = turned(arc(q, other, distance)[0], self._terms(x, y))
         apart = Separation.of(q, other, distance)
         gained = apart.excess * parallel - apart.product * lever / math.pi
@@ -96,7 +96,7 @@ class PiecewiseLinear:
                 total = total + self.first * bend * x * y * _above(a)
         return total
 
-    def _slope(self, x: Tensor, y: Tensor) -> Tensor:
+    def _derivative(self, x: Tensor, y: Tensor) -> Tensor:
         """E phi'(x z) phi'(y z)."""
         total = torch.full_like(x * y, self.first**2)
         for bend, _, a in self._bends(x):

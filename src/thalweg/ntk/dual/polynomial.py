@@ -12,14 +12,14 @@ class Identity:
 
     name: str = "identity"
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Zero."""
         return torch.zeros_like(q)
 
     def second_moment(self, q: Tensor) -> Tensor:
-        """Q itself."""
+        """q itself."""
         return q
 
     def derivative(self, q: Tensor) -> Tensor:
@@ -38,10 +38,10 @@ class Square:
 
     name: str = "square"
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
-        """Q."""
+        """q."""
         return q
 
     def second_moment(self, q: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class Rectifier:
     negative: float
     positive: float
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
 
     @property
     def own(self) -> float:
@@ -43,11 +43,11 @@ class Rectifier:
         return (self.positive - self.negative) / math.sqrt(2 * math.pi) * length(q)
 
     def second_moment(self, q: Tensor) -> Tensor:
-        """C q."""
+        """c q."""
         return self.own * q
 
     def derivative(self, q: Tensor) -> Tensor:
-        """C, whatever the length."""
+        """c, whatever the length."""
         return torch.full_like(q, self.own)
 
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,25 +27,26 @@ class Places:
 
 
 def summed(ours: Table, theirs: Table, terms: int, places: Places) -> tuple[Tensor, Tensor]:
-    """The next distance and the mean product of slopes.
+    """The next distance and the mean product of derivatives.
 
     The distance is sum_k (a_k - a'_k)^2 / 2, which the lengths account for, plus the excess times
     sum_j rho^j sum_{k >= j} b_k b'_k / (k + 1), since a_{k+1} = sqrt(q) b_k / sqrt(k + 1).
     """
     rho, dtype = places.rho, places.rho.dtype
     followed = torch.is_grad_enabled() and any(
-        one.requires_grad for one in (ours.values, theirs.values, ours.slopes, theirs.slopes, rho, places.excess)
+        one.requires_grad
+        for one in (ours.values, theirs.values, ours.derivatives, theirs.derivatives, rho, places.excess)
     )
     shape = torch.broadcast_shapes(ours.second_moment.shape, theirs.second_moment.shape)
     sums = (_Sums if followed else _InPlace).of(rho, places.stride, shape)
     a, b = (_by_term(one.values, terms + 1) for one in (ours, theirs))
-    c, d = (_by_term(one.slopes, terms).to(dtype) for one in (ours, theirs))
+    c, d = (_by_term(one.derivatives, terms).to(dtype) for one in (ours, theirs))
     for k in reversed(range(places.first, terms, places.stride)):
         sums.add(c[k], d[k], k, places.stride)
         sums.add_gap(a[k + 1], b[k + 1])
     sums.add_gap(a[0], b[0])
-    slope = sums.slope * rho if places.first else sums.slope
-    return sums.radial.to(dtype) / 2 + places.excess * sums.angular, slope
+    derivative = sums.derivative * rho if places.first else sums.derivative
+    return sums.radial.to(dtype) / 2 + places.excess * sums.angular, derivative
 
 
 def _by_term(coefficients: Tensor, count: int) -> Tensor:
@@ -60,7 +61,7 @@ class _Sums:
     rho: Tensor
     power: Tensor  # rho to the stride
     more: Tensor  # 1 + rho, where there is a stride
-    slope: Tensor  # of b_k b'_k rho^k
+    derivative: Tensor  # of b_k b'_k rho^k
     tail: Tensor  # of b_k b'_k / (k + 1)
     angular: Tensor  # of the tails times rho^k
     radial: Tensor  # of (a_k - a'_k)^2, in float64
@@ -69,13 +70,13 @@ class _Sums:
     @classmethod
     def of(cls, rho: Tensor, stride: int, shape: torch.Size) -> "_Sums":
         """All zero; the shape is that of the lengths of both sides."""
-        slope, tail, angular = (torch.zeros_like(rho) for _ in range(3))
+        derivative, tail, angular = (torch.zeros_like(rho) for _ in range(3))
         radial, gap = (torch.zeros(shape, dtype=torch.float64, device=rho.device) for _ in range(2))
-        return cls(rho, rho**stride, 1 + rho, slope, tail, angular, radial, gap)
+        return cls(rho, rho**stride, 1 + rho, derivative, tail, angular, radial, gap)
 
     def add(self, b: Tensor, c: Tensor, k: int, stride: int) -> None:
         """The term k; at a stride of 2 the tail from k - 1 on is the same as from k on."""
-        self.slope = torch.addcmul(b * c, self.slope, self.power)
+        self.derivative = torch.addcmul(b * c, self.derivative, self.power)
         self.tail = torch.addcmul(self.tail, b, c, value=1 / (k + 1))
         if k and stride == 2:
             self.angular = torch.addcmul(self.angular * self.power, self.tail, self.more)
@@ -92,7 +93,7 @@ class _InPlace(_Sums):
 
     def add(self, b: Tensor, c: Tensor, k: int, stride: int) -> None:
         """The term k."""
-        self.slope.mul_(self.power).addcmul_(b, c)
+        self.derivative.mul_(self.power).addcmul_(b, c)
         self.tail.addcmul_(b, c, value=1 / (k + 1))
         if k and stride == 2:
             self.angular.mul_(self.power).addcmul_(self.tail, self.more)

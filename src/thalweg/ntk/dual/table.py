@@ -24,13 +24,13 @@ class Table:
 
     Args:
         values: a_k, of shape (*shape of q, terms + 1), float64.
-        slopes: b_k, (*shape of q, terms).
+        derivatives: b_k, (*shape of q, terms).
         second_moment, derivative: E phi^2 and E phi'^2, by quadrature without the series.
         doubt: how far two quadratures of E phi^2 differ, largest over q, and what lies beyond the last node.
     """
 
     values: Tensor
-    slopes: Tensor
+    derivatives: Tensor
     second_moment: Tensor
     derivative: Tensor
     doubt: float
@@ -38,13 +38,13 @@ class Table:
     @property
     def terms(self) -> int:
         """Of the series of phi'."""
-        return self.slopes.shape[-1]
+        return self.derivatives.shape[-1]
 
     def left_out(self, terms: int) -> tuple[float, float]:
         """Largest sums of squares of the coefficients of phi and phi' beyond `terms`, by Parseval's identity."""
         return (
             _rest(self.values[..., : terms + 1], self.second_moment),
-            _rest(self.slopes[..., :terms], self.derivative),
+            _rest(self.derivatives[..., :terms], self.derivative),
         )
 
     def needed(self, goal: float) -> int:
@@ -52,7 +52,7 @@ class Table:
         if not self.second_moment.numel():
             return 1
         with torch.no_grad():
-            squares = torch.stack([self.values[..., 1:] ** 2, self.slopes**2]).cumsum(-1)
+            squares = torch.stack([self.values[..., 1:] ** 2, self.derivatives**2]).cumsum(-1)
             whole = torch.stack([self.second_moment - self.values[..., 0] ** 2, self.derivative])
             rest = (whole[..., None] - squares).flatten(0, -2).amax(0)
             enough = (rest <= goal * max(1.0, float(self.second_moment.max()))).nonzero()
@@ -67,10 +67,10 @@ def _rest(coefficients: Tensor, whole: Tensor) -> float:
     return float(torch.maximum(rest, LEAST * whole).max().detach())
 
 
-def slope_of(function: Function) -> Function:
+def derivative_of(function: Function) -> Function:
     """The derivative of a function that acts on every element alone, by automatic differentiation."""
 
-    def slope(points: Tensor) -> Tensor:
+    def derivative(points: Tensor) -> Tensor:
         again = torch.is_grad_enabled() and points.requires_grad
         with torch.enable_grad():
             points = points if again else points.detach().requires_grad_()
@@ -82,7 +82,7 @@ def slope_of(function: Function) -> Function:
             return torch.zeros_like(points)
         return found if again else found.detach()
 
-    return slope
+    return derivative
 
 
 def table(
@@ -92,41 +92,42 @@ def table(
 
     Where twice the terms do not leave out four times less, as at a kink, no more are tried.
     """
-    x, slope = length(q.to(torch.float64)).reshape(-1, 1), slope_of(function)
+    x, derivative = length(q.to(torch.float64)).reshape(-1, 1), derivative_of(function)
+    place = None
+    if not x.requires_grad:
+        x, place = torch.unique(x, return_inverse=True)
+        x = x[:, None]
     rows = max(1, AT_A_TIME // (NODES * (FEWER * (2 + len(kinks)) if kinks else 2 * PANELS)))
     terms, before = max(least, STUBBORN if kinks else FIRST), 0.0 if kinks else float("inf")
     while True:
         terms = min(terms, most)
-        found = _joined([_part(function, slope, part, kinks, terms) for part in x.split(rows)])
+        found = _joined([_part(function, derivative, part, kinks, terms) for part in x.split(rows)])
         wanted = goal * max(1.0, float(found.second_moment.detach().max()) if x.numel() else 1.0)
         left = max(found.left_out(terms))
         if terms == most or left <= wanted or (terms >= STUBBORN and left > before / 4):
             break
         terms, before = 2 * terms, left
     _check(found, x, name)
-    shape = q.shape
-    return Table(
-        found.values.reshape(*shape, terms + 1),
-        found.slopes.reshape(*shape, terms),
-        found.second_moment.reshape(shape),
-        found.derivative.reshape(shape),
-        found.doubt,
+    values, derivatives, moments, own = (
+        (one if place is None else one[place.flatten()]).reshape((*q.shape, *one.shape[1:]))
+        for one in (found.values, found.derivatives, found.second_moment, found.derivative)
     )
+    return Table(values, derivatives, moments, own, found.doubt)
 
 
-def _part(function: Function, slope: Function, x: Tensor, kinks: tuple[float, ...], terms: int) -> Table:
+def _part(function: Function, derivative: Function, x: Tensor, kinks: tuple[float, ...], terms: int) -> Table:
     """The table of some lengths x, of shape (lengths, 1)."""
     rule, other = Rule.of(x, kinks), Rule.of(x, kinks, less=5)
-    values, slopes = function(x * rule.places), slope(x * rule.places)
+    values, derivatives = function(x * rule.places), derivative(x * rule.places)
     second_moment = rule.mean(values**2)
     doubt = (second_moment - other.mean(function(x * other.places) ** 2)).abs()
     ends = function(x * torch.tensor([[-END, END]], dtype=x.dtype, device=x.device)) ** 2
     beyond = ends.sum(1) * float(torch.exp(torch.tensor(-(END**2) / 2)))
     return Table(
         rule.coefficients(values, terms + 1),
-        rule.coefficients(slopes, terms),
+        rule.coefficients(derivatives, terms),
         second_moment,
-        rule.mean(slopes**2),
+        rule.mean(derivatives**2),
         float((doubt + beyond).max().detach()) if len(x) else 0.0,
     )
 
@@ -138,15 +139,15 @@ def _joined(parts: list[Table]) -> Table:
         return torch.cat([getattr(part, name) for part in parts])
 
     doubt = max(part.doubt for part in parts)
-    return Table(column("values"), column("slopes"), column("second_moment"), column("derivative"), doubt)
+    return Table(column("values"), column("derivatives"), column("second_moment"), column("derivative"), doubt)
 
 
 def _check(found: Table, x: Tensor, name: str) -> None:
     """Refuse what is not finite, and a function that jumps: sqrt(k + 1) a_{k+1} = sqrt(q) b_k holds without jumps."""
-    if not bool(torch.isfinite(found.values).all() & torch.isfinite(found.slopes).all()):
+    if not bool(torch.isfinite(found.values).all() & torch.isfinite(found.derivatives).all()):
         msg = f"{name!r} or its derivative is not finite for Gaussian pre-activations; its infinite limit is undefined."
         raise ModelError(msg)
-    few = found.slopes[:, :8]
+    few = found.derivatives[:, :8]
     roots = torch.arange(1, few.shape[1] + 1, dtype=few.dtype, device=few.device).sqrt()
     gap = (roots * found.values[:, 1 : few.shape[1] + 1] - x * few).abs()
     if len(x) and float((gap / (1 + found.second_moment.sqrt()[:, None])).detach().max()) > 1e-6:

@@ -12,7 +12,7 @@ class Sine:
 
     name: str = "sin"
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Zero."""
@@ -27,7 +27,7 @@ class Sine:
         return (1 + torch.exp(-2 * q)) / 2
 
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """The slopes' mean product is that of cosines."""
+        """The derivatives' mean product is that of cosines."""
         near, far, gap = _waves(q, other, distance)
         both = torch.exp(-(q + other).to(distance.dtype))
         return (-torch.expm1(-distance) + both * torch.expm1(distance)) / 2 - gap**2 / 4, (near + far) / 2
@@ -39,7 +39,7 @@ class Cosine:
 
     name: str = "cos"
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """exp(-q / 2)."""
@@ -54,7 +54,7 @@ class Cosine:
         return -torch.expm1(-2 * q) / 2
 
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """The slopes' mean product is that of sines."""
+        """The derivatives' mean product is that of sines."""
         near, far, gap = _waves(q, other, distance)
         both = torch.exp(-(q + other).to(distance.dtype))
         return (-torch.expm1(-distance) - both * torch.expm1(distance)) / 2 + gap**2 / 4, (near - far) / 2
@@ -72,7 +72,7 @@ class Exponential:
 
     name: str = "exp"
     error: float = 0.0
-    slope_error: float = 0.0
+    derivative_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """exp(q / 2)."""
