@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 import thalweg as tw
+from thalweg.ntk.variances import Moments
 from thalweg.randomness import global_stream
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from modules_of_limits import STOCK
+from modules_of_limits import DEEP, STOCK
 
 
 def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -35,9 +36,10 @@ def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int) -> tuple[T
         hook = last.register_forward_pre_hook(lambda _, given: features.append(given[0]))
         module(inputs)
         hook.remove()
-    fan_in = last.in_features
-    bias = float(last.bias.detach().abs().max() > 0) / (3 * fan_in)
-    weight = 2 / (fan_in + 1) * (5 / 3) ** 2 if bias == 0 else 1 / (3 * fan_in)
+    moments = Moments(module)
+    names = {one: name for name, one in module.named_parameters()}
+    weight = moments.weight(names[last.weight], last.in_features) / last.in_features
+    bias = 0.0 if last.bias is None else moments.bias(names[last.bias], last.in_features)
     kernel = features[0].double() @ features[0].double().T * weight + bias
     parameters = {name: one.detach() for name, one in module.named_parameters()}
     jacobian = jacrev(lambda p: functional_call(module, p, (inputs,))[:, 0])(parameters)
@@ -56,9 +58,9 @@ def apart(found: Tensor, limit: Tensor) -> tuple[float, float]:
 
 def main(networks: int, out: str | None, names: list[str]) -> None:
     """Print, and write, one line a module."""
-    rows = {}
-    for name in names or STOCK:
-        start, stock = time.perf_counter(), STOCK[name]
+    rows, modules = {}, {**STOCK, "deep": DEEP}
+    for name in names or modules:
+        start, stock = time.perf_counter(), modules[name]
         with global_stream(0, "stock"):
             limit = tw.ntk.infinite(stock.make(), parameterization="as_initialized", progress=None).kernels(
                 stock.inputs
