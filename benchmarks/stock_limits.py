@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from modules_of_limits import DEEP, STOCK
 
 
-def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int, moments: Moments) -> tuple[Tensor, Tensor]:
     """K given the features of the last layer, and Theta, of one network."""
     with global_stream(seed, "stock"):
         module = make()
@@ -36,7 +36,6 @@ def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int) -> tuple[T
         hook = last.register_forward_pre_hook(lambda _, given: features.append(given[0]))
         module(inputs)
         hook.remove()
-    moments = Moments(module)
     names = {one: name for name, one in module.named_parameters()}
     weight = moments.weight(names[last.weight], last.in_features) / last.in_features
     bias = 0.0 if last.bias is None else moments.bias(names[last.bias], last.in_features)
@@ -66,7 +65,7 @@ def main(networks: int, out: str | None, names: list[str]) -> None:
                 stock.inputs
             )
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            pairs = [network(stock.make, stock.inputs, seed) for seed in range(networks)]
+            pairs = [network(stock.make, stock.inputs, seed, read.moments) for seed in range(networks)]
         kernel, tangent = (torch.stack(column) for column in zip(*pairs, strict=True))
         (k, k_ball), (t, t_ball) = apart(kernel, limit.nngp), apart(tangent, limit.ntk)
         rows[name] = {"nngp": k, "nngp ball": k_ball, "ntk": t, "ntk ball": t_ball, "networks": networks}
