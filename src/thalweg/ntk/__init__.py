@@ -1,8 +1,20 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
 from thalweg.ntk import attention, attention_softmax, normalization, pooling, spatial
-
-__all__ = ["attention", "attention_softmax", "normalization", "pooling", "spatial"]
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
+from thalweg.ntk.infinite import Infinite, Kernels, infinite
 
-__all__ = ["Dual", "Hermite", "dual_of", "hermite"]
+__all__ = [
+    "Dual",
+    "Hermite",
+    "Infinite",
+    "Kernels",
+    "attention",
+    "attention_softmax",
+    "dual_of",
+    "hermite",
+    "infinite",
+    "normalization",
+    "pooling",
+    "spatial",
+]
