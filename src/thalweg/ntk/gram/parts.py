@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,6 @@ from thalweg.ntk.gram.sites import CONVOLUTIONS, Site, kind_of, sites_of
 from thalweg.ntk.gram.terms import products, sums
 from thalweg.population import Population, Problem
 
-_SINGLE = ("linear",)
 _programs: weakref.WeakKeyDictionary[Problem, dict[Any, Program | str]] = weakref.WeakKeyDictionary()
 
 
@@ -37,7 +36,7 @@ class Part:
 
     @property
     def way(self) -> str:
-        """ "products", "sums" or "gradients"."""
+        """How it is had: "products", "sums" or "gradients"."""
         return "gradients" if not self.sites else "sums" if self.sites[0].kind == "bias" else "products"
 
     def add(self, gram: Gram, first: Features, second: Features) -> None:
@@ -57,10 +56,18 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A model whose features are contracted part by part."""
+    """A model whose features are contracted part by part.
+
+    Args:
+        model: with the sites and direct parameters that the parts need.
+        parts: of all parameters; a bias may be in its weight's.
+        note: why the model's operations are not known, where they are wanted and are not.
+        sizes: of every parameter.
+    """
 
     model: Model
     parts: tuple[Part, ...]
+    sizes: Mapping[str, int]
     note: str = ""
 
 
@@ -72,13 +79,13 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
         inputs: of examples (examples, ...).
         label: under which a parameter is added; a bias joins its weight where they have the same.
     """
-    names = [entry.name for entry in population.layout]
+    names, sizes = [entry.name for entry in population.layout], {one.name: one.size for one in population.layout}
     if method == "jacobian":
-        return Plan(Model(problem, None, {}, tuple(names)), tuple(Part(name) for name in names))
+        return Plan(Model(problem, None, {}, tuple(names)), tuple(Part(name) for name in names), sizes)
     program = _program(problem, population, inputs)
     if isinstance(program, str):
         plan = plan_of(problem, population, inputs, "jacobian", label)
-        return Plan(plan.model, plan.parts, program)
+        return replace(plan, note=program)
     masked = _masked(population)
     sites = sites_of(program, [name for name in names if name not in masked])
     direct = tuple(name for name in names if name not in sites)
@@ -86,7 +93,7 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
     parts = [
         Part(name, tuple(sites.get(name, ())), joined.get(name, "")) for name in names if name not in joined.values()
     ]
-    return Plan(Model(problem, program, sites, direct), tuple(parts))
+    return Plan(Model(problem, program, sites, direct), tuple(parts), sizes)
 
 
 def _program(problem: Problem, population: Population, inputs: Any) -> Program | str:

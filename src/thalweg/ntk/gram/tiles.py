@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -10,7 +10,9 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.ntk.gram.contraction import Gram
 from thalweg.ntk.gram.features import Features
+from thalweg.ntk.gram.masks import masked
 from thalweg.ntk.gram.parts import Plan
+from thalweg.ntk.gram.slices import slices
 from thalweg.population import Population
 
 
@@ -39,8 +41,8 @@ class Tile:
 
 def fill(
     kernels: Mapping[str, Tensor],
-    form: str,
     plan: Plan,
+    form: str,
     population: Population,
     inputs: Any,
     others: Any | None,
@@ -71,7 +73,7 @@ def fill(
         and (form == "full" or rows[first].outputs == columns[second].outputs)
         and (form != "diagonal" or first == second)
     ]
-    chunks = _slices(len(population), tiling.members)
+    chunks = slices(len(population), tiling.members)
     for number, members in enumerate(chunks):
         some = population[members]
 
@@ -104,15 +106,6 @@ def fill(
             )
             second_features = None
             done(number * len(pairs) + place + 1, len(chunks) * len(pairs))
-
-
-def masked(features: Features, population: Population) -> Features:
-    """Gradients with 0 in the place of those of masked parameters."""
-    if population.mask is None:
-        return features
-    views = population.layout.views(population.mask)
-    gradients = {name: gradient * views[name][:, None, None] for name, gradient in features.gradients.items()}
-    return replace(features, gradients=gradients)
 
 
 def _contract(
@@ -152,12 +145,8 @@ def _part(kernel: Tensor, form: str, members: slice, row: Tile, column: Tile) ->
 
 def _tiles(examples: int, outputs: int, tiling: Tiling) -> list[Tile]:
     return [
-        Tile(*pair) for pair in itertools.product(_slices(examples, tiling.examples), _slices(outputs, tiling.outputs))
+        Tile(*pair) for pair in itertools.product(slices(examples, tiling.examples), slices(outputs, tiling.outputs))
     ]
-
-
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _count(inputs: Any) -> int:
