@@ -137,9 +137,8 @@ class Gram:
 
     def _add_own(self, first: Products) -> None:
         """Of every example with itself."""
-        members, examples, outputs, positions, count = first.rows.shape
-        for member in range(members):
-            for example in range(examples):
+        for member in range(first.rows.shape[0]):
+            for example in range(first.rows.shape[1]):
                 one = Products(
                     first.rows[member, example][None, None],
                     first.columns[member, example][None, None],

@@ -107,8 +107,8 @@ class Model:
             seen: Tensors = {}
             return self._values({**parameters, **buffers, **direct}, example, changes, seen), seen
 
-        _, pull, seen = vjp(values, changes, direct, has_aux=True)
-        return seen, *_each(pull, cotangents)
+        pulled: Any = vjp(values, changes, direct, has_aux=True)
+        return pulled[2], *_each(pulled[1], cotangents)
 
     def _values(self, tensors: Tensors, example: Any, changes: Tensors, seen: Tensors) -> Tensor:
         """All outputs for one example as a vector; `seen` is given the inputs of operations that are changed."""
@@ -123,13 +123,10 @@ class Model:
         def hook(node: fx.Node, arguments: Sequence[Any], value: Any) -> Any:
             if node.name not in changes:
                 return value
-            seen[node.name] = arguments[_INPUT.get(node.target, 0)]
+            seen[node.name] = arguments[1 if node.target is torch.ops.aten.embedding.default else 0]
             return value + changes[node.name]
 
         return values_of(self.program.run(tensors, [leaf.unsqueeze(0) for leaf in tree_leaves(example)], hook))
-
-
-_INPUT = {torch.ops.aten.embedding.default: 1}  # where an operation's input stands, if not first
 
 
 def is_of_vmap(error: Exception) -> bool:

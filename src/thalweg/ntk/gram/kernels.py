@@ -1,12 +1,13 @@
 """Kernels of a population by the method of the fewest multiply-adds, within a byte budget."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.ntk.gram.counting import Block
@@ -16,9 +17,11 @@ from thalweg.ntk.gram.memory import numbers_of, sizes_of, tiling_of
 from thalweg.ntk.gram.parts import Plan, plan_of
 from thalweg.ntk.gram.products import fill_by_products
 from thalweg.ntk.gram.tiles import fill
-from thalweg.population import Population, Problem
+from thalweg.ntk.gram.wanted import Wanted, count
+from thalweg.population import Batch, Population, Problem
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.derivatives import check_differentiable
+from thalweg.population.execution import explained
 
 OUTPUTS, METHODS = ("full", "trace", "diagonal", "sum"), ("automatic", "layers", "jacobian", "products")
 
@@ -86,8 +89,8 @@ class Work:
     @property
     def block(self) -> Block:
         """The whole kernel of a member."""
-        rows, each = len(tree_leaves(self.inputs)[0]), 1 if self.outputs == "sum" else self.count
-        columns = rows if self.others is None else len(tree_leaves(self.others)[0])
+        rows, each = count(self.inputs), 1 if self.outputs == "sum" else self.count
+        columns = rows if self.others is None else count(self.others)
         return Block(self.form, rows, columns, each, each)
 
     @property
@@ -139,9 +142,7 @@ def kernels(
     labels = list(dict.fromkeys(label(entry.name) for entry in population.layout))
     budget = problem.memory_budget if memory_budget is None else memory_budget
     check_type("memory_budget", budget, int, "a number of bytes, such as 2**30")
-    own = len(labels) * len(theta)
-    for length in work.shape:
-        own *= length
+    own = len(labels) * len(theta) * math.prod(work.shape)
     if own * bytes_each >= budget:
         msg = (
             f"The kernel alone needs {own * bytes_each:,} bytes, and the memory budget is {budget:,}; take fewer "
@@ -150,16 +151,14 @@ def kernels(
         raise UsageError(msg)
     room = budget // bytes_each - own
     made = {name: theta.new_zeros(len(theta), *work.shape) for name in labels}
-    given = work.form, population, work.inputs, work.others, work.cotangents
-    if method == "products":
-        plan = plan_of(problem, population, work.inputs, "jacobian", label)
-        sizes = sizes_of(numbers_of(problem, population, work.inputs, plan), len(theta), block, room)
-        fill_by_products(made, problem, *given, sizes, label, done)
-    else:
-        plan = work.plan if method == "layers" else plan_of(problem, population, work.inputs, method, label)
-        numbers = numbers_of(problem, population, work.inputs, plan)
-        tiling = tiling_of(numbers, len(theta), block, room, square=work.others is None)
-        fill(made, plan, *given, tiling, label, done)
+    wanted = Wanted(made, work.form, population, work.inputs, work.others, work.cotangents, label, done)
+    plan = work.plan if method == "layers" else plan_of(problem, population, work.inputs, "jacobian", label)
+    numbers = numbers_of(problem, population, work.inputs, plan)
+    with explained(Batch(work.inputs, work.inputs, shared=True)):
+        if method == "products":
+            fill_by_products(wanted, problem, sizes_of(numbers, len(theta), block, room))
+        else:
+            fill(wanted, plan, tiling_of(numbers, len(theta), block, room, square=wanted.square))
     if work.outputs == "sum":
         return {name: one[:, :, 0, :, 0] for name, one in made.items()}
     return {name: one.transpose(2, 3) if work.form == "full" else one for name, one in made.items()}

@@ -16,6 +16,7 @@ from thalweg.ntk.gram.program import Program, shape_of
 from thalweg.ntk.gram.sites import CONVOLUTIONS, Site, kind_of, sites_of
 from thalweg.ntk.gram.terms import products, sums
 from thalweg.population import Population, Problem
+from thalweg.randomness import generator
 
 _programs: weakref.WeakKeyDictionary[Problem, dict[Any, Program | str]] = weakref.WeakKeyDictionary()
 
@@ -114,12 +115,15 @@ def _checked(problem: Problem, population: Population, example: Any) -> Program 
     finite = population[population.theta.isfinite().all(1)][:1]
     if not len(finite):
         return program
-    wanted, found = (Model(problem, one, {}, ()).outputs(finite, example) for one in (None, program))
-    near = torch.finfo(wanted.dtype).eps ** 0.5
-    if wanted.shape != found.shape or not torch.allclose(
-        wanted, found, rtol=near, atol=near * float(wanted.abs().max())
-    ):
-        return "All parameters by their Jacobians: the model's program gives other outputs than the model."
+    names = tuple(entry.name for entry in population.layout)
+    count = Model(problem, None, {}, ()).outputs(finite, example).shape[-1]
+    along = torch.randn(1, count, generator=generator(0, "program"), dtype=torch.float64).to(finite.theta)
+    wanted, found = (
+        Model(problem, one, {}, names).features(finite, example, along).gradients for one in (None, program)
+    )
+    near, largest = torch.finfo(along.dtype).eps ** 0.5, max(float(one.abs().max()) for one in wanted.values())
+    if not all(torch.allclose(found[name], wanted[name], rtol=near, atol=near * largest) for name in names):
+        return "All parameters by their Jacobians: the model's program has other gradients than the model."
     return program
 
 
