@@ -42,7 +42,7 @@ class Convolutions(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.line = nn.Conv1d(1, 3, 4, padding="same")
+        self.line = nn.Conv1d(1, 3, 5, padding="same")
         self.circle = nn.Conv1d(3, 4, 3, stride=2, padding=2, padding_mode="circular")
         self.plane = nn.Conv2d(4, 4, (2, 3), stride=(1, 2), padding=1, dilation=(2, 1))
         self.groups = nn.Conv2d(4, 4, 2, groups=2)

@@ -84,7 +84,12 @@ class Model:
             def values(direct: Tensors) -> Tensor:
                 return self._values({**parameters, **buffers, **direct}, example, {}, {})
 
-            return _each(lambda tangent: jvp(values, (direct,), (tangent,))[1], tangents)
+            if self.program is not None:
+                return _each(lambda tangent: jvp(values, (direct,), (tangent,))[1], tangents)
+            # Forward mode sees through blocks without gradients: J v as the derivative of w -> J^T w instead.
+            zeros = torch.zeros_like(values(direct))
+            pulled: Any = vjp(lambda weights: vjp(values, direct)[1](weights)[0], zeros)
+            return _each(lambda tangent: pulled[1](tangent)[0], tangents)
 
         return _mapped(row, population, inputs, own=(tangents,))
 

@@ -156,7 +156,7 @@ def kernels(
     numbers = numbers_of(problem, population, work.inputs, plan)
     with explained(Batch(work.inputs, work.inputs, shared=True)):
         if method == "products":
-            fill_by_products(wanted, problem, sizes_of(numbers, len(theta), block, room))
+            fill_by_products(wanted, work.plan.model, sizes_of(numbers, len(theta), block, room))
         else:
             fill(wanted, plan, tiling_of(numbers, len(theta), block, room, square=wanted.square))
     if work.outputs == "sum":

@@ -1,5 +1,7 @@
 """Kernels by products J J^T e of every output of every example, so that no Jacobian is in memory."""
 
+from dataclasses import replace
+
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -7,23 +9,23 @@ from thalweg.ntk.gram.features import Model
 from thalweg.ntk.gram.masks import masked
 from thalweg.ntk.gram.slices import slices
 from thalweg.ntk.gram.wanted import Wanted, count
-from thalweg.population import Problem
 
 
-def fill_by_products(wanted: Wanted, problem: Problem, sizes: tuple[int, int, int]) -> None:
+def fill_by_products(wanted: Wanted, model: Model, sizes: tuple[int, int, int]) -> None:
     """Write the kernel of every label, a column of one example and some outputs at a time.
 
     Args:
         wanted: the kernels.
-        problem: whose model it is.
+        model: by its program, where there is one.
         sizes: members, examples of rows and outputs of columns at once.
     """
     chunks, columns, done = slices(len(wanted.population), sizes[0]), count(wanted.columns), 0
     for members in chunks:
         for label, kernel in wanted.kernels.items():
             names = tuple(entry.name for entry in wanted.population.layout if wanted.label(entry.name) == label)
+            own = replace(model, sites={}, direct=names)
             for column in range(columns):
-                _fill_column(wanted, Model(problem, None, {}, names), kernel[members], members, column, sizes)
+                _fill_column(wanted, own, kernel[members], members, column, sizes)
                 done += 1
                 wanted.done(done, len(chunks) * len(wanted.kernels) * columns)
             if wanted.square and wanted.form != "diagonal":

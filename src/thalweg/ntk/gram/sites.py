@@ -116,7 +116,7 @@ def _site(node: fx.Node, place: int, weight: Weight) -> Site | None:
     elif kind in CONVOLUTIONS:
         if place == 2:
             return Site("bias", node, weight.scale)
-        plain = argument(node, 6, 1) == 1 and isinstance(argument(node, 4, 0), list | int)
+        plain = argument(node, 6, 1) == 1
         batched = isinstance(first, fx.Node) and len(shape_of(first)) == len(shape)
         if place == 1 and plain and batched:
             return Site("convolution", node, weight.scale)

@@ -80,7 +80,7 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
 def exported(module: nn.Module, inputs: Any) -> tuple[nn.Module, torch.export.ExportedProgram]:
     """A private copy of a module in evaluation mode, and its program for a batch, whose numbers are never looked at.
 
-    Blocks that take gradients where they are not taken around the call, or the other way round, are graphs of their own.
+    Blocks with gradients, where there are none around the call, or the other way round, are graphs of their own.
 
     Raises:
         ModelError: it cannot be traced; the sentence names the line and the remedy.
