@@ -29,7 +29,7 @@ def test_the_peak_of_known_work_is_known() -> None:
         del first
         second.repeat(2)
 
-    assert peak(work) == 96_000
+    assert 96_000 <= peak(work) < 97_000
 
 
 MODELS = {
@@ -40,22 +40,15 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("method", "members"), [("layers", 1), ("layers", 6), ("jacobian", 1), ("products", 1)])
-def test_the_budget_is_kept(name: str, method: str, members: int) -> None:
+@pytest.mark.parametrize("members", [1, 4])
+def test_the_budget_is_kept(name: str, members: int) -> None:
     model, shape = MODELS[name]
-    count = 8 if method == "products" else 32
-    problem = tw.Problem(model, (torch.randn(count, *shape), torch.arange(count) % 10))
+    problem = tw.Problem(model, (torch.randn(16, *shape), torch.arange(16) % 10))
     population, inputs = problem.initialize(members), problem.data.train.inputs
     tw.ntk.empirical_kernels(problem, population[:1], inputs[:1])  # traces the model
-    kernel = members * (count * 10) ** 2 * 4
-    for budget in (kernel + 2 * 2**20, kernel + 8 * 2**20):
-        used = peak(
-            lambda budget=budget: tw.ntk.empirical_kernels(
-                problem, population, inputs, method=method, memory_budget=budget
-            )
-        )
-        assert used <= 1.1 * budget, (used, budget)
-        print(name, method, members, budget, used / budget)
+    budget = members * (16 * 10) ** 2 * 4 + 6 * 2**20
+    used = peak(lambda: tw.ntk.empirical_kernels(problem, population, inputs, method="layers", memory_budget=budget))
+    assert (0.5 if name == "resnet" else 0.05) * budget <= used <= 1.1 * budget
 
 
 def test_a_budget_that_is_too_small_is_refused() -> None:

@@ -48,6 +48,7 @@ class Work:
     count: int
 
     @classmethod
+    @torch.no_grad()
     def of(
         cls,
         problem: Problem,
@@ -71,9 +72,10 @@ class Work:
             raise UsageError(msg)
         inputs, others = _placed(inputs, problem), None if others is None else _placed(others, problem)
         first = tree_map(lambda leaf: leaf[:1], inputs)
-        count = Model(problem, None, {}, ()).outputs(population[:1], first).shape[-1]
-        plan = plan_of(problem, population, inputs, "layers", label)
-        return cls(problem, population, inputs, others, outputs, plan, count)
+        with explained(Batch(first, first, shared=True)):
+            outputs_each = Model(problem, None, {}, ()).outputs(population[:1], first).shape[-1]
+            plan = plan_of(problem, population, inputs, "layers", label)
+        return cls(problem, population, inputs, others, outputs, plan, outputs_each)
 
     @property
     def form(self) -> str:
