@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from tangent_models import CASES, population_of, problem_of
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 import thalweg as tw
 from thalweg.ntk.gram.program import values_of
 from thalweg.population.binding import call
-
-from .models import CASES, population_of, problem_of
 
 
 def jacobian(problem: tw.Problem, population: tw.Population, member: int, inputs) -> Tensor:

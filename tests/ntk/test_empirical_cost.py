@@ -1,10 +1,9 @@
 """What the layer-wise method has by factors, and which method is taken."""
 
 import pytest
+from tangent_models import population_of, problem_of
 
 import thalweg as tw
-
-from .models import population_of, problem_of
 
 BY_GRADIENTS = {
     "perceptron": set(),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from thalweg.ntk.gram.counting import Block, by_factors, by_gradients
+from thalweg.ntk.gram.slices import slices
 from thalweg.ntk.gram.terms import Products
 
 _ROWS = 512  # of a block of a symmetric matrix, of which the half is computed
@@ -108,32 +109,32 @@ class Gram:
         if self.form == "diagonal":
             self._add_own(first)
             return
-        members, examples, _, positions, count = first.rows.shape
-        each = members * examples * positions * max(second.rows.shape[2] * count * 2, second.positions * 3)
-        size = max(1, self.numbers // each)
-        for start in range(0, second.rows.shape[1], size):
-            columns = slice(start, min(start + size, second.rows.shape[1]))
+        if self.form == "full":
+            self._add_weighed(first, second)
+            return
+        members, examples, _, positions, _ = first.rows.shape
+        size = max(1, self.numbers // (members * examples * positions * second.positions * 3))
+        for columns in slices(second.rows.shape[1], size):
             rows = slice(0, self._end(columns.stop) if self.symmetric else examples)
             left, right = first.of(rows), second.of(columns)
-            seen = left.overlap(right)
-            if self.form == "full":
-                self._weigh(left, right, seen, self.kernel[:, rows, :, columns])
-            else:
-                flat = [one.rows.transpose(2, 3).flatten(3).flatten(1, 2) for one in (left, right)]
-                changes = torch.bmm(flat[0], flat[1].mT).mul_(seen)
-                shape = members, rows.stop, positions, columns.stop - start, second.positions
-                self.kernel[:, rows, columns].add_(changes.view(shape).sum((2, 4)), alpha=self.share)
+            flat = [one.rows.transpose(2, 3).flatten(3).flatten(1, 2) for one in (left, right)]
+            changes = torch.bmm(flat[0], flat[1].mT).mul_(left.overlap(right))
+            shape = members, rows.stop, positions, columns.stop - columns.start, second.positions
+            self.kernel[:, rows, columns].add_(changes.view(shape).sum((2, 4)), alpha=self.share)
 
-    def _weigh(self, left: Products, right: Products, seen: Tensor, part: Tensor) -> None:
-        members, examples, outputs, positions, count = left.rows.shape
-        others, other_outputs, others_positions = right.rows.shape[1:4]
-        seen = seen.view(members, examples * positions, others, others_positions).transpose(1, 2)
-        columns = right.rows.transpose(2, 3).reshape(members * others, others_positions, other_outputs * count)
-        weighed = torch.bmm(seen.reshape(members * others, examples * positions, others_positions), columns)
-        weighed = weighed.view(members, others, examples, positions, other_outputs, count).permute(0, 2, 3, 5, 1, 4)
-        weighed = weighed.reshape(members * examples, positions * count, others * other_outputs)
-        made = torch.bmm(left.rows.reshape(members * examples, outputs, positions * count), weighed)
-        part += made.view(part.shape)
+    def _add_weighed(self, first: Products, second: Products) -> None:
+        """A column of one example at a time: what is made on the way then stays near the cores, and is never moved."""
+        members, examples, outputs, positions, count = first.rows.shape
+        others, other_outputs, other_positions = second.rows.shape[1:4]
+        left = first.rows.reshape(members, examples, outputs, positions * count)
+        right = second.rows.permute(0, 1, 3, 4, 2).reshape(members, others, other_positions, count * other_outputs)
+        size = max(1, self.numbers // (members * positions * (count * other_outputs + other_positions)))
+        for column in range(others):
+            for rows in slices(self._end(column + 1) if self.symmetric else examples, size):
+                seen = first.of(rows).overlap(second.of(slice(column, column + 1)))
+                weighed = torch.bmm(seen, right[:, column]).view(-1, positions * count, other_outputs)
+                part = self.kernel[:, rows, :, column]
+                part += torch.bmm(left[:, rows].flatten(0, 1), weighed).view(part.shape)
 
     def _add_own(self, first: Products) -> None:
         """Of every example with itself."""

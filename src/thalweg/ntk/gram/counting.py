@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-FORMS = ("full", "trace", "diagonal")
+_SMALL = 6  # multiply-adds of large products take as long as one of products of matrices with few rows and columns,
+_MOVED = 32  # and about as many as one number that is written and read again
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,15 @@ def by_gradients(block: Block, positions: int, rows: int, columns: int) -> int:
 
 
 def by_factors(block: Block, positions: int, other_positions: int, rows: int, columns: int) -> int:
-    """Inner products of inputs at all pairs of positions, and what they weigh in those of cotangents."""
+    """Inner products of inputs at all pairs of positions, and what they weigh in those of cotangents.
+
+    What takes longer for its count than large products of matrices do counts as many of those as take as long.
+    """
     pairs = block.examples * (block.others if block.form != "diagonal" else 1)
     if positions == other_positions == 1:
         return pairs * columns + block.entries * (rows + 1)
     seen = pairs * positions * other_positions * columns
     if block.form == "full":
         weighed = pairs * block.other_outputs * positions * other_positions * rows
-        return seen + weighed + block.entries * positions * rows
-    return seen + pairs * positions * other_positions * (block.outputs * rows + 1)
+        return seen + weighed + _SMALL * block.entries * positions * rows
+    return seen + pairs * positions * other_positions * (block.outputs * rows + _MOVED)
