@@ -1,8 +1,20 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
+from thalweg.ntk import attention, attention_softmax, normalization, pooling, spatial
 from thalweg.ntk.empirical import empirical
 from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
 from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import empirical_kernels
 
-__all__ = ["EmpiricalCost", "EmpiricalKernel", "empirical", "empirical_cost", "empirical_kernels"]
+__all__ = [
+    "EmpiricalCost",
+    "EmpiricalKernel",
+    "attention",
+    "attention_softmax",
+    "empirical",
+    "empirical_cost",
+    "empirical_kernels",
+    "normalization",
+    "pooling",
+    "spatial",
+]
