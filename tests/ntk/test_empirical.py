@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import recorded_kernels
 import torch
 from tangent_models import CASES, population_of, problem_of
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 import thalweg as tw
@@ -165,3 +166,20 @@ def test_padding_rows_are_no_part_of_the_kernel() -> None:
     pads = torch.zeros(1, 3, dtype=torch.int64)
     found = tw.ntk.empirical(problem, population, on=tw.data.Examples(pads, torch.zeros(1)), by_layer="parameter")
     assert np.abs(found["layers"][0]).max() == 0 < np.abs(found["layers"][1]).max()
+
+
+RECORDED = {
+    "mlp": lambda: nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)),
+    "conv": lambda: nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(108, 2)),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_another_package_gave_the_same_kernels(name: str) -> None:
+    wanted = recorded_kernels.empirical(name)
+    data = wanted.inputs, torch.zeros(len(wanted.inputs), dtype=torch.int64)
+    problem = tw.Problem(RECORDED[name], data, dtype=torch.float64)
+    population = problem.load([wanted.parameters])
+    for method in ("layers", "jacobian", "products"):
+        found = tw.ntk.empirical_kernels(problem, population, wanted.inputs, wanted.others, method=method)
+        assert_close(found[0], wanted.ntk)

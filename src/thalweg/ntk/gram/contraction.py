@@ -9,7 +9,7 @@ from thalweg.ntk.gram.counting import Block, by_factors, by_gradients
 from thalweg.ntk.gram.slices import slices
 from thalweg.ntk.gram.terms import Products
 
-_ROWS = 512  # of a block of a symmetric matrix, of which the half is computed
+_ROWS = 128  # of a block of a symmetric matrix, of which the half is computed
 _NUMBERS = 2**22  # in memory at once besides the kernel, at least
 
 

@@ -17,7 +17,7 @@ from thalweg.population import Batch, Population, Problem
 from thalweg.population.looped import activation_bytes
 
 _NEAR = 2**24  # numbers of a tile of several members, of which more are not faster
-_SIDE = 512  # rows of a block
+_SIDE = 128  # rows of a block
 
 
 @dataclass(frozen=True)
