@@ -14,6 +14,19 @@ __all__ = [
     "dual_of",
     "hermite",
     "infinite",
+from thalweg.ntk.empirical import empirical
+from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
+from thalweg.ntk.empirical_kernel import EmpiricalKernel
+from thalweg.ntk.empirical_kernels import empirical_kernels
+
+__all__ = [
+    "EmpiricalCost",
+    "EmpiricalKernel",
+    "attention",
+    "attention_softmax",
+    "empirical",
+    "empirical_cost",
+    "empirical_kernels",
     "normalization",
     "pooling",
     "spatial",
