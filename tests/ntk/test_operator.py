@@ -4,26 +4,16 @@ import numpy as np
 import pytest
 import torch
 from cases import CASE, CASES, Case, every
-from population.oracles import Dense
+from ntk.dense_kernels import kernel_of
 from torch import Tensor
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
 from thalweg.ntk import operator
-from thalweg.population import Batch
 from thalweg.spectra import as_matrix, top_eigenvalues, trace
 
 ONE_TENSOR = [case for case in CASES if not case.stochastic and "outputs" not in case.name and case.name != "encoder"]
 MEMBERS = 3
-
-
-def kernel_of(case: Case, population: tw.Population, member: int, examples: tw.data.Examples) -> Tensor:
-    """J J^T by a dense Jacobian."""
-    whole = Batch.range(examples, 0, len(examples))
-    jacobian = Dense(case, population, member, whole).jacobian()
-    if population.mask is not None:
-        jacobian = jacobian * population.mask[member]
-    return jacobian @ jacobian.T
 
 
 @every(ONE_TENSOR)
@@ -106,7 +96,7 @@ def test_a_member_that_is_not_finite_spoils_no_other() -> None:
 
 def test_several_output_tensors_are_refused_with_the_remedy() -> None:
     problem = CASE["two outputs"].problem()
-    with pytest.raises(UsageError, match="one tensor of numbers.*wrap it"):
+    with pytest.raises(UsageError, match=r"one tensor of numbers.*wrap it"):
         operator(problem, problem.initialize(1))
 
 

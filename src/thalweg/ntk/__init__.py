@@ -1,7 +1,9 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
+from thalweg.ntk import scores
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.operator import operator
+from thalweg.ntk.projection import Projection, projection
 from thalweg.ntk.solving import Solution, solve
 
-__all__ = ["Extremes", "Solution", "extremes", "operator", "solve"]
+__all__ = ["Extremes", "Projection", "Solution", "extremes", "operator", "projection", "scores", "solve"]

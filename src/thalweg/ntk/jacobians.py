@@ -1,5 +1,6 @@
 """The Jacobian of every member's outputs on examples, by its products with vectors from either side."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -62,6 +63,12 @@ class Jacobians:
     def shape(self) -> tuple[int, int, int]:
         """(members, examples, outputs)."""
         return len(self.population), len(self.examples), self.outputs
+
+    @property
+    def chunks_in_all(self) -> int:
+        """How many parts there are."""
+        members, examples, _ = self.shape
+        return math.ceil(members / self.chunks.rows) * math.ceil(examples / self.chunks.size)
 
     def pull(self, cotangents: Outputs) -> Vectors:
         """J^T u: (members, parameters). Cost: one backward pass."""

@@ -1,7 +1,5 @@
 """The tangent kernel as an operator: its products with vectors, without forming it."""
 
-import torch
-
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample, as_sample
 from thalweg.ntk.inputs import remarks_on_inputs
@@ -12,7 +10,7 @@ from thalweg.spectra.symmetry import Vectors
 
 
 def operator(problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train") -> Operator:
-    """The tangent kernel of every member on examples and outputs, known by its products:
+    """The tangent kernel of every member on examples and outputs, known by its products.
 
         Theta = J J^T,    J = d f(x_i)_c / d theta,    entry i C + c for example i and output c of C
 
@@ -66,7 +64,7 @@ def _on_examples(problem: Problem, population: Population, examples: ExampleSet,
         dimension="outputs",
         sample_size=count,
         notes=notes,
-        select=lambda some: _on_examples(problem, population[torch.as_tensor(some).tolist()], examples, notes),
+        select=lambda some: _on_examples(problem, population[some], examples, notes),
         memory_budget=problem.memory_budget,
         check=False,  # the derivatives are checked already, once, on a few examples
     )

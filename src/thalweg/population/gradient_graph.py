@@ -98,13 +98,9 @@ class GradientGraph:
         return lambda vectors: self._back([losses], [along(vectors)[0] * shares])
 
     def jacobian(self) -> tuple[Callable[[Tensor], Vectors], Callable[[Vectors], Tensor]]:
-        """u -> J^T u and v -> J v for the Jacobian J of the outputs, which are one tensor; u and J v are of its shape."""
-        (along, outputs) = self._along([self.outputs]), self.outputs
-
-        def transposed(cotangents: Tensor) -> Vectors:
-            return self._back([outputs], [cotangents])
-
-        return transposed, lambda vectors: along(vectors)[0]
+        """u -> J^T u and v -> J v for the Jacobian J of outputs that are one tensor, u and J v being of its shape."""
+        along = self._along([self.outputs])
+        return lambda cotangents: self._back([self.outputs], [cotangents]), lambda vectors: along(vectors)[0]
 
     def directional_derivatives(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
         """v -> how the loss of every example changes along v."""
