@@ -1,9 +1,25 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
 from thalweg.ntk import scores
+from thalweg.ntk.bounds import KernelBounds, bounds
+from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.operator import operator
 from thalweg.ntk.projection import Projection, projection
 from thalweg.ntk.solving import Solution, solve
 
-__all__ = ["Extremes", "Projection", "Solution", "extremes", "operator", "projection", "scores", "solve"]
+__all__ = [
+    "Eigenlearning",
+    "Extremes",
+    "KernelBounds",
+    "Projection",
+    "Solution",
+    "bounds",
+    "eigenlearning",
+    "eigenmodes",
+    "extremes",
+    "operator",
+    "projection",
+    "scores",
+    "solve",
+]
