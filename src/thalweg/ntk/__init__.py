@@ -3,6 +3,7 @@
 from thalweg.ntk import scores
 from thalweg.ntk.bounds import KernelBounds, bounds
 from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
+from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.operator import operator
 from thalweg.ntk.projection import Projection, projection
@@ -17,6 +18,7 @@ __all__ = [
     "bounds",
     "eigenlearning",
     "eigenmodes",
+    "empirical_kernels",
     "extremes",
     "operator",
     "projection",
