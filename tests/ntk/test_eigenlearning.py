@@ -104,17 +104,17 @@ def test_scales_cancel_and_outputs_add_up() -> None:
 
 def test_eigenmodes_of_many_examples_predict_the_error_on_others() -> None:
     pool, n, ridge = sphere(800, 5, 0), 40, 1e-2
-    y = pool[:, 0] * pool[:, 1] + pool[:, 2]
+    y = pool[:, 0].sign()
     values, coefficients = eigenmodes(smooth_kernel(pool), y)
-    assert (coefficients**2).sum() == pytest.approx(float(y.square().mean()))
+    assert (coefficients**2).sum() == pytest.approx(1)
     predicted = eigenlearning(values, coefficients, n, ridge=ridge)["test error"][0]
     errors = []
     for seed in range(40):
         chosen = torch.randperm(800, generator=torch.Generator().manual_seed(seed))[:n]
-        own = smooth_kernel(pool[chosen]) + ridge * torch.eye(n)
+        own = smooth_kernel(pool[chosen]) + ridge * torch.eye(n, dtype=torch.float64)
         answer = smooth_kernel(pool, pool[chosen]) @ torch.linalg.solve(own, y[chosen])
         errors.append(float((answer - y).square().mean()))
-    assert predicted == pytest.approx(np.mean(errors), rel=0.15)
+    assert predicted == pytest.approx(np.mean(errors), rel=0.07)
 
 
 def test_what_is_wrong_is_said() -> None:

@@ -1,20 +1,24 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
 from thalweg.ntk import scores
+from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_scores
 from thalweg.ntk.bounds import KernelBounds, bounds
 from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.operator import operator
 from thalweg.ntk.projection import Projection, projection
+from thalweg.ntk.rank import rank_correlation
 from thalweg.ntk.solving import Solution, solve
 
 __all__ = [
+    "ArchitectureScores",
     "Eigenlearning",
     "Extremes",
     "KernelBounds",
     "Projection",
     "Solution",
+    "architecture_scores",
     "bounds",
     "eigenlearning",
     "eigenmodes",
@@ -22,6 +26,7 @@ __all__ = [
     "extremes",
     "operator",
     "projection",
+    "rank_correlation",
     "scores",
     "solve",
 ]

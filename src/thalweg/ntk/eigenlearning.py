@@ -58,7 +58,8 @@ def eigenlearning(
         train error = (ridge / (n kappa))^2 test error
 
     L_i is the part of mode i that is learnt; together they are at most n. It is exact for many modes whose values are
-    as good as independent, and measured to be good to some percent for kernels of networks.
+    as good as independent. Measured for arc-cosine and exponential kernels on spheres in 5 and 10 dimensions, 40 and
+    100 examples: within 3 % for the sign of a coordinate, 3 to 40 % too low for few modes that are all but learnt.
 
     >>> import thalweg as tw
     >>> found = tw.ntk.eigenlearning([1.0] * 100, [0.1] * 100, [50], noise=0.0)
@@ -90,7 +91,8 @@ def eigenlearning(
         msg = f"eigenlearning ridge and noise must be finite and not negative; got {ridge} and {noise}."
         raise UsageError(msg)
     kappa = np.array([_kappa(values, size, ridge) for size in sizes])
-    learnt = np.where(values > 0, values / (values + kappa[:, None]), 0.0)  # kappa is 0 where nothing is left to learn
+    whole = values + kappa[:, None]  # kappa is 0 where the examples determine all modes
+    learnt = np.where(values > 0, values / np.where(whole > 0, whole, 1.0), 0.0)
     left = np.maximum(sizes - (learnt**2).sum(1), 0.0)
     missed = ((1 - learnt) ** 2 * squares).sum(1) + noise**2
     with np.errstate(divide="ignore"):
