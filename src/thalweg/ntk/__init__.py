@@ -9,6 +9,8 @@ from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.operator import operator
 from thalweg.ntk.projection import Projection, projection
 from thalweg.ntk.rank import rank_correlation
+from thalweg.ntk.regime import regime
+from thalweg.ntk.regime_verdict import Regime
 from thalweg.ntk.solving import Solution, solve
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "Extremes",
     "KernelBounds",
     "Projection",
+    "Regime",
     "Solution",
     "architecture_scores",
     "bounds",
@@ -27,6 +30,7 @@ __all__ = [
     "operator",
     "projection",
     "rank_correlation",
+    "regime",
     "scores",
     "solve",
 ]
