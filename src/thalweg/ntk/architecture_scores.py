@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.data import ExampleSet
@@ -14,7 +15,6 @@ from thalweg.errors import UsageError, check_choice, check_type, unknown_name
 from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, interval_bars
 from thalweg.ntk import scores
-from thalweg.ntk.arrays import Array
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.inputs import remarks_on_inputs
 from thalweg.ntk.rank import rank_correlation
@@ -81,7 +81,7 @@ def architecture_scores(
     *,
     seeds: int | Iterable[int] = 4,
     on: Sample | str | ExampleSet = FEW,
-    outputs: str = "trace",
+    outputs: Literal["trace", "sum"] = "trace",
     progress: Watcher | None = automatic,
 ) -> ArchitectureScores:
     """Scores of architectures that need no training, as the papers define them, from the kernel at initialization.
@@ -156,10 +156,10 @@ def architecture_scores(
     return ArchitectureScores(reading)
 
 
-def _scores(kernels: Tensor, targets: Tensor) -> dict[str, Array]:
+def _scores(kernels: Tensor, targets: Any) -> dict[str, NDArray[Any]]:
     """Of the kernels (seeds, n, n) of one architecture."""
     condition = scores.condition_number(kernels)
-    found = {
+    found: dict[str, NDArray[Any]] = {
         "log10 condition number": condition.log10,
         "singular": condition.singular,
         "smallest eigenvalue": condition.smallest,

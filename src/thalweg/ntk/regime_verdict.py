@@ -76,7 +76,7 @@ def judged(reading: Reading, layers: Sequence[str], lazy: float, rich: float) ->
     first = layers[order[0]]
     lead = difference(table[:, order[0]], table[:, order[1]]) if len(order) > 1 else Interval.missing("one layer alone")
     subject = f"Over {count} members the kernel drifts" if count > 1 else "In the only member the kernel drifts"
-    which = _which(table, [layers[place] for place in order], order, lead, rounding)
+    which = _which(table, [layers[place] for place in order], table[:, order[0]].mean(), lead, rounding)
     sentences = [
         f"{subject} by {drift:.3g} of its size{which}: {_said(verdict, lazy, rich, count)}",
         f"Its shape alone changes by {found['kernel distance']:.2g} (1 - cosine), centered by "
@@ -88,13 +88,13 @@ def judged(reading: Reading, layers: Sequence[str], lazy: float, rich: float) ->
     return Regime(reading, verdict, wide, first, lead, found, " ".join(sentences), (lazy, rich))
 
 
-def _which(table: Array, names: Sequence[str], order: Array, lead: Interval, rounding: float) -> str:
+def _which(table: Array, names: Sequence[str], most: float, lead: Interval, rounding: float) -> str:
     """Which layer's part moved most, in words."""
     if table.max() <= rounding:
         return ""
     if len(names) == 1:
         return f", all of it in {names[0]}"
-    share = f"{names[0]} ({table[:, order[0]].mean():.2g})"
+    share = f"{names[0]} ({most:.2g})"
     sure = lead.known and lead.low > 0
     return f", most of all in {share}" if sure else f", most in {share}, though not surely more than in {names[1]}"
 
