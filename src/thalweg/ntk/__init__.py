@@ -4,6 +4,9 @@ from thalweg.ntk import scores
 from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_scores
 from thalweg.ntk.bounds import KernelBounds, bounds
 from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
+from thalweg.ntk.empirical import empirical
+from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
+from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.operator import operator
@@ -16,6 +19,8 @@ from thalweg.ntk.solving import Solution, solve
 __all__ = [
     "ArchitectureScores",
     "Eigenlearning",
+    "EmpiricalCost",
+    "EmpiricalKernel",
     "Extremes",
     "KernelBounds",
     "Projection",
@@ -25,6 +30,8 @@ __all__ = [
     "bounds",
     "eigenlearning",
     "eigenmodes",
+    "empirical",
+    "empirical_cost",
     "empirical_kernels",
     "extremes",
     "operator",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
 from thalweg.ntk import scores
 from thalweg.ntk.arrays import Array
-from thalweg.ntk.empirical_kernels import kernels
+from thalweg.ntk.empirical import empirical
 from thalweg.ntk.endpoints import Endpoints, endpoints
 from thalweg.ntk.inputs import remarks_on_inputs
 from thalweg.ntk.jacobians import Jacobians
@@ -116,7 +117,7 @@ def _kernel_arrays(problem: Problem, ends: Endpoints, examples: ExampleSet) -> t
     """Drift in all and by layer, distance, and the spread at the start."""
     before, after = (_by_layer(problem, population, examples) for population in (ends.start, ends.final))
     layers = list(before)
-    first, last = (torch.stack(list(one.values())).double() for one in (before, after))
+    first, last = (torch.stack(list(one.values())) for one in (before, after))
     whole, size = first.sum(0), torch.linalg.matrix_norm(first.sum(0))
     if bool((size == 0).any()):
         msg = "The kernel of a member is 0 where it began, so nothing can drift; is a whole layer 0 or dead?"
@@ -137,19 +138,12 @@ def _kernel_arrays(problem: Problem, ends: Endpoints, examples: ExampleSet) -> t
 
 def _by_layer(problem: Problem, population: Population, examples: ExampleSet) -> dict[str, Tensor]:
     """The kernel (members, n, n) of the parameters of every layer."""
-    names = _layers(problem.layout)
-    inputs, _ = examples.slice(0, len(examples))
-    return kernels(
-        problem,
-        population,
-        inputs,
-        None,
-        outputs="trace",
-        method="automatic",
-        memory_budget=None,
-        label=lambda name: names[name],
-        done=lambda done, total: None,
-    )
+    found = empirical(problem, population, examples, outputs="trace", by_layer="parameter", progress=None)
+    names, sums = _layers(problem.layout), dict[str, Tensor]()
+    for name, values in zip(found.reading.coordinate("layer").tolist(), found["layers"], strict=True):
+        part = torch.from_numpy(values.astype(np.float64))
+        sums[names[name]] = sums[names[name]] + part if names[name] in sums else part
+    return sums
 
 
 def _layers(layout: Layout) -> dict[str, str]:
