@@ -14,10 +14,21 @@ __all__ = [
     "dual_of",
     "hermite",
     "infinite",
+from thalweg.ntk import scores
+from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_scores
+from thalweg.ntk.bounds import KernelBounds, bounds
+from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
 from thalweg.ntk.empirical import empirical
 from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
 from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import empirical_kernels
+from thalweg.ntk.extremes import Extremes, extremes
+from thalweg.ntk.operator import operator
+from thalweg.ntk.projection import Projection, projection
+from thalweg.ntk.rank import rank_correlation
+from thalweg.ntk.regime import regime
+from thalweg.ntk.regime_verdict import Regime
+from thalweg.ntk.solving import Solution, solve
 
 __all__ = [
     "EmpiricalCost",
@@ -30,4 +41,27 @@ __all__ = [
     "normalization",
     "pooling",
     "spatial",
+    "ArchitectureScores",
+    "Eigenlearning",
+    "EmpiricalCost",
+    "EmpiricalKernel",
+    "Extremes",
+    "KernelBounds",
+    "Projection",
+    "Regime",
+    "Solution",
+    "architecture_scores",
+    "bounds",
+    "eigenlearning",
+    "eigenmodes",
+    "empirical",
+    "empirical_cost",
+    "empirical_kernels",
+    "extremes",
+    "operator",
+    "projection",
+    "rank_correlation",
+    "regime",
+    "scores",
+    "solve",
 ]
