@@ -130,9 +130,7 @@ class _Layout:
         if values.ndim == 2:
             values = values[None]
         if values.ndim != 3 or values.shape[1:] != (examples, self.outputs):
-            msg = (
-                f"{name} is ({examples}, {self.outputs}), examples by outputs as the kernel and the targets have them, "
-            )
+            msg = f"{name} is ({examples}, {self.outputs}), examples by outputs as in the kernel and targets, "
             raise UsageError(msg + f"or (members, {examples}, {self.outputs}); got {tuple(values.shape)}.")
         return values.reshape(len(values), rows, 1 if self.blocks else self.outputs)
 
