@@ -236,3 +236,11 @@ def test_what_makes_no_sense(change: dict, message: str) -> None:
     given = {"kernel": EYE, "cross": None, "targets": torch.ones(3), "lr": 0.1, "steps": 3}
     with pytest.raises(tw.UsageError, match=message):
         tw.ntk.gradient_descent(**{**given, **change})
+
+
+def test_arrays_of_results_are_taken_as_they_are(net: LinearNet) -> None:
+    first = tw.ntk.gradient_descent(**kernels(net), lr=0.1 / net.top, steps=5)
+    second = tw.ntk.gradient_descent(
+        **kernels(net), start=first["train"][:, 0], start_test=first["test"][:, 0], lr=0.1 * first.limit, steps=5
+    )
+    assert second["loss"][0, 0] < first["loss"][0, 0]
