@@ -1,5 +1,6 @@
 """Elementwise nonlinearities by name."""
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.errors import unknown_name
@@ -13,6 +14,14 @@ class Square(nn.Module):
         return x * x
 
 
+class Erf(nn.Module):
+    """The error function, for which the kernels of an infinitely wide layer are arcsines (Williams, 1997)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise; the shape stays."""
+        return torch.erf(x)
+
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
@@ -20,6 +29,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "softplus": nn.Softplus,
+    "erf": Erf,
     "square": Square,
     "identity": nn.Identity,
 }

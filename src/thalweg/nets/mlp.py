@@ -18,7 +18,7 @@ def mlp(*widths: int, activation: str = "relu", bias: bool = True) -> nn.Sequent
 
     Args:
         widths: of the input, every hidden layer, and the output; `mlp(64, 10)` is linear.
-        activation: relu, gelu, silu, tanh, sigmoid, softplus, square or identity.
+        activation: relu, gelu, silu, tanh, sigmoid, softplus, erf, square or identity.
         bias: whether layers have one.
 
     Parameters: the sum over layers of fan_in * fan_out (+ fan_out).
