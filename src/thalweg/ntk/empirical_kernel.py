@@ -78,7 +78,7 @@ class EmpiricalKernel(Result):
         rows, columns = (np.arange(length) for length in kernel.shape)
         mean = ", mean over outputs" if self.outputs in ("full", "trace") else ""
         title = f"tangent kernel of member {member}{mean}"
-        axes = Axis("example"), Axis("other example"), Axis("kernel")
+        axes = Axis("other example"), Axis("example"), Axis("kernel")
         shown = Figure.of(title, (HeatMap(columns, rows, kernel),), *axes, caption=note)
         if not self.symmetric or not np.isfinite(kernel).all():
             return shown
