@@ -61,9 +61,8 @@ def main(networks: int, out: str | None, names: list[str]) -> None:
     for name in names or modules:
         start, stock = time.perf_counter(), modules[name]
         with global_stream(0, "stock"):
-            limit = tw.ntk.infinite(stock.make(), parameterization="as_initialized", progress=None).kernels(
-                stock.inputs
-            )
+            read = tw.ntk.infinite(stock.make(), parameterization="as_initialized", progress=None)
+        limit = read.kernels(stock.inputs)
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
             pairs = [network(stock.make, stock.inputs, seed, read.moments) for seed in range(networks)]
         kernel, tangent = (torch.stack(column) for column in zip(*pairs, strict=True))
