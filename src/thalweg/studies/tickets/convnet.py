@@ -21,7 +21,6 @@ from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets.setting import ALL, MARGIN, UNIT, UNKNOWN, recipe_of, signals
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import Policy, RewindingMap
 
 STEPS, LARGE, SMALL = 300, 1.0, 0.1  # steps, and the two rates
@@ -147,7 +146,7 @@ def found(lab: Lab, large: RewindingMap, small: RewindingMap | None) -> Finding:
             f"of step {late}.",
         ),
         readings=[replace(one.reading, name=f"rewinding at rate {rate:g}") for rate, one in maps.items()],
-        sentences=[*sentences, *seeds_to_decide(lab, CLAIM, parts)],
+        sentences=sentences,
         numbers={
             "largest matching sparsity": {
                 f"rate {rate:g}, step {step}": float(reached)

@@ -14,7 +14,6 @@ from thalweg.randomness import generator
 from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.setting import ALL, FRESH, UNIT, UNKNOWN, Searched, problem_of, signals
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import Transfer
 
 SHARE = "share of the advantage on the source"
@@ -145,8 +144,7 @@ def judged(lab: Lab, small: Searched, moved: Transfer) -> Finding:
             + (f", {kept[name]} of the advantage on the source," if name in kept else "")
             + f" and {dense[name]} better than the dense network."
             for name in names
-        ]
-        + seeds_to_decide(lab, CLAIM, {CLAIM.id: kept[DRAW]}),
+        ],
     )
 
 

@@ -19,7 +19,6 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.schedules.language import language_model
 from thalweg.studies.study import decides
 from thalweg.studies.tickets.setting import UNKNOWN
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import Policy, RewindingMap
 from thalweg.training import Recipe
 
@@ -132,7 +131,6 @@ def found(lab: Lab, maps: Mapping[str, RewindingMap], text: str) -> Finding:
             + ", ".join(f"{main.better(0, level)} at {densities[level - 1]:.1%}" for level in range(1, levels + 1))
             + ".",
             *([larger] if full else []),
-            *seeds_to_decide(lab, CLAIM, {CLAIM.id: gains[scored - 1]}),
         ],
         numbers={
             "text": text,
