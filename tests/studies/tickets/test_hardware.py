@@ -56,9 +56,9 @@ def test_nothing_is_decided_where_a_copy_of_dense_is_not_as_fast() -> None:
     assert any("too busy" in one for one in hardware.found(LAB, taken, SIZES).sentences)
 
 
-def test_times_that_decide_nothing_say_how_many_rounds_would() -> None:
+def test_times_that_decide_nothing_say_how_many_blocks_of_rounds_would() -> None:
     sentences = hardware.found(LAB, times(**{hardware.SLICED: 1 / 3.02}), SIZES).sentences
-    assert any("20 rounds do not decide sliced" in one and "would" in one for one in sentences)
+    assert any("10 blocks of rounds do not decide sliced" in one and "would" in one for one in sentences)
     assert not any("do not decide" in one for one in hardware.found(LAB, times(), SIZES).sentences)
 
 

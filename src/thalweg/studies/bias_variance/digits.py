@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from thalweg import data
 from thalweg.data.trees import Tree
+from thalweg.generalization.dealt import own_sets
 from thalweg.generalization.double_descent import FourierFeatures, least_squares
-from thalweg.generalization.double_descent.over_networks import own_sets
 
 Array = NDArray[np.float64]
 SCALE = 0.65  # standard deviation of the frequencies of random features
