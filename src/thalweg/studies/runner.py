@@ -92,8 +92,8 @@ def iterate(
     findings = _findings(chosen, lab, kept, over)
     while True:
         # Not around the yield: what the caller does meanwhile is no part of the study.
-        # NumPy's matrices are small here: of 2 threads one waits for the other, and factorizations take several times as
-        # long; torch's threads are its own. Limited anew for each, as what an experiment imports may bring a BLAS.
+        # NumPy's matrices are small here: threads wait for each other, and factorizations take several times as long.
+        # Torch's threads are its own. Limited anew for each, as what an experiment imports may bring a BLAS.
         with watched(progress) as told.to, threadpool_limits(1, user_api="blas"):
             seconds = time.perf_counter() - start
             told(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))

@@ -53,9 +53,8 @@ CLAIM = Claim(
 def root_mean_square(values: Array) -> Interval:
     """Of normal values with mean 0, by the chi-square distribution: how large misses are, whichever way."""
     n, total = len(values), float((np.asarray(values) ** 2).sum())
-    low, high = (
-        np.sqrt(total / (2 * special.gammaincinv(n / 2, share))) for share in ((1 + LEVEL) / 2, (1 - LEVEL) / 2)
-    )
+    points = 2 * special.gammaincinv(n / 2, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])  # of the chi-square distribution
+    low, high = np.sqrt(total / points)
     return Interval(float(np.sqrt(total / n)), float(low), float(high), n, "root mean square, chi-square")
 
 
