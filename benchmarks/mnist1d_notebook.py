@@ -113,7 +113,7 @@ TEXT = """# The tickets of MNIST-1D's notebook, found again
 
 Made by `python benchmarks/mnist1d_notebook.py --write`. A record of one run: nothing is tested against it.
 
-The setting is that of the notebook on lottery tickets which comes with MNIST-1D (Greydanus and Kobak, arXiv:2011.14439):
+The setting is that of the notebook on lottery tickets that MNIST-1D comes with (Greydanus and Kobak, arXiv:2011.14439):
 40-500-500-10 with a residual second layer, initialized as torch does it; Adam at 2e-2, batches of 100, 1,501 steps; the
 published 4,000 training and 1,000 test examples; masks by magnitude of weights and biases at one rate in every layer,
 rewound to step 0; the accuracy after the last step, not the best on the way. Other than there, masks nest in {rounds}
