@@ -3,8 +3,13 @@
     python benchmarks/tickets.py [search] [files] [sliced]
 
 Search: MNIST-1D, MLP 40-100-100-10, 500 steps, 18 rounds, 5 seeds, ticket and two controls as one population; beside,
-one network at a time by a plain loop of torch with its fused SGD and a mask, for a part of the steps. Files: packed
-LeNet-300-100 at 90 and 98 % (at most 143 and 38 KB). Sliced: MLP 1024 wide, batch 256, 75 % of the units removed.
+one network at a time by a plain loop of torch with its fused SGD and a mask, for a part of the steps, and all at once
+by a loop that is written for this one network. That one is 2.8 to 2.9 times as fast as one at a time on a core of an AMD
+EPYC, and the search, nine tenths of which are forward and backward passes, 1.8 to 2.4 times: three times is more than
+the products of such layers leave there.
+
+Files: packed LeNet-300-100 at 90 and 98 % (at most 143 and 38 KB). Sliced: MLP 1024 wide, batch 256, 75 % of the units
+removed.
 """
 
 import math
@@ -24,7 +29,7 @@ STEPS, ROUNDS, SEEDS, ARMS, PLAIN = 500, 18, 5, ("ticket", "reinit", "shuffled")
 def search() -> None:
     """A search with its controls."""
     rule = tw.optim.Momentum(0.3, weight_decay=1e-3)
-    recipe = tw.Recipe(rule, STEPS, 100, tw.schedules.Cosine(), evaluate=1)
+    recipe = tw.Recipe(rule, STEPS, 100, tw.schedules.Cosine(), evaluate=1, evaluate_train_on=tw.Sample("train", 500))
     problem, other = (tw.Problem(lambda: tw.nets.mlp(40, 100, 100, 10), tw.data.mnist1d()) for _ in range(2))
     short = tw.Recipe(rule, 2, 100, evaluate=1)
     tw.tickets.search(other, short, seeds=SEEDS, rounds=1, arms=ARMS, progress=None)  # the first call imports much
