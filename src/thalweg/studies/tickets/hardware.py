@@ -33,6 +33,7 @@ DENSE, COPY, MASKED, MULTIPLIED = "dense", "copy of dense", "masked, 90 %", "mas
 SLICED, CSR, SPARSER = "sliced to 256 units", "CSR, 90 %", "CSR, 98 %"
 SPEED, QUIET, OF = "times faster than dense", "rounds on a quiet machine", "blocks of rounds"
 WIDTH, BATCHES, SCORED, BLOCKS = 1_024, (1, 32, 256), 256, 10
+SHARES = (0.1, 0.02)  # of the weights that are kept
 CLAIM = Claim(
     id="LTH8",
     statement="On a CPU, MLP 1024-1024-1024-1024-10, batch 256, one thread: cutting out 75 % of the units makes it "
@@ -98,9 +99,10 @@ def wide(seed: int) -> tuple[Problem, Population, Tensor]:
     return problem, problem.initialize([seed]), inputs[0]
 
 
-def pruned(problem: Problem, population: Population, share: float) -> Population:
-    """With the largest weights of every layer, and zeros."""
-    return population.with_mask(tickets.prune(problem, population.theta.abs(), share))
+def pruned(problem: Problem, population: Population) -> dict[float, Population]:
+    """With the largest weights of every layer, and zeros, by the share that is kept."""
+    scores = population.theta.abs()
+    return {share: population.with_mask(tickets.prune(problem, scores, share)) for share in SHARES}
 
 
 def sliced(problem: Problem, population: Population, units: int) -> nn.Module:
@@ -140,9 +142,11 @@ def in_scipy(module: nn.Module) -> Callable[[Tensor], object]:
     return call
 
 
-def arms_of(problem: Problem, dense: Population, *, scored: bool) -> dict[str, Callable[[Tensor], object]]:
+def arms_of(
+    problem: Problem, dense: Population, sparse: Mapping[float, Population], *, scored: bool
+) -> dict[str, Callable[[Tensor], object]]:
     """What is timed: dense first; all arms, or only those that are scored, and CSR."""
-    ticket = pruned(problem, dense, 0.1).module(0)
+    ticket = sparse[0.1].module(0)
     arms: dict[str, Callable[[Tensor], object]] = {
         DENSE: dense.module(0),
         COPY: dense.module(0),
@@ -156,18 +160,18 @@ def arms_of(problem: Problem, dense: Population, *, scored: bool) -> dict[str, C
     return arms | {
         "sliced to 512 units": sliced(problem, dense, WIDTH // 2),
         "sliced to 102 units": sliced(problem, dense, WIDTH // 10),
-        SPARSER: in_csr(pruned(problem, dense, 0.02).module(0)),
+        SPARSER: in_csr(sparse[0.02].module(0)),
         "CSR, 90 %, int64": with_long_indices(in_csr(ticket)),
         "SciPy CSR, 90 %": in_scipy(ticket),
     }
 
 
-def sizes_of(problem: Problem, dense: Population) -> dict[str, float]:
+def sizes_of(sparse: Mapping[float, Population]) -> dict[str, float]:
     """How many times smaller the packed files are, which is exact."""
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for share in (0.1, 0.02):
-            packed = tickets.pack(pruned(problem, dense, share), Path(folder) / "ticket.safetensors")
+        for share, population in sparse.items():
+            packed = tickets.pack(population, Path(folder) / "ticket.safetensors")
             found[f"{1 - share:.0%} of the weights at zero"] = float(packed["ratio"])
     return found
 
@@ -265,9 +269,10 @@ def experiment(lab: Lab) -> Finding:
     rounds = lab.pick(quick=20, full=40)
     with one_thread():  # to the end, as the finding says on how many threads all of it was
         with torch.no_grad():
-            arms = arms_of(problem, dense, scored=lab.scale == "quick")
+            sparse = pruned(problem, dense)
+            arms = arms_of(problem, dense, sparse, scored=lab.scale == "quick")
             taken = {batch: timed(arms, inputs[:batch], rounds) for batch in BATCHES}
-            sizes = sizes_of(problem, dense)
+            sizes = sizes_of(sparse)
         return found(lab, taken, sizes, speed.beside(lab) if lab.scale == "full" else None)
 
 

@@ -87,7 +87,7 @@ def gained(found: RewindingMap, level: int) -> Interval:
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """Rewind tickets of a transformer to step 0 and to 10 % of training, with warmup and, at full scale, without."""
-    seeds, (steps, levels) = lab.seeds(quick=2, full=5).scored, lab.pick(quick=(100, 1), full=(STEPS, 3))
+    seeds, (steps, levels) = lab.seeds(quick=2, full=5).scored, lab.pick(quick=(50, 1), full=(STEPS, 3))
     maps = {"with warmup": chains(lab, recipe_of(steps), seeds, levels, shuffled=True)}
     if lab.scale == "full":
         without = recipe_of(steps, LARGER * RATE, 0.0)
