@@ -79,7 +79,7 @@ def verdict_from(document: Mapping[str, Any]) -> Verdict:
         unit=stored["unit"],
         corrected=stored["corrected"],
         bounds=_bounds_from_json(stored["bounds"]),
-        repeats=stored["repeats"],
+        repeats=stored.get("repeats", "seeds"),  # records written before intervals said what n counts
         parts=tuple(
             Part(**part | {"rule": rule_from_json(part["rule"]), "bounds": _bounds_from_json(part["bounds"])})
             for part in stored["parts"]
@@ -124,7 +124,7 @@ def _stored(interval: Interval) -> dict[str, Any]:
 
 def _interval(document: Mapping[str, Any]) -> Interval:
     ends = {name: decode_number(document[name]) for name in ("estimate", "low", "high")}
-    return Interval(**ends, n=document["n"], method=document["method"], proportion=document["proportion"])
+    return Interval(**ends, n=document["n"], method=document["method"], proportion=document.get("proportion", False))
 
 
 def plain(value: Any) -> Any:
