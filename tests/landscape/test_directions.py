@@ -114,3 +114,17 @@ def test_a_number_is_a_tensor_of_length_one(normalization: str, one_dimensional:
     assert number.shape == (2,)
     if normalization in ("filter", "layer"):
         assert number.abs().tolist() == [0 if one_dimensional == "zero" else 1.5] * 2
+
+
+def test_directions_are_those_of_the_seeds_whoever_else_is_there() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
+    population = problem.initialize([7, 7, 8])
+    found = directions.random_of_each(population, [4, 5, 6], number=1)
+    assert torch.equal(directions.random_of_each(population[[1]], [5], number=1), found[[1]])
+    assert torch.equal(found[[0]], directions.random(population[[0]], seed=4, number=1))
+    alike = torch.nn.functional.cosine_similarity(found[0], found[1], dim=0)
+    assert abs(alike) < 0.2
+    drawn, weights = (problem.layout.views(one)["hidden1.weight"].norm(dim=2) for one in (found, population.theta))
+    torch.testing.assert_close(drawn, weights)
+    with pytest.raises(UsageError, match="a seed for each of 3 members; got 2"):
+        directions.random_of_each(population, [4, 5])

@@ -267,20 +267,6 @@ def test_times_that_were_never_reached_leave_open_what_they_may_move():
         interval.ratio_of_times(first, second, 104)
 
 
-@pytest.mark.parametrize(
-    ("low", "estimate", "high", "units"),
-    [(0.4, 0.6, 0.8, 40), (0.2, 0.4, 0.6, 40), (0.6, 0.7, 0.8, None), (0.3, 0.5, 0.7, None)],
-)
-def test_units_to_clear_follow_the_root_law(low, estimate, high, units):
-    assert interval.units_to_clear(Interval(estimate, low, high, 10, "planted"), 0.5) == units
-
-
-def test_no_number_of_units_clears_an_open_end():
-    assert interval.units_to_clear(Interval(1.2, 0.9, math.inf, 5, ""), 2.0) is None
-    assert interval.units_to_clear(Interval(1.2, 0.9, math.inf, 5, ""), 1.0) == 12  # the other end
-    assert interval.units_to_clear(Interval(1.2, math.nan, math.nan, 1, ""), 1.0) is None
-
-
 def test_the_fewest_draws_give_ends():
     assert interval.mean([1.0, 2.0, 3.0, 5.0], resamples=39).known
     assert interval.fraction([0.5, 1.0], draws=39).known

@@ -6,6 +6,7 @@ from thalweg.claims.finding import Finding
 from thalweg.claims.judgment import Judgment, Part, weakest
 from thalweg.claims.result import StudyResult
 from thalweg.claims.rule import SYMBOLS, EveryPart, Failure, Outcome, Rule, every_part, greater, less, within
+from thalweg.claims.to_decide import ToDecide, to_decide
 
 __all__ = [
     "SYMBOLS",
@@ -19,12 +20,14 @@ __all__ = [
     "Part",
     "Rule",
     "StudyResult",
+    "ToDecide",
     "Verdict",
     "chance",
     "close_calls",
     "every_part",
     "greater",
     "less",
+    "to_decide",
     "weakest",
     "within",
 ]

@@ -5,14 +5,16 @@ A verdict is never typed. It is computed from a rule and a 95 % interval, whenev
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from thalweg.claims.judgment import Judgment, Part, weakest
 from thalweg.claims.rule import EveryPart, Outcome, Rule
+from thalweg.claims.to_decide import ToDecide, to_decide
 from thalweg.errors import UsageError
 from thalweg.statistics import ANYTHING, Bounds, Interval
 
+TO_DECIDE = "to decide"  # the name of what is lacking among the numbers
 CLOSE = 0.25  # of the width of an interval, which is about a standard error
 
 
@@ -39,6 +41,7 @@ class Claim:
             that ran less shows its interval, and the verdict is undecided.
         bounds: what no value of the quantity can be beyond, such as `statistics.SHARE`; give them to the interval too,
             as in `statistics.mean(values, bounds=CLAIM.bounds)`.
+        repeats: what the n of its own interval counts, such as "sources of data".
 
     Raises:
         UsageError: every part is to hold, and there are fewer than two that decide.
@@ -54,6 +57,7 @@ class Claim:
     lecture_rule: Rule | None = None
     budget: Mapping[str, float] = field(default_factory=dict)
     bounds: Bounds = ANYTHING
+    repeats: str = "seeds"
 
     @property
     def needs(self) -> str:
@@ -119,9 +123,12 @@ class Claim:
             own = weakest(one for one in judged if one.part.decides)
         else:
             assert not isinstance(self.rule, EveryPart)
-            own = self._judged(Part(self.id, self.statement, self.rule, self.unit, bounds=self.bounds), interval)
+            alone = Part(self.id, self.statement, self.rule, self.unit, bounds=self.bounds, repeats=self.repeats)
+            own = self._judged(alone, interval)
         ran = {name: ran[name] for name in self.budget}
-        return Verdict(self, own.interval, dict(numbers or {}), judged, words, ran, own)
+        verdict = Verdict(self, own.interval, dict(numbers or {}), judged, words, ran, own)
+        counted = {one.id: one.numbers for one in verdict.to_decide}
+        return replace(verdict, numbers={**verdict.numbers, TO_DECIDE: counted}) if counted else verdict
 
     def _judged(self, part: Part, interval: Interval) -> Judgment:
         """The part with its interval, which must lie within the bounds of the quantity."""
@@ -148,7 +155,8 @@ class Verdict:
     Args:
         claim: what was tested.
         interval: of the quantity the claim's rule judges; where every part is to hold, that of the weakest one.
-        numbers: further quantities, by name: numbers, strings, or lists or mappings of them.
+        numbers: further quantities, by name: numbers, strings, or lists or mappings of them; of one that is
+            undecided though its budget ran with what each statement lacks, as "to decide".
         parts: each part of the claim with its own interval and outcome.
         lecture: the lecture's own wording with its interval and outcome; it decides nothing.
         ran: what the experiment ran, by what the claim's budget counts.
@@ -192,6 +200,30 @@ class Verdict:
             if self.ran[name] < least
         ]
         return ", ".join(short)
+
+    @property
+    def to_decide(self) -> tuple[ToDecide, ...]:
+        """What each statement that leaves it undecided lacks; none where it is decided, or below the budget.
+
+        There the budget is missing, whatever the number of seeds.
+        """
+        if self.shortfall or self.outcome != "undecided":
+            return ()
+        return tuple(to_decide(one) for one in self.deciding if one.outcome == "undecided")
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """What an undecided verdict lacks, in sentences; none of one that is decided.
+
+        >>> from thalweg.claims import Claim, greater
+        >>> from thalweg.statistics import Interval
+        >>> claim = Claim("X1", "It is more.", "It is more.", greater(0), "nats", budget={"steps": 1_000})
+        >>> claim.judge(Interval(1.0, -1.0, 3.0, 5, "made up"), ran={"steps": 100}).lacking
+        ('X1 lacks budget, not seeds: 100 of 1,000 steps.',)
+        """
+        if self.shortfall:
+            return (f"{self.claim.id} lacks budget, not {self.own.part.repeats}: {self.shortfall}.",)
+        return tuple(one.sentence for one in self.to_decide)
 
     @property
     def reason(self) -> str:

@@ -36,6 +36,8 @@ def summary(verdict: Verdict) -> dict[str, Any]:
         document["lecture"] = _judgment(verdict.lecture)
     if verdict.shortfall:
         document["shortfall"] = verdict.shortfall
+    if verdict.lacking:
+        document["lacking"] = list(verdict.lacking)
     return document
 
 
@@ -51,6 +53,7 @@ def whole(verdict: Verdict) -> dict[str, Any]:
             "unit": claim.unit,
             "corrected": claim.corrected,
             "bounds": _bounds_to_json(claim.bounds),
+            "repeats": claim.repeats,
             "parts": [
                 vars(part) | {"rule": rule_to_json(part.rule), "bounds": _bounds_to_json(part.bounds)}
                 for part in claim.parts
@@ -58,6 +61,7 @@ def whole(verdict: Verdict) -> dict[str, Any]:
             "lecture_rule": None if claim.lecture_rule is None else rule_to_json(claim.lecture_rule),
             "budget": dict(claim.budget),
         },
+        "proportion": verdict.interval.proportion,
         "intervals": {one.part.id: _stored(one.interval) for one in verdict.parts},
         "lecture_interval": None if verdict.lecture is None else _stored(verdict.lecture.interval),
         "ran": dict(verdict.ran),
@@ -75,6 +79,7 @@ def verdict_from(document: Mapping[str, Any]) -> Verdict:
         unit=stored["unit"],
         corrected=stored["corrected"],
         bounds=_bounds_from_json(stored["bounds"]),
+        repeats=stored.get("repeats", "seeds"),  # records written before intervals said what n counts
         parts=tuple(
             Part(**part | {"rule": rule_from_json(part["rule"]), "bounds": _bounds_from_json(part["bounds"])})
             for part in stored["parts"]
@@ -114,12 +119,12 @@ def _ends(interval: Interval) -> dict[str, Any]:
 
 
 def _stored(interval: Interval) -> dict[str, Any]:
-    return _ends(interval) | {"method": interval.method}
+    return _ends(interval) | {"method": interval.method, "proportion": interval.proportion}
 
 
 def _interval(document: Mapping[str, Any]) -> Interval:
     ends = {name: decode_number(document[name]) for name in ("estimate", "low", "high")}
-    return Interval(**ends, n=document["n"], method=document["method"])
+    return Interval(**ends, n=document["n"], method=document["method"], proportion=document.get("proportion", False))
 
 
 def plain(value: Any) -> Any:

@@ -25,6 +25,7 @@ class Part:
         unit: of the quantity the rule judges, in words.
         decides: whether the claim holds only if this part does; otherwise it is judged and shown beside.
         bounds: what no value of the quantity can be beyond.
+        repeats: what the n of its interval counts: those that more of would decide it.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Part:
     unit: str
     decides: bool = True
     bounds: Bounds = ANYTHING
+    repeats: str = "seeds"
 
 
 @dataclass(frozen=True)

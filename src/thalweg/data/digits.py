@@ -1,5 +1,6 @@
 """Real handwritten digits, small enough to train a thousand networks on."""
 
+import functools
 from typing import Any
 
 import torch
@@ -27,10 +28,9 @@ def digits(*, image: bool = False, seed: int = 0) -> Data:
     >>> len(data.train), len(data.test), data.classes
     (1437, 360, 10)
     """
-    from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    bunch: Any = load_digits()
+    bunch = _read()
     inputs = torch.from_numpy(bunch.data / 16).float()
     targets = torch.from_numpy(bunch.target).long()
     if image:
@@ -48,3 +48,11 @@ def digits(*, image: bool = False, seed: int = 0) -> Data:
         classes=10,
         notes=(f"scikit-learn's handwritten digits, stratified split (seed {seed})",),
     )
+
+
+@functools.cache
+def _read() -> Any:
+    """The table as it is read from its file, once; sets hold copies of its rows."""
+    from sklearn.datasets import load_digits
+
+    return load_digits()

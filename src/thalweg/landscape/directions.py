@@ -12,7 +12,7 @@ from thalweg.population import Population
 from thalweg.population.layout import Entry, Vectors
 from thalweg.randomness import generator
 
-__all__ = ["between", "orthogonal", "random"]
+__all__ = ["between", "orthogonal", "random", "random_of_each"]
 
 NORMALIZATIONS = ("filter", "layer", "member", "none")
 ONE_DIMENSIONAL = ("zero", "tensor", "copy")
@@ -73,6 +73,42 @@ def random(
                 kept = 1 + entry.filter_dim if within else None
                 _as_long(rows, weights, tuple(axis for axis in axes if axis != kept))
     return direction if population.mask is None else direction * population.mask
+
+
+def random_of_each(
+    population: Population,
+    seeds: Sequence[int],
+    *,
+    normalization: str = "filter",
+    one_dimensional: str = "zero",
+    number: int = 0,
+) -> Vectors:
+    """A random direction of every member's own, drawn from its seed: intervals over seeds then are of directions too.
+
+    A direction that all members share is one draw: what is found along it is about networks seen along this one.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> population = problem.initialize(2)
+    >>> found = tw.landscape.directions.random_of_each(population, [4, 5])
+    >>> bool((found[1] == tw.landscape.directions.random(population, seed=5)[1]).all())
+    True
+
+    Args:
+        population: the points to start from.
+        seeds: one per member.
+        normalization, one_dimensional, number: see `random`.
+
+    Raises:
+        UsageError: not as many seeds as members, or an unknown normalization or policy.
+    """
+    check_type("random_of_each population", population, Population, "a Population such as run.final")
+    if len(seeds) != len(population):
+        msg = f"random_of_each takes a seed for each of {len(population)} members; got {len(seeds)}."
+        raise UsageError(msg)
+    options = {"normalization": normalization, "one_dimensional": one_dimensional}
+    drawn = [random(population[[member]], seed=seed, number=number, **options) for member, seed in enumerate(seeds)]
+    return torch.cat(drawn)
 
 
 def between(start: Population, end: Population) -> Vectors:

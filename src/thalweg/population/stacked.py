@@ -93,7 +93,8 @@ class Stacked:
         leaves = self._leaves_of(rows)
         members, batch = len(next(iter(leaves.values()))), batch.rows(rows)
         losses = self.problem.loss.mean(self._outputs(leaves, rows, batch), batch.targets_of(slice(None), members), 2)
-        parts = torch.autograd.grad(losses, list(leaves.values()), torch.ones_like(losses), materialize_grads=True)
+        # Of the sum: autograd reads the shape of gradients that it is given by what takes half a second to import.
+        parts = torch.autograd.grad(losses.sum(), list(leaves.values()), materialize_grads=True)
         # Parts come transposed from batched products: one strided copy each, nothing in between.
         torch._foreach_copy_(list(self.layout.views(out[rows]).values()), parts)
         return losses.detach()

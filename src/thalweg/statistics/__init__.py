@@ -16,13 +16,13 @@ from thalweg.statistics.interval import (
     mean,
     ratio,
     ratio_of_times,
-    units_to_clear,
 )
 from thalweg.statistics.own_tuning import own_choices, taken
 from thalweg.statistics.power_law import exponents
 from thalweg.statistics.rank_correlation import kendall, spearman
 from thalweg.statistics.standard_error import standard_error
 from thalweg.statistics.student_t import COVERED, LEVEL
+from thalweg.statistics.units_to_clear import units_to_clear
 
 __all__ = [
     "ANYTHING",

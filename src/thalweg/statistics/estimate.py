@@ -21,6 +21,7 @@ class Interval:
         high: upper end.
         n: independent units it rests on (seeds, problems, trials).
         method: how it was computed, in words.
+        proportion: whether it is about how many units are at one of two bounds, all others being at the other.
     """
 
     estimate: float
@@ -28,6 +29,7 @@ class Interval:
     high: float
     n: int
     method: str
+    proportion: bool = False
 
     def __post_init__(self) -> None:
         if self.low > self.high:

@@ -46,7 +46,6 @@ __all__ = [
     "mean",
     "ratio",
     "ratio_of_times",
-    "units_to_clear",
 ]
 
 AGREE = "mean of values that all agree, which say nothing of how much they vary"
@@ -92,7 +91,7 @@ def mean(values: ArrayLike, *, bounds: Bounds = ANYTHING, resamples: int = RESAM
     t = "mean, Student's t"
     method = f"{t} for 98 %" if n < FEWEST_TO_RESAMPLE else f"{t} to twice its reach by {resamples} resamples"
     within_words = "" if within == ANYTHING else f", within {within[0]:g} to {within[1]:g}"
-    return Interval(estimate, low, high, n, method + within_words)
+    return Interval(estimate, low, high, n, method + within_words, proportion=bool(np.isin(sample, within).all()))
 
 
 def difference(
@@ -275,25 +274,8 @@ def bounded(values: ArrayLike, low: float, high: float, *, draws: int = 99_999, 
     check_within("bounded", sample, within)
     least, most = (float(end[0]) for end in gaffke_ends((sample[None] - low) / (high - low), draws, seed))
     below, above = (low + (high - low) * share for share in (least, most))
-    return Interval(float(sample.mean()), below, above, len(sample), f"mean, Gaffke's interval, {draws} draws")
-
-
-def units_to_clear(found: Interval, threshold: float) -> int | None:
-    """About how many units would give an interval that leaves out a threshold, were the estimate to stay.
-
-    Ends come nearer as one over the root of the number of units: n (reach / distance)^2, where reach is from the
-    estimate to the end beyond the threshold. None where the threshold is left out already, or is the estimate,
-    where that end is open, and where there is no interval.
-
-    >>> from thalweg.statistics import Interval, interval
-    >>> interval.units_to_clear(Interval(0.6, 0.4, 0.8, 10, "twice too wide"), 0.5)
-    40
-    """
-    distance = found.estimate - threshold
-    if not found.low <= threshold <= found.high or distance == 0:
-        return None
-    reach = found.estimate - (found.low if distance > 0 else found.high)
-    return math.ceil(found.n * (reach / distance) ** 2) if math.isfinite(reach) else None
+    method, at_bounds = f"mean, Gaffke's interval, {draws} draws", bool(np.isin(sample, within).all())
+    return Interval(float(sample.mean()), below, above, len(sample), method, proportion=at_bounds)
 
 
 def _renamed(interval: Interval, name: str) -> Interval:

@@ -278,6 +278,8 @@ class Lab:
     ) -> Finding:
         """What was found: the interval that the claim's rule judges, and what goes with it.
 
+        Of a verdict that is undecided the last sentences say how many seeds would decide it, see `Verdict.lacking`.
+
         Args:
             interval: of the claim's quantity; none where its rule is `every_part()`, which judges `parts` alone.
             claim: which one, where the experiment decides several.
@@ -292,9 +294,10 @@ class Lab:
                 msg = f"The experiment decides {[one.id for one in self.claims]}; say which: finding(..., claim=CLAIM)."
                 raise UsageError(msg)
             claim = self.claims[0]
+        verdict = claim.judge(interval, numbers=numbers, parts=parts, lecture=lecture, ran=ran)
         return Finding(
-            claim.judge(interval, numbers=numbers, parts=parts, lecture=lecture, ran=ran),
+            verdict,
             figures=(figures,) if isinstance(figures, Figure) else tuple(figures),
             readings=(readings,) if isinstance(readings, Reading) else tuple(readings),
-            sentences=tuple(sentences),
+            sentences=(*sentences, *verdict.lacking),
         )

@@ -6,8 +6,9 @@ import torch
 
 import thalweg as tw
 from thalweg.errors import UsageError
+from thalweg.generalization.dealt import own_sets
 from thalweg.generalization.double_descent import over_depths, over_widths
-from thalweg.generalization.double_descent.over_networks import brier, own_sets
+from thalweg.generalization.double_descent.over_networks import brier
 
 
 def test_a_network_is_what_training_on_its_set_alone_makes() -> None:
@@ -18,22 +19,6 @@ def test_a_network_is_what_training_on_its_set_alone_makes() -> None:
         problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.Data(one, classes=10))
         alone = tw.train(problem, tw.Recipe(tw.optim.Adam(5e-3), 30, 20), [seed])
         torch.testing.assert_close(curve.networks[0].theta[place], alone.final.theta[0], rtol=1e-3, atol=1e-4)
-
-
-def test_training_sets_are_disjoint_where_they_can_be_and_never_tested_on() -> None:
-    data = tw.data.digits()
-    for n, count in ((100, 4), (700, 4)):
-        sets, pool, tested = own_sets(data, n, 0.2, list(range(600, 600 + count)))
-        rows = [{tuple(row) for row in one.inputs.tolist()} for one in sets]
-        disjoint = sum(map(len, rows)) == len(set.union(*rows))
-        assert disjoint == (n == 100)
-        everything = pool.inputs.tolist()
-        for own, allowed in zip(rows, tested, strict=True):
-            assert not own & {tuple(everything[place]) for place in allowed.nonzero()[0]}
-        assert all(len(one) == n for one in sets)
-    clean, _, _ = own_sets(data, 100, 0.0, [600])
-    noisy, _, _ = own_sets(data, 100, 0.2, [600])
-    assert int((clean[0].targets != noisy[0].targets).sum()) == 20
 
 
 def test_curves_hold_what_their_networks_do() -> None:

@@ -1,9 +1,11 @@
 """The study of bias, variance and noise: what it trains on, how it scores, and its verdicts at quick scale."""
 
 import numpy as np
+import pytest
 from scipy import stats
 from studies.quick import claims_of
 
+from thalweg.statistics import Interval
 from thalweg.studies.bias_variance import digits, ensembles, identity, tradeoff
 
 VERDICTS = {"BV1": "holds", "BV2": "holds", "BV3": "holds", "BV4": "undecided"}
@@ -32,11 +34,14 @@ def test_the_size_of_misses_covers_by_chi_square() -> None:
     np.testing.assert_allclose(one.high / one.estimate, np.sqrt(12 / stats.chi2.ppf(0.025, 12)))
 
 
-def test_how_many_repetitions_would_tell() -> None:
-    needed = ensembles.enough(0.04)
-    ends = [0.04 * np.sqrt(n / stats.chi2.ppf(0.025, n)) for n in (needed - 1, needed)]
-    assert ends[0] >= ensembles.WORTH > ends[1]
-    assert ensembles.enough(0.05) is None
+def test_how_many_repetitions_would_tell_is_nearly_what_chi_square_says() -> None:
+    parts = dict.fromkeys(ensembles.MODELS, ensembles.root_mean_square(np.full(20, 0.02)))
+    parts |= {"gain": Interval(0.8, 0.7, 0.9, 20, ""), "MLP": ensembles.root_mean_square(np.full(20, 0.043))}
+    (lacking,) = ensembles.CLAIM.judge(parts=parts, ran={"repetitions": 20}).to_decide
+    counts = np.arange(21, 1_000)
+    exact = counts[0.043 * np.sqrt(counts / stats.chi2.ppf(0.025, counts)) < ensembles.WORTH][0]
+    assert (lacking.id, lacking.repeats) == ("MLP", "repetitions")
+    assert lacking.about == pytest.approx(exact, rel=0.2)
 
 
 def test_a_part_takes_the_worst_of_its_settings() -> None:

@@ -41,7 +41,8 @@ def test_nothing_holds_of_random_answers(nothing: tuple[Lab, Shared], study: obj
     lab, runs = nothing
     finding = study.found(lab.on((study.CLAIM,)), runs)
     assert finding.verdict.outcome != "holds"
-    assert finding.sentences[-1].startswith("4 networks a setting were planned, and at least 3 are trained")
+    planned = "4 networks a setting were planned, and at least 3 are trained"
+    assert any(sentence.startswith(planned) for sentence in finding.sentences)
     weak = {part.part.id: part.outcome for part in finding.verdict.parts}
     if study is algorithm:
         assert weak.pop(algorithm.EXACT) == "holds"  # of no training

@@ -72,5 +72,6 @@ def test_a_search_that_finds_nothing_is_undecided_by_computation(monkeypatch: py
     (finding,) = saddles.experiment(Lab())
     assert finding.verdict.outcome == "undecided"
     assert finding.verdict.numbers["different critical points"] == 0
-    assert len(finding.sentences) == 2
+    assert len(finding.sentences) == 3
+    assert finding.sentences[-1].startswith("LAN6 lacks budget, not seeds")
     finding.figures[0].to_matplotlib()

@@ -56,9 +56,9 @@ def test_nothing_is_decided_where_a_copy_of_dense_is_not_as_fast() -> None:
     assert any("too busy" in one for one in hardware.found(LAB, taken, SIZES).sentences)
 
 
-def test_times_that_decide_nothing_say_how_many_rounds_would() -> None:
+def test_times_that_decide_nothing_say_how_many_blocks_of_rounds_would() -> None:
     sentences = hardware.found(LAB, times(**{hardware.SLICED: 1 / 3.02}), SIZES).sentences
-    assert any("20 rounds do not decide sliced" in one and "would" in one for one in sentences)
+    assert any("10 blocks of rounds do not decide sliced" in one and "would" in one for one in sentences)
     assert not any("do not decide" in one for one in hardware.found(LAB, times(), SIZES).sentences)
 
 
@@ -90,7 +90,7 @@ def test_times_of_one_law_are_decided_wrongly_in_at_most_a_few_of_many_repeats()
 def test_every_arm_computes_what_it_should() -> None:
     problem, dense, inputs = hardware.wide(500)
     with torch.no_grad():
-        arms = hardware.arms_of(problem, dense, scored=False)
+        arms = hardware.arms_of(problem, dense, hardware.pruned(problem, dense), scored=False)
         x = inputs[:4]
         found = {name: torch.as_tensor(arm(x)) for name, arm in arms.items()}
     assert torch.equal(found[hardware.COPY], found[hardware.DENSE])
@@ -109,6 +109,6 @@ def test_every_arm_computes_what_it_should() -> None:
 def test_files_are_as_small_as_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "WIDTH", 400)
     problem, dense, _ = hardware.wide(500)
-    sizes = list(hardware.sizes_of(problem, dense).values())
+    sizes = list(hardware.sizes_of(hardware.pruned(problem, dense)).values())
     least = [32 * d - (d * np.log2(d) + (1 - d) * np.log2(1 - d)) for d in (0.1, 0.02)]
     assert all(0.8 * 32 / bits < ratio < 32 / bits for ratio, bits in zip(sizes, least, strict=True))

@@ -353,6 +353,17 @@ def test_tickets_are_compared_with_the_dense_network_off_their_own_task(
     assert {found[part] for part in tasks.BEHIND} == {outcome}
 
 
+def test_what_was_not_trained_beside_other_tasks_says_so(tiny: Shared, moved: Transfer) -> None:
+    arms = ["ticket", "shuffled"]
+    rows = [moved.reading.coordinate("arm").tolist().index(arm) for arm in arms]
+    arrays = dict(moved.reading.arrays) | {"test_accuracy": moved["test_accuracy"][:, rows]}
+    few = replace(moved.reading, arrays=arrays, coordinates=dict(moved.reading.coordinates) | {"arm": arms})
+    finding = tasks.judged(LAB.on((tasks.CLAIM,)), tiny.small, replace(moved, reading=few))
+    assert {outcomes(finding)[part] for part in (*tasks.BEHIND, tasks.NULL)} == {"undecided"}
+    assert not any("nan" in sentence or "dense" in sentence for sentence in finding.sentences)
+    finding.figures[0].to_matplotlib()
+
+
 def test_a_shuffled_mask_transfers_nothing(tiny: Shared, moved: Transfer) -> None:
     arms, table = moved.reading.coordinate("arm").tolist(), moved["test_accuracy"].copy()
     table[:, 0] = table[:, arms.index("another shuffling")]

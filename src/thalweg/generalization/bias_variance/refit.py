@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 
-import torch
-
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.generalization.dealt import dealt
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
-from thalweg.randomness import generator
 from thalweg.training import MemberGrid, Recipe, train
 
 
@@ -57,10 +55,10 @@ def refit(
     if sets * size > whole:
         msg = f"refit deals out {sets} x {size:,} examples, and there are {whole:,}; "
         raise UsageError(msg + (f"write size={whole // sets} or less." if whole >= sets else "write fewer sets."))
-    dealt = torch.randperm(whole, generator=generator(seed, "refit"))[: sets * size].view(sets, size)
+    parts, _ = dealt(whole, sets, size, seed=seed, stream="refit")
     own = [(seed * sets + part) * seeds + one for part in range(sets) for one in range(seeds)]
     if MemberGrid(recipe, own).members != len(own):
         msg = "refit trains one recipe, not a sweep; choose a value first, or call refit for each."
         raise UsageError(msg)
-    bare, rows = replace(recipe, evaluate=0, snapshot=0), dealt.repeat_interleave(seeds, 0)
+    bare, rows = replace(recipe, evaluate=0, snapshot=0), parts.repeat_interleave(seeds, 0)
     return train(problem, bare, own, examples=rows, progress=progress).final

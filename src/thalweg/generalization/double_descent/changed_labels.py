@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special  # and not scipy.stats, which takes longer to load than all else here
 from torch import Tensor
 
 from thalweg.data import Data, Examples
@@ -16,7 +16,7 @@ from thalweg.generalization.double_descent.target_noise import target_noise
 from thalweg.losses import Logistic, SquaredError
 from thalweg.population import Problem
 from thalweg.randomness import generator, stream_key
-from thalweg.statistics import Interval, interval
+from thalweg.statistics import Interval, interval, student_t
 
 Array = NDArray[np.float64]
 TAILS = (0.025, 0.975)
@@ -118,11 +118,11 @@ def share_followed(values: ArrayLike, count: int | None) -> Interval:
     members, labels = len(sample), len(sample) * count
     share = float(np.clip(sample.mean(), 0, 1))
     binomial, between = share * (1 - share) / count, float(sample.var(ddof=1))
-    doubt = (stats.t.ppf(TAILS[1], members - 1) / stats.t.ppf(TAILS[1], labels - 1)) ** 2
+    doubt = (student_t.reach(members) / student_t.reach(labels)) ** 2
     n = labels / doubt / (max(1.0, between / binomial) if binomial > 0 else 1.0)
     hits = share * n
-    low = float(stats.beta.ppf(TAILS[0], hits, n - hits + 1)) if share > 0 else 0.0
-    high = float(stats.beta.ppf(TAILS[1], hits + 1, n - hits)) if share < 1 else 1.0
+    low = float(special.betaincinv(hits, n - hits + 1, TAILS[0])) if share > 0 else 0.0
+    high = float(special.betaincinv(hits + 1, n - hits, TAILS[1])) if share < 1 else 1.0
     return Interval(
         float(sample.mean()), low, high, members, "Clopper and Pearson's by Korn and Graubard, over members"
     )

@@ -14,15 +14,15 @@ from torch import Tensor
 
 from thalweg import nets
 from thalweg.data import Data, Examples, pooled
-from thalweg.errors import DataError, UsageError, check_count
+from thalweg.errors import UsageError, check_count
 from thalweg.evaluation import by_example
+from thalweg.generalization.dealt import own_sets
 from thalweg.generalization.double_descent.nested import columns_within, together, widened
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
 from thalweg.optim import Adam, Rule
 from thalweg.population import Population, Problem
 from thalweg.population.device import as_device
 from thalweg.progress import Watcher, automatic
-from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading
 from thalweg.training import Recipe, train
 
@@ -193,7 +193,7 @@ def _curve(
             columns = columns_within(own.layout, problem.layout)
             theta = run.final.theta[row * len(seeds) : (row + 1) * len(seeds), columns.to(run.final.theta.device)]
             networks.append(own.initialize(1).with_theta(theta))
-    shared = "disjoint" if len(pool) + n * len(seeds) == _total(data) else "drawn anew from the same examples"
+    shared = "disjoint" if tested.all() else "drawn anew from the same examples"
     reading = Reading(
         f"Networks over {what}",
         dict(zip(_MEASURES, found, strict=True)) | {"train wrong": wrong, "parameters": np.array(parameters)},
@@ -210,37 +210,6 @@ def _curve(
     return NetworkCurve(reading, tuple(networks))
 
 
-def own_sets(
-    data: Data, n: int, noise: float, seeds: Sequence[int]
-) -> tuple[list[Examples], Examples, NDArray[np.bool_]]:
-    """A noisy training set for every seed, clean examples, and which of those each seed is tested on.
-
-    Returns:
-        the sets, of n examples each; examples; (seeds, examples).
-    """
-    total, count = _total(data), len(seeds)
-    if total - count * n >= n:  # enough to keep all sets apart, and to test on as many as are trained on
-        clean = data.split_anew(count * n, seed=min(seeds), stream="own sets")
-        train, test = clean.train, clean.test
-        assert isinstance(train, Examples)
-        assert isinstance(test, Examples)
-        parts = [Data(train.select(torch.arange(i * n, (i + 1) * n)), classes=data.classes) for i in range(count)]
-        pool, tested = test, np.ones((count, len(test)), dtype=bool)
-    else:
-        pool = data.split_anew(1, seed=0, stream="own sets").test
-        assert isinstance(pool, Examples)
-        if len(pool) <= n:
-            msg = f"{data.name!r} has {total:,} examples, and {n:,} of them to train on leave none to test on."
-            raise UsageError(msg)
-        tested, parts = np.ones((count, len(pool)), dtype=bool), []
-        for row, seed in enumerate(seeds):
-            chosen = torch.randperm(len(pool), generator=generator(seed, "own sets"))[:n]
-            tested[row, chosen.numpy()] = False
-            parts.append(Data(pool.select(chosen), classes=data.classes))
-    noisy = [part.with_label_noise(noise, seed) if noise else part for part, seed in zip(parts, seeds, strict=True)]
-    return [one.train for one in noisy], pool, tested  # type: ignore
-
-
 def wrong_class(outputs: Tensor, target: Tensor) -> Tensor:
     """1 where the largest output is of another class, else 0: one value an example."""
     return (outputs.argmax(-1) != target).float()
@@ -255,14 +224,6 @@ def brier(outputs: Tensor, target: Tensor) -> Tensor:
 def _in_rows(examples: Examples) -> Examples:
     """The same examples with inputs (examples, numbers), as an MLP reads them."""
     return Examples(torch.as_tensor(examples.inputs).reshape(len(examples), -1), examples.targets)
-
-
-def _total(data: Data) -> int:
-    parts = [part for part in (data.train, data.test) if part is not None]
-    if not all(isinstance(part, Examples) and isinstance(part.inputs, Tensor) for part in parts):
-        msg = f"{data.name!r} does not hold its examples in memory as one tensor of numbers each."
-        raise DataError(msg)
-    return sum(map(len, parts))
 
 
 def _check(name: str, what: str, sizes: Sequence[int]) -> None:

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from thalweg import data
 from thalweg.data.trees import Tree
+from thalweg.generalization.dealt import own_sets
 from thalweg.generalization.double_descent import FourierFeatures, least_squares
-from thalweg.generalization.double_descent.over_networks import own_sets
+from thalweg.population.threads import one_thread
 
 Array = NDArray[np.float64]
 SCALE = 0.65  # standard deviation of the frequencies of random features
@@ -59,9 +60,10 @@ def feature_fits(found: Dealt, number: int, occasions: int, penalty: float, seed
     """
     judges = len(found.inputs)
     fits = np.empty((judges, occasions, len(found.test_inputs), 10))
-    for judge, occasion in np.ndindex(judges, occasions):
-        own = (seed * judges + judge) * occasions + occasion
-        features = FourierFeatures(64, number, SCALE, own)
-        fit = least_squares(features(found.inputs[judge]), np.eye(10)[found.labels[0, judge]])
-        (fits[judge, occasion],) = fit.ridge_predict(features(found.test_inputs), [penalty])
+    with one_thread():  # so small that a second one is waited for longer than it computes
+        for judge, occasion in np.ndindex(judges, occasions):
+            own = (seed * judges + judge) * occasions + occasion
+            features = FourierFeatures(64, number, SCALE, own)
+            fit = least_squares(features(found.inputs[judge]), np.eye(10)[found.labels[0, judge]])
+            (fits[judge, occasion],) = fit.ridge_predict(features(found.test_inputs), [penalty])
     return fits

@@ -67,7 +67,7 @@ CLAIM = Claim(
         ),
     ),
 )
-UNKNOWN = Interval(0.0, *ALL, 0, "not run at this scale")
+UNKNOWN = Interval.missing("not run at this scale")
 
 
 def on_digits(lab: Lab, noise: float, widths: tuple[int, ...]) -> NetworkCurve:

@@ -18,7 +18,6 @@ from thalweg.population import Population, Problem, rescaled_before_norm, rescal
 from thalweg.randomness import generator
 from thalweg.statistics import POSITIVE, SHARE, interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.landscape import own_directions
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
 
@@ -118,7 +117,10 @@ def experiment(lab: Lab) -> Finding:
     size, told = lab.pick(quick=5, full=13), lab.labelled("surfaces")
 
     def view(problem: Problem, population: Population, kind: str = "filter") -> landscape.Surface:
-        pair = [own_directions.of_each(population, seeds, number, normalization=kind) for number in (0, 1)]
+        pair = [
+            landscape.directions.random_of_each(population, seeds, number=number, normalization=kind)
+            for number in (0, 1)
+        ]
         return landscape.plane(
             problem,
             population,

@@ -12,7 +12,6 @@ from thalweg.population import Problem
 from thalweg.results import spread
 from thalweg.statistics import exponents, interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.landscape import own_directions
 from thalweg.studies.study import decides
 from thalweg.training import Recipe
 
@@ -84,7 +83,7 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> dict[str, Array]:
             landscape.line(
                 problem,
                 there,
-                direction=own_directions.of_each(there, own, number),
+                direction=landscape.directions.random_of_each(there, own, number=number),
                 span=SPAN,
                 resolution=POINTS,
                 on=sample,

@@ -4,7 +4,6 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, within
 from thalweg.figures import Axis, Figure, interval_bars
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.setting import ALL, UNIT, Searched
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import share_of_gain
 
 ORIGINAL, FRESH, NULL = "original initialization", "fresh initialization", "two shufflings"
@@ -57,6 +56,5 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
             f"weights the mask is {fresh} points better than shuffled ({small.text}).",
             f"Shuffling the first layer alone, which inputs are kept together, loses {share} of what shuffling all "
             "loses.",
-            *seeds_to_decide(lab, CLAIM, parts),
         ],
     )

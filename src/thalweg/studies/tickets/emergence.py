@@ -16,7 +16,6 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.studies.tickets import convnet
 from thalweg.studies.tickets.setting import ALL, RATE, UNIT, UNKNOWN, problem_of, recipe_of
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import EarlyBird, EarlyMasks, Units
 from thalweg.tickets.selection import Scores
 
@@ -136,7 +135,7 @@ def found(lab: Lab, weights: EarlyMasks, masks: EarlyBird, channels: EarlyMasks 
         parts=parts,
         figures=figures,
         readings=readings,
-        sentences=[*sentences, *seeds_to_decide(lab, CLAIM, {CLAIM.id: shares[at]})],
+        sentences=sentences,
         numbers={
             "share of the gain, by step": {str(step): str(one) for step, one in shares.items()},
             "overlap with the final mask, by step": dict(zip(map(str, steps), overlap.tolist(), strict=True)),

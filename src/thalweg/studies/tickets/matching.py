@@ -6,7 +6,6 @@ from thalweg.statistics import POSITIVE, SHARE, Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.frozen import Frozen
 from thalweg.studies.tickets.setting import ALL, LONG, MARGIN, RATE, SMALL, UNIT, UNKNOWN, Searched
-from thalweg.studies.tickets.undecided import seeds_to_decide
 
 UNTRAINED, LONGER, KEPT = "untrained", "longer training", "all weights kept"
 CLAIM = Claim(
@@ -127,6 +126,5 @@ def found(
             f"largest weights of the initialization {nulls['magnitude at init']}.",
             str(main.search.cost),
             *(one.sentence for one in shown),
-            *seeds_to_decide(lab, CLAIM, {CLAIM.id: better}),
         ],
     )

@@ -4,7 +4,6 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, within
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.setting import ALL, LARGE, UNIT, UNITS, UNKNOWN, Searched
-from thalweg.studies.tickets.undecided import seeds_to_decide
 
 SPARSE, COST, LESS, LITTLE = "91 % sparse", "equal cost", "81 % sparse", "57 % sparse"
 CLAIM = Claim(
@@ -80,6 +79,5 @@ def found(lab: Lab, small: Searched, large: Searched | None) -> Finding:
                 f"pruning of a run {sparse} times as long."
                 for one in ([] if cost is None else [cost])
             ),
-            *seeds_to_decide(lab, CLAIM, parts),
         ],
     )

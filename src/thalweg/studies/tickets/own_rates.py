@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import tickets
+from thalweg.population import Population
 from thalweg.statistics import Interval, interval, own_choices
 from thalweg.studies.lab import Lab, Seeds
 from thalweg.studies.tickets.setting import ALL, RATE, TUNED, Searched, recipe_of, searched, signals
-from thalweg.training import Start
 
 Array = NDArray[np.float64]
 ARMS = ("ticket", "reinit")
@@ -61,23 +61,26 @@ def own_rates(lab: Lab, seeds: Seeds, large: Searched) -> OwnRates:
 
 
 def at_rate(lab: Lab, found: Searched, rate: float, wanted: NDArray[np.bool_]) -> Array:
-    """Accuracies of both arms at a rate, (arms, seeds); NaN where a network is not wanted and not there already."""
-    level, seeds = found.setting.scored, np.array(found.seeds)
+    """Accuracies of both arms at a rate, (arms, seeds); NaN where a network is not wanted and not there already.
+
+    Those of both arms are one population. All searches are rewound to step 0, so that moments begin anew.
+    """
+    level = found.setting.scored
     if rate == RATE:
         return np.stack([found.search.of(level, arm) for arm in ARMS])
-    mask, fresh = found.search.masks[level - 1]["ticket"], Start(tickets.reinitialized(found.problem, found.seeds))
-    accuracy = np.full((len(ARMS), len(seeds)), np.nan)
-    for row, (arm, start) in enumerate(zip(ARMS, (found.search.start, fresh), strict=True)):
-        at = np.flatnonzero(wanted[row]).tolist()
-        if at:
-            run = lab.train(
-                found.problem,
-                recipe_of(found.setting.steps, rate),
-                seeds[at].tolist(),
-                f"{arm}, rate {rate:g}",
-                start=start[at],
-                mask=mask[at],
-                paired=True,
-            )
-            accuracy[row, at] = run.history.final("test_accuracy")
+    accuracy = np.full((len(ARMS), len(found.seeds)), np.nan)
+    if not wanted.any():
+        return accuracy
+    starts = found.search.start.population, tickets.reinitialized(found.problem, found.seeds)
+    places = [np.flatnonzero(of).tolist() for of in wanted]
+    run = lab.train(
+        found.problem,
+        recipe_of(found.setting.steps, rate),
+        [found.seeds[place] for of in places for place in of],
+        f"{' and '.join(ARMS)}, rate {rate:g}",
+        start=Population.concatenate([start[of] for start, of in zip(starts, places, strict=True) if of]),
+        mask=found.search.masks[level - 1]["ticket"][[place for of in places for place in of]],
+        paired=True,
+    )
+    accuracy[wanted] = run.history.final("test_accuracy")
     return accuracy

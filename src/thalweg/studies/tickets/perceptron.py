@@ -48,8 +48,8 @@ class Shared:
 def shared(lab: Lab) -> Shared:
     """Search in all settings."""
     seeds = lab.seeds(quick=6, full=10, tuning=1)
-    early, late = (SMALL.dense, SMALL.scored), (SMALL.dense, SMALL.sparse)
-    arms = dict.fromkeys(AT_SCORED, (SMALL.scored,)) | {"one-shot": late, "reinit": early, "shuffled": early}
+    arms = dict.fromkeys(("reinit", "shuffled", *AT_SCORED), (SMALL.scored,))
+    arms |= {"one-shot": (SMALL.dense, SMALL.sparse)}
     if lab.scale == "quick":
         return Shared(searched(lab, SMALL, seeds.scored, arms, "tickets"))
     every = tuple(range(1, SMALL.levels + 1))

@@ -7,7 +7,6 @@ from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.tickets.own_rates import ARMS, RATES, OwnRates
 from thalweg.studies.tickets.setting import ALL, LARGE, RATE, UNIT, UNITS, UNKNOWN, Searched
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import share_of_gain
 
 SPARSE, LESS, NULL = "91 % sparse", "81 % sparse", "two initializations"
@@ -83,7 +82,6 @@ def found(lab: Lab, small: Searched, large: Searched | None, long: Searched | No
                 for own in ([] if rates is None else [rates])
             ),
             f"Original signs with fresh magnitudes close {share} of the gap at {small.text}.",
-            *seeds_to_decide(lab, CLAIM, parts),
         ],
     )
 

@@ -19,7 +19,6 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.schedules.language import language_model
 from thalweg.studies.study import decides
 from thalweg.studies.tickets.setting import UNKNOWN
-from thalweg.studies.tickets.undecided import seeds_to_decide
 from thalweg.tickets import Policy, RewindingMap
 from thalweg.training import Recipe
 
@@ -88,7 +87,7 @@ def gained(found: RewindingMap, level: int) -> Interval:
 @decides(CLAIM)
 def experiment(lab: Lab) -> Finding:
     """Rewind tickets of a transformer to step 0 and to 10 % of training, with warmup and, at full scale, without."""
-    seeds, (steps, levels) = lab.seeds(quick=2, full=5).scored, lab.pick(quick=(100, 1), full=(STEPS, 3))
+    seeds, (steps, levels) = lab.seeds(quick=2, full=5).scored, lab.pick(quick=(50, 1), full=(STEPS, 3))
     maps = {"with warmup": chains(lab, recipe_of(steps), seeds, levels, shuffled=True)}
     if lab.scale == "full":
         without = recipe_of(steps, LARGER * RATE, 0.0)
@@ -132,7 +131,6 @@ def found(lab: Lab, maps: Mapping[str, RewindingMap], text: str) -> Finding:
             + ", ".join(f"{main.better(0, level)} at {densities[level - 1]:.1%}" for level in range(1, levels + 1))
             + ".",
             *([larger] if full else []),
-            *seeds_to_decide(lab, CLAIM, {CLAIM.id: gains[scored - 1]}),
         ],
         numbers={
             "text": text,

@@ -1,0 +1,36 @@
+"""Verdicts as documents: what is written is read again, also as it was written before intervals said what n counts."""
+
+import json
+
+import pytest
+
+from thalweg.claims import Claim, Part, every_part, greater
+from thalweg.claims.documents import summary, verdict_from, whole
+from thalweg.statistics import fraction, mean
+
+PARTS = (
+    Part("one", "It is more.", greater(0), "nats", repeats="draws"),
+    Part("other", "It is often.", greater(0.5), "share", bounds=(0, 1)),
+)
+CLAIM = Claim("X1", "It is more and often.", "More.", every_part(), "nats", parts=PARTS)
+VERDICT = CLAIM.judge(parts={"one": mean([1.0, 2.0, 3.0]), "other": fraction([1, 1, 1, 1, 1, 0])})
+
+
+def document() -> dict:
+    return json.loads(json.dumps(summary(VERDICT) | whole(VERDICT)))
+
+
+def test_a_verdict_is_read_as_it_was_written():
+    read = verdict_from(document())
+    assert (read.claim, read.parts, read.outcome) == (VERDICT.claim, VERDICT.parts, VERDICT.outcome)
+    assert read.lacking == VERDICT.lacking
+
+
+@pytest.mark.parametrize("name", ["repeats", "proportion"])
+def test_a_record_from_before_what_n_counts_was_written_is_read(name: str):
+    old = document()
+    for holder in (old, old["claim"], *old["claim"]["parts"], *old["intervals"].values()):
+        holder.pop(name, None)
+    read = verdict_from(old)
+    assert read.outcome == VERDICT.outcome
+    assert [one.interval.high for one in read.parts] == [one.interval.high for one in VERDICT.parts]
