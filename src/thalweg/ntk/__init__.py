@@ -3,3 +3,6 @@
 from thalweg.ntk import attention, attention_softmax, pooling, spatial
 
 __all__ = ["attention", "attention_softmax", "pooling", "spatial"]
+from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
+
+__all__ = ["Dual", "Hermite", "dual_of", "hermite"]
