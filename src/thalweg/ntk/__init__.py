@@ -3,6 +3,9 @@
 from thalweg.ntk import attention, attention_softmax, pooling, spatial
 
 __all__ = ["attention", "attention_softmax", "pooling", "spatial"]
+from thalweg.ntk import pooling, spatial
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
+from thalweg.ntk.infinite import Infinite, Kernels, infinite
 
 __all__ = ["Dual", "Hermite", "dual_of", "hermite"]
+__all__ = ["Dual", "Hermite", "Infinite", "Kernels", "dual_of", "hermite", "infinite", "pooling", "spatial"]

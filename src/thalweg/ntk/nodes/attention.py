@@ -1,0 +1,5 @@
+"""Attention."""
+
+from thalweg.ntk.nodes.builder import Rule
+
+RULES: dict[str, Rule] = {}
