@@ -9,3 +9,6 @@ from thalweg.ntk.infinite import Infinite, Kernels, infinite
 
 __all__ = ["Dual", "Hermite", "dual_of", "hermite"]
 __all__ = ["Dual", "Hermite", "Infinite", "Kernels", "dual_of", "hermite", "infinite", "pooling", "spatial"]
+from thalweg.ntk.empirical_kernels import empirical_kernels
+
+__all__ = ["empirical_kernels"]
