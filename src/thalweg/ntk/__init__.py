@@ -12,3 +12,10 @@ __all__ = ["Dual", "Hermite", "Infinite", "Kernels", "dual_of", "hermite", "infi
 from thalweg.ntk.empirical_kernels import empirical_kernels
 
 __all__ = ["empirical_kernels"]
+from thalweg.ntk import scores
+from thalweg.ntk.extremes import Extremes, extremes
+from thalweg.ntk.operator import operator
+from thalweg.ntk.projection import Projection, projection
+from thalweg.ntk.solving import Solution, solve
+
+__all__ = ["Extremes", "Projection", "Solution", "extremes", "operator", "projection", "scores", "solve"]

@@ -97,6 +97,11 @@ class GradientGraph:
         shares = weights / total.masked_fill(total == 0, 1)
         return lambda vectors: self._back([losses], [along(vectors)[0] * shares])
 
+    def jacobian(self) -> tuple[Callable[[Tensor], Vectors], Callable[[Vectors], Tensor]]:
+        """u -> J^T u and v -> J v for the Jacobian J of outputs that are one tensor, u and J v being of its shape."""
+        along = self._along([self.outputs])
+        return lambda cotangents: self._back([self.outputs], [cotangents]), lambda vectors: along(vectors)[0]
+
     def directional_derivatives(self) -> Callable[[Vectors], Float[Tensor, "members batch"]]:
         """v -> how the loss of every example changes along v."""
         *_, along = self._losses()
