@@ -19,3 +19,18 @@ from thalweg.ntk.projection import Projection, projection
 from thalweg.ntk.solving import Solution, solve
 
 __all__ = ["Extremes", "Projection", "Solution", "extremes", "operator", "projection", "scores", "solve"]
+from thalweg.ntk.dynamics import gradient_descent, gradient_flow
+from thalweg.ntk.dynamics_losses import descend
+from thalweg.ntk.dynamics_path import Path
+from thalweg.ntk.dynamics_steps import predicted_steps
+from thalweg.ntk.linearized import Linearized, linearized
+
+__all__ = [
+    "Linearized",
+    "Path",
+    "descend",
+    "gradient_descent",
+    "gradient_flow",
+    "linearized",
+    "predicted_steps",
+]

@@ -1,0 +1,109 @@
+"""Linearized networks: their formula, and training them in populations."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call, hessian, jacrev
+
+import thalweg as tw
+
+X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+NETS = {
+    "mlp": lambda: tw.nets.mlp(5, 4, 3, activation="tanh"),
+    "ntk-mlp": lambda: tw.nets.ntk_mlp(5, 4, 3, activation="gelu"),
+    "norm": lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 3)),
+}
+
+
+def moved(module: tw.ntk.Linearized) -> torch.Tensor:
+    """Move its parameters; by how much, as one vector."""
+    draw = torch.Generator().manual_seed(1)
+    moves = []
+    with torch.no_grad():
+        for one in module.network.parameters():
+            moves.append(torch.randn(one.shape, generator=draw, dtype=one.dtype))
+            one.add_(moves[-1])
+    return torch.cat([move.flatten() for move in moves])
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", NETS)
+def test_it_is_the_taylor_expansion(name: str, order: int) -> None:
+    torch.manual_seed(0)
+    module = tw.ntk.linearized(NETS[name]().double().train(), order=order)
+    step = moved(module)
+    start = dict(module.initial.named_parameters())
+    sizes = [one.numel() for one in start.values()]
+
+    def outputs(theta: torch.Tensor) -> torch.Tensor:
+        parts = zip(start.items(), theta.split(sizes), strict=True)
+        return functional_call(module.initial, {key: part.view_as(one) for (key, one), part in parts}, (X,))
+
+    theta = torch.cat([one.detach().flatten() for one in start.values()])
+    expected = outputs(theta) + jacrev(outputs)(theta) @ step
+    if order == 2:
+        expected = expected + hessian(outputs)(theta) @ step @ step / 2
+    torch.testing.assert_close(module(X), expected, rtol=0, atol=1e-11)
+    assert (module(X) - module.network.eval()(X)).abs().max() > 1e-2
+
+
+def test_frozen_parameters_and_ties_stay() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 5), nn.Tanh(), nn.Linear(5, 5)).double()
+    network[2].weight = network[0].weight
+    network[0].bias.requires_grad_(False)
+    module = tw.ntk.linearized(network)
+    assert [name for name, one in module.named_parameters() if one.requires_grad] == [
+        "network.0.weight",
+        "network.2.bias",
+    ]
+    with torch.no_grad():
+        network[0].weight.add_(1e-5)
+        network[2].bias.add_(1e-5)
+    torch.testing.assert_close(module(X), network(X), rtol=0, atol=1e-8)
+    assert (module(X) - module.initial(X)).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("rule", [tw.optim.Nesterov(lr=0.1, beta=0.9, look="reformulated"), tw.optim.Adam(lr=0.01)])
+def test_a_population_trains_as_each_member_alone(rule: tw.optim.Rule) -> None:
+    data = X, torch.randn(6, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    problem = tw.Problem(lambda: tw.ntk.linearized(NETS["mlp"]()), data, "squared_error", dtype=torch.float64)
+    run = tw.train(problem, tw.Recipe(rule, steps=5, batch_size=None), seeds=3, progress=None)
+    for member in range(3):
+        module = problem.initialize(3).module(member)
+        leaves = [one for one in module.parameters() if one.requires_grad]
+        if isinstance(rule, tw.optim.Adam):
+            optimizer = torch.optim.Adam(leaves, lr=0.01)
+        else:
+            optimizer = torch.optim.SGD(leaves, lr=0.1, momentum=0.9, nesterov=True)
+        for _ in range(5):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(module(data[0]), data[1]).backward()
+            optimizer.step()
+        torch.testing.assert_close(run.final.module(member)(X), module(X), rtol=0, atol=1e-10)
+
+
+def test_its_hessian_is_that_of_the_gauss_newton_matrix() -> None:
+    """Linear in its parameters, a network has no curvature of its own: the Hessian is J^T J of its loss."""
+    data = X, torch.randn(6, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    problem = tw.Problem(lambda: tw.ntk.linearized(NETS["mlp"]()), data, "squared_error", dtype=torch.float64)
+    population = problem.initialize(1)
+    vector = torch.randn(1, population.layout.parameters, generator=torch.Generator().manual_seed(3)).double()
+    away = population.with_theta(population.theta + 0.3)
+    one, other = (
+        operator(problem, away, on="train")(vector) for operator in (tw.curvature.hessian, tw.curvature.gauss_newton)
+    )
+    torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tw.ntk.linearized(nn.Linear(2, 2), order=3), "1 or 2; got 3"),
+        (lambda: tw.ntk.linearized(lambda x: x), "must be a module such as"),
+        (lambda: tw.ntk.linearized(nn.ReLU()), "this one has none"),
+    ],
+)
+def test_what_cannot_be_linearized(call, message: str) -> None:
+    with pytest.raises(tw.UsageError, match=message):
+        call()
