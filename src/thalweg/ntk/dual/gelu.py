@@ -64,9 +64,10 @@ def _by_length(apart: Separation, arc_sine: ArcSine) -> Tensor:
     x, y, r, s, stretch = apart.x, apart.y, arc_sine.r, arc_sine.s, arc_sine.stretch
     between = own_arc_sine(x**2) + own_arc_sine(y**2)
     turned = 2 * torch.atan(stretch / (1 + r * s))  # A - B
-    of_arc = apart.product * torch.atan2(*arc_sine.by_length) + apart.stretch * (
-        apart.stretch * between + (x + y) * turned
-    ) / 4
+    of_arc = (
+        apart.product * torch.atan2(*arc_sine.by_length)
+        + apart.stretch * (apart.stretch * between + (x + y) * turned) / 4
+    )
     # G = a^2 (r + 1 / r) for an input with itself, a = q / (1 + q); at K = sqrt(q q') it is a b (n + 1 / n)
     a, b = x**2 / (1 + x**2), y**2 / (1 + y**2)
     split = apart.gap / ((1 + x**2) * (1 + y**2))  # a - b
@@ -76,5 +77,3 @@ def _by_length(apart: Separation, arc_sine: ArcSine) -> Tensor:
     product = narrow * mean
     bent = -gap / 4 / (mean + narrow) + gap * (6 * inner + gap) / (8 * inner * narrow * (product + inner))
     return of_arc + split**2 * height / 2 + a * b * bent + split * (a + b) * stretch * (1 - 1 / inner) / 4
-
-

@@ -92,9 +92,7 @@ def biased(
     gradient = (variance if builder.reading == "ntk" else bias.scale**2) if trained else 0.0
     last = builder.steps[step]
     if own and isinstance(last, Affine):
-        builder.steps[step] = replace(
-            last, bias=last.bias + variance, bias_gradient=last.bias_gradient + gradient
-        )
+        builder.steps[step] = replace(last, bias=last.bias + variance, bias_gradient=last.bias_gradient + gradient)
         return step
     return builder.add(Affine((step,), last.positions, 1.0, variance, 0.0, gradient))
 
@@ -161,7 +159,11 @@ def addmm(builder: Builder, operation: Operation) -> Symbol:
 def bias_added(builder: Builder, operation: Operation, value: Field, bias: Weight) -> Field:
     """A parameter of one number a channel that is added."""
     last = value.layout[-1]
-    if lay.kinds_of(last) != {"channel"} or bias.shape[-1] != lay.width(value.layout) or prod(bias.shape) != bias.shape[-1]:
+    if (
+        lay.kinds_of(last) != {"channel"}
+        or bias.shape[-1] != lay.width(value.layout)
+        or prod(bias.shape) != bias.shape[-1]
+    ):
         builder.refuse(
             operation,
             f"the parameter {bias.name!r} that is added is not one number a channel",
@@ -173,4 +175,3 @@ def bias_added(builder: Builder, operation: Operation, value: Field, bias: Weigh
 
 
 RULES: dict[str, Rule] = {"linear": linear, "addmm": addmm}
-

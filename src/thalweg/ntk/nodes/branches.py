@@ -135,4 +135,3 @@ def _overlap(left: Field, right: Field) -> bool:
 
 
 RULES: dict[str, Rule] = {"cat": concatenated, "concat": concatenated}
-

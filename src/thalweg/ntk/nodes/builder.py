@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from thalweg.errors import ModelError
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.step import Step
-from thalweg.ntk.nodes.symbols import Field, Raw, Symbol, Weight
+from thalweg.ntk.nodes.symbols import Field, Raw, Symbol
 from thalweg.ntk.variances import Moments, Reading
 from thalweg.population.structure.elementwise import APART, SOFTMAX, SUMS
 from thalweg.population.structure.operation import Operation, Value, values_in

@@ -1,7 +1,7 @@
 """What a layer with weights reads: the mean over all channels, and over the positions that are flattened into them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -9,9 +9,10 @@ from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.builder import Builder
 from thalweg.ntk.nodes.positions import diagonal_mean
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
-from thalweg.ntk.spatial import pairs_innermost
 from thalweg.ntk.nodes.symbols import Field, Raw, Symbol
+from thalweg.ntk.spatial import pairs_innermost
 from thalweg.population.structure.operation import Operation
+
 
 @dataclass(frozen=True)
 class Gram:
@@ -72,7 +73,9 @@ class Gram:
         return Block(distance, (distance * -gamma).add_(rows).add_(columns))
 
 
-def contracted(builder: Builder, operation: Operation, value: Symbol, dimension: Sequence[int]) -> tuple[int, lay.Layout]:
+def contracted(
+    builder: Builder, operation: Operation, value: Symbol, dimension: Sequence[int]
+) -> tuple[int, lay.Layout]:
     """The step that gives a value's mean over all that lies along some dimensions, and the layout of the others."""
     if isinstance(value, Raw):
         return lifted(builder, operation, value, dimension)
@@ -120,5 +123,3 @@ def lifted(builder: Builder, operation: Operation, value: Raw, dimension: Sequen
     name = builder.request(value, dimension)
     step = builder.add(Gram(name, tuple(sizes), value.gradients))
     return step, tuple(rest)
-
-

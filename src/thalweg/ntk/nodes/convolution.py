@@ -33,7 +33,9 @@ class Windowed:
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
-        return Own(self._moved(given[0].q, 1, False), None if given[0].mean is None else self._moved(given[0].mean, 1, False))
+        return Own(
+            self._moved(given[0].q, 1, False), None if given[0].mean is None else self._moved(given[0].mean, 1, False)
+        )
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
         inputs = 1 + at.outer
@@ -115,7 +117,9 @@ def padded(builder: Builder, operation: Operation) -> Symbol:
 
 def transposed(builder: Builder, operation: Operation) -> Symbol:
     """Not followed."""
-    builder.refuse(operation, "transposed convolutions are not followed", "Use nn.Upsample on the data, or convolution.")
+    builder.refuse(
+        operation, "transposed convolutions are not followed", "Use nn.Upsample on the data, or convolution."
+    )
 
 
 RULES: dict[str, Rule] = (

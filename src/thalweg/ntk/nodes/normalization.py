@@ -65,7 +65,7 @@ class Normalized:
         first = at.of_left(scale) - at.of_right(scale_2)
         distance.addcmul_(first, at.of_left(scale * apart) - at.of_right(scale_2 * apart_2), value=0.5)
         distance.clamp_(min=0)
-        if theta is not None or at.outer and any(self.gradients):
+        if theta is not None or (at.outer and any(self.gradients)):
             square = self.factor**2
             gamma, beta = self.gradients
             theta = torch.zeros_like(distance) if theta is None else theta.mul_(product * square)
@@ -135,7 +135,7 @@ class Affined:
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
         distance, theta = blocks[0].distance.mul_(self.inner**2), blocks[0].theta
         gamma, beta = self.gradients
-        if theta is not None or at.outer and any(self.gradients):
+        if theta is not None or (at.outer and any(self.gradients)):
             square = (self.inner * self.factor) ** 2
             theta = torch.zeros_like(distance) if theta is None else theta.mul_(square)
             half = gamma * self.inner**2 / 2

@@ -129,9 +129,7 @@ class Picked:
         inputs = 1 + at.outer
         full = blocks[0].distance.dim() == inputs + 2 * self.before
         distance, theta = blocks[0].distance, blocks[0].theta
-        return Block(
-            self._picked(distance, inputs, full), None if theta is None else self._picked(theta, inputs, full)
-        )
+        return Block(self._picked(distance, inputs, full), None if theta is None else self._picked(theta, inputs, full))
 
     def _picked(self, values: Tensor, inputs: int, full: bool) -> Tensor:
         index = torch.tensor(self.indices)
@@ -213,9 +211,7 @@ def mean(builder: Builder, operation: Operation) -> Symbol:
     return _new(value, step, without(tuple(layout), axes))
 
 
-def diagonal_mean(
-    builder: Builder, value: Field, axes: Sequence[int], rest: lay.Layout
-) -> tuple[int, lay.Layout]:
+def diagonal_mean(builder: Builder, value: Field, axes: Sequence[int], rest: lay.Layout) -> tuple[int, lay.Layout]:
     """The step of the mean over equal positions along some axes, and the layout of the rest."""
     sizes = builder.positions(value)
     positions = tuple(size for axis, size in enumerate(sizes) if axis not in axes)
@@ -268,9 +264,7 @@ def each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
 
 def _new(value: Field, step: int, layout: lay.Layout) -> Field:
     """A linear map of a field: as Gaussian as it was; no longer a function element by element."""
-    return replace(
-        value, step=step, layout=layout, pre=step if value.gaussian else None, function=None, parts=()
-    )
+    return replace(value, step=step, layout=layout, pre=step if value.gaussian else None, function=None, parts=())
 
 
 RULES: dict[str, Rule] = dict.fromkeys(POOLS, pooling) | dict.fromkeys(ADAPTIVE, adaptive_pooling) | {"mean": mean}
