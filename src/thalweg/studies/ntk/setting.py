@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from thalweg import data, nets, optim
+from thalweg import data, nets, ntk, optim
 from thalweg.data import Data, Examples
-from thalweg.population import Problem
+from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.studies.lab import Lab
 from thalweg.training import Recipe
@@ -84,3 +84,21 @@ def descent(rate: float, steps: int, examples: int, outputs: int = 1, **when: in
 def largest_rate(kernels: Float[Tensor, "*seeds n n"]) -> float:
     """1 / the largest eigenvalue of any of them."""
     return 1 / float(torch.linalg.eigvalsh(kernels.double())[..., -1].max())
+
+
+def limit_of(widths: tuple[int, ...], activation: str) -> ntk.Infinite:
+    """The analytic kernels of such networks, whatever the hidden widths are."""
+    hidden = {f"hidden{number}": WEIGHT_STD[activation] for number in range(1, len(widths) - 1)}
+    module = nets.mlp(*widths, activation=activation)
+    return ntk.infinite(module, weight_std=hidden | {"output": 1.0}, bias_std=BIAS_STD, progress=None)
+
+
+def own_kernels(
+    problem: Problem, population: Population, inputs: Float[Tensor, "members n d"], others: Float[Tensor, "members k d"]
+) -> Float[Tensor, "members n k"]:
+    """The tangent kernel of every member, of one output, between inputs of its own."""
+    each = [
+        ntk.empirical_kernels(problem, population[[member]], inputs[member], others[member], outputs="trace")
+        for member in range(len(population))
+    ]
+    return torch.cat(each).double()

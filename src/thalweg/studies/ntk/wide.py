@@ -1,0 +1,238 @@
+"""What NTK2 to NTK4 look at: networks of every width, their kernels before and after training, and their answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from thalweg import ntk
+from thalweg.data import Data
+from thalweg.evaluation import outputs
+from thalweg.nets import ScaledLinear
+from thalweg.population import Population, Problem
+from thalweg.studies.lab import Lab
+from thalweg.studies.ntk.setting import (
+    BIAS_STD,
+    WEIGHT_STD,
+    dealt,
+    descent,
+    largest_rate,
+    limit_of,
+    own_kernels,
+    parity,
+    problem_of,
+)
+
+Array = NDArray[np.float64]
+TRAIN, TEST = 24, 64
+SHOWN = (0, 1, 2, 4, 8, 16, 32)  # steps after which answers are drawn, besides the last
+
+
+@dataclass(frozen=True, eq=False)
+class Sets:
+    """For every seed its own examples, the first 24 of which are trained on.
+
+    Args:
+        data: all digits.
+        seeds: of one network of every width.
+        rows: which examples: (seeds, 88).
+        inputs: of these examples.
+        targets: of those that are trained on.
+    """
+
+    data: Data
+    seeds: list[int]
+    rows: Int64[Tensor, "seeds n"]
+    inputs: Float[Tensor, "seeds n d"]
+    targets: Float[Tensor, "seeds train 1"]
+
+    @classmethod
+    def of(cls, seeds: list[int]) -> "Sets":
+        """Those of these seeds."""
+        data = parity()
+        rows = torch.cat(dealt(len(data.train), seeds, TRAIN, TEST), 1)
+        inputs, targets = (part[rows] for part in data.train.slice(0, len(data.train)) if isinstance(part, Tensor))
+        return cls(data, seeds, rows, inputs, targets[:, :TRAIN])
+
+
+def analytic(sets: Sets, activation: str, hidden: int = 1) -> dict[str, Tensor]:
+    """Kernels of infinite width between all examples and those of training, of every seed: (seeds, 88, 24).
+
+    Besides the tangent kernel and that of the Gaussian process, of one hidden layer there are two readings of the
+    lecture's sum over layers of Sigma Sigma-dot, whose factors belong to one term each. Sigma is the covariance before
+    the nonlinearity of a layer, and Sigma-dot that of its derivative: in "lecture, layer by layer" under the same
+    Sigma, and in "lecture, from the inputs" under that of the layer before, and 1 in the first.
+    """
+    limit = limit_of((64, *(64,) * hidden, 1), activation)
+    each = [limit.kernels(inputs, inputs[:TRAIN]) for inputs in sets.inputs]
+    found = {
+        "analytic": torch.stack([one.ntk for one in each]),
+        "NNGP": torch.stack([one.nngp for one in each]),
+    }
+    if hidden > 1:
+        return found
+    inputs = sets.inputs.double()
+    gram = WEIGHT_STD[activation] ** 2 * inputs @ inputs.mT / inputs.shape[-1] + BIAS_STD**2
+    own, first = gram.diagonal(dim1=1, dim2=2), gram[:, :, :TRAIN]
+    q, other = own[:, :, None], own[:, None, :TRAIN]
+    _, change = ntk.dual_of(activation, {}).pair(q, other, ((q + other) / 2 - first).clamp_min(0))
+    return found | {
+        "lecture, layer by layer": first * change,
+        "lecture, from the inputs": first + found["NNGP"] * change,
+    }
+
+
+def distance(kernel: Tensor, other: Tensor, unit: Tensor) -> Array:
+    """|kernel - other| / |unit| in the Frobenius norm, among the training examples: (seeds,)."""
+    apart, norm = ((one[:, :TRAIN]).norm(dim=(1, 2)) for one in (kernel - other, unit))
+    return (apart / norm).numpy()
+
+
+def as_large(kernel: Tensor, right: Tensor) -> Tensor:
+    """A kernel scaled to the trace of the right one, so that it has the right time scale and another shape."""
+    traces = [one[:, :TRAIN].diagonal(dim1=1, dim2=2).sum(1) for one in (right, kernel)]
+    return kernel * (traces[0] / traces[1])[:, None, None]
+
+
+def hidden_move(problem: Problem, before: Population, after: Population, inputs: Tensor) -> Array:
+    """The root mean square of a hidden unit's change before its nonlinearity, on its training examples: (seeds,)."""
+    layer = problem.template.get_submodule("hidden1")
+    assert isinstance(layer, ScaledLinear)
+    change = before.with_theta(after.theta - before.theta)
+    weight, bias = (dict(change.layout.views(change.theta))[f"hidden1.{name}"] for name in ("weight", "bias"))
+    moved = layer.weight_scale * inputs[:, :TRAIN].to(weight) @ weight.mT + layer.bias_scale * bias[:, None]
+    return moved.double().square().mean((1, 2)).sqrt().cpu().numpy()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Networks that differ in width alone: with readout_power 1 in the parameterization of a mean field."""
+
+    activation: str
+    hidden: int = 1
+    readout_power: float = 0.5
+
+    def widths(self, width: int) -> tuple[int, ...]:
+        """Of all layers."""
+        return (64, *(width,) * self.hidden, 1)
+
+
+ARMS = {"tanh": Arm("tanh"), "ReLU": Arm("relu"), "mean field": Arm("tanh", readout_power=1.0)}
+DEEPER = {"tanh, two layers": Arm("tanh", 2), "ReLU, two layers": Arm("relu", 2)}
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """Networks of one width, one a seed; all but the last three (seeds,).
+
+    Args:
+        distances: of the kernel before training from one of infinite width, by its name, relative to the analytic one.
+        drift: how far training moved the kernel, relative to what it was.
+        moved: the root mean square of a hidden unit's change before its nonlinearity.
+        loss: at the end, as a share of the first.
+        errors: on examples held out, how far answers in closed form are from the network's, relative to how far
+            training moved these, by the name of the kernel: "own", or one of infinite width.
+        steps: after which answers are shown.
+        answers, closed: of the first network to three examples held out, and in closed form: (steps, 3).
+    """
+
+    distances: Mapping[str, Array]
+    drift: Array
+    moved: Array
+    loss: Array
+    errors: Mapping[str, Array]
+    steps: list[int]
+    answers: Array
+    closed: Array
+
+
+def trained(
+    lab: Lab, sets: Sets, arm: Arm, width: int, limits: Mapping[str, Tensor], *, rate: float, steps: int
+) -> Trained:
+    """Train networks of one width on their own examples, and compare them with closed forms.
+
+    In a mean field the kernel is smaller by the width, and the rate larger by it.
+    """
+    problem = problem_of(lab, sets.data, arm.widths(width), arm.activation, readout_power=arm.readout_power)
+    scale = float(width) ** (1 - 2 * arm.readout_power)
+    shown = [step for step in SHOWN if step < steps] + [steps]
+    recipe = descent(rate / scale, steps, TRAIN, snapshot=tuple(shown))
+    inputs, rows = sets.inputs, sets.rows
+    label = f"{arm.activation}, {arm.hidden} x {width}"
+    run = lab.train(problem, recipe, sets.seeds, label, examples=rows[:, :TRAIN])
+    before, after = run.snapshots[0], run.final
+    first = own_kernels(problem, before, inputs, inputs[:, :TRAIN]).cpu()
+    last = own_kernels(problem, after, inputs[:, :TRAIN], inputs[:, :TRAIN]).cpu()
+    start, end = (
+        outputs(problem, one, "train", rows=rows, plan=run.plans["outputs"]).double().cpu() for one in (before, after)
+    )
+
+    def closed(kernel: Tensor) -> Array:
+        path = ntk.gradient_descent(
+            kernel[:, :TRAIN], kernel[:, TRAIN:], sets.targets, lr=rate / scale, steps=shown,
+            start=start[:, :TRAIN], start_test=start[:, TRAIN:],
+        )  # fmt: skip
+        return path["test"][..., 0]
+
+    right = scale * limits["analytic"]
+    paths = {name: closed(as_large(kernel, right)) for name, kernel in limits.items()} | {"own": closed(first)}
+    held, moved = end[:, TRAIN:, 0].numpy(), (end - start)[:, TRAIN:, 0].norm(dim=1).numpy()
+    three = rows[:1, TRAIN : TRAIN + 3]
+    answers = [outputs(problem, run.snapshots[step][:1], "train", rows=three)[0, :, 0] for step in shown]
+    return Trained(
+        distances={name: distance(first, scale * kernel, right) for name, kernel in limits.items()},
+        drift=distance(last, first[:, :TRAIN], first),
+        moved=hidden_move(problem, before, after, inputs),
+        loss=run.history["train_loss"][-1] / run.history["train_loss"][0],
+        errors={name: np.linalg.norm(held - path[:, -1], axis=1) / moved for name, path in paths.items()},
+        steps=shown,
+        answers=torch.stack(answers).double().cpu().numpy(),
+        closed=paths["own"][0, :, :3],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Wide:
+    """All that was trained.
+
+    Args:
+        sets: of the seeds.
+        widths: of every arm.
+        steps: of every network.
+        limits: kernels of infinite width by activation, of one hidden layer.
+        trained: by arm, one a width.
+    """
+
+    sets: Sets
+    widths: Mapping[str, tuple[int, ...]]
+    steps: int
+    limits: Mapping[str, Mapping[str, Tensor]]
+    trained: Mapping[str, list[Trained]]
+
+    def table(self, arm: str, name: str) -> Array:
+        """A quantity of `Trained` in one arm: (widths, seeds)."""
+        return np.stack([getattr(one, name) for one in self.trained[arm]])
+
+    def by_kernel(self, arm: str, name: str, kernel: str) -> Array:
+        """Distances or errors in one arm: (widths, seeds)."""
+        return np.stack([getattr(one, name)[kernel] for one in self.trained[arm]])
+
+
+def all_of(lab: Lab, seeds: list[int], widths: Mapping[str, tuple[int, ...]], steps: int) -> Wide:
+    """Train every arm at every of its widths, all networks of an activation and depth at one rate.
+
+    The rate is 1 / the largest eigenvalue of the analytic kernel, the largest over seeds.
+    """
+    sets, arms = Sets.of(seeds), ARMS | DEEPER
+    kinds = {(arms[name].activation, arms[name].hidden) for name in widths}
+    limits = {kind: analytic(sets, *kind) for kind in sorted(kinds)}
+    found = {}
+    for name, every in widths.items():
+        own = limits[arms[name].activation, arms[name].hidden]
+        rate = largest_rate(own["analytic"][:, :TRAIN])
+        found[name] = [trained(lab, sets, arms[name], width, own, rate=rate, steps=steps) for width in every]
+    return Wide(sets, widths, steps, {kind: own for (kind, hidden), own in limits.items() if hidden == 1}, found)
