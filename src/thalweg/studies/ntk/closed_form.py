@@ -3,12 +3,14 @@
 import numpy as np
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
-from thalweg.figures import Axis, Figure, Line, Scatter, interval_line
+from thalweg.figures import Axis, Figure, Line, Scatter
+from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.initialization import READINGS
-from thalweg.studies.ntk.wide import TEST, TRAIN, Wide
+from thalweg.studies.ntk.wide import TEST, TRAIN, Trained, Wide
 
+KERNELS = ("own", "analytic", "NNGP", *READINGS)
 SLOPE = "slope of log error of the closed form against log width"
 LEVEL = "error of the closed form on examples held out at the widest, relative to what training changed"
 RATIO = "error at the widest by that of the right kernel, where it is the smallest ratio of both activations"
@@ -46,52 +48,60 @@ CLAIM = Claim(
 )
 
 
+def answers(one: Trained, width: int) -> Figure:
+    """What a network answers to three examples held out, step by step, and the closed form."""
+    steps, marks = np.array(one.steps, float), []
+    for number in range(one.answers.shape[1]):
+        marks.append(Line(steps, one.closed[:, number], label="closed form" if not number else ""))
+        marks.append(Scatter(steps, one.answers[:, number], label="network" if not number else ""))
+    return Figure.of(f"Three answers, width {width:,}", marks, Axis("step"), Axis("answer"))
+
+
 def found(lab: Lab, wide: Wide) -> Finding:
     """Compare answers in closed form with those of networks, with the right kernel and with wrong ones."""
     widths, seeds, arms = wide.widths["tanh"], wide.sets.seeds, ("tanh", "ReLU")
-    kernels = ("own", "analytic", "NNGP", *READINGS)
-    table = {(arm, kernel): wide.by_kernel(arm, "errors", kernel) for arm in arms for kernel in kernels}
+    table = {arm: {kernel: wide.by_kernel(arm, "errors", kernel) for kernel in KERNELS} for arm in arms}
     mean_field = wide.by_kernel("mean field", "errors", "own")
-    slopes = {key: interval.mean(exponents(widths, values)) for key, values in table.items()}
-    level = {key: interval.geometric_mean(values[-1]) for key, values in table.items()}
-    ratios = {
-        "NNGP": [table[arm, "NNGP"][-1] / table[arm, "own"][-1] for arm in arms],
-        "lecture": [table[arm, reading][-1] / table[arm, "own"][-1] for arm in arms for reading in READINGS],
-        "mean field": [mean_field[-1] / table[arm, "own"][-1] for arm in arms],
+    table["tanh"]["own, mean field"] = mean_field
+    own = {arm: table[arm]["own"] for arm in arms}
+    slopes = {
+        (arm, kernel): interval.mean(exponents(widths, table[arm][kernel])) for arm in arms for kernel in KERNELS[:2]
+    }
+    level = {key: interval.geometric_mean(table[key[0]][key[1]][-1]) for key in slopes}
+    wrong = {
+        "NNGP": [table[arm]["NNGP"] / own[arm] for arm in arms],
+        "lecture": [table[arm][reading] / own[arm] for arm in arms for reading in READINGS],
+        "mean field": [mean_field / own[arm] for arm in arms],
     }
     controls = {
-        name: min(map(interval.geometric_mean, of), key=lambda one: one.estimate) for name, of in ratios.items()
+        name: interval.geometric_mean(min((one[-1] for one in of), key=lambda ratios: np.log(ratios).mean()))
+        for name, of in wrong.items()
     }
-    panels = [
-        Figure.of(
-            f"Held out, {arm}",
-            [
-                interval_line(widths, [interval.geometric_mean(at) for at in values], label=name)
-                for name, values in (
-                    *((kernel, table[arm, kernel]) for kernel in kernels),
-                    *([("mean field, own", mean_field)] if arm == "tanh" else []),
-                )
-            ],
-            Axis("width", scale="log"),
-            Axis("error of the closed form / change", scale="log"),
+    readings = {
+        arm: lab.reading(
+            f"error of the closed form, {arm}", list(of.values()), {"kernel": list(of), "width": widths, "seed": seeds}
         )
-        for arm in arms
+        for arm, of in table.items()
+    }
+    errors = [
+        spread(
+            reading,
+            x="width",
+            over="seed",
+            center="geometric mean",
+            title=f"Held out, {arm}",
+            x_axis=Axis("width", scale="log"),
+            y_axis=Axis("error of the closed form / change", scale="log"),
+        )
+        for arm, reading in readings.items()
     ]
-    for place in (0, -1):
-        one = wide.trained["tanh"][place]
-        steps = np.array(one.steps, float)
-        drawn: list[Line | Scatter] = []
-        for number in range(one.answers.shape[1]):
-            drawn.append(Line(steps, one.closed[:, number], label="closed form" if not number else ""))
-            drawn.append(Scatter(steps, one.answers[:, number], label="network" if not number else ""))
-        panels.append(Figure.of(f"Three answers, width {widths[place]:,}", drawn, Axis("step"), Axis("answer")))
     figure = Figure.row(
-        panels,
+        [*errors, *(answers(wide.trained["tanh"][place], widths[place]) for place in (0, -1))],
         title="Training in closed form",
         caption=f"One hidden layer, {TRAIN} digits to train on and {TEST} held out a seed, {len(seeds)} seeds, "
-        f"{wide.steps} steps of gradient descent; geometric means with 95 % intervals. Own: the kernel of the network "
-        "before training; the others are of infinite width, and wrong ones are scaled to the trace of the analytic one."
-        " Right: answers of one network of tanh, and the closed form with its own kernel.",
+        f"{wide.steps} steps of gradient descent; geometric means, bands from the smallest to the largest. Own: the "
+        "kernel of the network before training; the others are of infinite width, and wrong ones are scaled to the "
+        "trace of the analytic one. Right: answers of one network of tanh, and the closed form with its own kernel.",
     )
     return lab.finding(
         claim=CLAIM,
@@ -100,30 +110,22 @@ def found(lab: Lab, wide: Wide) -> Finding:
         | controls,
         ran={"units": widths[-1], "steps": wide.steps},
         figures=figure,
-        readings=[
-            lab.reading(
-                f"error of the closed form, {arm}",
-                [table[arm, kernel] for kernel in kernels],
-                {"kernel": kernels, "width": widths, "seed": seeds},
-            )
-            for arm in arms
-        ]
-        + [lab.reading("error of the closed form, mean field", mean_field, {"width": widths, "seed": seeds})],
+        readings=list(readings.values()),
         sentences=[
-            f"With {arm} the closed form errs by {level[arm, 'own'].estimate:.2%} of the change at width {widths[-1]:,}"
-            f", and its error goes as the power {slopes[arm, 'own']} of the width; with the analytic kernel by "
-            f"{level[arm, 'analytic'].estimate:.1%}, as the power {slopes[arm, 'analytic']}."
+            f"With {arm} the closed form errs by {level[arm, 'own'].estimate:.2%} of the change at width "
+            f"{widths[-1]:,}, and its error goes as the power {slopes[arm, 'own']} of the width; with the analytic "
+            f"kernel by {level[arm, 'analytic'].estimate:.1%}, as the power {slopes[arm, 'analytic']}."
             for arm in arms
         ]
         + [
             "At the widest the error is larger "
             + ", ".join(f"{one.estimate:.1f} times ({name})" for name, one in controls.items())
-            + "."
+            + ", by the smallest ratio of both activations."
         ],
         numbers={
-            "slopes": {f"{arm}, {kernel}": str(one) for (arm, kernel), one in slopes.items()}
-            | {"mean field, own": str(interval.mean(exponents(widths, mean_field)))},
-            "errors at the widest": {f"{arm}, {kernel}": str(one) for (arm, kernel), one in level.items()}
-            | {"mean field, own": str(interval.geometric_mean(mean_field[-1]))},
+            "error at the widest, geometric mean": {
+                arm: {kernel: float(np.exp(np.log(values[-1]).mean())) for kernel, values in of.items()}
+                for arm, of in table.items()
+            },
         },
     )

@@ -3,12 +3,15 @@
 import numpy as np
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less, within
-from thalweg.figures import Axis, Figure, Line, interval_line
+from thalweg.figures import Axis
+from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.wide import TRAIN, Wide
+from thalweg.studies.ntk.wide import ARMS, DEEPER, TRAIN, Wide, guide
 
 UNIT = "slope of log drift against log width"
+UNIT_OF_TANH = "a hidden unit of tanh"
+GUIDES = {"tanh": -1.0, "ReLU": -0.75, UNIT_OF_TANH: -0.5}  # powers of the width
 CLAIM = Claim(
     id="NTK3",
     statement="Training moves the tangent kernel of a network with one hidden layer by width^(-1) with tanh and by "
@@ -51,34 +54,28 @@ CLAIM = Claim(
 def found(lab: Lab, wide: Wide) -> Finding:
     """Fit the power of the width by which the kernel of the training examples drifts."""
     widths, seeds = wide.widths["tanh"], wide.sets.seeds
-    drift = {arm: wide.table(arm, "drift") for arm in ("tanh", "ReLU", "mean field")}
-    moved = {arm: wide.table(arm, "moved") for arm in drift}
+    drift = {arm: wide.table(arm, "drift") for arm in ARMS}
+    moved = {arm: wide.table(arm, "moved") for arm in ARMS}
     powers = {arm: exponents(widths, values) for arm, values in drift.items()}
     slopes = {arm: interval.mean(values) for arm, values in powers.items()}
-    units = {arm: interval.mean(exponents(widths, values)) for arm, values in moved.items()}
-    deeper = sorted(set(wide.widths) - set(drift))
-    x = np.array(widths, float)
-    lines = {**drift, "a hidden unit of tanh": moved["tanh"]}
-    guides = {"-1": ("tanh", -1.0), "-3/4": ("ReLU", -0.75), "-1/2": ("a hidden unit of tanh", -0.5)}
-    figure = Figure.of(
-        "What training moves",
-        [
-            *(
-                interval_line(widths, [interval.geometric_mean(at) for at in values], label=name)
-                for name, values in lines.items()
-            ),
-            *(
-                Line(x, 0.75 * np.exp(np.log(lines[of][0]).mean()) * (x / x[0]) ** power, label=f"slope {name}")
-                for name, (of, power) in guides.items()
-            ),
-        ],
-        Axis("width", scale="log"),
-        Axis("drift of the kernel / its size; movement of a unit", scale="log"),
-        caption=f"One hidden layer, {TRAIN} digits and one network a seed, {len(seeds)} seeds, {wide.steps} steps of "
-        "gradient descent at one rate for all widths; geometric means with 95 % intervals. Mean field: tanh, outputs "
-        "smaller by sqrt(width), the rate larger by the width.",
+    units = {arm: interval.mean(exponents(widths, moved[arm])) for arm in ("tanh", "ReLU")}
+    drawn = drift | {UNIT_OF_TANH: moved["tanh"]}
+    movement = lab.reading(
+        "movement in training", list(drawn.values()), {"of": list(drawn), "width": widths, "seed": seeds}
     )
+    figure = spread(
+        movement,
+        x="width",
+        over="seed",
+        center="geometric mean",
+        title="What training moves",
+        x_axis=Axis("width", scale="log"),
+        y_axis=Axis("drift of the kernel / its size; movement of a unit", scale="log"),
+        caption=f"One hidden layer, {TRAIN} digits and one network a seed, {wide.steps} steps of gradient descent at "
+        "one rate for all widths. Mean field: tanh, outputs smaller by sqrt(width), the rate larger by the width.",
+    ).with_marks(*(guide(widths, 0.7 * drawn[of], power) for of, power in GUIDES.items()))
     ends = {arm: np.exp(np.log(values).mean(1))[[0, -1]] for arm, values in drift.items()}
+    loss = {arm: wide.table(arm, "loss") for arm in ARMS}
     return lab.finding(
         claim=CLAIM,
         parts={
@@ -93,12 +90,8 @@ def found(lab: Lab, wide: Wide) -> Finding:
         ran={"units": widths[-1], "steps": wide.steps},
         figures=figure,
         readings=[
-            lab.reading(name, list(of.values()), {"arm": list(of), "width": widths, "seed": seeds})
-            for name, of in (
-                ("drift of the kernel", drift),
-                ("movement of a hidden unit", moved),
-                ("last loss / first loss", {arm: wide.table(arm, "loss") for arm in drift}),
-            )
+            movement,
+            lab.reading("last loss / first", list(loss.values()), {"arm": list(ARMS), "width": widths, "seed": seeds}),
         ],
         sentences=[
             *(
@@ -111,12 +104,13 @@ def found(lab: Lab, wide: Wide) -> Finding:
         ],
         numbers={
             "slope of a hidden unit's movement": {arm: str(one) for arm, one in units.items()},
-            "last loss / first loss, largest": {arm: float(wide.table(arm, "loss").max()) for arm in drift},
-        }
-        | {
-            f"slope of drift, {arm}, widths {wide.widths[arm]}": str(
-                interval.mean(exponents(wide.widths[arm], wide.table(arm, "drift")))
-            )
-            for arm in deeper
+            "last loss / first, largest": {arm: float(values.max()) for arm, values in loss.items()},
+            "slope of drift of two layers": {
+                f"{arm}, widths {wide.widths[arm]}": str(
+                    interval.mean(exponents(wide.widths[arm], wide.table(arm, "drift")))
+                )
+                for arm in wide.widths
+                if arm in DEEPER
+            },
         },
     )

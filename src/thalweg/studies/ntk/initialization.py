@@ -4,12 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, within
-from thalweg.figures import Axis, Figure, Line, interval_line
+from thalweg.figures import Axis
 from thalweg.ntk import empirical_kernels
+from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.setting import own_kernels, problem_of
-from thalweg.studies.ntk.wide import TRAIN, Sets, Wide, analytic, distance
+from thalweg.studies.ntk.wide import ARMS, DEEPER, TRAIN, Arm, Sets, Wide, analytic, distance, guide
 
 Array = NDArray[np.float64]
 NARROW = 32  # units of the layer that does not grow, in the control
@@ -30,7 +31,7 @@ CLAIM = Claim(
         Part("ReLU", "With ReLU the distance falls as width^(-1/2).", within(-0.6, -0.4), UNIT),
         Part(
             "narrow layer",
-            f"Control: with a second hidden layer that stays at {NARROW} units the distance does not fall.",
+            f"Control: with ReLU and a second hidden layer that stays at {NARROW} units the distance does not fall.",
             greater(-0.2),
             UNIT,
             decides=False,
@@ -48,21 +49,21 @@ CLAIM = Claim(
 
 
 def beside_narrow(lab: Lab, sets: Sets, widths: tuple[int, ...], narrow: int | None = NARROW) -> Array:
-    """The distance where the last of two hidden layers, with tanh, stays narrow; None: grows too: (widths, seeds)."""
-    right, found = analytic(sets, "tanh", 2)["analytic"][:, :TRAIN], []
+    """The distance where the last of two hidden layers of ReLU stays narrow; None: grows too: (widths, seeds)."""
+    right, found = analytic(sets, "relu", 2)["analytic"][:, :TRAIN], []
     inputs = sets.inputs[:, :TRAIN]
     for width in widths:
-        problem = problem_of(lab, sets.data, (64, width, narrow or width, 1), "tanh")
-        kernel = own_kernels(problem, problem.initialize(sets.seeds), inputs, inputs).cpu()
+        problem = problem_of(lab, sets.data, (64, width, narrow or width, 1), "relu")
+        kernel = own_kernels(problem, problem.initialize(sets.seeds), inputs)
         found.append(distance(kernel, right, right))
     return np.stack(found)
 
 
-def fluctuation(lab: Lab, sets: Sets, widths: tuple[int, ...], activation: str, subsets: int) -> Array:
+def fluctuation(lab: Lab, sets: Sets, widths: tuple[int, ...], arm: Arm, subsets: int) -> Array:
     """The standard deviation over networks of the kernel of some examples, relative to its size: (widths, subsets)."""
     found = np.empty((len(widths), subsets))
     for row, width in enumerate(widths):
-        problem = problem_of(lab, sets.data, (64, width, 1), activation)
+        problem = problem_of(lab, sets.data, arm.widths(width), arm.activation)
         networks = problem.initialize(sets.seeds)
         for column, inputs in enumerate(sets.inputs[:subsets, :TRAIN]):
             kernels = empirical_kernels(problem, networks, inputs, outputs="trace").double().cpu()
@@ -72,40 +73,37 @@ def fluctuation(lab: Lab, sets: Sets, widths: tuple[int, ...], activation: str, 
 
 def found(lab: Lab, wide: Wide) -> Finding:
     """Fit the power of the width by which the kernel before training is away from the analytic one."""
-    widths, seeds = wide.widths["tanh"], wide.sets.seeds
-    away = {arm: wide.by_kernel(arm, "distances", "analytic") for arm in ("tanh", "ReLU")}
+    widths, seeds, arms = wide.widths["tanh"], wide.sets.seeds, ("tanh", "ReLU")
+    away = {arm: wide.by_kernel(arm, "distances", "analytic") for arm in arms}
     narrow = beside_narrow(lab, wide.sets, widths)
-    lecture = {f"{reading}, {arm}": wide.by_kernel(arm, "distances", reading) for arm in away for reading in READINGS}
+    lecture = {f"{name}, {arm}": wide.by_kernel(arm, "distances", name) for arm in arms for name in READINGS}
     nearest = min(lecture.values(), key=lambda values: values[-1].mean())
     slopes = {arm: interval.mean(exponents(widths, values)) for arm, values in away.items()}
-    numbers = {}
+    deeper = {arm: wide.by_kernel(arm, "distances", "analytic") for arm in wide.widths if arm in DEEPER}
+    further = {
+        f"slope of the distance, {arm}, widths {wide.widths[arm]}": str(
+            interval.mean(exponents(wide.widths[arm], values))
+        )
+        for arm, values in deeper.items()
+    }
     if lab.scale == "full":
-        spreads = {
-            arm: fluctuation(lab, wide.sets, widths, kind, 5) for arm, kind in (("tanh", "tanh"), ("ReLU", "relu"))
-        }
-        numbers["slope of the relative standard deviation over networks, 5 sets of examples"] = {
-            arm: str(interval.mean(exponents(widths, values))) for arm, values in spreads.items()
-        }
-    for arm in sorted(set(wide.widths) - {*away, "mean field"}):
-        values = wide.by_kernel(arm, "distances", "analytic")
-        numbers[f"slope, {arm}, widths {wide.widths[arm]}"] = str(interval.mean(exponents(wide.widths[arm], values)))
-    lines = {**away, f"tanh, second layer of {NARROW}": narrow, "from the lecture's sum": nearest}
-    guide = away["tanh"][0].mean() * (np.array(widths) / widths[0]) ** -0.5
-    means = {arm: values.mean(1) for arm, values in away.items()}
-    figure = Figure.of(
-        "Kernels before training",
-        [
-            *(
-                interval_line(widths, [interval.geometric_mean(at) for at in values], label=name)
-                for name, values in lines.items()
-            ),
-            Line(np.array(widths, float), 0.8 * guide, label="width^(-1/2)"),
-        ],
-        Axis("width", scale="log"),
-        Axis("distance from the analytic kernel / its size", scale="log"),
-        caption=f"One hidden layer, {TRAIN} digits and one network a seed, {len(seeds)} seeds; geometric means with "
-        "95 % intervals. The lecture's sum is that of the nearer reading.",
+        for arm in arms:
+            values = fluctuation(lab, wide.sets, widths, ARMS[arm], 5)
+            further[f"slope of the standard deviation, {arm}"] = str(interval.mean(exponents(widths, values)))
+    drawn = away | {f"ReLU, second layer of {NARROW}": narrow, "from the lecture's sum": nearest}
+    distances = lab.reading(
+        "distance from infinite width", list(drawn.values()), {"of": list(drawn), "width": widths, "seed": seeds}
     )
+    figure = spread(
+        distances,
+        x="width",
+        over="seed",
+        center="geometric mean",
+        title="Kernels before training",
+        x_axis=Axis("width", scale="log"),
+        y_axis=Axis("distance / size of the analytic kernel", scale="log"),
+        caption=f"One hidden layer, {TRAIN} digits and one network a seed. The lecture's sum is of the nearer reading.",
+    ).with_marks(guide(widths, 0.7 * away["tanh"], -0.5))
     return lab.finding(
         claim=CLAIM,
         parts=slopes
@@ -115,32 +113,16 @@ def found(lab: Lab, wide: Wide) -> Finding:
         },
         ran={"units": widths[-1]},
         figures=figure,
-        readings=[
-            lab.reading(
-                "distance from the analytic kernel",
-                list(away.values()),
-                {"activation": list(away), "width": widths, "seed": seeds},
-            ),
-            lab.reading("distance, second layer narrow", narrow, {"width": widths, "seed": seeds}),
-            lab.reading(
-                "distance from the lecture's sum",
-                list(lecture.values()),
-                {"reading": list(lecture), "width": widths, "seed": seeds},
-            ),
-        ],
+        readings=distances,
         sentences=[
             *(
-                f"With {arm} kernels are {at[0]:.1%} away from the analytic one at width {widths[0]} and {at[-1]:.1%} "
-                f"at {widths[-1]:,}: as the power {slopes[arm]} of the width."
-                for arm, at in means.items()
+                f"With {arm} kernels are {of[0].mean():.1%} away from the analytic one at width {widths[0]} and "
+                f"{of[-1].mean():.1%} at {widths[-1]:,}: as the power {slopes[arm]} of the width."
+                for arm, of in away.items()
             ),
-            f"Beside a layer of {NARROW} units they stay {narrow[0].mean():.0%} to {narrow[-1].mean():.0%} away.",
-            f"From the lecture's sum they are {nearest[-1].mean():.0%} away at width {widths[-1]:,}.",
+            f"Beside a layer of {NARROW} units they stay {narrow[0].mean():.0%} to {narrow[-1].mean():.0%} away; from "
+            f"the lecture's sum, by the nearer reading, they are {nearest[-1].mean():.0%} away at the widest.",
         ],
-        numbers=numbers
-        | {
-            "distance from the lecture's sum at the widest": {
-                name: float(values[-1].mean()) for name, values in lecture.items()
-            }
-        },
+        numbers=further
+        | {"distance from the lecture's sum, widest": {name: float(of[-1].mean()) for name, of in lecture.items()}},
     )

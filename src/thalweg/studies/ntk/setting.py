@@ -94,11 +94,30 @@ def limit_of(widths: tuple[int, ...], activation: str) -> ntk.Infinite:
 
 
 def own_kernels(
-    problem: Problem, population: Population, inputs: Float[Tensor, "members n d"], others: Float[Tensor, "members k d"]
-) -> Float[Tensor, "members n k"]:
-    """The tangent kernel of every member, of one output, between inputs of its own."""
-    each = [
-        ntk.empirical_kernels(problem, population[[member]], inputs[member], others[member], outputs="trace")
-        for member in range(len(population))
-    ]
-    return torch.cat(each).double()
+    problem: Problem, population: Population, inputs: Float[Tensor, "members n d"], first: int | None = None
+) -> Float[Tensor, "members n first"]:
+    """The tangent kernel of every member between inputs of its own and the first of them; None: all.
+
+    Of such a network with one output it is a sum over layers: what `ntk.empirical_kernels` gives for inputs that all
+    members share.
+
+        Theta = sum_l (weight_scale^2 h h'^T + bias_scale^2) (d f / d z) (d f' / d z')^T
+    """
+    tensors, kernel = dict(population.layout.views(population.theta)), torch.zeros(())
+    with torch.enable_grad():
+        values = inputs.to(population.theta, copy=True).requires_grad_()
+        layers, given, made = [], [], []
+        for name, layer in problem.template.named_children():
+            if not isinstance(layer, nets.ScaledLinear):
+                values = layer(values)
+                continue
+            given.append(values.detach())
+            bias = layer.bias_scale * tensors[f"{name}.bias"][:, None]
+            values = layer.weight_scale * values @ tensors[f"{name}.weight"].mT + bias
+            layers.append(layer)
+            made.append(values)
+        gradients = torch.autograd.grad(values.sum(), made)
+    for layer, one, gradient in zip(layers, given, gradients, strict=True):
+        seen = layer.weight_scale**2 * one @ one[:, :first].mT + layer.bias_scale**2
+        kernel = kernel + (seen * (gradient @ gradient[:, :first].mT)).cpu().double()
+    return kernel

@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg import ntk
 from thalweg.data import Data
 from thalweg.evaluation import outputs
+from thalweg.figures import Line
 from thalweg.nets import ScaledLinear
 from thalweg.population import Population, Problem
 from thalweg.studies.lab import Lab
@@ -165,8 +166,8 @@ def trained(
     label = f"{arm.activation}, {arm.hidden} x {width}"
     run = lab.train(problem, recipe, sets.seeds, label, examples=rows[:, :TRAIN])
     before, after = run.snapshots[0], run.final
-    first = own_kernels(problem, before, inputs, inputs[:, :TRAIN]).cpu()
-    last = own_kernels(problem, after, inputs[:, :TRAIN], inputs[:, :TRAIN]).cpu()
+    first = own_kernels(problem, before, inputs, TRAIN)
+    last = own_kernels(problem, after, inputs[:, :TRAIN])
     start, end = (
         outputs(problem, one, "train", rows=rows, plan=run.plans["outputs"]).double().cpu() for one in (before, after)
     )
@@ -193,6 +194,12 @@ def trained(
         answers=torch.stack(answers).double().cpu().numpy(),
         closed=paths["own"][0, :, :3],
     )
+
+
+def guide(widths: tuple[int, ...], beside: Array, power: float) -> Line:
+    """A line of this power of the width, through the middle of values (widths, seeds)."""
+    x = np.array(widths, dtype=np.float64)
+    return Line(x, np.exp(np.log(beside).mean() - power * np.log(x).mean()) * x**power, label=f"slope {power:g}")
 
 
 @dataclass(frozen=True, eq=False)
