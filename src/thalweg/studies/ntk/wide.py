@@ -52,9 +52,9 @@ class Sets:
     targets: Float[Tensor, "seeds train 1"]
 
     @classmethod
-    def of(cls, seeds: list[int]) -> "Sets":
-        """Those of these seeds."""
-        data = parity()
+    def of(cls, seeds: list[int], data: Data | None = None) -> "Sets":
+        """Those of these seeds, of the digits by parity if not of others."""
+        data = data or parity()
         rows = torch.cat(dealt(len(data.train), seeds, TRAIN, TEST), 1)
         inputs, targets = (part[rows] for part in data.train.slice(0, len(data.train)) if isinstance(part, Tensor))
         return cls(data, seeds, rows, inputs, targets[:, :TRAIN])
