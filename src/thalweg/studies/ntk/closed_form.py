@@ -52,8 +52,8 @@ def answers(one: Trained, width: int) -> Figure:
     """What a network answers to three examples held out, step by step, and the closed form."""
     steps, marks = np.array(one.steps, float), []
     for number in range(one.answers.shape[1]):
-        marks.append(Line(steps, one.closed[:, number], label="closed form" if not number else ""))
-        marks.append(Scatter(steps, one.answers[:, number], label="network" if not number else ""))
+        marks.append(Line(steps, one.closed[:, number], label="closed form"))
+        marks.append(Scatter(steps, one.answers[:, number], label="network"))
     return Figure.of(f"Three answers, width {width:,}", marks, Axis("step"), Axis("answer"))
 
 

@@ -109,7 +109,7 @@ def drawn(one: Followed) -> Figure:
     modes = one.residual[0] @ vectors
     left = (modes / modes[0]).abs().numpy()
     predicted = ((1 - one.rate * values) ** one.steps[:, None]).numpy()
-    shown = predicted > np.exp(-3)
+    shown = predicted > np.exp(-1)
     colors = np.broadcast_to(values.log10().numpy(), shown.shape)[shown]
     steps, whole = one.steps.numpy(), predicted_loss(one, one.first)[0].numpy()
     alone = {"lambda_min": values[0], "trace / n": values.mean()}
@@ -123,7 +123,7 @@ def drawn(one: Followed) -> Figure:
                 "Modes",
                 [
                     Scatter(predicted[shown], left[shown], color=colors, size=3.0),
-                    Line(np.array([np.exp(-3), 1.0]), np.array([np.exp(-3), 1.0]), label="as predicted"),
+                    Line([np.exp(-1), 1.0], [np.exp(-1), 1.0], label="as predicted"),
                 ],
                 Axis("share left, predicted", scale="log"),
                 Axis("share left, measured", scale="log"),
@@ -142,7 +142,7 @@ def drawn(one: Followed) -> Figure:
         ],
         title="Convergence by the spectrum of the kernel",
         caption=f"One network of tanh, width {WIDTH:,}, {TRAIN} digits. Left: every mode of its kernel before training "
-        "at every step looked at, until e^(-3) is left. Right: the loss, by the whole spectrum, by the smallest "
+        "at every step looked at, until 1/e is left. Right: the loss, by the whole spectrum, by the smallest "
         "eigenvalue alone and by the mean one alone; below 1e-6 it is drawn as that.",
     )
 

@@ -70,9 +70,10 @@ def found(lab: Lab, wide: Wide) -> Finding:
         center="geometric mean",
         title="What training moves",
         x_axis=Axis("width", scale="log"),
-        y_axis=Axis("drift of the kernel / its size; movement of a unit", scale="log"),
+        y_axis=Axis("movement", scale="log"),
         caption=f"One hidden layer, {TRAIN} digits and one network a seed, {wide.steps} steps of gradient descent at "
-        "one rate for all widths. Mean field: tanh, outputs smaller by sqrt(width), the rate larger by the width.",
+        "one rate for all widths. Kernels move relative to their size, the hidden unit in the root mean square. Mean "
+        "field: tanh, outputs smaller by sqrt(width), the rate larger by the width.",
     ).with_marks(*(guide(widths, 0.7 * drawn[of], power) for of, power in GUIDES.items()))
     ends = {arm: np.exp(np.log(values).mean(1))[[0, -1]] for arm, values in drift.items()}
     loss = {arm: wide.table(arm, "loss") for arm in ARMS}

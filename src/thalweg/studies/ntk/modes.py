@@ -85,8 +85,9 @@ def rate_error(one: Followed, kernel: Tensor, *, common: bool = False) -> Array:
     modes, steps = one.residual @ vectors, one.steps[:, None]
     decay = (modes / modes[:, :1]).abs().log()
     inside = (decay > -1).to(decay).cummin(1).values
-    inside[:, 1] = 1
-    measured = -(steps * decay * inside).sum(1) / (steps**2 * inside).sum(1)
+    inside[:, 1] = 1  # a wrong kernel's mode may be below at once
+    weighed = steps * inside
+    measured = -(weighed * decay.where(inside > 0, 0)).sum(1) / (weighed * steps).sum(1)
     wrong = (measured / -torch.log1p(-one.rate * values) - 1).abs()
     weights = modes[:, 0].square()
     return ((weights * wrong).sum(1) / weights.sum(1)).numpy()
