@@ -44,12 +44,12 @@ CORRECTIONS: tuple[Correction, ...] = (
         section="mathematical foundation: training dynamics in function space",
         lecture="f(x, t) = f(x, 0) + Theta(x, X)^T (I - e^(-Theta t)) Theta^(-1) (y - f(X, 0)).",
         right=(
-            "That is gradient flow of 1/2 sum (f - y)^2 with a constant kernel. k steps of gradient descent at the rate "
-            "eta have (1 - eta lambda)^k in the place of e^(-lambda t)."
+            "That is gradient flow of 1/2 sum (f - y)^2 with a constant kernel. k steps of gradient descent at the "
+            "rate eta have (1 - eta lambda)^k in the place of e^(-lambda t)."
         ),
         why=(
-            "The gradient of a mean is smaller by the number of examples, and of torch's MSELoss twice that of half the "
-            "mean. A finite network has a kernel of its own before training, which predicts it better than that of "
+            "The gradient of a mean is smaller by the number of examples, and of torch's MSELoss twice that of half "
+            "the mean. A finite network has a kernel of its own before training, which predicts it better than that of "
             "infinite width does; where features are learned no constant kernel does."
         ),
         source="Lee et al. (2019), arXiv:1902.06720; measured by NTK4",
@@ -65,8 +65,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         ),
         why=(
             "The loss is the sum over modes of c_i^2 (1 - eta lambda_i)^(2 k). Real labels lie mostly along "
-            "eigenvectors of large eigenvalues, so 1 % of the loss is reached while the last mode has hardly begun; its "
-            "rate is that of the loss only when nothing else is left."
+            "eigenvectors of large eigenvalues, so 1 % of the loss is reached while the last mode has hardly begun; "
+            "its rate is that of the loss only when nothing else is left."
         ),
         source="Arora et al. (2019), arXiv:1901.08584, theorem 4.1; measured by NTK5",
         claims=("NTK5",),

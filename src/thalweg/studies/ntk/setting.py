@@ -28,9 +28,8 @@ def digits_of_one_norm() -> tuple[Tensor, Tensor]:
     read = data.digits()
     assert isinstance(read.train, Examples)
     assert isinstance(read.test, Examples)
-    pixels, classes = (
-        torch.cat(pair) for pair in ((read.train.inputs, read.test.inputs), (read.train.targets, read.test.targets))
-    )
+    inputs, targets = zip(*((part.inputs, part.targets) for part in (read.train, read.test)), strict=True)
+    pixels, classes = (torch.cat([one for one in both if isinstance(one, Tensor)]) for both in (inputs, targets))
     centered = pixels.double() - pixels.double().mean(0)
     return (8 * centered / centered.norm(dim=1, keepdim=True)).float(), classes
 
@@ -73,12 +72,20 @@ def problem_of(
     return Problem(model, on, "squared_error", device=lab.device, dtype=dtype)
 
 
-def descent(rate: float, steps: int, examples: int, outputs: int = 1, **when: int | tuple[int, ...]) -> Recipe:
+def descent(
+    rate: float,
+    steps: int,
+    examples: int,
+    outputs: int = 1,
+    *,
+    evaluate: int | tuple[int, ...] = 0,
+    snapshot: int | tuple[int, ...] = 0,
+) -> Recipe:
     """Gradient descent at a rate on 1/2 sum (f - y)^2 over the examples and outputs.
 
     The loss of a problem is the mean of (f - y)^2, whose gradient is 2 / (examples x outputs) times as large.
     """
-    return Recipe(optim.SGD(rate * examples * outputs / 2), steps, examples, **{"evaluate": 0, **when})
+    return Recipe(optim.SGD(rate * examples * outputs / 2), steps, examples, evaluate=evaluate, snapshot=snapshot)
 
 
 def largest_rate(kernels: Float[Tensor, "*seeds n n"]) -> float:
