@@ -5,6 +5,7 @@ import pytest
 import torch
 from studies.ntk.planted import outcome
 
+from thalweg.results import Reading
 from thalweg.statistics import POSITIVE, interval
 from thalweg.studies import Lab
 from thalweg.studies.ntk import convergence
@@ -99,5 +100,7 @@ def test_the_experiment_says_what_it_found_and_is_undecided_below_its_budget(mon
     assert finding.verdict.outcome == "undecided"
     assert "16 of 1,024 units" in finding.verdict.words
     assert len(finding.sentences) == 5
+    for reading in finding.readings:
+        assert Reading.from_json(reading.to_json()).to_json() == reading.to_json()
     for figure in finding.figures:
         figure.to_matplotlib()

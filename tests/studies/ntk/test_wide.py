@@ -6,6 +6,7 @@ import torch
 from studies.ntk.planted import SEEDS, outcome, wide
 
 from thalweg import ntk
+from thalweg.results import Reading
 from thalweg.statistics import exponents, interval
 from thalweg.studies import Lab
 from thalweg.studies.ntk import closed_form, drift, initialization
@@ -29,6 +30,8 @@ def test_they_hold_on_the_powers_that_they_state(claim):
     assert finding.verdict.outcome == "holds"
     assert {one.outcome for one in finding.verdict.parts if one.part.id != "narrow layer"} == {"holds"}
     assert finding.sentences
+    for reading in finding.readings:
+        assert Reading.from_json(reading.to_json()).to_json() == reading.to_json()
     for figure in finding.figures:
         figure.to_matplotlib()
 
