@@ -5,7 +5,8 @@ import numpy as np
 from thalweg.claims import Claim, Outcome
 from thalweg.statistics import Interval
 from thalweg.studies.ntk.initialization import READINGS
-from thalweg.studies.ntk.wide import ARMS, Sets, Trained, Wide
+from thalweg.studies.ntk.subsets import Sets
+from thalweg.studies.ntk.wide import ARMS, Trained, Wide
 
 WIDTHS, SEEDS, STEPS = (64, 256, 1_024), list(range(900, 908)), [0, 1, 60]
 TRUE = {

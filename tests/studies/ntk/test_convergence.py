@@ -19,7 +19,7 @@ from thalweg.studies.ntk.modes import (
     tail_error,
 )
 from thalweg.studies.ntk.setting import largest_rate
-from thalweg.studies.ntk.wide import TRAIN, Sets, analytic
+from thalweg.studies.ntk.subsets import TRAIN, Sets, analytic
 
 LAB = Lab("quick", 900, progress=None)
 STEPS = torch.tensor(sorted({0, *np.geomspace(1, 400, 120).round().astype(int).tolist()}), dtype=torch.float64)

@@ -11,7 +11,8 @@ from thalweg.statistics import exponents, interval
 from thalweg.studies import Lab
 from thalweg.studies.ntk import closed_form, drift, initialization
 from thalweg.studies.ntk.setting import limit_of, own_kernels, problem_of
-from thalweg.studies.ntk.wide import ARMS, DEEPER, TRAIN, Sets, all_of, analytic, as_large, hidden_move
+from thalweg.studies.ntk.subsets import TRAIN, Sets, analytic, as_large
+from thalweg.studies.ntk.wide import ARMS, DEEPER, all_of, hidden_move
 
 LAB = Lab("quick", 900, progress=None)
 NARROW = (16, 64, 256)

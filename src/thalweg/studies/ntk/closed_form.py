@@ -8,7 +8,8 @@ from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.initialization import READINGS
-from thalweg.studies.ntk.wide import TEST, TRAIN, Trained, Wide
+from thalweg.studies.ntk.subsets import TEST, TRAIN
+from thalweg.studies.ntk.wide import Trained, Wide
 
 KERNELS = ("own", "analytic", "NNGP", *READINGS)
 SLOPE = "slope of log error of the closed form against log width"

@@ -6,7 +6,6 @@ Settings were looked at on the seeds of the labs 500 and above, on which nothing
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.data import Data, Examples
@@ -17,16 +16,14 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.modes import (
     LEVEL,
     Followed,
+    errors_of,
     followed,
     predicted_loss,
-    rate_error,
-    steps_by_smallest,
-    steps_error,
-    steps_to_level,
     tail_error,
 )
 from thalweg.studies.ntk.setting import digits_of_one_norm, largest_rate
-from thalweg.studies.ntk.wide import ARMS, TRAIN, Sets, analytic, as_large
+from thalweg.studies.ntk.subsets import TRAIN, Sets, analytic
+from thalweg.studies.ntk.wide import ARMS
 from thalweg.studies.study import decides
 
 Array = NDArray[np.float64]
@@ -87,21 +84,6 @@ def at_random(seed: int) -> Data:
     pixels, _ = digits_of_one_norm()
     signs = 2 * torch.randint(2, (len(pixels), 1), generator=generator(seed, "ntk labels")).float() - 1
     return Data(Examples(pixels, signs), name="digits with random labels")
-
-
-def errors_of(one: Followed, right: Tensor, nngp: Tensor) -> dict[str, Array]:
-    """Errors of predictions by the kernel of each network, by those of infinite width, and by eigenvalues alone."""
-    observed, gaussian = steps_to_level(one, one.loss), as_large(nngp, right)
-    return {
-        "own, rates": rate_error(one, one.first),
-        "own, steps": steps_error(one, one.first),
-        "analytic, rates": rate_error(one, right),
-        "analytic, steps": steps_error(one, right),
-        "NNGP, rates": rate_error(one, gaussian),
-        "NNGP, steps": steps_error(one, gaussian),
-        "trace / n, rates": rate_error(one, one.first, common=True),
-        "lambda_min, steps / steps taken": steps_by_smallest(one) / observed,
-    }
 
 
 def drawn(one: Followed) -> Figure:

@@ -7,7 +7,8 @@ from thalweg.figures import Axis
 from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.wide import ARMS, DEEPER, TRAIN, Wide, guide
+from thalweg.studies.ntk.subsets import TRAIN
+from thalweg.studies.ntk.wide import ARMS, DEEPER, Wide, guide
 
 UNIT = "slope of log drift against log width"
 UNIT_OF_TANH = "a hidden unit of tanh"

@@ -10,7 +10,8 @@ from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.setting import own_kernels, problem_of
-from thalweg.studies.ntk.wide import ARMS, DEEPER, TRAIN, Arm, Sets, Wide, analytic, distance, guide
+from thalweg.studies.ntk.subsets import TRAIN, Sets, analytic, distance
+from thalweg.studies.ntk.wide import ARMS, DEEPER, Arm, Wide, guide
 
 Array = NDArray[np.float64]
 NARROW = 32  # units of the layer that does not grow, in the control

@@ -12,7 +12,8 @@ from thalweg.evaluation import outputs
 from thalweg.population import Population
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.setting import descent, own_kernels, problem_of
-from thalweg.studies.ntk.wide import ARMS, TRAIN, Sets
+from thalweg.studies.ntk.subsets import TRAIN, Sets, as_large
+from thalweg.studies.ntk.wide import ARMS
 from thalweg.training import train
 
 Array = NDArray[np.float64]
@@ -127,3 +128,18 @@ def tail_error(one: Followed) -> Array:
     apart = one.steps[late] - one.steps[late].mean()
     measured = -(apart * logs).sum(1) / apart.square().sum()
     return (measured / -torch.log1p(-one.rate * values[:, 0]) - 1).abs().numpy()
+
+
+def errors_of(one: Followed, right: Tensor, nngp: Tensor) -> dict[str, Array]:
+    """Errors of predictions by the kernel of each network, by those of infinite width, and by eigenvalues alone."""
+    observed, gaussian = steps_to_level(one, one.loss), as_large(nngp, right)
+    return {
+        "own, rates": rate_error(one, one.first),
+        "own, steps": steps_error(one, one.first),
+        "analytic, rates": rate_error(one, right),
+        "analytic, steps": steps_error(one, right),
+        "NNGP, rates": rate_error(one, gaussian),
+        "NNGP, steps": steps_error(one, gaussian),
+        "trace / n, rates": rate_error(one, one.first, common=True),
+        "lambda_min, steps / steps taken": steps_by_smallest(one) / observed,
+    }
