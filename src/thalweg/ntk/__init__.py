@@ -3,7 +3,6 @@
 from thalweg.ntk import attention, attention_softmax, normalization, pooling, scores, spatial
 from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_scores
 from thalweg.ntk.bounds import KernelBounds, bounds
-from thalweg.ntk import attention, attention_softmax, pooling, scores, spatial
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.dynamics import gradient_descent, gradient_flow
 from thalweg.ntk.dynamics_losses import descend
@@ -31,11 +30,6 @@ __all__ = [
     "ArchitectureScores",
     "Dual",
     "Eigenlearning",
-from thalweg.ntk.projection import Projection, projection
-from thalweg.ntk.solving import Solution, solve
-
-__all__ = [
-    "Dual",
     "EmpiricalCost",
     "EmpiricalKernel",
     "Extremes",
@@ -63,18 +57,6 @@ __all__ = [
     "empirical_cost",
     "empirical_kernels",
     "ensemble",
-    "Kernels",
-    "Linearized",
-    "Path",
-    "Projection",
-    "Solution",
-    "attention",
-    "attention_softmax",
-    "descend",
-    "dual_of",
-    "empirical",
-    "empirical_cost",
-    "empirical_kernels",
     "extremes",
     "gradient_descent",
     "gradient_flow",
@@ -91,10 +73,6 @@ __all__ = [
     "rank_correlation",
     "regime",
     "regression",
-    "operator",
-    "pooling",
-    "predicted_steps",
-    "projection",
     "scores",
     "solve",
     "spatial",
