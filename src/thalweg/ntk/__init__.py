@@ -14,6 +14,7 @@ from thalweg.ntk.linearized import Linearized, linearized
 from thalweg.ntk.operator import operator
 from thalweg.ntk.posterior import Posterior, posterior
 from thalweg.ntk.projection import Projection, projection
+from thalweg.ntk.recursion import KernelsOverDepth, over_depth
 from thalweg.ntk.regression import accuracy, classify, one_hot, regression
 from thalweg.ntk.solving import Solution, solve
 
@@ -23,6 +24,7 @@ __all__ = [
     "Hermite",
     "Infinite",
     "Kernels",
+    "KernelsOverDepth",
     "Linearized",
     "Path",
     "Posterior",
@@ -44,6 +46,7 @@ __all__ = [
     "linearized",
     "one_hot",
     "operator",
+    "over_depth",
     "pooling",
     "posterior",
     "predicted_steps",
