@@ -91,7 +91,8 @@ def over_depth(
     found = []
     for depth in range(1, asked[-1] + 1):
         farther, gain = dual.pair(q, other, distance)
-        moments = dual.second_moment(q), dual.second_moment(other)
+        moment = dual.second_moment(q)
+        moments = moment, moment.mT if others is None else dual.second_moment(other)
         passed = theta * gain
         if depth in asked:
             covariance = (moments[0] + moments[1]) / 2 - farther + bias

@@ -1,10 +1,10 @@
 """The study `ntk`: networks of infinite width, their tangent kernel, and what it predicts of finite ones."""
 
-from thalweg.studies.ntk import features, sweet_spot
+from thalweg.studies.ntk import conditioning, features, sweet_spot
 from thalweg.studies.study import Study
 
 STUDY = Study(
     name="ntk",
     title="The neural tangent kernel: networks of infinite width",
-    experiments=(features.experiment, sweet_spot.experiment),
+    experiments=(features.experiment, conditioning.experiment, sweet_spot.experiment),
 )
