@@ -41,10 +41,10 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         id="ntk-sweet-spot",
         section="finite width effects: the transition; optimal width",
-        lecture="Below 100 units networks are hard to train, near 1,000 is the sweet spot, infinite ones learn nothing.",
+        lecture="Below 100 units nets are hard to train, near 1,000 is the sweet spot, infinite ones have no features.",
         right=(
-            "Narrow nets take more steps. Where the optimum lies is a matter of the recipe and the target, not a width: "
-            "at a rate that follows the width digits have none, and at a fixed rate wide nets are worse."
+            "Narrow nets take more steps. Where the optimum lies is a matter of the recipe and the target, not of a "
+            "width: at a rate that follows the width digits have none, and at a fixed rate wide nets are worse."
         ),
         why=(
             "In torch's parameterization the kernel grows in proportion to the width, so one rate is right for one "

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg import ntk
-from thalweg.data import Data, Examples
 from thalweg.statistics import Interval, kendall
 from thalweg.studies.ntk.architectures import ACTIVATIONS, Architecture, Stack, train
 from thalweg.studies.ntk.setting import dealt
@@ -58,11 +57,10 @@ def scores_of(
     return {name: float(np.exp(np.log(values).mean())) for name, values in each.items()} | {"depth": one.depth}
 
 
-def scored(architectures: list[Architecture], seeds: list[int], digits: Data, width: int) -> Scored:
+def scored(architectures: list[Architecture], seeds: list[int], digits: tuple[Tensor, Tensor], width: int) -> Scored:
     """Train every architecture on seeds of its own, all nets of one activation at once, and score its kernels."""
-    examples = digits.train
-    assert isinstance(examples, Examples)
-    rows, held = dealt(len(examples), seeds, EXAMPLES, TESTED)
+    pixels, signs = digits
+    rows, held = dealt(len(pixels), seeds, EXAMPLES, TESTED)
     each = len(seeds) // len(architectures)
     steps, adam, accuracy = np.empty(len(seeds)), np.empty((len(RATES), len(seeds))), np.empty(len(seeds))
     of = np.repeat(np.arange(len(architectures)), each)  # whose net a seed is
@@ -71,22 +69,19 @@ def scored(architectures: list[Architecture], seeds: list[int], digits: Data, wi
         if not len(own):
             continue
         own = own[np.argsort([-architectures[of[place]].depth for place in own], kind="stable")]
-        (inputs, targets), (tested, labels) = (
-            tuple(part.squeeze(-1) if part.shape[-1] == 1 else part for part in examples.take(table[own]))
-            for table in (rows, held)
-        )
+        learned, tested = ((pixels[table[own]], signs[table[own]]) for table in (rows, held))
         stack = Stack.of(
-            [architectures[of[place]] for place in own], [seeds[place] for place in own], inputs.shape[-1], width
+            [architectures[of[place]] for place in own], [seeds[place] for place in own], pixels.shape[-1], width
         )
-        largest = torch.linalg.eigvalsh(stack.kernels(inputs).double())[:, -1].float()
-        run = train(stack, (inputs, targets), (tested, labels), 1 / largest, rule="descent", cap=CAP, level=LEVEL)
+        largest = torch.linalg.eigvalsh(stack.kernels(learned[0]).double())[:, -1].float()
+        run = train(stack, learned, tested, 1 / largest, rule="descent", cap=CAP, level=LEVEL)
         steps[own], accuracy[own] = run.steps, run.accuracy
         for place, rate in enumerate(RATES):
             rates = torch.full((len(own),), rate)
-            other = train(stack, (inputs, targets), (tested, labels), rates, rule="Adam", cap=CAP, level=LEVEL)
+            other = train(stack, learned, tested, rates, rule="Adam", cap=CAP, level=LEVEL)
             adam[place, own] = other.steps
-    inputs, targets = examples.take(rows.reshape(len(architectures), each, -1))
-    tables = [scores_of(*one) for one in zip(architectures, inputs, targets[..., 0], strict=True)]
+    sets = rows.reshape(len(architectures), each, -1)
+    tables = [scores_of(one, pixels[table], signs[table]) for one, table in zip(architectures, sets, strict=True)]
     by_architecture = lambda values: values.reshape(*values.shape[:-1], -1, each).mean(-1)  # noqa: E731
     return Scored(
         {name: np.array([one[name] for one in tables]) for name in tables[0]},
