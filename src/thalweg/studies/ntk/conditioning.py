@@ -161,8 +161,8 @@ def judged(
             f"{limits.LESS_DEEP:,}; of erf without biases, {deep[limits.UNBIASED]:.3g}.",
             f"Over {len(kappa)} architectures its rank correlation with the steps of descent is {mine[STEPS]}, with "
             f"those of the best of {len(RATES)} rates of Adam {mine[ADAM]}, and with test accuracy {mine[ACCURACY]}.",
-            f"The score that orders Adam best is the {better}, {taus[better][ADAM]}. {nets.capped:.0%} of the runs did not arrive "
-            f"in {CAP:,} steps.",
+            f"The score that orders Adam best is the {better}, {taus[better][ADAM]}. {nets.capped:.0%} of the runs of "
+            f"descent did not arrive in {CAP:,} steps.",
             f"The whole spectrum with the targets in it orders descent by {taus['predicted steps'][STEPS]}, and the "
             f"smallest eigenvalue alone by {taus['smallest eigenvalue'][STEPS]}.",
             f"At width {wide.widths[0]} the condition number is {last[0]:.2f} times, and at {FROM} "
