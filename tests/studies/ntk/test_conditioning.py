@@ -144,6 +144,7 @@ def test_a_stack_trains_as_torch_trains_each_net_also_when_others_have_left(rule
     stack, x, y = stack_of(1, 3, 2), torch.randn(3, 5, 6), torch.randn(3, 5).sign()
     rates = torch.tensor([0.002, 0.01, 0.005])
     found = train(stack, (x, y), (x, y), rates, rule=rule, cap=400, level=0.05)
+    assert (train(stack, (x, y), (x, y), rates, rule=rule, cap=400, level=0.05).steps == found.steps).all()  # once more
     assert len(set(found.steps)) == 3
     for place in range(3):
         net = as_module(stack, place)
@@ -153,7 +154,7 @@ def test_a_stack_trains_as_torch_trains_each_net_also_when_others_have_left(rule
         taken = 0
         while True:
             loss = (net(x[place])[:, 0] - start - y[place]).square().sum() / 2
-            if float(loss) <= 0.05 * 5 / 2 or taken == 400:
+            if loss.item() <= 0.05 * 5 / 2 or taken == 400:
                 break
             optimizer.zero_grad()
             loss.backward()

@@ -154,6 +154,7 @@ def train(
         data, held: inputs (nets, n, d) and targets of +-1 (nets, n).
         rates: of gradient descent or of Adam, whose moments are as in torch.
     """
+    stack = replace(stack, layers=tuple((weight.clone(), bias.clone()) for weight, bias in stack.layers))
     with torch.no_grad():
         start, started = (stack.outputs(inputs)[0] for inputs, _ in (data, held))
     (inputs, targets), (tested, labels) = (data[0], data[1] + start), held
