@@ -131,9 +131,9 @@ def test_nets_of_a_stack_are_those_of_modules_and_so_are_their_kernels():
     for place in range(4):
         net = as_module(stack, place)
         torch.testing.assert_close(values[place], net(x)[:, 0].detach(), rtol=1e-4, atol=1e-5)
-        rows = []
+        rows, parameters = [], list(net.parameters())
         for one in net(x)[:, 0]:
-            rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(one, net.parameters(), retain_graph=True)]))
+            rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(one, parameters, retain_graph=True)]))
         jacobian = torch.stack(rows)
         torch.testing.assert_close(kernels[place], jacobian @ jacobian.T, rtol=1e-4, atol=1e-4)
 

@@ -10,10 +10,9 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.statistics import POSITIVE, SHARE, interval, own_choices, taken
 from thalweg.studies.lab import Lab, Seeds
-from thalweg.studies.ntk.centered import POWERS, classes, infinite, steps_to, trained, two_parity
+from thalweg.studies.ntk.centered import POWERS, classes, infinite, trained, two_parity
 from thalweg.studies.ntk.widths import ADAM_STEPS, LEVEL, Widths, with_adam
 from thalweg.studies.study import decides
-from thalweg.training import Run
 
 Array = NDArray[np.float64]
 POINTS = "percentage points of test accuracy"
@@ -46,11 +45,9 @@ CLAIM = Claim(
 )
 
 
-def rule(run: Run) -> float:
-    """Of rates (rates, seeds) the fastest to the level whose accuracy is within a standard error of the best."""
-    accuracy, steps = (
-        values.reshape(len(RATES), -1) for values in (run.history.final("test_accuracy"), steps_to(run, LEVEL))
-    )
+def rule(tuned: Widths) -> float:
+    """Of rates (rates x seeds) at one width the fastest whose accuracy is within a standard error of the best."""
+    accuracy, steps = (values[0].reshape(len(RATES), -1) for values in (tuned.accuracy, tuned.steps))
     best = accuracy.mean(1).argmax()
     least = accuracy[best].mean() - accuracy[best].std(ddof=1) / accuracy.shape[1] ** 0.5
     return RATES[np.where(accuracy.mean(1) >= least, np.median(steps, 1), np.inf).argmin()]
@@ -72,7 +69,7 @@ def experiment(lab: Lab) -> Finding:
         "fixed": Widths.of({hidden: with_adam(lab, scored, hidden, RATE) for hidden in adam_widths}),
         "scaled": Widths.of({hidden: with_adam(lab, scored, hidden, RATE * NARROW / hidden) for hidden in adam_widths}),
     }
-    chosen = rule(with_adam(lab, tuning, NARROW, sweep.values(RATES)))
+    chosen = rule(Widths.of({NARROW: with_adam(lab, tuning, NARROW, sweep.values(RATES))}))
     parity = two_parity(seeds.scored, PARITY_EXAMPLES, TESTED)
     alike, parity_rate = infinite(parity, STEPS)
     features = {
