@@ -9,9 +9,9 @@ import torch
 from thalweg import nets, ntk
 from thalweg.studies import Lab
 from thalweg.studies.ntk import conditioning, limits
-from thalweg.studies.ntk.architectures import Architecture, Stack, drawn, train
 from thalweg.studies.ntk.conditioning import judged
 from thalweg.studies.ntk.limits import PhaseMap, critical
+from thalweg.studies.ntk.random_nets import Architecture, Stack, drawn, train
 from thalweg.studies.ntk.setting import digits_of_one_norm
 from thalweg.studies.ntk.trainability import ACCURACY, ADAM, KAPPA, STEPS, Scored, scored, scores_of, tau
 from thalweg.studies.ntk.wide_enough import BEYOND, CONDITION, DISTANCE, DRIFT, Measured, measured

@@ -6,9 +6,9 @@ import pytest
 from thalweg import sweep
 from thalweg.studies import Lab
 from thalweg.studies.ntk import sweet_spot
+from thalweg.studies.ntk.best_width import Widths, with_adam
 from thalweg.studies.ntk.centered import classes
 from thalweg.studies.ntk.sweet_spot import RATES, judged, rule
-from thalweg.studies.ntk.widths import Widths, with_adam
 
 LAB = Lab("quick", 900, progress=None)
 
@@ -105,6 +105,6 @@ def test_the_rule_takes_the_fastest_rate_that_is_as_good_as_the_best():
 
 def test_rates_of_a_run_are_in_the_order_that_the_rule_reads(monkeypatch):
     task = classes([900_000, 900_001], 20, 30)
-    monkeypatch.setattr("thalweg.studies.ntk.widths.ADAM_STEPS", 3)
+    monkeypatch.setattr("thalweg.studies.ntk.best_width.ADAM_STEPS", 3)
     run = with_adam(LAB, task, 8, sweep.values(RATES))
     np.testing.assert_allclose(run.axes["lr"], np.repeat(RATES, 2))

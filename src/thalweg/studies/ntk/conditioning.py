@@ -11,8 +11,8 @@ from thalweg.figures import Axis, Figure, Scatter
 from thalweg.statistics import CORRELATION, POSITIVE, Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk import limits
-from thalweg.studies.ntk.architectures import ACTIVATIONS, Architecture, drawn
 from thalweg.studies.ntk.limits import PhaseMap
+from thalweg.studies.ntk.random_nets import ACTIVATIONS, Architecture, drawn
 from thalweg.studies.ntk.setting import dealt, digits_of_one_norm
 from thalweg.studies.ntk.trainability import (
     ACCURACY,

@@ -10,8 +10,8 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.statistics import POSITIVE, SHARE, interval, own_choices, taken
 from thalweg.studies.lab import Lab, Seeds
+from thalweg.studies.ntk.best_width import ADAM_STEPS, LEVEL, Widths, with_adam
 from thalweg.studies.ntk.centered import POWERS, classes, infinite, trained, two_parity
-from thalweg.studies.ntk.widths import ADAM_STEPS, LEVEL, Widths, with_adam
 from thalweg.studies.study import decides
 
 Array = NDArray[np.float64]

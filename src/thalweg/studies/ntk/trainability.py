@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thalweg import ntk
 from thalweg.statistics import Interval, kendall
-from thalweg.studies.ntk.architectures import ACTIVATIONS, Architecture, Stack, train
+from thalweg.studies.ntk.random_nets import ACTIVATIONS, Architecture, Stack, train
 from thalweg.studies.ntk.setting import dealt
 
 Array = NDArray[np.float64]
