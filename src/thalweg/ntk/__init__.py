@@ -23,6 +23,7 @@ from thalweg.ntk.projection import Projection, projection
 from thalweg.ntk.rank import rank_correlation
 from thalweg.ntk.regime import regime
 from thalweg.ntk.regime_verdict import Regime
+from thalweg.ntk.recursion import KernelsOverDepth, over_depth
 from thalweg.ntk.regression import accuracy, classify, one_hot, regression
 from thalweg.ntk.solving import Solution, solve
 
@@ -37,6 +38,7 @@ __all__ = [
     "Infinite",
     "KernelBounds",
     "Kernels",
+    "KernelsOverDepth",
     "Linearized",
     "Path",
     "Posterior",
@@ -55,6 +57,11 @@ __all__ = [
     "eigenmodes",
     "empirical",
     "empirical_cost",
+    "attention",
+    "attention_softmax",
+    "classify",
+    "descend",
+    "dual_of",
     "empirical_kernels",
     "ensemble",
     "extremes",
@@ -66,6 +73,7 @@ __all__ = [
     "normalization",
     "one_hot",
     "operator",
+    "over_depth",
     "pooling",
     "posterior",
     "predicted_steps",
