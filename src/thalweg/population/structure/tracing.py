@@ -67,21 +67,37 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
     Raises:
         ModelError: it cannot be traced; the sentence names the line and the remedy.
     """
+    with torch.no_grad():
+        private, program = exported(module, inputs)
+    try:
+        return _Reader(private, program).trace
+    except ModelError:
+        raise
+    except Exception as error:
+        raise _untraceable(error) from error
+
+
+def exported(module: nn.Module, inputs: Any) -> tuple[nn.Module, torch.export.ExportedProgram]:
+    """A private copy of a module in evaluation mode, and its program for a batch, whose numbers are never looked at.
+
+    Blocks with gradients, where there are none around the call, or the other way round, are graphs of their own.
+
+    Raises:
+        ModelError: it cannot be traced; the sentence names the line and the remedy.
+    """
     arguments, named = _arguments(inputs)
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
         private = copy.deepcopy(module).eval()
         torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer would hide what is in it
-        with global_stream(0, "structure"), torch.no_grad(), _silence():
-            program = torch.export.export(private, arguments, named, strict=False)
-        trace = _Reader(private, program).trace
+        with global_stream(0, "structure"), _silence():
+            return private, torch.export.export(private, arguments, named, strict=False)
     except ModelError:
         raise
     except Exception as error:
         raise _untraceable(error) from error
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return trace
 
 
 @contextlib.contextmanager
