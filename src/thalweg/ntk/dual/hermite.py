@@ -136,7 +136,9 @@ class Hermite:
         with _keeping:
             self._kept[key] = found
             self._kept.move_to_end(key)
-            while sum(one.values.numel() for ones in self._kept.values() for one in ones) > KEPT and len(self._kept) > 2:
+            while (
+                sum(one.values.numel() for ones in self._kept.values() for one in ones) > KEPT and len(self._kept) > 2
+            ):
                 self._kept.popitem(last=False)
         return found
 
