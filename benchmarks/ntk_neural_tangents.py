@@ -1,4 +1,4 @@
-"""The neural-tangents side of `ntk.py`, which starts it in the Python that has that package; it reads orders from a pipe.
+"""The neural-tangents side of `ntk.py`, which starts it in the Python that has that package and orders by a pipe.
 
 One order a line, as JSON: {"prepare": row}, {"run": ...} or {"save": ...}; one answer a line. Inputs and parameters
 come, and kernels go, in files of numpy, named in the orders.
