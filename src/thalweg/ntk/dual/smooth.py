@@ -1,13 +1,17 @@
 """Functions of two lengths that vanish where these are equal, by interpolation: a small product for every pair."""
 
+import functools
 import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-NODES = 12  # of one side; the other has one more, so that no two are equal
-WIDEST = 2.0  # the ratio of lengths up to which 12 nodes err by less than 1e-9: their poles lie beyond zero
+NODES = 14  # of one side; the other has one more, so that no two are equal
+WIDEST = 2.0  # the ratio of lengths up to which so many nodes err by less than 1e-9: their poles lie beyond zero
+STEPS = 4  # of a range's ends a doubling, so that many tiles have the same
+
+Function = Callable[[Tensor, Tensor], Tensor]
 
 
 def smooth(function: Callable[[Tensor, Tensor], Tensor], q: Tensor, other: Tensor, shape: torch.Size) -> Tensor | None:
@@ -28,26 +32,28 @@ def smooth(function: Callable[[Tensor, Tensor], Tensor], q: Tensor, other: Tenso
     low, high = float(torch.minimum(x.min(), y.min())), float(torch.maximum(x.max(), y.max()))
     if not 0 < low <= high <= WIDEST * low:
         return None
-    high = max(high, low * (1 + 1e-6))
+    start, stop = math.floor(STEPS * math.log2(low)), math.floor(STEPS * math.log2(high)) + 1
+    low, high = 2 ** (start / STEPS), 2 ** (stop / STEPS)
     middle, half = (low + high) / 2, (high - low) / 2
-    ours, theirs = _angles(NODES, x), _angles(NODES + 1, x)
-    one, two = (middle + half * angles.cos() for angles in (ours, theirs))
-    values = function(one[:, None] ** 2, two**2) / (one[:, None] - two) ** 2
-    rows, columns = _weights(ours, (x - middle) / half), _weights(theirs, (y - middle) / half)
+    rows, columns = _waves((x - middle) / half, NODES), _waves((y - middle) / half, NODES + 1)
+    values = _values(function, low, high).to(x)
     gap = torch.sub(q, other).div_(x.to(q.dtype)[:, None] + y.to(q.dtype)).square_()
     return (rows @ values).to(q.dtype).mm(columns.T.to(q.dtype)).mul_(gap)
 
 
-def _angles(count: int, like: Tensor) -> Tensor:
-    """Whose cosines are Chebyshev's nodes."""
-    return (torch.arange(count, dtype=like.dtype, device=like.device) + 0.5) * (math.pi / count)
+@functools.lru_cache(maxsize=256)
+def _values(function: Function, low: float, high: float) -> Tensor:
+    """h as coefficients of Chebyshev polynomials of both lengths, from its values at their nodes."""
+    one, two = (math.pi * (torch.arange(count, dtype=torch.float64) + 0.5) / count for count in (NODES, NODES + 1))
+    x, y = ((low + high) / 2 + (high - low) / 2 * angles.cos() for angles in (one, two))
+    values = function(x[:, None] ** 2, y**2) / (x[:, None] - y) ** 2
+    ours, theirs = (_waves(angles.cos(), len(angles)) * (2 / len(angles)) for angles in (one, two))
+    ours[:, 0] /= 2
+    theirs[:, 0] /= 2
+    return ours.T @ values @ theirs
 
 
-def _weights(angles: Tensor, places: Tensor) -> Tensor:
-    """What the value at every node counts at every place in [-1, 1], (places, nodes)."""
-    count = len(angles)
-    orders = torch.arange(count, dtype=angles.dtype, device=angles.device)
-    at_places = torch.cos(places.clamp(-1, 1).acos()[:, None] * orders)
-    at_nodes = torch.cos(angles[:, None] * orders) * (2 / count)
-    at_nodes[:, 0] /= 2
-    return at_places @ at_nodes.T
+def _waves(places: Tensor, count: int) -> Tensor:
+    """Chebyshev polynomials at places in [-1, 1], (places, count)."""
+    orders = torch.arange(count, dtype=places.dtype, device=places.device)
+    return torch.cos(places.clamp(-1, 1).acos()[:, None] * orders)
