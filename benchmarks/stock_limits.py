@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev
 
 import thalweg as tw
+from thalweg.ntk.variances import Moments
 from thalweg.randomness import global_stream
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from modules_of_limits import STOCK
+from modules_of_limits import DEEP, STOCK
 
 
-def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int, moments: Moments) -> tuple[Tensor, Tensor]:
     """K given the features of the last layer, and Theta, of one network."""
     with global_stream(seed, "stock"):
         module = make()
@@ -35,9 +36,9 @@ def network(make: Callable[[], nn.Module], inputs: Tensor, seed: int) -> tuple[T
         hook = last.register_forward_pre_hook(lambda _, given: features.append(given[0]))
         module(inputs)
         hook.remove()
-    fan_in = last.in_features
-    bias = float(last.bias.detach().abs().max() > 0) / (3 * fan_in)
-    weight = 2 / (fan_in + 1) * (5 / 3) ** 2 if bias == 0 else 1 / (3 * fan_in)
+    names = {one: name for name, one in module.named_parameters()}
+    weight = moments.weight(names[last.weight], last.in_features) / last.in_features
+    bias = 0.0 if last.bias is None else moments.bias(names[last.bias], last.in_features)
     kernel = features[0].double() @ features[0].double().T * weight + bias
     parameters = {name: one.detach() for name, one in module.named_parameters()}
     jacobian = jacrev(lambda p: functional_call(module, p, (inputs,))[:, 0])(parameters)
@@ -56,15 +57,14 @@ def apart(found: Tensor, limit: Tensor) -> tuple[float, float]:
 
 def main(networks: int, out: str | None, names: list[str]) -> None:
     """Print, and write, one line a module."""
-    rows = {}
-    for name in names or STOCK:
-        start, stock = time.perf_counter(), STOCK[name]
+    rows, modules = {}, {**STOCK, "deep": DEEP}
+    for name in names or modules:
+        start, stock = time.perf_counter(), modules[name]
         with global_stream(0, "stock"):
-            limit = tw.ntk.infinite(stock.make(), parameterization="as_initialized", progress=None).kernels(
-                stock.inputs
-            )
+            read = tw.ntk.infinite(stock.make(), parameterization="as_initialized", progress=None)
+        limit = read.kernels(stock.inputs)
         with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-            pairs = [network(stock.make, stock.inputs, seed) for seed in range(networks)]
+            pairs = [network(stock.make, stock.inputs, seed, read.moments) for seed in range(networks)]
         kernel, tangent = (torch.stack(column) for column in zip(*pairs, strict=True))
         (k, k_ball), (t, t_ball) = apart(kernel, limit.nngp), apart(tangent, limit.ntk)
         rows[name] = {"nngp": k, "nngp ball": k_ball, "ntk": t, "ntk ball": t_ball, "networks": networks}

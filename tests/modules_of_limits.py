@@ -60,6 +60,28 @@ def convolutional(*behind: nn.Module, mode: str = "zeros", kernel: int = 3, dila
     )
 
 
+def deep() -> nn.Module:
+    module = multilayer(*[nn.ReLU()] * 20, width=384, bias=False)
+    for layer in module:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return module
+
+
+def strided() -> nn.Module:
+    first = nn.Conv2d(2, WIDTH, 5, stride=2, padding=2)
+    second = nn.Conv2d(WIDTH, WIDTH, 1)
+    readout = nn.Linear(4 * WIDTH, 1)
+    return nn.Sequential(first, nn.ReLU(), nn.AvgPool2d(2), second, nn.ReLU(), nn.Flatten(), readout)
+
+
+def sequences() -> nn.Module:
+    first = nn.Conv1d(1, WIDTH, 5, stride=2, padding=2)
+    second = nn.Conv1d(WIDTH, WIDTH, 5, stride=2, padding=2)
+    pool = nn.AdaptiveAvgPool1d(1)
+    return nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), pool, nn.Flatten(), nn.Linear(WIDTH, 1))
+
+
 def before_norm() -> nn.Module:
     def forward(m: nn.Module, x: Tensor) -> Tensor:
         h = m.first(x)
@@ -147,6 +169,7 @@ def encoding() -> nn.Module:
 
 
 VECTORS, IMAGES, TOKENS = drawn(3, 16), drawn(2, 2, 4, 4), drawn(2, 3, 6)
+DEEP = Stock(deep, VECTORS)  # far from the limit at small widths, and dear
 STOCK = {
     "relu": Stock(lambda: multilayer(nn.ReLU(), nn.ReLU()), VECTORS),
     "gelu": Stock(lambda: multilayer(nn.GELU(), nn.GELU(approximate="tanh")), VECTORS),
@@ -168,6 +191,8 @@ STOCK = {
         IMAGES,
     ),
     "even": Stock(lambda: convolutional(nn.Flatten(), nn.Linear(16 * WIDTH, 1), kernel=4), IMAGES),
+    "strided": Stock(strided, drawn(2, 2, 8, 8)),
+    "sequences": Stock(sequences, drawn(3, 1, 20)),
     "volumes": Stock(volumes, drawn(2, 1, 4, 4, 4)),
     "batch norm": Stock(
         lambda: convolutional(nn.BatchNorm2d(WIDTH), nn.Flatten(), nn.Linear(16 * WIDTH, 1)).eval(), IMAGES

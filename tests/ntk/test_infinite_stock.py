@@ -3,6 +3,9 @@
 Beside its standard error a mean may differ by what a finite width leaves, 1.5 % of the largest entry.
 """
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from modules_of_limits import STOCK
@@ -54,3 +57,12 @@ def test_other_kernels_are_told_apart():
     other = tw.ntk.infinite(STOCK["gelu"].make(), parameterization="as_initialized", progress=None).ntk(stock.inputs)
     apart = (measured.mean(0) - other).abs() - BIAS * other.max()
     assert float((apart / error).max()) > LARGEST
+
+
+def test_recorded_means_of_many_networks_lie_near_their_limits():
+    """Distance and ball together below 5 %, for every module here."""
+    recorded = json.loads((Path(__file__).parent / "recorded" / "stock_limits.json").read_text())
+    assert set(STOCK) <= set(recorded)
+    for name, row in recorded.items():
+        assert row["nngp"] + row["nngp ball"] < 0.05, name
+        assert row["ntk"] + row["ntk ball"] < 0.05, name
