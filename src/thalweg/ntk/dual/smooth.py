@@ -26,7 +26,7 @@ def smooth(function: Callable[[Tensor, Tensor], Tensor], q: Tensor, other: Tenso
         (n, m), of the dtype of `q`, to within 1e-9; None where the lengths differ too much, or the pairs are too few to
         be worth it.
     """
-    if len(shape) != 2 or q.shape != (shape[0], 1) or other.shape != (1, shape[1]) or min(shape) < 4 * NODES:
+    if len(shape) != 2 or q.shape != (shape[0], 1) or other.shape != (1, shape[1]) or min(shape) < 3 * NODES:
         return None
     x, y = q.double().sqrt().flatten(), other.double().sqrt().flatten()
     low, high = float(torch.minimum(x.min(), y.min())), float(torch.maximum(x.max(), y.max()))
