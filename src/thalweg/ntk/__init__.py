@@ -9,6 +9,8 @@ from thalweg.ntk.dynamics_losses import descend
 from thalweg.ntk.dynamics_path import Path
 from thalweg.ntk.dynamics_steps import predicted_steps
 from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
+from thalweg.ntk import attention, attention_softmax, normalization, pooling, spatial
+from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.empirical import empirical
 from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
 from thalweg.ntk.empirical_kernel import EmpiricalKernel
@@ -34,6 +36,12 @@ __all__ = [
     "EmpiricalCost",
     "EmpiricalKernel",
     "Extremes",
+from thalweg.ntk.infinite import Infinite, Kernels, infinite
+
+__all__ = [
+    "Dual",
+    "EmpiricalCost",
+    "EmpiricalKernel",
     "Hermite",
     "Infinite",
     "KernelBounds",
@@ -67,6 +75,9 @@ __all__ = [
     "extremes",
     "gradient_descent",
     "gradient_flow",
+    "empirical",
+    "empirical_cost",
+    "empirical_kernels",
     "hermite",
     "infinite",
     "linearized",

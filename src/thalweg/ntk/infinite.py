@@ -13,6 +13,7 @@ from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
 from thalweg.ntk.variances import Deviations, Moments, Reading, sampled_from
 from thalweg.ntk.warned import of_attention, of_inputs, of_program
+from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
 from thalweg.results import Table
@@ -169,9 +170,10 @@ class Infinite:
 
         Cost: layers times pairs, about 10 ns each; with positions that are mixed, times positions squared.
         """
-        for name, one in (("x1", x1), ("x2", x2)):
-            if one is not None:
-                _check(name, one)
+        with one_thread():
+            for name, one in (("x1", x1), ("x2", x2)):
+                if one is not None:
+                    _check(name, one)
         if x2 is not None and x2.shape[1:] != x1.shape[1:]:
             msg = f"x1 and x2 hold examples of different shapes: {tuple(x1.shape[1:])} and {tuple(x2.shape[1:])}."
             raise DataError(msg)
@@ -190,7 +192,8 @@ class Infinite:
                     budget=self.memory_budget,
                     tell=lambda done, total: told(Progress("kernel", done, total, time.monotonic() - begun)),
                 )
-        notes = (*program.warnings, *of_attention(program), *of_inputs(x1, x2))
+        with one_thread():
+            notes = (*program.warnings, *of_attention(program), *of_inputs(x1, x2))
         return Kernels(nngp, ntk, of_program(program), self.parameterization, self.dtype, notes)
 
     def program(self, inputs: Tensor) -> Program:

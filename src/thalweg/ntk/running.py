@@ -1,5 +1,6 @@
 """A program of a kernel on data: every input alone, then pairs, tile by tile within a budget of memory."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import isqrt, prod
@@ -10,6 +11,7 @@ from torch import Tensor
 from thalweg.errors import DataError, UsageError
 from thalweg.ntk.nodes.step import Block, Own, Pairing
 from thalweg.ntk.reading import Program, raw_values
+from thalweg.population.threads import Team, one_thread
 
 CACHED = 2**19  # bytes of one block of a tile at most: a few of them stay in a core's cache
 
@@ -26,14 +28,15 @@ class Side:
 
 
 def side(program: Program, inputs: Tensor, dtype: torch.dtype, budget: int) -> Side:
-    """Every input alone, as many at once as the budget allows."""
-    raws = raw_values(program, inputs)
+    """Every input alone, as many at once as the budget allows; by one thread, as it is little work in small pieces."""
     each = max(_numbers(program, pairs=False) * _size(dtype), 1)
     count = max(min(budget, 16 * CACHED) // each, 1)
-    parts = [
-        _alone(program, {name: one[start : start + count] for name, one in raws.items()}, dtype)
-        for start in range(0, len(inputs), count)
-    ]
+    with one_thread():
+        raws = raw_values(program, inputs)
+        parts = [
+            _alone(program, {name: one[start : start + count] for name, one in raws.items()}, dtype)
+            for start in range(0, len(inputs), count)
+        ]
     return Side(tuple(_joined([part[number] for part in parts]) for number in range(len(program.steps))))
 
 
@@ -60,28 +63,39 @@ def kernels(
     budget: int,
     tell: Callable[[int, int], None],
 ) -> tuple[Tensor, Tensor]:
-    """K and Theta of every pair, (inputs, others), float64; of the same inputs on both sides only half is computed."""
+    """K and Theta of every pair, (inputs, others), float64; of the same inputs on both sides only half is computed.
+
+    Every tile is computed by one thread, as many at once as torch has threads: tiles are too small to be shared.
+    """
     rows, columns = len(left.owns[-1].q), len(right.owns[-1].q)
     device = left.owns[-1].q.device
     nngp, ntk = (torch.empty(rows, columns, dtype=torch.float64, device=device) for _ in range(2))
     last_use = {one: number for number, step in enumerate(program.steps) for one in step.inputs}
-    edge = _edge(program, dtype, budget)
-    tiles = list(_tiles(rows, columns, edge, same=same))
-    for number, (top, bottom, start, stop) in enumerate(tiles):
-        one, other = left.rows(top, bottom), right.rows(start, stop)
-        block = _tile(program, one, other, last_use, same=same and top == start, dtype=dtype)
-        _check(block)
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    tiles = list(_tiles(rows, columns, _edge(program, dtype, budget // threads), same=same))
+    followed, telling, done = torch.is_grad_enabled(), threading.Lock(), 0
+
+    def fill(worker: None, chosen: slice) -> None:
+        nonlocal done
+        top, bottom, start, stop = tiles[chosen.start]
         diagonal = same and top == start
-        half, half_other = one.owns[-1].q / 2, other.owns[-1].q / 2
-        kernel, tangent = nngp[top:bottom, start:stop], ntk[top:bottom, start:stop]
-        theta = torch.zeros_like(block.distance) if block.theta is None else block.theta
-        distance, theta = (_symmetric(one) if diagonal else one for one in (block.distance, theta))
-        torch.add(half[:, None], half_other, out=kernel).sub_(distance)
-        tangent.copy_(theta)
-        if same and not diagonal:
-            nngp[start:stop, top:bottom] = kernel.T
-            ntk[start:stop, top:bottom] = tangent.T
-        tell(number + 1, len(tiles))
+        with torch.set_grad_enabled(followed):
+            one, other = left.rows(top, bottom), right.rows(start, stop)
+            block = _tile(program, one, other, last_use, same=diagonal, dtype=dtype)
+            _check(block)
+            kernel, tangent = nngp[top:bottom, start:stop], ntk[top:bottom, start:stop]
+            theta = torch.zeros_like(block.distance) if block.theta is None else block.theta
+            distance, theta = (_symmetric(each) if diagonal else each for each in (block.distance, theta))
+            torch.add(one.owns[-1].q[:, None] / 2, other.owns[-1].q / 2, out=kernel).sub_(distance)
+            tangent.copy_(theta)
+            if same and not diagonal:
+                nngp[start:stop, top:bottom] = kernel.T
+                ntk[start:stop, top:bottom] = tangent.T
+        with telling:
+            done += 1
+            tell(done, len(tiles))
+
+    Team(lambda: None, threads, len(tiles)).each([slice(number, number + 1) for number in range(len(tiles))], fill)
     return nngp, ntk
 
 

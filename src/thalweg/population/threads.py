@@ -15,18 +15,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
-from thalweg.population.looped import Looped
 from thalweg.population.stacked import Stacked, kept_attention, plain_attention
 
-Worker = Stacked | Looped
+Worker = TypeVar("Worker")
 Found = TypeVar("Found")
 
 
-class Team:
+class Team(Generic[Worker]):
     """Workers that each have a private copy of the model; chunks of rows go to whichever is free.
 
     Whatever the number of workers, they compute with one of torch's threads each where several were asked for. The

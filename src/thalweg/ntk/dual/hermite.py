@@ -1,5 +1,6 @@
 """The dual of any activation: a series of Hermite polynomials whose error is certified."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from thalweg.ntk.dual.series import Places, summed
 from thalweg.ntk.dual.table import Function, Table, table
 
 KEPT = 2**24  # numbers in the tables that are kept for the next tile
+_keeping = threading.RLock()  # tables and bounds are of all tiles, which several threads compute
 
 
 def hermite(
@@ -118,22 +120,27 @@ class Hermite:
             away = (r * (a + p) + t * (c + s)) / 2 + r * t + p * t + r * s
             derivative = r_derivative * t_derivative + p_derivative * t_derivative + r_derivative * s_derivative
             away, derivative = away + self.bent.dual.error, derivative + self.bent.dual.derivative_error
-        self.error, self.derivative_error = (
-            max(self.error, away + doubt),
-            max(self.derivative_error, derivative + doubt),
-        )
+        with _keeping:
+            self.error = max(self.error, away + doubt)
+            self.derivative_error = max(self.derivative_error, derivative + doubt)
 
     def _tables(self, q: Tensor, terms: int = 1) -> tuple[Table, ...]:
         """Of phi, and of its bent part and the rest; kept for the same q, unless gradients by it are asked."""
         if torch.is_grad_enabled() and q.requires_grad:
             return self._made(q, terms)
         key = (q.dtype, q.device, tuple(q.shape), q.detach().cpu().numpy().tobytes())
-        if key not in self._kept or min(one.terms for one in self._kept[key]) < terms:
-            self._kept[key] = self._made(q, terms)
-        self._kept.move_to_end(key)
-        while sum(one.values.numel() for ones in self._kept.values() for one in ones) > KEPT and len(self._kept) > 2:
-            self._kept.popitem(last=False)
-        return self._kept[key]
+        with _keeping:
+            found = self._kept.get(key)
+        if found is None or min(one.terms for one in found) < terms:
+            found = self._made(q, terms)
+        with _keeping:
+            self._kept[key] = found
+            self._kept.move_to_end(key)
+            while (
+                sum(one.values.numel() for ones in self._kept.values() for one in ones) > KEPT and len(self._kept) > 2
+            ):
+                self._kept.popitem(last=False)
+        return found
 
     def _made(self, q: Tensor, terms: int) -> tuple[Table, ...]:
         """The tables, of one function or of three, with at least so many terms."""

@@ -1,6 +1,7 @@
 """Activations of straight pieces that meet anywhere: hardtanh, ReLU6, hard sigmoid, soft shrinkage, clamp."""
 
 import math
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from thalweg.ntk.dual.distances import Separation, length
 
 SHORTEST = 1e-30  # the least length that is divided by
 WORST = 5e-9  # of the integrals, for bends of one
+_measuring = threading.Lock()  # several threads compute tiles
 
 
 @dataclass(eq=False)
@@ -74,7 +76,9 @@ class PiecewiseLinear:
         """About a dozen operations for each of 200 terms and two for each pair of knots."""
         x, y = _length(q), _length(other)
         if x.numel() and y.numel():
-            self._longest = max(self._longest, float(x.detach().max() * y.detach().max()))
+            longest = float(x.detach().max() * y.detach().max())
+            with _measuring:
+                self._longest = max(self._longest, longest)
         by_length = ((self._product(x, x) + self._product(y, y)) / 2 - self._product(x, y)).clamp_min(0.0)
         dtype = distance.dtype
         parallel = self._derivative(x, y).to(dtype)
