@@ -9,8 +9,6 @@ from thalweg.ntk.dynamics_losses import descend
 from thalweg.ntk.dynamics_path import Path
 from thalweg.ntk.dynamics_steps import predicted_steps
 from thalweg.ntk.eigenlearning import Eigenlearning, eigenlearning, eigenmodes
-from thalweg.ntk import attention, attention_softmax, normalization, pooling, spatial
-from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.empirical import empirical
 from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
 from thalweg.ntk.empirical_kernel import EmpiricalKernel
@@ -23,9 +21,9 @@ from thalweg.ntk.operator import operator
 from thalweg.ntk.posterior import Posterior, posterior
 from thalweg.ntk.projection import Projection, projection
 from thalweg.ntk.rank import rank_correlation
+from thalweg.ntk.recursion import KernelsOverDepth, over_depth
 from thalweg.ntk.regime import regime
 from thalweg.ntk.regime_verdict import Regime
-from thalweg.ntk.recursion import KernelsOverDepth, over_depth
 from thalweg.ntk.regression import accuracy, classify, one_hot, regression
 from thalweg.ntk.solving import Solution, solve
 
@@ -36,12 +34,6 @@ __all__ = [
     "EmpiricalCost",
     "EmpiricalKernel",
     "Extremes",
-from thalweg.ntk.infinite import Infinite, Kernels, infinite
-
-__all__ = [
-    "Dual",
-    "EmpiricalCost",
-    "EmpiricalKernel",
     "Hermite",
     "Infinite",
     "KernelBounds",
@@ -65,19 +57,11 @@ __all__ = [
     "eigenmodes",
     "empirical",
     "empirical_cost",
-    "attention",
-    "attention_softmax",
-    "classify",
-    "descend",
-    "dual_of",
     "empirical_kernels",
     "ensemble",
     "extremes",
     "gradient_descent",
     "gradient_flow",
-    "empirical",
-    "empirical_cost",
-    "empirical_kernels",
     "hermite",
     "infinite",
     "linearized",
