@@ -191,7 +191,7 @@ def bias_added(builder: Builder, operation: Operation, value: Field, bias: Weigh
         or bias.shape[-1] != lay.width(value.layout)
         or prod(bias.shape) != bias.shape[-1]
     ):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             f"the parameter {bias.name!r} that is added is not one number a channel",
             "Use the bias of a layer, or an embedding of positions.",

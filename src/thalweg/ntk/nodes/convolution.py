@@ -34,6 +34,7 @@ class Windowed:
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         return Own(
             self._moved(given[0].q, 1, False), None if given[0].mean is None else self._moved(given[0].mean, 1, False)
         )
@@ -121,7 +122,7 @@ def padded(builder: Builder, operation: Operation) -> Symbol:
 
 def transposed(builder: Builder, operation: Operation) -> Symbol:
     """Not followed."""
-    builder.refuse(
+    raise builder.refusal(
         operation, "transposed convolutions are not followed", "Use nn.Upsample on the data, or convolution."
     )
 

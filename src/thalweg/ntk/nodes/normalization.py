@@ -55,25 +55,19 @@ class Normalized:
         return Own(norm.normalized_q * self.factor**2, out, kept)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
-        distance, theta = blocks[0].distance, blocks[0].theta
-        assert at.own.extra is not None and at.other.extra is not None
-        (center, scale, apart), (center_2, scale_2, apart_2) = at.own.extra.unbind(1), at.other.extra.unbind(1)
-        means = at.left[0].mean, at.right[0].mean
-        if self.centered and means[0] is not None and means[1] is not None:
-            centers = at.of_left(center) - at.of_right(center_2)
-            values = at.of_left(means[0]) - at.of_right(means[1])
-            distance.addcmul_(centers, values, value=-1.0).addcmul_(centers, centers, value=0.5)
-        product = at.of_left(scale) * at.of_right(scale_2)
-        distance.mul_(product)
-        first = at.of_left(scale) - at.of_right(scale_2)
-        distance.addcmul_(first, at.of_left(scale * apart) - at.of_right(scale_2 * apart_2), value=0.5)
-        distance.clamp_(min=0)
-        if theta is not None or (at.outer and any(self.gradients)):
-            square = self.factor**2
-            gamma, beta = self.gradients
-            theta = torch.zeros_like(distance) if theta is None else theta.mul_(product * square)
-            rows = at.of_left(scale**2 * apart * (gamma / 2) + beta)
-            theta.add_(distance, alpha=-gamma).add_(rows).add_(at.of_right(scale_2**2 * apart_2 * (gamma / 2)))
+        """Of pairs."""
+        norm, other = _kept(at.own), _kept(at.other)
+        full = at.full
+        distance = normalization.normalized(blocks[0].distance, norm, other, full=full)
+        theta = blocks[0].theta
+        if theta is not None:
+            theta = normalization.normalized_tangent(theta, norm, other, full=full).mul_(self.factor**2)
+        if at.outer and any(self.gradients):
+            gain, shift = self.gradients
+            kernel = (at.of_left(norm.normalized_q) + at.of_right(other.normalized_q)) / 2 - distance
+            axes = len(self.positions)
+            terms = normalization.affine_terms(kernel, axes, full=full, gain=gain, shift=shift, per_position=self.each)
+            theta = terms if theta is None else theta.add_(terms)
         return Block(distance.mul_(self.factor**2), theta)
 
 
@@ -130,36 +124,6 @@ def _normalized(
     positions = builder.positions(value)
     step = builder.add(Normalized((value.step,), positions, kind, over, eps, factor, gradients, each))
     return replace(value, step=step, pre=step if value.gaussian else None, function=None, parts=())
-
-
-@dataclass(frozen=True)
-class Affined:
-    """Times one number, with factors and terms a channel that are trained."""
-
-    inputs: tuple[int, ...]
-    positions: tuple[int, ...]
-    inner: float
-    factor: float
-    gradients: tuple[float, float]
-
-    def needs(self, full: bool) -> tuple[bool, ...]:
-        return (full,)
-
-    def own(self, given: Sequence[Own], raws: Raws) -> Own:
-        mean = given[0].mean
-        number = self.inner * self.factor
-        return Own(given[0].q * number**2, None if mean is None else mean * number)
-
-    def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
-        distance, theta = blocks[0].distance.mul_(self.inner**2), blocks[0].theta
-        gamma, beta = self.gradients
-        if theta is not None or (at.outer and any(self.gradients)):
-            square = (self.inner * self.factor) ** 2
-            theta = torch.zeros_like(distance) if theta is None else theta.mul_(square)
-            half = gamma * self.inner**2 / 2
-            theta.add_(distance, alpha=-gamma)
-            theta.add_(at.of_left(at.left[0].q * half + beta)).add_(at.of_right(at.right[0].q * half))
-        return Block(distance.mul_(self.factor**2), theta)
 
 
 def batch_norm(builder: Builder, operation: Operation) -> Symbol:
