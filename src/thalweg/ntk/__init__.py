@@ -6,6 +6,9 @@ from thalweg.ntk.dynamics import gradient_descent, gradient_flow
 from thalweg.ntk.dynamics_losses import descend
 from thalweg.ntk.dynamics_path import Path
 from thalweg.ntk.dynamics_steps import predicted_steps
+from thalweg.ntk.empirical import empirical
+from thalweg.ntk.empirical_cost import EmpiricalCost, empirical_cost
+from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.infinite import Infinite, Kernels, infinite
@@ -16,6 +19,8 @@ from thalweg.ntk.solving import Solution, solve
 
 __all__ = [
     "Dual",
+    "EmpiricalCost",
+    "EmpiricalKernel",
     "Extremes",
     "Hermite",
     "Infinite",
@@ -28,6 +33,8 @@ __all__ = [
     "attention_softmax",
     "descend",
     "dual_of",
+    "empirical",
+    "empirical_cost",
     "empirical_kernels",
     "extremes",
     "gradient_descent",
