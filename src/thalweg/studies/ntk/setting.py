@@ -1,5 +1,6 @@
 """What claims about wide networks share: digits of one norm, nets in NTK parameterization, one rate for all widths."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 
 from thalweg import data, nets, optim
 from thalweg.data import Data, Examples
-from thalweg.population import Problem
+from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.studies.lab import Lab
 from thalweg.training import Recipe
@@ -84,3 +85,23 @@ def descent(rate: float, steps: int, examples: int, outputs: int = 1, **when: in
 def largest_rate(kernels: Float[Tensor, "*seeds n n"]) -> float:
     """1 / the largest eigenvalue of any of them."""
     return 1 / float(torch.linalg.eigvalsh(kernels.double())[..., -1].max())
+
+
+def untrained(lab: Lab, model: Callable[[], nn.Module], inputs: Tensor, dtype: torch.dtype | None = None) -> Problem:
+    """Networks that are only asked about these inputs; their targets are zeros."""
+    zeros = torch.zeros_like(model()(inputs))
+    return Problem(model, Data(Examples(inputs, zeros)), "squared_error", device=lab.device, dtype=dtype)
+
+
+def drawn(lab: Lab, problem: Problem, networks: int, purpose: str, numbers: int = 2**24) -> Iterator[Population]:
+    """Networks all of whose parameters are N(0, 1), in populations of so many numbers at most.
+
+    That is how a network in NTK parameterization starts.
+    """
+    one, at = problem.initialize([lab.seed]), 0
+    most = max(1, numbers // one.theta.shape[1])
+    while at < networks:
+        count = min(most, networks - at)
+        random = torch.randn(count, one.theta.shape[1], generator=generator(lab.seed, purpose, at))
+        yield one.with_theta(random.to(one.theta))
+        at += count
