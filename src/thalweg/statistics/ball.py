@@ -22,12 +22,13 @@ def distance_of_mean(
     *,
     weights: Sequence[float] = (1.0,),
     reference_error: float = 0.0,
+    size: float | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
     """How far the mean of independent arrays is from a reference, relative to its size, with a 95 % interval.
 
-        |M - R| / |R|,    ends (|M - R| -+ r) / |R|,    M = sum_k weights_k mean(samples_k)
+        |M - R| / |R|,    ends (|M - R| -+ r) / |R|,    M = sum over sets k of weights_k mean(samples_k)
 
     where |.| is the root of the sum of squares and r the radius of a ball around M: 95 % of the means M* of resamples
     lie within it, |M* - M| <= r; of few units it is wider as Student's t is. The lower end is at least 0. The upper
@@ -48,11 +49,13 @@ def distance_of_mean(
         weights: of the sets' means; (2, -1) for sets of networks of widths 2 m and m takes away what falls as 1/m.
         reference_error: how far the reference may be from what it stands for, such as twice its standard error; it is
             added to the radius.
+        size: what distances are divided by; None: |R|.
         resamples: bootstrap draws, at least 39.
         seed: of the draws.
 
     Raises:
-        UsageError: no sets, or not as many weights; shapes that do not fit; a reference of zeros, or a negative error.
+        UsageError: no sets, or not as many weights; shapes that do not fit; a size that is not above 0, or a negative
+            error.
 
     Where a set has one unit, or all of its units agree, there is no interval; what is not finite makes everything NaN.
     Cost: resamples times units times numbers in the reference.
@@ -62,8 +65,12 @@ def distance_of_mean(
     """
     right = numbers("distance_of_mean", reference)
     sets = [numbers("distance_of_mean", one) for one in samples]
-    size = float(np.linalg.norm(right))
-    _check(sets, right, weights, reference_error, resamples)
+    size = float(np.linalg.norm(right)) if size is None else float(size)
+    _check(sets, right, weights, reference_error)
+    check_draws("distance_of_mean", "resamples", resamples)
+    if size <= 0:
+        msg = "distance_of_mean is relative to a size above 0, by default that of the reference, which is 0 here."
+        raise UsageError(msg)
     fewest = min(len(one) for one in sets)
     tables = [one.reshape(len(one), -1) for one in sets]
     if not (np.isfinite(size) and all(np.isfinite(one).all() for one in tables)):
@@ -83,9 +90,7 @@ def distance_of_mean(
     return Interval(away / size, ends[0] / size, ends[1] / size, fewest, method)
 
 
-def _check(
-    sets: Sequence[Array], reference: Array, weights: Sequence[float], reference_error: float, resamples: int
-) -> None:
+def _check(sets: Sequence[Array], reference: Array, weights: Sequence[float], reference_error: float) -> None:
     if not sets or len(sets) != len(weights):
         msg = f"distance_of_mean needs a weight for each of at least one set; got {len(weights)} for {len(sets)}."
         raise UsageError(msg)
@@ -95,10 +100,6 @@ def _check(
                 f"distance_of_mean needs sets of shape (units, *{reference.shape}), as its reference; got {one.shape}."
             )
             raise UsageError(msg)
-    if not reference.any():
-        msg = "distance_of_mean is relative to the size of the reference, which is 0 here."
-        raise UsageError(msg)
     if not reference_error >= 0:
         msg = f"distance_of_mean needs a reference_error of at least 0; got {reference_error}."
         raise UsageError(msg)
-    check_draws("distance_of_mean", "resamples", resamples)

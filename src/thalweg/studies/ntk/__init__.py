@@ -1,10 +1,10 @@
 """The study `ntk`: networks of infinite width, their tangent kernel, and what it predicts of finite ones."""
 
-from thalweg.studies.ntk import gaussian
+from thalweg.studies.ntk import architectures, gaussian
 from thalweg.studies.study import Study
 
 STUDY = Study(
     name="ntk",
     title="The neural tangent kernel: networks of infinite width",
-    experiments=(gaussian.experiment,),
+    experiments=(gaussian.experiment, architectures.experiment),
 )
