@@ -72,7 +72,7 @@ def test_one_unit_units_that_agree_and_nan_have_no_interval(samples: np.ndarray)
     [
         (([], TRUTH), "a weight for each"),
         (([TRUTH[0]], TRUTH), "shape"),
-        (([np.ones((4, 2))], np.zeros(2)), "size of the reference"),
+        (([np.ones((4, 2))], np.zeros(2)), "size above 0"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(arguments: tuple, words: str) -> None:

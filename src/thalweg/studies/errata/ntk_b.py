@@ -13,7 +13,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "The gradient of layer l passes every later nonlinearity, each of which multiplies by Sigma-dot, so "
             "Theta_l = Sigma_l + Theta_(l-1) Sigma-dot_l. At x = x' of norm sqrt(d), with L hidden ReLU layers of "
-            "sigma_w^2 = 2, an output layer of sigma_w = 1 and no biases, that is L + 1; the lecture's sum is 2 L + 1/2."
+            "sigma_w^2 = 2, an output layer of sigma_w = 1 and no biases, that is L + 1; the lecture's sum is "
+            "2 L + 1/2."
         ),
         source="Jacot et al. (2018), arXiv:1806.07572, theorem 1; Arora et al. (2019), arXiv:1904.11955, section 3; "
         "measured by NTK6",
@@ -40,9 +41,9 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="Theta_Attn between tokens a and b = sum_ij alpha_ai(x) alpha_bj(x') (Theta_ij + 2 K_ij), for scores "
         "q . k / d.",
         why=(
-            "In the product alpha_ij(x) alpha_ij(x') the tokens i, j of both inputs are the same, and in Theta_base i is "
-            "one of x and j one of x'. Values and output weights are trained as well, and give one K each: with one layer below, where "
-            "Theta = K, two thirds are missing. With q . k / sqrt(d) weights fluctuate at any width, products of "
+            "In alpha_ij(x) alpha_ij(x') the tokens i, j of both inputs are the same, and in Theta_base i is one of x "
+            "and j one of x'. Values and output weights are trained as well, and give one K each: with one layer "
+            "below, where Theta = K, two thirds are missing. With q . k / sqrt(d) weights fluctuate at any width, products of "
             "theirs become means, and the gradients of queries and keys add terms."
         ),
         source="Hron et al. (2020), arXiv:2006.10540, section 3; measured by NTK6",
