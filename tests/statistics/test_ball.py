@@ -24,7 +24,7 @@ def drawn(random: np.random.Generator, units: int, law: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("law", ["normal", "one direction", "Wishart"])
-@pytest.mark.parametrize("units", [10, 50, 300])
+@pytest.mark.parametrize("units", [10, 50, 120])
 def test_the_distance_is_covered(units: int, law: str) -> None:
     random, trials = np.random.default_rng(0), 300
     found = [distance_of_mean([drawn(random, units, law)], OTHER, resamples=199, seed=trial) for trial in range(trials)]

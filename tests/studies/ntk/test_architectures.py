@@ -27,7 +27,7 @@ def planted(case: Case, networks: int = 400, spread: float = 0.1) -> Measured:
     random = np.random.default_rng(len(case.name))
     kernels = {name: [one * (1 + spread * random.normal(size=(networks, 1, 1)))] for name, one in right.items()}
     lecture = {name: one.numpy() for name, one in lecture_formulas.of(case.name, inputs).items()}
-    return Measured(case, (case.width,), kernels, right, {"K": 0.0, "Theta": 0.0}, lecture)
+    return Measured(case, (64,), kernels, right, {"K": 0.0, "Theta": 0.0}, lecture)
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +157,8 @@ def without_second_layer(network: nn.Sequential, width: int) -> nn.Sequential:
 
 def test_networks_of_which_kernels_are_measured_are_the_module_itself() -> None:
     """K of features, and Theta, of one drawn network against derivatives by hand."""
-    lab, case = Lab("quick", SEED, progress=None), replace(BY_NAME["attention, 1/d, tied"], width=2)
-    found = measured(lab, case, 2, extrapolated=False)
+    lab, case = Lab("quick", SEED, progress=None), BY_NAME["attention, 1/d, tied"]
+    found = measured(lab, case, 2, (4,))
     inputs, module = case.inputs(SEED), case.build(4)
     theta = first_drawn(lab, case, inputs)
     torch.nn.utils.vector_to_parameters(theta, module.parameters())
@@ -176,6 +176,6 @@ def test_networks_of_which_kernels_are_measured_are_the_module_itself() -> None:
 
 
 def first_drawn(lab: Lab, case: Case, inputs: torch.Tensor) -> torch.Tensor:
-    problem = untrained(lab, lambda: case.build(2 * case.width), inputs)
-    (some,) = drawn(lab, problem, 2, f"ntk6 {case.name} {2 * case.width}")
+    problem = untrained(lab, lambda: case.build(4), inputs)
+    (some,) = drawn(lab, problem, 2, f"ntk6 {case.name} 4")
     return some.theta[0]

@@ -12,7 +12,7 @@ from thalweg.evaluation import outputs
 from thalweg.statistics import distance_of_mean, exponents
 from thalweg.studies import Lab
 from thalweg.studies.ntk import gaussian
-from thalweg.studies.ntk.covariances import LAYERS, Covariances, analytic, covariances
+from thalweg.studies.ntk.covariances import Covariances, analytic, covariances, limits
 from thalweg.studies.ntk.setting import BIAS_STD, digits_of_one_norm, drawn, network, untrained
 
 WIDTHS = (32, 64, 128)
@@ -28,18 +28,18 @@ def planted(inputs: torch.Tensor) -> dict[str, Covariances]:
     """Covariances of independent features N(0, K), which are Wishart's."""
     random = np.random.default_rng(0)
 
-    def of(name: str) -> Covariances:
-        right = analytic(inputs, name)
+    def of(name: str, other: str) -> Covariances:
+        right, wrong = limits(inputs, name, other)
         root = np.linalg.cholesky(right)
         features = [root @ random.normal(size=(800, len(right), width)) for width in WIDTHS]
-        return Covariances(WIDTHS, [one @ one.swapaxes(1, 2) / one.shape[2] for one in features], right)
+        return Covariances(WIDTHS, [one @ one.swapaxes(1, 2) / one.shape[2] for one in features], right, wrong)
 
-    return {name: of(name) for name in ("relu", "tanh")}
+    return {"relu": of("relu", "tanh"), "tanh": of("tanh", "relu")}
 
 
-def finding(inputs: torch.Tensor, plain: dict[str, Covariances]) -> Finding:
+def finding(plain: dict[str, Covariances]) -> Finding:
     lab = Lab("quick", 500, progress=None).on((gaussian.CLAIM,))
-    return gaussian.found(lab, inputs, plain, plain["relu"], plain["relu"])
+    return gaussian.found(lab, plain, plain["relu"], plain["relu"])
 
 
 def outcomes(found: Finding) -> dict[str, str]:
@@ -53,31 +53,27 @@ def test_non_gaussianity_is_that_of_wishart(planted: dict[str, Covariances]) -> 
     assert abs(exponents(WIDTHS, sizes).mean() + 1) < 0.05
 
 
-def test_it_holds_of_wishart_and_finds_no_bottleneck_there(
-    inputs: torch.Tensor, planted: dict[str, Covariances]
-) -> None:
-    found = finding(inputs, planted)
+def test_it_holds_of_wishart_and_finds_no_bottleneck_there(planted: dict[str, Covariances]) -> None:
+    found = finding(planted)
     assert found.verdict.outcome == "holds"
     assert outcomes(found)[gaussian.BOTTLENECK] == "fails"
     assert outcomes(found)[gaussian.LEVEL] != "holds"
     assert outcomes(found)[gaussian.WRONG] == "holds"
 
 
-def test_it_fails_where_non_gaussianity_levels_off(inputs: torch.Tensor, planted: dict[str, Covariances]) -> None:
+def test_it_fails_where_non_gaussianity_levels_off(planted: dict[str, Covariances]) -> None:
     level = planted["relu"]
     level = replace(level, found=[level.found[0]] * len(WIDTHS))
-    found = finding(inputs, {**planted, "relu": level})
+    found = finding({**planted, "relu": level})
     assert found.verdict.outcome == "fails"
     assert outcomes(found)["relu, fall"] == "fails"
     assert outcomes(found)["tanh, fall"] == "holds"
 
 
-@pytest.mark.parametrize("wrong", [{"bias_std": 0.0}, {"layers": LAYERS - 1}])
-def test_it_fails_beside_a_wrong_covariance(
-    inputs: torch.Tensor, planted: dict[str, Covariances], wrong: dict[str, float]
-) -> None:
-    other = replace(planted["tanh"], right=analytic(inputs, "tanh", **wrong))
-    found = finding(inputs, {**planted, "tanh": other})
+@pytest.mark.parametrize("which", ["without biases", "of one layer less", "of another activation"])
+def test_it_fails_beside_a_wrong_covariance(planted: dict[str, Covariances], which: str) -> None:
+    other = replace(planted["tanh"], right=planted["tanh"].wrong[which])
+    found = finding({**planted, "tanh": other})
     assert found.verdict.outcome == "fails"
     assert outcomes(found)["tanh, covariance"] == "fails"
 
@@ -85,7 +81,7 @@ def test_it_fails_beside_a_wrong_covariance(
 def test_covariances_are_those_of_the_networks_themselves(inputs: torch.Tensor) -> None:
     lab, sizes = Lab("quick", 500, progress=None), (64, 5, 5, 5, 1)
     right = analytic(inputs, "relu")
-    found = covariances(lab, inputs, "relu", (5,), 3, right).found[0]
+    found = covariances(lab, inputs, "relu", (5,), 3, (right, {})).found[0]
     problem = untrained(lab, lambda: network(sizes, "relu")[:-1], inputs)
     (some,) = drawn(lab, problem, 3, f"ntk1 relu {sizes}")
     for one, state in zip(found, (some.layout.views(row) for row in some.theta), strict=True):

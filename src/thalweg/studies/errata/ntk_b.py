@@ -43,8 +43,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "In alpha_ij(x) alpha_ij(x') the tokens i, j of both inputs are the same, and in Theta_base i is one of x "
             "and j one of x'. Values and output weights are trained as well, and give one K each: with one layer "
-            "below, where Theta = K, two thirds are missing. With q . k / sqrt(d) weights fluctuate at any width, products of "
-            "theirs become means, and the gradients of queries and keys add terms."
+            "below, where Theta = K, two thirds are missing. With q . k / sqrt(d) weights fluctuate at any width, "
+            "products of theirs become means, and the gradients of queries and keys add terms."
         ),
         source="Hron et al. (2020), arXiv:2006.10540, section 3; measured by NTK6",
         claims=("NTK6",),

@@ -1,5 +1,6 @@
 """Covariances of outputs given the features of the last hidden layer, of networks before training and in the limit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,11 +28,13 @@ class Covariances:
         widths: of the hidden layers.
         found: one array a width, (networks, digits, digits).
         right: the analytic covariance, (digits, digits).
+        wrong: others by what is wrong with them.
     """
 
     widths: tuple[int, ...]
     found: list[Array]
     right: Array
+    wrong: Mapping[str, Array]
 
     def non_gaussianity(self, batches: int = BATCHES) -> Array:
         """J = E |L^-1 (Khat - E Khat) L^-T|^2 / n, K = L L^T, over the networks of every batch: (widths, batches).
@@ -70,16 +73,25 @@ def analytic(
     return limit.nngp(inputs).numpy()
 
 
+def limits(inputs: Tensor, activation: str, other: str) -> tuple[Array, dict[str, Array]]:
+    """The analytic covariance, and those without biases, of one layer less, and of another activation."""
+    return analytic(inputs, activation), {
+        "without biases": analytic(inputs, activation, bias_std=0.0),
+        "of one layer less": analytic(inputs, activation, LAYERS - 1),
+        "of another activation": analytic(inputs, other, like=activation),
+    }
+
+
 def covariances(
     lab: Lab,
     inputs: Tensor,
     activation: str,
     widths: tuple[int, ...],
     networks: int,
-    right: Array,
+    limit: tuple[Array, dict[str, Array]],
     narrow: int | None = None,
 ) -> Covariances:
-    """Draw networks of every width, whose limit is right, with a middle layer that stays narrow where it is given."""
+    """Draw networks of every width, to be compared with `limits`, with a middle layer that stays narrow where it is given."""
     found = []
     for width in widths:
         sizes = (inputs.shape[1], width, narrow or width, width, 1)
@@ -87,4 +99,4 @@ def covariances(
         some = drawn(lab, problem, networks, f"ntk1 {activation} {sizes}")
         features = (outputs(problem, one).double().cpu() for one in some)
         found.append(torch.cat([one @ one.mT / width + BIAS_STD**2 for one in features]).numpy())
-    return Covariances(widths, found, right)
+    return Covariances(widths, found, *limit)

@@ -8,14 +8,13 @@ Gaussian has one, which it meets near width 64; it is drawn, and not scored.)
 
 import numpy as np
 from scipy import stats
-from torch import Tensor
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less, within
 from thalweg.figures import Axis, Figure, Line
 from thalweg.results import spread
 from thalweg.statistics import POSITIVE, exponents, interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.covariances import BATCHES, LAYERS, Covariances, analytic, covariances
+from thalweg.studies.ntk.covariances import BATCHES, LAYERS, Covariances, covariances, limits
 from thalweg.studies.ntk.setting import ACTIVATIONS, digits_of_one_norm
 from thalweg.studies.study import decides
 
@@ -74,7 +73,8 @@ def panels(lab: Lab, plain: dict[str, Covariances], narrow: Covariances, narrowe
     kinds, widths = {**plain, f"relu, middle layer of {NARROW}": narrow}, narrow.widths
     values = [one.non_gaussianity() for one in kinds.values()]
     reading = lab.reading("non-Gaussianity", values, {"network": list(kinds), "width": widths, "batch": range(BATCHES)})
-    guide = Line(widths, 40 / np.array(widths), label="1 / width")
+    x = np.array(widths, dtype=np.float64)
+    guide = Line(x, 40 / x, label="1 / width")
     falls = spread(
         reading,
         x="width",
@@ -90,12 +90,13 @@ def panels(lab: Lab, plain: dict[str, Covariances], narrow: Covariances, narrowe
         for at, one in zip(kind.widths, kind.outputs(lab.seed), strict=True)
     }
     networks = len(both[widths[0]])
+    drawn_at, far = np.array(list(both)), np.array([stats.kstest(one, "norm").statistic for one in both.values()])
     floor = stats.kstwo.ppf([[0.05], [0.5], [0.95]], networks) * np.ones(len(both))
     away = Figure.of(
         "A distance of samples",
         [
-            Line(list(both), [stats.kstest(one, "norm").statistic for one in both.values()], label="relu"),
-            Line(list(both), floor[1], low=floor[0], high=floor[2], label=f"{networks:,} normal draws"),
+            Line(drawn_at, far, label="relu"),
+            Line(drawn_at, floor[1], low=floor[0], high=floor[2], label=f"{networks:,} normal draws"),
         ],
         Axis("width", scale="log"),
         Axis("Kolmogorov-Smirnov distance", scale="log"),
@@ -127,30 +128,21 @@ def experiment(lab: Lab) -> Finding:
     inputs = digits_of_one_norm()[0][:DIGITS]
     widths = lab.pick(quick=(32, 64, 128), full=(32, 64, 128, 256))
     networks = lab.pick(quick=800, full=4_000)
-    right = {name: analytic(inputs, name) for name in ACTIVATIONS}
-    plain = {name: covariances(lab, inputs, name, widths, networks, right[name]) for name in ACTIVATIONS}
-    narrow = covariances(lab, inputs, "relu", widths, networks, right["relu"], NARROW)
-    narrowest = covariances(lab, inputs, "relu", (4, 8, 16), networks, right["relu"])
-    return found(lab, inputs, plain, narrow, narrowest)
+    limit = {name: limits(inputs, name, other) for name, other in zip(ACTIVATIONS, reversed(ACTIVATIONS), strict=True)}
+    plain = {name: covariances(lab, inputs, name, widths, networks, limit[name]) for name in ACTIVATIONS}
+    narrow = covariances(lab, inputs, "relu", widths, networks, limit["relu"], NARROW)
+    narrowest = covariances(lab, inputs, "relu", (4, 8, 16), networks, limit["relu"])
+    return found(lab, plain, narrow, narrowest)
 
 
-def found(
-    lab: Lab, inputs: Tensor, plain: dict[str, Covariances], narrow: Covariances, narrowest: Covariances
-) -> Finding:
+def found(lab: Lab, plain: dict[str, Covariances], narrow: Covariances, narrowest: Covariances) -> Finding:
     """What these covariances say, with wrong ones beside the analytic one."""
     widths, networks = narrow.widths, len(narrow.found[0])
     sizes = {name: one.non_gaussianity() for name, one in plain.items()}
     slopes = {name: interval.mean(exponents(widths, one)) for name, one in sizes.items()}
     away = {name: one.away() for name, one in plain.items()}
     level = narrow.non_gaussianity()
-    wrong = {
-        name: {
-            "without biases": one.away(analytic(inputs, name, bias_std=0.0)),
-            "of one layer less": one.away(analytic(inputs, name, LAYERS - 1)),
-            "of another activation": one.away(analytic(inputs, other, like=name)),
-        }
-        for (name, one), other in zip(plain.items(), reversed(list(plain)), strict=True)
-    }
+    wrong = {name: {which: one.away(other) for which, other in one.wrong.items()} for name, one in plain.items()}
     parts = {f"{name}, fall": slopes[name] for name in plain} | {f"{name}, covariance": away[name] for name in plain}
     parts |= {
         CLOSE: max(away.values(), key=lambda one: one.high),

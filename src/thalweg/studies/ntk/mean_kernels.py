@@ -52,10 +52,9 @@ class Measured:
         return distance_of_mean(self.kernels[kernel], reference, weights=weights, reference_error=doubt, size=size)
 
 
-def measured(lab: Lab, case: Case, networks: int, *, extrapolated: bool) -> Measured:
-    """Draw networks of one architecture, of twice its width, and of its width as well where means are extrapolated."""
+def measured(lab: Lab, case: Case, networks: int, widths: tuple[int, ...]) -> Measured:
+    """Draw networks of one architecture, as many of every width."""
     inputs, kernels = case.inputs(lab.seed), {"K": [], "Theta": []}
-    widths = (2 * case.width, case.width) if extrapolated else (2 * case.width,)
     for width in widths:
         whole = untrained(lab, lambda width=width: case.build(width), inputs)
         body = untrained(lab, lambda width=width: case.build(width)[:-1], inputs)
@@ -63,7 +62,7 @@ def measured(lab: Lab, case: Case, networks: int, *, extrapolated: bool) -> Meas
         for some in drawn(lab, whole, networks, f"ntk6 {case.name} {width}"):
             features = outputs(body, start.with_theta(some.theta[:, : start.theta.shape[1]])).double()
             seen[0].append((features @ features.mT / features.shape[-1] + BIAS_STD**2).cpu())
-            seen[1].append(ntk.empirical_kernels(whole, some, whole.data.train.inputs, outputs="trace").double().cpu())
+            seen[1].append(ntk.empirical_kernels(whole, some, inputs, outputs="trace").double().cpu())
         for name, each in zip(kernels, seen, strict=True):
             kernels[name].append(torch.cat(each).numpy())
     limit = case.limit(inputs)

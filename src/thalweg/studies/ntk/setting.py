@@ -49,7 +49,7 @@ def dealt(examples: int, seeds: list[int], *sizes: int) -> list[Int64[Tensor, "s
     return list(torch.stack(rows)[:, : sum(sizes)].split(list(sizes), 1))
 
 
-def network(widths: tuple[int, ...], activation: str, readout_power: float = 0.5) -> nn.Module:
+def network(widths: tuple[int, ...], activation: str, readout_power: float = 0.5) -> nn.Sequential:
     """In NTK parameterization, or with readout_power 1 in that of a mean field."""
     return nets.ntk_mlp(
         *widths,
