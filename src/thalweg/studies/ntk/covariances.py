@@ -91,7 +91,7 @@ def covariances(
     limit: tuple[Array, dict[str, Array]],
     narrow: int | None = None,
 ) -> Covariances:
-    """Draw networks of every width, to be compared with these `limits`; a middle layer stays narrow where it is given."""
+    """Draw networks of every width, to be compared with `limits`; a middle layer stays narrow where it is given."""
     found = []
     for width in widths:
         sizes = (inputs.shape[1], width, narrow or width, width, 1)
