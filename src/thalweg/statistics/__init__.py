@@ -1,6 +1,7 @@
 """Intervals over few seeds: means within bounds, ratios, crossed, worst-case; rank correlations, powers, own tuning."""
 
 from thalweg.statistics import interval, student_t
+from thalweg.statistics.ball import distance_of_mean
 from thalweg.statistics.interval import (
     ANYTHING,
     CORRELATION,
@@ -36,6 +37,7 @@ __all__ = [
     "bounded",
     "crossed",
     "difference",
+    "distance_of_mean",
     "exponents",
     "fraction",
     "geometric_mean",

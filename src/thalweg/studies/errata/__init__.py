@@ -6,6 +6,7 @@ from thalweg.studies.errata import (
     grokking,
     landscape,
     ntk_a,
+    ntk_b,
     optimizers,
     schedules,
     tickets,
@@ -23,4 +24,5 @@ CORRECTIONS: tuple[Correction, ...] = (
     *landscape.CORRECTIONS,
     *tickets.CORRECTIONS,
     *ntk_a.CORRECTIONS,
+    *ntk_b.CORRECTIONS,
 )

@@ -1,14 +1,16 @@
 """The study `ntk`: networks of infinite width, their tangent kernel, and what it predicts of finite ones."""
 
-from thalweg.studies.ntk import conditioning, convergence, features, sweet_spot, widths
+from thalweg.studies.ntk import architectures, conditioning, convergence, features, gaussian, sweet_spot, widths
 from thalweg.studies.study import Study
 
 STUDY = Study(
     name="ntk",
     title="The neural tangent kernel: networks of infinite width",
     experiments=(
+        gaussian.experiment,
         widths.experiment,
         convergence.experiment,
+        architectures.experiment,
         features.experiment,
         conditioning.experiment,
         sweet_spot.experiment,

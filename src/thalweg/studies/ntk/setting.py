@@ -1,5 +1,6 @@
 """What claims about wide networks share: digits of one norm, nets in NTK parameterization, one rate for all widths."""
 
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -47,7 +48,7 @@ def dealt(examples: int, seeds: list[int], *sizes: int) -> list[Int64[Tensor, "s
     return list(torch.stack(rows)[:, : sum(sizes)].split(list(sizes), 1))
 
 
-def network(widths: tuple[int, ...], activation: str, readout_power: float = 0.5) -> nn.Module:
+def network(widths: tuple[int, ...], activation: str, readout_power: float = 0.5) -> nn.Sequential:
     """In NTK parameterization, or with readout_power 1 in that of a mean field."""
     return nets.ntk_mlp(
         *widths,
@@ -128,3 +129,23 @@ def own_kernels(
         seen = layer.weight_scale**2 * one @ one[:, :first].mT + layer.bias_scale**2
         kernel = kernel + (seen * (gradient @ gradient[:, :first].mT)).cpu().double()
     return kernel
+
+
+def untrained(lab: Lab, model: Callable[[], nn.Module], inputs: Tensor, dtype: torch.dtype | None = None) -> Problem:
+    """Networks that are only asked about these inputs; their targets are zeros."""
+    zeros = torch.zeros_like(model()(inputs))
+    return Problem(model, Data(Examples(inputs, zeros)), "squared_error", device=lab.device, dtype=dtype)
+
+
+def drawn(lab: Lab, problem: Problem, networks: int, purpose: str, numbers: int = 2**24) -> Iterator[Population]:
+    """Networks all of whose parameters are N(0, 1), in populations of so many numbers at most.
+
+    That is how a network in NTK parameterization starts.
+    """
+    one, at = problem.initialize([lab.seed]), 0
+    most = max(1, numbers // one.theta.shape[1])
+    while at < networks:
+        count = min(most, networks - at)
+        random = torch.randn(count, one.theta.shape[1], generator=generator(lab.seed, purpose, at))
+        yield one.with_theta(random.to(one.theta))
+        at += count
