@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import isqrt, prod
+from math import ceil, isqrt, prod
 
 import torch
 from torch import Tensor
@@ -134,6 +134,7 @@ def _copied(block: Block) -> Block:
 
 
 def _tiles(rows: int, columns: int, edge: int, *, same: bool) -> Iterator[tuple[int, int, int, int]]:
+    edge = ceil(rows / ceil(rows / edge)) if same else edge  # tiles of one size: least is computed twice
     for top in range(0, rows, edge):
         for start in range(top if same else 0, columns, edge):
             yield top, min(top + edge, rows), start, min(start + edge, columns)
