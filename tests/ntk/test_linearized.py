@@ -1,5 +1,6 @@
 """Linearized networks: their formula, and training them in populations."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn

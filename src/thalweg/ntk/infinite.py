@@ -13,7 +13,7 @@ from thalweg.ntk.inputs import remarks_on_tensors
 from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
 from thalweg.ntk.variances import Deviations, Moments, Reading, sampled_from
-from thalweg.ntk.warned import of_attention, of_program
+from thalweg.ntk.warned import forget, of_attention, of_program
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
 from thalweg.results import Table
@@ -184,6 +184,7 @@ class Infinite:
             raise DataError(msg)
         with torch.no_grad():
             program = self.program(x1)
+            forget(program)
             left = side(program, x1, self.dtype, self.memory_budget)
             right = left if x2 is None else side(program, x2, self.dtype, self.memory_budget)
             begun = time.monotonic()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import UsageError, check_type
 
@@ -55,9 +56,9 @@ class Linearized(nn.Module):
 def _along(function: Callable[..., Any], at: dict[str, Tensor], direction: dict[str, Tensor]) -> Any:
     """The function's value and its derivative along a direction."""
     fast = torch.backends.mha.get_fastpath_enabled()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no derivative along a vector
         warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
-        torch.backends.mha.set_fastpath_enabled(False)  # has no derivative along a vector
+        torch.backends.mha.set_fastpath_enabled(False)
         try:
             return jvp(function, (at,), (direction,))
         finally:

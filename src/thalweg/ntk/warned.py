@@ -10,6 +10,13 @@ def of_program(program: Program) -> float:
     return max((float(step.dual.error) for step in program.steps if isinstance(step, Activation)), default=0.0)
 
 
+def forget(program: Program) -> None:
+    """The standard errors of an earlier call, which are no part of the next one's notes."""
+    for step in program.steps:
+        if isinstance(step, Attention):
+            step.errors.clear()
+
+
 def of_attention(program: Program) -> tuple[str, ...]:
     """A sentence about the standard errors of attention whose softmax is sampled."""
     errors = [error for step in program.steps if isinstance(step, Attention) for error in step.errors]
