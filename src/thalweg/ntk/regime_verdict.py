@@ -13,7 +13,7 @@ from thalweg.statistics import POSITIVE, Interval, difference, mean
 
 WORDS = {
     "drift": "kernel drift",
-    "nonlinearity": "f - f_lin",
+    "nonlinearity": "missed by f_lin",
     "spread": "spread at the start",
     "movement": "parameters moved",
 }
