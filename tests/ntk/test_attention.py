@@ -277,6 +277,16 @@ def test_softmax_of_a_pair_does_not_depend_on_the_others(three):
     assert not torch.allclose(softmax(*three, samples=64, seed=1).kernel, whole.kernel, rtol=1e-6)
 
 
+def test_softmax_of_kernels_that_are_estimates_themselves(three):
+    """Inputs that coincide, with entries that are off by a thousandth: eigenvalues below 0 are no obstacle."""
+    noise = torch.randn(3, 1, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    same = [Tokens(one.own[:1, None], one.tangent[:1, :1], one.own[:1], one.own[:1]) for one in three]
+    off = [replace(one, kernel=one.kernel + 1e-3 * by) for one, by in zip(same, noise, strict=True)]
+    exact, found = softmax(*same, samples=256), softmax(*off, samples=256)
+    assert bool(found.tangent.isfinite().all())
+    torch.testing.assert_close(found.kernel, exact.kernel, rtol=0, atol=0.02 * float(exact.kernel.abs().max()))
+
+
 def test_causal_softmax(three):
     """The first query sees itself alone; the last sees all."""
     found = softmax(*three, samples=64, allowed=torch.ones(4, 4).tril().bool())

@@ -70,7 +70,7 @@ def test_large_inputs_and_copies_are_told() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(3, 2), (inputs, torch.arange(6) % 2))
     notes = " ".join(tw.ntk.empirical(problem, problem.initialize(1)).reading.notes)
     assert "root mean square" in notes
-    assert "1 example is a copy of another" in notes
+    assert "1 of 6 inputs are the same as an earlier one" in notes
     assert "root mean square" not in " ".join(tw.ntk.empirical(*digits()[:2], on=digits()[2]).reading.notes)
 
 

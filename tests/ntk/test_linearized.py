@@ -1,5 +1,6 @@
 """Linearized networks: their formula, and training them in populations."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -107,3 +108,24 @@ def test_its_hessian_is_that_of_the_gauss_newton_matrix() -> None:
 def test_what_cannot_be_linearized(call, message: str) -> None:
     with pytest.raises(tw.UsageError, match=message):
         call()
+
+
+def test_its_tangent_kernel_is_that_of_the_network_wherever_it_is() -> None:
+    """As instruments see it, whose parameters do not all require gradients."""
+    problem = tw.Problem(lambda: tw.ntk.linearized(tw.nets.mlp(64, 16, 10)), tw.data.digits())
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=64), seeds=2)
+    some = tw.Sample("train", 8)
+    plain = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
+    expected = tw.ntk.empirical(plain, plain.initialize(2), on=some)["kernel"]
+    found = tw.ntk.empirical(problem, run.final, on=some)["kernel"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    regime = tw.ntk.regime(problem, run, on=some)
+    assert regime["drift"].max() < 1e-5
+    assert regime["nonlinearity"].max() < 1e-4
+
+
+def test_attention_in_evaluation_mode_has_a_derivative() -> None:
+    """The fast path of torch's encoder layers has none."""
+    layer, x = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), torch.randn(2, 3, 8)
+    line = tw.ntk.linearized(layer)
+    torch.testing.assert_close(line(x), layer.eval()(x))

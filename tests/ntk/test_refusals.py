@@ -1,5 +1,6 @@
 """What the limit refuses: the node, its line, the remedy and the Monte-Carlo way out; never a wrong kernel."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -175,8 +176,10 @@ def test_the_line_is_said():
 
 def test_inputs_that_do_not_fit():
     limit = tw.ntk.infinite(nn.Sequential(dense(64), nn.ReLU(), nn.Linear(64, 1)), progress=None)
-    with pytest.raises(tw.ModelError):
+    with pytest.raises(tw.DataError, match=r"cannot be called with one tensor \(examples, 7\) of torch.float32"):
         limit.ntk(drawn(3, 7))
+    with pytest.raises(tw.DataError, match=r"take one tensor.*ntk.empirical"):
+        tw.ntk.infinite(nn.Bilinear(16, 16, 2), progress=None).ntk(VECTORS)
     with pytest.raises(tw.DataError, match="x1 holds numbers that are not finite"):
         limit.ntk(VECTORS / 0)
     with pytest.raises(tw.DataError, match="different shapes"):
@@ -185,6 +188,44 @@ def test_inputs_that_do_not_fit():
         limit.ntk(VECTORS[:0])
     with pytest.raises(tw.UsageError, match="x1 must be a tensor"):
         limit.ntk([[1.0]])
+
+
+def test_a_function_that_makes_a_module_is_told_how_to_return_it():
+    with pytest.raises(tw.ModelError, match=r"lambda: make\(\).eval\(\)"):
+        tw.ntk.infinite(lambda: behind(nn.Dropout(0.3)), progress=None).ntk(VECTORS)
+    assert tw.ntk.infinite(lambda: behind(nn.Dropout(0.3)).eval(), progress=None).ntk(VECTORS).shape == (4, 4)
+
+
+def test_layers_that_were_copied_are_refused_unless_said_to_be_drawn_apart():
+    def apart() -> nn.Module:
+        return written(lambda m, x: m.last(torch.relu(m.first(x)) + torch.relu(m.second(x))))
+
+    def copied() -> nn.Module:
+        module = apart()
+        module.second = copy.deepcopy(module.first)
+        return module
+
+    with pytest.raises(tw.ModelError, match=r"'first.weight' and 'second.weight' start with the same numbers"):
+        tw.ntk.infinite(copied, progress=None).ntk(VECTORS)
+    given = {"first": 1.0, "second": 1.0}
+    found, expected = (
+        tw.ntk.infinite(make(), weight_std=given, bias_std=0.0, progress=None).nngp(VECTORS) for make in (copied, apart)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_batch_norm_that_changes_nothing_is_told():
+    notes = tw.ntk.infinite(behind(nn.BatchNorm1d(8)).eval(), progress=None).kernels(VECTORS).notes
+    assert any("not of training, where examples of a batch are normalized together" in one for one in notes)
+
+
+def test_inputs_of_both_sides_are_looked_at():
+    limit = tw.ntk.infinite(nn.Sequential(dense(64), nn.ReLU(), nn.Linear(64, 1)), progress=None)
+    assert limit.kernels(VECTORS, VECTORS + 1).notes == ()
+    assert any("not scaled" in one for one in limit.kernels(VECTORS, 100 * VECTORS).notes)
+    twice = torch.cat([VECTORS, VECTORS[:1]])
+    assert not limit.kernels(twice, VECTORS).notes
+    assert any("same as an earlier one" in one for one in limit.kernels(twice).notes)
 
 
 def test_an_overflow_is_said_and_no_nan_is_given():

@@ -80,7 +80,10 @@ def test_a_linear_model_has_no_drift_and_no_nonlinearity() -> None:
     assert found["drift"].max() == 0
     assert found["nonlinearity"].max() < 1e-5
     assert found["movement"].min() > 0.1
-    assert found.figure().panels
+    assert found.figure().title == "Lazy or rich?"
+    whole, parts = found.figure().panels
+    assert (whole.y.scale, whole.y.limits) == ("linear", (0.0, 1.3 * max(0.5, found["movement"].mean())))
+    assert parts.y.scale == "linear"
 
 
 def test_every_measure_is_its_formula() -> None:

@@ -71,3 +71,15 @@ def test_accuracy_of_one_output_is_that_of_the_sign_and_keeps_what_is_in_front()
 def test_what_makes_no_sense(call, message: str) -> None:
     with pytest.raises(tw.UsageError, match=message):
         call()
+
+
+def test_rounding_below_zero_makes_no_huge_solution() -> None:
+    """A kernel whose eigenvalues are below 0 by rounding of float32: what jitter just cancels would be divided by."""
+    basis, _ = torch.linalg.qr(torch.randn(40, 40, generator=torch.Generator().manual_seed(0), dtype=torch.float64))
+    values = torch.cat([torch.linspace(1, 2, 20), -torch.linspace(1e-9, 3e-8, 20)]).double()
+    kernel = basis @ torch.diag(values) @ basis.T
+    targets = torch.randn(40, 1, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = tw.ntk.regression(kernel, kernel, targets)
+    assert found["jitter"][0] > 2 * 3e-8
+    assert np.linalg.norm(found["train"]) < 1.2 * float(targets.norm())
+    assert "of the targets is not fitted" in " ".join(found.reading.notes)

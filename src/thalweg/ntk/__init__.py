@@ -1,4 +1,10 @@
-"""The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
+"""The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training.
+
+Of a model, one begins with `empirical`, `infinite` and `regime`; of kernels, with `classify`, `gradient_descent`,
+`posterior`, `bounds` and `scores`. The modules `spatial`, `pooling`, `normalization`, `attention` and
+`attention_softmax` are the recursions of single layers that `infinite` is made of, for who writes one by hand.
+`empirical_kernels` gives as tensors what `empirical` gives as a result; `operator` the same as products with vectors.
+"""
 
 from thalweg.ntk import attention, attention_softmax, normalization, pooling, scores, spatial
 from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_scores

@@ -15,6 +15,7 @@ __all__ = ["softmax"]
 LARGEST = 21_201  # dimensions that torch's Sobol sequences have
 RESOLUTION = 2.0**-31  # half of their step
 JITTER, LARGEST_JITTER = 1e-12, 1e-5  # of the largest variance, for factors of covariances that are singular
+LARGEST_MISS = 0.25  # of the largest variance, by which an estimated covariance may have eigenvalues below 0
 
 
 def softmax(
@@ -118,21 +119,46 @@ class _Factors:
         first = _factor(tokens.own, tokens.own)[:, None]
         shared = torch.linalg.solve_triangular(first, tokens.kernel, upper=False).mT
         other = tokens.other[None].expand(len(tokens.own), -1, -1, -1)
-        return cls(first, torch.cat([shared, _factor(other - shared @ shared.mT, other)], -1))
+        rows = torch.cat([shared, _factor(other - shared @ shared.mT, other)], -1)
+        return cls(first, _of_size(rows, other))
 
 
 def _factor(covariance: Tensor, size: Tensor) -> Tensor:
-    """A Cholesky factor; singular ones get as little more on the diagonal as they need, by the diagonal of `size`."""
+    """A lower factor; singular ones get as little more on the diagonal as they need, by the diagonal of `size`.
+
+    What then still has negative eigenvalues, as kernels that are estimates themselves, gets the nearest that has none.
+    """
     largest = size.diagonal(dim1=-2, dim2=-1).amax(-1).clamp(min=torch.finfo(covariance.dtype).tiny)
+    largest = largest.expand(covariance.shape[:-2])
     eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     jitter = torch.full_like(largest, JITTER)
-    while bool((jitter < LARGEST_JITTER).all()):
+    while True:
         factor, info = torch.linalg.cholesky_ex(covariance + (jitter * largest)[..., None, None] * eye)
-        if not bool(info.any()):
-            return factor
-        jitter = torch.where(info > 0, jitter * 10, jitter)
-    msg = "the kernels of queries or keys are no covariances: not finite, or not positive semi-definite."
+        failed = info > 0
+        again = failed & (jitter < LARGEST_JITTER)
+        if not bool(again.any()):
+            break
+        jitter = torch.where(again, jitter * 10, jitter)
+    if not bool(failed.any()):
+        return factor
+    return factor.masked_scatter(failed[..., None, None], _nearest(covariance[failed], largest[failed]))
+
+
+def _nearest(covariance: Tensor, largest: Tensor) -> Tensor:
+    """Lower factors of the nearest matrices without negative eigenvalues: (matrices, T, T)."""
+    if bool(covariance.isfinite().all()):
+        values, vectors = torch.linalg.eigh(covariance)
+        if bool((values[:, 0] > -LARGEST_MISS * largest).all()):
+            root = vectors * values.clamp_min(LARGEST_JITTER * largest[:, None]).sqrt()[:, None, :]
+            return torch.linalg.qr(root.mT)[1].mT
+    msg = "The kernels of queries or keys are no covariances: not finite, or with eigenvalues far below 0."
     raise UsageError(msg)
+
+
+def _of_size(rows: Tensor, size: Tensor) -> Tensor:
+    """Rows of a factor whose squares add up to the variances on the diagonal of `size`, where they are off by much."""
+    share = (size.diagonal(dim1=-2, dim2=-1) / rows.square().sum(-1).clamp_min(torch.finfo(rows.dtype).tiny)).sqrt()
+    return rows * torch.where((share - 1).abs() > 10 * LARGEST_JITTER, share, 1.0)[..., None]
 
 
 def _weights(query: Tensor, normals: Tensor, key: Tensor, allowed: Tensor | None) -> Tensor:

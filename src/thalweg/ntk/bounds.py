@@ -68,7 +68,8 @@ def bounds(
     Args:
         kernel: of the training examples: (members, n, n) or (n, n).
         targets: (n,) or (n, outputs).
-        ridge: of the regression, not negative.
+        ridge: of the regression, not negative, added to the diagonal as it is; that of `regression` and `classify` is
+            in units of the diagonal's mean, by which it is to be multiplied here.
         delta: the probability with which the risk bound may fail.
 
     Raises:

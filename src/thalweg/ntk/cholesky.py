@@ -8,6 +8,7 @@ from torch import Tensor
 from thalweg.errors import UsageError
 
 _MOST = 1e-3  # of a kernel's size, which is the most that is added
+_TOLD = 1e-3  # of the targets, from which it is said that they are not fitted
 _SAME = 1e-12  # of two variances, below which the distance of two examples is rounding
 
 
@@ -32,7 +33,9 @@ class Factored:
         """Factor symmetric matrices (members or 1, n, n); noise is (1,) or one a member.
 
         The jitter is 0, or else n eps |kernel| times 1, 10, 100, ..., where |kernel| is the largest sum of a row and
-        eps the rounding of float64: the first that makes all pivots larger than rounding.
+        eps the rounding of float64: the first that makes all pivots larger than rounding. Where that is not the first
+        of all, the kernel has negative eigenvalues of about that size, and ten times as much is added, where that is
+        allowed: as much as they are would nearly cancel them, and solutions would be of any size.
 
         Raises:
             UsageError: one has eigenvalues that are negative by more than rounding.
@@ -57,6 +60,11 @@ class Factored:
                 msg = f"A kernel is not 0 and has no negative eigenvalues; the smallest of this one is {low:.3g}, and "
                 most = float(size[left][0])
                 raise UsageError(msg + f"the largest sum of a row {most:.3g}. Give noise, or other examples.")
+        more = (jitter > 5 * n * eps * size) & (10 * jitter <= _MOST * size)
+        if bool(more.any()):
+            jitter = torch.where(more, 10 * jitter, jitter)
+            added = (noise + jitter)[more]
+            lower[more] = torch.linalg.cholesky(kernel[more] + torch.diag_embed(added[:, None].expand(-1, n)))
         return cls(kernel, noise, jitter, lower)
 
     def solve(self, right: Tensor) -> Tensor:
@@ -70,6 +78,13 @@ class Factored:
         off = self.kernel @ solution + self.noise[:, None, None] * solution - right
         size = right.flatten(1).norm(dim=1)
         return off.flatten(1).norm(dim=1) / size.where(size > 0, torch.ones_like(size))
+
+    def unfitted(self, residual: Tensor) -> tuple[str, ...]:
+        """A sentence where jitter keeps the solution from the targets, by the largest of these residuals."""
+        worst = float(residual.max())
+        if worst < _TOLD or float(self.jitter.max()) == 0:
+            return ()
+        return (f"{worst:.2g} of the targets is not fitted: equal or nearly equal examples have different targets.",)
 
     @property
     def half_determinant(self) -> Tensor:

@@ -15,7 +15,8 @@ from thalweg.ntk.empirical_cost import cost_of
 from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import Method, Outputs
 from thalweg.ntk.gram.kernels import Work, kernels
-from thalweg.ntk.remarks import remarks_on
+from thalweg.ntk.inputs import remarks_on_tensors
+from thalweg.ntk.remarks import remarks_on_members
 from thalweg.population import Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
 from thalweg.results import Cost, Provenance, Reading
@@ -118,11 +119,12 @@ def empirical(
         cost=Cost(time.perf_counter() - began, forwards=passes, backwards=passes * work.block.outputs),
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype), plan=chosen),
         notes=(
-            f"On {rows.text}{'' if columns is None else f', against {columns.text}'}.",
+            f"On {rows.text}{'' if columns is None else f', against {columns.text}'}, in evaluation mode.",
             _WHAT[outputs],
             f"By {chosen}: {cost.counts[chosen]:.2e} multiply-adds a member.",
             *cost.remarks(),
-            *remarks_on(problem, population, inputs),
+            *remarks_on_members(population),
+            *remarks_on_tensors(inputs, len(rows), copies=columns is None),
         ),
     )
     return EmpiricalKernel(reading, outputs, chosen, against is None)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, UsageError, check_choice, check_count, check_type
+from thalweg.ntk.inputs import remarks_on_tensors
 from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
 from thalweg.ntk.variances import Deviations, Moments, Reading, sampled_from
-from thalweg.ntk.warned import of_attention, of_inputs, of_program
+from thalweg.ntk.warned import forget, of_attention, of_program
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
@@ -142,11 +143,17 @@ class Infinite:
         return f"Infinite({type(self.module).__name__}, parameterization={self.parameterization!r})"
 
     def nngp(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
-        """K, the covariance of one output over initializations, (inputs, others), float64; see `kernels`."""
+        """K, the covariance of one output over initializations, (inputs, others), float64.
+
+        What is to be known of it, as of unscaled inputs and sampling errors, is in the notes of `kernels`.
+        """
         return self.kernels(x1, x2).nngp
 
     def ntk(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
-        """Theta, the tangent kernel of one output, (inputs, others), float64; see `kernels`."""
+        """Theta, the tangent kernel of one output, (inputs, others), float64.
+
+        What is to be known of it, as of unscaled inputs and sampling errors, is in the notes of `kernels`.
+        """
         return self.kernels(x1, x2).ntk
 
     def kernels(self, x1: Tensor, x2: Tensor | None = None) -> Kernels:
@@ -164,7 +171,7 @@ class Infinite:
             x2: the others; None is the same inputs, of which half of all pairs are computed.
 
         Raises:
-            DataError: inputs that are not finite, or of another shape than the module reads.
+            DataError: inputs that are not finite, or that the module cannot be called with.
             ModelError: a node that cannot be followed; it is named with its line, the remedy and the Monte-Carlo way
                 out.
 
@@ -179,6 +186,7 @@ class Infinite:
             raise DataError(msg)
         with torch.no_grad():
             program = self.program(x1)
+            forget(program)
             left = side(program, x1, self.dtype, self.memory_budget)
             right = left if x2 is None else side(program, x2, self.dtype, self.memory_budget)
             begun = time.monotonic()
@@ -193,7 +201,10 @@ class Infinite:
                     tell=lambda done, total: told(Progress("kernel", done, total, time.monotonic() - begun)),
                 )
         with one_thread():
-            notes = (*program.warnings, *of_attention(program), *of_inputs(x1, x2))
+            notes = [*program.warnings, *of_attention(program), *remarks_on_tensors(x1, len(x1), copies=x2 is None)]
+            if x2 is not None:
+                notes += remarks_on_tensors(x2, len(x2), copies=False)
+        notes = tuple(dict.fromkeys(notes))
         return Kernels(nngp, ntk, of_program(program), self.parameterization, self.dtype, notes)
 
     def program(self, inputs: Tensor) -> Program:
@@ -229,7 +240,8 @@ class Infinite:
 
 
 def _check(name: str, inputs: Tensor) -> None:
-    check_type(name, inputs, Tensor, "a tensor, the first dimension that of examples")
+    expected = "a tensor, the first dimension that of examples (of a module of several inputs, take ntk.empirical)"
+    check_type(name, inputs, Tensor, expected)
     if inputs.dim() < 1 or len(inputs) == 0:
         msg = f"{name} holds no examples; its shape is {tuple(inputs.shape)}."
         raise DataError(msg)

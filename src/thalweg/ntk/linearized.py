@@ -5,8 +5,10 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from thalweg.errors import UsageError, check_type
 
@@ -24,13 +26,13 @@ class Linearized(nn.Module):
         self.order = order
         self.network = network
         self.initial = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
+        self._trained = tuple(name for name, one in network.named_parameters() if one.requires_grad)
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """f_0 + J (theta - theta_0), and half the second derivative along theta - theta_0 with order 2."""
-        trained = {name: one for name, one in self.network.named_parameters() if one.requires_grad}
-        fixed = dict(self.initial.named_parameters())
-        point: dict[str, Tensor] = {name: fixed[name] for name in trained}
-        direction = {name: one - point[name] for name, one in trained.items()}
+        now, fixed = dict(self.network.named_parameters()), dict(self.initial.named_parameters())
+        point: dict[str, Tensor] = {name: fixed[name] for name in self._trained}
+        direction = {name: now[name] - point[name] for name in self._trained}
 
         def value(tensors: dict[str, Tensor]) -> Tensor:
             return functional_call(self.initial, {**fixed, **tensors}, inputs, named)
@@ -53,9 +55,14 @@ class Linearized(nn.Module):
 
 def _along(function: Callable[..., Any], at: dict[str, Tensor], direction: dict[str, Tensor]) -> Any:
     """The function's value and its derivative along a direction."""
-    with warnings.catch_warnings():
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no derivative along a vector
         warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
-        return jvp(function, (at,), (direction,))
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            return jvp(function, (at,), (direction,))
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def linearized(network: nn.Module, *, order: int = 1) -> Linearized:

@@ -148,7 +148,11 @@ def posterior(
         sample_size=n,
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(None, str(alpha.device), "float64"),
-        notes=(f"{n} examples, noise of variance {noise:g}.", *factored.notes),
+        notes=(
+            f"{n} examples, noise of variance {noise:g}.",
+            *factored.notes,
+            *factored.unfitted(arrays["residual"]),
+        ),
     )
     return Posterior(reading)
 

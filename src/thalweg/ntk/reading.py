@@ -1,12 +1,14 @@
 """From a module to the program of its kernel: every operation of the trace by the rule of its kind."""
 
+import copy
+import itertools
 from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from thalweg.errors import ModelError
+from thalweg.errors import DataError, ModelError
 from thalweg.ntk.nodes import (
     affine,
     attention,
@@ -87,11 +89,13 @@ def read(module: nn.Module, example: Tensor, moments: Moments, reading: Reading)
         example: two examples of the input.
 
     Raises:
+        DataError: the module cannot be called with the example.
         ModelError: a node cannot be followed; it is named with its line, the remedy and the way out.
     """
     try:
         trace = traced(module, example)
     except ModelError as error:
+        _check_callable(module, example)
         msg = f"{error} {MONTE_CARLO}"
         raise ModelError(msg) from error
     live, operations = _live(trace), trace.operations
@@ -111,6 +115,7 @@ def read(module: nn.Module, example: Tensor, moments: Moments, reading: Reading)
         builder.symbols[one.name] = found = _ruled(builder, one)
         if isinstance(found, Raw) and found.name == one.name:
             plain.append(one)
+    _check_apart(moments)
     output = builder.symbols[trace.outputs[0]]
     steps, full, requests = _needed(builder, trace, output)
     assert isinstance(output, Field)
@@ -119,6 +124,34 @@ def read(module: nn.Module, example: Tensor, moments: Moments, reading: Reading)
     return Program(
         steps, full, tuple(plain), requests, tuple(trace.inputs), tensors, tuple(dict.fromkeys(builder.warnings))
     )
+
+
+def _check_callable(module: nn.Module, example: Tensor) -> None:
+    """Raise DataError where it is the call that fails, and not its trace."""
+    try:
+        with torch.no_grad():
+            copy.deepcopy(module).eval()(example)
+    except Exception as error:
+        shape = ", ".join(["examples", *map(str, example.shape[1:])])
+        msg = (
+            f"The module cannot be called with one tensor ({shape}) of {example.dtype}: {error}. The limit is read "
+            f"of modules that take one tensor. Of several inputs: {MONTE_CARLO}"
+        )
+        raise DataError(msg) from error
+
+
+def _check_apart(moments: Moments) -> None:
+    """Refuse tensors that were drawn once and copied: they depend on each other, and the limit takes them as drawn."""
+    tensors = dict(moments.module.named_parameters())
+    names = [one.tensor for one in moments.found.values() if one.source != "given" and tensors[one.tensor].dim() > 1]
+    for name, other in itertools.combinations(names, 2):
+        if torch.equal(tensors[name], tensors[other]):
+            msg = (
+                f"The parameters {name!r} and {other!r} start with the same numbers, as copies do (copy.deepcopy, "
+                "nn.TransformerEncoder): they depend on each other, and the limit is of layers that are drawn apart. "
+                f"Draw one of them anew, or pass weight_std= of both to have them taken as drawn apart. {MONTE_CARLO}"
+            )
+            raise ModelError(msg)
 
 
 def narrow(widths: list[int]) -> list[str]:

@@ -6,20 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thalweg.figures import Axis, Bars, Figure, ReferenceLine, interval_bars
+from thalweg.figures import Axis, Figure, ReferenceLine, interval_bars
 from thalweg.ntk.arrays import Array
 from thalweg.results import Reading, Result
 from thalweg.statistics import POSITIVE, Interval, difference, mean
 
 WORDS = {
     "drift": "kernel drift",
-    "nonlinearity": "f - f_lin",
+    "nonlinearity": "missed by f_lin",
     "spread": "spread at the start",
     "movement": "parameters moved",
 }
-
-
-_FAR = 30.0  # times the smallest, from which a figure has a log scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +53,11 @@ class Regime(Result):
         lazy, rich = self.thresholds
         lines = ReferenceLine(lazy, label="lazy below"), ReferenceLine(rich, label="rich above")
         shown = {WORDS[name]: found for name, found in self.intervals.items() if name in WORDS}
-        whole = _bars("How far from its kernel", shown, Axis(""), "relative size").with_marks(*lines)
+        whole = _bars("How far from its kernel", shown, Axis(""), "relative size", rich).with_marks(*lines)
         table = self["drift by layer"]
         layers = {name: _interval(table[:, i], 1e-12) for i, name in enumerate(self.reading.coordinate("layer"))}
-        parts = _bars("Which layer moved", layers, Axis("layer"), "drift by layer")
-        return Figure.row([whole, parts], title=self.reading.name, caption=self.sentence)
+        parts = _bars("Which layer moved", layers, Axis("layer"), "drift by layer", 1e-12)
+        return Figure.row([whole, parts], title="Lazy or rich?", caption=self.sentence)
 
 
 def judged(reading: Reading, layers: Sequence[str], lazy: float, rich: float) -> Regime:
@@ -99,18 +96,10 @@ def _which(table: Array, names: Sequence[str], most: float, lead: Interval, roun
     return f", most of all in {share}" if sure else f", most in {share}, though not surely more than in {names[1]}"
 
 
-def _bars(title: str, found: Mapping[str, Interval], x: Axis, label: str) -> Figure:
-    """One bar an interval, on a log scale where they differ by much."""
-    values = np.array([one.estimate for one in found.values()])
-    least = values[values > 0].min(initial=np.inf)
-    if not values.max() > _FAR * least:
-        return Figure.of(title, (interval_bars(found),), x, Axis(label))
-    floor = least / _FAR**0.5  # where ends that are lower, and bars of nothing, stand
-    ends = np.array([(one.estimate, one.low, one.high) for one in found.values()]).T
-    ends[:2] = np.maximum(ends[:2], floor)  # NaN stays where there is no interval
-    middle, low, high = ends
-    bars = Bars(tuple(found), middle, low=low, high=np.maximum(high, middle))
-    return Figure.of(title, (bars,), x, Axis(label, scale="log"))
+def _bars(title: str, found: Mapping[str, Interval], x: Axis, label: str, shown: float) -> Figure:
+    """One bar an interval, from 0 to at least `shown`; an interval that reaches far above all estimates is cut."""
+    top = 1.3 * max([shown, *(one.estimate for one in found.values())])
+    return Figure.of(title, (interval_bars(found),), x, Axis(label, limits=(0.0, top)))
 
 
 def _interval(values: ArrayLike, rounding: float) -> Interval:

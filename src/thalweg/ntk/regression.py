@@ -26,7 +26,8 @@ def regression(
 
     Args:
         kernel, cross, targets: as in `gradient_descent`, also with members and blocks of outputs.
-        ridge: in units of the mean of the kernel's diagonal.
+        ridge: in units of the mean of the kernel's diagonal, so that it means the same at any scale; that of `bounds`,
+            `solve` and `eigenlearning`, and the noise of `posterior`, are added to the diagonal as they are.
 
     Returns:
         "test" and "train" outputs (member, example, output); "jitter", "effective rank" and "residual" (member,), as
@@ -64,6 +65,7 @@ def regression(
         **dict.fromkeys(("jitter", "effective rank", "residual"), ("member",)),
     }
     many = problem.members
+    notes = (*factored.notes, *factored.unfitted(arrays["residual"]))
     reading = Reading(
         "kernel regression",
         {name: one.expand(many, *one.shape[1:]).cpu().numpy() for name, one in arrays.items()},
@@ -71,7 +73,7 @@ def regression(
         sample_size=len(factored.kernel[0]),
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(None, str(alpha.device), "float64"),
-        notes=(f"Ridge: {ridge:g} times the mean of the kernel's diagonal.", *factored.notes),
+        notes=(f"Ridge: {ridge:g} times the mean of the kernel's diagonal.", *notes),
     )
     return Result(reading)
 

@@ -14,7 +14,7 @@ from thalweg.ntk.dual import Dual, dual_of
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.affine import matmul
 from thalweg.ntk.nodes.branches import overlap
-from thalweg.ntk.nodes.builder import Builder, Rule
+from thalweg.ntk.nodes.builder import EVALUATION, Builder, Rule
 from thalweg.ntk.nodes.positions import placed, viewed
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
 from thalweg.ntk.nodes.symbols import Field, Scores, Symbol
@@ -241,7 +241,7 @@ def dot_product(builder: Builder, operation: Operation) -> Symbol:
     if arguments.get("attn_mask") is not None:
         raise builder.refusal(operation, "it has a mask of its own", "Use no mask, or is_causal=True.")
     if arguments.get("dropout_p"):
-        raise builder.refusal(operation, "its dropout is active", "Call module.eval().")
+        raise builder.refusal(operation, "its dropout is active", EVALUATION)
     found = scores(builder, operation, query, key, 1.0)
     scale = arguments.get("scale")
     scale = 1 / sqrt(found.width) if scale is None else scale

@@ -17,8 +17,10 @@ from thalweg.population.structure.operation import Operation, Value, values_in
 from thalweg.population.structure.tracing import Trace
 
 MONTE_CARLO = (
-    "Or estimate the kernel: the mean of ntk.empirical over problem.initialize(64) is that of 64 initializations."
+    "Or estimate the kernel: the mean of ntk.empirical over problem.initialize(64) is that of 64 initializations, in "
+    "evaluation mode."
 )
+EVALUATION = "Call module.eval(); a function that makes the module returns it so, as lambda: make().eval()."
 
 
 @dataclass(frozen=True)

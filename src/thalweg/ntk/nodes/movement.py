@@ -4,7 +4,7 @@ from dataclasses import replace
 from math import prod
 
 from thalweg.ntk.nodes import layout as lay
-from thalweg.ntk.nodes.builder import Builder, Rule
+from thalweg.ntk.nodes.builder import EVALUATION, Builder, Rule
 from thalweg.ntk.nodes.positions import picked
 from thalweg.ntk.nodes.symbols import Field, Raw, Scores, Symbol, Weight
 from thalweg.population.structure.operation import Operation, kinds
@@ -23,7 +23,7 @@ def dropout(builder: Builder, operation: Operation) -> Symbol:
     """As it is, in evaluation mode."""
     module = builder.module.get_submodule(operation.module)
     if module.training and operation.arguments.get("p", 0.5) > 0:
-        raise builder.refusal(operation, "dropout in training mode is random", "Call module.eval().")
+        raise builder.refusal(operation, "dropout in training mode is random", EVALUATION)
     return builder.symbol(operation)
 
 

@@ -9,7 +9,7 @@ import torch
 from thalweg.ntk import normalization
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.affine import parameter
-from thalweg.ntk.nodes.builder import Builder, Rule
+from thalweg.ntk.nodes.builder import EVALUATION, Builder, Rule
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
 from thalweg.ntk.nodes.symbols import Field, Raw, Symbol
 from thalweg.ntk.normalization import Norm
@@ -135,7 +135,7 @@ def batch_norm(builder: Builder, operation: Operation) -> Symbol:
         raise builder.refusal(
             operation,
             "batch normalization in training mode makes the examples of a batch depend on each other",
-            "Call module.eval(): fresh running statistics are followed.",
+            f"{EVALUATION} Fresh running statistics are followed.",
         )
     mean, variance = (builder.tensor(str(name)) for name in names)
     if bool((mean != 0).any()) or bool((variance != 1).any()):
@@ -149,6 +149,10 @@ def batch_norm(builder: Builder, operation: Operation) -> Symbol:
         return replace(builder.plain(operation), gradients=gradients)
     if not isinstance(value, Field) or lay.kinds_of(value.layout[1]) != {"channel"}:
         raise builder.refusal(operation, "its second dimension is not that of channels", "Give it (N, C, *size).")
+    builder.warnings.append(
+        f"{operation.module or 'Batch normalization'} has fresh running statistics and changes nothing: the limit is "
+        "that of evaluation mode, not of training, where examples of a batch are normalized together."
+    )
     return _normalized(builder, value, "fixed", False, operation.arguments.get("eps", 1e-5), factor, gradients)
 
 
