@@ -17,6 +17,8 @@ from thalweg.ntk.dynamics_coefficients import number
 from thalweg.ntk.dynamics_problem import KernelProblem, numbers_of
 from thalweg.results import Cost, Provenance, Reading, Result
 
+_ROUNDING = 1e-5  # of the largest entry of own, below which a negative variance is rounding of kernels in float32
+
 
 @dataclass(frozen=True, eq=False)
 class Posterior(Result):
@@ -83,7 +85,8 @@ def posterior(
 
     Returns:
         See `Posterior`. A singular kernel gets the least jitter that makes it factor; "jitter" says how much, and
-        "residual" is |(K + noise) alpha - y| / |y| of the solution without it.
+        "residual" is |(K + noise) alpha - y| / |y| of the solution without it. No variance is negative: those that
+        rounding makes so are 0, and a note says where kernels that do not belong together made them so.
 
     Raises:
         UsageError: shapes that do not fit each other, numbers that are not finite, a kernel that is not symmetric or
@@ -121,10 +124,12 @@ def posterior(
     constant = n / 2 * math.log(2 * math.pi)
     arrays: dict[str, Tensor] = {}
     dims: dict[str, tuple[str, ...]] = {}
+    below: tuple[str, ...] = ()
     if problem.cross is not None:
         arrays["mean"], dims["mean"] = problem.cross @ alpha, ("member", "test example", "output")
         if own is not None:
             name, found = _covariance(factored, problem.cross, own)
+            found, below = _not_negative(found, own)
             arrays[name] = found
             dims[name] = ("member", "test example", "other test example")[: found.ndim]
     arrays |= {
@@ -148,7 +153,7 @@ def posterior(
         sample_size=n,
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(None, str(alpha.device), "float64"),
-        notes=(f"{n} examples, noise of variance {noise:g}.", *factored.notes),
+        notes=(f"{n} examples, noise of variance {noise:g}.", *factored.notes, *below),
     )
     return Posterior(reading)
 
@@ -174,6 +179,19 @@ def _covariance(factored: Factored, cross: Tensor, own: Any) -> tuple[str, Tenso
     )
     if square is None:
         diagonal = given if given.ndim == 2 else given[None]
-        return "variance", (diagonal - half.square().sum(1)).clamp_min(0)
+        return "variance", diagonal - half.square().sum(1)
     found = square - half.mT @ half
     return "covariance", (found + found.mT) / 2
+
+
+def _not_negative(found: Tensor, own: Any) -> tuple[Tensor, tuple[str, ...]]:
+    """The covariance or variance with no variance below 0, and what is to be said where that was more than rounding."""
+    variances = found.diagonal(dim1=1, dim2=2) if found.ndim == 3 else found
+    added = variances.clamp_min(0) - variances
+    count = int((added > _ROUNDING * float(numbers_of("own", own).abs().max())).sum())
+    raised = found + (torch.diag_embed(added) if found.ndim == 3 else added)
+    if not count:
+        return raised, ()
+    said = f"{count} of {variances.numel()} variances came out negative, down to {float(variances.min()):.2g}, and are "
+    said += "set to 0: kernel, cross and own are not of one kernel and the same examples, or are too coarse."
+    return raised, (said,)
