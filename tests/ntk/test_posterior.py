@@ -133,6 +133,15 @@ def test_kernels_that_do_not_belong_together_are_said(whole: bool) -> None:
         np.testing.assert_allclose(found["covariance"][0][off], true.numpy()[off], rtol=0, atol=1e-8)
 
 
+def test_no_variance_of_an_ensemble_is_negative() -> None:
+    kernel = split(KERNELS)[0][0]
+    for share, said in ((1, False), (9, True)):
+        prior = {"prior": kernel, "prior_cross": kernel, "prior_own": kernel / share}
+        found = tw.ntk.ensemble(kernel, kernel, torch.ones(N), **prior)
+        assert (np.diagonal(found["covariance"]) >= 0).all()
+        assert (f"{N} of {N} variances came out negative" in " ".join(found.reading.notes)) == said
+
+
 def test_effective_rank() -> None:
     for kernel, rank in ((torch.eye(4), 4.0), (torch.ones(4, 4), 1.0), (torch.diag(torch.tensor([2.0, 2, 0, 0])), 2.0)):
         found = tw.ntk.posterior(kernel, None, None, torch.ones(4), noise=1.0)

@@ -115,7 +115,8 @@ def linearized(network: nn.Module, *, order: int = 1) -> Linearized:
     References:
         Lee et al. (2019, arXiv:1902.06720); Bai & Lee (2020, arXiv:1910.01619) for order 2.
 
-    >>>     >>> import thalweg as tw
+    >>> import torch
+    >>> import thalweg as tw
     >>> network, x = tw.nets.mlp(4, 3, 2, activation="square", bias=False).double(), torch.ones(1, 4).double()
     >>> line, parabola = (tw.ntk.linearized(network, order=order) for order in (1, 2))
     >>> with torch.no_grad():  # doubled parameters, of which the output is of degree 3

@@ -15,9 +15,8 @@ from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.ntk.cholesky import Factored
 from thalweg.ntk.dynamics_coefficients import number
 from thalweg.ntk.dynamics_problem import KernelProblem, numbers_of
+from thalweg.ntk.nonnegative import not_negative
 from thalweg.results import Cost, Provenance, Reading, Result
-
-_ROUNDING = 1e-5  # of the largest entry of own, below which a negative variance is rounding of kernels in float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +128,7 @@ def posterior(
         arrays["mean"], dims["mean"] = problem.cross @ alpha, ("member", "test example", "output")
         if own is not None:
             name, found = _covariance(factored, problem.cross, own)
-            found, below = _not_negative(found, own)
+            found, below = not_negative(found, own)
             arrays[name] = found
             dims[name] = ("member", "test example", "other test example")[: found.ndim]
     arrays |= {
@@ -182,16 +181,3 @@ def _covariance(factored: Factored, cross: Tensor, own: Any) -> tuple[str, Tenso
         return "variance", diagonal - half.square().sum(1)
     found = square - half.mT @ half
     return "covariance", (found + found.mT) / 2
-
-
-def _not_negative(found: Tensor, own: Any) -> tuple[Tensor, tuple[str, ...]]:
-    """The covariance or variance with no variance below 0, and what is to be said where that was more than rounding."""
-    variances = found.diagonal(dim1=1, dim2=2) if found.ndim == 3 else found
-    added = variances.clamp_min(0) - variances
-    count = int((added > _ROUNDING * float(numbers_of("own", own).abs().max())).sum())
-    raised = found + (torch.diag_embed(added) if found.ndim == 3 else added)
-    if not count:
-        return raised, ()
-    said = f"{count} of {variances.numel()} variances came out negative, down to {float(variances.min()):.2g}, and are "
-    said += "set to 0: kernel, cross and own are not of one kernel and the same examples, or are too coarse."
-    return raised, (said,)
