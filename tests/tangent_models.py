@@ -84,6 +84,33 @@ class Attentive(nn.Module):
         return self.output(self.frozen(self.norm(found + query)).mean(1))
 
 
+class Recurrent(nn.Module):
+    """An LSTM, whose backward pass vmap cannot map, and reads what is at its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.output = nn.LSTM(4, 3, batch_first=True), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.layer(x)[0][:, -1])
+
+
+class Number(nn.Module):
+    """A parameter that is a single number, and one bend for each channel, which vmap cannot map backward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.bend, self.size = nn.Conv1d(2, 3, 2), nn.PReLU(3), nn.Parameter(torch.tensor(1.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.size * self.bend(self.layer(x)).mean(-1)
+
+
+def weight_normed() -> nn.Module:
+    """Weight normalization, of which torch has no forward mode."""
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(4, 5)), nn.Tanh(), nn.Linear(5, 3))
+
+
 class Blocked(nn.Module):
     """An operation in a block of its own, which no program has."""
 
@@ -126,6 +153,9 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any]] = {
     "convolutions": (Convolutions, (inputs(16), _CLASSES)),
     "lookups": (Lookups, (tokens(5, 3), _CLASSES)),
     "attention": (Attentive, ((inputs(2, 4), inputs(3, 4)), _CLASSES)),
+    "recurrent": (Recurrent, (inputs(3, 4), _CLASSES % 2)),
+    "number": (Number, (inputs(2, 4), _CLASSES)),
+    "weight norm": (weight_normed, (inputs(4), _CLASSES)),
     "blocked": (Blocked, (inputs(4), _CLASSES)),
 }
 

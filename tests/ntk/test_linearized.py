@@ -4,15 +4,39 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.func import functional_call, hessian, jacrev
+from torch.func import functional_call
 
 import thalweg as tw
+from thalweg.population.stacked import plain_attention
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+class Attention(nn.Module):
+    """Torch's own attention, which is one fused operation where no gradient is asked for, and at inputs in a row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(2, 1, 3, dropout=0.0, activation="gelu", batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.layer(torch.stack([x[:, :4].unflatten(-1, (2, 2)), x[:, 1:].unflatten(-1, (2, 2))], 1).flatten(1, 2))
+        return nn.functional.scaled_dot_product_attention(x, x, x).flatten(1)[:, :3]
+
+
 NETS = {
     "mlp": lambda: tw.nets.mlp(5, 4, 3, activation="tanh"),
     "ntk-mlp": lambda: tw.nets.ntk_mlp(5, 4, 3, activation="gelu"),
     "norm": lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Tanh(), nn.Dropout(0.5), nn.Linear(4, 3)),
+    "mish": lambda: nn.Sequential(nn.Linear(5, 4), nn.Mish(), nn.Linear(4, 3)),
+    "layer norm": lambda: nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Linear(4, 3)),
+    "instance norm": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 5)), nn.Conv1d(1, 2, 2), nn.InstanceNorm1d(2, affine=True), nn.Flatten(), nn.Linear(8, 3)
+    ),
+    "attention": Attention,
+    "weight norm": lambda: nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Linear(5, 4)), nn.Tanh(), nn.Linear(4, 3)
+    ),
 }
 
 
@@ -41,11 +65,39 @@ def test_it_is_the_taylor_expansion(name: str, order: int) -> None:
         return functional_call(module.initial, {key: part.view_as(one) for (key, one), part in parts}, (X,))
 
     theta = torch.cat([one.detach().flatten() for one in start.values()])
-    expected = outputs(theta) + jacrev(outputs)(theta) @ step
-    if order == 2:
-        expected = expected + hessian(outputs)(theta) @ step @ step / 2
-    torch.testing.assert_close(module(X), expected, rtol=0, atol=1e-11)
+    with torch.no_grad(), plain_attention():
+        # Of a polynomial through outputs along the step: torch's second derivatives of normalization lack terms.
+        at = {k: outputs(theta + 1e-3 * k * step) for k in range(-4, 5)}
+    slopes, bends = (4 / 5, -1 / 5, 4 / 105, -1 / 280), (8 / 5, -1 / 5, 8 / 315, -1 / 560)
+    first = sum(share * (at[k] - at[-k]) for k, share in enumerate(slopes, 1)) / 1e-3
+    second = sum(share * (at[k] - 2 * at[0] + at[-k]) for k, share in enumerate(bends, 1)) / 1e-6
+    expected = at[0] + first + (second / 2 if order == 2 else 0)
+    torch.testing.assert_close(module(X), expected, rtol=1e-7, atol=1e-7)
     assert (module(X) - module.network.eval()(X)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("name", ["attention", "weight norm"])
+def test_what_torch_has_no_forward_mode_of_trains_in_populations(name: str) -> None:
+    data = X, torch.randn(6, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    problem = tw.Problem(lambda: tw.ntk.linearized(NETS[name]()), data, "squared_error", dtype=torch.float64)
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=3, batch_size=None), seeds=2, progress=None)
+    network = tw.Problem(NETS[name], data, "squared_error", dtype=torch.float64)
+    kernel = tw.ntk.empirical_kernels(network, network.initialize(2), X)
+    start = problem.initialize(2)
+    for member in range(2):
+        before = start.module(member)(X).detach()
+        path = tw.ntk.gradient_descent(kernel[member], None, data[1], lr=0.1, steps=3, loss="mean", start=before)
+        after = run.final.module(member)(X).detach()
+        torch.testing.assert_close(after, torch.from_numpy(path["train"][0, -1].copy()), rtol=0, atol=1e-10)
+
+
+def test_a_network_of_several_tensors_is_refused() -> None:
+    class Both(nn.Linear):
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return super().forward(x), x
+
+    with pytest.raises(tw.UsageError, match="returns one tensor, but this one returns tuple"):
+        tw.ntk.linearized(Both(5, 3))(X.float())
 
 
 def test_frozen_parameters_and_ties_stay() -> None:

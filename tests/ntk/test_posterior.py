@@ -106,6 +106,42 @@ def test_a_singular_kernel_is_said_and_gives_numbers() -> None:
     assert contradicting["residual"][0] > 0.1
 
 
+def test_no_variance_is_negative() -> None:
+    kernel = split(KERNELS)[0][0]
+    at_training = tw.ntk.posterior(kernel, kernel, kernel, torch.ones(N))
+    variances = np.diagonal(at_training["covariance"][0])
+    assert (variances >= 0).all()
+    assert variances.max() < 1e-10
+    assert "negative" not in " ".join(at_training.reading.notes)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_kernels_that_do_not_belong_together_are_said(whole: bool) -> None:
+    kernel, cross, own = (one[0] for one in split(KERNELS))
+    expected = tw.ntk.posterior(kernel, cross, own, torch.ones(N))
+    assert "negative" not in " ".join(expected.reading.notes)
+    small = own / 1e3
+    found = tw.ntk.posterior(kernel, cross, small if whole else small.diagonal(), torch.ones(N))
+    true = small - cross @ torch.linalg.solve(kernel, cross.mT)
+    low = int((true.diagonal() < 0).sum())
+    assert low
+    assert f"{low} of {len(own)} variances came out negative" in " ".join(found.reading.notes)
+    variances = np.diagonal(found["covariance"][0]) if whole else found["variance"][0]
+    np.testing.assert_allclose(variances, true.diagonal().clamp_min(0).numpy(), rtol=0, atol=1e-8)
+    if whole:
+        off = ~np.eye(len(own), dtype=bool)
+        np.testing.assert_allclose(found["covariance"][0][off], true.numpy()[off], rtol=0, atol=1e-8)
+
+
+def test_no_variance_of_an_ensemble_is_negative() -> None:
+    kernel = split(KERNELS)[0][0]
+    for share, said in ((1, False), (9, True)):
+        prior = {"prior": kernel, "prior_cross": kernel, "prior_own": kernel / share}
+        found = tw.ntk.ensemble(kernel, kernel, torch.ones(N), **prior)
+        assert (np.diagonal(found["covariance"]) >= 0).all()
+        assert (f"{N} of {N} variances came out negative" in " ".join(found.reading.notes)) == said
+
+
 def test_effective_rank() -> None:
     for kernel, rank in ((torch.eye(4), 4.0), (torch.ones(4, 4), 1.0), (torch.diag(torch.tensor([2.0, 2, 0, 0])), 2.0)):
         found = tw.ntk.posterior(kernel, None, None, torch.ones(4), noise=1.0)

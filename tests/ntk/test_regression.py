@@ -65,6 +65,8 @@ def test_accuracy_of_one_output_is_that_of_the_sign_and_keeps_what_is_in_front()
         (lambda: tw.ntk.one_hot([0, 3], 3), "from 0 to below 3 classes; got from 0 to 3"),
         (lambda: tw.ntk.one_hot([0.5]), "whole numbers"),
         (lambda: tw.ntk.accuracy(np.zeros((3, 2)), [0, 1]), r"got \(3, 2\) and \(2,\)"),
+        (lambda: tw.ntk.classify(torch.eye(2), torch.eye(2), [0, 0], [0, 0]), "at least two classes; got 1"),
+        (lambda: tw.ntk.accuracy(np.ones((2, 1)), [0, 1]), "some are 0. Write 2"),
         (lambda: tw.ntk.classify(torch.eye(2), torch.eye(2), [0, 1], [0, 2], classes=2), "below 2 classes"),
     ],
 )

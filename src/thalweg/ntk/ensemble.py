@@ -11,6 +11,7 @@ from thalweg.errors import UsageError
 from thalweg.ntk.dynamics_coefficients import Flow
 from thalweg.ntk.dynamics_problem import FORMULAS, Convention, KernelProblem, numbers_of
 from thalweg.ntk.dynamics_spectrum import Spectrum
+from thalweg.ntk.nonnegative import not_negative
 from thalweg.results import Cost, Provenance, Reading, Result
 
 
@@ -79,14 +80,14 @@ def ensemble(
     b = (problem.cross @ (spectrum.vectors @ moved))[0]
     k, k_cross = before.kernel[0], before.cross[0]
     both = b @ k_cross.mT
-    covariance = own + b @ k @ b.mT - both - both.mT
+    covariance, below = not_negative((own + b @ k @ b.mT - both - both.mT)[None], own)
     reading = Reading(
         "an ensemble of trained networks",
-        {"mean": (b @ problem.targets[0]).cpu().numpy(), "covariance": covariance.cpu().numpy()},
+        {"mean": (b @ problem.targets[0]).cpu().numpy(), "covariance": covariance[0].cpu().numpy()},
         {"mean": ("test example", "output"), "covariance": ("test example", "other test example")},
         cost=Cost(clock.perf_counter() - began),
         provenance=Provenance.here(None, str(b.device), "float64"),
-        notes=(f"Loss: {FORMULAS[loss]}; gradient flow for {time:g}.", *spectrum.notes),
+        notes=(f"Loss: {FORMULAS[loss]}; gradient flow for {time:g}.", *spectrum.notes, *below),
     )
     return Result(reading)
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.func import functional_call, jvp, vjp
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from thalweg.errors import UsageError, check_type
+from thalweg.ntk.plain_normalization import PlainNormalization
+from thalweg.population.stacked import plain_attention
 
 
 class Linearized(nn.Module):
@@ -35,16 +37,22 @@ class Linearized(nn.Module):
         direction = {name: now[name] - point[name] for name in self._trained}
 
         def value(tensors: dict[str, Tensor]) -> Tensor:
-            return functional_call(self.initial, {**fixed, **tensors}, inputs, named)
+            found = functional_call(self.initial, {**fixed, **tensors}, inputs, named)
+            if not isinstance(found, Tensor):
+                msg = (
+                    f"linearized needs a network that returns one tensor, but this one returns {type(found).__name__}; "
+                    "wrap it in a module that returns the outputs you mean."
+                )
+                raise UsageError(msg)
+            return found
 
-        def change(tensors: dict[str, Tensor]) -> Any:
-            return _along(value, tensors, direction)
-
-        if self.order == 1:
-            outputs, first = change(point)
-            return outputs + first
-        (outputs, first), (_, second) = _along(change, point, direction)
-        return outputs + first + second / 2
+        with plain_attention():  # the fused kernels have no such derivatives
+            if self.order == 1:
+                outputs, first = _along(value, point, direction)
+                return outputs + first
+            with PlainNormalization():
+                (outputs, first), (_, second) = _along(lambda at: _along(value, at, direction), point, direction)
+            return outputs + first + second / 2
 
     def train(self, mode: bool = True) -> "Linearized":
         """Has no effect on what is computed: the expansion is that of the network in evaluation mode."""
@@ -54,15 +62,32 @@ class Linearized(nn.Module):
 
 
 def _along(function: Callable[..., Any], at: dict[str, Tensor], direction: dict[str, Tensor]) -> Any:
-    """The function's value and its derivative along a direction."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no derivative along a vector
+    """The function's value and its derivative along a direction, by forward mode where torch has it."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
-        torch.backends.mha.set_fastpath_enabled(False)
         try:
             return jvp(function, (at,), (direction,))
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fast)
+        except NotImplementedError:
+            return _backward_along(function, at, direction)
+
+
+def _backward_along(function: Callable[..., Any], at: dict[str, Tensor], direction: dict[str, Tensor]) -> Any:
+    """The same by backward passes alone: J v is the derivative of w -> J^T w, which is linear in w."""
+    try:
+        found: Any = vjp(function, at)
+        pulled: Any = vjp(lambda weights: found[1](weights)[0], tree_map(torch.zeros_like, found[0]))
+        return found[0], pulled[1](direction)[0]
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+    with torch.enable_grad():  # where saved tensors have hooks, as in checkpoints, which torch.func does not take
+        point = {name: one if one.requires_grad else one.detach().requires_grad_() for name, one in at.items()}
+        values, form = tree_flatten(function(point))
+        weights = [torch.zeros_like(value).requires_grad_() for value in values]
+        more: dict[str, Any] = {"create_graph": True, "materialize_grads": True}
+        pulled = torch.autograd.grad(values, list(point.values()), weights, **more)
+        pushed = torch.autograd.grad(pulled, weights, list(direction.values()), **more)
+    return tree_unflatten(values, form), tree_unflatten(pushed, form)
 
 
 def linearized(network: nn.Module, *, order: int = 1) -> Linearized:
@@ -77,8 +102,8 @@ def linearized(network: nn.Module, *, order: int = 1) -> Linearized:
     of a population has a start of its own, kept beside its parameters as frozen ones.
 
     Args:
-        network: a module that returns one tensor; it is taken in evaluation mode, as batch normalization by running
-            statistics and no dropout.
+        network: a module that returns one tensor, or the call raises UsageError; it is taken in evaluation mode, as
+            batch normalization by running statistics and no dropout.
         order: 1 or 2.
 
     Raises:

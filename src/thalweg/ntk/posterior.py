@@ -15,6 +15,7 @@ from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.ntk.cholesky import Factored
 from thalweg.ntk.dynamics_coefficients import number
 from thalweg.ntk.dynamics_problem import KernelProblem, numbers_of
+from thalweg.ntk.nonnegative import not_negative
 from thalweg.results import Cost, Provenance, Reading, Result
 
 
@@ -83,7 +84,8 @@ def posterior(
 
     Returns:
         See `Posterior`. A singular kernel gets the least jitter that makes it factor; "jitter" says how much, and
-        "residual" is |(K + noise) alpha - y| / |y| of the solution without it.
+        "residual" is |(K + noise) alpha - y| / |y| of the solution without it. No variance is negative: those that
+        rounding makes so are 0, and a note says where kernels that do not belong together made them so.
 
     Raises:
         UsageError: shapes that do not fit each other, numbers that are not finite, a kernel that is not symmetric or
@@ -121,10 +123,12 @@ def posterior(
     constant = n / 2 * math.log(2 * math.pi)
     arrays: dict[str, Tensor] = {}
     dims: dict[str, tuple[str, ...]] = {}
+    below: tuple[str, ...] = ()
     if problem.cross is not None:
         arrays["mean"], dims["mean"] = problem.cross @ alpha, ("member", "test example", "output")
         if own is not None:
             name, found = _covariance(factored, problem.cross, own)
+            found, below = not_negative(found, own)
             arrays[name] = found
             dims[name] = ("member", "test example", "other test example")[: found.ndim]
     arrays |= {
@@ -152,6 +156,7 @@ def posterior(
             f"{n} examples, noise of variance {noise:g}.",
             *factored.notes,
             *factored.unfitted(arrays["residual"]),
+            *below,
         ),
     )
     return Posterior(reading)
@@ -178,6 +183,6 @@ def _covariance(factored: Factored, cross: Tensor, own: Any) -> tuple[str, Tenso
     )
     if square is None:
         diagonal = given if given.ndim == 2 else given[None]
-        return "variance", (diagonal - half.square().sum(1)).clamp_min(0)
+        return "variance", diagonal - half.square().sum(1)
     found = square - half.mT @ half
     return "covariance", (found + found.mT) / 2

@@ -114,7 +114,7 @@ def accuracy(outputs: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> NDArray
         (...,).
 
     Raises:
-        UsageError: not as many labels as examples.
+        UsageError: not as many labels as examples, or, of one output, labels that are 0 and so have no sign.
 
     >>> import thalweg as tw
     >>> float(tw.ntk.accuracy([[0.2, 0.8], [0.9, 0.1]], [1, 1])), float(tw.ntk.accuracy([[0.3], [2.0]], [-1, 1]))
@@ -123,6 +123,9 @@ def accuracy(outputs: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> NDArray
     found, known = np.asarray(outputs, np.float64), np.asarray(labels)
     if found.ndim < 2 or known.shape != found.shape[-2:-1]:
         msg = f"accuracy takes outputs (..., n, C) and labels (n,); got {found.shape} and {known.shape}."
+        raise UsageError(msg)
+    if found.shape[-1] == 1 and not known.all():
+        msg = "Of one output accuracy takes targets by their sign, such as -1 and 1; some are 0. Write 2 * labels - 1."
         raise UsageError(msg)
     right = np.sign(found[..., 0]) == np.sign(known) if found.shape[-1] == 1 else found.argmax(-1) == known
     return np.asarray(right.mean(-1))
@@ -160,6 +163,9 @@ def classify(
     """
     known, tested = _labels(labels), _labels(test_labels)
     count = int(max(known.max(), tested.max())) + 1 if classes is None else classes
+    if count < 2:
+        msg = f"classify needs labels of at least two classes; got {count}."
+        raise UsageError(msg)
     found = regression(kernel, cross, one_hot(known, count), ridge=ridge).reading
     one_hot(tested, count)  # raises where a label is no class
     arrays = {

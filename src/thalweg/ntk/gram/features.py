@@ -12,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.func import functional_call, jvp, vjp
 from torch.utils._pytree import tree_leaves, tree_map
 
+from thalweg.errors import ModelError
 from thalweg.ntk.gram.program import Program, as_batch, shape_of, values_of
 from thalweg.ntk.gram.sites import Site
 from thalweg.population import Population, Problem
@@ -85,13 +86,23 @@ class Model:
                 return self._values({**parameters, **buffers, **direct}, example, {}, {})
 
             if self.program is not None:
-                return _each(lambda tangent: jvp(values, (direct,), (tangent,))[1], tangents)
+                try:
+                    return _each(lambda tangent: jvp(values, (direct,), (tangent,))[1], tangents)
+                except NotImplementedError:  # torch has no forward mode of some operations, such as weight norm
+                    pass
             # Forward mode sees through blocks without gradients: J v as the derivative of w -> J^T w instead.
             zeros = torch.zeros_like(values(direct))
             pulled: Any = vjp(lambda weights: vjp(values, direct)[1](weights)[0], zeros)
             return _each(lambda tangent: pulled[1](tangent)[0], tangents)
 
-        return _mapped(row, population, inputs, own=(tangents,))
+        try:
+            return _mapped(row, population, inputs, own=(tangents,))
+        except RuntimeError as error:
+            if "is not implemented" not in str(error):
+                raise
+            said = str(error).partition("\n")[0].rstrip(".")
+            msg = f'The model has no derivative along a vector: {said}. Write method="jacobian" instead.'
+            raise ModelError(msg) from error
 
     def outputs(self, population: Population, inputs: Any) -> Tensor:
         """(members, examples, outputs)."""
@@ -134,9 +145,9 @@ class Model:
         return values_of(self.program.run(tensors, [leaf.unsqueeze(0) for leaf in tree_leaves(example)], hook))
 
 
-def is_of_vmap(error: Exception) -> bool:
-    """Whether vmap cannot do what the model does."""
-    return "vmap" in str(error) or "atching rule" in str(error)
+# What an operation raises that vmap cannot do. Some fail in words of their own, as PReLU backward and recurrent layers
+# do; a fault of the model's is raised again where it is called on one example.
+_OF_VMAP = (RuntimeError, ValueError, IndexError)
 
 
 def _mapped(
@@ -164,9 +175,10 @@ def _mapped(
         warnings.filterwarnings("ignore", "There is a performance drop")
         try:
             return over_members(parameters, buffers, inputs, *shared, *own)
-        except (RuntimeError, ValueError) as error:
-            if not is_of_vmap(error):
-                raise
+        except torch.OutOfMemoryError:
+            raise
+        except _OF_VMAP:
+            pass
         return _looped(row, (parameters, buffers), inputs, shared, own)
 
 
@@ -195,8 +207,9 @@ def _each(function: Callable[[Any], Any], vectors: Any) -> Any:
     """The function of every one of some vectors: vmapped, or one after the other where vmap fails."""
     try:
         return torch.vmap(function)(vectors)
-    except (RuntimeError, ValueError) as error:
-        if not is_of_vmap(error):
-            raise
+    except torch.OutOfMemoryError:
+        raise
+    except _OF_VMAP:
+        pass
     found = (function(_of(vectors, number)) for number in range(len(tree_leaves(vectors)[0])))
     return tree_map(lambda *leaves: torch.stack(leaves), *found)

@@ -52,7 +52,12 @@ class Part:
         gram.add_gradients(made, made if second is first else self._gradients(second))
 
     def _gradients(self, features: Features) -> Tensor:
-        return sums(features, self.sites) if self.sites else features.gradients[self.name].flatten(3)
+        return sums(features, self.sites) if self.sites else _as_rows(features.gradients[self.name])
+
+
+def _as_rows(gradients: Tensor) -> Tensor:
+    """(members, examples, outputs, size), of a parameter of any shape, a single number included."""
+    return gradients.reshape(*gradients.shape[:3], -1)
 
 
 @dataclass(frozen=True, eq=False)
