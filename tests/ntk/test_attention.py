@@ -7,41 +7,13 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from duals_by_angle import Linear, Rectifier
 from features_at_positions import gram, random_values
 from torch import Tensor
 
 from thalweg.errors import UsageError
 from thalweg.ntk.attention import Attended, Tokens, attended, elementwise, identity
 from thalweg.ntk.attention_softmax import softmax
-
-
-class Rectifier:
-    """low min(u, 0) + high max(u, 0), by the angle between the inputs."""
-
-    def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = low, high
-
-    def second_moment(self, q: Tensor) -> Tensor:
-        return (self.low**2 + self.high**2) / 2 * q
-
-    def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        covariance = (q + other) / 2 - distance
-        angle = torch.arccos((covariance / (q * other).sqrt()).clamp(-1, 1))
-        gap = (self.low - self.high) ** 2 / (2 * math.pi)
-        slope = (self.low**2 + self.high**2) / 2 - gap * angle
-        product = gap * (q * other - covariance**2).clamp(min=0).sqrt() + slope * covariance
-        return (self.second_moment(q) + self.second_moment(other)) / 2 - product, slope
-
-
-class Linear:
-    """The identity."""
-
-    def second_moment(self, q: Tensor) -> Tensor:
-        return q
-
-    def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        return distance, torch.ones_like(torch.broadcast_tensors(q, other, distance)[2])
-
 
 RELU, ABS = Rectifier(0, 1), Rectifier(-1, 1)
 

@@ -96,7 +96,7 @@ def test_three_axes():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(UsageError, match=r"needs a full block, of 6 dimensions .*\(2, 4, 4\)"):
+    with pytest.raises(UsageError, match=r"full block over 2 spatial axes has 4 dimensions.*\(2, 4, 4\)"):
         pooled(torch.zeros(2, 2, 4, 4)[0], Mean(2))
     with pytest.raises(UsageError, match="a distance needs q, other, spread and other_spread"):
         pooled(torch.zeros(2, 2, 4, 4), Mean(1), torch.zeros(2, 4), torch.zeros(2, 4))

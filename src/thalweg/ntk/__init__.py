@@ -1,6 +1,6 @@
 """The neural tangent kernel: of finite networks, of infinitely wide ones, and what it predicts of training."""
 
-from thalweg.ntk import attention, attention_softmax, pooling, scores, spatial
+from thalweg.ntk import attention, attention_softmax, normalization, pooling, scores, spatial
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.dynamics import gradient_descent, gradient_flow
 from thalweg.ntk.dynamics_losses import descend
@@ -35,6 +35,7 @@ __all__ = [
     "hermite",
     "infinite",
     "linearized",
+    "normalization",
     "operator",
     "pooling",
     "predicted_steps",

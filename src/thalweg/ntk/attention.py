@@ -98,6 +98,12 @@ class Attended:
         tangent: the tangent kernel, of the same shape; None where none was given.
         error: standard error of `kernel`; None where it is exact.
         tangent_error: of `tangent`.
+
+    >>> import torch
+    >>> from thalweg.ntk.attention import Tokens, identity
+    >>> two = Tokens.own_block(torch.eye(2)[None])
+    >>> identity(two, two, two).error is None
+    True
     """
 
     kernel: Tensor

@@ -26,7 +26,7 @@ def softmax(
     scrambles: int = 8,
     seed: int = 0,
     allowed: Tensor | None = None,
-    memory: int = 2**28,
+    memory: int = 2**26,
 ) -> Attended:
     """Attention whose weights are the softmax of G_ai = query_a . key_i / sqrt(head size), queries and keys untied.
 
@@ -52,7 +52,8 @@ def softmax(
         UsageError: fewer than two scrambles, samples that are no power of 2, or a query that sees no key.
 
     Cost: about 20 T^3 multiplications a sample and pair of inputs. With more than 21,201 normals a sample
-    (72 tokens an input have 20,736) the points are random ones instead.
+    (72 tokens an input have 20,736) the points are random ones instead. A call draws its points anew, so give it many
+    pairs.
 
     >>> import torch
     >>> from thalweg.ntk.attention import Tokens
@@ -68,23 +69,23 @@ def softmax(
     query_factors, key_factors = _Factors.of(queries), _Factors.of(keys)
     shape = (query_factors.size, key_factors.size)
     pairs = max(1, queries.kernel.shape[:-2].numel())
-    step = max(1, memory // (8 * 16 * pairs * max(shape) ** 2))
+    step = max(1, memory // (8 * 12 * pairs * shape[0] * shape[1]))
     kernels, moved = [], []
     for scramble in range(scrambles):
         kernel = torch.zeros_like(queries.kernel)
         tangent = torch.zeros_like(queries.kernel)
         for normals in _normals(samples, shape, seed, scramble, step):
-            normals = normals.to(kernel).reshape(-1, *(1,) * queries.inputs, *shape)
-            alpha = _weights(query_factors.first @ normals @ key_factors.first.mT, allowed)
+            normals = normals.to(kernel)
+            alpha = _weights(query_factors.first, normals, key_factors.first, allowed)
             other = alpha
-            if queries.inputs == 2:
-                other = _weights(query_factors.second @ normals @ key_factors.second.mT, allowed)
-            kernel += (alpha @ values.kernel @ other.mT).sum(0)
+            if query_factors.second is not None and key_factors.second is not None:
+                other = _weights(query_factors.second, normals, key_factors.second, allowed)
+            kernel += _joined(_mapped(alpha, values.kernel), other)
             if tangents is not None:
                 of_queries, of_keys, of_values = tangents
                 by_queries = _softened(alpha, other, values.kernel, keys.kernel)
                 by_keys = _softened(alpha, other, values.kernel, of_keys)
-                tangent += (alpha @ of_values @ other.mT).sum(0)
+                tangent += _joined(_mapped(alpha, of_values), other)
                 tangent += of_queries * by_queries + queries.kernel * by_keys
         kernels.append(kernel / samples)
         moved.append(tangent / samples)
@@ -97,31 +98,32 @@ def softmax(
 
 @dataclass(frozen=True)
 class _Factors:
-    """Factors of the joint covariance of two inputs' tokens: `first` and `second` are the rows of either."""
+    """Factors of the joint covariance of two inputs' tokens: of the first, (n1, 1, T, T), and the rows below it.
+
+    The second input's rows are (n1, n2, T', T + T'); None of every input with itself, where they are the first's.
+    """
 
     first: Tensor
-    second: Tensor
+    second: Tensor | None
 
     @property
     def size(self) -> int:
         """Normals that they take."""
-        return self.first.shape[-1]
+        return (self.first if self.second is None else self.second).shape[-1]
 
     @classmethod
     def of(cls, tokens: Tokens) -> "_Factors":
         if tokens.inputs == 1:
-            factor = _factor(tokens.kernel)
-            return cls(factor, factor)
-        first, second, length, _ = tokens.kernel.shape
-        above = torch.cat([tokens.own[:, None].expand(-1, second, -1, -1), tokens.kernel], -1)
-        below = torch.cat([tokens.kernel.mT, tokens.other[None].expand(first, -1, -1, -1)], -1)
-        factor = _factor(torch.cat([above, below], -2))
-        return cls(factor[..., :length, :], factor[..., length:, :])
+            return cls(_factor(tokens.kernel, tokens.kernel), None)
+        first = _factor(tokens.own, tokens.own)[:, None]
+        shared = torch.linalg.solve_triangular(first, tokens.kernel, upper=False).mT
+        other = tokens.other[None].expand(len(tokens.own), -1, -1, -1)
+        return cls(first, torch.cat([shared, _factor(other - shared @ shared.mT, other)], -1))
 
 
-def _factor(covariance: Tensor) -> Tensor:
-    """A Cholesky factor; singular covariances get as little more on the diagonal as they need."""
-    largest = covariance.diagonal(dim1=-2, dim2=-1).amax(-1).clamp(min=torch.finfo(covariance.dtype).tiny)
+def _factor(covariance: Tensor, size: Tensor) -> Tensor:
+    """A Cholesky factor; singular ones get as little more on the diagonal as they need, by the diagonal of `size`."""
+    largest = size.diagonal(dim1=-2, dim2=-1).amax(-1).clamp(min=torch.finfo(covariance.dtype).tiny)
     eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     jitter = torch.full_like(largest, JITTER)
     while bool((jitter < LARGEST_JITTER).all()):
@@ -133,34 +135,57 @@ def _factor(covariance: Tensor) -> Tensor:
     raise UsageError(msg)
 
 
-def _weights(scores: Tensor, allowed: Tensor | None) -> Tensor:
+def _weights(query: Tensor, normals: Tensor, key: Tensor, allowed: Tensor | None) -> Tensor:
+    """Attention weights (..., A, T, samples) of scores query Z key^T, from normals (rows, columns, samples)."""
+    rows, columns = query.shape[-1], key.shape[-1]
+    corner = normals[:rows, :columns]
+    mixed = query.flatten(0, -2) @ corner.flatten(1)
+    scores = _mapped(mixed.reshape(*query.shape[:-1], *corner.shape[1:]), key.mT)
     if allowed is not None:
-        scores = scores.masked_fill(~allowed, -torch.inf)
-    return scores.softmax(-1)
+        scores = scores.masked_fill(~allowed[..., None], -torch.inf)
+    return scores.softmax(-2)
+
+
+def _mapped(weights: Tensor, block: Tensor) -> Tensor:
+    """The sum over i of weights (..., A, I, samples) and a block (..., I, J)."""
+    return block.mT[..., None, :, :] @ weights
+
+
+def _joined(first: Tensor, second: Tensor) -> Tensor:
+    """The sum over keys and samples, (..., A, B)."""
+    return first.flatten(-2) @ second.flatten(-2).mT
+
+
+def _each_sample(first: Tensor, second: Tensor) -> Tensor:
+    """The sum over keys alone, (..., A, B, samples)."""
+    total = first[..., :, None, 0, :] * second[..., None, :, 0, :]
+    for key in range(1, first.shape[-2]):
+        total.addcmul_(first[..., :, None, key, :], second[..., None, :, key, :])
+    return total
 
 
 def _softened(alpha: Tensor, other: Tensor, values: Tensor, keys: Tensor) -> Tensor:
     """The sum over samples and i, j, k, l of V_ij J_aik J'_bjl K_kl, with J_aik = alpha_ai (1[i = k] - alpha_ak)."""
-    left_values, left_keys = alpha @ values, alpha @ keys
-    right_values, right_keys = values @ other.mT, keys @ other.mT
-    total = alpha @ (values * keys) @ other.mT
-    total = total - alpha @ (right_values * right_keys) - (left_values * left_keys) @ other.mT
-    return (total + (left_values @ other.mT) * (left_keys @ other.mT)).sum(0)
+    left_values, left_keys = _mapped(alpha, values), _mapped(alpha, keys)
+    right_values, right_keys = _mapped(other, values.mT), _mapped(other, keys.mT)
+    total = _joined(_mapped(alpha, values * keys) - left_values * left_keys, other)
+    total = total - _joined(alpha, right_values * right_keys)
+    return total + (_each_sample(left_values, other) * _each_sample(left_keys, other)).sum(-1)
 
 
 def _normals(samples: int, shape: tuple[int, int], seed: int, scramble: int, step: int) -> Iterator[Tensor]:
-    """Standard normals (at most `step`, rows, columns) of one scramble; early coordinates are the corner's."""
+    """Standard normals (rows, columns, at most `step`) of one scramble; early coordinates are the corner's."""
     rows, columns = shape
     if rows * columns > LARGEST:
         random = generator(seed, "attention", scramble)
         for start in range(0, samples, step):
-            yield torch.randn(min(step, samples - start), rows, columns, generator=random, dtype=torch.float64)
+            yield torch.randn(rows, columns, min(step, samples - start), generator=random, dtype=torch.float64)
         return
     engine = torch.quasirandom.SobolEngine(rows * columns, scramble=True, seed=stream_key(seed, "attention", scramble))
     corner = (torch.arange(rows)[:, None] + torch.arange(columns)).flatten().argsort(stable=True).argsort()
     for start in range(0, samples, step):
         points = engine.draw(min(step, samples - start), dtype=torch.float64)[:, corner] + RESOLUTION
-        yield torch.special.ndtri(points).reshape(-1, rows, columns)
+        yield torch.special.ndtri(points).T.reshape(rows, columns, -1)
 
 
 def _summary(estimates: list[Tensor]) -> tuple[Tensor, Tensor]:

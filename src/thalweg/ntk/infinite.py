@@ -12,7 +12,7 @@ from thalweg.errors import DataError, UsageError, check_choice, check_count, che
 from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
 from thalweg.ntk.variances import Deviations, Moments, Reading, sampled_from
-from thalweg.ntk.warned import of_inputs, of_program
+from thalweg.ntk.warned import of_attention, of_inputs, of_program
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
 from thalweg.results import Table
@@ -23,6 +23,13 @@ CONSTRUCTIONS = 16  # of a factory, from which variances are declared
 @dataclass(frozen=True, eq=False)
 class Kernels:
     """Both kernels of pairs of inputs, and what is to be said of them.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> limit = tw.ntk.infinite(tw.nets.mlp(4, 256, 1), weight_std=2**0.5, bias_std=0.0)
+    >>> found = limit.kernels(torch.eye(4) * 2)
+    >>> isinstance(found, tw.ntk.Kernels), found.parameterization
+    (True, 'ntk')
 
     Args:
         nngp: K, the covariance of one output over initializations, (inputs, others), float64.
@@ -146,7 +153,7 @@ class Infinite:
 
         >>> import torch
         >>> import thalweg as tw
-        >>> limit = tw.ntk.infinite(lambda: tw.nets.mlp(4, 256, 1))
+        >>> limit = tw.ntk.infinite(tw.nets.mlp(4, 256, 1), weight_std=2**0.5, bias_std=0.0)
         >>> found = limit.kernels(torch.eye(4) * 2)
         >>> found.nngp.shape, found.error, found.notes
         (torch.Size([4, 4]), 0.0, ())
@@ -184,7 +191,7 @@ class Infinite:
                     tell=lambda done, total: told(Progress("kernel", done, total, time.monotonic() - begun)),
                 )
         _check_finite(nngp, ntk)
-        notes = (*program.warnings, *of_inputs(x1, x2))
+        notes = (*program.warnings, *of_attention(program), *of_inputs(x1, x2))
         return Kernels(nngp, ntk, of_program(program), self.parameterization, self.dtype, notes)
 
     def program(self, inputs: Tensor) -> Program:

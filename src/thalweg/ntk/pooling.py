@@ -5,7 +5,8 @@ A map takes the values u at the positions to L u. In the plain form a block beco
     D_out[c, c'] = (L D L^T)[c, c'] - (s_c + s'_c') / 2 + (r_c - r_c') ((L q)_c - (L q')_c') / 2
 
 with the spread s_c = (L D_xx L^T)[c, c] inside each input and the row sums r of L, whose term is 0 where all are
-equal, as those of a mean are. The second moments become r_c (L q)_c - s_c. Blocks are full ones of `spatial`.
+equal, as those of a mean are. The second moments become r_c (L q)_c - s_c. Blocks are full ones of `spatial`; a map
+whose outputs pick one cell each, as a flip or a crop, takes diagonal ones too, by its `along`.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.ntk.spatial import Window, diagonal
+from thalweg.ntk.spatial import Window, beside, diagonal, inputs_of
 
 __all__ = ["AxisMaps", "Mean", "PositionMap", "WindowMeans", "adaptive", "pooled", "pooled_mean", "pooled_q", "spreads"]
 
@@ -243,43 +244,30 @@ def pooled(
     tensor([[[[0.5000]]]])
     """
     axes = by.axes
-    inputs = block.dim() - 2 * axes
-    if inputs not in (1, 2):
-        msg = (
-            f"a map on {axes} spatial axes needs a full block, of {2 * axes + 2} dimensions (an own block: "
-            f"{2 * axes + 1}); this one has shape {tuple(block.shape)}."
-        )
-        raise UsageError(msg)
+    inputs = inputs_of(block, axes, full=True)
     mapped = _both(block, by, inputs)
     if q is None and other is None and spread is None and other_spread is None:
         return mapped
     if q is None or other is None or spread is None or other_spread is None:
         msg = "a distance needs q, other, spread and other_spread; the plain form none of them."
         raise UsageError(msg)
-    mapped -= (_first(spread, inputs, axes) + _second(other_spread, inputs, axes)) / 2
+
+    def both(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        return beside(first, second, inputs=inputs, axes=axes, full=True)
+
+    ours, theirs = both(spread, other_spread)
+    mapped -= (ours + theirs) / 2
     sums = by.sums(q.shape[1:])
     if sums is not None:
-        sums = sums.to(block)[None]
-        shares = _first(sums, inputs, axes) - _second(sums, inputs, axes)
-        mapped += shares * (_first(by.along(q, 1), inputs, axes) - _second(by.along(other, 1), inputs, axes)) / 2
+        share, other_share = both(sums.to(q)[None], sums.to(q)[None])
+        first, second = both(by.along(q, 1), by.along(other, 1))
+        mapped += (share - other_share) * (first - second) / 2
     return mapped
 
 
 def _both(block: Tensor, by: PositionMap, inputs: int) -> Tensor:
     """L block L^T."""
     return by.along(by.along(block, inputs), inputs + by.axes)
-
-
-def _first(moments: Tensor, inputs: int, axes: int) -> Tensor:
-    """Moments (n, *C) of the first inputs, to broadcast against a full block."""
-    beside = (1,) * (inputs - 1)
-    return moments.reshape(moments.shape[0], *beside, *moments.shape[1:], *(1,) * axes)
-
-
-def _second(moments: Tensor, inputs: int, axes: int) -> Tensor:
-    """Moments (n, *C) of the second inputs."""
-    beside = (1,) * (inputs - 1)
-    return moments.reshape(*beside, moments.shape[0], *(1,) * axes, *moments.shape[1:])
 
 
 def _applied(matrix: Tensor, values: Tensor, dim: int) -> Tensor:

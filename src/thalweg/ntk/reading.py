@@ -27,6 +27,7 @@ from thalweg.population.structure.aliases import overwritten
 from thalweg.population.structure.operation import Operation
 from thalweg.population.structure.tracing import Trace, traced
 
+NARROW, DEEP = 64, 0.1  # channels, and the sum of 1 / channels, that are warned of
 PROBE = 2  # examples that are traced; every value is then found for all examples
 RULES: dict[str, Rule] = {
     **elementwise.RULES,
@@ -48,6 +49,9 @@ REMEDIES = {
     "_weight_norm": "Remove the parametrization.",
     "softmax": "Read the kernel of the logits: leave the softmax to the loss.",
     "log_softmax": "Read the kernel of the logits: leave it to the loss.",
+    "glu": "Products of branches that share a layer are not followed; use an activation.",
+    "chunk": "Parts of a layer's channels are not followed; give every part a layer of its own.",
+    "split": "Parts of a layer's channels are not followed; give every part a layer of its own.",
     "prelu": "Its slope is learned; use leaky_relu with a fixed one.",
 }
 
@@ -85,7 +89,11 @@ def read(module: nn.Module, example: Tensor, moments: Moments, reading: Reading)
     Raises:
         ModelError: a node cannot be followed; it is named with its line, the remedy and the way out.
     """
-    trace = traced(module, example)
+    try:
+        trace = traced(module, example)
+    except ModelError as error:
+        msg = f"{error} {MONTE_CARLO}"
+        raise ModelError(msg) from error
     live, operations = _live(trace), trace.operations
     if len(trace.outputs) != 1:
         msg = f"The module returns {len(trace.outputs)} tensors; the limit is read of one. Return one. {MONTE_CARLO}"
@@ -99,15 +107,32 @@ def read(module: nn.Module, example: Tensor, moments: Moments, reading: Reading)
         if one.name not in live:
             continue
         if one.name in stale:
-            builder.refuse(one, "it reads values that were overwritten in place", "Do not write in place.")
+            raise builder.refusal(one, "it reads values that were overwritten in place", "Do not write in place.")
         builder.symbols[one.name] = found = _ruled(builder, one)
         if isinstance(found, Raw) and found.name == one.name:
             plain.append(one)
     output = builder.symbols[trace.outputs[0]]
     steps, full, requests = _needed(builder, trace, output)
+    assert isinstance(output, Field)
+    hidden = [width for step, width in builder.widths.items() if step not in {root for root, _ in output.roots}]
+    builder.warnings += narrow(hidden)
     return Program(
         steps, full, tuple(plain), requests, tuple(trace.inputs), tensors, tuple(dict.fromkeys(builder.warnings))
     )
+
+
+def narrow(widths: list[int]) -> list[str]:
+    """Sentences about hidden layers that are far from infinitely wide."""
+    notes = []
+    if widths and min(widths) < NARROW:
+        notes.append(
+            f"The narrowest hidden layer has {min(widths)} channels; the limit is that of many, {NARROW} or more."
+        )
+    if sum(1 / width for width in widths) > DEEP:
+        notes.append(
+            "The sum of 1 / width over hidden layers is above 0.1: single networks scatter far about the limit."
+        )
+    return notes
 
 
 def _ruled(builder: Builder, operation: Operation) -> Symbol:
@@ -118,7 +143,7 @@ def _ruled(builder: Builder, operation: Operation) -> Symbol:
     if rule is None:
         name = next((key for key in REMEDIES if operation.kind.startswith(key)), "")
         remedy = REMEDIES.get(name, "Write it with layers, activations, sums, pooling, normalization and attention.")
-        builder.refuse(operation, "this operation is not known", remedy)
+        raise builder.refusal(operation, "this operation is not known", remedy)
     return rule(builder, operation)
 
 
@@ -162,7 +187,7 @@ def _needed(
         raise ModelError(msg)
     assert producer is not None
     if builder.positions(output):
-        builder.refuse(
+        raise builder.refusal(
             producer, "the output still has positions", "Pool, take a mean over positions, or flatten into a layer."
         )
     needs: dict[int, bool] = {output.step: False}
@@ -211,6 +236,9 @@ def _arranged(request: Request, values: Tensor) -> Tensor:
     layout = request.raw.layout
     factors = [(place, factor) for place, one in enumerate(layout) for factor in one]
     values = values.reshape([factor.size for _, factor in factors])
+    if not any(factor.kind == "batch" for _, factor in factors):  # the same for all examples
+        factors = [(-1, lay.batch(PROBE)), *factors]
+        values = values.expand(PROBE, *values.shape)
     first = [at for at, (_, factor) in enumerate(factors) if factor.kind == "batch"]
     last = [at for at, (place, _) in enumerate(factors) if place in request.contracted]
     middle = [at for at in range(len(factors)) if at not in first and at not in last]

@@ -11,7 +11,7 @@ from thalweg.errors import UsageError
 from thalweg.ntk.nodes.step import Block, Own, Pairing
 from thalweg.ntk.reading import Program, raw_values
 
-CACHED = 2**20  # bytes of one block of a tile at most: a few of them stay in a core's cache
+CACHED = 2**19  # bytes of one block of a tile at most: a few of them stay in a core's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ def side(program: Program, inputs: Tensor, dtype: torch.dtype, budget: int) -> S
     """Every input alone, as many at once as the budget allows."""
     raws = raw_values(program, inputs)
     each = max(_numbers(program, pairs=False) * _size(dtype), 1)
-    count = max(min(budget // each, len(inputs)), 1)
+    count = max(min(budget, 16 * CACHED) // each, 1)
     parts = [
         _alone(program, {name: one[start : start + count] for name, one in raws.items()}, dtype)
         for start in range(0, len(inputs), count)
@@ -91,8 +91,8 @@ def _tile(
         for one in step.inputs:
             final = last_use[one] == number and step.inputs.count(one) == 1
             given.append(blocks.pop(one) if final else _copied(blocks[one]))
-        sides = [[owner.owns[one] for one in step.inputs] for owner in (left, right)]
-        at = Pairing(True, full, *sides, left.owns[number], right.owns[number], same, dtype)
+        ours, theirs = ([owner.owns[one] for one in step.inputs] for owner in (left, right))
+        at = Pairing(True, full, ours, theirs, left.owns[number], right.owns[number], same, dtype)
         blocks[number] = step.block(at, given)
     return blocks[len(program.steps) - 1]
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError
 
-__all__ = ["Window", "diagonal", "flattened", "pairs_innermost", "windowed"]
+__all__ = ["Window", "beside", "diagonal", "flattened", "inputs_of", "pairs_innermost", "windowed"]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,8 @@ def windowed(block: Tensor, window: Window, full: bool, q: Tensor | None = None,
         UsageError: the window has another number of axes than the block, or does not fit.
 
     Cost: as many additions as the filter is long, an axis and an entry; no copy is padded. A filter of one cell at
-    stride 1 without padding gives the block itself.
+    stride 1 without padding gives the block itself. Full blocks are fastest in the layout of `pairs_innermost` and in
+    tiles of a few megabytes, which stay in the cache.
 
     Paper: Arora et al. (2019), "On exact computation with an infinitely wide neural net", arXiv:1904.11955.
 
@@ -150,10 +151,10 @@ def windowed(block: Tensor, window: Window, full: bool, q: Tensor | None = None,
     tensor([[0.6667, 1.0000, 1.0000, 0.6667]])
     """
     axes = window.axes
-    inputs = _inputs(block, axes, full)
+    inputs = inputs_of(block, axes, full)
     rows = columns = None
     if full and q is not None and other is not None and window.padded:
-        rows, columns = _beside(q, other, inputs, axes)
+        rows, columns = beside(q, other, inputs=inputs, axes=axes, full=True)
     scale = 1 / window.cells
     for axis in range(axes):
         dims = (inputs + axis, inputs + axes + axis) if full else (inputs + axis,)
@@ -174,7 +175,7 @@ def diagonal(block: Tensor, axes: int) -> Tensor:
     >>> diagonal(torch.arange(9.0).reshape(1, 1, 3, 3), axes=1)
     tensor([[[0., 4., 8.]]])
     """
-    inputs = _inputs(block, axes, full=True)
+    inputs = inputs_of(block, axes, full=True)
     for axis in range(axes):
         block = block.diagonal(dim1=inputs, dim2=inputs + axes - axis)
     return block
@@ -206,6 +207,40 @@ def pairs_innermost(block: Tensor, inputs: int = 2) -> Tensor:
     last = tuple(range(-inputs, 0))
     first = tuple(range(inputs))
     return block.movedim(first, last).contiguous().movedim(last, first)
+
+
+def beside(first: Tensor, second: Tensor, *, inputs: int, axes: int, full: bool) -> tuple[Tensor, Tensor]:
+    """Moments (n1, *S) and (n2, *S) of the two inputs, shaped to broadcast against their block.
+
+    >>> import torch
+    >>> from thalweg.ntk.spatial import beside
+    >>> [one.shape for one in beside(torch.zeros(2, 4), torch.zeros(3, 4), inputs=2, axes=1, full=True)]
+    [torch.Size([2, 1, 4, 1]), torch.Size([1, 3, 1, 4])]
+    """
+    if full:
+        ones = (1,) * axes
+        first = first.reshape(*first.shape, *ones)
+        second = second.reshape(second.shape[0], *ones, *second.shape[1:])
+    return (first, second) if inputs == 1 else (first[:, None], second[None])
+
+
+def inputs_of(block: Tensor, axes: int, full: bool) -> int:
+    """How many dimensions of inputs a block has: 2, or 1 if it is of inputs with themselves.
+
+    >>> import torch
+    >>> from thalweg.ntk.spatial import inputs_of
+    >>> inputs_of(torch.zeros(2, 3, 4, 4), axes=1, full=True)
+    2
+    """
+    inputs = block.dim() - axes * (1 + full)
+    if inputs not in (1, 2):
+        kind = "full" if full else "diagonal"
+        msg = (
+            f"a {kind} block over {axes} spatial axes has {axes * (1 + full)} dimensions after one or two of inputs; "
+            f"this one has shape {tuple(block.shape)}."
+        )
+        raise UsageError(msg)
+    return inputs
 
 
 def _slid(block: Tensor, window: Window, axis: int, dims: tuple[int, ...], scale: float) -> Tensor:
@@ -272,29 +307,6 @@ def _add_lone_cells(
                 for start, stop in ((0, low), (high, outputs)):
                     if start < stop:
                         inside.narrow(opposite, start, stop - start).add_(half, alpha=scale / 2)
-
-
-def _beside(q: Tensor, other: Tensor, inputs: int, axes: int) -> tuple[Tensor, Tensor]:
-    """Moments of both inputs, shaped to broadcast against their full block."""
-    ones = (1,) * axes
-    if inputs == 1:
-        return q.reshape(*q.shape, *ones), other.reshape(other.shape[0], *ones, *other.shape[1:])
-    return (
-        q.reshape(q.shape[0], 1, *q.shape[1:], *ones),
-        other.reshape(1, other.shape[0], *ones, *other.shape[1:]),
-    )
-
-
-def _inputs(block: Tensor, axes: int, full: bool) -> int:
-    """How many dimensions of inputs a block has: 2, or 1 if it is of inputs with themselves."""
-    inputs = block.dim() - axes * (1 + full)
-    if inputs not in (1, 2):
-        msg = (
-            f"a {'full' if full else 'diagonal'} block over {axes} spatial axes has {axes * (1 + full)} dimensions "
-            f"after one or two of inputs; this one has shape {tuple(block.shape)}."
-        )
-        raise UsageError(msg)
-    return inputs
 
 
 def _laid_out_as(block: Tensor, shape: Sequence[int]) -> Tensor:

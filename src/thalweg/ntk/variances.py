@@ -57,7 +57,8 @@ class Moments:
         for what, given in (("weight_std", self.weight_std), ("bias_std", self.bias_std)):
             for name in given if isinstance(given, Mapping) else ():
                 if name not in modules and name not in self._tensors:
-                    raise unknown_name(f"module or tensor of {what}", name, [*filter(None, modules), *self._tensors])
+                    kind = f"module or tensor of {what}"
+                    raise unknown_name(kind, name, [*filter(None, modules), *self._tensors])
             values = list(given.values()) if isinstance(given, Mapping) else [] if given is None else [given]
             for value in values:
                 if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
@@ -112,7 +113,7 @@ class Moments:
         if fit is not None:
             return Variance(name, fan_in, times * fit[1], f"recognized: {fit[0]}", own.z(fit[1]))
         made = "of several constructions" if name in self.sampled else "of the tensor"
-        return Variance(name, fan_in, times * own.second, f"measured, {made}", own.error and 0.0)
+        return Variance(name, fan_in, times * own.second, f"measured, {made}", 0.0)
 
 
 def sampled_from(modules: list[nn.Module]) -> dict[str, Sampled]:

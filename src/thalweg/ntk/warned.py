@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from thalweg.ntk.nodes.attention import Attention
+from thalweg.ntk.nodes.elementwise import Activation
 from thalweg.ntk.reading import Program
 
 SMALL, LARGE = 0.1, 10.0  # root mean square of inputs that are called scaled
@@ -16,15 +18,34 @@ def of_inputs(x1: Tensor, x2: Tensor | None) -> tuple[str, ...]:
     size = float(x1.double().square().mean().sqrt())
     if not SMALL <= size <= LARGE:
         notes.append(
-            f"The inputs are not scaled: their root mean square is {size:.3g}. Biases then count for nothing or for all; "
+            f"The inputs are not scaled: their root mean square is {size:.3g}. Biases then count for nothing or all; "
             "center the inputs and divide by their standard deviation."
         )
-    copies = len(x1) - len(torch.unique(x1.flatten(1) if x1.dim() > 1 else x1[:, None], dim=0))
-    if x2 is None and copies:
+    copies = _copies(x1.reshape(len(x1), -1)) if x2 is None else 0
+    if copies:
         notes.append(f"{copies} of the inputs are copies of others, so that the kernel is singular; leave them out.")
     return tuple(notes)
 
 
+def _copies(rows: Tensor) -> int:
+    """How many rows are equal to an earlier one; those whose projection on one direction is equal are compared."""
+    direction = torch.linspace(1.0, 2.0, rows.shape[1], dtype=torch.float64).sin_()
+    places, order = (rows.double() @ direction).sort()
+    near = (places[1:] - places[:-1]).abs() <= 1e-12 * places.abs().max()
+    return int((rows[order[1:][near]] == rows[order[:-1][near]]).all(1).sum())
+
+
 def of_program(program: Program) -> float:
-    """A bound on the absolute error of any second moment that the series of activations leave."""
-    return max((float(step.dual.error) for step in program.steps if hasattr(step, "dual")), default=0.0)
+    """The largest error of any second moment that the series of activations leave."""
+    return max((float(step.dual.error) for step in program.steps if isinstance(step, Activation)), default=0.0)
+
+
+def of_attention(program: Program) -> tuple[str, ...]:
+    """A sentence about the standard errors of attention whose softmax is sampled."""
+    errors = [error for step in program.steps if isinstance(step, Attention) for error in step.errors]
+    if not errors:
+        return ()
+    return (
+        f"Softmax attention is sampled: its standard error is up to {max(errors):.1e} of the largest entry; pairs that "
+        "nearly coincide differ by as much.",
+    )

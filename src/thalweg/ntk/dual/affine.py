@@ -23,8 +23,13 @@ class Affine:
 
     @property
     def error(self) -> float:
-        """That of the activation within, scaled; the larger one of second moments and of slopes."""
-        return self.dual.error * self.outer**2 * max(1.0, self.inner**2)
+        """That of the activation within, scaled."""
+        return self.outer**2 * self.dual.error
+
+    @property
+    def slope_error(self) -> float:
+        """Likewise."""
+        return (self.outer * self.inner) ** 2 * self.dual.slope_error
 
     def mean(self, q: Tensor) -> Tensor:
         """Outer * E psi + shift."""

@@ -55,15 +55,15 @@ class _Arc(torch.autograd.Function):
     """Both with gradients that stay finite: zero takes the place of what is infinite at t = 0 and t = pi."""
 
     @staticmethod
-    def forward(context: Any, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         angle, lost = _arc(q, other, distance)
-        context.save_for_backward(q, other, distance, angle)
+        ctx.save_for_backward(q, other, distance, angle)
         return angle, lost
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         """With K = (q + q') / 2 - D: dt / dD = 1 / (sqrt(q q') sin t), d lost / dD = t."""
-        q, other, distance, angle = context.saved_tensors
+        q, other, distance, angle = ctx.saved_tensors
         of_angle, of_lost = gradients
         x, y = length(q), length(other)
         sine = angle.sin()

@@ -33,7 +33,12 @@ class Dual(Protocol):
 
     @property
     def error(self) -> float:
-        """A bound on the absolute error of all second moments given so far; 0.0 for closed forms."""
+        """A bound on the absolute error of all distances and second moments given so far; 0.0 for closed forms."""
+        ...
+
+    @property
+    def slope_error(self) -> float:
+        """Likewise of E phi'(u) phi'(v)."""
         ...
 
     def mean(self, q: Tensor) -> Tensor:

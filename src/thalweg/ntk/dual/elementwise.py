@@ -41,8 +41,8 @@ def checked(kind: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         raise ModelError(msg)
     if values_in(rest) or any(isinstance(value, Tensor) and value.numel() != 1 for value in rest.values()):
         msg = (
-            f"The activation {kind!r} reads a second tensor; the limit of an activation needs numbers. Write the number "
-            "itself into the model, or estimate the kernel from finite networks (thalweg.ntk.empirical)."
+            f"The activation {kind!r} reads a second tensor; an activation's limit needs numbers. Write the number "
+            "into the model, or estimate the kernel from finite networks (thalweg.ntk.empirical)."
         )
         raise ModelError(msg)
     return {name: value.item() if isinstance(value, Tensor) else value for name, value in rest.items()}

@@ -19,6 +19,7 @@ class Erf:
 
     name: str = "erf"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Zero: erf is odd."""

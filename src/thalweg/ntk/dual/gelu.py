@@ -23,6 +23,7 @@ class GELU:
 
     name: str = "gelu"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """q / sqrt(2 pi (1 + q))."""

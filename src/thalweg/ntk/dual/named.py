@@ -1,5 +1,6 @@
 """The dual of an operation of a traced model, by its kind."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from thalweg.ntk.dual.elementwise import checked, function_of
 from thalweg.ntk.dual.error_function import Erf
 from thalweg.ntk.dual.gelu import GELU
 from thalweg.ntk.dual.hermite import hermite
+from thalweg.ntk.dual.piecewise import PiecewiseLinear
 from thalweg.ntk.dual.polynomial import Identity, Square
 from thalweg.ntk.dual.rectifier import Rectifier
 from thalweg.ntk.dual.sign import Sign
@@ -36,7 +38,7 @@ def dual_of(kind: str, arguments: Mapping[str, Any]) -> Dual:
     """
     rest = checked(kind, arguments)
     made = CLOSED[kind](rest) if kind in CLOSED else None
-    return made if made is not None else hermite(function_of(kind, arguments), kind, kinks=_kinks(kind, rest))
+    return made if made is not None else hermite(function_of(kind, arguments), kind)
 
 
 def _rectifier(negative: float, positive: float) -> Callable[[Mapping[str, Any]], Dual]:
@@ -56,11 +58,32 @@ def _gelu(rest: Mapping[str, Any]) -> Dual | None:
     return GELU() if rest.get("approximate", "none") == "none" else None
 
 
-def _clamped(rest: Mapping[str, Any]) -> Dual | None:
-    low, high = rest.get("min"), rest.get("max")
-    if (low, high) == (0, None):
-        return Rectifier("clamp", 0.0, 1.0)
-    return Rectifier("clamp", 1.0, 0.0) if (low, high) == (None, 0) else None
+def _clamped(rest: Mapping[str, Any]) -> Dual:
+    """Between `min` and `max`, either of which may be left out."""
+    low, high = (rest.get(end) for end in ("min", "max"))
+    if low is not None and high is not None:
+        return _between(float(low), float(high), "clamp")
+    if low == 0 or high == 0:
+        return Rectifier("clamp", float(low is None), float(high is None))
+    if low is not None:
+        return PiecewiseLinear("clamp", (float(low),), (1.0,), start=float(low))
+    if high is not None:
+        return PiecewiseLinear("clamp", (float(high),), (-1.0,), first=1.0)
+    return Identity()
+
+
+def _between(low: float, high: float, name: str, gradient: float = 1.0) -> Dual:
+    """Straight between two places, constant beyond them."""
+    return PiecewiseLinear(name, (low, high), (gradient, -gradient), start=gradient * low)
+
+
+def _hardtanh(rest: Mapping[str, Any]) -> Dual:
+    return _between(float(rest.get("min_val", -1.0)), float(rest.get("max_val", 1.0)), "hardtanh")
+
+
+def _softshrink(rest: Mapping[str, Any]) -> Dual:
+    reach = float(rest.get("lambd", 0.5))
+    return PiecewiseLinear("softshrink", (-reach, reach), (-1.0, 1.0), first=1.0, start=reach)
 
 
 def _power(rest: Mapping[str, Any]) -> Dual | None:
@@ -91,12 +114,18 @@ CLOSED: dict[str, Callable[[Mapping[str, Any]], Dual | None]] = {
     "clamp": _clamped,
     "clamp_min": _clamped,
     "clamp_max": _clamped,
+    "hardtanh": _hardtanh,
+    "relu6": lambda _: _between(0.0, 6.0, "relu6"),
+    "hardsigmoid": lambda _: Affine(_between(-3.0, 3.0, "hardsigmoid", 1 / 6), shift=0.5),
+    "softshrink": _softshrink,
     "gelu": _gelu,
     "erf": lambda _: Erf(),
     "erfc": lambda _: Affine(Erf(), outer=-1.0, shift=1.0),
     "sin": lambda _: Sine(),
     "cos": lambda _: Cosine(),
     "exp": lambda _: Exponential(),
+    "exp2": lambda _: Affine(Exponential(), inner=math.log(2)),
+    "expm1": lambda _: Affine(Exponential(), shift=-1.0),
     "square": lambda _: Square(),
     "pow": _power,
     "sign": lambda _: Sign(),
@@ -108,14 +137,3 @@ CLOSED: dict[str, Callable[[Mapping[str, Any]], Dual | None]] = {
     **dict.fromkeys(("sub", "subtract"), _added(-1.0)),
     "rsub": _subtracted_from,
 }
-
-
-def _kinks(kind: str, rest: Mapping[str, Any]) -> tuple[float, ...]:
-    """Where the operation's derivative jumps."""
-    if kind in ("hardtanh", "clamp", "clamp_min", "clamp_max"):
-        ends = (rest.get("min_val", rest.get("min")), rest.get("max_val", rest.get("max")))
-        ends = (-1.0, 1.0) if kind == "hardtanh" and ends == (None, None) else ends
-        return tuple(float(end) for end in ends if end is not None)
-    given = float(rest.get("lambd", 0.5))
-    fixed = {"relu6": (0.0, 6.0), "hardsigmoid": (-3.0, 3.0), "hardswish": (-3.0, 3.0), "softshrink": (-given, given)}
-    return fixed.get(kind, ())

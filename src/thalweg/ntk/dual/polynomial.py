@@ -12,6 +12,7 @@ class Identity:
 
     name: str = "identity"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Zero."""
@@ -37,6 +38,7 @@ class Square:
 
     name: str = "square"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Q."""

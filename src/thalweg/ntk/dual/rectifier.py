@@ -26,6 +26,7 @@ class Rectifier:
     negative: float
     positive: float
     error: float = 0.0
+    slope_error: float = 0.0
 
     @property
     def own(self) -> float:

@@ -20,6 +20,7 @@ class Sign:
 
     name: str = "sign"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Zero: the sign is odd."""

@@ -12,6 +12,7 @@ class Sine:
 
     name: str = "sin"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """Zero."""
@@ -38,6 +39,7 @@ class Cosine:
 
     name: str = "cos"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """exp(-q / 2)."""
@@ -70,6 +72,7 @@ class Exponential:
 
     name: str = "exp"
     error: float = 0.0
+    slope_error: float = 0.0
 
     def mean(self, q: Tensor) -> Tensor:
         """exp(q / 2)."""

@@ -13,6 +13,8 @@ from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
 from thalweg.ntk.nodes.symbols import Field, Symbol, Weight
 from thalweg.population.structure.operation import Operation
 
+FEW = 16  # numbers of the data below which a layer of uniform weights is not Gaussian
+
 
 @dataclass(frozen=True)
 class Affine:
@@ -29,12 +31,15 @@ class Affine:
     bias_gradient: float
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         return Own(given[0].q * self.weight + self.bias)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         distance, theta = blocks[0].distance, blocks[0].theta
         if at.outer:
             factor = self.weight_gradient
@@ -56,13 +61,16 @@ class Scaled:
     factor: float
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         mean = given[0].mean
         return Own(given[0].q * self.factor**2, None if mean is None else mean * self.factor)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         one = blocks[0]
         square = self.factor**2
         return Block(one.distance.mul_(square), None if one.theta is None else one.theta.mul_(square))
@@ -74,10 +82,28 @@ def weighted(
     """The step of a weight of its own over a contracted value."""
     builder.once(operation, weight.name)
     variance = builder.moments.weight(weight.name, fan_in) * weight.scale**2
+    if fan_in < FEW and _reads_data(builder, step) and not _reads_gaussian(builder, weight.name):
+        builder.warnings.append(
+            f"{weight.name!r} reads {fan_in} numbers of the data with weights that are uniform, not Gaussian: what "
+            "it gives is only roughly Gaussian at any width."
+        )
     trained = builder.requires_grad(weight.name)
     standard = builder.reading != "ntk"
     gradient = (weight.scale**2 * fan_in if standard else variance) if trained else 0.0
     return builder.add(Affine((step,), positions, variance, 0.0, gradient, 0.0))
+
+
+def _reads_data(builder: Builder, step: int) -> bool:
+    """Whether a layer's input is data."""
+    found = builder.steps[step]
+    while len(found.inputs) == 1 and not isinstance(found, Affine):
+        found = builder.steps[found.inputs[0]]
+    return not found.inputs
+
+
+def _reads_gaussian(builder: Builder, name: str) -> bool:
+    """Whether a tensor's numbers have the fourth moment of a Gaussian, or were given."""
+    return not builder.moments.found[name].source.endswith("reset_parameters")
 
 
 def biased(
@@ -99,6 +125,7 @@ def biased(
 
 def fresh(builder: Builder, step: int, layout: lay.Layout) -> Field:
     """A field of a layer of its own: Gaussian, with mean 0."""
+    builder.widths[step] = lay.width(layout)
     return Field(step, layout, gaussian=True, pre=step, roots=frozenset({(step, ())}))
 
 
@@ -108,7 +135,7 @@ def parameter(builder: Builder, operation: Operation, argument: str) -> Weight |
         return None
     found = builder.symbol(operation, argument)
     if not isinstance(found, Weight):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             f"its {argument!r} is computed, as by weight_norm, spectral_norm or any parametrization",
             "Use a plain parameter.",
@@ -130,7 +157,7 @@ def product(
     """A field of `out` new channels from the last dimension of a value."""
     last = len(value.layout) - 1  # type: ignore[union-attr]
     if isinstance(value, Weight):
-        builder.refuse(operation, "it multiplies two parameters", "Use one parameter a layer.")
+        raise builder.refusal(operation, "it multiplies two parameters", "Use one parameter a layer.")
     fan_in = prod(factor.size for factor in value.layout[last])
     step, rest = contracted(builder, operation, value, [last])
     step = weighted(builder, operation, step, weight, fan_in, builder.steps[step].positions)
@@ -152,7 +179,7 @@ def addmm(builder: Builder, operation: Operation) -> Symbol:
     left, right = builder.symbol(operation, "mat1"), builder.symbol(operation, "mat2")
     bias = parameter(builder, operation, "input")
     if not isinstance(right, Weight) or isinstance(left, Weight):
-        builder.refuse(operation, "it is no product with one parameter", "Use nn.Linear.")
+        raise builder.refusal(operation, "it is no product with one parameter", "Use nn.Linear.")
     return product(builder, operation, left, right, bias, right.shape[1])
 
 
@@ -164,7 +191,7 @@ def bias_added(builder: Builder, operation: Operation, value: Field, bias: Weigh
         or bias.shape[-1] != lay.width(value.layout)
         or prod(bias.shape) != bias.shape[-1]
     ):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             f"the parameter {bias.name!r} that is added is not one number a channel",
             "Use the bias of a layer, or an embedding of positions.",

@@ -19,9 +19,11 @@ class Sum:
     positions: tuple[int, ...]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full, full)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         one, other = given
         q = one.q + other.q
         if one.mean is None or other.mean is None:
@@ -29,6 +31,7 @@ class Sum:
         return Own(q + 2 * one.mean * other.mean, one.mean + other.mean)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         one, other = blocks
         distance = one.distance.add_(other.distance)
         means = [(left.mean, right.mean) for left, right in zip(at.left, at.right, strict=True)]
@@ -49,17 +52,29 @@ class Mixed:
     shares: tuple[float, ...]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,) * len(self.inputs)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         q = sum(share * one.q for share, one in zip(self.shares, given, strict=True))
         means = [share * one.mean for share, one in zip(self.shares, given, strict=True) if one.mean is not None]
         return Own(q, sum(means[1:], means[0]) if means else None)  # type: ignore[arg-type]
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         distance = sum(share * one.distance for share, one in zip(self.shares, blocks, strict=True))
         thetas = [share * one.theta for share, one in zip(self.shares, blocks, strict=True) if one.theta is not None]
         return Block(distance, sum(thetas[1:], thetas[0]) if thetas else None)  # type: ignore[arg-type]
+
+
+def aligned(one: lay.Layout, other: lay.Layout) -> lay.Layout:
+    """A layout as torch broadcasts it to another: with dimensions in front, and the examples where it has none."""
+    one = ((),) * (len(other) - len(one)) + one
+    return tuple(
+        theirs if not mine and lay.kinds_of(theirs) == {"batch"} else mine
+        for mine, theirs in zip(one, other, strict=True)
+    )
 
 
 def summed(builder: Builder, operation: Operation, left: Raw | Field, right: Raw | Field) -> Field:
@@ -69,10 +84,14 @@ def summed(builder: Builder, operation: Operation, left: Raw | Field, right: Raw
     assert isinstance(left, Field)
     if isinstance(right, Raw):
         right = as_field(builder, operation, right, left)
+    if len(left.layout) >= len(right.layout):
+        right = right.with_layout(aligned(right.layout, left.layout))
+    if len(right.layout) >= len(left.layout):
+        left = left.with_layout(aligned(left.layout, right.layout))
     if _shapes(left) != _shapes(right):
-        builder.refuse(operation, "it adds values of different shapes", "Give both branches one shape.")
-    if _overlap(left, right):
-        builder.refuse(
+        raise builder.refusal(operation, "it adds values of different shapes", "Give both branches one shape.")
+    if overlap(left, right):
+        raise builder.refusal(
             operation,
             "it adds two branches that share their last weights",
             "Put a layer of its own behind one of them.",
@@ -86,7 +105,7 @@ def as_field(builder: Builder, operation: Operation, raw: Raw, like: Field) -> F
     """Data as a branch: its channels are no random ones, but a layer behind the sum takes the mean over them."""
     channels = [place for place, one in enumerate(like.layout) if "channel" in lay.kinds_of(one)]
     if len(raw.layout) != len(like.layout):
-        builder.refuse(operation, "it adds values of different shapes", "Give both branches one shape.")
+        raise builder.refusal(operation, "it adds values of different shapes", "Give both branches one shape.")
     step, rest = lifted(builder, operation, raw, channels)
     layout = tuple(like.layout[place] if place in channels else one for place, one in enumerate(rest))
     return Field(step, layout, gaussian=False, pre=None, roots=frozenset({(step, ())}))
@@ -99,13 +118,13 @@ def concatenated(builder: Builder, operation: Operation) -> Symbol:
     if not fields and all(isinstance(one, Raw) for one in values):
         return builder.plain(operation)
     if len(fields) != len(values):
-        builder.refuse(operation, "it puts data and random values together", "Put a linear layer before it.")
+        raise builder.refusal(operation, "it puts data and random values together", "Put a linear layer before it.")
     place = operation.arguments.get("dim", 0) % len(fields[0].layout)
     if any(lay.kinds_of(one.layout[place]) != {"channel"} for one in fields):
-        builder.refuse(operation, "it puts positions or examples together", "Put channels together.")
+        raise builder.refusal(operation, "it puts positions or examples together", "Put channels together.")
     rests = [tuple(d for at, d in enumerate(one.layout) if at != place) for one in fields]
     if any(rest != rests[0] for rest in rests):
-        builder.refuse(operation, "its parts differ in their positions", "Give all parts the same positions.")
+        raise builder.refusal(operation, "its parts differ in their positions", "Give all parts the same positions.")
     layout = list(fields[0].layout)
     layout[place] = (lay.channel(operation.shape[place]),)
     return mixed(builder, fields, tuple(layout))
@@ -125,7 +144,7 @@ def _shapes(value: Field) -> list[list[tuple[str, int, int]]]:
     return [[(one.kind, one.size, one.axis) for one in dimension] for dimension in value.layout]
 
 
-def _overlap(left: Field, right: Field) -> bool:
+def overlap(left: Field, right: Field) -> bool:
     """Whether the branches read parts of one layer's channels that are not known to be apart."""
     return any(
         a == b and not any(one[0] == two[0] and one[1] != two[1] for one, two in zip(part, other, strict=False))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,7 @@ class Builder:
         symbols: what the values are, by name.
         requested: raw values that steps read, by what steps call them.
         warnings: sentences about what makes the limit a poor guide to this module.
+        widths: channels of every layer, by its step.
     """
 
     trace: Trace
@@ -54,6 +55,7 @@ class Builder:
     symbols: dict[str, Symbol] = field(default_factory=dict)
     requested: dict[str, Request] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    widths: dict[int, int] = field(default_factory=dict)
 
     def add(self, step: Step) -> int:
         """One more step; its number."""
@@ -68,14 +70,16 @@ class Builder:
         """What an argument is."""
         value = operation.arguments.get(argument)
         if not isinstance(value, Value) or value not in self.symbols:
-            self.refuse(operation, f"its {argument!r} is no value that is known", "Write it with a tensor there.")
+            raise self.refusal(
+                operation, f"its {argument!r} is no value that is known", "Write it with a tensor there."
+            )
         return self.symbols[value]
 
     def field(self, operation: Operation, argument: str = "input") -> Field:
         """An argument that must be a field."""
         found = self.symbol(operation, argument)
         if not isinstance(found, Field):
-            self.refuse(
+            raise self.refusal(
                 operation,
                 "it mixes data or a parameter with random values where only random values are known",
                 "Put a linear layer before it.",
@@ -91,7 +95,7 @@ class Builder:
             return Raw(operation.name, lay.of(*(lay.position(axis, size) for axis, size in enumerate(shape))))
         place = self._behind(operation, batched[0])
         if place is None or len(operation.shapes) != 1:
-            self.refuse(
+            raise self.refusal(
                 operation,
                 "it mixes the examples of a batch, or what it does with them is not known",
                 "Every example must be computed by itself, and the first dimension should be that of examples.",
@@ -135,19 +139,19 @@ class Builder:
     def once(self, operation: Operation, name: str) -> None:
         """Refuse a parameter that is read at several places."""
         if self.calls.get(name, 0) > 1:
-            self.refuse(
+            raise self.refusal(
                 operation,
                 f"the parameter {name!r} is read at {self.calls[name]} places, which then depend on each other",
                 "Give every place a parameter of its own.",
             )
 
-    def refuse(self, operation: Operation, why: str, remedy: str) -> NoReturn:
+    def refusal(self, operation: Operation, why: str, remedy: str) -> ModelError:
         """What cannot be read, where it stands, and what can be done."""
         msg = f"The infinite limit cannot follow {operation}: {why}. {remedy} {MONTE_CARLO}"
-        raise ModelError(msg)
+        return ModelError(msg)
 
 
-Rule = Callable[[Builder, Operation], Symbol | tuple[Symbol, ...]]
+Rule = Callable[[Builder, Operation], Symbol]
 
 
 def call(operation: Operation, tensors: dict[str, Any]) -> Any:

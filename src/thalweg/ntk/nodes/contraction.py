@@ -30,15 +30,19 @@ class Gram:
     inputs: tuple[int, ...] = ()
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return ()
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         values = raws[self.raw]  # (inputs, *positions, d)
         return Own(values.double().square().mean(-1), values.double().mean(-1), values)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         left, right = at.own.extra, at.other.extra
-        assert left is not None and right is not None
+        assert left is not None
+        assert right is not None
         left, right = left.double(), right.double()
         size, axes = left.shape[-1], len(self.positions)
         left, right = left.reshape(len(left), -1, size), right.reshape(len(right), -1, size)
@@ -80,21 +84,25 @@ def contracted(
     if isinstance(value, Raw):
         return lifted(builder, operation, value, dimension)
     if not isinstance(value, Field):
-        builder.refuse(operation, "it multiplies two parameters", "Use one parameter a layer.")
+        raise builder.refusal(operation, "it multiplies two parameters", "Use one parameter a layer.")
     rest = tuple(() if place in dimension else one for place, one in enumerate(value.layout))
     inside = [factor for place in dimension for factor in value.layout[place]]
     outside = lay.flat(rest)
     if any(factor.kind == "batch" for factor in inside):
-        builder.refuse(operation, "it mixes the examples of a batch", "Every example must be computed by itself.")
+        raise builder.refusal(
+            operation, "it mixes the examples of a batch", "Every example must be computed by itself."
+        )
     if any(factor.kind == "channel" for factor in outside):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "its weights mix positions while channels stay apart, so that it is no sum over channels",
             "Mix positions by convolution, pooling or attention.",
         )
     axes = [factor.axis for factor in inside if factor.kind == "position"]
     if any(factor.path for factor in inside if factor.kind == "position"):
-        builder.refuse(operation, "it sums over a part of an axis of positions", "Reshape before the first layer.")
+        raise builder.refusal(
+            operation, "it sums over a part of an axis of positions", "Reshape before the first layer."
+        )
     if axes:
         return diagonal_mean(builder, value, axes, rest)
     return value.step, rest
@@ -105,11 +113,15 @@ def lifted(builder: Builder, operation: Operation, value: Raw, dimension: Sequen
     sizes: list[int] = []
     rest: list[tuple[lay.Factor, ...]] = []
     if not any(factor.kind == "batch" for factor in lay.flat(value.layout)):
-        builder.refuse(operation, "it reads numbers that do not depend on the example", "Compute it of the input.")
+        raise builder.refusal(
+            operation, "it reads numbers that do not depend on the example", "Compute it of the input."
+        )
     for place, factors in enumerate(value.layout):
         if place in dimension:
             if "batch" in lay.kinds_of(factors):
-                builder.refuse(operation, "it mixes the examples of a batch", "Every example must stay by itself.")
+                raise builder.refusal(
+                    operation, "it mixes the examples of a batch", "Every example must stay by itself."
+                )
             rest.append(())
             continue
         new: list[lay.Factor] = []

@@ -30,14 +30,17 @@ class Windowed:
     window: Window
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         return Own(
             self._moved(given[0].q, 1, False), None if given[0].mean is None else self._moved(given[0].mean, 1, False)
         )
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         inputs = 1 + at.outer
         full = blocks[0].distance.dim() == inputs + 2 * sum(size > 1 for size in self.sizes)
         q, other = (viewed(side[0].q, 1, self.sizes, False).to(at.dtype) for side in (at.left, at.right))
@@ -63,14 +66,14 @@ def convolution(builder: Builder, operation: Operation) -> Symbol:
     groups = arguments.get("groups", 1)
     inside = weight.shape[1]
     if groups > 1 and (isinstance(value, Raw) or inside < FEWEST):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             f"its {groups} groups have {inside} channels each, and groups have a limit only as these grow",
             "Use groups=1, or wide groups.",
         )
     if not isinstance(value, Field):
         if not isinstance(value, Raw) or len(value.layout) != len(weight.shape):
-            builder.refuse(operation, "its input has no dimension of examples", "Give it (N, C, *size).")
+            raise builder.refusal(operation, "its input has no dimension of examples", "Give it (N, C, *size).")
         sizes = tuple(prod(factor.size for factor in one) for one in value.layout[2:])
     else:
         sizes = spatial(builder, operation, value)
@@ -83,6 +86,8 @@ def convolution(builder: Builder, operation: Operation) -> Symbol:
     )
     out = operation.shape[2:]
     positions = tuple(size for size in out if size > 1)
+    if positions and prod(sizes) == 1:
+        raise builder.refusal(operation, "it makes several positions of a single one", "Use no padding there.")
     step = builder.add(Windowed((step,), positions, sizes, window))
     fan_in = inside * prod(weight.shape[2:])
     step = weighted(builder, operation, step, weight, fan_in, positions)
@@ -101,14 +106,14 @@ def padded(builder: Builder, operation: Operation) -> Symbol:
         return builder.plain(operation)
     value = builder.field(operation)
     if operation.arguments.get("mode", "constant") != "circular":
-        builder.refuse(operation, "it pads values that are random", "Use the padding of a convolution.")
+        raise builder.refusal(operation, "it pads values that are random", "Use the padding of a convolution.")
     pad = operation.arguments["pad"]
     for behind in range(len(pad) // 2):
         before, after = pad[2 * behind], pad[2 * behind + 1]
         place = len(value.layout) - 1 - behind
         dimension = value.layout[place]
         if len(dimension) != 1 or dimension[0].kind != "position" or dimension[0].path:
-            builder.refuse(operation, "it pads something else than positions", "Pad positions.")
+            raise builder.refusal(operation, "it pads something else than positions", "Pad positions.")
         size = dimension[0].size
         indices = [index % size for index in range(-before, size + after)]
         value = picked(builder, value, place, indices, keep=True)
@@ -117,13 +122,13 @@ def padded(builder: Builder, operation: Operation) -> Symbol:
 
 def transposed(builder: Builder, operation: Operation) -> Symbol:
     """Not followed."""
-    builder.refuse(
+    raise builder.refusal(
         operation, "transposed convolutions are not followed", "Use nn.Upsample on the data, or convolution."
     )
 
 
-RULES: dict[str, Rule] = (
-    dict.fromkeys(kinds("conv1d conv2d conv3d convolution"), convolution)
-    | dict.fromkeys(kinds("conv_transpose1d conv_transpose2d conv_transpose3d"), transposed)
-    | {"pad": padded}
-)
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(kinds("conv1d conv2d conv3d convolution"), convolution),
+    **dict.fromkeys(kinds("conv_transpose1d conv_transpose2d conv_transpose3d"), transposed),
+    "pad": padded,
+}

@@ -8,10 +8,11 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.ntk.dual import Dual, dual_of, hermite
 from thalweg.ntk.nodes.affine import Scaled, bias_added
+from thalweg.ntk.nodes.attention import of_scores
 from thalweg.ntk.nodes.branches import mixed, summed
 from thalweg.ntk.nodes.builder import Builder, Rule, call
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
-from thalweg.ntk.nodes.symbols import Field, Raw, Symbol, Weight
+from thalweg.ntk.nodes.symbols import Field, Raw, Scores, Symbol, Weight
 from thalweg.population.structure.elementwise import ELEMENTWISE
 from thalweg.population.structure.operation import Operation, Value, kinds, values_in
 
@@ -32,12 +33,15 @@ class Activation:
     dual: Dual
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         return Own(self.dual.second_moment(given[0].q), self.dual.mean(given[0].q))
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         one = blocks[0]
         left, right = at.of_left(at.left[0].q), at.of_right(at.right[0].q)
         distance, slope = self.dual.pair(left, right, one.distance)
@@ -53,14 +57,17 @@ class Shifted:
     number: float
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         mean = given[0].mean if given[0].mean is not None else given[0].q.new_zeros(())
         mean = mean.expand(given[0].q.shape)
         return Own(given[0].q + 2 * self.number * mean + self.number**2, mean + self.number)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         return blocks[0]
 
 
@@ -69,8 +76,13 @@ def elementwise(builder: Builder, operation: Operation) -> Symbol:
     found = {name: builder.symbols[name] for name in values_in(operation.arguments) if name in builder.symbols}
     fields = {name: one for name, one in found.items() if isinstance(one, Field)}
     weights = [one for one in found.values() if isinstance(one, Weight)]
+    scores = [one for one in found.values() if isinstance(one, Scores)]
+    if scores and len(found) == 1:
+        return of_scores(builder, operation, scores[0])
     if operation.kind in STEPS:
-        builder.refuse(operation, "it is a step, whose derivative is zero or infinite", "Use a continuous activation.")
+        raise builder.refusal(
+            operation, "it is a step, whose derivative is zero or infinite", "Use a continuous activation."
+        )
     if not fields and not weights:
         return builder.plain(operation)
     if not fields:
@@ -84,12 +96,12 @@ def elementwise(builder: Builder, operation: Operation) -> Symbol:
     if operation.kind in ("add", "sub") and len(found) == 2 and operation.arguments.get("alpha", 1) == 1:
         return _added(builder, operation)
     if weights:
-        builder.refuse(
+        raise builder.refusal(
             operation,
             f"the parameter {weights[0].name!r} scales or bends values by learned numbers",
             "Declare it fixed: put its number into the code.",
         )
-    builder.refuse(
+    raise builder.refusal(
         operation,
         "it combines values that are not functions of one Gaussian value, other than by a sum",
         "Sum branches, each behind a layer of its own.",
@@ -103,8 +115,7 @@ def _alone(builder: Builder, operation: Operation, value: Field) -> Field:
     factor, term = _number(operation)
     if factor is not None and factor != 0:
         step = builder.add(Scaled((value.step,), builder.positions(value), factor))
-        function = None if value.gaussian else _behind(operation, value.function)
-        return replace(value, step=step, pre=step if value.gaussian else value.pre, function=function)
+        return replace(value, step=step, function=_behind(operation, value.function))
     if term is not None:
         step = builder.add(Shifted((value.step,), builder.positions(value), term))
         return replace(value, step=step, gaussian=False, function=_behind(operation, value.function))
@@ -116,9 +127,9 @@ def _composed(builder: Builder, operation: Operation, fields: dict[Value, Field]
     """A function of one Gaussian value."""
     first = next(iter(fields.values()))
     if first.pre is None:
-        builder.refuse(
+        raise builder.refusal(
             operation,
-            "it is a nonlinearity on a value that is not Gaussian and no function of one (a sum or mean of activations)",
+            "it bends a value that is neither Gaussian nor a function of one value that is (a sum of activations)",
             "Put a linear layer before it.",
         )
     functions = {name: one.function for name, one in fields.items()}
@@ -126,9 +137,10 @@ def _composed(builder: Builder, operation: Operation, fields: dict[Value, Field]
     def function(z: Tensor) -> Tensor:
         return call(operation, {name: z if inner is None else inner(z) for name, inner in functions.items()})
 
-    plain = len(fields) == 1 and first.function is None
+    plain = len(fields) == 1 and first.gaussian
     dual = _dual(builder, operation, function, plain=plain)
-    step = builder.add(Activation((first.pre,), builder.steps[first.pre].positions, dual))
+    source = first.step if plain else first.pre
+    step = builder.add(Activation((source,), builder.steps[source].positions, dual))
     return replace(first, step=step, gaussian=False, function=function)
 
 
@@ -143,7 +155,7 @@ def _dual(builder: Builder, operation: Operation, function: Callable[[Tensor], T
     try:
         return hermite(function, operation.kind)
     except UsageError as error:
-        builder.refuse(operation, str(error).rstrip("."), "Use another activation.")
+        raise builder.refusal(operation, str(error).rstrip("."), "Use another activation.") from error
 
 
 def _behind(operation: Operation, inner: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
@@ -175,10 +187,11 @@ def _added(builder: Builder, operation: Operation) -> Field:
         assert isinstance(bias, Weight)
         if isinstance(value, Field):
             return bias_added(builder, operation, value, bias)
-        builder.refuse(operation, "a parameter is added to data", "Put a linear layer before it.")
-    assert isinstance(left, Raw | Field) and isinstance(right, Raw | Field)
+        raise builder.refusal(operation, "a parameter is added to data", "Put a linear layer before it.")
+    assert isinstance(left, Raw | Field)
+    assert isinstance(right, Raw | Field)
     if operation.kind == "sub":
-        builder.refuse(operation, "it subtracts branches", "Add them: weights are symmetric about zero.")
+        raise builder.refusal(operation, "it subtracts branches", "Add them: weights are symmetric about zero.")
     return summed(builder, operation, left, right)
 
 
@@ -187,7 +200,7 @@ def _of_weight(builder: Builder, operation: Operation, weights: list[Weight]) ->
     factor, _ = _number(operation)
     if len(weights) == 1 and len(values_in(operation.arguments)) == 1 and factor is not None:
         return replace(weights[0], scale=weights[0].scale * factor)
-    builder.refuse(
+    raise builder.refusal(
         operation,
         "a parameter is computed before it is used, as by weight_norm, spectral_norm or any parametrization",
         "Use a plain parameter, times a number at most.",

@@ -30,14 +30,18 @@ class Lookup:
     inputs: tuple[int, ...] = ()
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return ()
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         symbols = raws[self.raw]
         return Own((symbols != self.padding).double() * self.variance, extra=symbols)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
-        assert at.own.extra is not None and at.other.extra is not None
+        """Of pairs."""
+        assert at.own.extra is not None
+        assert at.other.extra is not None
         left, right = _beside(at.own.extra, at, left=True), _beside(at.other.extra, at, left=False)
         same = ((left == right) & (left != self.padding)).to(at.dtype)
         means = (at.of_left(at.own.q) + at.of_right(at.other.q)) / 2
@@ -58,7 +62,7 @@ def embedding(builder: Builder, operation: Operation) -> Symbol:
     """One row a symbol."""
     weight, symbols = parameter(builder, operation, "weight"), builder.symbol(operation, "indices")
     if weight is None or not isinstance(symbols, Raw):
-        builder.refuse(operation, "it is read by something else than data", "Use nn.Embedding on whole numbers.")
+        raise builder.refusal(operation, "it is read by something else than data", "Use nn.Embedding on whole numbers.")
     builder.once(operation, weight.name)
     variance = builder.moments.weight(weight.name, 1) * weight.scale**2
     gradient = variance if builder.reading == "ntk" else weight.scale**2

@@ -1,147 +1,129 @@
-"""Layer norm, RMS norm, and batch norm with the statistics that it starts from."""
+"""Layer norm, RMS norm, group norm of one group, and batch norm with the statistics that it starts from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
-from torch import Tensor
 
+from thalweg.ntk import normalization
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.affine import parameter
 from thalweg.ntk.nodes.builder import Builder, Rule
 from thalweg.ntk.nodes.step import Block, Own, Pairing, Raws
 from thalweg.ntk.nodes.symbols import Field, Raw, Symbol
+from thalweg.ntk.normalization import Norm
 from thalweg.population.structure.operation import Operation
 
 
 @dataclass(frozen=True)
 class Normalized:
-    """(u - mu) r with r = 1 / sqrt(E (u - mu)^2 + eps), the mean over all channels and over positions along `axes`.
+    """A norm, and then one factor for all channels, by `thalweg.ntk.normalization`.
 
     Args:
-        centered: whether the mean mu is taken off.
-        axes: of positions over which it is taken.
-        factor, term: gamma and beta, one number for all channels.
-        gradients: whether they are trained, as 1 or 0: Theta gains K of the normalized values, and 1.
+        kind: "layer", "rms", or "fixed" for statistics 0 and 1.
+        over: whether statistics are those of all positions together.
+        eps: added to the variance.
+        factor: gamma.
+        gradients: whether gamma and beta are trained, as 1 or 0.
+        each: whether every position has a gamma and a beta of its own.
     """
 
     inputs: tuple[int, ...]
     positions: tuple[int, ...]
-    centered: bool
-    axes: tuple[int, ...]
+    kind: Literal["layer", "rms", "fixed"]
+    over: bool
     eps: float
     factor: float
     gradients: tuple[float, float]
+    each: bool
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         q, mean = given[0].q, given[0].mean
-        center = q.new_zeros(q.shape)
-        if self.centered and mean is not None:
-            center = self._over(mean)
-        apart = q if mean is None else q - 2 * center * mean + center**2
-        scale = (self._over(apart).clamp_min(0) + self.eps).rsqrt()
-        scale = scale.masked_fill(~scale.isfinite(), 0.0)
-        out = None if mean is None else (mean - center) * scale * self.factor
-        return Own(apart * scale**2 * self.factor**2, out, torch.stack([center, scale, apart], 1))
-
-    def _over(self, values: Tensor) -> Tensor:
-        dims = tuple(1 + axis for axis in self.axes)
-        return values.mean(dims, keepdim=True).expand(values.shape) if dims else values
+        if self.kind == "fixed":
+            norm = normalization.fixed_norm(q, mean, eps=self.eps)
+        else:
+            rule = normalization.layer_norm if self.kind == "layer" else normalization.rms_norm
+            norm = rule(q, mean, eps=self.eps, positions=self.over)
+        out = None if mean is None else norm.normalized_mean * self.factor
+        kept = torch.stack([norm.inverse, norm.center, norm.q, norm.mean], 1)
+        return Own(norm.normalized_q * self.factor**2, out, kept)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
-        distance, theta = blocks[0].distance, blocks[0].theta
-        assert at.own.extra is not None and at.other.extra is not None
-        (center, scale, apart), (center_2, scale_2, apart_2) = at.own.extra.unbind(1), at.other.extra.unbind(1)
-        means = at.left[0].mean, at.right[0].mean
-        if self.centered and means[0] is not None and means[1] is not None:
-            centers = at.of_left(center) - at.of_right(center_2)
-            values = at.of_left(means[0]) - at.of_right(means[1])
-            distance.addcmul_(centers, values, value=-1.0).addcmul_(centers, centers, value=0.5)
-        product = at.of_left(scale) * at.of_right(scale_2)
-        distance.mul_(product)
-        first = at.of_left(scale) - at.of_right(scale_2)
-        distance.addcmul_(first, at.of_left(scale * apart) - at.of_right(scale_2 * apart_2), value=0.5)
-        distance.clamp_(min=0)
-        if theta is not None or (at.outer and any(self.gradients)):
-            square = self.factor**2
-            gamma, beta = self.gradients
-            theta = torch.zeros_like(distance) if theta is None else theta.mul_(product * square)
-            rows = at.of_left(scale**2 * apart * (gamma / 2) + beta)
-            theta.add_(distance, alpha=-gamma).add_(rows).add_(at.of_right(scale_2**2 * apart_2 * (gamma / 2)))
+        """Of pairs."""
+        norm, other = _kept(at.own), _kept(at.other)
+        full = at.full
+        distance = normalization.normalized(blocks[0].distance, norm, other, full=full)
+        theta = blocks[0].theta
+        if theta is not None:
+            theta = normalization.normalized_tangent(theta, norm, other, full=full).mul_(self.factor**2)
+        if at.outer and any(self.gradients):
+            gain, shift = self.gradients
+            kernel = (at.of_left(norm.normalized_q) + at.of_right(other.normalized_q)) / 2 - distance
+            axes = len(self.positions)
+            terms = normalization.affine_terms(kernel, axes, full=full, gain=gain, shift=shift, per_position=self.each)
+            theta = terms if theta is None else theta.add_(terms)
         return Block(distance.mul_(self.factor**2), theta)
 
 
+def _kept(own: Own) -> Norm:
+    assert own.extra is not None
+    return Norm(*own.extra.unbind(1))
+
+
 def layer_norm(builder: Builder, operation: Operation) -> Symbol:
-    """Over the last dimensions; all channels must be among them."""
+    """Over the last dimensions; all channels must be among them, and all positions or none."""
     value = builder.symbol(operation)
     count = len(operation.arguments["normalized_shape"])
     gradients, factor = _trained(builder, operation)
     if isinstance(value, Raw):
         return replace(builder.plain(operation), gradients=gradients)
     if not isinstance(value, Field):
-        builder.refuse(operation, "it normalizes a parameter", "Use a plain parameter.")
+        raise builder.refusal(operation, "it normalizes a parameter", "Use a plain parameter.")
     inside, outside = lay.flat(value.layout[-count:]), lay.flat(value.layout[:-count])
-    if any(factor_.kind == "channel" for factor_ in outside) or any(factor_.kind == "batch" for factor_ in inside):
-        builder.refuse(operation, "it normalizes over something else than all channels", "Normalize over channels.")
-    axes = tuple(factor_.axis for factor_ in inside if factor_.kind == "position")
-    if any(factor_.path for factor_ in inside if factor_.kind == "position"):
-        builder.refuse(operation, "it normalizes over a part of an axis of positions", "Normalize over channels.")
-    if axes and any(gradients):
-        builder.refuse(
-            operation,
-            "its factors differ from position to position",
-            "Normalize over channels only, or use elementwise_affine=False.",
-        )
+    if any(one.kind == "channel" for one in outside) or any(one.kind == "batch" for one in inside):
+        raise builder.refusal(operation, "it normalizes over something else than all channels", "Normalize channels.")
+    over = [one for one in inside if one.kind == "position"]
+    if over and any(one.kind == "position" for one in outside):
+        raise builder.refusal(operation, "it normalizes over some positions and not over others", "Normalize channels.")
     eps = operation.arguments.get("eps")
     eps = (torch.finfo(torch.float32).eps if operation.kind == "rms_norm" else 1e-5) if eps is None else eps
-    return _normalized(builder, value, operation.kind == "layer_norm", axes, eps, factor, gradients)
+    kind = "layer" if operation.kind == "layer_norm" else "rms"
+    return _normalized(builder, value, kind, bool(over), eps, factor, gradients, each=bool(over))
+
+
+def group_norm(builder: Builder, operation: Operation) -> Symbol:
+    """Of one group: over all channels and positions, with a factor and a term a channel."""
+    value = builder.symbol(operation)
+    gradients, factor = _trained(builder, operation)
+    if operation.arguments["num_groups"] != 1:
+        raise builder.refusal(operation, "its groups of channels are told apart", "Use one group, or layer norm.")
+    if isinstance(value, Raw):
+        return replace(builder.plain(operation), gradients=gradients)
+    if not isinstance(value, Field) or lay.kinds_of(value.layout[1]) != {"channel"}:
+        raise builder.refusal(operation, "its second dimension is not that of channels", "Give it (N, C, *size).")
+    return _normalized(builder, value, "layer", True, operation.arguments.get("eps", 1e-5), factor, gradients)
 
 
 def _normalized(
     builder: Builder,
     value: Field,
-    centered: bool,
-    axes: tuple[int, ...],
+    kind: Literal["layer", "rms", "fixed"],
+    over: bool,
     eps: float,
     factor: float,
     gradients: tuple[float, float],
+    *,
+    each: bool = False,
 ) -> Field:
     positions = builder.positions(value)
-    step = builder.add(Normalized((value.step,), positions, centered, axes, eps, factor, gradients))
+    step = builder.add(Normalized((value.step,), positions, kind, over, eps, factor, gradients, each))
     return replace(value, step=step, pre=step if value.gaussian else None, function=None, parts=())
-
-
-@dataclass(frozen=True)
-class Affined:
-    """Times one number, with factors and terms a channel that are trained."""
-
-    inputs: tuple[int, ...]
-    positions: tuple[int, ...]
-    inner: float
-    factor: float
-    gradients: tuple[float, float]
-
-    def needs(self, full: bool) -> tuple[bool, ...]:
-        return (full,)
-
-    def own(self, given: Sequence[Own], raws: Raws) -> Own:
-        mean = given[0].mean
-        number = self.inner * self.factor
-        return Own(given[0].q * number**2, None if mean is None else mean * number)
-
-    def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
-        distance, theta = blocks[0].distance.mul_(self.inner**2), blocks[0].theta
-        gamma, beta = self.gradients
-        if theta is not None or (at.outer and any(self.gradients)):
-            square = (self.inner * self.factor) ** 2
-            theta = torch.zeros_like(distance) if theta is None else theta.mul_(square)
-            half = gamma * self.inner**2 / 2
-            theta.add_(distance, alpha=-gamma)
-            theta.add_(at.of_left(at.left[0].q * half + beta)).add_(at.of_right(at.right[0].q * half))
-        return Block(distance.mul_(self.factor**2), theta)
 
 
 def batch_norm(builder: Builder, operation: Operation) -> Symbol:
@@ -150,14 +132,14 @@ def batch_norm(builder: Builder, operation: Operation) -> Symbol:
     module = builder.module.get_submodule(operation.module)
     names = [operation.arguments.get(name) for name in ("running_mean", "running_var")]
     if module.training or operation.arguments.get("training") or None in names:
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "batch normalization in training mode makes the examples of a batch depend on each other",
             "Call module.eval(): fresh running statistics are followed.",
         )
     mean, variance = (builder.tensor(str(name)) for name in names)
     if bool((mean != 0).any()) or bool((variance != 1).any()):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "its running statistics have moved from 0 and 1, as in training",
             "Call reset_running_stats() on it: the limit is about initializations.",
@@ -165,13 +147,9 @@ def batch_norm(builder: Builder, operation: Operation) -> Symbol:
     gradients, factor = _trained(builder, operation)
     if isinstance(value, Raw):
         return replace(builder.plain(operation), gradients=gradients)
-    if not isinstance(value, Field):
-        builder.refuse(operation, "it normalizes a parameter", "Use a plain parameter.")
-    if lay.kinds_of(value.layout[1]) != {"channel"}:
-        builder.refuse(operation, "its second dimension is not that of channels", "Give it (N, C, *size).")
-    inner = (1 + operation.arguments.get("eps", 1e-5)) ** -0.5
-    step = builder.add(Affined((value.step,), builder.positions(value), inner, factor, gradients))
-    return replace(value, step=step, pre=step if value.gaussian else None, function=None, parts=())
+    if not isinstance(value, Field) or lay.kinds_of(value.layout[1]) != {"channel"}:
+        raise builder.refusal(operation, "its second dimension is not that of channels", "Give it (N, C, *size).")
+    return _normalized(builder, value, "fixed", False, operation.arguments.get("eps", 1e-5), factor, gradients)
 
 
 def _trained(builder: Builder, operation: Operation) -> tuple[tuple[float, float], float]:
@@ -185,7 +163,7 @@ def _trained(builder: Builder, operation: Operation) -> tuple[tuple[float, float
         numbers = builder.tensor(one.name).double() * one.scale
         first = float(numbers.reshape(-1)[0])
         if bool((numbers != first).any()) or (what == "terms" and first != 0):
-            builder.refuse(
+            raise builder.refusal(
                 operation,
                 f"its {what} {one.name!r} are not all {expected:g}, as in training",
                 "Make the module anew: the limit is about initializations.",
@@ -195,4 +173,9 @@ def _trained(builder: Builder, operation: Operation) -> tuple[tuple[float, float
     return (trained[0], trained[1]), factor
 
 
-RULES: dict[str, Rule] = {"layer_norm": layer_norm, "rms_norm": layer_norm, "batch_norm": batch_norm}
+RULES: dict[str, Rule] = {
+    "layer_norm": layer_norm,
+    "rms_norm": layer_norm,
+    "group_norm": group_norm,
+    "batch_norm": batch_norm,
+}

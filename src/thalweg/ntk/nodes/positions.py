@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import torch
 from torch import Tensor
@@ -33,9 +34,11 @@ class Pool:
     by: PositionMap
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (True,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         one = given[0]
         assert one.distance is not None
         spread = spreads(viewed(one.distance, 1, self.sizes, True), self.by).to(one.q.dtype)
@@ -45,9 +48,11 @@ class Pool:
         return Own(viewed(q, 1, self.positions, False), mean, spread)
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         inputs = 1 + at.outer
         one, other = (viewed(side[0].q, 1, self.sizes, False).to(at.dtype) for side in (at.left, at.right))
-        assert at.own.extra is not None and at.other.extra is not None
+        assert at.own.extra is not None
+        assert at.other.extra is not None
         distance = pooled(
             viewed(blocks[0].distance, inputs, self.sizes, True),
             self.by,
@@ -80,14 +85,17 @@ class DiagonalMean:
     axes: tuple[int, ...]
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full and bool(self.positions),)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         dims = tuple(1 + axis for axis in self.axes)
         mean = given[0].mean
         return Own(given[0].q.mean(dims), None if mean is None else mean.mean(dims))
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         one = blocks[0]
         return Block(self._mean(one.distance, at), None if one.theta is None else self._mean(one.theta, at))
 
@@ -119,13 +127,16 @@ class Picked:
     before: int
 
     def needs(self, full: bool) -> tuple[bool, ...]:
+        """Whether it needs pairs of different positions."""
         return (full,)
 
     def own(self, given: Sequence[Own], raws: Raws) -> Own:
+        """Of every input alone."""
         mean = given[0].mean
         return Own(self._picked(given[0].q, 1, False), None if mean is None else self._picked(mean, 1, False))
 
     def block(self, at: Pairing, blocks: Sequence[Block]) -> Block:
+        """Of pairs."""
         inputs = 1 + at.outer
         full = blocks[0].distance.dim() == inputs + 2 * self.before
         distance, theta = blocks[0].distance, blocks[0].theta
@@ -148,7 +159,7 @@ def pooling(builder: Builder, operation: Operation) -> Symbol:
     arguments = operation.arguments
     size = each(arguments["kernel_size"], len(sizes))
     if arguments.get("divisor_override") is not None:
-        builder.refuse(operation, "it divides by a number of its own", "Leave divisor_override out.")
+        raise builder.refusal(operation, "it divides by a number of its own", "Leave divisor_override out.")
     stride = each(arguments.get("stride") or size, len(sizes))
     window = Window.of(size, stride=stride, padding=each(arguments.get("padding", 0), len(sizes)))
     by = WindowMeans(window, arguments.get("count_include_pad", True), arguments.get("ceil_mode", False))
@@ -167,6 +178,10 @@ def adaptive_pooling(builder: Builder, operation: Operation) -> Symbol:
 def _mapped(builder: Builder, operation: Operation, value: Field, by: PositionMap, sizes: tuple[int, ...]) -> Field:
     """A map of all axes of positions, which lie behind the examples and channels."""
     out = operation.shape[2:]
+    if not builder.positions(value):
+        if prod(out) > 1 or (operation.kind in POOLS and operation.arguments.get("padding", 0)):
+            raise builder.refusal(operation, "it pools a single position into several", "Leave it out.")
+        return value.with_layout(value.layout[:2] + placed(out))
     positions = tuple(size for size in out if size > 1)
     step = builder.add(Pool((value.step,), positions, sizes, by))
     return _new(value, step, value.layout[:2] + placed(out))
@@ -189,13 +204,13 @@ def mean(builder: Builder, operation: Operation) -> Symbol:
     gone = sorted(place % count for place in named)
     inside = [factor for place in gone for factor in value.layout[place]]
     if any(factor.kind != "position" for factor in inside):
-        builder.refuse(
+        raise builder.refusal(
             operation,
             "it is a mean over channels or examples, which vanishes with the width or mixes examples",
             "Take means over positions only.",
         )
     if any(factor.path for factor in inside):
-        builder.refuse(operation, "it is a mean over part of an axis of positions", "Reshape the data instead.")
+        raise builder.refusal(operation, "it is a mean over part of an axis of positions", "Reshape the data instead.")
     keep = operation.arguments.get("keepdim", False)
     layout = [() if place in gone else one for place, one in enumerate(value.layout) if keep or place not in gone]
     axes = {factor.axis for factor in inside}
@@ -251,7 +266,9 @@ def spatial(builder: Builder, operation: Operation, value: Field) -> tuple[int, 
     axes = [factor.axis for factor in lay.flat(behind)]
     whole = all(len(one) < 2 for one in behind) and not any(factor.path for factor in lay.flat(behind))
     if not whole or axes != list(range(len(builder.positions(value)))) or len(lay.flat(value.layout[:1])) > 1:
-        builder.refuse(operation, "its dimensions are not examples, channels and positions", "Give it (N, C, *size).")
+        raise builder.refusal(
+            operation, "its dimensions are not examples, channels and positions", "Give it (N, C, *size)."
+        )
     return tuple(one[0].size if one else 1 for one in behind)
 
 
@@ -267,4 +284,4 @@ def _new(value: Field, step: int, layout: lay.Layout) -> Field:
     return replace(value, step=step, layout=layout, pre=step if value.gaussian else None, function=None, parts=())
 
 
-RULES: dict[str, Rule] = dict.fromkeys(POOLS, pooling) | dict.fromkeys(ADAPTIVE, adaptive_pooling) | {"mean": mean}
+RULES: dict[str, Rule] = {**dict.fromkeys(POOLS, pooling), **dict.fromkeys(ADAPTIVE, adaptive_pooling), "mean": mean}

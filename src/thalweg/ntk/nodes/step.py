@@ -1,7 +1,7 @@
 """One step of a kernel's program: what a node does to second moments, distances and tangent kernels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -54,7 +54,6 @@ class Pairing:
     other: Own
     same: bool
     dtype: torch.dtype
-    input_full: bool = field(default=False)
 
     def of_left(self, values: Tensor, full: bool | None = None) -> Tensor:
         """What belongs to inputs and their positions, so that it broadcasts with blocks."""
@@ -84,8 +83,15 @@ class Step(Protocol):
         positions: sizes of the axes of positions of what it gives.
     """
 
-    inputs: tuple[int, ...]
-    positions: tuple[int, ...]
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """See above."""
+        ...
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """See above."""
+        ...
 
     def needs(self, full: bool) -> tuple[bool, ...]:
         """Of every value that it reads, whether pairs of different positions are needed, where it must give `full`."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from thalweg.ntk.dual import Dual
 from thalweg.ntk.nodes.layout import Layout
 
 Root = tuple[int, tuple[tuple[object, object], ...]]  # a step, and which part of its channels: (of which split, index)
@@ -62,4 +63,26 @@ class Field:
         return replace(self, layout=layout, parts=self.parts if layout == self.layout else ())
 
 
-Symbol = Raw | Weight | Field
+@dataclass(frozen=True)
+class Scores:
+    """Products of queries and keys, of every token with every other.
+
+    Args:
+        query, key: fields.
+        width: numbers that are summed in one product.
+        scale: that the sum is multiplied by.
+        layout: what lies along its dimensions; queries are positions of axis 0, keys of axis 1.
+        function: of the scores: "" for themselves, "softmax" over keys, or an elementwise one by `dual`.
+        dual: of an elementwise function.
+    """
+
+    query: Field
+    key: Field
+    width: int
+    scale: float
+    layout: Layout
+    function: str = ""
+    dual: Dual | None = None
+
+
+Symbol = Raw | Weight | Field | Scores

@@ -1,0 +1,338 @@
+"""The limit of a module: recorded kernels, identities, and changes that must not change it."""
+
+import copy
+import math
+
+import modules_of_limits
+import pytest
+import recorded_kernels
+import torch
+from modules_of_limits import STOCK, Written, drawn, multilayer
+from torch import nn
+
+import thalweg as tw
+
+CHANNELS = 64
+ACTIVATIONS = {
+    "relu": nn.ReLU(),
+    "erf": Written(lambda _, x: torch.erf(x)),
+    "gelu": nn.GELU(),
+    "leaky relu": nn.LeakyReLU(0.1),
+    "abs": Written(lambda _, x: x.abs()),
+    "sin": Written(lambda _, x: torch.sin(x)),
+}
+
+
+def exact(module: nn.Module, **options) -> tw.ntk.Infinite:
+    return tw.ntk.infinite(module, dtype=torch.float64, progress=None, **options)
+
+
+def normed() -> nn.Module:
+    norm = lambda: nn.LayerNorm(CHANNELS, eps=1e-12, elementwise_affine=False)  # noqa: E731
+    dense = lambda size: nn.Linear(size, CHANNELS)  # noqa: E731
+    return nn.Sequential(dense(6), norm(), nn.ReLU(), dense(CHANNELS), norm(), nn.ReLU(), dense(CHANNELS))
+
+
+def residual() -> nn.Module:
+    def forward(m, x):
+        h = m.first(x)
+        return m.last(torch.relu(h + m.inner(torch.relu(h))))
+
+    dense = [nn.Linear(size, CHANNELS) for size in (6, CHANNELS, CHANNELS)]
+    return Written(forward, first=dense[0], inner=dense[1], last=dense[2])
+
+
+def convolutions(*layers: nn.Module, behind: str, cells: int = 36) -> nn.Module:
+    pooled = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CHANNELS, 1)]
+    flat = [nn.Flatten(), nn.Linear(cells * CHANNELS, 1)]
+    return nn.Sequential(*layers, *(pooled if behind == "mean" else flat))
+
+
+def conv(into: int, size: int = 3, **options) -> nn.Module:
+    return nn.Conv2d(into, CHANNELS, size, **options)
+
+
+def attention(score: str) -> nn.Module:
+    def forward(m, x):
+        h = torch.relu(m.first(x))
+        query = m.query(h)
+        if score == "softmax":
+            weights = (query @ query.transpose(1, 2) / CHANNELS).softmax(-1)
+        else:
+            weights = query @ m.key(h).transpose(1, 2) / CHANNELS**0.5
+        return m.last(m.out(weights @ m.value(h)).mean(1))
+
+    without = {name: nn.Linear(CHANNELS, CHANNELS, bias=False) for name in ("query", "key", "value")}
+    return Written(
+        forward, first=nn.Linear(3, CHANNELS), out=nn.Linear(CHANNELS, CHANNELS), last=nn.Linear(CHANNELS, 1), **without
+    )
+
+
+def twice(activation: nn.Module | None = None, behind: str = "mean", **options) -> nn.Module:
+    activation = activation or nn.ReLU()
+    return convolutions(conv(2, **options), activation, conv(CHANNELS, **options), activation, behind=behind)
+
+
+def tokens() -> nn.Module:
+    sequence = nn.Sequential(
+        nn.Conv1d(3, CHANNELS, 3, padding=1), nn.ReLU(), nn.Conv1d(CHANNELS, CHANNELS, 3, padding=1), nn.ReLU()
+    )
+    return Written(lambda m, x: m.last(m.inner(x.transpose(1, 2)).mean(2)), inner=sequence, last=nn.Linear(CHANNELS, 1))
+
+
+CIRCLE = {"padding": 1, "padding_mode": "circular"}
+RECORDED = {
+    **{f"dense {name}": (lambda one=one: multilayer(one, one, one, inputs=6)) for name, one in ACTIVATIONS.items()},
+    "dense layer norm": normed,
+    "dense residual": residual,
+    "conv flatten": lambda: twice(behind="flat", padding=1),
+    "conv mean": lambda: twice(padding=1),
+    "conv erf mean": lambda: twice(ACTIVATIONS["erf"], padding=1),
+    "conv circular mean": lambda: twice(**CIRCLE),
+    "conv circular flatten": lambda: twice(behind="flat", **CIRCLE),
+    "conv stride flatten": lambda: convolutions(
+        conv(2, stride=2), nn.ReLU(), conv(CHANNELS, 2), nn.ReLU(), behind="flat", cells=1
+    ),
+    "conv stride mean": lambda: convolutions(
+        conv(2, 2, stride=2), nn.ReLU(), conv(CHANNELS, padding=1), nn.ReLU(), behind="mean"
+    ),
+    "conv pool flatten": lambda: convolutions(
+        conv(2, padding=1), nn.ReLU(), nn.AvgPool2d(2), conv(CHANNELS, padding=1), nn.ReLU(), behind="flat", cells=9
+    ),
+    "conv 1d mean": tokens,
+    "attention 1/d softmax": lambda: attention("softmax"),
+    "attention 1/sqrt(d) identity": lambda: attention("identity"),
+}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_equals_the_kernels_that_neural_tangents_gave(name):
+    """Where inputs coincide the recorded tangent kernel has 1e-8."""
+    case, whole = recorded_kernels.infinite(name), recorded_kernels.recorded()
+    module = RECORDED[name]().double()
+    limit = exact(module, weight_std=whole["weight_std"], bias_std=whole["bias_std"])
+    found = limit.kernels(case.inputs, case.others)
+    torch.testing.assert_close(found.nngp, case.nngp, rtol=1e-9, atol=1e-9 * float(case.nngp.max()))
+    torch.testing.assert_close(found.ntk, case.ntk, rtol=1e-7, atol=1e-7 * float(case.ntk.max()))
+
+
+@pytest.mark.parametrize("name", ["conv flatten", "conv mean", "dense relu", "dense residual"])
+def test_single_precision_is_enough(name):
+    case, whole = recorded_kernels.infinite(name), recorded_kernels.recorded()
+    limit = tw.ntk.infinite(RECORDED[name](), weight_std=whole["weight_std"], bias_std=whole["bias_std"], progress=None)
+    found = limit.kernels(case.inputs.float(), case.others.float())
+    torch.testing.assert_close(found.nngp, case.nngp, rtol=0, atol=5e-6 * float(case.nngp.max()))
+    torch.testing.assert_close(found.ntk, case.ntk, rtol=0, atol=5e-6 * float(case.ntk.max()))
+
+
+def test_distances_of_near_inputs_keep_their_digits_in_single_precision():
+    """At depth 20 and noise 1e-4, where the classic form in float32 errs by more than 10."""
+    x = drawn(1, 16)
+    both = torch.cat([x, x + 1e-4 * torch.randn(1, 16, generator=torch.Generator().manual_seed(1))]).double()
+    module = multilayer(*[nn.ReLU()] * 20, bias=False).double()
+    distances = []
+    for dtype in (torch.float32, torch.float64):
+        k = tw.ntk.infinite(module, weight_std=2**0.5, dtype=dtype, progress=None).nngp(both)
+        distances.append(float((k[0, 0] + k[1, 1]) / 2 - k[0, 1]))
+    assert abs(distances[0] / distances[1] - 1) <= 5e-6
+
+
+MADE = {
+    "double": lambda m: copy.deepcopy(m).double(),
+    "copy": copy.deepcopy,
+    "identity": lambda m: nn.Sequential(nn.Identity(), *m[:2], nn.Identity(), *m[2:], nn.Identity()),
+    "split": lambda m: nn.Sequential(m[:3], m[3:]),
+    "names": lambda m: nn.Sequential(*[nn.Sequential(one) for one in m]),
+}
+
+
+@pytest.mark.parametrize("change", MADE)
+@pytest.mark.parametrize("name", ["relu", "convolution, pooled"])
+def test_what_changes_no_function_changes_no_kernel(name, change):
+    torch.manual_seed(0)
+    module, inputs = STOCK[name].make(), STOCK[name].inputs
+    before = exact(module).kernels(inputs)
+    other = inputs.double() if change == "double" else inputs
+    after = exact(MADE[change](module)).kernels(other)
+    torch.testing.assert_close(after.nngp, before.nngp, rtol=1e-12, atol=0)
+    torch.testing.assert_close(after.ntk, before.ntk, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", ["relu", "norm behind", "convolution, pooled", "attention"])
+def test_the_module_stays_as_it_is(name):
+    stock = STOCK[name]
+    module = stock.make()
+    state, mode = copy.deepcopy(module.state_dict()), module.training
+    random = torch.get_rng_state()
+    tw.ntk.infinite(module, progress=None).ntk(stock.inputs)
+    assert module.training == mode
+    assert all(torch.equal(one, state[name]) for name, one in module.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(one.grad is None for one in module.parameters())
+
+
+@pytest.mark.parametrize("name", ["relu", "norm behind", "concatenated", "convolution, pooled", "volumes", "encoder"])
+def test_terms_of_the_layers_sum_to_the_whole(name):
+    """A parameter that is frozen takes its own term from Theta, and nothing from K."""
+    torch.manual_seed(0)
+    stock = STOCK[name]
+    module = stock.make()
+    whole = exact(module, parameterization="as_initialized").kernels(stock.inputs)
+    parameters = list(module.parameters())
+    total = torch.zeros_like(whole.ntk)
+    for chosen in parameters:
+        for one in parameters:
+            one.requires_grad_(one is chosen)
+        alone = exact(module, parameterization="as_initialized").kernels(stock.inputs)
+        torch.testing.assert_close(alone.nngp, whole.nngp, rtol=1e-12, atol=0)
+        total += alone.ntk
+    torch.testing.assert_close(total, whole.ntk, rtol=1e-9, atol=0)
+
+
+def test_a_layer_more_is_the_dense_rule_on_what_came_before():
+    x = drawn(4, 16)
+    shallow = exact(multilayer(nn.ReLU(), nn.ReLU()), weight_std=1.3, bias_std=0.2).kernels(x)
+    deep = exact(multilayer(nn.ReLU(), nn.ReLU(), nn.ReLU()), weight_std=1.3, bias_std=0.2).kernels(x)
+    q = shallow.nngp.diagonal()
+    distance = (q[:, None] + q) / 2 - shallow.nngp
+    relu = tw.ntk.dual_of("relu", {})
+    apart, slope = relu.pair(q[:, None], q[None], distance)
+    kernel = 1.3**2 * ((q[:, None] + q) / 4 - apart) + 0.2**2
+    torch.testing.assert_close(deep.nngp, kernel, rtol=1e-11, atol=0)
+    torch.testing.assert_close(deep.ntk, kernel + 1.3**2 * slope * shallow.ntk, rtol=1e-7, atol=0)
+
+
+def test_both_parameterizations_differ_by_the_fan_in():
+    """Theta of one layer: x.x' / d + sigma_b^2 ("ntk"), and x.x' + 1 of the module itself."""
+    x = drawn(3, 16).double()
+    module = nn.Linear(16, 1).double()
+    ntk = exact(module, weight_std=1.0, bias_std=0.5).ntk(x)
+    torch.testing.assert_close(ntk, x @ x.T / 16 + 0.25, rtol=1e-12, atol=1e-14)
+    standard = exact(module, weight_std=1.0, bias_std=0.5, parameterization="standard").ntk(x)
+    torch.testing.assert_close(standard, x @ x.T + 1, rtol=1e-12, atol=1e-13)
+
+
+def test_convolution_on_one_pixel_is_a_dense_layer():
+    x = drawn(3, 16)
+    conv_1 = nn.Sequential(
+        nn.Conv2d(16, 64, 1),
+        nn.ReLU(),
+        nn.Conv2d(64, 64, 1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(64, 1),
+    )
+    dense = exact(multilayer(nn.ReLU(), nn.ReLU(), width=64), weight_std=1.4, bias_std=0.1).kernels(x)
+    pixel = exact(conv_1, weight_std=1.4, bias_std=0.1).kernels(x[:, :, None, None])
+    torch.testing.assert_close(pixel.ntk, dense.ntk, rtol=1e-12, atol=0)
+
+
+def test_shifts_of_the_image_are_not_seen_behind_circles_and_the_mean():
+    limit = exact(twice(**CIRCLE))
+    x = drawn(2, 2, 6, 6)
+    y = x.roll((1, 2), (2, 3))
+    torch.testing.assert_close(limit.ntk(x, y), limit.ntk(x), rtol=1e-8, atol=0)
+
+
+def test_half_of_the_pairs_are_all_pairs():
+    for name in ("relu", "convolution, pooled", "norm behind", "embedding"):
+        torch.manual_seed(0)
+        stock = STOCK[name]
+        limit = exact(stock.make())
+        half, all_of_them = limit.kernels(stock.inputs), limit.kernels(stock.inputs, stock.inputs.clone())
+        torch.testing.assert_close(half.nngp, all_of_them.nngp, rtol=1e-9, atol=0)
+        torch.testing.assert_close(half.ntk, all_of_them.ntk, rtol=1e-6, atol=0)
+        assert torch.equal(half.ntk, half.ntk.T)
+        assert float(torch.linalg.eigvalsh(half.ntk).min()) > -1e-9 * float(half.ntk.max())
+
+
+def test_tiles_change_nothing():
+    for name, budget in (("relu", 400), ("convolution, pooled", 50_000)):
+        stock = STOCK[name]
+        torch.manual_seed(0)
+        module = stock.make()
+        inputs = torch.cat([stock.inputs * factor for factor in (1.0, 0.5, -1.0, 2.0)])
+        whole = exact(module).kernels(inputs, inputs.flip(0))
+        tiles = []
+        limit = tw.ntk.infinite(module, dtype=torch.float64, memory_budget=budget, progress=tiles.append)
+        found = limit.kernels(inputs, inputs.flip(0))
+        assert len(tiles) > 1
+        torch.testing.assert_close(found.ntk, whole.ntk, rtol=1e-7, atol=0)
+
+
+def test_a_pair_that_does_not_fit_is_refused():
+    limit = tw.ntk.infinite(STOCK["convolution, pooled"].make(), memory_budget=1_000)
+    with pytest.raises(tw.UsageError, match=r"One pair of inputs needs .* memory_budget"):
+        limit.ntk(modules_of_limits.IMAGES)
+
+
+def test_the_condition_number_tends_to_a_third_of_n_plus_one():
+    """Critical ReLU without biases, inputs of equal norm: (n + 3) / 3 within 1 % at depth 3,000, n = 20."""
+    x = drawn(20, 20).double()
+    x = x / x.norm(dim=1, keepdim=True) * math.sqrt(20)
+    relu = tw.ntk.dual_of("relu", {})
+    shallow = exact(multilayer(*[nn.ReLU()] * 30, inputs=20, width=64, bias=False).double(), weight_std=2**0.5)
+    q, distance, theta = torch.ones(20, 1).double() * 2, None, None
+    kernel = 2 * x @ x.T / 20
+    distance, theta = 2 - kernel, kernel
+    distance.fill_diagonal_(0)
+    for depth in range(3_000):
+        apart, slope = relu.pair(q, q.T, distance)
+        distance, theta = 2 * apart, 2 * slope * theta
+        theta = theta + 2 - distance
+        if depth == 29:
+            torch.testing.assert_close(shallow.ntk(x), theta, rtol=1e-7, atol=0)
+    values = torch.linalg.eigvalsh(theta)
+    assert abs(float(values[-1] / values[0]) / (23 / 3) - 1) < 0.01
+
+
+def test_homogeneous_networks_scale():
+    torch.manual_seed(0)
+    limit = exact(multilayer(*[nn.ReLU()] * 20, bias=False), weight_std=2**0.5)
+    x = drawn(3, 16)
+    torch.testing.assert_close(limit.nngp(2 * x), 4 * limit.nngp(x), rtol=1e-11, atol=0)
+
+
+def test_two_kinds_of_gelu_differ():
+    x = drawn(3, 16)
+    one, other = (exact(multilayer(nn.GELU(approximate=kind)), weight_std=2.0).nngp(x) for kind in ("none", "tanh"))
+    assert 1e-6 < float((one - other).abs().max()) < 1e-2
+
+
+def test_what_is_to_be_said_is_said():
+    limit = tw.ntk.infinite(tw.nets.mlp(16, 16, 1), progress=None)
+    x = drawn(3, 16)
+    notes = limit.kernels(100 * torch.cat([x, x[:1]])).notes
+    assert any("not scaled" in one for one in notes)
+    assert any("1 of the inputs are copies" in one for one in notes)
+    assert any("16 channels" in one for one in notes)
+    assert limit.kernels(x).dtype == torch.float32
+
+
+def test_zero_inputs_and_one_input():
+    limit = tw.ntk.infinite(multilayer(nn.ReLU(), nn.ReLU(), bias=False), progress=None)
+    x = torch.cat([torch.zeros(1, 16), drawn(2, 16)])
+    found = limit.kernels(x)
+    assert bool(found.ntk.isfinite().all())
+    assert float(found.nngp[0].abs().max()) < 1e-7 * float(found.nngp[1, 1])
+    torch.testing.assert_close(limit.ntk(x[1:2]), found.ntk[1:2, 1:2])
+
+
+def test_a_network_in_ntk_parameterization_is_read_as_it_is():
+    """Weights N(0, 1), times numbers in the forward pass: both readings agree."""
+    width = 128
+    w1, w2, b = (nn.Parameter(torch.randn(*shape)) for shape in ((width, 16), (width, 1), (width,)))
+
+    def forward(m, x):
+        return width**-0.5 * torch.tanh(1.5 / 4 * nn.functional.linear(x, m.w1) + 0.1 * m.b) @ m.w2
+
+    module = Written(forward, w1=w1, w2=w2, b=b)
+    x = drawn(3, 16)
+    given = {"weight_std": {"0": 1.5, "2": 1.0}, "bias_std": {"0": 0.1}}
+    plain = nn.Sequential(nn.Linear(16, width), nn.Tanh(), nn.Linear(width, 1, bias=False))
+    expected = exact(plain, **given).kernels(x)
+    for reading in ("ntk", "as_initialized"):
+        found = exact(module, parameterization=reading).kernels(x)
+        torch.testing.assert_close(found.ntk, expected.ntk, rtol=1e-9, atol=0)
+        torch.testing.assert_close(found.nngp, expected.nngp, rtol=1e-9, atol=0)
