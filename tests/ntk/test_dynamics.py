@@ -236,3 +236,23 @@ def test_what_makes_no_sense(change: dict, message: str) -> None:
     given = {"kernel": EYE, "cross": None, "targets": torch.ones(3), "lr": 0.1, "steps": 3}
     with pytest.raises(tw.UsageError, match=message):
         tw.ntk.gradient_descent(**{**given, **change})
+
+
+def test_arrays_of_results_are_taken_as_they_are(net: LinearNet) -> None:
+    first = tw.ntk.gradient_descent(**kernels(net), lr=0.1 / net.top, steps=5)
+    second = tw.ntk.gradient_descent(
+        **kernels(net), start=first["train"][:, 0], start_test=first["test"][:, 0], lr=0.1 * first.limit, steps=5
+    )
+    assert second["loss"][0, 0] < first["loss"][0, 0]
+
+
+def test_a_recipe_trains_the_linearized_net_as_it_is_predicted(net: LinearNet) -> None:
+    """The loss "squared_error" of a problem is the convention "mean", and schedules count steps as recipes do."""
+    problem = tw.Problem(net.module, (net.inputs[:N], net.targets), "squared_error", dtype=torch.float64)
+    schedule, lr = tw.schedules.Cosine(warmup=3, final=0.1), 0.3 * N * C / net.top
+    recipe = tw.Recipe(tw.optim.Momentum(lr=lr, beta=0.6), steps=STEPS, batch_size=None, schedule=schedule)
+    trained = tw.train(problem, recipe, seeds=1, progress=None).final.module(0)
+    path = tw.ntk.gradient_descent(
+        **kernels(net), **starts(net), lr=lr, steps=[STEPS], loss="mean", momentum=0.6, schedule=schedule
+    )
+    assert_outputs(path, trained(net.inputs).detach()[None])

@@ -7,11 +7,14 @@ from thalweg.ntk.dynamics_losses import descend
 from thalweg.ntk.dynamics_path import Path
 from thalweg.ntk.dynamics_steps import predicted_steps
 from thalweg.ntk.empirical_kernels import empirical_kernels
+from thalweg.ntk.ensemble import ensemble
 from thalweg.ntk.extremes import Extremes, extremes
 from thalweg.ntk.infinite import Infinite, Kernels, infinite
 from thalweg.ntk.linearized import Linearized, linearized
 from thalweg.ntk.operator import operator
+from thalweg.ntk.posterior import Posterior, posterior
 from thalweg.ntk.projection import Projection, projection
+from thalweg.ntk.regression import accuracy, classify, one_hot, regression
 from thalweg.ntk.solving import Solution, solve
 
 __all__ = [
@@ -22,13 +25,17 @@ __all__ = [
     "Kernels",
     "Linearized",
     "Path",
+    "Posterior",
     "Projection",
     "Solution",
+    "accuracy",
     "attention",
     "attention_softmax",
+    "classify",
     "descend",
     "dual_of",
     "empirical_kernels",
+    "ensemble",
     "extremes",
     "gradient_descent",
     "gradient_flow",
@@ -36,10 +43,13 @@ __all__ = [
     "infinite",
     "linearized",
     "normalization",
+    "one_hot",
     "operator",
     "pooling",
+    "posterior",
     "predicted_steps",
     "projection",
+    "regression",
     "scores",
     "solve",
     "spatial",

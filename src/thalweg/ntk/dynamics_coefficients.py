@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
+from thalweg.ntk.dynamics_problem import tensor_of
 from thalweg.schedules import Schedule
 
 
@@ -65,7 +66,7 @@ class Descent:
         Raises:
             UsageError: one that cannot be meant.
         """
-        rates = torch.as_tensor(np.asarray(lr, dtype=np.float64))
+        rates = tensor_of(lr).to(torch.float64)
         if rates.ndim > 1 or not bool((rates.isfinite() & (rates >= 0)).all()):
             msg = f"lr is a number of at least 0, or one for every member; got {lr!r}."
             raise UsageError(msg)
@@ -88,7 +89,7 @@ class Descent:
         """The learning rate at a step, counted from 1."""
         if self.schedule is None:
             return self.lr
-        multiplier = torch.as_tensor(np.asarray(self.schedule(step, steps), np.float64)).to(self.lr)
+        multiplier = torch.from_numpy(np.array(self.schedule(step, steps), np.float64)).to(self.lr)
         return self.lr * multiplier.reshape(-1, 1, 1)
 
     def along(self, values: Tensor, steps: Sequence[int]) -> Iterator[Coefficients]:

@@ -15,7 +15,7 @@ from thalweg.losses.names import Loss, loss_named
 from thalweg.losses.per_position import NamedLoss
 from thalweg.ntk.dynamics_coefficients import Descent
 from thalweg.ntk.dynamics_path import Path, decay_of, path_of
-from thalweg.ntk.dynamics_problem import KernelProblem, points_of
+from thalweg.ntk.dynamics_problem import KernelProblem, points_of, tensor_of
 from thalweg.schedules import Schedule
 
 Batches = Sequence[Sequence[int] | Tensor | NDArray[np.int64]]
@@ -78,7 +78,7 @@ def descend(
     """
     began = time.perf_counter()
     named = loss_named(loss)
-    truth = torch.as_tensor(targets)
+    truth = tensor_of(targets)
     if truth.is_floating_point():
         truth = (truth if truth.ndim > 1 else truth[:, None]).to(torch.float64)
     problem = _problem(kernel, cross, truth, start, start_test, outputs)
@@ -164,7 +164,7 @@ def _rows(batches: Batches | None, steps: int, examples: int) -> list[Tensor | N
     """
     if batches is None:
         return [None] * steps
-    rows = [torch.as_tensor(np.asarray(one, np.int64)) for one in batches]
+    rows = [tensor_of(one).to(torch.int64) for one in batches]
     if len(rows) < steps:
         msg = f"batches are the rows of every step; got {len(rows)} batches for {steps} steps."
         raise UsageError(msg)
@@ -177,13 +177,14 @@ def _rows(batches: Batches | None, steps: int, examples: int) -> list[Tensor | N
 
 def _problem(kernel: Any, cross: Any, truth: Tensor, start: Any, start_test: Any, outputs: int | None) -> KernelProblem:
     """The kernel's, with outputs of 0 in the place of targets, which only the loss knows how to read."""
-    shape, device = torch.as_tensor(kernel).shape, torch.as_tensor(kernel).device
+    given = tensor_of(kernel)
+    shape, device = given.shape, given.device
     if start is not None:
-        like = torch.zeros_like(torch.as_tensor(start), dtype=torch.float64)
+        like = torch.zeros_like(tensor_of(start), dtype=torch.float64)
     elif len(shape) > 3:
         like = torch.zeros(len(truth), shape[-1], dtype=torch.float64)
     else:
         classes = int(truth.max()) + 1 if not truth.is_floating_point() and truth.ndim == 1 else 1
         count = outputs or (truth.shape[-1] if truth.ndim > 1 else classes)
         like = torch.zeros(len(truth), count, dtype=torch.float64)
-    return KernelProblem.of(kernel, cross, like.to(device), start, start_test)
+    return KernelProblem.of(given, cross, like.to(device), start, start_test)

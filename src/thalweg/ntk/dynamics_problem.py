@@ -52,7 +52,7 @@ class KernelProblem:
             UsageError: shapes that do not fit each other, numbers that are not finite, or a kernel that is not
                 symmetric.
         """
-        kernel = _numbers("kernel", kernel)
+        kernel = numbers_of("kernel", kernel)
         if kernel.ndim not in (2, 3, 4, 5):
             msg = (
                 "A kernel is (n, n) or (members, n, n), with blocks of outputs (n, n, C, C) or (members, n, n, C, C); "
@@ -64,14 +64,14 @@ class KernelProblem:
             msg = f"The kernel of the training examples is square; it has {kernel.shape[1]} by {kernel.shape[2]} rows."
             raise UsageError(msg)
         _check_symmetric(kernel)
-        targets = _numbers("targets", targets, kernel.device)
+        targets = numbers_of("targets", targets, kernel.device)
         outputs = 1 if targets.ndim == 1 else targets.shape[-1]
         lay, rows = _Layout(outputs, blocks, kernel.device), kernel.shape[1]
         targets = lay("targets", targets, rows)
         start = lay("start", start, rows)
         members = [len(kernel), len(targets), len(start)]
         if cross is not None:
-            cross = _paired(_numbers("cross", cross, kernel.device), blocks)
+            cross = _paired(numbers_of("cross", cross, kernel.device), blocks)
             if cross.ndim != 3 or cross.shape[2] != rows:
                 msg = f"cross is (test examples, {rows} training examples); got rows and columns "
                 raise UsageError(msg + f"{tuple(cross.shape[-2:])}.")
@@ -124,15 +124,13 @@ class _Layout:
         examples = rows // self.outputs if self.blocks else rows
         if values is None:
             values = torch.zeros(examples, self.outputs)
-        values = _numbers(name, values, self.device)
+        values = numbers_of(name, values, self.device)
         if values.ndim == 1 and self.outputs == 1:
             values = values[:, None]
         if values.ndim == 2:
             values = values[None]
         if values.ndim != 3 or values.shape[1:] != (examples, self.outputs):
-            msg = (
-                f"{name} is ({examples}, {self.outputs}), examples by outputs as the kernel and the targets have them, "
-            )
+            msg = f"{name} is ({examples}, {self.outputs}), examples by outputs as in the kernel and targets, "
             raise UsageError(msg + f"or (members, {examples}, {self.outputs}); got {tuple(values.shape)}.")
         return values.reshape(len(values), rows, 1 if self.blocks else self.outputs)
 
@@ -155,8 +153,18 @@ def points_of(name: str, values: Any, *, whole: bool) -> list[float]:
     return [int(point) for point in points] if whole else points.tolist()
 
 
-def _numbers(name: str, values: Any, device: torch.device | None = None) -> Tensor:
-    tensor = torch.as_tensor(values).detach().to(device, torch.float64)
+def tensor_of(values: Any) -> Tensor:
+    """Numbers as a tensor without gradients; arrays of results, which nobody may write into, are copied."""
+    return (values if isinstance(values, Tensor) else torch.from_numpy(np.array(values))).detach()
+
+
+def numbers_of(name: str, values: Any, device: torch.device | None = None) -> Tensor:
+    """Values as finite numbers in float64.
+
+    Raises:
+        UsageError: they are not finite.
+    """
+    tensor = tensor_of(values).to(device, torch.float64)
     if not tensor.isfinite().all():
         count = int((~tensor.isfinite()).sum())
         msg = f"{name} holds {count} of {tensor.numel()} numbers that are not finite; leave those examples out."

@@ -16,21 +16,9 @@ from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 
 _NAMES = ("relu", "tanh", "sigmoid", "gelu", "silu", "elu", "selu", "celu", "softplus", "leaky_relu", "mish", "relu6")
-_NAMES += (
-    "hardtanh",
-    "hardsigmoid",
-    "hardswish",
-    "logsigmoid",
-    "softsign",
-    "sin",
-    "cos",
-    "exp",
-    "square",
-    "abs",
-    "erf",
-)
-_NAMES += ("abs", "add", "sub", "mul", "div", "neg", "clamp", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__")
-_NAMES += ("__rmul__", "__truediv__", "__neg__", "__pow__")
+_NAMES += ("hardtanh", "hardsigmoid", "hardswish", "logsigmoid", "softsign", "sin", "cos", "exp", "square", "abs")
+_NAMES += ("add", "sub", "mul", "div", "neg", "clamp", "__add__", "__radd__", "__sub__", "__rsub__", "__mul__")
+_NAMES += ("erf", "__rmul__", "__truediv__", "__neg__", "__pow__")
 _PLACES = (torch, F, Tensor)
 ELEMENTWISE = frozenset(getattr(place, name) for place in _PLACES for name in _NAMES if hasattr(place, name))
 FLATTEN = (torch.flatten, Tensor.flatten)
