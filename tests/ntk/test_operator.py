@@ -110,6 +110,27 @@ def test_a_loss_or_model_that_draws_is_refused() -> None:
         operator(problem, problem.initialize(1))
 
 
+def test_a_backward_pass_that_is_not_differentiable_is_refused_with_the_remedy() -> None:
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.sin()
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, upstream):
+            return upstream * ctx.saved_tensors[0].cos()
+
+    class Model(torch.nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return Once.apply(super().forward(x))
+
+    problem = tw.Problem(lambda: Model(4, 3), (CASE["mlp"].inputs, CASE["mlp"].targets))
+    with pytest.raises(ModelError, match="write its backward pass in differentiable operations"):
+        operator(problem, problem.initialize(1))
+
+
 def test_unscaled_inputs_and_duplicate_rows_are_said() -> None:
     x = CASE["mlp"].inputs
 

@@ -83,12 +83,14 @@ def extremes(
     active = int((start != 0).sum(1).max())
     krylov, most = Krylov(A, start, seed=seed), min(max_products, active)
     floor = active * torch.finfo(A.dtype).eps
+    look = 0
     with measurement.watched():
         for step in range(1, most + 1):
             krylov.extend()
             measurement.tell(step, most)
-            if step % 5 and step < most:  # the small eigenproblems cost more than a product of a small kernel
+            if step < look and step < most:  # the small eigenproblems cost more than a product of a small kernel
                 continue
+            look = step + max(1, step // 8)
             found = np.array([_ends(krylov, member) for member in range(len(A))])
             low, low_residual, high, high_residual = found.T
             rounding = floor * np.maximum(np.abs(low), np.abs(high))

@@ -8,15 +8,17 @@ from thalweg.data import ExampleSet
 
 _SCALE = 10.0  # root mean square of an entry, or its inverse, from which inputs count as unscaled
 _APART = 10.0  # largest norm of an example over the median
+_AT_MOST = 2_048  # examples that are looked at
 
 
 def remarks_on_inputs(examples: ExampleSet) -> tuple[str, ...]:
     """Sentences for a reading: unscaled inputs, norms that differ by much, duplicate rows.
 
-    Cost: one pass over the inputs.
+    Cost: one pass over the first 2,048 inputs.
     """
-    leaves = [leaf for leaf in tree_leaves(examples.slice(0, len(examples))[0]) if isinstance(leaf, Tensor)]
-    floating = [leaf.flatten(1).double() for leaf in leaves if leaf.is_floating_point()]
+    count = min(len(examples), _AT_MOST)
+    leaves = [leaf for leaf in tree_leaves(examples.slice(0, count)[0]) if isinstance(leaf, Tensor)]
+    floating = [leaf.reshape(len(leaf), -1).double() for leaf in leaves if leaf.is_floating_point()]
     remarks = []
     if floating:
         rows = torch.cat(floating, dim=1)
@@ -32,10 +34,11 @@ def remarks_on_inputs(examples: ExampleSet) -> tuple[str, ...]:
                 f"The largest input is {float(norms.max()) / typical:.3g} times as long as the median one, so that a "
                 "few examples rule the kernel's largest eigenvalues; scale every input to one length."
             )
-    repeated = _repeated(leaves, len(examples))
+    repeated = _repeated(leaves, count)
     if repeated:
+        which = f"{count:,}" if count == len(examples) else f"the first {count:,}"
         remarks.append(
-            f"{repeated} of {len(examples):,} inputs are the same as an earlier one, so that the kernel is singular; "
+            f"{repeated} of {which} inputs are the same as an earlier one, so that the kernel is singular; "
             "leave them out, or add a ridge."
         )
     return tuple(remarks)
@@ -45,5 +48,5 @@ def _repeated(leaves: list[Tensor], count: int) -> int:
     """How many rows are equal to an earlier one in all tensors."""
     if not leaves:
         return 0
-    labels = [torch.unique(leaf.flatten(1), dim=0, return_inverse=True)[1] for leaf in leaves]
+    labels = [torch.unique(leaf.reshape(len(leaf), -1), dim=0, return_inverse=True)[1] for leaf in leaves]
     return count - len(torch.unique(torch.stack(labels, dim=1), dim=0))

@@ -46,7 +46,7 @@ class Jacobians:
         check_type(f"{name} population", population, Population, "a Population such as run.final")
         problem.check(population)
         check_differentiable(problem)
-        check_twice_differentiable(problem, "gauss_newton")
+        check_twice_differentiable(problem, "fisher")  # of the three, what a derivative along a vector needs
         self.population, self.examples = population, examples
         first = outputs(problem, population[0], on=examples.select(torch.tensor([0])))
         if not isinstance(first, Tensor) or not first.is_floating_point():

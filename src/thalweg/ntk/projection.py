@@ -163,8 +163,8 @@ def _kernel(mine: Tensor, theirs: Tensor, outputs: str) -> Estimate:
     form = "mjac,mjbc->mjab" if outputs == "trace" else "mjac,mjbd->mjabcd"
     features, share = mine.shape[1], mine.shape[3] if outputs == "trace" else 1
     pairs = mine.shape[0] * mine.shape[2] * theirs.shape[2] * (1 if outputs == "trace" else mine.shape[3] ** 2)
-    first: Tensor | float = 0.0
-    second: Tensor | float = 0.0
+    first = torch.zeros((), dtype=torch.float64, device=mine.device)
+    second = torch.zeros_like(first)
     for some in torch.arange(features).split(max(1, _AT_ONCE // pairs)):
         products = torch.einsum(form, mine[:, some].double(), theirs[:, some].double()) / share
         first, second = first + products.sum(1), second + products.square().sum(1)

@@ -119,7 +119,7 @@ def effective_rank(kernel: Kernel) -> Array:
     >>> tw.ntk.scores.effective_rank([np.eye(3), np.ones((3, 3))]).tolist()
     [3.0, 1.0]
     """
-    whole = square("effective_rank", kernel)
+    whole = _scaled(square("effective_rank", kernel))
     return _array(_over(whole.diagonal(dim1=-2, dim2=-1).sum(-1).square(), _inner(whole, whole)))
 
 
@@ -233,9 +233,13 @@ def _over(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 
 def _cosine(first: Kernels, second: Kernels) -> Tensor:
-    """Of kernels scaled by their largest entries, so that no square is too large or too small."""
-    first, second = (_over(one, one.abs().amax((-1, -2), keepdim=True)) for one in (first, second))
+    first, second = _scaled(first), _scaled(second)
     return _over(_inner(first, second), (_inner(first, first) * _inner(second, second)).sqrt())
+
+
+def _scaled(kernel: Kernels) -> Kernels:
+    """By its largest entry, so that no square is too large or too small."""
+    return _over(kernel, kernel.abs().amax((-1, -2), keepdim=True))
 
 
 def _centered(kernel: Kernels) -> Kernels:

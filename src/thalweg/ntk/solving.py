@@ -43,7 +43,8 @@ class Solution(Result):
         label = "member {}" if len(table) > 1 else ""
         lines = [Line(at, np.where(row > 0, row, np.nan), label=label.format(i)) for i, row in enumerate(table)]
         true = self["residual"]
-        anew = Scatter(self["iterations"], np.where(true > 0, true, np.nan), label="computed anew")
+        last = np.array([np.flatnonzero(np.isfinite(row)).max(initial=-1) + 1.0 for row in table])
+        anew = Scatter(last, np.where(true > 0, true, np.nan), label="computed anew")
         goal = float(self["tolerance"])
         return Figure.of(
             self.reading.name,

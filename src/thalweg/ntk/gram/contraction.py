@@ -49,7 +49,7 @@ class Gram:
         factors = by_factors(block, positions, second.positions, count, first.width)
         if positions == second.positions == 1:
             self._add_single(first, second)
-        elif first.shifted or factors < by_gradients(block, positions, count, first.width):
+        elif first.shifted or first.tokens or factors < by_gradients(block, positions, count, first.width):
             self._add_factors(first, second)
         else:
             size = max(1, self.numbers // (members * examples * outputs * first.width * 2))
@@ -137,9 +137,8 @@ class Gram:
 
     def _add_own(self, first: Products) -> None:
         """Of every example with itself."""
-        members, examples, outputs, positions, count = first.rows.shape
-        for member in range(members):
-            for example in range(examples):
+        for member in range(first.rows.shape[0]):
+            for example in range(first.rows.shape[1]):
                 one = Products(
                     first.rows[member, example][None, None],
                     first.columns[member, example][None, None],

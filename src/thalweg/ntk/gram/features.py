@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call, vjp
+from torch.func import functional_call, jvp, vjp
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.ntk.gram.program import Program, as_batch, shape_of, values_of
@@ -64,7 +64,29 @@ class Model:
 
     def features(self, population: Population, inputs: Any, cotangents: Tensor) -> Features:
         """Those of all members, of examples (examples, ...), along cotangents (some, outputs) of the outputs."""
-        return Features(*_mapped(self._row, population, inputs, (cotangents,)))
+        return Features(*_mapped(self._row, population, inputs, shared=(cotangents,)))
+
+    def along(self, population: Population, inputs: Any, tangents: Tensors) -> Tensor:
+        """How all outputs change along tangents of the direct parameters.
+
+        Args:
+            population: of whose members.
+            inputs: of examples (examples, ...).
+            tangents: (members, some, ...) of every direct parameter.
+
+        Returns:
+            (members, examples, some, outputs).
+        """
+
+        def row(parameters: Tensors, buffers: Tensors, example: Any, tangents: Tensors) -> Tensor:
+            direct = {name: parameters[name] for name in self.direct}
+
+            def values(direct: Tensors) -> Tensor:
+                return self._values({**parameters, **buffers, **direct}, example, {}, {})
+
+            return _each(lambda tangent: jvp(values, (direct,), (tangent,))[1], tangents)
+
+        return _mapped(row, population, inputs, own=(tangents,))
 
     def outputs(self, population: Population, inputs: Any) -> Tensor:
         """(members, examples, outputs)."""
@@ -72,7 +94,7 @@ class Model:
         def row(parameters: Tensors, buffers: Tensors, example: Any) -> Tensor:
             return self._values({**parameters, **buffers}, example, {}, {})
 
-        return _mapped(row, population, inputs, ())
+        return _mapped(row, population, inputs)
 
     def _row(
         self, parameters: Tensors, buffers: Tensors, example: Any, cotangents: Tensor
@@ -85,8 +107,8 @@ class Model:
             seen: Tensors = {}
             return self._values({**parameters, **buffers, **direct}, example, changes, seen), seen
 
-        _, pull, seen = vjp(values, changes, direct, has_aux=True)
-        return seen, *_each(pull, cotangents)
+        pulled: Any = vjp(values, changes, direct, has_aux=True)
+        return pulled[2], *_each(pulled[1], cotangents)
 
     def _values(self, tensors: Tensors, example: Any, changes: Tensors, seen: Tensors) -> Tensor:
         """All outputs for one example as a vector; `seen` is given the inputs of operations that are changed."""
@@ -101,29 +123,10 @@ class Model:
         def hook(node: fx.Node, arguments: Sequence[Any], value: Any) -> Any:
             if node.name not in changes:
                 return value
-            seen[node.name] = arguments[_INPUT.get(node.target, 0)]
+            seen[node.name] = arguments[1 if node.target is torch.ops.aten.embedding.default else 0]
             return value + changes[node.name]
 
         return values_of(self.program.run(tensors, [leaf.unsqueeze(0) for leaf in tree_leaves(example)], hook))
-
-
-_INPUT = {torch.ops.aten.embedding.default: 1}  # where an operation's input stands, if not first
-
-
-def _mapped(row: Callable[..., Any], population: Population, inputs: Any, shared: tuple[Any, ...]) -> Any:
-    """The row function of every member and example: vmapped over both, or looped where vmap fails."""
-    parameters = dict(population.layout.views(population.theta))
-    buffers = dict(population.buffers)
-    over_examples = torch.vmap(row, in_dims=(None, None, 0, *(None for _ in shared)))
-    over_members = torch.vmap(over_examples, in_dims=(0, 0, None, *(None for _ in shared)))
-    with plain_attention(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "There is a performance drop")
-        try:
-            return over_members(parameters, buffers, inputs, *shared)
-        except (RuntimeError, ValueError) as error:
-            if not is_of_vmap(error):
-                raise
-        return _looped(row, parameters, buffers, inputs, shared)
 
 
 def is_of_vmap(error: Exception) -> bool:
@@ -131,25 +134,64 @@ def is_of_vmap(error: Exception) -> bool:
     return "vmap" in str(error) or "atching rule" in str(error)
 
 
-def _each(pull: Callable[[Tensor], Any], cotangents: Tensor) -> Any:
-    try:
-        return torch.vmap(pull)(cotangents)
-    except (RuntimeError, ValueError) as error:
-        if not is_of_vmap(error):
-            raise
-    return tree_map(lambda *leaves: torch.stack(leaves), *(pull(cotangent) for cotangent in cotangents))
+def _mapped(
+    row: Callable[..., Any],
+    population: Population,
+    inputs: Any,
+    *,
+    shared: tuple[Any, ...] = (),
+    own: tuple[Any, ...] = (),
+) -> Any:
+    """The row function of every member and example: vmapped over both, or looped where vmap fails.
+
+    Args:
+        row: of parameters, buffers, an example, what all share, and what is a member's own.
+        population, inputs: of which members and examples.
+        shared, own: those.
+    """
+    parameters, buffers = dict(population.layout.views(population.theta)), dict(population.buffers)
+    rest = (None,) * len(shared)
+    over_examples = torch.vmap(row, in_dims=(None, None, 0, *rest, *(None for _ in own)))
+    over_members = torch.vmap(over_examples, in_dims=(0, 0, None, *rest, *(0 for _ in own)))
+    with plain_attention(), warnings.catch_warnings():
+        # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        try:
+            return over_members(parameters, buffers, inputs, *shared, *own)
+        except (RuntimeError, ValueError) as error:
+            if not is_of_vmap(error):
+                raise
+        return _looped(row, (parameters, buffers), inputs, shared, own)
 
 
 def _looped(
-    row: Callable[..., Any], parameters: Tensors, buffers: Tensors, inputs: Any, shared: tuple[Any, ...]
+    row: Callable[..., Any],
+    tensors: tuple[Tensors, Tensors],
+    inputs: Any,
+    shared: tuple[Any, ...],
+    own: tuple[Any, ...],
 ) -> Any:
     def rows() -> Iterator[Any]:
-        for member in range(len(next(iter(parameters.values())))):
-            own = [{name: tensor[member] for name, tensor in tensors.items()} for tensors in (parameters, buffers)]
-            found = [
-                row(*own, tree_map(lambda leaf, number=number: leaf[number], inputs), *shared)
-                for number in range(len(tree_leaves(inputs)[0]))
-            ]
+        for member in range(len(next(iter(tensors[0].values())))):
+            parameters, buffers, *others = (_of(tree, member) for tree in (*tensors, *own))
+            count = len(tree_leaves(inputs)[0])
+            found = [row(parameters, buffers, _of(inputs, number), *shared, *others) for number in range(count)]
             yield tree_map(lambda *leaves: torch.stack(leaves), *found)
 
     return tree_map(lambda *leaves: torch.stack(leaves), *rows())
+
+
+def _of(tree: Any, number: int) -> Any:
+    return tree_map(lambda leaf: leaf[number], tree)
+
+
+def _each(function: Callable[[Any], Any], vectors: Any) -> Any:
+    """The function of every one of some vectors: vmapped, or one after the other where vmap fails."""
+    try:
+        return torch.vmap(function)(vectors)
+    except (RuntimeError, ValueError) as error:
+        if not is_of_vmap(error):
+            raise
+    found = (function(_of(vectors, number)) for number in range(len(tree_leaves(vectors)[0])))
+    return tree_map(lambda *leaves: torch.stack(leaves), *found)

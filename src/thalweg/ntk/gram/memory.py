@@ -8,6 +8,8 @@ from torch import fx
 from torch.utils._pytree import tree_map
 
 from thalweg.errors import UsageError
+from thalweg.ntk.gram.counting import Block
+from thalweg.ntk.gram.counts import factors_of
 from thalweg.ntk.gram.parts import Plan
 from thalweg.ntk.gram.program import shape_of
 from thalweg.ntk.gram.tiles import Tiling
@@ -50,11 +52,10 @@ class Numbers:
 
 def numbers_of(problem: Problem, population: Population, inputs: Any, plan: Plan) -> Numbers:
     """Counted from the model's program; measured on one example where it has none."""
-    sizes = {entry.name: entry.size for entry in population.layout}
-    direct = sum(sizes[name] for name in plan.model.direct)
+    direct = sum(plan.sizes[name] for name in plan.model.direct)
     program = plan.model.program
     if program is None:
-        one = tree_map(lambda leaf: leaf[:1], inputs)
+        one = tree_map(lambda leaf: leaf[:1].clone(), inputs)  # whose storage is its own
         batch = Batch(one, problem.data.train.slice(0, 1)[1], shared=True)
         kept = activation_bytes(problem, population[:1], batch, training=False) // population.theta.element_size()
         return Numbers(2 * kept, 0, direct, direct + kept, 0, 0)
@@ -63,10 +64,8 @@ def numbers_of(problem: Problem, population: Population, inputs: Any, plan: Plan
     built, each = 0, 0
     for part in plan.parts:
         if part.way == "products":
-            positions = sum(_positions(site.node, site.kind) for site in part.sites)
-            shape = shape_of(part.sites[0].node.args[1 if part.sites[0].kind != "lookup" else 0])
-            width = math.prod(shape[1:]) if part.sites[0].kind == "convolution" else 0
-            built = max(built, positions * width)
+            positions, _, columns = factors_of(part)
+            built = max(built, positions * columns if part.sites[0].kind == "convolution" else 0)
             each = max(each, 2 * sum(_size(site.node) for site in part.sites))
     return Numbers(
         2 * sum(nodes),
@@ -78,39 +77,67 @@ def numbers_of(problem: Problem, population: Population, inputs: Any, plan: Plan
     )
 
 
-def tiling_of(numbers: Numbers, members: int, examples: int, others: int, outputs: int, room: int) -> Tiling:
+def tiling_of(numbers: Numbers, members: int, block: Block, room: int, *, square: bool) -> Tiling:
     """The largest tiles of which as many numbers as there is room for are in memory at once.
+
+    Args:
+        numbers: of an example of a member.
+        members: in all.
+        block: the whole kernel of one.
+        room: numbers that may be in memory besides the kernel.
+        square: whether rows and columns are the same examples.
 
     Raises:
         UsageError: one output of one example has more.
     """
     scratch = room // 4
-    room -= scratch
-    size, tile, some = members, max(examples, others), outputs
+    free, tile, outputs = room - scratch, max(block.examples, block.others), block.outputs
 
     def most() -> int:
-        alone = examples == others and (tile, some) == (examples, outputs)
-        return numbers.most(size, tile, some, alone=alone)
+        alone = square and (tile, outputs) == (block.examples, block.outputs)
+        return numbers.most(1, tile, outputs, alone=alone)
 
-    size = max(1, min(members, min(room, _NEAR) // max(1, most() // size)))
-    while most() > room:
+    size = max(1, min(members, min(free, _NEAR) // most()))
+    while most() > free:
         if tile > 1:
             tile = -(-tile // 2)
-        elif some > 1:
-            some = -(-some // 2)
+        elif outputs > 1:
+            outputs = -(-outputs // 2)
         else:
-            msg = (
-                f"One output of one example needs {most() + scratch:,} numbers in memory besides the kernel, and the "
-                f"memory budget has room for {room + scratch:,}; raise memory_budget."
-            )
-            raise UsageError(msg)
-    return Tiling(size, tile, some, scratch)
+            raise _too_small(most() + scratch, room)
+    return Tiling(size, tile, outputs, scratch)
+
+
+def sizes_of(numbers: Numbers, members: int, block: Block, room: int) -> tuple[int, int, int]:
+    """Members, rows' examples and columns' outputs at once, of products with vectors.
+
+    Raises:
+        UsageError: one output of one example has more numbers than there is room for.
+    """
+    rows, outputs = block.examples, block.other_outputs
+
+    def most() -> int:
+        return numbers.activations + outputs * (
+            3 * numbers.cotangents + numbers.passing + 2 * rows * numbers.activations
+        )
+
+    size = max(1, min(members, min(room, _NEAR) // most()))
+    while most() > room:
+        if outputs > 1:
+            outputs = -(-outputs // 2)
+        elif rows > 1:
+            rows = -(-rows // 2)
+        else:
+            raise _too_small(most(), room)
+    return size, rows, outputs
+
+
+def _too_small(needed: int, room: int) -> UsageError:
+    return UsageError(
+        f"One output of one example needs {needed:,} numbers in memory besides the kernel, and the memory budget has "
+        f"room for {room:,}; raise memory_budget."
+    )
 
 
 def _size(node: Any) -> int:
     return math.prod(shape_of(node)) if isinstance(node, fx.Node) else 0
-
-
-def _positions(node: fx.Node, kind: str) -> int:
-    shape = shape_of(node)
-    return math.prod((shape[0], *shape[2:]) if kind == "convolution" else shape[:-1])

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,8 +16,8 @@ from thalweg.ntk.gram.program import Program, shape_of
 from thalweg.ntk.gram.sites import CONVOLUTIONS, Site, kind_of, sites_of
 from thalweg.ntk.gram.terms import products, sums
 from thalweg.population import Population, Problem
+from thalweg.randomness import generator
 
-_SINGLE = ("linear",)
 _programs: weakref.WeakKeyDictionary[Problem, dict[Any, Program | str]] = weakref.WeakKeyDictionary()
 
 
@@ -37,7 +37,7 @@ class Part:
 
     @property
     def way(self) -> str:
-        """ "products", "sums" or "gradients"."""
+        """How it is had: "products", "sums" or "gradients"."""
         return "gradients" if not self.sites else "sums" if self.sites[0].kind == "bias" else "products"
 
     def add(self, gram: Gram, first: Features, second: Features) -> None:
@@ -57,10 +57,18 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A model whose features are contracted part by part."""
+    """A model whose features are contracted part by part.
+
+    Args:
+        model: with the sites and direct parameters that the parts need.
+        parts: of all parameters; a bias may be in its weight's.
+        note: why the model's operations are not known, where they are wanted and are not.
+        sizes: of every parameter.
+    """
 
     model: Model
     parts: tuple[Part, ...]
+    sizes: Mapping[str, int]
     note: str = ""
 
 
@@ -72,13 +80,13 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
         inputs: of examples (examples, ...).
         label: under which a parameter is added; a bias joins its weight where they have the same.
     """
-    names = [entry.name for entry in population.layout]
+    names, sizes = [entry.name for entry in population.layout], {one.name: one.size for one in population.layout}
     if method == "jacobian":
-        return Plan(Model(problem, None, {}, tuple(names)), tuple(Part(name) for name in names))
+        return Plan(Model(problem, None, {}, tuple(names)), tuple(Part(name) for name in names), sizes)
     program = _program(problem, population, inputs)
     if isinstance(program, str):
         plan = plan_of(problem, population, inputs, "jacobian", label)
-        return Plan(plan.model, plan.parts, program)
+        return replace(plan, note=program)
     masked = _masked(population)
     sites = sites_of(program, [name for name in names if name not in masked])
     direct = tuple(name for name in names if name not in sites)
@@ -86,7 +94,7 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
     parts = [
         Part(name, tuple(sites.get(name, ())), joined.get(name, "")) for name in names if name not in joined.values()
     ]
-    return Plan(Model(problem, program, sites, direct), tuple(parts))
+    return Plan(Model(problem, program, sites, direct), tuple(parts), sizes)
 
 
 def _program(problem: Problem, population: Population, inputs: Any) -> Program | str:
@@ -107,12 +115,15 @@ def _checked(problem: Problem, population: Population, example: Any) -> Program 
     finite = population[population.theta.isfinite().all(1)][:1]
     if not len(finite):
         return program
-    wanted, found = (Model(problem, one, {}, ()).outputs(finite, example) for one in (None, program))
-    near = torch.finfo(wanted.dtype).eps ** 0.5
-    if wanted.shape != found.shape or not torch.allclose(
-        wanted, found, rtol=near, atol=near * float(wanted.abs().max())
-    ):
-        return "All parameters by their Jacobians: the model's program gives other outputs than the model."
+    names = tuple(entry.name for entry in population.layout)
+    count = Model(problem, None, {}, ()).outputs(finite, example).shape[-1]
+    along = torch.randn(1, count, generator=generator(0, "program"), dtype=torch.float64).to(finite.theta)
+    wanted, found = (
+        Model(problem, one, {}, names).features(finite, example, along).gradients for one in (None, program)
+    )
+    near, largest = torch.finfo(along.dtype).eps ** 0.5, max(float(one.abs().max()) for one in wanted.values())
+    if not all(torch.allclose(found[name], wanted[name], rtol=near, atol=near * largest) for name in names):
+        return "All parameters by their Jacobians: the model's program has other gradients than the model."
     return program
 
 

@@ -48,7 +48,8 @@ class Program:
         Raises:
             ModelError: it cannot be traced, or has operations in blocks of their own, as under `torch.no_grad()`.
         """
-        private, program = exported(module, inputs)
+        with torch.enable_grad():  # so that a block without gradients shows
+            private, program = exported(module, inputs)
         first: dict[Tensor, str] = {}
         tensors = (
             *private.named_parameters(remove_duplicate=False),

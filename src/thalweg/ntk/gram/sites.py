@@ -121,11 +121,11 @@ def _site(node: fx.Node, place: int, weight: Weight) -> Site | None:
         if place == 1 and plain and batched:
             return Site("convolution", node, weight.scale)
     elif kind == "embedding":
-        if place == 0 and not weight.turned and not (argument(node, 3, False) or argument(node, 4, False)):
-            return Site("lookup", node, weight.scale)
-    elif kind in ("matmul", "mm"):
-        if place == 1 and len(shape) == 2 and isinstance(first, fx.Node) and len(shape_of(first)) > 1:
-            return Site("linear", node, weight.scale, not weight.turned)
+        plain = not weight.turned and not (argument(node, 3, False) or argument(node, 4, False))
+        return Site("lookup", node, weight.scale) if place == 0 and plain else None
+    matrix = kind in ("matmul", "mm") and place == 1 and len(shape) == 2
+    if matrix and isinstance(first, fx.Node) and len(shape_of(first)) > 1:
+        return Site("linear", node, weight.scale, not weight.turned)
     return None
 
 

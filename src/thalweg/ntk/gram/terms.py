@@ -33,6 +33,7 @@ class Products:
 
     @property
     def positions(self) -> int:
+        """Over which gradients are sums."""
         return self.rows.shape[3]
 
     @property

@@ -67,7 +67,8 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
     Raises:
         ModelError: it cannot be traced; the sentence names the line and the remedy.
     """
-    private, program = exported(module, inputs)
+    with torch.no_grad():
+        private, program = exported(module, inputs)
     try:
         return _Reader(private, program).trace
     except ModelError:
@@ -79,6 +80,8 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
 def exported(module: nn.Module, inputs: Any) -> tuple[nn.Module, torch.export.ExportedProgram]:
     """A private copy of a module in evaluation mode, and its program for a batch, whose numbers are never looked at.
 
+    Blocks that take gradients where they are not taken around the call, or the other way round, are graphs of their own.
+
     Raises:
         ModelError: it cannot be traced; the sentence names the line and the remedy.
     """
@@ -87,7 +90,7 @@ def exported(module: nn.Module, inputs: Any) -> tuple[nn.Module, torch.export.Ex
     try:
         private = copy.deepcopy(module).eval()
         torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer would hide what is in it
-        with global_stream(0, "structure"), torch.no_grad(), _silence():
+        with global_stream(0, "structure"), _silence():
             return private, torch.export.export(private, arguments, named, strict=False)
     except ModelError:
         raise
