@@ -15,6 +15,7 @@ MODULES: dict[str, str] = {
     "double-descent": "thalweg.studies.double_descent",
     "landscape": "thalweg.studies.landscape",
     "tickets": "thalweg.studies.tickets",
+    "ntk": "thalweg.studies.ntk",
 }
 
 
