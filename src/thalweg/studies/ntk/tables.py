@@ -84,11 +84,11 @@ def of_frequencies(p: int = P) -> dict[str, Float[Tensor, "cells cells"]]:
 
 def best(kernels: Mapping[str, Tensor], split: Split, p: int = P) -> Best:
     """Answers by the largest of p outputs."""
-    answers = sums(p) % p
-    found = {}
+    answers, (train, cross) = sums(p) % p, _blocks(kernels, split)
+    targets, tested, found = ntk.one_hot(answers[split.train], p), answers[split.test].numpy(), {}
     for ridge in RIDGES:
-        outputs = _fitted(kernels, split, ntk.one_hot(answers[split.train], p), ridge)
-        for name, one in zip(kernels, outputs.argmax(-1) == answers[split.test].numpy(), strict=True):
+        outputs = ntk.regression(train, cross, targets, ridge=ridge)["test"]
+        for name, one in zip(kernels, outputs.argmax(-1) == tested, strict=True):
             found[f"{name}, ridge {ridge:g}"] = one
     name = max(found, key=lambda each: found[each].mean())
     return Best(name, found[name], len(found))
@@ -96,10 +96,10 @@ def best(kernels: Mapping[str, Tensor], split: Split, p: int = P) -> Best:
 
 def explained(kernels: Mapping[str, Tensor], split: Split, p: int = P) -> float:
     """The share of the variance of a + b, as a whole number, that the best of them explains on test cells."""
-    whole = sums(p).double()
+    whole, (train, cross) = sums(p).double(), _blocks(kernels, split)
     middle = whole[split.train].mean()
     targets, tested = (whole[split.train] - middle)[:, None], (whole[split.test] - middle).numpy()
-    outputs = _fitted(kernels, split, targets, RIDGES[0])[..., 0]
+    outputs = ntk.regression(train, cross, targets, ridge=RIDGES[0])["test"][..., 0]
     return float((1 - ((outputs - tested) ** 2).mean(-1) / tested.var()).max())
 
 
@@ -110,8 +110,8 @@ def pooled(right: list[NDArray[np.bool_]]) -> Interval:
     return Interval(float(cells.mean()), ends.low, ends.high, len(cells), "Wilson's, of cells")
 
 
-def _fitted(kernels: Mapping[str, Tensor], split: Split, targets: Tensor, ridge: float) -> Array:
-    """Outputs on test cells: (kernels, k, outputs)."""
-    train = torch.stack([one[split.train][:, split.train] for one in kernels.values()])
-    cross = torch.stack([one[split.test][:, split.train] for one in kernels.values()])
-    return ntk.regression(train, cross, targets, ridge=ridge)["test"]
+def _blocks(kernels: Mapping[str, Tensor], split: Split) -> tuple[Tensor, Tensor]:
+    """Of training cells, and of test with training cells: (kernels, n, n), (kernels, k, n)."""
+    rows = [[one[part] for one in kernels.values()] for part in (split.train, split.test)]
+    train, cross = (torch.stack([one[:, split.train] for one in part]) for part in rows)
+    return train, cross

@@ -1,4 +1,4 @@
-"""What kernel theory bounds without a test example, of true labels and of random ones: shown beside NTK7, not judged."""
+"""What kernel theory bounds without a test example, of true and of random labels: shown beside NTK7, not judged."""
 
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ def shown(seed: int) -> tuple[Figure, list[str]]:
     """The figure of bounds and risks over training examples, and sentences rendered from them."""
     found = guarantees(seed)
     lines = [
-        Line(SIZES, values, label=f"{what}, {labels}")
+        Line(np.array(SIZES), values, label=f"{what}, {labels}")
         for labels, one in found.items()
         for what, values in (("bound", one.bound), ("RKHS complexity", one.complexity), ("measured risk", one.risk))
     ]
@@ -78,17 +78,17 @@ def shown(seed: int) -> tuple[Figure, list[str]]:
         [*lines, ReferenceLine(1.0, label="says nothing")],
         Axis("training examples", scale="log"),
         Axis("risk: mean of min(1, |f(x) - y|)", scale="log"),
-        caption="Whether a digit is even, by kernel regression without ridge, tangent kernel of two hidden ReLU layers; "
+        caption="Whether a digit is even: kernel regression without ridge, tangent kernel of two hidden ReLU layers; "
         "bounds see training examples alone. The bound in full is training risk + twice the complexity (of the next of "
         "a row of radii) + a term for the 5 % of cases in which it may fail. Shown, not judged.",
     )
     true, random = found.values()
     return figure, [
-        f"{labels}: at {SIZES[-1]:,} examples the complexity of the predictor is {one.complexity[-1]:.2f} and the bound "
+        f"{labels}: at {SIZES[-1]:,} examples the complexity of the predictor is {one.complexity[-1]:.2f}, the bound "
         f"in full {one.bound[-1]:.2f}; the risk is {one.risk[-1]:.2f}, with {one.wrong[-1]:.1%} of signs wrong."
         for labels, one in found.items()
     ] + [
-        f"Kernel theory applies, and tells learnable labels from random ones: from {SIZES[0]:,} to {SIZES[-1]:,} examples "
-        f"the complexity goes from {true.complexity[0]:.2f} to {true.complexity[-1]:.2f} on true labels and from "
-        f"{random.complexity[0]:.2f} to {random.complexity[-1]:.2f} on random ones. A bound of 1 or more says nothing."
+        f"Kernel theory applies, and tells learnable labels from random ones: from {SIZES[0]:,} to {SIZES[-1]:,} "
+        f"examples the complexity goes from {true.complexity[0]:.2f} to {true.complexity[-1]:.2f} on true labels and "
+        f"from {random.complexity[0]:.2f} to {random.complexity[-1]:.2f} on random ones. A bound of 1 says nothing."
     ]
