@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
+from thalweg.data import Examples
 from thalweg.evaluation import outputs
 from thalweg.figures import Axis, Figure, HeatMap
 from thalweg.statistics import SHARE, Interval, interval
@@ -69,7 +71,8 @@ def right(runs: Trained) -> list[NDArray[np.bool_]]:
     found = []
     for seed, problem in enumerate(runs.problems):
         test = problem.data.test
-        assert test is not None
+        assert isinstance(test, Examples)
+        assert isinstance(test.targets, Tensor)
         answers = outputs(problem, runs.run.final[seed : seed + 1], "test")[0].argmax(-1)
         found.append((answers == test.targets).cpu().numpy())
     return found

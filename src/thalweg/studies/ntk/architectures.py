@@ -64,11 +64,11 @@ class PatchAttention(nn.Module):
         return self.readout(torch.relu(self.output(seen)).mean(1))
 
 
-def limit(module: nn.Module) -> Infinite:
+def limit(module: nn.Module, dtype: torch.dtype = torch.float32) -> Infinite:
     """Its kernels in NTK parameterization: hidden layers as everywhere in this study, the last of weight_std 1."""
     layers = [name for name, one in module.named_modules() if not list(one.children()) and list(one.parameters())]
     stds = dict.fromkeys(layers[:-1], WEIGHT_STD["relu"]) | {layers[-1]: 1.0}
-    return ntk.infinite(module, weight_std=stds, bias_std=BIAS_STD, progress=None)
+    return ntk.infinite(module, weight_std=stds, bias_std=BIAS_STD, dtype=dtype, progress=None)
 
 
 def architectures(shape: tuple[int, ...], window: int) -> Mapping[str, Callable[[], nn.Module]]:
