@@ -6,6 +6,7 @@ import torch
 from scipy.stats import binomtest
 
 from thalweg import data, ntk
+from thalweg.data import Examples
 from thalweg.studies import Lab
 from thalweg.studies.grokking.setting import LARGE, Setting, trained
 from thalweg.studies.ntk import addition
@@ -17,11 +18,10 @@ LAB = Lab("full", 500, progress=None).on((addition.CLAIM,))
 
 
 def test_such_a_kernel_counts_the_symbols_that_agree() -> None:
-    table = data.modular(5, train_fraction=1.0, seed=500).train
-    cells = table.inputs[:, :5].argmax(1) * 5 + table.inputs[:, 5:].argmax(1)
-    found, whole = of_nets((2,), 5), limit(fully_connected(10, 2)).kernels(table.inputs)
+    pairs = torch.cat([torch.eye(5).repeat_interleave(5, 0), torch.eye(5).repeat(5, 1)], 1)
+    found, whole = of_nets((2,), 5), limit(fully_connected(10, 2)).kernels(pairs)
     for one, name in ((whole.nngp, "NNGP, depth 2"), (whole.ntk, "NTK, depth 2")):
-        assert torch.allclose(found[name][cells][:, cells], one, rtol=1e-5, atol=0)
+        assert torch.allclose(found[name], one, rtol=1e-5, atol=0)
         assert len(found[name].round(decimals=7).unique()) == 3
 
 
@@ -49,10 +49,11 @@ def test_its_predictor_is_additive() -> None:
 
 
 def test_splits_are_those_of_the_trained_nets() -> None:
-    split, table = Split.of(500, LARGE.fraction), data.modular(P, train_fraction=LARGE.fraction, seed=500)
-    cells = torch.cat([split.train, split.test])
-    assert torch.equal(cells.sort().values, torch.arange(P * P))
-    assert torch.equal((sums() % P)[split.test], table.test.targets)
+    split, test = Split.of(500, LARGE.fraction), data.modular(P, train_fraction=LARGE.fraction, seed=500).test
+    assert isinstance(test, Examples)
+    assert isinstance(test.targets, torch.Tensor)
+    assert torch.equal(torch.cat([split.train, split.test]).sort().values, torch.arange(P * P))
+    assert torch.equal((sums() % P)[split.test], test.targets)
 
 
 def test_kernels_fail_at_the_task_and_not_at_sums_and_other_features_solve_it() -> None:
@@ -80,10 +81,10 @@ def test_the_interval_is_wilsons() -> None:
 
 
 def test_what_a_net_is_right_on_is_its_accuracy() -> None:
-    runs = trained(Lab("quick", 500, progress=None), Setting(SMALL, 0.6, 1e-2, 0.8, 120), [500, 501])
+    runs = trained(Lab("quick", 500, progress=None), Setting(SMALL, 0.6, 1e-2, 0.8, 600), [500, 501])
     found = addition.right(runs)
     np.testing.assert_allclose([one.mean() for one in found], runs.times["test"][-1], atol=1e-6)
-    assert found[0].std() > 0
+    assert 0 < np.concatenate(found).mean() <= 1
 
 
 def tables(kernel: float, net: float, seeds: int = 6) -> addition.Tables:
