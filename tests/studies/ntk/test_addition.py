@@ -81,10 +81,10 @@ def test_the_interval_is_wilsons() -> None:
 
 
 def test_what_a_net_is_right_on_is_its_accuracy() -> None:
-    runs = trained(Lab("quick", 500, progress=None), Setting(SMALL, 0.6, 1e-2, 0.8, 600), [500, 501])
+    runs = trained(Lab("quick", 500, progress=None), Setting(23, 0.8, 1e-2, 0.8, 240), [500, 501])
     found = addition.right(runs)
     np.testing.assert_allclose([one.mean() for one in found], runs.times["test"][-1], atol=1e-6)
-    assert 0 < np.concatenate(found).mean() <= 1
+    assert 0.1 < np.concatenate(found).mean() < 0.95
 
 
 def tables(kernel: float, net: float, seeds: int = 6) -> addition.Tables:

@@ -1,6 +1,15 @@
 """Where the lecture is imprecise or wrong: what it says, what is right, why, and who says so."""
 
-from thalweg.studies.errata import bias_variance, double_descent, grokking, landscape, optimizers, schedules, tickets
+from thalweg.studies.errata import (
+    bias_variance,
+    double_descent,
+    grokking,
+    landscape,
+    ntk_c,
+    optimizers,
+    schedules,
+    tickets,
+)
 from thalweg.studies.errata.correction import LECTURE, Correction
 
 __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
@@ -13,4 +22,5 @@ CORRECTIONS: tuple[Correction, ...] = (
     *double_descent.CORRECTIONS,
     *landscape.CORRECTIONS,
     *tickets.CORRECTIONS,
+    *ntk_c.CORRECTIONS,
 )
