@@ -5,8 +5,7 @@ from thalweg.studies.errata import (
     double_descent,
     grokking,
     landscape,
-    ntk_a,
-    ntk_b,
+    ntk,
     optimizers,
     schedules,
     tickets,
@@ -23,6 +22,5 @@ CORRECTIONS: tuple[Correction, ...] = (
     *double_descent.CORRECTIONS,
     *landscape.CORRECTIONS,
     *tickets.CORRECTIONS,
-    *ntk_a.CORRECTIONS,
-    *ntk_b.CORRECTIONS,
+    *ntk.CORRECTIONS,
 )

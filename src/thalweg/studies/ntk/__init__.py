@@ -1,6 +1,16 @@
 """The study `ntk`: networks of infinite width, their tangent kernel, and what it predicts of finite ones."""
 
-from thalweg.studies.ntk import architectures, conditioning, convergence, features, gaussian, sweet_spot, widths
+from thalweg.studies.ntk import (
+    addition,
+    architectures,
+    bias,
+    conditioning,
+    convergence,
+    features,
+    gaussian,
+    sweet_spot,
+    widths,
+)
 from thalweg.studies.study import Study
 
 STUDY = Study(
@@ -11,8 +21,10 @@ STUDY = Study(
         widths.experiment,
         convergence.experiment,
         architectures.experiment,
+        bias.experiment,
         features.experiment,
         conditioning.experiment,
         sweet_spot.experiment,
+        addition.experiment,
     ),
 )
