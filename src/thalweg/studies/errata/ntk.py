@@ -73,7 +73,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="ntk-sum-over-layers",
-        section=f"{_SECTION}: Fully Connected Networks",
+        section="NTK for Different Architectures: Fully Connected Networks",
         lecture="Theta_FC(x, x') = sum_l Sigma_l(x, x') Sigma-dot_l(x, x').",
         right="Theta_FC = sum_l Sigma_l Sigma-dot_(l+1) ... Sigma-dot_L: every term has all later factors, the last "
         "none.",
@@ -89,7 +89,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="ntk-patches",
-        section=f"{_SECTION}: Convolutional Networks",
+        section="NTK for Different Architectures: Convolutional Networks",
         lecture="Theta_CNN(x, x') = sum over patches of Theta_FC(patch(x), patch(x')); CNNs = locally connected NTK.",
         right="Kernels of pairs of positions, averaged over the window in every layer; pooling sums over all pairs.",
         why=(
@@ -103,7 +103,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     ),
     Correction(
         id="ntk-attention",
-        section=f"{_SECTION}: Attention/Transformers",
+        section="NTK for Different Architectures: Attention/Transformers",
         lecture="Theta_Attn(x, x') = sum_ij alpha_ij(x) alpha_ij(x') Theta_base(x_i, x'_j).",
         right="Theta_Attn between tokens a and b = sum_ij alpha_ai(x) alpha_bj(x') (Theta_ij + 2 K_ij), for scores "
         "q . k / d.",
