@@ -32,6 +32,7 @@ from thalweg.studies.ntk.wide_enough import BEYOND, CONDITION, FROM, TO, Measure
 from thalweg.studies.study import decides
 
 Array = NDArray[np.float64]
+DRAWN = "architectures"  # what an interval of a rank correlation counts
 TAU = "Kendall's tau over architectures"
 DEEP_INPUTS = 20
 CLAIM = Claim(
@@ -51,16 +52,36 @@ CLAIM = Claim(
     parts=(
         Part("ReLU", "At depth 3,000 it is (n + 3) / 3 within 1 %.", within(0.99, 1.01), "ratio", bounds=POSITIVE),
         Part("erf", "At depth 3,000 it is (n + 2) / 2 within 1 %.", within(0.99, 1.01), "ratio", bounds=POSITIVE),
-        Part("order", "Where it is larger, descent takes more steps.", greater(0, worth=0.2), TAU, bounds=CORRELATION),
+        Part(
+            "order",
+            "Where it is larger, descent takes more steps.",
+            greater(0, worth=0.2),
+            TAU,
+            bounds=CORRELATION,
+            repeats=DRAWN,
+        ),
         Part(
             "width",
             "From width 512 to 2,048 its logarithm changes by less than a quarter of what that of f - f_lin does.",
             within(-0.25, 0.25),
             "change / change",
         ),
-        Part("test", "It is not larger where test accuracy is lower.", greater(-0.2), TAU, bounds=CORRELATION),
         Part(
-            "Adam", "It orders the steps of Adam, too.", greater(0, worth=0.2), TAU, decides=False, bounds=CORRELATION
+            "test",
+            "It is not larger where test accuracy is lower.",
+            greater(-0.2),
+            TAU,
+            bounds=CORRELATION,
+            repeats=DRAWN,
+        ),
+        Part(
+            "Adam",
+            "It orders the steps of Adam, too.",
+            greater(0, worth=0.2),
+            TAU,
+            decides=False,
+            bounds=CORRELATION,
+            repeats=DRAWN,
         ),
     ),
 )

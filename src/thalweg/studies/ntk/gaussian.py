@@ -32,7 +32,13 @@ CLAIM = Claim(
     unit=FALL,
     parts=(
         *(
-            Part(f"{name}, fall", f"With {name} it falls as 1 / width.", within(-1.25, -0.85), FALL)
+            Part(
+                f"{name}, fall",
+                f"With {name} it falls as 1 / width.",
+                within(-1.25, -0.85),
+                FALL,
+                repeats="batches of networks",
+            )
             for name in ACTIVATIONS
         ),
         *(
