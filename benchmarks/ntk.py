@@ -136,9 +136,9 @@ def network_of(row: Row) -> nn.Sequential:
     return tw.nets.mlp(64, 512, 512, 10) if row.network == "mlp" else tw.nets.convnet((16, 32), 10)
 
 
-def analytic(row: Row, inputs: Tensor, folder: Path) -> Callable[[], Tensor]:
+def analytic(row: Row, inputs: Tensor, file: Path) -> Callable[[], Tensor]:
     """A call that computes both kernels, in the dtype of the inputs."""
-    np.savez(folder, inputs=inputs.numpy())
+    np.savez(file, inputs=inputs.numpy())
     limit = tw.ntk.infinite(
         module_of(row).to(inputs.dtype),
         weight_std=row.weight_std,

@@ -73,14 +73,9 @@ def empirical(row: dict[str, Any], data: Any, mode: str) -> Kernel:
     """All pairs of outputs of a network with given weights."""
     parameters = {name: jnp.asarray(data[name]) for name in data.files if name != "inputs"}
     function = {"mlp": multilayer, "convnet": convolutional}[row["network"]]
-    of = nt.empirical_ntk_fn(
-        lambda given, x: function(given, x), trace_axes=(), vmap_axes=0, implementation=MODES[mode]
-    )
+    of = nt.empirical_ntk_fn(function, trace_axes=(), vmap_axes=0, implementation=MODES[mode])
 
-    def kernel(x: Any) -> Any:
-        return jnp.transpose(of(x, None, parameters), (0, 1, 2, 3))
-
-    return kernel
+    return lambda x: of(x, None, parameters)
 
 
 def prepared(row: dict[str, Any], data: Any, mode: str, compiled: bool) -> Callable[[], Any]:
