@@ -64,7 +64,8 @@ class Linearized(nn.Module):
 def _along(function: Callable[..., Any], at: dict[str, Tensor], direction: dict[str, Tensor]) -> Any:
     """The function's value and its derivative along a direction, by forward mode where torch has it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses,
+        warnings.filterwarnings("ignore", "There is a performance drop")  # and of operations that vmap loops over
         try:
             return jvp(function, (at,), (direction,))
         except NotImplementedError:

@@ -99,7 +99,8 @@ def test_the_experiment_says_what_it_found_and_is_undecided_below_its_budget(mon
     (finding,) = convergence.experiment(Lab("full", 900, progress=None))
     assert finding.verdict.outcome == "undecided"
     assert "16 of 1,024 units" in finding.verdict.words
-    assert len(finding.sentences) == 5
+    assert len(finding.sentences) == 6
+    assert finding.sentences[-1].startswith("NTK5 lacks budget, not seeds")
     for reading in finding.readings:
         assert Reading.from_json(reading.to_json()).to_json() == reading.to_json()
     for figure in finding.figures:
