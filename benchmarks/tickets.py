@@ -4,9 +4,9 @@
 
 Search: MNIST-1D, MLP 40-100-100-10, 500 steps, 18 rounds, 5 seeds, ticket and two controls as one population; beside,
 one network at a time by a plain loop of torch with its fused SGD and a mask, for a part of the steps, and all at once
-by a loop that is written for this one network. On two
-idle cores of an AMD EPYC that one is 4.8 times as fast as one at a time, and the search 2.8 times; on one busy core 2.8
-to 2.9 and 1.8 to 2.4 times. Backward passes by autograd are a third of the search, and calls from Python a quarter.
+by a loop that is written for this one network. On two idle cores of an AMD EPYC that one is 4.8 times as fast as one
+at a time, and the search 2.8 times; on one busy core 2.8 to 2.9 and 1.8 to 2.4 times. Backward passes by autograd are
+a third of the search, and calls from Python a quarter.
 
 Files: packed LeNet-300-100 at 90 and 98 % (at most 143 and 38 KB). Sliced: MLP 1024 wide, batch 256, 75 % of the units
 removed.
