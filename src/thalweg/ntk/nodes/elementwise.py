@@ -20,7 +20,6 @@ STEPS = kinds(
     "bitwise_and bitwise_not bitwise_or ceil eq floor floor_divide fmod frac ge gt heaviside isfinite isinf isnan le "
     "logical_and logical_not logical_or logical_xor lt ne remainder round sgn sign trunc"
 )
-ADDS = kinds("add sub rsub subtract")
 TIMES = kinds("mul div true_divide multiply divide neg")
 
 

@@ -106,8 +106,3 @@ def width(layout: Layout) -> int:
 def kinds_of(dimension: Sequence[Factor]) -> set[str]:
     """What lies along a dimension."""
     return {factor.kind for factor in dimension}
-
-
-def whole_axes(layout: Layout) -> bool:
-    """Whether every position axis lies in one factor."""
-    return all(not factor.path for factor in flat(layout) if factor.kind == "position")
