@@ -149,7 +149,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="It applies to the kernel, and orders tasks; that a bound holds does not make it small.",
         why=(
             "The complexity of the predictor is smaller on true labels than on random ones, and falls with examples on "
-            "true labels alone. At 1,000 digits the bound in full still says nothing, where few signs are wrong."
+            "true labels alone. How far the bound in full then is from the measured risk is in the figure."
         ),
         source="Arora et al. (2019), arXiv:1901.08584; shown beside NTK7",
     ),
@@ -199,7 +199,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "In torch's parameterization the kernel grows in proportion to the width, so one rate is right for one "
             "width: a step of Adam moves every weight by about the rate, and outputs by the rate times the width. In "
-            "NTK parameterization parity of two bits has its best width at 8 to 32 units, in muP it has none."
+            "NTK parameterization wide nets lose the features that a parity of two bits needs, in muP they keep them."
         ),
         source="Yang et al. (2022), arXiv:2203.03466; Lee et al. (2020), arXiv:2007.15801; measured by NTK10",
         claims=("NTK10",),

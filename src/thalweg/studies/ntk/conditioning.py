@@ -176,7 +176,7 @@ def judged(
         sentences=[
             f"At depth {limits.DEEP:,} the condition number of ReLU nets is {deep['ReLU']:.4f} of (n + 3) / 3, and "
             f"that of erf nets {deep['erf']:.4f} of (n + 2) / 2, after {deep[limits.EARLIER]:.4f} at "
-            f"{limits.LESS_DEEP:,}, where sets with two digits that are nearly alike can still be a few percent away.",
+            f"{limits.LESS_DEEP:,}, where two digits that are nearly alike still keep a set from it.",
             f"On inputs of several norms it is {deep[limits.NORMS]:.3g} instead of {(DEEP_INPUTS + 3) / 3:.3g}; with "
             f"biases of 0.1 it is {deep[limits.BIASED]:.3g} at depth 100 and {deep[limits.BIASED_DEEPER]:.3g} at "
             f"{limits.LESS_DEEP:,}; of erf without biases, {deep[limits.UNBIASED]:.3g}.",
