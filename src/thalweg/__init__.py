@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from thalweg import (
         claims,
+        connectivity,
         curvature,
         data,
         evaluation,
@@ -60,6 +61,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "claims",
+    "connectivity",
     "curvature",
     "data",
     "evaluate",

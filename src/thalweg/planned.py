@@ -1,7 +1,7 @@
 """Names that documents and the plan mention and that are not here yet, so that asking for one is answered as such.
 
-Attributes answer, `thalweg.connectivity`, and so does the command line. `import thalweg.connectivity` and `from thalweg
-import connectivity` do not: of a missing module Python writes its own sentence.
+Attributes answer, `thalweg.workers`, and so does the command line. `import thalweg.workers` and `from thalweg
+import workers` do not: of a missing module Python writes its own sentence.
 """
 
 import difflib
@@ -14,7 +14,7 @@ PLANNED: dict[str, str] = {
     "puzzle": "why networks that can memorize generalize (study)",
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
-    "connectivity": "the paths between solutions (study and instrument)",
+    "connectivity": "the paths between solutions (study)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "workers": "where slices of the work run (a room of the package)",
 }

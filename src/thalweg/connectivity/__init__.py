@@ -1,0 +1,1 @@
+"""Paths between networks: lines, curves, permutations, and where training parts ways."""
