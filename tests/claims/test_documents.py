@@ -2,11 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from thalweg.claims import Claim, Part, every_part, greater
 from thalweg.claims.documents import summary, verdict_from, whole
-from thalweg.statistics import fraction, mean
+from thalweg.statistics import Interval, fraction, mean
 
 PARTS = (
     Part("one", "It is more.", greater(0), "nats", repeats="draws"),
@@ -34,3 +35,11 @@ def test_a_record_from_before_what_n_counts_was_written_is_read(name: str):
     read = verdict_from(old)
     assert read.outcome == VERDICT.outcome
     assert [one.interval.high for one in read.parts] == [one.interval.high for one in VERDICT.parts]
+
+
+def test_ends_of_numpys_type_are_strict_json() -> None:
+    """Comparisons of NumPy's numbers are NumPy's booleans, which JSON does not know."""
+    claim = Claim("T1", "It is more.", "It is.", greater(0), "nats")
+    found = Interval(np.float64(1), np.float64(0.1), np.float64(1.9), 5, "made up")
+    verdict = claim.judge(found)
+    assert json.loads(json.dumps([summary(verdict), whole(verdict)]))[0]["close"] is True

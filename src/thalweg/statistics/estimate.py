@@ -32,6 +32,8 @@ class Interval:
     proportion: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("estimate", "low", "high"):  # of NumPy's, comparisons are no Python bool, which JSON needs
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.low > self.high:
             msg = f"An interval needs low <= high; got [{self.low}, {self.high}]."
             raise UsageError(msg)
