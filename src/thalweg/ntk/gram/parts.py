@@ -28,12 +28,13 @@ class Part:
     Args:
         name: of the parameter.
         sites: its uses; none where its gradients are taken by themselves.
-        bias: of the same operation, where its part is added along with this one.
+        bias: what a bias of the same operation, whose part is added along with this one, adds to inner products of
+            inputs: the square of its factor by that of the weight; 0: none.
     """
 
     name: str
     sites: tuple[Site, ...] = ()
-    bias: str = ""
+    bias: float = 0.0
 
     @property
     def way(self) -> str:
@@ -43,10 +44,8 @@ class Part:
     def add(self, gram: Gram, first: Features, second: Features) -> None:
         """Add it to a part of a kernel of these features."""
         if self.way == "products":
-            factors = products(first, self.sites, shifted=bool(self.bias))
-            gram.add_products(
-                factors, factors if second is first else products(second, self.sites, shifted=bool(self.bias))
-            )
+            factors = products(first, self.sites, bias=self.bias)
+            gram.add_products(factors, factors if second is first else products(second, self.sites, bias=self.bias))
             return
         made = self._gradients(first)
         gram.add_gradients(made, made if second is first else self._gradients(second))
@@ -97,7 +96,11 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
     direct = tuple(name for name in names if name not in sites)
     joined = _joined(sites, label)
     parts = [
-        Part(name, tuple(sites.get(name, ())), joined.get(name, "")) for name in names if name not in joined.values()
+        Part(name, tuple(sites.get(name, ())), (sites[joined[name]][0].scale / sites[name][0].scale) ** 2)
+        if name in joined
+        else Part(name, tuple(sites.get(name, ())))
+        for name in names
+        if name not in joined.values()
     ]
     return Plan(Model(problem, program, sites, direct), tuple(parts), sizes)
 
@@ -149,11 +152,6 @@ def _joined(sites: Mapping[str, Sequence[Site]], label: Callable[[str], str]) ->
         if site.kind != "linear" or others or not bias or label(name) != label(bias) or name == bias:
             continue
         single = len(shape_of(site.node)) == 2 and shape_of(site.node)[0] == 1
-        if (
-            single
-            and not site.turned
-            and site.scale == 1 == sites[bias][0].scale
-            and kind_of(site.node) not in CONVOLUTIONS
-        ):
+        if single and not site.turned and site.scale and kind_of(site.node) not in CONVOLUTIONS:
             joined[name] = bias
     return joined

@@ -3,18 +3,24 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg import ntk
 from thalweg.evaluation import outputs
 from thalweg.figures import Axis, Figure, interval_line
-from thalweg.population import Population, Problem
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD, dealt, descent, largest_rate, parity, problem_of
+from thalweg.studies.ntk.setting import (
+    BIAS_STD,
+    WEIGHT_STD,
+    dealt,
+    descent,
+    largest_rate,
+    own_kernels,
+    parity,
+    problem_of,
+)
 
 Array = NDArray[np.float64]
 TRAIN, TEST, STEPS = 32, 64, 100
@@ -58,17 +64,6 @@ class Measured:
         return Figure.of("When is it wide enough?", lines, Axis("width", scale="log"), Axis("ratio", scale="log"))
 
 
-def kernels(
-    problem: Problem, population: Population, inputs: Float[Tensor, "seeds all d"]
-) -> Float[Tensor, "seeds all n"]:
-    """The tangent kernel of every member between all its inputs and those that it is trained on."""
-    each = [
-        ntk.empirical_kernels(problem, population[[place]], own, own[:TRAIN], outputs="trace")
-        for place, own in enumerate(inputs)
-    ]
-    return torch.cat(each).double()
-
-
 def distance(one: Tensor, other: Tensor) -> Array:
     """|one - other| / |other| on the training examples, in the Frobenius norm: (seeds,)."""
     apart, size = ((each[:, :TRAIN]).norm(dim=(1, 2)) for each in (one - other, other))
@@ -92,7 +87,7 @@ def measured(lab: Lab, seeds: list[int], widths: tuple[int, ...]) -> Measured:
         recipe = descent(rate, STEPS, TRAIN, snapshot=(0, STEPS))
         run = lab.train(problem, recipe, seeds, f"tanh, width {width:,}", examples=rows[:, :TRAIN])
         before, after = run.snapshots[0], run.final
-        first, last = (kernels(problem, one, inputs) for one in (before, after))
+        first, last = (own_kernels(problem, one, inputs, TRAIN) for one in (before, after))
         start, end = (outputs(problem, one, "train", rows=rows).double() for one in (before, after))
         path = ntk.gradient_descent(
             first[:, :TRAIN], first[:, TRAIN:], targets[:, :TRAIN], lr=rate, steps=STEPS,
