@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -87,7 +88,8 @@ def measured(lab: Lab, seeds: list[int], widths: tuple[int, ...]) -> Measured:
         recipe = descent(rate, STEPS, TRAIN, snapshot=(0, STEPS))
         run = lab.train(problem, recipe, seeds, f"tanh, width {width:,}", examples=rows[:, :TRAIN])
         before, after = run.snapshots[0], run.final
-        first, last = (own_kernels(problem, one, inputs, TRAIN) for one in (before, after))
+        first = own_kernels(problem, before, inputs, TRAIN)
+        last = own_kernels(problem, after, inputs[:, :TRAIN])
         start, end = (outputs(problem, one, "train", rows=rows).double() for one in (before, after))
         path = ntk.gradient_descent(
             first[:, :TRAIN], first[:, TRAIN:], targets[:, :TRAIN], lr=rate, steps=STEPS,
@@ -97,6 +99,6 @@ def measured(lab: Lab, seeds: list[int], widths: tuple[int, ...]) -> Measured:
         moved, beyond = (np.linalg.norm((held - one)[..., 0], axis=1) for one in (start[:, TRAIN:].numpy(), closed))
         found[CONDITION].append(10 ** (ntk.scores.condition_number(first[:, :TRAIN]).log10 - infinite))
         found[DISTANCE].append(distance(first, limit))
-        found[DRIFT].append(distance(last, first))
+        found[DRIFT].append(distance(last, first[:, :TRAIN]))
         found[BEYOND].append(beyond / moved)
     return Measured(widths, {name: np.array(rows) for name, rows in found.items()})
