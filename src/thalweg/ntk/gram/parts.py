@@ -120,9 +120,10 @@ def _checked(problem: Problem, population: Population, example: Any) -> Program 
         program = Program.of(problem.template, example)
     except ModelError as error:
         return f"All parameters by their Jacobians: {error}"
-    finite = population[population.theta.isfinite().all(1)][:1]
-    if not len(finite):
+    known = next((place for place, row in enumerate(population.theta) if bool(row.isfinite().all())), None)
+    if known is None:
         return program
+    finite = population[known : known + 1]
     names = tuple(entry.name for entry in population.layout)
     count = Model(problem, None, {}, ()).outputs(finite, example).shape[-1]
     along = torch.randn(1, count, generator=generator(0, "program"), dtype=torch.float64).to(finite.theta)
