@@ -51,7 +51,7 @@ class Gram:
         factors = by_factors(block, positions, second.positions, count, first.width)
         if positions == second.positions == 1:
             self._add_single(first, second)
-        elif first.bias or first.tokens or factors < by_gradients(block, positions, count, first.width):
+        elif first.offset or first.tokens or factors < by_gradients(block, positions, count, first.width):
             self._add_factors(first, second)
         else:
             size = max(1, self.numbers // (members * examples * outputs * first.width * 2))
@@ -91,7 +91,7 @@ class Gram:
     def _add_single(self, first: Products, second: Products) -> None:
         """Of one position: inner products of inputs times those of cotangents."""
         if self.form == "diagonal":
-            seen = first.columns.new_ones(()) if first.tokens else first.columns.square().sum(-1) + first.bias
+            seen = first.columns.new_ones(()) if first.tokens else first.columns.square().sum(-1) + first.offset
             self.kernel += seen * first.rows.square().sum(-1).squeeze(-1)
             return
         for rows, columns in self._blocks():

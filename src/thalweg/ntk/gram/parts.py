@@ -28,13 +28,14 @@ class Part:
     Args:
         name: of the parameter.
         sites: its uses; none where its gradients are taken by themselves.
-        bias: what a bias of the same operation, whose part is added along with this one, adds to inner products of
-            inputs: the square of its factor by that of the weight; 0: none.
+        bias: of the same operation, where its part is added along with this one.
+        offset: what that adds to inner products of inputs: the square of its factor by the weight's.
     """
 
     name: str
     sites: tuple[Site, ...] = ()
-    bias: float = 0.0
+    bias: str = ""
+    offset: float = 0.0
 
     @property
     def way(self) -> str:
@@ -44,8 +45,8 @@ class Part:
     def add(self, gram: Gram, first: Features, second: Features) -> None:
         """Add it to a part of a kernel of these features."""
         if self.way == "products":
-            factors = products(first, self.sites, bias=self.bias)
-            gram.add_products(factors, factors if second is first else products(second, self.sites, bias=self.bias))
+            factors = products(first, self.sites, offset=self.offset)
+            gram.add_products(factors, factors if second is first else products(second, self.sites, offset=self.offset))
             return
         made = self._gradients(first)
         gram.add_gradients(made, made if second is first else self._gradients(second))
@@ -96,9 +97,7 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
     direct = tuple(name for name in names if name not in sites)
     joined = _joined(sites, label)
     parts = [
-        Part(name, tuple(sites.get(name, ())), (sites[joined[name]][0].scale / sites[name][0].scale) ** 2)
-        if name in joined
-        else Part(name, tuple(sites.get(name, ())))
+        Part(name, tuple(sites.get(name, ())), joined.get(name, ""), _offset(sites, name, joined.get(name)))
         for name in names
         if name not in joined.values()
     ]
@@ -156,3 +155,7 @@ def _joined(sites: Mapping[str, Sequence[Site]], label: Callable[[str], str]) ->
         if single and not site.turned and site.scale and kind_of(site.node) not in CONVOLUTIONS:
             joined[name] = bias
     return joined
+
+
+def _offset(sites: Mapping[str, Sequence[Site]], name: str, bias: str | None) -> float:
+    return 0.0 if bias is None else (sites[bias][0].scale / sites[name][0].scale) ** 2
