@@ -70,6 +70,7 @@ BROADCAST = {
     "flatten": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)), IMAGES),
     "dropout": (lambda: nn.Sequential(nn.Linear(6, 4), nn.Dropout(), nn.Linear(4, 3)), ROWS),
     "constant": (_of(lambda m, x: m.b(m.a(x) - OFFSET), a=A, b=B), ROWS),
+    "scaled": (_of(lambda m, x: nn.functional.linear(x, m.b.weight * 0.5, 3 * m.b.bias), b=B), ROWS),
 }
 
 
@@ -100,7 +101,9 @@ LEFT = {
     "softmax": (_of(lambda m, x: torch.softmax(m.b(x), 1), b=B), ROWS),
     "over the batch": (_of(lambda m, x: m.b(m.a(x) - m.a(x).mean(0) if m.training else m.a(x)), a=A, b=B), ROWS),
     "a parameter beside layers": (_of(lambda m, x: m.b(m.a(x) * m.scale), a=A, b=B), ROWS),
-    "a weight computed": (_of(lambda m, x: nn.functional.linear(x, m.b.weight * 0.5, m.b.bias), b=B), ROWS),
+    "a weight computed": (_of(lambda m, x: nn.functional.linear(x, m.b.weight + 0.5, m.b.bias), b=B), ROWS),
+    "a parameter scaled beside layers": (_of(lambda m, x: m.b(m.a(x) * (2 * m.scale)), a=A, b=B), ROWS),
+    "a weight by another": (_of(lambda m, x: nn.functional.linear(x, m.b.weight * m.scale), b=B), ROWS),
     "batch norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)), ROWS),
     "layer norm": (lambda: nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4), nn.Linear(4, 3)), ROWS),
     "flatten late": (_of(lambda m, x: m.b(m.a(x).flatten(1)), a=A, b=B), ROWS),

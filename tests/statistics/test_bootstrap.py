@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from thalweg.statistics import ANYTHING, CORRELATION, POSITIVE, SHARE, mean, standard_error, student_t
-from thalweg.statistics.bootstrap import studentized_reaches
+from thalweg.statistics.bootstrap import counts, studentized_reaches
 from thalweg.statistics.bounds import ends_within
 from thalweg.statistics.means import mean_ends, reaches
 
@@ -100,3 +100,13 @@ def test_few_degrees_of_freedom_reach_further() -> None:
     np.testing.assert_allclose(student_t.factor([1, 3, 30]), stats.t.ppf(0.975, [1, 3, 30]))
     assert student_t.reach(4) == pytest.approx(stats.t.ppf(0.975, 3))
     assert float(student_t.factor(np.inf)) == pytest.approx(stats.norm.ppf(0.975))
+
+
+def test_draws_that_are_kept_are_those_drawn_anew_and_nobody_can_spoil_them() -> None:
+    drawn = np.random.default_rng(3).multinomial(7, np.full(7, 1 / 7), size=50)
+    first = counts(7, 50, 3)
+    assert first.dtype == np.float64
+    np.testing.assert_array_equal(first, drawn)
+    first[:] = -1
+    np.testing.assert_array_equal(counts(7, 50, 3), drawn)
+    assert (counts(8, 50, 3).sum(1) == 8).all()

@@ -7,9 +7,9 @@ from thalweg import studies
 from thalweg.results import Reading
 
 
-def claims_of(name: str) -> dict[str, dict[str, Any]]:
+def claims_of(study: str | studies.Study, seed: int = 0) -> dict[str, dict[str, Any]]:
     """Run a study at quick scale, check what it found, and return its claims as JSON, by id."""
-    result = studies.run(name)
+    result = studies.run(study, seed=seed)
     document = json.loads(result.to_json())
     for finding in result.findings:
         found = finding.verdict.interval

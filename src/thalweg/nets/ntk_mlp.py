@@ -41,10 +41,12 @@ class ScaledLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., in_features) -> (..., out_features)."""
-        if self.bias is None:
-            return F.linear(input * self.weight_scale, self.weight)
-        # Factors on what goes in and comes out, never on parameters: members then are computed by batched products.
-        return F.linear(input * (self.weight_scale / self.bias_scale), self.weight, self.bias) * self.bias_scale
+        # The weights' factor is on what goes in or comes out, whichever is smaller.
+        if self.in_features <= self.out_features or not self.weight_scale:
+            bias = None if self.bias is None else self.bias * self.bias_scale
+            return F.linear(input * self.weight_scale, self.weight, bias)
+        bias = None if self.bias is None else self.bias * (self.bias_scale / self.weight_scale)
+        return F.linear(input, self.weight, bias) * self.weight_scale
 
     def extra_repr(self) -> str:
         """Its sizes and factors."""

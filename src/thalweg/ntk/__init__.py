@@ -26,7 +26,6 @@ from thalweg.ntk.linearized import Linearized, linearized
 from thalweg.ntk.operator import operator
 from thalweg.ntk.posterior import Posterior, posterior
 from thalweg.ntk.projection import Projection, projection
-from thalweg.ntk.rank import rank_correlation
 from thalweg.ntk.recursion import KernelsOverDepth, over_depth
 from thalweg.ntk.regime import regime
 from thalweg.ntk.regime_verdict import Regime
@@ -79,7 +78,6 @@ __all__ = [
     "posterior",
     "predicted_steps",
     "projection",
-    "rank_correlation",
     "regime",
     "regression",
     "scores",

@@ -17,11 +17,10 @@ from thalweg.figures import Axis, Figure, interval_bars
 from thalweg.ntk import scores
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.inputs import remarks_on_inputs
-from thalweg.ntk.rank import rank_correlation
 from thalweg.population import Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
-from thalweg.statistics import Interval, mean
+from thalweg.statistics import Interval, mean, rank_correlation
 
 OUTPUTS = ("trace", "sum")
 FEW = Sample("train", 32)
@@ -50,7 +49,7 @@ class ArchitectureScores(Result):
         return mean(self[score][names.index(architecture)].astype(np.float64))
 
     def rank_correlation(self, score: str, outcomes: Mapping[str, float] | ArrayLike) -> Interval:
-        """Kendall's tau of a score, the mean over seeds, with an outcome of training; see `ntk.rank_correlation`.
+        """Kendall's tau of a score, the mean over seeds, with an outcome; see `statistics.rank_correlation`.
 
         Args:
             score: such as "log10 condition number".

@@ -47,7 +47,7 @@ class Factored:
         left, trial = torch.ones(len(kernel), dtype=torch.bool, device=kernel.device), torch.zeros_like(size)
         while bool(left.any()):
             added = (noise + trial)[left]
-            found, failed = torch.linalg.cholesky_ex(kernel[left] + torch.diag_embed(added[:, None].expand(-1, n)))
+            found, failed = torch.linalg.cholesky_ex(_with_diagonal(kernel[left], added))
             pivots = found.diagonal(dim1=1, dim2=2).square()
             good = (failed == 0) & (pivots.amin(1) > n * eps * pivots.amax(1))
             rows = left.nonzero().flatten()[good]
@@ -64,7 +64,7 @@ class Factored:
         if bool(more.any()):
             jitter = torch.where(more, 10 * jitter, jitter)
             added = (noise + jitter)[more]
-            lower[more] = torch.linalg.cholesky(kernel[more] + torch.diag_embed(added[:, None].expand(-1, n)))
+            lower[more] = torch.linalg.cholesky(_with_diagonal(kernel[more], added))
         return cls(kernel, noise, jitter, lower)
 
     def solve(self, right: Tensor) -> Tensor:
@@ -120,3 +120,9 @@ class Factored:
         said = f"The kernel is singular to rounding (rank {rank} of {n}): {float(self.jitter[worst]):.2g} was added to "
         said += "its diagonal, so that examples are fitted nearly, not exactly."
         return (said, f"{same} of {n} examples have the same features as an earlier one.") if same else (said,)
+
+
+def _with_diagonal(kernels: Tensor, added: Tensor) -> Tensor:
+    """Kernels that are nobody else's with so much added to their diagonals, in place."""
+    kernels.diagonal(dim1=1, dim2=2).add_(added[:, None])
+    return kernels

@@ -251,8 +251,8 @@ def _pair(name: str, kernel: Kernel, other: Kernel) -> tuple[Kernels, Kernels]:
     first, second = square(name, kernel), square(name, other)
     second = second.to(first.device)
     try:
-        torch.broadcast_shapes(first.shape, second.shape)
-    except RuntimeError as error:
+        np.broadcast_shapes(first.shape, second.shape)
+    except ValueError as error:
         msg = f"{name} needs two kernels of one size; got {tuple(first.shape)} and {tuple(second.shape)}."
         raise UsageError(msg) from error
     if first.shape[-1] != second.shape[-1]:

@@ -22,6 +22,7 @@ _NAMES += ("erf", "__rmul__", "__truediv__", "__neg__", "__pow__")
 _PLACES = (torch, F, Tensor)
 ELEMENTWISE = frozenset(getattr(place, name) for place in _PLACES for name in _NAMES if hasattr(place, name))
 FLATTEN = (torch.flatten, Tensor.flatten)
+TIMES = frozenset((torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__))
 
 
 class CannotBroadcast(Exception):
@@ -31,8 +32,8 @@ class CannotBroadcast(Exception):
 class Broadcast(TorchFunctionMode):
     """The functions of a model on tensors (members, batch, features), or (batch, features) that all members share.
 
-    Elementwise functions are known by name; anything else, and parameters anywhere but in a linear layer, raises
-    CannotBroadcast before it is done.
+    Elementwise functions are known by name; anything else, and parameters anywhere but in a linear layer, where they
+    may be multiplied by numbers, raises CannotBroadcast before it is done.
 
     Args:
         bound: the model; its parameters are bound to tensors with the members in front.
@@ -44,7 +45,7 @@ class Broadcast(TorchFunctionMode):
         super().__init__()
         self.bound, self.inputs, self.shared, self.buffers = bound, batch.inputs, batch.shared, buffers
         self.members = len(leaves[0])
-        self.kept = {id(tensor) for tensor in (*leaves, *buffers.values())}
+        self.kept = {id(tensor): tensor for tensor in (*leaves, *buffers.values())}
         if not isinstance(self.inputs, Tensor) or not self.inputs.is_floating_point():
             raise CannotBroadcast
         bound.bind(leaves, buffers)
@@ -68,7 +69,7 @@ class Broadcast(TorchFunctionMode):
         if func is F.linear:
             return self._linear(*args, **kwargs)
         if any(id(value) in self.kept for value in (*args, *kwargs.values())):
-            raise CannotBroadcast
+            return self._times(func, *args, **kwargs)
         if func in ELEMENTWISE:
             return func(*args, **kwargs)
         if func in FLATTEN and args and args[0] is self.inputs:
@@ -88,6 +89,14 @@ class Broadcast(TorchFunctionMode):
         rows = weight.flatten(0, 1)  # one product for all members
         outputs = rows @ input.mT if bias is None else torch.addmm(bias.reshape(-1, 1), rows, input.mT)
         return outputs.view(self.members, -1, len(input)).mT
+
+    def _times(self, func: Any, first: Any, second: Any = None, **names: Any) -> Tensor:
+        """A parameter times a number, which a linear layer takes in its place."""
+        if func not in TIMES or names or not any(isinstance(value, int | float) for value in (first, second)):
+            raise CannotBroadcast
+        made = func(first, second)
+        self.kept[id(made)] = made
+        return made
 
     def _flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
         """The inputs, a row per example."""

@@ -21,6 +21,7 @@ from thalweg.statistics.interval import (
 from thalweg.statistics.own_tuning import own_choices, taken
 from thalweg.statistics.power_law import exponents
 from thalweg.statistics.rank_correlation import kendall, spearman
+from thalweg.statistics.rank_interval import rank_correlation
 from thalweg.statistics.standard_error import standard_error
 from thalweg.statistics.student_t import COVERED, LEVEL
 from thalweg.statistics.units_to_clear import units_to_clear
@@ -45,6 +46,7 @@ __all__ = [
     "kendall",
     "mean",
     "own_choices",
+    "rank_correlation",
     "ratio",
     "ratio_of_times",
     "spearman",

@@ -4,6 +4,8 @@ A resample of n values is a row of multinomial counts, so the moments of all res
 matrix product.
 """
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,14 +13,24 @@ from thalweg.statistics.student_t import LEVEL
 
 # (resamples + 1) * 0.025 is an integer, so the 2.5 % and 97.5 % points are order statistics.
 RESAMPLES = 9_999
+_KEPT = 2**26  # draws that are kept at most, of two bytes each
 
 Array = NDArray[np.float64]
 
 
 def counts(n: int, resamples: int, seed: int) -> Array:
-    """How often each of n values is drawn in each resample: (resamples, n)."""
+    """How often each of n values is drawn in each resample: (resamples, n).
+
+    The last draws are kept: those of many values take longer than all that is done with them.
+    """
+    made = _drawn if n * resamples <= _KEPT else _drawn.__wrapped__
+    return made(n, resamples, seed).astype(np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _drawn(n: int, resamples: int, seed: int) -> NDArray[np.int64] | NDArray[np.uint16]:
     draws = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=resamples)
-    return draws.astype(np.float64)
+    return draws.astype(np.uint16) if n < 2**16 else draws
 
 
 def studentized_reaches(samples: Array, resamples: int = RESAMPLES, seed: int = 0) -> tuple[Array, Array]:

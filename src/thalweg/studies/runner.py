@@ -4,8 +4,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from threadpoolctl import threadpool_limits
-
 from thalweg.claims import Finding
 from thalweg.claims.result import StudyResult
 from thalweg.errors import UsageError
@@ -92,9 +90,7 @@ def iterate(
     findings = _findings(chosen, lab, kept, over)
     while True:
         # Not around the yield: what the caller does meanwhile is no part of the study.
-        # NumPy's matrices are small here: threads wait for each other, and factorizations take several times as long.
-        # Torch's threads are its own. Limited anew for each, as what an experiment imports may bring a BLAS.
-        with watched(progress) as told.to, threadpool_limits(1, user_api="blas"):
+        with watched(progress) as told.to:
             seconds = time.perf_counter() - start
             told(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
             finding = next(findings, None)

@@ -1,19 +1,17 @@
 """NTK9: what it says of numbers put in by hand, its random nets against torch's own, and its limits."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
-from thalweg import nets, ntk
+from thalweg import nets, ntk, optim
 from thalweg.studies import Lab
 from thalweg.studies.ntk import conditioning, limits
 from thalweg.studies.ntk.conditioning import judged
 from thalweg.studies.ntk.limits import PhaseMap, critical
 from thalweg.studies.ntk.random_nets import Architecture, Stack, drawn, train
 from thalweg.studies.ntk.setting import digits_of_one_norm
-from thalweg.studies.ntk.trainability import ACCURACY, ADAM, KAPPA, STEPS, Scored, scored, scores_of, tau
+from thalweg.studies.ntk.trainability import ACCURACY, ADAM, KAPPA, STEPS, Scored, kernels_of, scored, scores_of, tau
 from thalweg.studies.ntk.wide_enough import BEYOND, CONDITION, DISTANCE, DRIFT, Measured, measured
 
 LAB = Lab("quick", 900, progress=None).on((conditioning.CLAIM,))
@@ -138,7 +136,7 @@ def test_nets_of_a_stack_are_those_of_modules_and_so_are_their_kernels():
         torch.testing.assert_close(kernels[place], jacobian @ jacobian.T, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("rule", ["descent", "Adam"])
+@pytest.mark.parametrize("rule", [optim.SGD(1.0), optim.Adam()])
 def test_a_stack_trains_as_torch_trains_each_net_also_when_others_have_left(rule):
     torch.manual_seed(0)
     stack, x, y = stack_of(1, 3, 2), torch.randn(3, 5, 6), torch.randn(3, 5).sign()
@@ -149,7 +147,7 @@ def test_a_stack_trains_as_torch_trains_each_net_also_when_others_have_left(rule
     for place in range(3):
         net = as_module(stack, place)
         start = net(x[place])[:, 0].detach()
-        kind = {"descent": torch.optim.SGD, "Adam": torch.optim.Adam}[rule]
+        kind = getattr(torch.optim, type(rule).__name__)
         optimizer = kind(net.parameters(), lr=float(rates[place]))
         taken = 0
         while True:
@@ -166,7 +164,7 @@ def test_a_stack_trains_as_torch_trains_each_net_also_when_others_have_left(rule
 
 def test_nets_that_do_not_arrive_are_at_the_cap():
     x, y = torch.randn(2, 5, 6), torch.ones(2, 5)
-    found = train(stack_of(1, 2), (x, y), (x, y), torch.full((2,), 1e-6), rule="descent", cap=7)
+    found = train(stack_of(1, 2), (x, y), (x, y), torch.full((2,), 1e-6), rule=optim.SGD(1.0), cap=7)
     assert found.steps.tolist() == [7, 7]
     assert np.isfinite(found.accuracy).all()
 
@@ -183,11 +181,15 @@ def test_an_architecture_has_its_own_seeds_and_scores():
     alone = scored(some[:1], seeds[:2], digits, 16)
     assert alone.outcomes[STEPS][0] == pytest.approx(found.outcomes[STEPS][0], abs=1)
     assert alone.scores[KAPPA][0] == pytest.approx(found.scores[KAPPA][0])
-    deeper = replace(some[0], depth=1, activation="relu")
-    x, y = pixels[:8].expand(2, -1, -1), digits[1][:8].expand(2, -1)
-    kernel = ntk.over_depth(x[0], weight_std=deeper.weight_std, bias_std=deeper.bias_std, depths=[1]).ntk[0]
-    values = torch.linalg.eigvalsh(kernel)
-    assert scores_of(deeper, x, y)[KAPPA] == pytest.approx(float(values[-1] / values[0]), rel=1e-6)
+    x, y = pixels[:96].reshape(6, 2, 8, -1), digits[1][:8].expand(2, -1)
+    for place, (one, kernels) in enumerate(zip(some, kernels_of(some, x), strict=True)):
+        kind = {"activation": one.activation, "weight_std": one.weight_std, "bias_std": one.bias_std}
+        own = ntk.over_depth(x[place, 1], depths=[one.depth], **kind)
+        for both, wanted in zip(kernels, (own.nngp, own.ntk), strict=True):
+            torch.testing.assert_close(both[1], wanted[0], rtol=1e-6, atol=0)
+        values = [torch.linalg.eigvalsh(kernel) for kernel in kernels[1]]
+        geometric = np.exp(np.mean([float((of[-1] / of[0]).log()) for of in values]))
+        assert scores_of(kernels, y)[KAPPA] == pytest.approx(geometric, rel=1e-6)
 
 
 def test_widening_brings_nets_to_their_linearization_and_the_condition_number_near_its_limit():

@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg import ntk
+from thalweg import nets, ntk
+from thalweg.data import Data, Examples
+from thalweg.population import Problem
 from thalweg.studies import Lab
 from thalweg.studies.ntk import features
-from thalweg.studies.ntk.centered import classes, infinite, steps_to, trained, two_parity
+from thalweg.studies.ntk.centered import classes, infinite, right, trained, two_parity
 from thalweg.studies.ntk.features import Accuracies, best_kernels, judged, measured, tables
+from thalweg.studies.ntk.setting import descent, network
 
 LAB = Lab("quick", 900, progress=None)
 SEEDS = list(range(900_000, 900_006))
@@ -98,8 +101,9 @@ def test_features_do_not_help_where_a_coin_was_tossed(monkeypatch):
 def test_a_wide_net_in_ntk_parameterization_is_its_kernel_and_starts_at_nothing():
     task = classes(SEEDS[:3], 30, 200)
     kernel, rate = infinite(task, 20)
-    run = trained(LAB, task, 2_048, "NTK", rate, 20)
-    assert np.abs(run.history.final("test_accuracy") - kernel).max() < 0.04
+    found = trained(LAB, task, 2_048, "NTK", rate, 20)
+    run = found.run
+    assert np.abs(found.accuracy - kernel).max() < 0.04
     start = (task.targets[task.train] ** 2).mean((1, 2)).numpy()
     np.testing.assert_allclose(run.history.batch_loss[0], start, rtol=1e-4)  # the loss of an output of 0
     kernels, cross = task.kernels()
@@ -111,9 +115,23 @@ def test_a_wide_net_in_ntk_parameterization_is_its_kernel_and_starts_at_nothing(
 def test_steps_are_counted_to_the_first_that_is_low_enough():
     task = classes(SEEDS[:2], 20, 20)
     _, rate = infinite(task, 10)
-    run = trained(LAB, task, 64, "NTK", rate, 200)
-    steps = steps_to(run, 0.3)
-    loss = run.history.batch_loss
+    found = trained(LAB, task, 64, "NTK", rate, 200)
+    steps = found.steps_to(0.3)
+    loss = found.run.history.batch_loss
     for member, step in enumerate(steps.astype(int)):
         assert loss[step, member] <= 0.3 * loss[0, member] < loss[step - 1, member]
-    assert np.isinf(steps_to(run, 1e-12)).all()
+    assert np.isinf(found.steps_to(1e-12)).all()
+
+
+@pytest.mark.parametrize(("parameterization", "power"), [("NTK", 0.5), ("muP", 1.0)])
+def test_nets_are_those_that_are_centered_by_their_modules(parameterization, power):
+    task = classes(SEEDS[:2], 20, 30)
+    found = trained(LAB, task, 16, parameterization, 1e-3, 30)
+    both = Examples(task.inputs, task.targets)
+    build = lambda: nets.centered(network((64, 16, 10), "relu", power))  # noqa: E731
+    problem = Problem(build, Data(both, both), "squared_error", metrics={"right": right})
+    recipe = descent(1e-3 * 16 ** (2 * power - 1), 30, 20, 10)
+    run = LAB.train(problem, recipe, task.seeds, examples=task.train, test_examples=task.test)
+    np.testing.assert_allclose(found.run.history.batch_loss, run.history.batch_loss, rtol=1e-4)
+    torch.testing.assert_close(found.run.final.theta, run.final.theta, rtol=1e-4, atol=1e-5)
+    assert found.accuracy.tolist() == run.history.final("test_right").tolist()

@@ -106,5 +106,5 @@ def test_the_rule_takes_the_fastest_rate_that_is_as_good_as_the_best():
 def test_rates_of_a_run_are_in_the_order_that_the_rule_reads(monkeypatch):
     task = classes([900_000, 900_001], 20, 30)
     monkeypatch.setattr("thalweg.studies.ntk.best_width.ADAM_STEPS", 3)
-    run = with_adam(LAB, task, 8, sweep.values(RATES))
+    run = with_adam(LAB, task, 8, sweep.values(RATES)).run
     np.testing.assert_allclose(run.axes["lr"], np.repeat(RATES, 2))

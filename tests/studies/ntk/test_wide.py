@@ -10,7 +10,7 @@ from thalweg.results import Reading
 from thalweg.statistics import exponents, interval
 from thalweg.studies import Lab
 from thalweg.studies.ntk import closed_form, drift, initialization
-from thalweg.studies.ntk.setting import limit_of, own_kernels, problem_of
+from thalweg.studies.ntk.setting import own_kernels, problem_of
 from thalweg.studies.ntk.subsets import TRAIN, Sets, analytic, as_large
 from thalweg.studies.ntk.wide import ARMS, DEEPER, all_of, hidden_move
 
@@ -148,9 +148,8 @@ def test_the_sum_of_the_lecture_is_as_its_factors_and_the_right_one_as_the_recur
         torch.testing.assert_close(found[name], right, rtol=2e-3, atol=2e-4)  # arccos near 1 loses digits
     scaled = as_large(found["NNGP"][None], found["analytic"][None])[0]
     torch.testing.assert_close(scaled[:TRAIN].trace(), found["analytic"][:TRAIN].trace())
-    assert limit_of((64, 64, 64, 1), "relu").ntk(sets.inputs[0, :2]).diagonal().tolist() == pytest.approx(
-        [1.02 + (2.02 + 2.01) / 2] * 2
-    )
+    deeper = analytic(sets, "relu", 2)["analytic"][0, :TRAIN].diagonal()
+    assert deeper.tolist() == pytest.approx([1.02 + (2.02 + 2.01) / 2] * TRAIN)
 
 
 def test_the_movement_of_a_hidden_unit_is_that_of_its_value_before_the_nonlinearity():

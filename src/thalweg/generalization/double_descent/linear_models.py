@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, Scatter
@@ -216,14 +217,17 @@ def over_examples(
     check_count("over_examples inputs", inputs)
     penalty = float(optimal_penalty(inputs, signal=signal, noise=noise))
     risks, ridges = [], []
-    for draw in range(draws):
-        x = _normal(max(sizes), inputs, seed, draw)
-        for n in sizes:
-            squares = _squares(x[:n])
-            zeros = inputs - len(squares)
-            risks.append(signal**2 * zeros / inputs + (noise**2 * (1 / squares).sum() if noise else 0.0))
-            bias = ((penalty / (squares + penalty)) ** 2).sum() if penalty else 0.0
-            ridges.append(signal**2 * (bias + zeros) / inputs + noise**2 * (squares / (squares + penalty) ** 2).sum())
+    with threadpool_limits(1, user_api="blas"):  # of matrices so small one thread waits for another
+        for draw in range(draws):
+            x = _normal(max(sizes), inputs, seed, draw)
+            for n in sizes:
+                squares = _squares(x[:n])
+                zeros = inputs - len(squares)
+                risks.append(signal**2 * zeros / inputs + (noise**2 * (1 / squares).sum() if noise else 0.0))
+                bias = ((penalty / (squares + penalty)) ** 2).sum() if penalty else 0.0
+                ridges.append(
+                    signal**2 * (bias + zeros) / inputs + noise**2 * (squares / (squares + penalty) ** 2).sum()
+                )
     shape, fine = (draws, len(sizes)), _between(sizes)
     risk, ridge = (np.reshape(found, shape).T + noise**2 for found in (risks, ridges))
     both = {"signal": signal, "noise": noise}
@@ -274,7 +278,9 @@ def _curve(
 
 def _by_columns(sizes: Sequence[int], n: int, draws: int, seed: int) -> tuple[Array, Array]:
     """sum 1/s^2 and the rank of the first columns of every draw: (sizes, draws) each."""
-    found = [[_squares(x[:, :p]) for p in sizes] for x in (_normal(n, max(sizes), seed, draw) for draw in range(draws))]
+    inputs = (_normal(n, max(sizes), seed, draw) for draw in range(draws))
+    with threadpool_limits(1, user_api="blas"):  # of matrices so small one thread waits for another
+        found = [[_squares(x[:, :p]) for p in sizes] for x in inputs]
     traces = np.array([[(1 / squares).sum() for squares in row] for row in found]).T
     ranks = np.array([[len(squares) for squares in row] for row in found]).T
     return traces, ranks.astype(np.float64)

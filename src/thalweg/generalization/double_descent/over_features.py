@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from thalweg.data import Data, Examples, ExampleSet
@@ -103,7 +104,8 @@ def over_features(
         return FourierFeatures(inputs.shape[1], number, width, seed)
 
     most, found = int(numbers[-1]), defaultdict[str, list[Array]](list)
-    with watched(progress) as told:
+    # Matrices are small: NumPy's threads wait for each other, and factorizations take several times as long.
+    with watched(progress) as told, threadpool_limits(1, user_api="blas"):
         for place, (seed, split) in enumerate(zip(seeds, splits, strict=True)):
             phis = [drawn(most, seed)(part) for part in split.inputs]
             for index, number in enumerate(numbers):  # fewer features are the first of more, on their own scale
@@ -121,7 +123,8 @@ def over_features(
         arrays[name] = np.moveaxis(table, (0, 1), (-1, -2))
         dims[name] = ("noise", "size", "seed")[-table.ndim :]
     if complexity is not None:
-        arrays[COMPLEXITY] = _complexity(data, drawn, numbers.tolist(), n, levels[-1], seeds[:FEW], complexity)
+        with threadpool_limits(1, user_api="blas"):
+            arrays[COMPLEXITY] = _complexity(data, drawn, numbers.tolist(), n, levels[-1], seeds[:FEW], complexity)
         dims[COMPLEXITY] = ("size",)
     kind = f"Fourier features of scale {width:.3g}" if features == "fourier" else "ReLU features"
     reading = Reading(

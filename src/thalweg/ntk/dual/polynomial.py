@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,7 +29,7 @@ class Identity:
 
     def pair(self, q: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
         """The distance, and one."""
-        shape = torch.broadcast_shapes(q.shape, other.shape, distance.shape)
+        shape = np.broadcast_shapes(q.shape, other.shape, distance.shape)
         return distance.expand(shape).clone(), torch.ones(shape, dtype=distance.dtype, device=distance.device)
 
 

@@ -23,7 +23,7 @@ def panels(count: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(all_places), torch.from_numpy(np.tile(weights, count) / (2 * count))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rule:
     """Where the standard Gaussian is looked at.
 
@@ -40,12 +40,16 @@ class Rule:
     @classmethod
     def of(cls, x: Tensor, kinks: tuple[float, ...], *, less: int = 0) -> "Rule":
         """For functions of x z that are smooth but at the kinks and at zero; x has shape (lengths, 1)."""
-        breaks = [torch.full_like(x[:1], end) for end in (-END, 0.0, END)]
-        if kinks:
-            breaks = [one.expand_as(x) for one in breaks]
-            breaks += [(kink / x.clamp_min(1e-12)).clamp(-END, END) for kink in kinks]
-        edges = torch.cat(breaks, 1).detach().sort(1).values
-        unit, weights = (one.to(x.device) for one in panels((FEWER if kinks else PANELS) - less))
+        if not kinks:
+            return _without_kinks(PANELS - less, x.device)
+        breaks = [torch.full_like(x, end) for end in (-END, 0.0, END)]
+        breaks += [(kink / x.clamp_min(1e-12)).clamp(-END, END) for kink in kinks]
+        return cls.between(torch.cat(breaks, 1).detach().sort(1).values, FEWER - less)
+
+    @classmethod
+    def between(cls, edges: Tensor, count: int) -> "Rule":
+        """By `count` panels between every two places, (1 or lengths, places), ascending."""
+        unit, weights = (one.to(edges.device) for one in panels(count))
         widths = edges.diff(dim=1)
         places = (edges[:, :-1, None] + widths[:, :, None] * unit).flatten(1)
         root = torch.exp(-(places**2) / 4) / (2 * torch.pi) ** 0.25
@@ -59,7 +63,7 @@ class Rule:
         """E f(z) h_k(z) for the first `count` normalized Hermite polynomials, shape (lengths, count)."""
         weighted = values * self.weights
         if len(self.places) == 1:
-            return weighted @ torch.cat(list(self._functions(count))).T
+            return weighted @ _table(self, 32 * -(-count // 32))[:count].T
         return torch.stack([(weighted * psi).sum(1) for psi in self._functions(count)], 1)
 
     def _functions(self, count: int) -> Iterator[Tensor]:
@@ -68,3 +72,15 @@ class Rule:
         for k in range(count):
             yield now
             lower, now = now, torch.addcmul(lower * -((k / (k + 1)) ** 0.5), self.places, now, value=(k + 1) ** -0.5)
+
+
+@functools.lru_cache(maxsize=16)
+def _without_kinks(count: int, device: torch.device) -> Rule:
+    """Which is the same for all lengths."""
+    return Rule.between(torch.tensor([[-END, 0.0, END]], dtype=torch.float64, device=device), count)
+
+
+@functools.lru_cache(maxsize=8)
+def _table(rule: Rule, count: int) -> Tensor:
+    """The first functions at the places of a rule that is the same for all lengths: (count, nodes)."""
+    return torch.cat(list(rule._functions(count)))

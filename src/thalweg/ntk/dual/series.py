@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +38,8 @@ def summed(ours: Table, theirs: Table, terms: int, places: Places) -> tuple[Tens
         one.requires_grad
         for one in (ours.values, theirs.values, ours.derivatives, theirs.derivatives, rho, places.excess)
     )
-    shape = torch.broadcast_shapes(ours.second_moment.shape, theirs.second_moment.shape)
+    # By NumPy: torch's own takes a second to load what it knows of symbols.
+    shape = torch.Size(np.broadcast_shapes(ours.second_moment.shape, theirs.second_moment.shape))
     sums = (_Sums if followed else _InPlace).of(rho, places.stride, shape)
     a, b = (_by_term(one.values, terms + 1) for one in (ours, theirs))
     c, d = (_by_term(one.derivatives, terms).to(dtype) for one in (ours, theirs))

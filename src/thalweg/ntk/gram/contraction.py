@@ -1,6 +1,7 @@
 """Gram matrices of gradients, added to a kernel block by block."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -50,7 +51,7 @@ class Gram:
         factors = by_factors(block, positions, second.positions, count, first.width)
         if positions == second.positions == 1:
             self._add_single(first, second)
-        elif first.shifted or first.tokens or factors < by_gradients(block, positions, count, first.width):
+        elif first.offset or first.tokens or factors < by_gradients(block, positions, count, first.width):
             self._add_factors(first, second)
         else:
             size = max(1, self.numbers // (members * examples * outputs * first.width * 2))
@@ -90,7 +91,7 @@ class Gram:
     def _add_single(self, first: Products, second: Products) -> None:
         """Of one position: inner products of inputs times those of cotangents."""
         if self.form == "diagonal":
-            seen = first.columns.new_ones(()) if first.tokens else first.columns.square().sum(-1) + first.shifted
+            seen = first.columns.new_ones(()) if first.tokens else first.columns.square().sum(-1) + first.offset
             self.kernel += seen * first.rows.square().sum(-1).squeeze(-1)
             return
         for rows, columns in self._blocks():
@@ -138,13 +139,11 @@ class Gram:
 
     def _add_own(self, first: Products) -> None:
         """Of every example with itself."""
-        for member in range(first.rows.shape[0]):
-            for example in range(first.rows.shape[1]):
-                one = Products(
-                    first.rows[member, example][None, None],
-                    first.columns[member, example][None, None],
-                    first.tokens,
-                    first.shifted,
-                )
-                weighed = one.overlap(one) @ one.rows[0, 0]
-                self.kernel[member, example] += (weighed * one.rows[0, 0]).sum((-1, -2))
+        members, examples, outputs, positions, count = first.rows.shape
+        size = max(1, self.numbers // (members * positions * (positions + 2 * outputs * count)))
+        for some in slices(examples, size):
+            part = first.of(some)
+            rows, columns = part.rows.flatten(0, 1), part.columns.flatten(0, 1)
+            alone = replace(part, rows=rows.unsqueeze(1), columns=columns.unsqueeze(1))
+            weighed = torch.matmul(alone.overlap(alone).unsqueeze(1), rows).mul_(rows)
+            self.kernel[:, some] += weighed.sum((-1, -2)).view(members, -1, outputs)

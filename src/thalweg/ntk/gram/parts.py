@@ -29,11 +29,13 @@ class Part:
         name: of the parameter.
         sites: its uses; none where its gradients are taken by themselves.
         bias: of the same operation, where its part is added along with this one.
+        offset: what that adds to inner products of inputs: the square of its factor by the weight's.
     """
 
     name: str
     sites: tuple[Site, ...] = ()
     bias: str = ""
+    offset: float = 0.0
 
     @property
     def way(self) -> str:
@@ -43,10 +45,8 @@ class Part:
     def add(self, gram: Gram, first: Features, second: Features) -> None:
         """Add it to a part of a kernel of these features."""
         if self.way == "products":
-            factors = products(first, self.sites, shifted=bool(self.bias))
-            gram.add_products(
-                factors, factors if second is first else products(second, self.sites, shifted=bool(self.bias))
-            )
+            factors = products(first, self.sites, offset=self.offset)
+            gram.add_products(factors, factors if second is first else products(second, self.sites, offset=self.offset))
             return
         made = self._gradients(first)
         gram.add_gradients(made, made if second is first else self._gradients(second))
@@ -97,7 +97,9 @@ def plan_of(problem: Problem, population: Population, inputs: Any, method: str, 
     direct = tuple(name for name in names if name not in sites)
     joined = _joined(sites, label)
     parts = [
-        Part(name, tuple(sites.get(name, ())), joined.get(name, "")) for name in names if name not in joined.values()
+        Part(name, tuple(sites.get(name, ())), joined.get(name, ""), _offset(sites, name, joined.get(name)))
+        for name in names
+        if name not in joined.values()
     ]
     return Plan(Model(problem, program, sites, direct), tuple(parts), sizes)
 
@@ -117,9 +119,10 @@ def _checked(problem: Problem, population: Population, example: Any) -> Program 
         program = Program.of(problem.template, example)
     except ModelError as error:
         return f"All parameters by their Jacobians: {error}"
-    finite = population[population.theta.isfinite().all(1)][:1]
-    if not len(finite):
+    known = next((place for place, row in enumerate(population.theta) if bool(row.isfinite().all())), None)
+    if known is None:
         return program
+    finite = population[known : known + 1]
     names = tuple(entry.name for entry in population.layout)
     count = Model(problem, None, {}, ()).outputs(finite, example).shape[-1]
     along = torch.randn(1, count, generator=generator(0, "program"), dtype=torch.float64).to(finite.theta)
@@ -149,11 +152,10 @@ def _joined(sites: Mapping[str, Sequence[Site]], label: Callable[[str], str]) ->
         if site.kind != "linear" or others or not bias or label(name) != label(bias) or name == bias:
             continue
         single = len(shape_of(site.node)) == 2 and shape_of(site.node)[0] == 1
-        if (
-            single
-            and not site.turned
-            and site.scale == 1 == sites[bias][0].scale
-            and kind_of(site.node) not in CONVOLUTIONS
-        ):
+        if single and not site.turned and site.scale and kind_of(site.node) not in CONVOLUTIONS:
             joined[name] = bias
     return joined
+
+
+def _offset(sites: Mapping[str, Sequence[Site]], name: str, bias: str | None) -> float:
+    return 0.0 if bias is None else (sites[bias][0].scale / sites[name][0].scale) ** 2

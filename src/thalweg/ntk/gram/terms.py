@@ -23,13 +23,13 @@ class Products:
         columns: inputs, (members, examples, positions, columns); of lookups the tokens, (members, examples, positions):
             column s is then 1 where token s is read.
         tokens: how many there are, of a lookup; 0 of others.
-        shifted: whether a bias, whose inputs are 1, is added to the columns.
+        offset: what a bias, whose inputs are all one number, adds to inner products of columns: its square; 0: none.
     """
 
     rows: Tensor
     columns: Tensor
     tokens: int = 0
-    shifted: bool = False
+    offset: float = 0.0
 
     @property
     def positions(self) -> int:
@@ -65,17 +65,17 @@ class Products:
             first, second = self.columns.flatten(1), other.columns.flatten(1)
             return (first.unsqueeze(2) == second.unsqueeze(1)).to(self.rows.dtype)
         found = torch.bmm(self.columns.flatten(1, 2), other.columns.flatten(1, 2).mT)
-        return found.add_(1) if self.shifted else found
+        return found.add_(self.offset) if self.offset else found
 
 
-def products(features: Features, sites: Sequence[Site], *, shifted: bool = False) -> Products:
+def products(features: Features, sites: Sequence[Site], *, offset: float = 0.0) -> Products:
     """Factors of a weight's gradients; those of several uses are further positions."""
     parts = [_factors(features, site) for site in sites]
     rows = parts[0][0] if len(parts) == 1 else torch.cat([rows for rows, _ in parts], 3)
     columns = parts[0][1] if len(parts) == 1 else torch.cat([columns for _, columns in parts], 2)
     first = sites[0]
     tokens = shape_of(first.node.args[0])[0] if first.kind == "lookup" else 0
-    return Products(rows, columns, tokens, shifted)
+    return Products(rows, columns, tokens, offset)
 
 
 def sums(features: Features, sites: Sequence[Site]) -> Tensor:

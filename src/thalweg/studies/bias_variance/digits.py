@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from thalweg import data
 from thalweg.data.trees import Tree
@@ -60,7 +61,8 @@ def feature_fits(found: Dealt, number: int, occasions: int, penalty: float, seed
     """
     judges = len(found.inputs)
     fits = np.empty((judges, occasions, len(found.test_inputs), 10))
-    with one_thread():  # so small that a second one is waited for longer than it computes
+    # So small that a second thread is waited for longer than it computes, whether torch's or NumPy's.
+    with one_thread(), threadpool_limits(1, user_api="blas"):
         for judge, occasion in np.ndindex(judges, occasions):
             own = (seed * judges + judge) * occasions + occasion
             features = FourierFeatures(64, number, SCALE, own)

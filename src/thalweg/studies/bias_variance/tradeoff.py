@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.figures import Axis, Figure, interval_line
@@ -54,16 +55,17 @@ def curves(found: Dealt, levels: int, seed: int) -> tuple[Array, Array]:
     fits = np.empty((*shape, held, 10))
     ridge = np.empty((levels, len(NUMBERS), SETS, len(PENALTIES), held, 10))
     labels = np.eye(10)[found.labels.transpose(1, 2, 0)]  # (sets, size, levels, 10): levels share a decomposition
-    for kind, part in np.ndindex(len(KINDS), SETS):
-        features = FourierFeatures(64, NUMBERS[-1], SCALE, seed * (SETS + 1) + (1 + part if kind else 0))
-        mine, others = features(found.inputs[part]), features(found.test_inputs)
-        for size, number in enumerate(NUMBERS):
-            scale = np.sqrt(NUMBERS[-1] / number)
-            fit = least_squares(scale * mine[:, :number], labels[part])
-            fits[kind, :, size, part] = np.moveaxis(fit.predict(scale * others[:, :number]), 1, 0)
-            if not kind:
-                shrunk = fit.ridge_predict(scale * others[:, :number], PENALTIES)
-                ridge[:, size, part] = shrunk.transpose(2, 0, 1, 3)
+    with threadpool_limits(1, user_api="blas"):  # of matrices so small one thread waits for another
+        for kind, part in np.ndindex(len(KINDS), SETS):
+            features = FourierFeatures(64, NUMBERS[-1], SCALE, seed * (SETS + 1) + (1 + part if kind else 0))
+            mine, others = features(found.inputs[part]), features(found.test_inputs)
+            for size, number in enumerate(NUMBERS):
+                scale = np.sqrt(NUMBERS[-1] / number)
+                fit = least_squares(scale * mine[:, :number], labels[part])
+                fits[kind, :, size, part] = np.moveaxis(fit.predict(scale * others[:, :number]), 1, 0)
+                if not kind:
+                    shrunk = fit.ridge_predict(scale * others[:, :number], PENALTIES)
+                    ridge[:, size, part] = shrunk.transpose(2, 0, 1, 3)
     targets, tested = found.targets, slice(VALIDATION, None)
     parts = np.empty((len(PARTS), *shape[:3]))
     for place in np.ndindex(shape[:3]):

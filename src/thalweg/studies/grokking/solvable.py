@@ -39,7 +39,8 @@ def stepped(seed: int, decay: float, steps: int) -> np.ndarray:
     x, w, start = problem(seed)
     (fitted, held), at, found = np.split(x, [TRAIN]), start.copy(), []
     for _ in range(steps + 1):
-        found.append(((held @ (at - w)) ** 2).mean() / 2)
+        off = held @ (at - w)
+        found.append(off @ off / (2 * TEST))
         at = at - RATE * (fitted.T @ (fitted @ (at - w)) / TRAIN + decay * at)
     return np.array(found)
 

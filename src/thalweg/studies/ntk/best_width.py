@@ -10,8 +10,8 @@ from thalweg import nets, optim, sweep
 from thalweg.data import Data, Examples
 from thalweg.population import Problem
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.centered import Task, steps_to
-from thalweg.training import Recipe, Run
+from thalweg.studies.ntk.centered import Learned, Task
+from thalweg.training import Recipe
 
 Array = NDArray[np.float64]
 LEVEL, ADAM_STEPS = 0.05, 200
@@ -32,10 +32,10 @@ class Widths:
     steps: Array
 
     @classmethod
-    def of(cls, runs: Mapping[int, Run]) -> "Widths":
-        """Of one run for every width."""
-        accuracy = np.array([run.history.final("test_accuracy") for run in runs.values()])
-        return cls(tuple(runs), accuracy, np.array([steps_to(run, LEVEL) for run in runs.values()]))
+    def of(cls, runs: Mapping[int, Learned]) -> "Widths":
+        """Of what was trained at every width."""
+        accuracy, steps = zip(*((one.accuracy, one.steps_to(LEVEL)) for one in runs.values()), strict=True)
+        return cls(tuple(runs), np.array(accuracy), np.array(steps))
 
     def at(self, width: int) -> int:
         """Its row."""
@@ -46,10 +46,11 @@ class Widths:
         return 100 * (self.accuracy[self.at(width)] - self.accuracy[self.at(other)])
 
 
-def with_adam(lab: Lab, task: Task, hidden: int, rate: float | sweep.Sweep) -> Run:
+def with_adam(lab: Lab, task: Task, hidden: int, rate: float | sweep.Sweep) -> Learned:
     """Cross-entropy of nets in torch's parameterization, on the examples of every seed."""
     both = Examples(task.inputs, task.targets.argmax(1))
     problem = Problem(lambda: nets.mlp(64, hidden, 10), Data(both, both, name="digits", classes=10), device=lab.device)
     recipe = Recipe(optim.Adam(rate), ADAM_STEPS, task.train.shape[1], evaluate=0)
     label = f"Adam, width {hidden:,}"
-    return lab.train(problem, recipe, task.seeds, label, examples=task.train, test_examples=task.test)
+    run = lab.train(problem, recipe, task.seeds, label, examples=task.train, test_examples=task.test)
+    return Learned(run, run.history.final("test_accuracy"))

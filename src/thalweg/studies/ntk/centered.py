@@ -8,12 +8,21 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg import data, nets, ntk
+from thalweg import data, ntk
 from thalweg.data import Data, Examples
+from thalweg.evaluation import outputs
 from thalweg.population import Problem
 from thalweg.randomness import generator
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD, dealt, descent, digits_of_one_norm, largest_rate, network
+from thalweg.studies.ntk.setting import (
+    BIAS_STD,
+    WEIGHT_STD,
+    dealt,
+    descent,
+    digits_of_one_norm,
+    largest_rate,
+    problem_of,
+)
 from thalweg.training import Run
 
 Array = NDArray[np.float64]
@@ -38,18 +47,6 @@ class Task:
     train: Int64[Tensor, "seeds n"]
     test: Int64[Tensor, "seeds k"]
 
-    def problem(self, lab: Lab, hidden: int, power: float) -> Problem:
-        """Squared error of f - f_0, f one hidden ReLU layer; its accuracy is by the largest output, or by the sign."""
-        widths = (self.inputs.shape[1], hidden, self.targets.shape[1])
-        both = Examples(self.inputs, self.targets)
-        return Problem(
-            lambda: nets.centered(network(widths, "relu", power)),
-            Data(both, both, name=self.name),
-            "squared_error",
-            metrics={"accuracy": right},
-            device=lab.device,
-        )
-
     def kernels(self) -> tuple[Float[Tensor, "seeds n n"], Float[Tensor, "seeds k n"]]:
         """The analytic tangent kernel of such nets, on the training examples and of test with training ones."""
         train, test = (self.inputs[rows] for rows in (self.train, self.test))
@@ -66,11 +63,11 @@ class Task:
         return np.array([ntk.accuracy(one, labels[rows].numpy()) for one, rows in zip(outputs, self.test, strict=True)])
 
 
-def right(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Whether every example's answer is right."""
+def right(answers: Tensor, targets: Tensor) -> Tensor:
+    """Whether every example's answer is right, by the sign of a single output, else by the largest."""
     if targets.shape[-1] == 1:
-        return (outputs * targets > 0)[..., 0].float()
-    return (outputs.argmax(-1) == targets.argmax(-1)).float()
+        return (answers * targets > 0)[..., 0]
+    return answers.argmax(-1) == targets.argmax(-1)
 
 
 def two_parity(seeds: list[int], examples: int, tested: int, *, bits: int = 20, coin: bool = False) -> Task:
@@ -112,17 +109,40 @@ def infinite(task: Task, steps: int) -> tuple[Array, float]:
     return task.accuracies(path["test"][:, 0]), rate
 
 
-def trained(lab: Lab, task: Task, hidden: int, parameterization: str, rate: float, steps: int) -> Run:
-    """A net for every seed; in muP the rate is `hidden` times as large, since the kernel is that much smaller."""
-    power, outputs = POWERS[parameterization], task.targets.shape[1]
-    recipe = descent(rate * hidden ** (2 * power - 1), steps, task.train.shape[1], outputs)
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """Nets that were trained, and on how many test examples each is right: (members,)."""
+
+    run: Run
+    accuracy: Array
+
+    def steps_to(self, level: float) -> Array:
+        """The first step at which every net's loss is this share of its first, infinite where none is: (members,)."""
+        loss = self.run.history.batch_loss
+        there = loss <= level * loss[0]
+        return np.where(there.any(0), there.argmax(0), np.inf)
+
+
+def trained(lab: Lab, task: Task, hidden: int, parameterization: str, rate: float, steps: int) -> Learned:
+    """A net for every seed; in muP the rate is `hidden` times as large, since the kernel is that much smaller.
+
+    It is f - f_0 that learns the targets, as of `nets.centered`: f learns them plus f_0, which is known once and for
+    all.
+    """
+    power, n, outs = POWERS[parameterization], task.train.shape[1], task.targets.shape[1]
+    rows = torch.cat([task.train, task.test], 1)
+    inputs, targets = (part[rows] for part in (task.inputs, task.targets))
+    widths, own = (inputs.shape[-1], hidden, outs), torch.arange(rows.numel()).reshape(rows.shape)
+
+    def problem(values: Tensor) -> Problem:
+        examples = Examples(inputs.flatten(0, 1), values.flatten(0, 1))
+        return problem_of(lab, Data(examples, name=task.name), widths, "relu", readout_power=power)
+
+    plain = problem(targets)
+    start = outputs(plain, plain.initialize(task.seeds), "train", rows=own, plan="stacked").cpu()
+    centered = problem(targets + start)
+    recipe = descent(rate * hidden ** (2 * power - 1), steps, n, outs)
     label = f"{task.name}, {parameterization}, width {hidden:,}"
-    problem = task.problem(lab, hidden, power)
-    return lab.train(problem, recipe, task.seeds, label, examples=task.train, test_examples=task.test)
-
-
-def steps_to(run: Run, level: float) -> Array:
-    """The first step at which every net's loss is this share of its first, infinite where that is none: (members,)."""
-    loss = run.history.batch_loss
-    there = loss <= level * loss[0]
-    return np.where(there.any(0), there.argmax(0), np.inf)
+    run = lab.train(centered, recipe, task.seeds, label, examples=own[:, :n])
+    end = outputs(centered, run.final, "train", rows=own[:, n:], plan=run.plans["outputs"]).cpu()
+    return Learned(run, right(end - start[:, n:], targets[:, n:]).double().mean(1).numpy())

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from thalweg import ntk
 from thalweg.evaluation import outputs
-from thalweg.nets import mlp
 from thalweg.randomness import generator
 from thalweg.statistics import Interval, distance_of_mean
 from thalweg.studies.lab import Lab
@@ -67,10 +66,9 @@ def analytic(
     inputs: Tensor, activation: str, layers: int = LAYERS, like: str = "", bias_std: float = BIAS_STD
 ) -> Array:
     """The covariance of one output in the limit, with the weights' standard deviation of this or another activation."""
-    hidden = {f"hidden{number}": WEIGHT_STD[like or activation] for number in range(1, layers + 1)}
-    module = mlp(inputs.shape[1], *[64] * layers, 1, activation=activation)
-    limit = ntk.infinite(module, weight_std=hidden | {"output": 1.0}, bias_std=bias_std, progress=None)
-    return limit.nngp(inputs).numpy()
+    weight_std = WEIGHT_STD[like or activation]
+    limit = ntk.over_depth(inputs, activation=activation, weight_std=weight_std, bias_std=bias_std, depths=[layers])
+    return limit.nngp[0].numpy()
 
 
 def limits(inputs: Tensor, activation: str, other: str) -> tuple[Array, dict[str, Array]]:

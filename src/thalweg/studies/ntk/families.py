@@ -24,7 +24,8 @@ class ScaledConv(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(batch, channels, height, width) to (batch, made, height, width)."""
-        return super().forward(input * (self.scale / BIAS_STD)) * BIAS_STD
+        assert self.bias is not None
+        return self._conv_forward(input * self.scale, self.weight, self.bias * BIAS_STD)
 
 
 class Attention(nn.Module):

@@ -67,10 +67,7 @@ def measured(lab: Lab, task: Task, widths: tuple[int, ...]) -> Accuracies:
     """Train nets of both parameterizations, and the kernel as long, at one rate."""
     kernel, rate = infinite(task, STEPS)
     nets = {
-        name: np.array(
-            [trained(lab, task, hidden, name, rate, STEPS).history.final("test_accuracy") for hidden in widths]
-        )
-        for name in POWERS
+        name: np.array([trained(lab, task, hidden, name, rate, STEPS).accuracy for hidden in widths]) for name in POWERS
     }
     return Accuracies(widths, kernel, nets)
 
@@ -113,7 +110,7 @@ def experiment(lab: Lab) -> Finding:
     if lab.scale == "full":
         found["MNIST-1D"] = measured(lab, classes(seeds[:few], EXAMPLES, TESTED, "MNIST-1D"), widths[-1:])
     tossed = two_parity(seeds, EXAMPLES, TESTED, bits=BITS, coin=True)
-    coin = trained(lab, tossed, widths[0], "muP", infinite(tossed, STEPS)[1], STEPS).history.final("test_accuracy")
+    coin = trained(lab, tossed, widths[0], "muP", infinite(tossed, STEPS)[1], STEPS).accuracy
     return judged(lab, found, best_kernels(parity), coin, seeds)
 
 

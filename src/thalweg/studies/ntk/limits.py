@@ -35,27 +35,24 @@ def critical(bias_std: float) -> float:
     return float(dual.derivative(q)) ** -0.5
 
 
-def conditions(inputs: Tensor, activation: str, weight_std: float, bias_std: float, *depths: int) -> list[float]:
-    """Condition numbers of the analytic tangent kernel at these depths."""
-    found = ntk.over_depth(inputs, activation=activation, weight_std=weight_std, bias_std=bias_std, depths=depths)
-    return (10 ** ntk.scores.condition_number(found.ntk).log10).tolist()
-
-
 def limits(one_norm: Float[Tensor, "n d"], other_norms: Float[Tensor, "n d"]) -> dict[str, float]:
     """Condition numbers of deep kernels over what theory says of n inputs, and where it does not apply, as they are."""
-    n, relu, smooth = len(one_norm), 2**0.5, critical(SMOOTH_BIAS)
-    (first,) = conditions(one_norm, "relu", relu, 0.0, DEEP)
-    less, second = conditions(one_norm, "erf", smooth, SMOOTH_BIAS, LESS_DEEP, DEEP)
-    biased, deeper = conditions(one_norm, "relu", relu, 0.1, 100, LESS_DEEP)
-    return {
-        "ReLU": first / ((n + 3) / 3),
-        "erf": second / ((n + 2) / 2),
-        EARLIER: less / ((n + 2) / 2),
-        NORMS: conditions(other_norms, "relu", relu, 0.0, DEEP)[0],
-        BIASED: biased,
-        BIASED_DEEPER: deeper,
-        UNBIASED: conditions(one_norm, "erf", smooth, 0.0, LESS_DEEP)[0],
+    n, depths, smooth = len(one_norm), (100, LESS_DEEP, DEEP), critical(SMOOTH_BIAS)
+    inputs, biases = torch.stack([one_norm, one_norm, other_norms]), torch.tensor([0.0, 0.1, 0.0])
+    relu = ntk.over_depth(inputs, activation="relu", weight_std=2**0.5, bias_std=biases, depths=depths)
+    biases = torch.tensor([SMOOTH_BIAS, 0.0])
+    erf = ntk.over_depth(one_norm, activation="erf", weight_std=smooth, bias_std=biases, depths=depths)
+    first, second = (10 ** ntk.scores.condition_number(one.ntk).log10 for one in (relu, erf))  # (depths, cases)
+    found = {
+        "ReLU": first[2, 0] / ((n + 3) / 3),
+        "erf": second[2, 0] / ((n + 2) / 2),
+        EARLIER: second[1, 0] / ((n + 2) / 2),
+        NORMS: first[2, 2],
+        BIASED: first[0, 1],
+        BIASED_DEEPER: first[1, 1],
+        UNBIASED: second[1, 1],
     }
+    return {name: float(number) for name, number in found.items()}
 
 
 @dataclass(frozen=True)

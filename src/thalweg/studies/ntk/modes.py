@@ -8,7 +8,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.evaluation import outputs
+from thalweg.evaluation import Evaluator
 from thalweg.population import Population
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.setting import descent, own_kernels, problem_of
@@ -49,10 +49,13 @@ def followed(lab: Lab, sets: Sets, arm: str, width: int, rate: float, steps: int
     at = sorted({0, *np.geomspace(1, steps, 120).round().astype(int).tolist()})
     kind, seen, inputs, rows = ARMS[arm], [], sets.inputs[:, :TRAIN].double(), sets.rows[:, :TRAIN]
     problem = problem_of(lab, sets.data, kind.widths(width), kind.activation, dtype=torch.float64)
+    evaluators: list[Evaluator] = []  # one for all steps, which reads the networks where they are
 
     def look(step: int, population: Population) -> None:
         if step in at:
-            seen.append(outputs(problem, population, "train", rows=rows, plan="stacked")[..., 0].cpu())
+            if not evaluators:
+                evaluators.append(Evaluator(problem, population, problem.data.train, rows=rows, plan="stacked"))
+            seen.append(evaluators[0].outputs()[..., 0].cpu())
 
     recipe = descent(rate, steps, TRAIN)
     told = lab.labelled(f"{arm}, width {width}")

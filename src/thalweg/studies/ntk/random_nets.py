@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from thalweg.optim import Rule, StepHyperparameters
 from thalweg.randomness import generator
 
 Array = NDArray[np.float64]
@@ -22,7 +22,6 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
 }
 DEEPEST = 6
-BETAS, EPS = (0.9, 0.999), 1e-8
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,29 @@ class Stack:
         )
         return Stack(self.activation, self.depths[which], self.weight_std[which], self.bias_std[which], layers)
 
+    def repeated(self, times: int) -> "Stack":
+        """Every net so often, one after the other."""
+        depths, weight_std, bias_std = (
+            one.repeat_interleave(times, 0) for one in (self.depths, self.weight_std, self.bias_std)
+        )
+        layers = tuple(
+            (one.repeat_interleave(times, 0), other.repeat_interleave(times, 0)) for one, other in self.layers
+        )
+        return Stack(self.activation, depths, weight_std, bias_std, layers)
+
+    def tracked(self) -> "Stack":
+        """The same numbers anew, of which gradients may be taken."""
+        layers = (
+            (weight.detach().clone().requires_grad_(), bias.detach().clone().requires_grad_())
+            for weight, bias in self.layers
+        )
+        return replace(self, layers=tuple(layers))
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All weights and biases."""
+        return [one for pair in self.layers for one in pair]
+
     def outputs(self, inputs: Float[Tensor, "nets n d"]) -> tuple[Float[Tensor, "nets n"], list[tuple[Tensor, Tensor]]]:
         """f, and of every hidden layer what it is given and its pre-activations."""
         values, read, along = inputs, [], []
@@ -115,7 +137,7 @@ class Stack:
     def kernels(self, inputs: Float[Tensor, "nets n d"]) -> Float[Tensor, "nets n n"]:
         """The tangent kernel of every net: sum_l (sigma_w^2 h h'^T / d + sigma_b^2) (df / dz) (df' / dz')^T."""
         with torch.enable_grad():
-            outputs, along = replace(self, layers=_tracked(self.layers)).outputs(inputs)
+            outputs, along = self.tracked().outputs(inputs)
             gradients = torch.autograd.grad(outputs.sum(), [made for _, made in along[:-1]])
         last = along[-1][0].detach()
         kernel = last @ last.mT / last.shape[-1] + self.bias_std**2
@@ -124,10 +146,6 @@ class Stack:
             own = seen @ seen.mT / seen.shape[-1] + self.bias_std[:count] ** 2
             kernel[:count] += own * (gradient @ gradient.mT)
         return kernel
-
-
-def _tracked(layers: tuple[tuple[Tensor, Tensor], ...]) -> tuple[tuple[Tensor, Tensor], ...]:
-    return tuple((weight.detach().requires_grad_(), bias.detach().requires_grad_()) for weight, bias in layers)
 
 
 @dataclass(frozen=True)
@@ -144,7 +162,7 @@ def train(
     held: tuple[Tensor, Tensor],
     rates: Float[Tensor, " nets"],
     *,
-    rule: Literal["descent", "Adam"],
+    rule: Rule,
     cap: int,
     level: float = 0.01,
 ) -> Trained:
@@ -152,20 +170,17 @@ def train(
 
     Args:
         data, held: inputs (nets, n, d) and targets of +-1 (nets, n).
-        rates: of gradient descent or of Adam, whose moments are as in torch.
+        rates: of every net, in the place of the rule's.
+        rule: elementwise, such as `optim.SGD` and `optim.Adam`.
     """
-    stack = replace(stack, layers=tuple((weight.clone(), bias.clone()) for weight, bias in stack.layers))
+    stack = stack.tracked()
     with torch.no_grad():
         start, started = (stack.outputs(inputs)[0] for inputs, _ in (data, held))
     (inputs, targets), (tested, labels) = (data[0], data[1] + start), held
-    first = data[1].square().sum(1)
-    steps, accuracy = np.full(len(rates), float(cap)), np.full(len(rates), np.nan)
-    names, moments = (
-        np.arange(len(rates)),
-        [torch.zeros_like(one) for pair in stack.layers for one in pair for _ in range(2)],
-    )
+    first, rates, numbers = data[1].square().sum(1), rates.double(), rule.hyper_parameters() | {"schedule": 1.0}
+    steps, accuracy, names = np.full(len(rates), float(cap)), np.full(len(rates), np.nan), np.arange(len(rates))
+    memory = [{slot: torch.zeros_like(one).flatten(1) for slot in rule.slots} for one in stack.tensors]
     for step in range(cap + 1):
-        stack = replace(stack, layers=_tracked(stack.layers))
         losses = (stack.outputs(inputs)[0] - targets).square().sum(1)
         done = (losses <= level * first) if step < cap else torch.ones_like(losses, dtype=torch.bool)
         if bool(done.any()):
@@ -177,25 +192,21 @@ def train(
             if bool(done.all()):
                 break
             left = ~done
-            stack, moments = stack.kept(left), [one[left[: len(one)]] for one in moments]
+            kept = [bool(left[: len(one)].any()) for one in stack.tensors]
+            memory = [
+                {slot: of[left[: len(of)]] for slot, of in one.items()}
+                for one, some in zip(memory, kept, strict=True)
+                if some
+            ]
+            stack = stack.kept(left).tracked()
             inputs, targets, tested, labels, started, first, rates = (
                 one[left] for one in (inputs, targets, tested, labels, started, first, rates)
             )
             names = names[left.numpy()]
-            moments = [one for one in moments if len(one)]
-            stack = replace(stack, layers=_tracked(stack.layers))
             losses = (stack.outputs(inputs)[0] - targets).square().sum(1)
-        flat = [one for pair in stack.layers for one in pair]
-        gradients = torch.autograd.grad(losses.sum() / 2, flat)
+        gradients = torch.autograd.grad(losses.sum() / 2, stack.tensors)
         with torch.no_grad():
-            for place, (one, gradient) in enumerate(zip(flat, gradients, strict=True)):
-                rate = rates[: len(one), None, None]
-                if rule == "descent":
-                    one -= rate * gradient
-                    continue
-                mean, square = moments[2 * place : 2 * place + 2]
-                mean.lerp_(gradient, 1 - BETAS[0])
-                square.lerp_(gradient.square(), 1 - BETAS[1])
-                corrected = (square / (1 - BETAS[1] ** (step + 1))).sqrt_().add_(EPS)
-                one -= rate / (1 - BETAS[0] ** (step + 1)) * mean / corrected
+            for one, gradient, state in zip(stack.tensors, gradients, memory, strict=True):
+                h = StepHyperparameters(numbers | {"lr": rates[: len(one), None]}, step + 1)
+                rule.update(one.flatten(1), gradient.flatten(1), state, h, torch.empty_like(one).flatten(1))
     return Trained(steps, accuracy)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from thalweg import data, nets, ntk, optim
+from thalweg import data, nets, optim
 from thalweg.data import Data, Examples
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
@@ -92,13 +92,6 @@ def descent(
 def largest_rate(kernels: Float[Tensor, "*seeds n n"]) -> float:
     """1 / the largest eigenvalue of any of them."""
     return 1 / float(torch.linalg.eigvalsh(kernels.double())[..., -1].max())
-
-
-def limit_of(widths: tuple[int, ...], activation: str) -> ntk.Infinite:
-    """The analytic kernels of such networks, whatever the hidden widths are."""
-    hidden = {f"hidden{number}": WEIGHT_STD[activation] for number in range(1, len(widths) - 1)}
-    module = nets.mlp(*widths, activation=activation)
-    return ntk.infinite(module, weight_std=hidden | {"output": 1.0}, bias_std=BIAS_STD, progress=None)
 
 
 def own_kernels(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg import ntk
 from thalweg.data import Data
-from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD, dealt, limit_of, parity
+from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD, dealt, parity
 
 Array = NDArray[np.float64]
 TRAIN, TEST = 24, 64
@@ -51,12 +51,15 @@ def analytic(sets: Sets, activation: str, hidden: int = 1) -> dict[str, Tensor]:
     the nonlinearity of a layer, and Sigma-dot that of its derivative: in "lecture, layer by layer" under the same
     Sigma, and in "lecture, from the inputs" under that of the layer before, and 1 in the first.
     """
-    limit = limit_of((64, *(64,) * hidden, 1), activation)
-    each = [limit.kernels(inputs, inputs[:TRAIN]) for inputs in sets.inputs]
-    found = {
-        "analytic": torch.stack([one.ntk for one in each]),
-        "NNGP": torch.stack([one.nngp for one in each]),
-    }
+    limit = ntk.over_depth(
+        sets.inputs,
+        sets.inputs[:, :TRAIN],
+        activation=activation,
+        weight_std=WEIGHT_STD[activation],
+        bias_std=BIAS_STD,
+        depths=[hidden],
+    )
+    found = {"analytic": limit.ntk[0], "NNGP": limit.nngp[0]}
     if hidden > 1:
         return found
     inputs = sets.inputs.double()

@@ -65,10 +65,9 @@ def experiment(lab: Lab) -> Finding:
     )
     kernel, rate = infinite(digits, STEPS)
     constant = Widths.of({hidden: trained(lab, digits, hidden, "NTK", rate, STEPS) for hidden in widths})
-    adam = {
-        "fixed": Widths.of({hidden: with_adam(lab, scored, hidden, RATE) for hidden in adam_widths}),
-        "scaled": Widths.of({hidden: with_adam(lab, scored, hidden, RATE * NARROW / hidden) for hidden in adam_widths}),
-    }
+    fixed = {hidden: with_adam(lab, scored, hidden, RATE) for hidden in adam_widths}
+    others = {hidden: with_adam(lab, scored, hidden, RATE * NARROW / hidden) for hidden in adam_widths[1:]}
+    adam = {"fixed": Widths.of(fixed), "scaled": Widths.of({NARROW: fixed[NARROW]} | others)}
     chosen = rule(Widths.of({NARROW: with_adam(lab, tuning, NARROW, sweep.values(RATES))}))
     parity = two_parity(seeds.scored, PARITY_EXAMPLES, TESTED)
     alike, parity_rate = infinite(parity, STEPS)

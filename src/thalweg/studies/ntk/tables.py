@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg import data, ntk
 from thalweg.data import Examples
 from thalweg.statistics import Interval
-from thalweg.studies.ntk.image_kernels import fully_connected, limit
+from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD
 
 Array = NDArray[np.float64]
 P, RIDGES = 59, (1e-6, 1e-2, 1.0)
@@ -69,9 +69,9 @@ def of_nets(depths: tuple[int, ...], p: int = P) -> dict[str, Float[Tensor, "cel
     pairs = torch.zeros(3, 2 * p)  # of which none, one and both symbols agree with those of the last
     pairs[[0, 0, 1, 1, 2, 2], [1, p + 1, 0, p + 1, 0, p]] = 1
     found = {}
-    for depth in depths:
-        kernels = limit(fully_connected(2 * p, depth)).kernels(pairs)
-        found |= {f"NNGP, depth {depth}": kernels.nngp[2][agree], f"NTK, depth {depth}": kernels.ntk[2][agree]}
+    limit = ntk.over_depth(pairs, weight_std=WEIGHT_STD["relu"], bias_std=BIAS_STD, depths=depths)
+    for depth, nngp, tangent in zip(depths, limit.nngp, limit.ntk, strict=True):
+        found |= {f"NNGP, depth {depth}": nngp[2][agree], f"NTK, depth {depth}": tangent[2][agree]}
     return found
 
 

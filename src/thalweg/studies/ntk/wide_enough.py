@@ -4,17 +4,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg import ntk
 from thalweg.evaluation import outputs
 from thalweg.figures import Axis, Figure, interval_line
-from thalweg.population import Population, Problem
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
-from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD, dealt, descent, largest_rate, parity, problem_of
+from thalweg.studies.ntk.setting import (
+    BIAS_STD,
+    WEIGHT_STD,
+    dealt,
+    descent,
+    largest_rate,
+    own_kernels,
+    parity,
+    problem_of,
+)
 
 Array = NDArray[np.float64]
 TRAIN, TEST, STEPS = 32, 64, 100
@@ -58,17 +65,6 @@ class Measured:
         return Figure.of("When is it wide enough?", lines, Axis("width", scale="log"), Axis("ratio", scale="log"))
 
 
-def kernels(
-    problem: Problem, population: Population, inputs: Float[Tensor, "seeds all d"]
-) -> Float[Tensor, "seeds all n"]:
-    """The tangent kernel of every member between all its inputs and those that it is trained on."""
-    each = [
-        ntk.empirical_kernels(problem, population[[place]], own, own[:TRAIN], outputs="trace")
-        for place, own in enumerate(inputs)
-    ]
-    return torch.cat(each).double()
-
-
 def distance(one: Tensor, other: Tensor) -> Array:
     """|one - other| / |other| on the training examples, in the Frobenius norm: (seeds,)."""
     apart, size = ((each[:, :TRAIN]).norm(dim=(1, 2)) for each in (one - other, other))
@@ -92,7 +88,8 @@ def measured(lab: Lab, seeds: list[int], widths: tuple[int, ...]) -> Measured:
         recipe = descent(rate, STEPS, TRAIN, snapshot=(0, STEPS))
         run = lab.train(problem, recipe, seeds, f"tanh, width {width:,}", examples=rows[:, :TRAIN])
         before, after = run.snapshots[0], run.final
-        first, last = (kernels(problem, one, inputs) for one in (before, after))
+        first = own_kernels(problem, before, inputs, TRAIN)
+        last = own_kernels(problem, after, inputs[:, :TRAIN])
         start, end = (outputs(problem, one, "train", rows=rows).double() for one in (before, after))
         path = ntk.gradient_descent(
             first[:, :TRAIN], first[:, TRAIN:], targets[:, :TRAIN], lr=rate, steps=STEPS,
@@ -102,6 +99,6 @@ def measured(lab: Lab, seeds: list[int], widths: tuple[int, ...]) -> Measured:
         moved, beyond = (np.linalg.norm((held - one)[..., 0], axis=1) for one in (start[:, TRAIN:].numpy(), closed))
         found[CONDITION].append(10 ** (ntk.scores.condition_number(first[:, :TRAIN]).log10 - infinite))
         found[DISTANCE].append(distance(first, limit))
-        found[DRIFT].append(distance(last, first))
+        found[DRIFT].append(distance(last, first[:, :TRAIN]))
         found[BEYOND].append(beyond / moved)
     return Measured(widths, {name: np.array(rows) for name, rows in found.items()})

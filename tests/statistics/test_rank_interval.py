@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from thalweg.errors import UsageError
-from thalweg.ntk import rank_correlation
+from thalweg.statistics import rank_correlation
 
 
 def test_the_estimate_is_scipys() -> None:

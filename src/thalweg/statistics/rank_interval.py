@@ -1,4 +1,4 @@
-"""How well a score ranks things, with an interval."""
+"""How well a score ranks things that are drawn at random, with an interval."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
-from thalweg.statistics import Interval, kendall
+from thalweg.statistics.estimate import Interval
+from thalweg.statistics.rank_correlation import kendall
 from thalweg.statistics.student_t import reach
 
 Array = NDArray[np.float64]
@@ -21,8 +22,8 @@ def rank_correlation(scores: ArrayLike, outcomes: ArrayLike) -> Interval:
     Where all pairs agree, it reaches as far as if the two that are lowest did not: then a tau at that end would let all
     agree in at most 2.5 % of draws (simulated for 4 to 48 things).
 
-    >>> import thalweg as tw
-    >>> found = tw.ntk.rank_correlation([1, 2, 3, 4, 5, 6, 7, 8], [10, 20, 40, 30, 50, 60, 80, 70])
+    >>> from thalweg.statistics import rank_correlation
+    >>> found = rank_correlation([1, 2, 3, 4, 5, 6, 7, 8], [10, 20, 40, 30, 50, 60, 80, 70])
     >>> round(found.estimate, 3), found.n, found.low > 0
     (0.857, 8, True)
 
