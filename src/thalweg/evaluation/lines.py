@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import check_count
+from thalweg.evaluation.anchors import check_anchors
 from thalweg.evaluation.conditions import Conditions
-from thalweg.evaluation.points import AT_ONCE, Points, check_anchors, everywhere
+from thalweg.evaluation.points import AT_ONCE, Points, everywhere
 from thalweg.evaluation.sample import Sample
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Plan, Population, Problem
