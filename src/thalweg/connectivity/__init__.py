@@ -1,5 +1,6 @@
 """Paths between networks: lines, curves, permutations, and where training parts ways."""
 
 from thalweg.connectivity.barrier import Barrier, barrier
+from thalweg.connectivity.plane import Plane, plane
 
-__all__ = ["Barrier", "barrier"]
+__all__ = ["Barrier", "Plane", "barrier", "plane"]
