@@ -115,14 +115,14 @@ class Plane(Result):
             msg = f"A plane goes through three networks, and names must be as many; got {list(names)}."
             raise UsageError(msg)
         x, y = self["x"][member], self["y"][member]
-        marks = [HeatMap(x, y, values.T), Contour(x, y, values.T)]
+        marks: list[HeatMap | Contour | Line | Scatter] = [HeatMap(x, y, values.T), Contour(x, y, values.T)]
         off: list[str] = []
         for label, path in (paths or {}).items():
             placed = self.place(path, member)
             marks.append(Line(placed[:, 0], placed[:, 1], label=label))
             if placed[:, 2].max() > _FLAT:
                 off.append(f"{label}: up to {placed[:, 2].max():.2g} from the plane, onto which it is projected.")
-        marks += [Scatter([a], [b], label=name, size=9) for name, (a, b) in zip(names, corners, strict=True)]
+        marks += [Scatter(*at[:, None], label=name, size=9) for name, at in zip(names, corners, strict=True)]
         least, most = np.nanmin(values), np.nanmax(values)
         scale = "log" if metric == "loss" and least > 0 and most > _FAR * least else "linear"
         unit = f"distance from {names[0]} to {names[1]}"
