@@ -8,6 +8,7 @@ from torch import Tensor
 
 from thalweg.randomness import stream_key
 from thalweg.statistics.bootstrap import counts
+from thalweg.statistics.student_t import LEVEL
 
 Array = NDArray[np.float64]
 _AT_ONCE = 2**23  # counts in memory at once
@@ -60,3 +61,17 @@ class Resamples:
     def _tile(self, tile: int, number: int) -> Array:
         """How often every example is drawn: (number, examples)."""
         return counts(self.examples, number, stream_key(self.seed, "resamples", tile))
+
+
+def ends(draws: Array, *, axis: int) -> tuple[Array, Array]:
+    """The 2.5 % and the 97.5 % points over resamples; NaN where one of them is not finite.
+
+    >>> import numpy as np
+    >>> from thalweg.connectivity.resamples import ends
+    >>> [float(end) for end in ends(np.arange(1.0, 200.0), axis=0)]
+    [5.0, 195.0]
+    """
+    ordered = np.moveaxis(np.sort(draws, axis=axis), axis, 0)
+    tail = max(1, int((len(ordered) + 1) * (1 - LEVEL) / 2))  # no farther in than they should be
+    known = np.isfinite(draws).all(axis)
+    return np.where(known, ordered[tail - 1], np.nan), np.where(known, ordered[-tail], np.nan)
