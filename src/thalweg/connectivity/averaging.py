@@ -79,7 +79,7 @@ class Averaged(Result):
         for name in ("loss", "error"):
             if name in self.reading.arrays:
                 bars = interval_bars({way: self.effect(way, name) for way in ways})
-                best = ReferenceLine(0.0, label="best member")
+                best = ReferenceLine(0.0)
                 y = Axis(f"{name} less the best's", self.reading.units.get(name, ""))
                 panels.append(Figure.of(name, [bars, best], y=y))
         return Figure.row(panels, title="Averages against the best member", caption=" ".join(self.reading.notes))

@@ -7,11 +7,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.randomness import stream_key
-from thalweg.statistics.bootstrap import counts
 from thalweg.statistics.student_t import LEVEL
 
 Array = NDArray[np.float64]
-_AT_ONCE = 2**23  # counts in memory at once
+_AT_ONCE = 2**24  # counts in memory at once
 
 
 class Resamples:
@@ -32,7 +31,7 @@ class Resamples:
         number: of resamples.
         seed: of the stream (seed, "resamples").
 
-    Memory: 2^23 counts at once; more are drawn again for every call.
+    Memory: 2^24 counts at once, 128 MiB; more are drawn again for every call.
     """
 
     def __init__(self, examples: int, number: int, seed: int = 0) -> None:
@@ -60,7 +59,11 @@ class Resamples:
 
     def _tile(self, tile: int, number: int) -> Array:
         """How often every example is drawn: (number, examples)."""
-        return counts(self.examples, number, stream_key(self.seed, "resamples", tile))
+        stream = np.random.default_rng(stream_key(self.seed, "resamples", tile))
+        found = np.empty((number, self.examples))
+        for row in found:  # several times faster than multinomial counts of many examples
+            row[:] = np.bincount(stream.integers(0, self.examples, self.examples), minlength=self.examples)
+        return found
 
 
 def ends(draws: Array, *, axis: int) -> tuple[Array, Array]:
