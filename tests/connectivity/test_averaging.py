@@ -53,6 +53,12 @@ def test_between_two_wells_the_average_is_worse_and_the_greedy_soup_stays_with_o
     assert found.outcomes("loss") == {AVERAGE: "worse", GREEDY: "no difference shown", OUTPUTS: "worse"}
 
 
+def test_an_average_that_is_not_finite_is_worse() -> None:
+    problem = problem_of(lambda at: 1 / at[0].abs(), 1, examples=8)
+    found = averaged(problem, place(problem, [-1.0], [1.0]), on="train")
+    assert found.outcomes("loss")[AVERAGE] == "worse"
+
+
 def test_of_linear_networks_the_average_is_the_mean_of_their_log_probabilities() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits(), dtype=torch.float64)
     population = problem.initialize(3)

@@ -1,5 +1,6 @@
 """Does averaging these networks help: their weights, a choice of them, or their answers?"""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -62,15 +63,16 @@ class Averaged(Result):
     def outcomes(self, name: str = "error") -> dict[str, str]:
         """Of every way but the best member itself: whether it is "better", "worse", or "no difference shown".
 
-        It is one of the former where the whole interval of `effect` says so, by more than rounding.
+        It is one of the former where the whole interval of `effect` says so, by more than rounding; a way whose loss is
+        not finite is worse.
         """
-        ways = self.reading.coordinate("way").tolist()[1:]
-        found = {way: self.effect(way, name) for way in ways}
+        found = {way: self.effect(way, name) for way in self.reading.coordinate("way").tolist()[1:]}
         rounding = ROUNDING * abs(float(self[name][0]))
-        return {
-            way: "better" if one.high < -rounding else "worse" if one.low > rounding else "no difference shown"
-            for way, one in found.items()
-        }
+        words = {}
+        for way, one in found.items():
+            worse = one.low > rounding or not math.isfinite(one.estimate)
+            words[way] = "better" if one.high < -rounding else "worse" if worse else "no difference shown"
+        return words
 
     def figure(self) -> Figure:
         """How much better or worse than the best member every way is, with intervals over examples."""
@@ -154,7 +156,8 @@ def averaged(
     check_steady(problem, "networks cannot be compared")
     _check_members(problem, population, statistics)
     judged = ["loss", *("error" for metric in problem.metrics if metric.name == "accuracy")]
-    check_choice("averaged by", by := by or judged[-1], judged)
+    by = by or judged[-1]
+    check_choice("averaged by", by, judged)
     parts = _shares(shares, len(population))
     chosen, scored, text = apart("averaged", problem, choose_on, on, seed=seed)
     renewed = Sample("train", statistics_count, seed) if statistics == "recompute" and tracked(problem) else None

@@ -34,7 +34,7 @@ class LineValues:
 
 
 def line_values(
-    pairs: Pairs, conditions: Conditions, *, points: int, resamples: int, seed: int, label: str, progress: Watcher
+    pairs: Pairs, conditions: Conditions, points: int, resamples: int, *, seed: int, label: str, progress: Watcher
 ) -> LineValues:
     """Loss and error from the start of every pair to its end.
 

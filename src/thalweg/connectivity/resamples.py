@@ -41,6 +41,7 @@ class Resamples:
     def means(self, values: Tensor, weights: Tensor | None = None) -> Array:
         """The mean, or sum(w l) / sum(w), over every resample: of (points, examples) to (number, points)."""
         table = values.double().cpu().numpy()
+        table = np.where(np.isfinite(table), table, np.nan)  # none of a resample without it is known either
         heavy = None if weights is None else weights.double().cpu().numpy()
         found = np.empty((self.number, len(table)))
         for tile, start in enumerate(range(0, self.number, self.size)):
