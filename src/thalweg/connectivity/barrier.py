@@ -209,7 +209,7 @@ def barrier(
     if resamples:
         notes.append(f"Standard errors and intervals are over examples, of {resamples:,} resamples.")
     if lost:
-        notes.append(f"The loss is not finite at {lost:,} of {arrays['loss'].size:,} points; such lines have no barrier.")
+        notes.append(f"The loss is not finite at {lost:,} of {arrays['loss'].size:,} points: no barrier there.")
     reading = Reading(
         "barrier",
         arrays | {"examples": np.array(counts)},
