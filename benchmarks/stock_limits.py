@@ -2,10 +2,10 @@
 
     python benchmarks/stock_limits.py NETWORKS [OUT.json] [NAME ...]
 
-OUT.json keeps what it holds of other modules. Each line: how far the mean NNGP kernel (last layer integrated out) and the mean tangent kernel of networks as torch
+Each line: how far the mean NNGP kernel (last layer integrated out) and the mean tangent kernel of networks as torch
 initializes them lie from `tw.ntk.infinite(..., parameterization="as_initialized")`, and the radius of the ball that 95
 of 100 means of resamples lie in; both relative to the kernel, Frobenius norms. Together they are to be below 5 %, and
-below 10 % with attention.
+below 10 % with attention. OUT.json keeps what it holds of other modules.
 """
 
 import json

@@ -11,6 +11,7 @@ from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_sco
 from thalweg.ntk.bounds import KernelBounds, bounds
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.dynamics import gradient_descent, gradient_flow
+from thalweg.ntk.dynamics_flow import flow
 from thalweg.ntk.dynamics_losses import descend
 from thalweg.ntk.dynamics_path import Path
 from thalweg.ntk.dynamics_steps import predicted_steps
@@ -66,6 +67,7 @@ __all__ = [
     "empirical_kernels",
     "ensemble",
     "extremes",
+    "flow",
     "gradient_descent",
     "gradient_flow",
     "hermite",
