@@ -22,7 +22,8 @@ from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.ensemble import ensemble
 from thalweg.ntk.extremes import Extremes, extremes
-from thalweg.ntk.infinite import Infinite, Kernels, infinite
+from thalweg.ntk.infinite import Infinite, infinite
+from thalweg.ntk.limit_kernels import Kernels
 from thalweg.ntk.linearized import Linearized, linearized
 from thalweg.ntk.operator import operator
 from thalweg.ntk.posterior import Posterior, posterior
