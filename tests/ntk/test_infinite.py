@@ -261,7 +261,18 @@ def test_functions_written_out_are_those_of_torch():
         exact(module, weight_std=1.5, bias_std=0.1).kernels(x) for module in (written, multilayer(nn.SiLU(), width=64))
     )
     torch.testing.assert_close(one.ntk, other.ntk, rtol=1e-9, atol=0)
-    assert other.error < 1e-10
+    assert 0 < other.activation_error < 1e-10
+
+
+def test_the_error_is_that_of_single_activations_and_said_where_it_is_large():
+    """Of a kink in the curvature, and of a smooth function."""
+    x = drawn(3, 16)
+    torch.manual_seed(0)
+    bent, smooth = (exact(multilayer(one, width=64)).kernels(x) for one in (nn.SELU(), nn.Tanh()))
+    assert bent.activation_error > 1e-6
+    assert any("leaves up to" in note for note in bent.reading.notes)
+    assert 0 < smooth.activation_error < 1e-9
+    assert not any("leaves up to" in note for note in smooth.reading.notes)
 
 
 def test_a_branch_of_zero_adds_nothing():

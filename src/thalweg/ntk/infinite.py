@@ -14,7 +14,7 @@ from thalweg.ntk.limit_kernels import Kernels
 from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
 from thalweg.ntk.variances import Deviations, Moments, Parameterization, sampled_from
-from thalweg.ntk.warned import forget, of_attention, of_program
+from thalweg.ntk.warned import forget, of_activations, of_attention, of_program
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
@@ -177,7 +177,8 @@ class Infinite:
                     tell=lambda done, total: told(Progress("kernel", done, total, time.perf_counter() - begun)),
                 )
         with one_thread():
-            notes = [*program.warnings, *of_attention(program), *remarks_on_tensors(x1, len(x1), copies=x2 is None)]
+            notes = [*program.warnings, *of_activations(program), *of_attention(program)]
+            notes += remarks_on_tensors(x1, len(x1), copies=x2 is None)
             if x2 is not None:
                 notes += remarks_on_tensors(x2, len(x2), copies=False)
         reading = Reading(

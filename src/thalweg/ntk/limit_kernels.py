@@ -28,15 +28,17 @@ class Kernels(Result):
             one output (that of C outputs is Theta times the identity): (example, other example) each, float64. The
             provenance holds the dtype of the computation, the notes what is to be said of the inputs and the module.
         nngp, ntk: the same as tensors, on the device of the inputs, for what computes on.
-        error: a bound on the absolute error of any second moment that an activation's series leaves; 0.0 where all are
-            in closed form. Rounding, of about 1e-6 relative in float32, is apart.
+        activation_error: a bound on the absolute error of what the series of any one activation gives of exact second
+            moments, for E phi(u) phi(v) and for E phi'(u) phi'(v); 0.0 where all are in closed form. It is no bound on
+            K and Theta, as layers behind the activation shrink or grow it. Rounding, of about 1e-6 relative in float32,
+            is apart.
         parameterization: as asked for.
         symmetric: whether rows and columns are the same inputs.
     """
 
     nngp: Tensor
     ntk: Tensor
-    error: float
+    activation_error: float
     parameterization: str
     symmetric: bool
 
