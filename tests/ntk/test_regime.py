@@ -192,6 +192,19 @@ def test_one_member_decides_nothing() -> None:
     assert found.figure().panels
 
 
+def test_two_members_are_said_to_decide_next_to_nothing() -> None:
+    problem, run = _trained(512, 0.5, seeds=2)
+    found = regime(problem, run)
+    assert found.verdict == "undecided"
+    drift = found.intervals["drift"]
+    assert f"two members have an interval, {drift.low:.2g} to {drift.high:.2g}, that says next to" in found.sentence
+    assert "so few members do not say" in found.sentence
+    assert drift.high > 2 * drift.estimate
+    more = regime(*_trained(512, 0.5, seeds=4))
+    assert "two members" not in more.sentence
+    assert "so few" not in more.sentence
+
+
 def test_several_orders_from_one_network_have_no_spread() -> None:
     problem = tw.Problem(lambda: TwoLayers(512, 0.5), _data(), "squared_error")
     recipe = tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=8, snapshot=(0,))

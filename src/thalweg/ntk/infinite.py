@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, UsageError, check_choice, check_count, check_type
+from thalweg.nets.centered import Centered
 from thalweg.ntk.inputs import remarks_on_tensors
 from thalweg.ntk.limit_kernels import Kernels
 from thalweg.ntk.reading import PROBE, Program, read
@@ -48,7 +49,9 @@ def infinite(
     [[2.0, 0.6366], [0.6366, 2.0]]
 
     Args:
-        module: only read, in the mode in which it is; or a function without arguments that makes one.
+        module: only read, in the mode in which it is; or a function without arguments that makes one. Of
+            `nets.centered(network)`, which is 0 at the start whatever is drawn, K is 0 and Theta that of the network,
+            whose names are those of the tensors.
         weight_std, bias_std: sigma_w and sigma_b: one number for all layers, or by name of module or tensor. Others are
             read: of a function, from 16 constructions; of a module, from what its classes declare, each tensor tested.
         parameterization: "ntk"; "standard", with every fan-in; "as_initialized", the kernel of the module itself.
@@ -75,7 +78,7 @@ def infinite(
     if dtype not in (torch.float32, torch.float64):
         msg = f"dtype is torch.float32 or torch.float64; got {dtype}."
         raise UsageError(msg)
-    sampled = {}
+    sampled, begins_at_zero = {}, False
     if not isinstance(module, nn.Module):
         if not callable(module):
             check_type("module", module, nn.Module, "an nn.Module, or a function that makes one")
@@ -85,10 +88,14 @@ def infinite(
             with global_stream(0, "ntk infinite", number):
                 made.append(factory())
         check_type("what the function makes", made[0], nn.Module, "a function that makes an nn.Module")
+        begins_at_zero = isinstance(made[0], Centered)
+        made = [one.network if isinstance(one, Centered) else one for one in made]
         module, sampled = made[0], sampled_from(made)
     module = cast("nn.Module", module)
+    if isinstance(module, Centered):
+        module, begins_at_zero = module.network, True
     moments = Moments(module, weight_std, bias_std, sampled)
-    return Infinite(module, moments, parameterization, dtype, memory_budget, progress)
+    return Infinite(module, moments, parameterization, dtype, memory_budget, progress, begins_at_zero)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,9 +109,10 @@ class Infinite:
     torch.Size([3, 2])
 
     Args:
-        module: that is read.
+        module: that is read; of a centered one its network.
         moments: its variances.
         parameterization, dtype, memory_budget, progress: as given.
+        begins_at_zero: whether it is centered, so that all outputs are 0 over initializations, and K with them.
     """
 
     module: nn.Module
@@ -113,6 +121,7 @@ class Infinite:
     dtype: torch.dtype
     memory_budget: int
     progress: Watcher | None
+    begins_at_zero: bool = False
     _programs: dict[tuple[object, ...], Program] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -181,6 +190,9 @@ class Infinite:
             notes += remarks_on_tensors(x1, len(x1), copies=x2 is None)
             if x2 is not None:
                 notes += remarks_on_tensors(x2, len(x2), copies=False)
+        if self.begins_at_zero:
+            nngp = torch.zeros_like(nngp)
+            notes.append("The network is centered: its outputs are 0 at the start, and so is K.")
         reading = Reading(
             "kernels of infinite width",
             {"nngp": nngp.numpy(force=True), "ntk": ntk.numpy(force=True)},
