@@ -7,6 +7,7 @@ import torch
 
 from thalweg.errors import UsageError
 from thalweg.ntk.dual import Hermite
+from thalweg.ntk.dual.affine import Affine as Times
 from thalweg.ntk.dual.error_function import Erf
 from thalweg.ntk.dual.gelu import GELU
 from thalweg.ntk.dual.piecewise import PiecewiseLinear
@@ -23,8 +24,8 @@ CACHED = 2**19  # bytes of one block of a tile at most: a few of them stay in a 
 
 # Numbers that a step holds at once for an entry of its largest block, beside what it is given: counted by torch's
 # profiler. What computes in float64, or in many terms, holds the most.
-_STEPS = {Affine: 1.1, Windowed: 3.1, Gram: 6.0, Normalized: 14.1, Attention: 40.0}
-_DUALS = {Hermite: 20.0, GELU: 25.1, Erf: 15.1, PiecewiseLinear: 18.1}
+_STEPS: dict[type, float] = {Affine: 1.1, Windowed: 3.1, Gram: 6.0, Normalized: 14.1, Attention: 40.0}
+_DUALS: dict[type, float] = {Hermite: 20.0, GELU: 25.1, Erf: 15.1, PiecewiseLinear: 18.1}
 _OTHERS = 4.0  # steps
 _CLOSED = 7.5  # activations in closed form
 
@@ -97,7 +98,8 @@ def positions_of(step: object) -> int:
 
 def _work(step: Step) -> float:
     if isinstance(step, Activation):
-        return _DUALS.get(type(step.dual), _CLOSED)
+        dual = step.dual.dual if isinstance(step.dual, Times) else step.dual
+        return _DUALS.get(type(dual), _CLOSED)
     return _STEPS.get(type(step), _OTHERS)
 
 
