@@ -23,7 +23,7 @@ def ridges_of(name: str, ridge: Ridge, members: int, device: torch.device) -> Te
     except (TypeError, ValueError):
         found = torch.empty(0)
     right = found.ndim == 1 and (members == 1 or len(found) in (1, members))
-    if isinstance(ridge, bool) or not right or not bool((found.isfinite() & (found >= 0)).all()):
+    if isinstance(ridge, bool | str) or not right or not bool((found.isfinite() & (found >= 0)).all()):
         msg = (
             f"{name} ridge is a number of at least 0 that is added to the diagonal of the kernel, such as "
             f"1e-3 * kernel.diagonal().mean(), or one for each of {members} members; got {ridge!r}."
