@@ -5,7 +5,7 @@
 Each line: how far the mean NNGP kernel (last layer integrated out) and the mean tangent kernel of networks as torch
 initializes them lie from `tw.ntk.infinite(..., parameterization="as_initialized")`, and the radius of the ball that 95
 of 100 means of resamples lie in; both relative to the kernel, Frobenius norms. Together they are to be below 5 %, and
-below 10 % with attention.
+below 10 % with attention. OUT.json keeps what it holds of other modules.
 """
 
 import json
@@ -58,6 +58,8 @@ def apart(found: Tensor, limit: Tensor) -> tuple[float, float]:
 def main(networks: int, out: str | None, names: list[str]) -> None:
     """Print, and write, one line a module."""
     rows, modules = {}, {**STOCK, "deep": DEEP}
+    if out and Path(out).exists():
+        rows = json.loads(Path(out).read_text())
     for name in names or modules:
         start, stock = time.perf_counter(), modules[name]
         with global_stream(0, "stock"):

@@ -134,8 +134,10 @@ def test_members_are_bounded_one_by_one() -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    for wrong in ({"ridge": -1.0}, {"delta": 0.0}, {"delta": 1.0}):
-        with pytest.raises(UsageError, match="a ridge that is not negative and a delta between 0 and 1"):
-            bounds(np.eye(2), [1.0, 2.0], **wrong)
+    for wrong in (0.0, 1.0):
+        with pytest.raises(UsageError, match="a delta between 0 and 1"):
+            bounds(np.eye(2), [1.0, 2.0], delta=wrong)
+    with pytest.raises(UsageError, match="bounds ridge is a number of at least 0 that is added to the diagonal"):
+        bounds(np.eye(2), [1.0, 2.0], ridge=-1.0)
     with pytest.raises(UsageError, match="finite targets"):
         bounds(np.eye(2), [1.0, math.nan])

@@ -226,7 +226,7 @@ WRONG = [
     ({"origin": torch.ones(3)}, "weight_decay above 0"),
     ({"steps": [3, 1]}, "ascend"),
     ({"steps": 1.5}, "whole numbers"),
-    ({"loss": "sum"}, "one of half_sum, half_mean, mean"),
+    ({"loss": "sum"}, "by the loss .half_sum., .half_mean., .mean.; got .sum."),
     ({"schedule": 0.1}, "schedules.Cosine"),
 ]
 

@@ -1,25 +1,10 @@
 """Tiles stay within a byte budget, as torch's own profiler counts what is allocated."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
+from ntk.allocated import peak
 
 import thalweg as tw
-
-
-def peak(work: Callable[[], Any]) -> int:
-    """The most bytes that are allocated at once while it works, above what there is before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    held, most = 0, 0
-    for event in sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns()):
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most
 
 
 def test_the_peak_of_known_work_is_known() -> None:

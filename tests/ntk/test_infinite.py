@@ -149,7 +149,7 @@ def test_half_of_the_pairs_are_all_pairs():
 
 
 def test_tiles_change_nothing():
-    for name, budget in (("relu", 400), ("convolution, pooled", 50_000)):
+    for name, budget in (("relu", 5_000), ("convolution, pooled", 100_000)):
         stock = STOCK[name]
         torch.manual_seed(0)
         module = stock.make()
@@ -204,11 +204,11 @@ def test_two_kinds_of_gelu_differ():
 def test_what_is_to_be_said_is_said():
     limit = tw.ntk.infinite(tw.nets.mlp(16, 16, 1), progress=None)
     x = drawn(3, 16)
-    notes = limit.kernels(100 * torch.cat([x, x[:1]])).notes
+    notes = limit.kernels(100 * torch.cat([x, x[:1]])).reading.notes
     assert any("not scaled" in one for one in notes)
     assert any("1 of 4 inputs are the same as an earlier one" in one for one in notes)
     assert any("16 channels" in one for one in notes)
-    assert limit.kernels(x).dtype == torch.float32
+    assert limit.kernels(x).reading.provenance.dtype == "float32"
 
 
 def test_zero_inputs_and_one_input():
@@ -261,7 +261,85 @@ def test_functions_written_out_are_those_of_torch():
         exact(module, weight_std=1.5, bias_std=0.1).kernels(x) for module in (written, multilayer(nn.SiLU(), width=64))
     )
     torch.testing.assert_close(one.ntk, other.ntk, rtol=1e-9, atol=0)
-    assert other.error < 1e-10
+    assert 0 < other.activation_error < 1e-10
+
+
+def test_the_error_is_that_of_single_activations_and_said_where_it_is_large():
+    """Of a kink in the curvature, and of a smooth function."""
+    x = drawn(3, 16)
+    torch.manual_seed(0)
+    bent, smooth = (exact(multilayer(one, width=64)).kernels(x) for one in (nn.SELU(), nn.Tanh()))
+    assert bent.activation_error > 1e-6
+    assert any("leaves up to" in note for note in bent.reading.notes)
+    assert 0 < smooth.activation_error < 1e-9
+    assert not any("leaves up to" in note for note in smooth.reading.notes)
+
+
+def test_a_centered_network_has_the_tangent_kernel_of_its_network_and_begins_at_zero():
+    x = drawn(3, 16)
+    torch.manual_seed(0)
+    network = multilayer(nn.ReLU(), width=64)
+    for given in ({"parameterization": "as_initialized"}, {"weight_std": {"0": 1.5, "2": 1.0}, "bias_std": 0.1}):
+        found, plain = (exact(one, **given).kernels(x) for one in (tw.nets.centered(network), network))
+        torch.testing.assert_close(found.ntk, plain.ntk, rtol=1e-12, atol=0)
+        assert float(found.nngp.abs().max()) == 0 < float(plain.nngp.min())
+        assert "The network is centered: its outputs are 0 at the start, and so is K." in found.reading.notes
+    made = exact(lambda: tw.nets.centered(multilayer(nn.ReLU(), width=64))).kernels(x)
+    torch.testing.assert_close(made.ntk, exact(lambda: multilayer(nn.ReLU(), width=64)).ntk(x), rtol=1e-12, atol=0)
+    assert float(made.nngp.abs().max()) == 0
+    inside = nn.Sequential(tw.nets.centered(network), nn.Linear(1, 1))
+    with pytest.raises(tw.ModelError, match=r"pass nets.centered\(network\) alone"):
+        tw.ntk.infinite(inside, progress=None).ntk(x)
+
+
+class Heads(nn.Module):
+    """Attention whose scores are divided by the head size; keys are the queries, or have weights of their own."""
+
+    def __init__(self, score, heads: int = 64, size: int = 64, *, tied: bool = True) -> None:
+        super().__init__()
+        self.q, self.v, self.o = nn.Linear(6, heads * size), nn.Linear(6, heads * size), nn.Linear(heads * size, 64)
+        self.k = self.q if tied else nn.Linear(6, heads * size)
+        self.last, self.heads, self.score, self.tied = nn.Linear(64, 1), heads, score, tied
+
+    def forward(self, x):
+        q, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.q, self.v))
+        k = q if self.tied else self.k(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        scores = self.score(q @ k.transpose(-1, -2) / q.shape[-1])
+        return self.last(self.o((scores @ v).transpose(1, 2).flatten(2)).mean(1))
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "softmax", "themselves"])
+def test_scores_divided_by_the_head_size_do_not_fluctuate(name):
+    """Their weights are a function of the kernel of the tokens; queries and keys add nothing to Theta."""
+    functions = {"relu": torch.relu, "tanh": torch.tanh, "softmax": lambda s: s.softmax(-1), "themselves": lambda s: s}
+    x = drawn(3, 4, 6)
+    torch.manual_seed(0)
+    found = exact(Heads(functions[name]), weight_std=1.3, bias_std=0.0).kernels(x)
+    tokens = 1.3**2 * torch.einsum("nid,mjd->nmij", x.double(), x.double()) / 6
+    weights = functions[name](tokens.diagonal(dim1=0, dim2=1).permute(2, 0, 1))
+    kernel = 1.3**4 * (weights[:, None] @ tokens @ weights[None].mT).mean((2, 3))
+    torch.testing.assert_close(found.nngp, kernel, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.ntk, 3 * kernel, rtol=1e-6, atol=1e-9)
+
+
+def test_finite_heads_with_relu_of_such_scores_have_that_mean():
+    x = drawn(2, 3, 6)
+    torch.manual_seed(0)
+    limit = exact(Heads(torch.relu), parameterization="as_initialized").nngp(x)
+    outputs = torch.stack([Heads(torch.relu, 32, 32)(x).detach()[:, 0].double() for _ in range(600)])
+    products = outputs[:, :, None] * outputs[:, None, :]
+    apart = (products.mean(0) - limit).abs() - 0.05 * limit.abs().max()
+    assert float((apart / (products.std(0) / 600**0.5)).max()) < 4
+
+
+def test_scores_of_other_keys_vanish():
+    x = drawn(3, 4, 6)
+    torch.manual_seed(0)
+    uniform = exact(Heads(torch.sigmoid, tied=False), weight_std=1.3, bias_std=0.0).kernels(x)
+    tokens = 1.3**2 * torch.einsum("nid,mjd->nmij", x.double(), x.double()) / 6
+    torch.testing.assert_close(uniform.nngp, 1.3**4 * tokens.sum((2, 3)) / 4, rtol=1e-9, atol=1e-12)
+    with pytest.raises(tw.ModelError, match="so that they vanish as heads grow"):
+        exact(Heads(torch.relu, tied=False)).ntk(x)
 
 
 def test_a_branch_of_zero_adds_nothing():

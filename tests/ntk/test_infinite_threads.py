@@ -28,7 +28,7 @@ def test_kernels_are_the_same_by_any_number_of_threads(threads):
         assert torch.get_num_threads() == threads
         torch.testing.assert_close(found.nngp[:3, -100:], apart.nngp, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(found.ntk[:3, -100:], apart.ntk, rtol=1e-5, atol=1e-5)
-        assert (found.error == 0) == (activation == "relu")
+        assert (found.activation_error == 0) == (activation == "relu")
     assert max(one.done for one in told) == max(one.total for one in told) > 1
 
 

@@ -215,17 +215,17 @@ def test_layers_that_were_copied_are_refused_unless_said_to_be_drawn_apart():
 
 
 def test_batch_norm_that_changes_nothing_is_told():
-    notes = tw.ntk.infinite(behind(nn.BatchNorm1d(8)).eval(), progress=None).kernels(VECTORS).notes
+    notes = tw.ntk.infinite(behind(nn.BatchNorm1d(8)).eval(), progress=None).kernels(VECTORS).reading.notes
     assert any("not of training, where examples of a batch are normalized together" in one for one in notes)
 
 
 def test_inputs_of_both_sides_are_looked_at():
     limit = tw.ntk.infinite(nn.Sequential(dense(64), nn.ReLU(), nn.Linear(64, 1)), progress=None)
-    assert limit.kernels(VECTORS, VECTORS + 1).notes == ()
-    assert any("not scaled" in one for one in limit.kernels(VECTORS, 100 * VECTORS).notes)
+    assert limit.kernels(VECTORS, VECTORS + 1).reading.notes == ('Parameterization "ntk".',)
+    assert any("not scaled" in one for one in limit.kernels(VECTORS, 100 * VECTORS).reading.notes)
     twice = torch.cat([VECTORS, VECTORS[:1]])
-    assert not limit.kernels(twice, VECTORS).notes
-    assert any("same as an earlier one" in one for one in limit.kernels(twice).notes)
+    assert len(limit.kernels(twice, VECTORS).reading.notes) == 1
+    assert any("same as an earlier one" in one for one in limit.kernels(twice).reading.notes)
 
 
 def test_an_overflow_is_said_and_no_nan_is_given():
@@ -243,6 +243,6 @@ def test_few_heads_and_narrow_layers_are_told():
         attention=attention,
         last=nn.Linear(64, 1),
     )
-    notes = tw.ntk.infinite(module, progress=None).kernels(TOKENS).notes
+    notes = tw.ntk.infinite(module, progress=None).kernels(TOKENS).reading.notes
     assert any("has 4 heads" in one for one in notes)
     assert any("its standard error is" in one for one in notes)

@@ -192,6 +192,27 @@ def test_one_member_decides_nothing() -> None:
     assert found.figure().panels
 
 
+def test_two_members_are_said_to_decide_next_to_nothing() -> None:
+    def sentence(values: list[float]) -> tuple[str, str]:
+        alike = dict.fromkeys(
+            ("drift", "kernel distance", "centered distance", "nonlinearity", "movement"), np.array(values)
+        )
+        arrays = alike | {"drift by layer": np.array(values)[:, None]}
+        dims = dict.fromkeys(alike, ("member",)) | {"drift by layer": ("member", "layer")}
+        found = judged(tw.Reading("regime", arrays, dims, {"layer": ["a"]}), ["a"], 0.1, 0.5)
+        drift = found.intervals["drift"]
+        return found.sentence, f"two members have an interval, {drift.low:.2g} to {drift.high:.2g}, that says next to"
+
+    two, said = sentence([0.2, 0.6])
+    assert said in two
+    assert "so few members do not say" in two
+    more, _ = sentence([0.2, 0.6, 0.3, 0.05])
+    assert "two members" not in more
+    assert "so few" not in more
+    clear, _ = sentence([0.001, 0.0011])
+    assert "lazy, as it stays below 0.1" in clear
+
+
 def test_several_orders_from_one_network_have_no_spread() -> None:
     problem = tw.Problem(lambda: TwoLayers(512, 0.5), _data(), "squared_error")
     recipe = tw.Recipe(tw.optim.SGD(0.1), steps=10, batch_size=8, snapshot=(0,))

@@ -15,10 +15,30 @@ def test_it_is_that_of_scikit_learn() -> None:
     draw = torch.Generator().manual_seed(0)
     x, y = torch.randn(12, 4, generator=draw).double(), torch.randn(9, 3, generator=draw).double()
     whole = torch.exp(-(torch.cdist(x, x) ** 2) / 3) * 2
-    found = tw.ntk.regression(whole[:9, :9], whole[9:, :9], y, ridge=0.05)
-    theirs = KernelRidge(alpha=0.05 * 2, kernel="precomputed").fit(whole[:9, :9].numpy(), y.numpy())
+    found = tw.ntk.regression(whole[:9, :9], whole[9:, :9], y, ridge=0.1)
+    theirs = KernelRidge(alpha=0.1, kernel="precomputed").fit(whole[:9, :9].numpy(), y.numpy())
     np.testing.assert_allclose(found["test"][0], theirs.predict(whole[9:, :9].numpy()), rtol=0, atol=1e-11)
     np.testing.assert_allclose(found["train"][0], theirs.predict(whole[:9, :9].numpy()), rtol=0, atol=1e-11)
+
+
+def test_every_member_may_have_a_ridge_of_its_own() -> None:
+    """Also of one kernel that all share; `bounds` and `posterior` mean the same by it."""
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.randn(12, 4, generator=draw).double(), torch.randn(9, 1, generator=draw).double()
+    whole = torch.exp(-(torch.cdist(x, x) ** 2) / 3)
+    kernel, cross = whole[:9, :9], whole[9:, :9]
+    both = tw.ntk.regression(kernel, cross, y, ridge=[0.1, 2.0])
+    scaled = tw.ntk.regression(torch.stack([kernel, 5 * kernel]), cross.expand(2, -1, -1), y, ridge=(0.1, 10.0))
+    bounds = tw.ntk.bounds(torch.stack([kernel, kernel]), y, ridge=torch.tensor([0.1, 2.0]))
+    for member, ridge in enumerate((0.1, 2.0)):
+        alone = tw.ntk.regression(kernel, cross, y, ridge=ridge)
+        np.testing.assert_allclose(both["test"][member], alone["test"][0], rtol=1e-12)
+        np.testing.assert_allclose(tw.ntk.posterior(kernel, cross, None, y, noise=ridge)["mean"], alone["test"])
+        assert bounds["norm"][member] == pytest.approx(tw.ntk.bounds(kernel, y, ridge=ridge)["norm"][0])
+        rest = np.abs(alone["train"][0] - y.numpy())
+        assert bounds["training risk"][member] == pytest.approx(rest.clip(max=1).mean(), rel=1e-6)
+    np.testing.assert_allclose(scaled["test"][1], both["test"][1] / 5, rtol=1e-10)
+    assert both.reading.notes[0] == "Ridge 0.1 to 2, one a member."
 
 
 def test_it_is_where_flow_ends_with_and_without_blocks_and_members() -> None:
@@ -37,14 +57,15 @@ def test_classes_of_digits() -> None:
     data = tw.data.digits()
     x, labels = data.train.inputs[:300].double(), data.train.targets[:300]
     test, known = data.test.inputs[:200].double(), data.test.targets[:200]
-    found = tw.ntk.classify(x @ x.T, test @ x.T, labels, known, ridge=1.0)
-    linear = KernelRidge(alpha=float((x @ x.T).diagonal().mean()), kernel="linear")
+    ridge = float((x @ x.T).diagonal().mean())
+    found = tw.ntk.classify(x @ x.T, test @ x.T, labels, known, ridge=ridge)
+    linear = KernelRidge(alpha=ridge, kernel="linear")
     linear.fit(x.numpy(), np.eye(10)[labels.numpy()] - 0.1)
     expected = float((linear.predict(test.numpy()).argmax(1) == known.numpy()).mean())
     assert found["accuracy"].tolist() == [pytest.approx(expected, abs=1e-12)]
     assert 0.8 < found["accuracy"][0] <= found["train accuracy"][0]
     shuffled = labels[torch.randperm(300, generator=torch.Generator().manual_seed(0))]
-    assert tw.ntk.classify(x @ x.T, test @ x.T, shuffled, known, ridge=1.0)["accuracy"][0] < 0.3
+    assert tw.ntk.classify(x @ x.T, test @ x.T, shuffled, known, ridge=ridge)["accuracy"][0] < 0.3
 
 
 def test_targets_of_classes_sum_to_zero() -> None:
@@ -61,7 +82,15 @@ def test_accuracy_of_one_output_is_that_of_the_sign_and_keeps_what_is_in_front()
     ("call", "message"),
     [
         (lambda: tw.ntk.regression(torch.eye(2), None, torch.ones(2)), "give cross"),
-        (lambda: tw.ntk.regression(torch.eye(2), torch.eye(2), torch.ones(2), ridge=-1.0), "ridge is a number"),
+        (
+            lambda: tw.ntk.regression(torch.eye(2), torch.eye(2), torch.ones(2), ridge=-1.0),
+            "ridge is a number of at least 0",
+        ),
+        (lambda: tw.ntk.regression(torch.eye(2), torch.eye(2), torch.ones(2), ridge="1"), "ridge is a number"),
+        (
+            lambda: tw.ntk.regression(torch.eye(2).expand(3, 2, 2), torch.eye(2), torch.ones(2), ridge=[1, 2]),
+            "of 3 members",
+        ),
         (lambda: tw.ntk.one_hot([0, 3], 3), "from 0 to below 3 classes; got from 0 to 3"),
         (lambda: tw.ntk.one_hot([0.5]), "whole numbers"),
         (lambda: tw.ntk.accuracy(np.zeros((3, 2)), [0, 1]), r"got \(3, 2\) and \(2,\)"),

@@ -11,6 +11,7 @@ from thalweg.ntk.architecture_scores import ArchitectureScores, architecture_sco
 from thalweg.ntk.bounds import KernelBounds, bounds
 from thalweg.ntk.dual import Dual, Hermite, dual_of, hermite
 from thalweg.ntk.dynamics import gradient_descent, gradient_flow
+from thalweg.ntk.dynamics_flow import flow
 from thalweg.ntk.dynamics_losses import descend
 from thalweg.ntk.dynamics_path import Path
 from thalweg.ntk.dynamics_steps import predicted_steps
@@ -21,7 +22,8 @@ from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.ensemble import ensemble
 from thalweg.ntk.extremes import Extremes, extremes
-from thalweg.ntk.infinite import Infinite, Kernels, infinite
+from thalweg.ntk.infinite import Infinite, infinite
+from thalweg.ntk.limit_kernels import Kernels
 from thalweg.ntk.linearized import Linearized, linearized
 from thalweg.ntk.operator import operator
 from thalweg.ntk.posterior import Posterior, posterior
@@ -65,6 +67,7 @@ __all__ = [
     "empirical_kernels",
     "ensemble",
     "extremes",
+    "flow",
     "gradient_descent",
     "gradient_flow",
     "hermite",

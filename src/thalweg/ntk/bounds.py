@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Bars, Figure, ReferenceLine
 from thalweg.ntk.arrays import Array, broken, precision, square, targets_of
+from thalweg.ntk.ridges import Ridge, ridges_of, said
 from thalweg.results import Cost, Provenance, Reading, Result
 
 _PER_DOUBLING = 4  # radii for which the bound is to hold at once
@@ -43,7 +44,7 @@ class KernelBounds(Result):
 
 
 def bounds(
-    kernel: ArrayLike | Tensor, targets: ArrayLike | Tensor, *, ridge: float = 0.0, delta: float = 0.05
+    kernel: ArrayLike | Tensor, targets: ArrayLike | Tensor, *, ridge: Ridge = 0.0, delta: float = 0.05
 ) -> KernelBounds:
     """Bounds on the risk of kernel regression f = K(., X) (K + ridge)^(-1) y, none of which sees a test example.
 
@@ -68,8 +69,7 @@ def bounds(
     Args:
         kernel: of the training examples: (members, n, n) or (n, n).
         targets: (n,) or (n, outputs).
-        ridge: of the regression, not negative, added to the diagonal as it is; that of `regression` and `classify` is
-            in units of the diagonal's mean, by which it is to be multiplied here.
+        ridge: of the regression, added to the diagonal as it is, as in `regression`: a number, or one for each member.
         delta: the probability with which the risk bound may fail.
 
     Raises:
@@ -83,18 +83,19 @@ def bounds(
         theorem 5.1; Maurer (2016), arXiv:1605.00251.
     """
     began, whole = time.perf_counter(), square("bounds", kernel)
-    _check(whole, ridge, delta)
+    _check(whole, delta)
     whole = whole if whole.ndim == 3 else whole[None]
+    added = ridges_of("bounds", ridge, len(whole), whole.device)[:, None]
     n = whole.shape[-1]
     y = targets_of("bounds", targets, n).to(whole)
     lost = broken(whole)
     values, vectors = torch.linalg.eigh(whole.masked_fill(lost[:, None, None], 0))
     values, tiny = values.clamp_min(0), torch.finfo(torch.float64).tiny
     floor = (n * precision(kernel) * values[:, -1:]).clamp_min(tiny)
-    jitter = torch.where(values[:, :1] + ridge <= floor, floor, 0.0)
-    shares, solved = vectors.mT @ y, values + ridge + jitter
+    jitter = torch.where(values[:, :1] + added <= floor, floor, 0.0)
+    shares, solved = vectors.mT @ y, values + added + jitter
     norm = torch.linalg.vector_norm((values.sqrt() / solved)[:, :, None] * shares, dim=(1, 2))
-    rest = vectors @ (((ridge + jitter) / solved)[:, :, None] * shares)
+    rest = vectors @ (((added + jitter) / solved)[:, :, None] * shares)
     trained = torch.linalg.vector_norm(rest, dim=2).clamp_max(1).mean(1)
     unfitted = torch.linalg.vector_norm(rest, dim=(1, 2)) / torch.linalg.vector_norm(y).clamp_min(tiny)
     of_norm = values.sum(1).sqrt() / n
@@ -120,20 +121,18 @@ def bounds(
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(device=str(whole.device), dtype="float64"),
         notes=(
-            f"Ridge {ridge:g}; the risk bound fails with a probability of at most {delta:g}.",
+            f"{said(added)} The risk bound fails with a probability of at most {delta:g}.",
             *_said(arrays["jitter"], arrays["unfitted"]),
         ),
     )
     return KernelBounds(reading)
 
 
-def _check(kernels: Tensor, ridge: float, delta: float) -> None:
-    check_type("bounds ridge", ridge, (int, float), "a number such as 1e-3")
+def _check(kernels: Tensor, delta: float) -> None:
     check_type("bounds delta", delta, (int, float), "a probability such as 0.05")
-    if kernels.ndim > 3 or not 0 <= ridge < math.inf or not 0 < delta < 1:
+    if kernels.ndim > 3 or not 0 < delta < 1:
         msg = (
-            "bounds takes kernels (members, n, n), a ridge that is not negative and a delta between 0 and 1; got "
-            f"{tuple(kernels.shape)}, {ridge} and {delta}."
+            f"bounds takes kernels (members, n, n) and a delta between 0 and 1; got {tuple(kernels.shape)} and {delta}."
         )
         raise UsageError(msg)
 

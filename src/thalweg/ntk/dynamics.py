@@ -34,7 +34,7 @@ def gradient_flow(
         v(t) = Q c(t) Q^T (y - f_0),    c(t) = s (1 - exp(-a t)) / a,    a = s lambda + weight_decay
 
     with Theta = Q diag(lambda) Q^T and the gradient s (f - y) of the loss. No inverse is taken, so that an eigenvalue
-    of 0, where c = s t, is as good as any other. At t = infinity it is kernel regression.
+    of 0, where c = s t, is as good as any other. At t = infinity it is kernel regression. Of other losses see `flow`.
 
     Arguments are those of `gradient_descent`, but for:
 

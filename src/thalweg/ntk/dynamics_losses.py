@@ -1,9 +1,8 @@
 """Training with a constant kernel and any loss, step by step in the space of outputs."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError
-from thalweg.losses.names import Loss, loss_named
-from thalweg.losses.per_position import NamedLoss
+from thalweg.ntk.dynamics_any_loss import AnyLoss, OnOutputs
 from thalweg.ntk.dynamics_coefficients import Descent
 from thalweg.ntk.dynamics_path import Path, decay_of, path_of
-from thalweg.ntk.dynamics_problem import KernelProblem, points_of, tensor_of
+from thalweg.ntk.dynamics_problem import points_of, tensor_of
 from thalweg.schedules import Schedule
 
 Batches = Sequence[Sequence[int] | Tensor | NDArray[np.int64]]
@@ -26,7 +24,7 @@ def descend(
     cross: ArrayLike | Tensor | None,
     targets: ArrayLike | Tensor,
     *,
-    loss: str | NamedLoss | Callable[[Any, Any], Any],
+    loss: AnyLoss,
     lr: float | Sequence[float] | NDArray[np.float64],
     steps: int | Sequence[int],
     start: ArrayLike | Tensor | None = None,
@@ -77,11 +75,8 @@ def descend(
     ([[0.6931, 0.4741]], [[0.25, -0.25], [-0.25, 0.25]])
     """
     began = time.perf_counter()
-    named = loss_named(loss)
-    truth = tensor_of(targets)
-    if truth.is_floating_point():
-        truth = (truth if truth.ndim > 1 else truth[:, None]).to(torch.float64)
-    problem = _problem(kernel, cross, truth, start, start_test, outputs)
+    wanted = OnOutputs.of(loss, targets)
+    problem = wanted.problem(kernel, cross, start, start_test, outputs)
     decay = decay_of(problem, origin, origin_test, weight_decay)
     rule = Descent.of(
         1.0,
@@ -96,7 +91,7 @@ def descend(
     problem = problem.with_members(len(rule.lr), "learning rates")
     points = points_of("steps", steps, whole=True)
     last = int(points[-1])
-    rows = _rows(batches, last, len(truth))
+    rows = _rows(batches, last, len(wanted.truth))
     zero = torch.zeros(problem.members, *problem.targets.shape[1:], dtype=torch.float64, device=problem.kernel.device)
     v, shrunk = _Moving(zero, zero), _Moving(zero[:1, :1, :1], zero[:1, :1, :1])
     trained, tested, losses = [], [], []
@@ -105,13 +100,13 @@ def descend(
         train = train if decay is None else train + shrunk.position * decay.train
         if step in points:
             trained.append(train)
-            losses.append(_mean(named, problem.by_example(train), truth))
+            losses.append(wanted.mean(problem.by_example(train)))
             if problem.cross is not None and problem.start_test is not None:
                 test = problem.start_test + problem.cross @ v.position
                 tested.append(test if decay is None or decay.test is None else test + shrunk.position * decay.test)
         if step < last:
             rate = rule.rate(step + 1, last)
-            gradient = _gradient(named, problem.by_example(train), truth, rows[step]).reshape(zero.shape)
+            gradient = wanted.gradient(problem.by_example(train), rows[step]).reshape(zero.shape)
             v = v.after(gradient + rule.decay * v.position, rule, rate)
             if decay is not None:
                 shrunk = shrunk.after(rule.decay * (shrunk.position + 1), rule, rate)
@@ -122,7 +117,7 @@ def descend(
         torch.stack(tested, 1) if tested else None,
         ("step", points),
         torch.stack(losses, 1),
-        f"{named.name}, mean over the batch",
+        f"{wanted.loss.name}, mean over the batch",
         limit=np.full(problem.members, np.inf),
         notes=(),
         began=began,
@@ -143,19 +138,6 @@ class _Moving:
         return _Moving(self.position - rate * step, velocity)
 
 
-def _mean(loss: Loss, outputs: Tensor, truth: Tensor) -> Tensor:
-    """Of every member: (members,)."""
-    return loss.mean(outputs, truth.expand(len(outputs), *truth.shape), 2)
-
-
-def _gradient(loss: Loss, outputs: Tensor, truth: Tensor, rows: Tensor | None) -> Tensor:
-    """Of the mean over these rows with respect to all outputs: (members, n, C)."""
-    leaf = outputs.detach().requires_grad_()
-    seen, known = (leaf, truth) if rows is None else (leaf[:, rows], truth[rows])
-    with torch.enable_grad():
-        return torch.autograd.grad(_mean(loss, seen, known).sum(), leaf)[0]
-
-
 def _rows(batches: Batches | None, steps: int, examples: int) -> list[Tensor | None]:
     """The rows of every step; None: all.
 
@@ -173,18 +155,3 @@ def _rows(batches: Batches | None, steps: int, examples: int) -> list[Tensor | N
             msg = f"A batch is a list of examples from 0 to {examples - 1}; batch {number} is {one.tolist()}."
             raise UsageError(msg)
     return list(rows)
-
-
-def _problem(kernel: Any, cross: Any, truth: Tensor, start: Any, start_test: Any, outputs: int | None) -> KernelProblem:
-    """The kernel's, with outputs of 0 in the place of targets, which only the loss knows how to read."""
-    given = tensor_of(kernel)
-    shape, device = given.shape, given.device
-    if start is not None:
-        like = torch.zeros_like(tensor_of(start), dtype=torch.float64)
-    elif len(shape) > 3:
-        like = torch.zeros(len(truth), shape[-1], dtype=torch.float64)
-    else:
-        classes = int(truth.max()) + 1 if not truth.is_floating_point() and truth.ndim == 1 else 1
-        count = outputs or (truth.shape[-1] if truth.ndim > 1 else classes)
-        like = torch.zeros(len(truth), count, dtype=torch.float64)
-    return KernelProblem.of(given, cross, like.to(device), start, start_test)

@@ -2,7 +2,7 @@
 
 import math
 import time as clock
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,8 @@ class Path(Result):
 
     Args:
         reading: "loss", (member, step) by the convention; "train" and, where there are test examples, "test": outputs,
-            (member, step, example, output). "time" takes the place of "step" where it runs on.
+            (member, step, example, output). "time" takes the place of "step" where it runs on; of `flow` also
+            "integration steps" and "gradients", (member,).
         convention: the formula of the loss.
         limit: the largest stable learning rate of every member; infinite for gradient flow: (members,).
         eigenvalues: of the kernel, ascending, where there is a closed form: (members or 1, rows).
@@ -144,8 +145,12 @@ def path_of(
     notes: tuple[str, ...],
     began: float,
     eigenvalues: NDArray[np.float64] | None = None,
+    by_member: Mapping[str, Tensor] | None = None,
 ) -> Path:
-    """Outputs (members, points, rows, columns) as a path, with the loss computed or given (members, points)."""
+    """Outputs (members, points, rows, columns) as a path, with the loss computed or given (members, points).
+
+    `by_member` are further arrays of the reading, (members,) each.
+    """
     along, points = at
     if isinstance(loss, str):
         squares = (train - problem.targets.unsqueeze(1)).square().sum((2, 3))
@@ -157,6 +162,8 @@ def path_of(
     if test is not None:
         arrays["test"] = problem.by_example(test)
         dims["test"] = ("member", along, "test example", "output")
+    for key, one in (by_member or {}).items():
+        arrays[key], dims[key] = one, ("member",)
     diverged = int((~losses.isfinite()).any(1).sum())
     if diverged:
         said = f"{diverged} of {len(losses)} members diverge beyond the largest number; their outputs are infinite."

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError, check_choice
+from thalweg.errors import UsageError
 
 Convention = Literal["half_sum", "half_mean", "mean"]
 FORMULAS = {
@@ -98,8 +98,14 @@ class KernelProblem:
         return replace(self, members=max(count, self.members))
 
     def factor(self, loss: str) -> float:
-        """s of the gradient s (f - y) of the loss by that convention."""
-        check_choice("The loss", loss, FORMULAS)
+        """s of the gradient s (f - y) of the loss by that convention.
+
+        Raises:
+            UsageError: no convention of the squared error.
+        """
+        if not isinstance(loss, str) or loss not in FORMULAS:
+            msg = f"The closed form is that of the squared error, by the loss {', '.join(map(repr, FORMULAS))}; got "
+            raise UsageError(msg + f"{loss!r}. Any other loss have descend, step by step, and flow, in time.")
         numbers = self.targets.shape[1] * self.targets.shape[2]
         return {"half_sum": 1.0, "half_mean": 1 / numbers, "mean": 2 / numbers}[loss]
 

@@ -6,10 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError
-from thalweg.figures import Axis, Figure, HeatMap, Line
+from thalweg.figures import Figure
+from thalweg.ntk.kernel_figures import eigenvalues_of, heat_map, spectra_of
 from thalweg.results import Result
-
-_SHOWN = 1_000  # eigenvalues at most that a figure shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +64,7 @@ class EmpiricalKernel(Result):
         if not self.symmetric:
             msg = "A kernel of different rows and columns has no eigenvalues; leave out against=."
             raise UsageError(msg)
-        kernel = self.mean_over_outputs(member).astype(np.float64)
-        return np.linalg.eigvalsh((kernel + kernel.T) / 2)[::-1]
+        return eigenvalues_of(self.mean_over_outputs(member))
 
     def figure(self, member: int = 0) -> Figure:
         """A heat map of a member's kernel, as the mean over outputs, and its eigenvalues where it is symmetric.
@@ -75,20 +73,11 @@ class EmpiricalKernel(Result):
             UsageError: no such member, or outputs="diagonal".
         """
         kernel, note = self.mean_over_outputs(member), " ".join(self.reading.notes)
-        rows, columns = (np.arange(length) for length in kernel.shape)
         mean = ", mean over outputs" if self.outputs in ("full", "trace") else ""
-        title = f"tangent kernel of member {member}{mean}"
-        axes = Axis("other example"), Axis("example"), Axis("kernel")
-        shown = Figure.of(title, (HeatMap(columns, rows, kernel),), *axes, caption=note)
+        shown = heat_map(f"tangent kernel of member {member}{mean}", kernel, note)
         if not self.symmetric or not np.isfinite(kernel).all():
             return shown
-        values = self.eigenvalues(member)[:_SHOWN]
-        positive = np.where(values > 0, values, np.nan)
-        line = Line(np.arange(1, len(values) + 1), positive)
-        spectrum = Figure.of(
-            "its eigenvalues", (line,), Axis("rank", scale="log"), Axis("eigenvalue", scale="log"), caption=""
-        )
-        return Figure.row((shown, spectrum), caption=note)
+        return Figure.row((shown, spectra_of({"": kernel})), caption=note)
 
     def _of(self, member: int) -> NDArray[np.floating]:
         if self.outputs == "diagonal":

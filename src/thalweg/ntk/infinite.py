@@ -9,45 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, UsageError, check_choice, check_count, check_type
+from thalweg.nets.centered import Centered
 from thalweg.ntk.inputs import remarks_on_tensors
+from thalweg.ntk.limit_kernels import Kernels
 from thalweg.ntk.reading import PROBE, Program, read
 from thalweg.ntk.running import kernels, side
-from thalweg.ntk.variances import Deviations, Moments, Reading, sampled_from
-from thalweg.ntk.warned import forget, of_attention, of_program
+from thalweg.ntk.variances import Deviations, Moments, Parameterization, sampled_from
+from thalweg.ntk.warned import forget, of_activations, of_attention, of_program
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import global_stream
-from thalweg.results import Table
+from thalweg.results import Cost, Provenance, Reading, Table
 
 CONSTRUCTIONS = 16  # of a factory, from which variances are declared
-
-
-@dataclass(frozen=True, eq=False)
-class Kernels:
-    """Both kernels of pairs of inputs, and what is to be said of them.
-
-    >>> import torch
-    >>> import thalweg as tw
-    >>> limit = tw.ntk.infinite(tw.nets.mlp(4, 256, 1), weight_std=2**0.5, bias_std=0.0)
-    >>> found = limit.kernels(torch.eye(4) * 2)
-    >>> isinstance(found, tw.ntk.Kernels), found.parameterization
-    (True, 'ntk')
-
-    Args:
-        nngp: K, the covariance of one output over initializations, (inputs, others), float64.
-        ntk: Theta, the tangent kernel of one output, of that shape; that of C outputs is Theta times the identity.
-        error: a bound on the absolute error of any second moment that an activation's series leaves; 0.0 where all are
-            in closed form. Rounding, of about 1e-6 relative in float32, is apart.
-        parameterization, dtype: as asked for.
-        notes: sentences about the inputs and the module.
-    """
-
-    nngp: Tensor
-    ntk: Tensor
-    error: float
-    parameterization: str
-    dtype: torch.dtype
-    notes: tuple[str, ...]
 
 
 def infinite(
@@ -55,7 +29,7 @@ def infinite(
     *,
     weight_std: Deviations = None,
     bias_std: Deviations = None,
-    parameterization: Reading = "ntk",
+    parameterization: Parameterization = "ntk",
     dtype: torch.dtype = torch.float32,
     memory_budget: int = 2**30,
     progress: Watcher | None = automatic,
@@ -75,14 +49,19 @@ def infinite(
     [[2.0, 0.6366], [0.6366, 2.0]]
 
     Args:
-        module: only read, in the mode in which it is; or a function without arguments that makes one.
+        module: only read, in the mode in which it is; or a function without arguments that makes one. Of
+            `nets.centered(network)`, which is 0 at the start whatever is drawn, K is 0 and Theta that of the network,
+            whose names are those of the tensors.
         weight_std, bias_std: sigma_w and sigma_b: one number for all layers, or by name of module or tensor. Others are
             read: of a function, from 16 constructions; of a module, from what its classes declare, each tensor tested.
         parameterization: "ntk"; "standard", with every fan-in; "as_initialized", the kernel of the module itself.
             Parameters that do not require a gradient contribute to K and not to Theta.
         dtype: of the computation; the kernels are put together in float64. Distances E (u - v)^2 / 2 are carried, which
             keep their digits between nearly equal inputs, so float32 errs by about 1e-6.
-        memory_budget: bytes for what is computed besides the kernels.
+        memory_budget: bytes for what is computed besides the kernels, kept to within 10 %: tiles, and how many threads
+            compute one each, follow from it. Less is used where tiles that stay in the cache, which are the fastest,
+            need less. The quadrature of activations without a closed form takes up to 40 MB more, and attention up to
+            256 MB.
         progress: told how many tiles are done.
 
     Returns:
@@ -99,7 +78,7 @@ def infinite(
     if dtype not in (torch.float32, torch.float64):
         msg = f"dtype is torch.float32 or torch.float64; got {dtype}."
         raise UsageError(msg)
-    sampled = {}
+    sampled, begins_at_zero = {}, False
     if not isinstance(module, nn.Module):
         if not callable(module):
             check_type("module", module, nn.Module, "an nn.Module, or a function that makes one")
@@ -109,10 +88,14 @@ def infinite(
             with global_stream(0, "ntk infinite", number):
                 made.append(factory())
         check_type("what the function makes", made[0], nn.Module, "a function that makes an nn.Module")
+        begins_at_zero = isinstance(made[0], Centered)
+        made = [one.network if isinstance(one, Centered) else one for one in made]
         module, sampled = made[0], sampled_from(made)
     module = cast("nn.Module", module)
+    if isinstance(module, Centered):
+        module, begins_at_zero = module.network, True
     moments = Moments(module, weight_std, bias_std, sampled)
-    return Infinite(module, moments, parameterization, dtype, memory_budget, progress)
+    return Infinite(module, moments, parameterization, dtype, memory_budget, progress, begins_at_zero)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -126,17 +109,19 @@ class Infinite:
     torch.Size([3, 2])
 
     Args:
-        module: that is read.
+        module: that is read; of a centered one its network.
         moments: its variances.
         parameterization, dtype, memory_budget, progress: as given.
+        begins_at_zero: whether it is centered, so that all outputs are 0 over initializations, and K with them.
     """
 
     module: nn.Module
     moments: Moments
-    parameterization: Reading
+    parameterization: Parameterization
     dtype: torch.dtype
     memory_budget: int
     progress: Watcher | None
+    begins_at_zero: bool = False
     _programs: dict[tuple[object, ...], Program] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -145,14 +130,14 @@ class Infinite:
     def nngp(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
         """K, the covariance of one output over initializations, (inputs, others), float64.
 
-        What is to be known of it, as of unscaled inputs and sampling errors, is in the notes of `kernels`.
+        What is to be known of it, as of unscaled inputs and sampling errors, is in the notes of `kernels(...).reading`.
         """
         return self.kernels(x1, x2).nngp
 
     def ntk(self, x1: Tensor, x2: Tensor | None = None) -> Tensor:
         """Theta, the tangent kernel of one output, (inputs, others), float64.
 
-        What is to be known of it, as of unscaled inputs and sampling errors, is in the notes of `kernels`.
+        What is to be known of it, as of unscaled inputs and sampling errors, is in the notes of `kernels(...).reading`.
         """
         return self.kernels(x1, x2).ntk
 
@@ -163,8 +148,8 @@ class Infinite:
         >>> import thalweg as tw
         >>> limit = tw.ntk.infinite(tw.nets.mlp(4, 256, 1), weight_std=2**0.5, bias_std=0.0)
         >>> found = limit.kernels(torch.eye(4) * 2)
-        >>> found.nngp.shape, found.error, found.notes
-        (torch.Size([4, 4]), 0.0, ())
+        >>> found["nngp"].shape, found.reading.notes
+        ((4, 4), ('Parameterization "ntk".',))
 
         Args:
             x1: inputs, the first dimension that of examples.
@@ -184,12 +169,12 @@ class Infinite:
         if x2 is not None and x2.shape[1:] != x1.shape[1:]:
             msg = f"x1 and x2 hold examples of different shapes: {tuple(x1.shape[1:])} and {tuple(x2.shape[1:])}."
             raise DataError(msg)
+        begun = time.perf_counter()
         with torch.no_grad():
             program = self.program(x1)
             forget(program)
             left = side(program, x1, self.dtype, self.memory_budget)
             right = left if x2 is None else side(program, x2, self.dtype, self.memory_budget)
-            begun = time.monotonic()
             with watched(self.progress) as told:
                 nngp, ntk = kernels(
                     program,
@@ -198,14 +183,26 @@ class Infinite:
                     same=x2 is None,
                     dtype=self.dtype,
                     budget=self.memory_budget,
-                    tell=lambda done, total: told(Progress("kernel", done, total, time.monotonic() - begun)),
+                    tell=lambda done, total: told(Progress("kernel", done, total, time.perf_counter() - begun)),
                 )
         with one_thread():
-            notes = [*program.warnings, *of_attention(program), *remarks_on_tensors(x1, len(x1), copies=x2 is None)]
+            notes = [*program.warnings, *of_activations(program), *of_attention(program)]
+            notes += remarks_on_tensors(x1, len(x1), copies=x2 is None)
             if x2 is not None:
                 notes += remarks_on_tensors(x2, len(x2), copies=False)
-        notes = tuple(dict.fromkeys(notes))
-        return Kernels(nngp, ntk, of_program(program), self.parameterization, self.dtype, notes)
+        if self.begins_at_zero:
+            nngp = torch.zeros_like(nngp)
+            notes.append("The network is centered: its outputs are 0 at the start, and so is K.")
+        reading = Reading(
+            "kernels of infinite width",
+            {"nngp": nngp.numpy(force=True), "ntk": ntk.numpy(force=True)},
+            dict.fromkeys(("nngp", "ntk"), ("example", "other example")),
+            sample_size=len(x1),
+            cost=Cost(time.perf_counter() - begun),
+            provenance=Provenance.here(device=str(nngp.device), dtype=str(self.dtype)),
+            notes=(f'Parameterization "{self.parameterization}".', *dict.fromkeys(notes)),
+        )
+        return Kernels(reading, nngp, ntk, of_program(program), self.parameterization, x2 is None)
 
     def program(self, inputs: Tensor) -> Program:
         """What is done to second moments; made once for every shape of examples."""

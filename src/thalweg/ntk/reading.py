@@ -24,7 +24,7 @@ from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.builder import MONTE_CARLO, Builder, Request, Rule, call
 from thalweg.ntk.nodes.step import Step
 from thalweg.ntk.nodes.symbols import Field, Raw, Symbol, Weight
-from thalweg.ntk.variances import Moments, Reading
+from thalweg.ntk.variances import Moments, Parameterization
 from thalweg.population.structure.aliases import overwritten
 from thalweg.population.structure.operation import Operation
 from thalweg.population.structure.tracing import Trace, traced
@@ -81,7 +81,7 @@ class Program:
     warnings: tuple[str, ...]
 
 
-def read(module: nn.Module, example: Tensor, moments: Moments, reading: Reading) -> Program:
+def read(module: nn.Module, example: Tensor, moments: Moments, reading: Parameterization) -> Program:
     """The program of a module's kernel.
 
     Args:

@@ -11,6 +11,7 @@ from thalweg.ntk.arrays import Array
 from thalweg.results import Reading, Result
 from thalweg.statistics import POSITIVE, Interval, difference, mean
 
+FEW = 2  # members, whose intervals decide next to nothing: Student's t of one degree of freedom
 WORDS = {
     "drift": "kernel drift",
     "nonlinearity": "missed by f_lin",
@@ -75,12 +76,12 @@ def judged(reading: Reading, layers: Sequence[str], lazy: float, rich: float) ->
     subject = f"Over {count} members the kernel drifts" if count > 1 else "In the only member the kernel drifts"
     which = _which(table, [layers[place] for place in order], table[:, order[0]].mean(), lead, rounding)
     sentences = [
-        f"{subject} by {drift:.3g} of its size{which}: {_said(verdict, lazy, rich, count)}",
+        f"{subject} by {drift:.3g} of its size{which}: {_said(verdict, lazy, rich, drift)}",
         f"Its shape alone changes by {found['kernel distance']:.2g} (1 - cosine), centered by "
         f"{found['centered distance']:.2g}.",
         f"Its linearization misses {found['nonlinearity']:.2g} of what was learned on held-out examples"
         + (f", and the kernel of the start differs by {found['spread']:.2g} between seeds" if "spread" in found else "")
-        + f": {_width_said(wide)}",
+        + f": {_width_said(wide, count)}",
     ]
     return Regime(reading, verdict, wide, first, lead, found, " ".join(sentences), (lazy, rich))
 
@@ -126,9 +127,14 @@ def _wide(found: Sequence[Interval], lazy: float, *, spread: bool) -> str:
     return "yes" if spread and all(one.known and one.high < lazy for one in found) else "undecided"
 
 
-def _said(verdict: str, lazy: float, rich: float, count: int) -> str:
-    if verdict == "undecided" and count == 1:
+def _said(verdict: str, lazy: float, rich: float, drift: Interval) -> str:
+    if verdict == "undecided" and drift.n == 1:
         return "one member has no interval, so this decides nothing; train more seeds."
+    if verdict == "undecided" and drift.n == FEW:
+        return (
+            f"two members have an interval, {drift.low:.2g} to {drift.high:.2g}, that says next to nothing; train more "
+            "seeds, four or more."
+        )
     return {
         "lazy": f"lazy, as it stays below {lazy:g}.",
         "rich": f"rich, as it is above {rich:g}: training changed its features.",
@@ -137,7 +143,9 @@ def _said(verdict: str, lazy: float, rich: float, count: int) -> str:
     }[verdict]
 
 
-def _width_said(wide: str) -> str:
+def _width_said(wide: str, count: int) -> str:
+    if wide == "undecided" and count <= FEW:
+        return "whether it is wide enough so few members do not say."
     return {
         "yes": "wide enough for its kernel to say what it learns.",
         "no": "not wide enough for its kernel to say what it learns.",

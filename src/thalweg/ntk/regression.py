@@ -10,24 +10,24 @@ from torch import Tensor
 
 from thalweg.errors import UsageError
 from thalweg.ntk.cholesky import Factored
-from thalweg.ntk.dynamics_coefficients import number
 from thalweg.ntk.dynamics_problem import KernelProblem, tensor_of
+from thalweg.ntk.ridges import Ridge, ridges_of, said
 from thalweg.results import Cost, Provenance, Reading, Result
 
 
 def regression(
-    kernel: ArrayLike | Tensor, cross: ArrayLike | Tensor, targets: ArrayLike | Tensor, *, ridge: float = 0.0
+    kernel: ArrayLike | Tensor, cross: ArrayLike | Tensor, targets: ArrayLike | Tensor, *, ridge: Ridge = 0.0
 ) -> Result:
     """Outputs of kernel ridge regression on training and test examples.
 
-        f(X*) = K* (K + r I)^-1 y,    r = ridge * trace K / rows
+        f(X*) = K* (K + ridge I)^-1 y
 
     Without ridge and with the tangent kernel it is where gradient flow from 0 ends.
 
     Args:
         kernel, cross, targets: as in `gradient_descent`, also with members and blocks of outputs.
-        ridge: in units of the mean of the kernel's diagonal, so that it means the same at any scale; that of `bounds`,
-            `solve` and `eigenlearning`, and the noise of `posterior`, are added to the diagonal as they are.
+        ridge: added to the diagonal of the kernel as it is, as everywhere here: one number, or one for each member. A
+            share of the kernel's size, which means the same at any scale, is 1e-3 * kernel.diagonal().mean().
 
     Returns:
         "test" and "train" outputs (member, example, output); "jitter", "effective rank" and "residual" (member,), as
@@ -46,14 +46,17 @@ def regression(
     """
     began = time.perf_counter()
     problem = KernelProblem.of(kernel, cross, targets)
-    if problem.cross is None:
+    beside = problem.cross
+    if beside is None:
         msg = "regression needs the kernel of test and training examples: give cross."
         raise UsageError(msg)
-    mean = problem.kernel.diagonal(dim1=1, dim2=2).mean(1)
-    factored = Factored.of(problem.kernel, number("ridge", ridge) * mean)
+    added = ridges_of("regression", ridge, problem.members, problem.kernel.device)
+    problem = problem.with_members(len(added), "ridges")
+    kernel = problem.kernel.expand(max(len(problem.kernel), len(added)), -1, -1)
+    factored = Factored.of(kernel, added)
     alpha = factored.solve(problem.targets)
     arrays = {
-        "test": problem.by_example(problem.cross @ alpha),
+        "test": problem.by_example(beside @ alpha),
         "train": problem.by_example(problem.kernel @ alpha),
         "jitter": factored.jitter,
         "effective rank": factored.effective_rank,
@@ -73,7 +76,7 @@ def regression(
         sample_size=len(factored.kernel[0]),
         cost=Cost(time.perf_counter() - began),
         provenance=Provenance.here(None, str(alpha.device), "float64"),
-        notes=(f"Ridge: {ridge:g} times the mean of the kernel's diagonal.", *notes),
+        notes=(said(added), *notes),
     )
     return Result(reading)
 
@@ -137,7 +140,7 @@ def classify(
     labels: ArrayLike | Tensor,
     test_labels: ArrayLike | Tensor,
     *,
-    ridge: float = 0.0,
+    ridge: Ridge = 0.0,
     classes: int | None = None,
 ) -> Result:
     """Accuracy of kernel ridge regression on classes, by `one_hot` targets.

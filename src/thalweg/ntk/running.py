@@ -3,17 +3,16 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import ceil, isqrt, prod
+from math import ceil
 
 import torch
 from torch import Tensor
 
-from thalweg.errors import DataError, UsageError
+from thalweg.errors import DataError
 from thalweg.ntk.nodes.step import Block, Own, Pairing
+from thalweg.ntk.planning import edge_of, held_by, inputs_at_once, last_use, threads_of
 from thalweg.ntk.reading import Program, raw_values
 from thalweg.population.threads import Team, one_thread
-
-CACHED = 2**19  # bytes of one block of a tile at most: a few of them stay in a core's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,7 @@ class Side:
 
 def side(program: Program, inputs: Tensor, dtype: torch.dtype, budget: int) -> Side:
     """Every input alone, as many at once as the budget allows; by one thread, as it is little work in small pieces."""
-    each = max(_numbers(program, pairs=False) * _size(dtype), 1)
-    count = max(min(budget, 16 * CACHED) // each, 1)
+    count = inputs_at_once(program, dtype, budget)
     with one_thread():
         raws = raw_values(program, inputs)
         parts = [
@@ -42,13 +40,19 @@ def side(program: Program, inputs: Tensor, dtype: torch.dtype, budget: int) -> S
 
 def _alone(program: Program, raws: dict[str, Tensor], dtype: torch.dtype) -> list[Own]:
     owns: list[Own] = []
-    for step, full in zip(program.steps, program.full, strict=True):
+    last = last_use(program)
+    for number, (step, full) in enumerate(zip(program.steps, program.full, strict=True)):
         given = [owns[one] for one in step.inputs]
         own = step.own(given, raws)
+        final = [last[one] == number and step.inputs.count(one) == 1 for one in step.inputs]
         if full:
-            blocks = [Block(one.distance.clone()) for one in given if one.distance is not None]
+            known = [(one.distance, mine) for one, mine in zip(given, final, strict=True) if one.distance is not None]
+            blocks = [Block(distance if mine else distance.clone()) for distance, mine in known]
             at = Pairing(False, True, given, given, own, own, True, dtype)
             own = replace(own, distance=step.block(at, blocks).distance)
+        for one in step.inputs:
+            if last[one] == number:
+                owns[one] = replace(owns[one], distance=None)
         owns.append(own)
     return [replace(one, distance=None) for one in owns]
 
@@ -70,9 +74,10 @@ def kernels(
     rows, columns = len(left.owns[-1].q), len(right.owns[-1].q)
     device = left.owns[-1].q.device
     nngp, ntk = (torch.empty(rows, columns, dtype=torch.float64, device=device) for _ in range(2))
-    last_use = {one: number for number, step in enumerate(program.steps) for one in step.inputs}
-    threads = torch.get_num_threads() if device.type == "cpu" else 1
-    tiles = list(_tiles(rows, columns, _edge(program, dtype, budget // threads), same=same))
+    last = last_use(program)
+    budget -= held_by(left.owns) + (0 if same else held_by(right.owns))
+    threads = threads_of(program, dtype, budget, torch.get_num_threads()) if device.type == "cpu" else 1
+    tiles = list(_tiles(rows, columns, edge_of(program, dtype, budget // threads), same=same))
     followed, telling, done = torch.is_grad_enabled(), threading.Lock(), 0
 
     def fill(worker: None, chosen: slice) -> None:
@@ -81,7 +86,7 @@ def kernels(
         diagonal = same and top == start
         with torch.set_grad_enabled(followed):
             one, other = left.rows(top, bottom), right.rows(start, stop)
-            block = _tile(program, one, other, last_use, same=diagonal, dtype=dtype)
+            block = _tile(program, one, other, last, same=diagonal, dtype=dtype)
             _check(block)
             kernel, tangent = nngp[top:bottom, start:stop], ntk[top:bottom, start:stop]
             theta = torch.zeros_like(block.distance) if block.theta is None else block.theta
@@ -114,14 +119,12 @@ def _check(block: Block) -> None:
             raise DataError(msg)
 
 
-def _tile(
-    program: Program, left: Side, right: Side, last_use: dict[int, int], *, same: bool, dtype: torch.dtype
-) -> Block:
+def _tile(program: Program, left: Side, right: Side, last: dict[int, int], *, same: bool, dtype: torch.dtype) -> Block:
     blocks: dict[int, Block] = {}
     for number, (step, full) in enumerate(zip(program.steps, program.full, strict=True)):
         given = []
         for one in step.inputs:
-            final = last_use[one] == number and step.inputs.count(one) == 1
+            final = last[one] == number and step.inputs.count(one) == 1
             given.append(blocks.pop(one) if final else _copied(blocks[one]))
         ours, theirs = ([owner.owns[one] for one in step.inputs] for owner in (left, right))
         at = Pairing(True, full, ours, theirs, left.owns[number], right.owns[number], same, dtype)
@@ -138,44 +141,6 @@ def _tiles(rows: int, columns: int, edge: int, *, same: bool) -> Iterator[tuple[
     for top in range(0, rows, edge):
         for start in range(top if same else 0, columns, edge):
             yield top, min(top + edge, rows), start, min(start + edge, columns)
-
-
-def _edge(program: Program, dtype: torch.dtype, budget: int) -> int:
-    """Inputs along a side of a tile."""
-    pair = _numbers(program, pairs=True) * _size(dtype)
-    if pair > budget:
-        msg = (
-            f"One pair of inputs needs {pair:,} bytes for {max(map(_positions, program.steps))} positions, more than "
-            f"memory_budget={budget:,}. Allow more, or pool the inputs to fewer positions."
-        )
-        raise UsageError(msg)
-    largest = max(
-        _positions(step) ** (2 if full else 1) for step, full in zip(program.steps, program.full, strict=True)
-    )
-    return max(min(isqrt(budget // pair), isqrt(CACHED // 4 // largest) if largest < CACHED // 4 else 1), 1)
-
-
-def _numbers(program: Program, *, pairs: bool) -> int:
-    """How many numbers are held at most for one pair, or for one input: blocks alive, and temporaries of a step."""
-    last_use = {one: number for number, step in enumerate(program.steps) for one in step.inputs}
-    sizes = [
-        _positions(step) ** (2 if full else 1 if pairs else 0)
-        for step, full in zip(program.steps, program.full, strict=True)
-    ]
-    most = 0
-    for number, step in enumerate(program.steps):
-        alive = sum(sizes[one] for one in range(number) if last_use.get(one, -1) >= number)
-        largest = max([sizes[number], *(sizes[one] for one in step.inputs)])
-        most = max(most, alive * (1 + pairs) + largest * (6 + 2 * pairs))
-    return most
-
-
-def _positions(step: object) -> int:
-    return prod(getattr(step, "positions", ()))
-
-
-def _size(dtype: torch.dtype) -> int:
-    return torch.finfo(dtype).bits // 8
 
 
 def _rows(own: Own, start: int, stop: int) -> Own:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from thalweg.errors import ModelError, UsageError, unknown_name
 from thalweg.ntk.moments import Sampled, declared, recognized, trained_sign
 
-Reading = Literal["ntk", "standard", "as_initialized"]
+Parameterization = Literal["ntk", "standard", "as_initialized"]
 Deviations = float | Mapping[str, float] | None
 
 LIMIT = 4.0  # standard errors by which a tensor may miss what its class declares

@@ -1,16 +1,17 @@
 """Attention: products of queries and keys, their softmax, and what it takes of the values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import isclose, prod, sqrt
 
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import ModelError
 from thalweg.ntk import attention, attention_softmax
 from thalweg.ntk.attention import Attended, Tokens
 from thalweg.ntk.dual import Dual, dual_of
+from thalweg.ntk.dual.elementwise import function_of
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.affine import matmul
 from thalweg.ntk.nodes.branches import overlap
@@ -59,9 +60,12 @@ class Attention:
 
     Args:
         inputs: queries, keys and values.
-        factor: on the covariance of the scores, beside that of queries and keys.
-        function: "softmax", "fixed" for softmax of scores that do not fluctuate, "uniform", "" or "elementwise".
+        factor: on the covariance of the scores, beside that of queries and keys; of fixed ones on the scores, 0 where
+            they vanish.
+        function: "softmax", "elementwise", or "" for the scores themselves.
+        dual, apply: of an elementwise function, and it itself.
         causal: whether a token sees no later ones.
+        fixed: whether scores do not fluctuate: those that are divided by the head size.
         errors: standard errors that were found, relative to the largest entry.
     """
 
@@ -70,7 +74,9 @@ class Attention:
     factor: float
     function: str
     dual: Dual | None
+    apply: Callable[[Tensor], Tensor] | None
     causal: bool
+    fixed: bool
     errors: list[float] = field(default_factory=list)
 
     def needs(self, full: bool) -> tuple[bool, ...]:
@@ -113,7 +119,7 @@ class Attention:
     def _attended(self, tokens: list[Tokens], own: Tensor, other: Tensor) -> Attended:
         queries, keys, values = tokens
         allowed = torch.ones(own.shape[-2:], dtype=torch.bool, device=own.device).tril() if self.causal else None
-        if self.function in ("fixed", "uniform"):
+        if self.fixed:
             weights = [self._weights(one, allowed) for one in (own, other)]
             kernel = attention.attended(values.kernel, *weights)
             return Attended(kernel, None if values.tangent is None else attention.attended(values.tangent, *weights))
@@ -132,10 +138,11 @@ class Attention:
         return attention.elementwise(queries, keys, values, self.dual, allowed=allowed)
 
     def _weights(self, own: Tensor, allowed: Tensor | None) -> Tensor:
-        scores = own * self.factor if self.function == "fixed" else torch.zeros_like(own)
-        if allowed is not None:
-            scores = scores.masked_fill(~allowed, -torch.inf)
-        return scores.softmax(-1)
+        scores = own * self.factor
+        if self.function == "softmax":
+            return (scores if allowed is None else scores.masked_fill(~allowed, -torch.inf)).softmax(-1)
+        weights = scores if self.apply is None else self.apply(scores)
+        return weights if allowed is None else weights.masked_fill(~allowed, 0.0)
 
 
 def _covariance(own: Own) -> Tensor:
@@ -204,22 +211,33 @@ def attend(builder: Builder, operation: Operation, found: Scores, values: Field,
     if not positions:  # one token attends to itself
         return replace(values, layout=layout)
     tied = query.roots == key.roots and query.step == key.step
-    factor = found.scale**2 * found.width
-    function = found.function
-    if isclose(found.scale * found.width, 1.0, rel_tol=1e-6) and found.width > 1:
-        if function != "softmax":
+    fixed = isclose(found.scale * found.width, 1.0, rel_tol=1e-6) and found.width > 1
+    if fixed:
+        factor = float(tied)
+        if not tied and found.function != "softmax" and not _at_zero(found):
             raise builder.refusal(
-                operation, "scores that are divided by the head size need softmax", "Divide by its root."
+                operation,
+                "its scores are divided by the head size and its queries and keys have weights of their own, so that "
+                "they vanish as heads grow, and with them all that this attention gives",
+                "Divide by the root of the head size, or use the same weights for queries and keys.",
             )
-        function, factor = ("fixed", 1.0) if tied else ("uniform", 1.0)
-    elif tied or overlap(query, key):
+    else:
+        factor = found.scale**2 * found.width
+    if not fixed and (tied or overlap(query, key)):
         raise builder.refusal(
             operation,
             "its queries and keys share their weights, and their products are divided by the root of the head size",
             "Give keys weights of their own, or divide by the head size.",
         )
-    step = builder.add(Attention(tuple(steps), positions, factor, function, found.dual, causal))
+    step = builder.add(
+        Attention(tuple(steps), positions, factor, found.function, found.dual, found.apply, causal, fixed)
+    )
     return Field(step, layout, gaussian=False, pre=None, roots=values.roots)
+
+
+def _at_zero(found: Scores) -> float:
+    """What the function of the scores makes of a score of 0."""
+    return 0.0 if found.apply is None else float(found.apply(torch.zeros((), dtype=torch.float64)))
 
 
 def _tokens(builder: Builder, operation: Operation, value: Field) -> int:
@@ -270,8 +288,9 @@ def of_scores(builder: Builder, operation: Operation, found: Scores) -> Scores:
     if not found.function:
         numbers = {name: one for name, one in operation.arguments.items() if name != "input"}
         try:
-            return replace(found, function="elementwise", dual=dual_of(operation.kind, numbers))
-        except UsageError:
+            dual = dual_of(operation.kind, numbers)
+            return replace(found, function="elementwise", dual=dual, apply=function_of(operation.kind, numbers))
+        except ModelError:
             pass
     raise builder.refusal(
         operation, "it is an unknown function of scores", "Use softmax, relu or the scores themselves."

@@ -11,7 +11,7 @@ from thalweg.errors import ModelError
 from thalweg.ntk.nodes import layout as lay
 from thalweg.ntk.nodes.step import Step
 from thalweg.ntk.nodes.symbols import Field, Raw, Symbol
-from thalweg.ntk.variances import Moments, Reading
+from thalweg.ntk.variances import Moments, Parameterization
 from thalweg.population.structure.elementwise import APART, SOFTMAX, SUMS
 from thalweg.population.structure.operation import Operation, Value, values_in
 from thalweg.population.structure.tracing import Trace
@@ -51,7 +51,7 @@ class Builder:
     trace: Trace
     module: nn.Module
     moments: Moments
-    reading: Reading
+    reading: Parameterization
     calls: dict[str, int]
     steps: list[Step] = field(default_factory=list)
     symbols: dict[str, Symbol] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import ModelError
 from thalweg.ntk.dual import Dual, dual_of, hermite
 from thalweg.ntk.nodes.affine import Scaled, bias_added
 from thalweg.ntk.nodes.attention import of_scores
@@ -154,11 +154,11 @@ def _dual(builder: Builder, operation: Operation, function: Callable[[Tensor], T
         numbers = {name: one for name, one in operation.arguments.items() if not values_in(one)}
         try:
             return dual_of(operation.kind, numbers)
-        except UsageError:
+        except ModelError:
             pass
     try:
         return hermite(function, operation.kind)
-    except UsageError as error:
+    except ModelError as error:
         raise builder.refusal(operation, str(error).rstrip("."), "Use another activation.") from error
 
 
@@ -195,7 +195,12 @@ def _added(builder: Builder, operation: Operation) -> Field:
     assert isinstance(left, Raw | Field)
     assert isinstance(right, Raw | Field)
     if operation.kind == "sub":
-        raise builder.refusal(operation, "it subtracts branches", "Add them: weights are symmetric about zero.")
+        raise builder.refusal(
+            operation,
+            "it subtracts branches",
+            "Add them, as weights are symmetric about zero; of a network minus a copy of itself, pass "
+            "nets.centered(network) alone, or read the network and set K to 0.",
+        )
     return summed(builder, operation, left, right)
 
 

@@ -74,6 +74,7 @@ class Scores:
         layout: what lies along its dimensions; queries are positions of axis 0, keys of axis 1.
         function: of the scores: "" for themselves, "softmax" over keys, or an elementwise one by `dual`.
         dual: of an elementwise function.
+        apply: the elementwise function itself.
     """
 
     query: Field
@@ -83,6 +84,7 @@ class Scores:
     layout: Layout
     function: str = ""
     dual: Dual | None = None
+    apply: Callable[[Tensor], Tensor] | None = None
 
 
 Symbol = Raw | Weight | Field | Scores

@@ -15,6 +15,7 @@ from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.statistics import interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.centered import POWERS, Task, classes, infinite, trained, two_parity
+from thalweg.studies.ntk.setting import share_of
 from thalweg.studies.study import decides
 
 Array = NDArray[np.float64]
@@ -92,7 +93,8 @@ def best_kernels(task: Task) -> Array:
         x, y = task.inputs[train], task.inputs[test]
         first, cross = (kernels[:, ((BITS - one @ x.T) / 2).round().long()] for one in (x, y))
         labels = task.targets[test, 0].numpy()
-        fits = [ntk.regression(first, cross, task.targets[train], ridge=ridge)["test"] for ridge in RIDGES]
+        ridges = [share_of(first, ridge) for ridge in RIDGES]
+        fits = [ntk.regression(first, cross, task.targets[train], ridge=ridge)["test"] for ridge in ridges]
         best.append(max(ntk.accuracy(fit, labels).max() for fit in fits))
     return np.array(best)
 

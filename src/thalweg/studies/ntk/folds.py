@@ -12,6 +12,7 @@ from thalweg import data, ntk
 from thalweg.data import Examples
 from thalweg.ntk import Infinite
 from thalweg.randomness import generator
+from thalweg.studies.ntk.setting import share_of
 
 RIDGE, CLASSES, FOLDS = 1e-4, 10, 12
 ORDERS = ORDERED, SHUFFLED, UNLIKE = "in order", "shuffled", "shuffled in the test set alone"
@@ -48,7 +49,8 @@ class Folds:
             held = held if pixels == ORDERED else shuffle(held, order)
             first, cross = kernel.ntk(fitted[:, None]), kernel.ntk(held[:, None], fitted[:, None])
             labels = self.labels[train], self.labels[test]
-            found[fold] = ntk.classify(first, cross, *labels, ridge=RIDGE, classes=CLASSES)["accuracy"][0]
+            ridge = share_of(first, RIDGE)
+            found[fold] = ntk.classify(first, cross, *labels, ridge=ridge, classes=CLASSES)["accuracy"][0]
         return found
 
 

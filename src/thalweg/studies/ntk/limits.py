@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg import ntk
 from thalweg.figures import Axis, Contour, Figure, HeatMap, ReferenceLine
+from thalweg.studies.ntk.setting import share_of
 
 Array = NDArray[np.float64]
 SMOOTH_BIAS, MAP_BIAS = 0.3, 0.05
@@ -94,6 +95,6 @@ def phases(
     )
     number = ntk.scores.condition_number(kernel)
     flat = [one.flatten(0, 1) for one in (kernel, cross)]
-    outputs = ntk.regression(flat[0], flat[1], targets, ridge=1e-6)["test"]
+    outputs = ntk.regression(flat[0], flat[1], targets, ridge=share_of(flat[0], 1e-6))["test"]
     accuracy = ntk.accuracy(outputs, labels).reshape(kernel.shape[:2])
     return PhaseMap(number.log10, accuracy, number.singular)

@@ -21,6 +21,11 @@ BIAS_STD = 0.1
 ACTIVATIONS = tuple(WEIGHT_STD)
 
 
+def share_of(kernel: Float[Tensor, "*members n n"], share: float) -> Float[Tensor, "*members"]:
+    """A ridge that is this share of the mean of each kernel's diagonal."""
+    return share * kernel.diagonal(dim1=-2, dim2=-1).double().mean(-1)
+
+
 def digits_of_one_norm() -> tuple[Tensor, Tensor]:
     """All 1,797 digits, centered, every one scaled to the norm sqrt(64), and their classes: (1797, 64) and (1797,).
 

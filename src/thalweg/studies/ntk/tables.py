@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg import data, ntk
 from thalweg.data import Examples
 from thalweg.statistics import Interval
-from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD
+from thalweg.studies.ntk.setting import BIAS_STD, WEIGHT_STD, share_of
 
 Array = NDArray[np.float64]
 P, RIDGES = 59, (1e-6, 1e-2, 1.0)
@@ -87,7 +87,7 @@ def best(kernels: Mapping[str, Tensor], split: Split, p: int = P) -> Best:
     answers, (train, cross) = sums(p) % p, _blocks(kernels, split)
     targets, tested, found = ntk.one_hot(answers[split.train], p), answers[split.test].numpy(), {}
     for ridge in RIDGES:
-        outputs = ntk.regression(train, cross, targets, ridge=ridge)["test"]
+        outputs = ntk.regression(train, cross, targets, ridge=share_of(train, ridge))["test"]
         for name, one in zip(kernels, outputs.argmax(-1) == tested, strict=True):
             found[f"{name}, ridge {ridge:g}"] = one
     name = max(found, key=lambda each: found[each].mean())
@@ -99,7 +99,7 @@ def explained(kernels: Mapping[str, Tensor], split: Split, p: int = P) -> float:
     whole, (train, cross) = sums(p).double(), _blocks(kernels, split)
     middle = whole[split.train].mean()
     targets, tested = (whole[split.train] - middle)[:, None], (whole[split.test] - middle).numpy()
-    outputs = ntk.regression(train, cross, targets, ridge=RIDGES[0])["test"][..., 0]
+    outputs = ntk.regression(train, cross, targets, ridge=share_of(train, RIDGES[0]))["test"][..., 0]
     return float((1 - ((outputs - tested) ** 2).mean(-1) / tested.var()).max())
 
 
