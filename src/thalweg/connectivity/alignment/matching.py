@@ -1,7 +1,7 @@
 """Weight matching: permutations by which the members' weights are most similar to those of a reference."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from thalweg.connectivity.alignment.weights import Rows, Weights
 from thalweg.randomness import generator
 
 _MOST_SWEEPS = 100
-_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}  # of the product of norms
+TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-12}  # of the product of norms
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,15 +24,19 @@ class Matched:
 
     Args:
         orders: of every group, outer ones before those within them: (members, units).
-        value: the sum of products with the reference: (members,).
+        value: how similar members are to their reference then, in whatever is compared: (members,).
         sweeps: over all groups: (members,).
         converged: whether no group alone could gain any more: (members,).
+        alike: mean correlations (or covariances) of the units of a group before and after: (members,) each.
+        losses: halfway to the reference, by weight matching and by the permutations found: (members,) each.
     """
 
     orders: Mapping[str, Int64[Tensor, "members units"]]
     value: NDArray[np.float64]
     sweeps: NDArray[np.int64]
     converged: NDArray[np.bool_]
+    alike: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
+    losses: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 def matched(
@@ -80,7 +84,7 @@ class _Descent:
         self.norms = {name: _norms(weights.reference[name]) * _norms(tensor) for name, tensor in tensors.items()}
         dtype = next(iter(tensors.values())).dtype
         self.least = [
-            _TOLERANCE[dtype] * sum(self.norms[name] for name, of in weights.nests_in.items() if number in of)
+            TOLERANCE[dtype] * sum(self.norms[name] for name, of in weights.nests_in.items() if number in of)
             for number in range(len(weights.nests))
         ]
         self.exact = [not nest.inner and not _several(nest) for nest in weights.nests]

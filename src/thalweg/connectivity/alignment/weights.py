@@ -87,7 +87,9 @@ class Weights:
             if name in self.tensors and (within is None or name in within):
                 one = _some(self.reference[name], rows) if len(self.reference[name]) > 1 else self.reference[name]
                 other = _some(self.tensors[name], rows)
-                lines = [torch.cat([_lines(tensor, s) for s in of], 1) for tensor, of in ((one, ours), (other, theirs))]
+                lines = [
+                    torch.cat([lines_of(tensor, s) for s in of], 1) for tensor, of in ((one, ours), (other, theirs))
+                ]
                 found += torch.matmul(lines[0], lines[1].mT)
         number = self.numbers.get(some[0].group.name)
         return found if number is None or some[0].inner else found + self._fixed(number, rows)
@@ -159,8 +161,8 @@ class Weights:
             found = torch.zeros(self.count, nest.group.units, nest.group.units, dtype=torch.float64, device=self.device)
             for one in nest.own:
                 if one.tensor in self.settled:
-                    ours = _lines(self.reference[one.tensor], one)
-                    found += torch.matmul(ours, _lines(self.given[one.tensor], one).mT)
+                    ours = lines_of(self.reference[one.tensor], one)
+                    found += torch.matmul(ours, lines_of(self.given[one.tensor], one).mT)
             self.fixed[number] = found
         some = _some(self.fixed[number], rows)
         order = self._order(nest.group, [nest.group])[rows].to(self.device)
@@ -168,7 +170,7 @@ class Weights:
 
 
 def _joined(nests: Sequence[Nest]) -> list[list[Slice]]:
-    """The slices of groups that can be compared with each other: those of one tensor and dimension, as few as may be."""
+    """The slices of groups, those along one dimension of a tensor as one where they are in all rows."""
     joined = []
     for together in zip(*(nest.own for nest in nests), strict=True):
         if all(one.rows is None for one in together):
@@ -182,7 +184,7 @@ def _some(tensor: Tensor, rows: Rows) -> Tensor:
     return tensor if len(rows) == len(tensor) else tensor[rows.to(tensor.device)]
 
 
-def _lines(tensor: Tensor, one: Slice) -> Tensor:
+def lines_of(tensor: Tensor, one: Slice) -> Tensor:
     """All numbers of each unit in a slice of a tensor (members, ...): (members, units, numbers)."""
     if one.rows is not None:
         tensor = tensor[:, one.rows.to(tensor.device)]
