@@ -1,6 +1,6 @@
 """Activation matching: permutations by which units have values that are most alike on the same examples."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,9 +18,8 @@ from thalweg.population.structure.places import Place
 from thalweg.population.structure.replay import Replay
 
 _AT_ONCE = 256  # examples
-Kind = tuple[
-    str, ...
-]  # names of groups whose units are compared with each other's: one, or those within another's units
+_TIE = 1e-6  # weight of values before they are read, which tell units apart that are constant where they are read
+Kind = tuple[str, ...]  # groups whose units are compared with each other's: one, or those within another's units
 Units = Float[Tensor, "units values"]
 
 
@@ -65,10 +64,11 @@ def matched_activations(
     """Permutations by which the values of units are most alike.
 
     What is compared are the values that are read: by weights, by sums, by products of queries and keys. Where several
-    operations read a group, as a residual stream, the mean over what they read is taken.
+    operations read a group, as a residual stream, the mean over what they read is taken. Units that never change there,
+    as those of ReLU that are never active, are told apart by what weights write of them.
     """
     structure = problem.structure
-    kinds = {kind: _values(structure, kind) for nest in nests for kind in _kinds(nest)}
+    kinds = [kind for nest in nests for kind in _kinds(nest)]
     similar = _similar(problem, structure, kinds, reference, members, examples, measure)
 
     def between(some: Sequence[Nest], others: Sequence[Nest]) -> Tensor:
@@ -104,20 +104,26 @@ def _kinds(nest: Nest) -> Iterator[Kind]:
             yield tuple(one.group.name for one in kind)
 
 
-def _values(structure: Structure, kind: Kind) -> list[str]:
-    """The values in which units of all these groups lie, among those that are read."""
-    operations = {one.name: one for group in kind for one in structure.readers(group)}
-    read = dict.fromkeys(name for one in operations.values() for name in one.inputs)
-    made = dict.fromkeys(one.name for one in structure.carriers(kind[0]))
-    for candidates in (read, reversed(made)):
-        found = [name for name in candidates if _seen(structure, name) and _holds(structure, name, kind)]
-        if found:
-            return found
-    msg = (
-        f"No value of the model shows the units of {kind[0]!r}, so their activations cannot be compared; write "
-        'method="weights".'
-    )
-    raise ModelError(msg)
+def _values(structure: Structure, kind: Kind) -> tuple[list[str], list[str]]:
+    """The values in which units of all these groups lie: those that are read, and those that are written.
+
+    Raises:
+        ModelError: there are none.
+    """
+    reading = {one.name: one for group in kind for one in structure.readers(group)}.values()
+    read = [name for one in reading for name in one.inputs]
+    written = [one.name for group in kind for one in structure.writers(group)]
+    found = [
+        [name for name in dict.fromkeys(names) if _seen(structure, name) and _holds(structure, name, kind)]
+        for names in (read, written)
+    ]
+    if not any(found):
+        msg = (
+            f"No value of the model shows the units of {kind[0]!r}, so their activations cannot be compared; write "
+            'method="weights".'
+        )
+        raise ModelError(msg)
+    return found[0], found[1]
 
 
 def _holds(structure: Structure, name: str, kind: Kind) -> bool:
@@ -141,16 +147,18 @@ def _seen(structure: Structure, name: str) -> bool:
 def _similar(
     problem: Problem,
     structure: Structure,
-    kinds: Mapping[Kind, Sequence[str]],
+    kinds: Sequence[Kind],
     reference: Population,
     members: Population,
     examples: ExampleSet,
     measure: str,
 ) -> dict[Kind, Float[Tensor, "members units units"]]:
     """How alike units are, by kind: the mean over the values in which they lie."""
+    lie = {kind: _values(structure, kind) for kind in kinds}
     places = {
         (kind, name): [_place(structure, name, group) for group in kind]
-        for kind, names in kinds.items()
+        for kind, values in lie.items()
+        for names in values
         for name in names
     }
     wanted = {name for _, name in places}
@@ -175,14 +183,16 @@ def _similar(
                 first = units(reference, member)
             for key, own in units(members, member).items():
                 moments[key][member].add(first[key], own)
+
+    def mean(kind: Kind, names: Sequence[str], member: int) -> Tensor | float:
+        found = [moments[kind, name][member].similar(measure) for name in names]
+        return torch.stack(found).mean(0) if found else 0.0
+
     return {
         kind: torch.stack(
-            [
-                torch.stack([moments[kind, name][member].similar(measure) for name in names]).mean(0)
-                for member in range(len(members))
-            ]
+            [torch.as_tensor(mean(kind, read, m) + _TIE * mean(kind, written, m)) for m in range(len(members))]
         ).cpu()
-        for kind, names in kinds.items()
+        for kind, (read, written) in lie.items()
     }
 
 

@@ -46,11 +46,9 @@ def _traced(problem: Problem) -> tuple[UnitGroup, ...]:
         raise ModelError(msg) from error
     if structure.groups:
         return structure.groups
-    unknown = next((f"It is not known what {one} does with single units. " for one in structure.unknown), "")
-    fixed = next(
-        (f"The indices of {name!r} cannot be exchanged: {why}. " for (name, _), why in structure.fixed.items()), ""
-    )
-    msg = f"The model has no units that are known to be exchangeable, so there is nothing to align. {unknown or fixed}{by_hand}"
+    why = [f"It is not known what {one} does with single units" for one in structure.unknown]
+    why += [f"Indices of {name!r} cannot be exchanged: {reason}" for (name, _), reason in structure.fixed.items()]
+    msg = f"The model has no units that are known to be exchangeable, so there is nothing to align. {why[0]}. {by_hand}"
     raise ModelError(msg)
 
 
