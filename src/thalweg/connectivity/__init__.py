@@ -8,5 +8,15 @@ from thalweg.connectivity.alignment import (
     align,
     align_together,
 )
+from thalweg.connectivity.repair import layers_repaired, repaired
 
-__all__ = ["ActivationMatching", "Alignment", "StraightThrough", "WeightMatching", "align", "align_together"]
+__all__ = [
+    "ActivationMatching",
+    "Alignment",
+    "StraightThrough",
+    "WeightMatching",
+    "align",
+    "align_together",
+    "layers_repaired",
+    "repaired",
+]
