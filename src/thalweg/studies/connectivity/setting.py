@@ -79,9 +79,11 @@ def network(widths: tuple[int, ...]) -> nn.Sequential:
 def digits(seed: int) -> data.Data:
     """Digits split anew, without the mean of every pixel, in units of the standard deviation of all pixels together."""
     split = data.digits().split_anew(TRAINED_DIGITS, seed=seed, stream="connectivity")
-    center = split.train.inputs.mean(0)
-    scale = (split.train.inputs - center).std()
-    train, test = (data.Examples((part.inputs - center) / scale, part.targets) for part in (split.train, split.test))
+    assert split.test is not None
+    (x, y), (held, classes) = (part.take(torch.arange(len(part))) for part in (split.train, split.test))
+    center = x.mean(0)
+    scale = (x - center).std()
+    train, test = data.Examples((x - center) / scale, y), data.Examples((held - center) / scale, classes)
     return replace(split, train=train, test=test, notes=(*split.notes, "mean and one common scale removed"))
 
 
