@@ -8,15 +8,22 @@ from thalweg.connectivity.alignment import (
     align,
     align_together,
 )
+from thalweg.connectivity.barrier import Barrier, barrier
+from thalweg.connectivity.instability import instability
+from thalweg.connectivity.instability_result import Instability
 from thalweg.connectivity.repair import layers_repaired, repaired
 
 __all__ = [
     "ActivationMatching",
     "Alignment",
+    "Barrier",
+    "Instability",
     "StraightThrough",
     "WeightMatching",
     "align",
     "align_together",
+    "barrier",
+    "instability",
     "layers_repaired",
     "repaired",
 ]
