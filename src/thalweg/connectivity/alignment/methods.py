@@ -59,12 +59,12 @@ class StraightThrough:
 
     steps: int = 100
     batch_size: int = 100
-    rule: Rule = field(default_factory=partial(Adam, 1e-3))
+    rule: Rule = field(default_factory=partial(Adam, 1e-2))
 
     def __post_init__(self) -> None:
         check_count("StraightThrough steps", self.steps)
         check_count("StraightThrough batch_size", self.batch_size)
-        check_type("StraightThrough rule", self.rule, Rule, "an update rule such as tw.optim.Adam(1e-3)")
+        check_type("StraightThrough rule", self.rule, Rule, "an update rule such as tw.optim.Adam(1e-2)")
 
 
 Method = WeightMatching | ActivationMatching | StraightThrough
