@@ -86,7 +86,7 @@ def test_no_permutation_removes_the_barrier_of_the_published_counter_example(met
     problem = Problem(TwoTwoOne, (x, y), "logistic")
     one = problem.population(network([[1, 0], [0, -1]], [1, 0], [[-1, 0], [0, 1]], [1, 0]))
     other = problem.population(network([[-1, 0], [0, 1]], [0, 1], [[1, 0], [0, -1]], [0, 1]))
-    assert tw.evaluate(problem, one)["accuracy"].item() == tw.evaluate(problem, other)["accuracy"].item() == 1
+    assert min(tw.evaluate(problem, end)["accuracy"].item() for end in (one, other)) > 0.99
     heights = []
     for orders in itertools.product([(0, 1), (1, 0)], repeat=2):
         swapped = other

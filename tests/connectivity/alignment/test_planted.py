@@ -51,7 +51,7 @@ def reference_of(problem: Problem) -> Population:
     """A network whose norms, biases and running statistics differ from unit to unit, as after training."""
     one, draw = problem.initialize([3]), generator(0, "reference")
     buffers = {
-        name: (buffer + torch.rand(buffer.shape, generator=draw)) if buffer.is_floating_point() else buffer
+        name: buffer + 0.1 * torch.rand(buffer.shape, generator=draw) if buffer.is_floating_point() else buffer
         for name, buffer in one.buffers.items()
     }
     theta = one.theta + 0.1 * torch.randn(one.theta.shape, generator=draw)
@@ -93,13 +93,14 @@ def test_of_every_architecture_that_is_read(name: str) -> None:
     assert recovered(reordered(members, nests, found.orders), reference) == FEW
 
 
-def test_from_the_members_as_they_are_alone_a_transformer_would_not_be_recovered(problems: dict[str, Problem]) -> None:
-    structure = problems["transformer"].structure
-    reference, nests = reference_of(problems["transformer"]), nests_of(structure.groups)
+def test_from_the_members_as_they_are_alone_transformers_are_not_all_recovered() -> None:
+    one = ARCHITECTURES["transformer"]
+    structure, reference = Structure.of(one.module(), one.inputs), Population.of([one.module()])
+    nests = nests_of(structure.groups)
     members, _ = shuffled(reference, structure.groups, 20)
     asis = {group.name: torch.arange(group.units).repeat(20, 1) for nest in nests for group in nest}
     found = matched(nests, compared(reference), compared(members), seed=0, start=asis)
-    assert recovered(reordered(members, nests, found.orders), reference) < 20
+    assert recovered(reordered(members, nests, found.orders), reference) < 15
     assert found.converged.all()
 
 

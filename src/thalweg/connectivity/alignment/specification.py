@@ -67,7 +67,12 @@ def _by_hand(problem: Problem, name: str, given: Any) -> UnitGroup:
             msg = f"{tensor!r} has dimensions 0 to {len(shapes[tensor]) - 1}; got {dim} in the group {name!r}."
             raise UsageError(msg)
         sizes.append(shapes[tensor][dim])
-    units = min(sizes, default=0)
+    if not sizes:
+        msg = (
+            f"The group {name!r} needs at least one (name of a tensor, dimension), such as ('fc1.weight', 0); got none."
+        )
+        raise UsageError(msg)
+    units = min(sizes)
     for (tensor, dim), size in zip(given, sizes, strict=True):
         if size % units:
             msg = (

@@ -34,8 +34,8 @@ class Place:
         for dim, index in self.at:
             value = value.narrow(dim, index, 1)
         units, width = self.positions.shape
-        lines = value.movedim(self.dim, 0).flatten(1)[self.positions.flatten().to(value.device)]
-        return lines.reshape(units, width * lines.shape[1])
+        lines = value.movedim(self.dim, 0).reshape(value.shape[self.dim], -1)
+        return lines[self.positions.flatten().to(value.device)].reshape(units, width * lines.shape[1])
 
 
 def places_of(dimensions: Dimensions, names: Mapping[Axis, str]) -> tuple[Place, ...]:
