@@ -54,25 +54,34 @@ def matched(
         reference: tensors (members or 1, ...) by name.
         members: tensors (members, ...) by name.
         seed: of the order in which groups are taken.
-        start: permutations from which to go on; None: the better of two beginnings.
+        start: permutations from which to go on; None: inwards from what is beyond doubt, and for members that are less
+            similar then than they were, from these as they are.
     """
     weights = Weights(nests, reference, members)
     if start is not None:
         orders = [(group, start[group.name].numpy()) for nest in nests for group in nest]
         weights.move(orders, torch.arange(weights.count))
         return _Descent(weights, seed).run()
-    asis = _Descent(weights, seed).run()
-    inward = _Descent(weights.restarted(members), seed)
+    standing = weights.total()
+    inward = _Descent(weights, seed)
     inward.settle()
-    other = inward.run()
-    better = other.value > asis.value
-    chosen = torch.from_numpy(better)[:, None]
-    return Matched(
-        {name: torch.where(chosen, other.orders[name], order) for name, order in asis.orders.items()},
-        np.where(better, other.value, asis.value),
-        np.where(better, other.sweeps, asis.sweeps),
-        np.where(better, other.converged, asis.converged),
-    )
+    found = inward.run()
+    worse = np.flatnonzero(found.value < standing)
+    if not len(worse):
+        return found
+    rows = torch.from_numpy(worse)
+    some = {name: one[rows.to(one.device)] for name, one in members.items()}
+    beside = {name: one if len(one) == 1 else one[rows.to(one.device)] for name, one in reference.items()}
+    return _with(found, rows, _Descent(Weights(nests, beside, some), seed).run())
+
+
+def _with(found: Matched, rows: Rows, other: Matched) -> Matched:
+    """What was found, of some members in another way."""
+    for name, order in found.orders.items():
+        order[rows] = other.orders[name]
+    for mine, theirs in ((found.value, other.value), (found.sweeps, other.sweeps), (found.converged, other.converged)):
+        mine[rows.numpy()] = theirs
+    return found
 
 
 class _Descent:
@@ -81,10 +90,10 @@ class _Descent:
     def __init__(self, weights: Weights, seed: int) -> None:
         self.weights, self.seed = weights, seed
         every, tensors = torch.arange(weights.count), {**weights.given, **weights.tensors}
-        self.norms = {name: _norms(weights.reference[name]) * _norms(tensor) for name, tensor in tensors.items()}
-        dtype = next(iter(tensors.values())).dtype
+        norms = {name: _norms(weights.reference[name]) * _norms(tensor) for name, tensor in tensors.items()}
+        tolerance, none = TOLERANCE[next(iter(tensors.values())).dtype], np.zeros(weights.count)
         self.least = [
-            TOLERANCE[dtype] * sum(self.norms[name] for name, of in weights.nests_in.items() if number in of)
+            tolerance * sum((norms[name] for name, of in weights.nests_in.items() if number in of), none)
             for number in range(len(weights.nests))
         ]
         self.exact = [not nest.inner and not _several(nest) for nest in weights.nests]
@@ -124,7 +133,7 @@ class _Descent:
                     due[other, gained] = True
                 if not self.exact[number]:
                     due[number, gained] = True
-        return Matched(weights.orders(), weights.total(), sweeps, ~due.any(0))
+        return Matched(weights.orders(), weights.total(), sweeps, np.logical_not(due.any(0)))
 
     def visit(self, number: int, rows: Rows, within: Collection[str] | None = None) -> Rows:
         """Match one nest with all others as they are; which of the members gained by it, and were changed.
@@ -162,8 +171,9 @@ class _Descent:
 
     def _share(self, number: int, known: set[str]) -> float:
         """How much of what is compared of a nest is in these tensors."""
-        sizes = {name: float(one.mean()) for name, one in self.norms.items() if number in self.weights.nests_in[name]}
-        return sum(sizes[name] for name in known) / max(sum(sizes.values()), 1e-300)
+        nests_in, reference = self.weights.nests_in, self.weights.reference
+        sizes = {name: reference[name][0].numel() for name, of in nests_in.items() if number in of}
+        return sum(sizes[name] for name in known) / sum(sizes.values())
 
 
 def _several(nest: Nest) -> set[str]:

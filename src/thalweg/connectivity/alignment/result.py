@@ -8,6 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from thalweg.figures import Axis, Bars, Figure, Line
+from thalweg.figures.marks import Mark
 from thalweg.population import Population
 from thalweg.results import Result
 
@@ -53,7 +54,7 @@ class Alignment(Result):
         names = [str(name) for name in self.reading.coordinate("group")]
         axis, caption = Axis("cosine with the reference"), " ".join(self.reading.notes)
         numbers = np.arange(len(names))
-        marks = []
+        marks: list[Mark] = []
         for when in ("before", "after"):
             of = self[f"similarity {when}"]
             ends = {} if of.shape[1] == 1 else {"low": of.min(1), "high": of.max(1)}

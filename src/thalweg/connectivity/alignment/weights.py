@@ -60,12 +60,6 @@ class Weights:
             for one in self.traced.values()
         }
 
-    def restarted(self, members: Mapping[str, Tensor]) -> "Weights":
-        """The same with the units in the members' own order again."""
-        other = Weights(self.nests, self.reference, members)
-        other.fixed = self.fixed
-        return other
-
     def neighbors(self, number: int) -> set[int]:
         """The nests that have indices in a tensor in which this one has, too."""
         return {other for of in self.nests_in.values() if number in of for other in of} - {number}
@@ -85,12 +79,9 @@ class Weights:
         for ours, theirs in zip(_joined(some), _joined(others), strict=True):
             name = ours[0].tensor
             if name in self.tensors and (within is None or name in within):
-                one = _some(self.reference[name], rows) if len(self.reference[name]) > 1 else self.reference[name]
-                other = _some(self.tensors[name], rows)
-                lines = [
-                    torch.cat([lines_of(tensor, s) for s in of], 1) for tensor, of in ((one, ours), (other, theirs))
-                ]
-                found += torch.matmul(lines[0], lines[1].mT)
+                reference, tensor = self.reference[name], _some(self.tensors[name], rows)
+                reference = reference if len(reference) == 1 else _some(reference, rows)
+                found += torch.matmul(_all_lines(reference, ours), _all_lines(tensor, theirs).mT)
         number = self.numbers.get(some[0].group.name)
         return found if number is None or some[0].inner else found + self._fixed(number, rows)
 
@@ -199,6 +190,12 @@ def lines_of(tensor: Tensor, one: Slice) -> Tensor:
 
 def _along(one: Slice) -> tuple[str, int, tuple[int, ...] | None]:
     return one.tensor, one.dim, None if one.rows is None else tuple(one.rows.tolist())
+
+
+def _all_lines(tensor: Tensor, slices: Sequence[Slice]) -> Tensor:
+    """The same in several slices, one behind the other."""
+    lines = [lines_of(tensor, one) for one in slices]
+    return lines[0] if len(lines) == 1 else torch.cat(lines, 1)
 
 
 def _traced(group: UnitGroup, members: Mapping[str, Tensor]) -> Slice:
