@@ -119,7 +119,8 @@ def instability_figure(
 ) -> Figure:
     """Barriers of one or several analyses against the step at which copies part, and how far apart the copies end.
 
-    Steps are on a logarithmic axis, step 0 at its left edge; errors are in points; bands are 95 % intervals over seeds.
+    There is a panel for every set of examples. Steps are on a logarithmic axis, step 0 at its left edge; errors are in
+    points; bands are 95 % intervals over seeds.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=200, test=50))
@@ -128,7 +129,7 @@ def instability_figure(
     ...     name: tw.connectivity.instability(problem, recipe, (0, 5), seeds=2, points=3, fresh_schedule=fresh)
     ...     for name, fresh in (("one schedule", False), ("fresh schedule", True))
     ... }
-    >>> [mark.label for mark in tw.connectivity.instability_figure(both).panels[1].marks]
+    >>> [mark.label for mark in tw.connectivity.instability_figure(both).panels[-1].marks]
     ['one schedule', 'fresh schedule', 'k = 0']
 
     Args:
@@ -149,24 +150,28 @@ def instability_figure(
     at = dict(zip(steps, _places(steps), strict=True))
     zero = [ReferenceLine(at[0], "vertical", label="k = 0")] if 0 in at else []
     axis = Axis("step k at which copies part", scale="log", limits=(at[steps[0]] / 1.5, at[steps[-1]] * 1.5))
-    barriers = [
-        _line([at[step] for step in one.steps], one.intervals(name, on=on), f"{label}, {on}" if label else on, times)
-        for label, one in found.items()
-        for on in one.reading.coordinate("on").tolist()
-    ]
+    places = {label: [at[step] for step in one.steps] for label, one in found.items()}
+    sets = list(dict.fromkeys(on for one in results for on in one.reading.coordinate("on").tolist()))
+    barriers = {
+        on: [
+            _line(places[label], one.intervals(name, on=on), label, times)
+            for label, one in found.items()
+            if on in one.reading.coordinate("on")
+        ]
+        for on in sets
+    }
     distances = [
-        _line(
-            [at[step] for step in one.steps],
-            [interval.mean(values, bounds=POSITIVE) for values in one["distance"]],
-            label or "distance",
-        )
+        _line(places[label], [interval.mean(values, bounds=POSITIVE) for values in one["distance"]], label)
         for label, one in found.items()
     ]
     level = ReferenceLine(times * threshold, label=f"{times * threshold:g} {unit}")
     said = dict.fromkeys(note for one in results for note in one.reading.notes)
     return Figure.row(
         [
-            Figure.of("Barrier", [*barriers, level, *zero], axis, Axis(name, unit)),
+            *(
+                Figure.of(f"Barrier, {on}", [*lines, level, *zero], axis, Axis(name, unit))
+                for on, lines in barriers.items()
+            ),
             Figure.of("Distance", [*distances, *zero], axis, Axis("distance of the copies")),
         ],
         title=title,
