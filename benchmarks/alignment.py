@@ -5,9 +5,8 @@
 prints for one pair of 784-512-512-512-10 and for 8, and for 8 pairs of 64-64-64-10: seconds of `align` by weights, of
 its matching alone (the rest verifies that the functions stay and takes distances), and of a plain loop over pairs of
 one coordinate descent from the networks as they are, which builds every permuted tensor anew for each layer, as
-published code does (Ainsworth et al., 2022). The share of pairs in
-which it ends more similar than the loop is printed, too. Networks are trained for a few steps, so that they differ as
-trained ones do.
+published code does (Ainsworth et al., 2022). In how many pairs `align` ends more similar than the loop is printed, too.
+Networks are trained for a few steps, so that they differ as trained ones do.
 """
 
 import time

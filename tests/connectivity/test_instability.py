@@ -191,7 +191,8 @@ def test_the_first_step_whose_whole_interval_is_below_is_named(found: Instabilit
 
 
 def test_the_figure_puts_step_0_at_the_left_and_errors_in_points(found: Instability) -> None:
-    barrier, distance = found.figure().panels
+    barrier, test, distance = found.figure().panels
+    assert [panel.title for panel in (barrier, test, distance)] == ["Barrier, train", "Barrier, test", "Distance"]
     at = [mark.value for mark in barrier.marks if getattr(mark, "direction", "") == "vertical"]
     line = barrier.marks[0]
     assert at == [line.x[0]]

@@ -10,7 +10,7 @@ from thalweg.connectivity.alignment import (
 )
 from thalweg.connectivity.barrier import Barrier, barrier
 from thalweg.connectivity.instability import instability
-from thalweg.connectivity.instability_result import Instability
+from thalweg.connectivity.instability_result import Instability, instability_figure
 from thalweg.connectivity.repair import layers_repaired, repaired
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "align_together",
     "barrier",
     "instability",
+    "instability_figure",
     "layers_repaired",
     "repaired",
 ]

@@ -15,7 +15,7 @@ from thalweg.randomness import stream_key
 from thalweg.schedules import Constant
 from thalweg.training import Recipe, Start, train
 
-_LOOKED_AT = 256  # examples at most on which histories, which nobody reads, are evaluated wherever copies begin
+_LOOKED_AT = 64  # examples at most on which histories, which nobody reads, are evaluated wherever copies begin
 
 
 @dataclass(frozen=True, eq=False)

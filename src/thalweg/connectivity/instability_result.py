@@ -1,11 +1,12 @@
 """What instability analysis found: barriers by the step at which copies part."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from thalweg.errors import UsageError, unknown_name
+from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result
@@ -103,71 +104,97 @@ class Instability(Result):
         found = {str(on): self.stable_from(on=str(on)) for on in self.reading.coordinate("on")}
         return {f"stable on {on}": "at no step tried" if at is None else f"from {at:,}" for on, at in found.items()}
 
-    def curve(self, label: str, *, name: str | None = None, on: str | None = None) -> Line:
-        """The mean barrier against the step as a mark of a figure, of errors in points; see `barriers`.
-
-        The band is the 95 % interval over seeds. Step 0 stands left of all others, for a logarithmic axis.
-        """
-        name = self.usual if name is None else name
-        times = _times(name)
-        line = interval_line(places(self.steps), self.intervals(name, on=on), label=label)
-        assert line.low is not None
-        assert line.high is not None
-        return Line(line.x, times * line.y, low=times * line.low, high=times * line.high, label=label)
-
     def figure(self, name: str | None = None, threshold: float = THRESHOLD) -> Figure:
-        """A barrier against the step at which copies part, and beside it how far apart they end.
+        """A barrier against the step at which copies part, and how far apart they end; see `instability_figure`."""
+        return instability_figure({"": self}, name=name, threshold=threshold)
 
-        Args:
-            name: see `barriers`.
-            threshold: of the reference line, in the unit of the barrier.
 
-        Raises:
-            UsageError: no such barrier.
-        """
-        name = self.usual if name is None else name
-        lines = [self.curve(str(on), name=name, on=str(on)) for on in self.reading.coordinate("on")]
-        distances = [interval.mean(one, bounds=POSITIVE) for one in self["distance"]]
-        unit = "points" if name.startswith("error") else self.reading.units.get(name, "")
-        level = ReferenceLine(_times(name) * threshold, label=f"{_times(name) * threshold:g} {unit}")
-        axis = step_axis(self.steps)
-        panels = [
-            Figure.of("Barrier", [*lines, level, *zero_line(self.steps)], axis, Axis(name, unit)),
-            Figure.of(
-                "Distance",
-                [interval_line(places(self.steps), distances, label="distance"), *zero_line(self.steps)],
-                axis,
-                Axis("distance of the copies"),
-            ),
+def instability_figure(
+    found: Mapping[str, Instability],
+    *,
+    name: str | None = None,
+    threshold: float = THRESHOLD,
+    title: str = "Instability to the order of the data",
+    caption: str = "",
+) -> Figure:
+    """Barriers of one or several analyses against the step at which copies part, and how far apart the copies end.
+
+    There is a panel for every set of examples. Steps are on a logarithmic axis, step 0 at its left edge; errors are in
+    points; bands are 95 % intervals over seeds.
+
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=200, test=50))
+    >>> recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=10, batch_size=50, schedule=tw.schedules.Cosine())
+    >>> both = {
+    ...     name: tw.connectivity.instability(problem, recipe, (0, 5), seeds=2, points=3, fresh_schedule=fresh)
+    ...     for name, fresh in (("one schedule", False), ("fresh schedule", True))
+    ... }
+    >>> [mark.label for mark in tw.connectivity.instability_figure(both).panels[-1].marks]
+    ['one schedule', 'fresh schedule', 'k = 0']
+
+    Args:
+        found: by what they are called.
+        name: of the barrier; None: see `Instability.usual`.
+        threshold: of the reference line, in the unit of the barrier.
+        title, caption: of the figure; the caption is made from the notes when not given.
+
+    Raises:
+        UsageError: nothing to draw, or no such barrier.
+    """
+    check_type("instability_figure", found or None, Mapping, "at least one result of instability by name")
+    results = list(found.values())
+    name = results[0].usual if name is None else name
+    unit = "points" if name.startswith("error") else results[0].reading.units.get(name, "")
+    times = 100.0 if name.startswith("error") else 1.0
+    steps = sorted({step for one in results for step in one.steps})
+    at = dict(zip(steps, _places(steps), strict=True))
+    zero = [ReferenceLine(at[0], "vertical", label="k = 0")] if 0 in at else []
+    axis = Axis("step k at which copies part", scale="log", limits=(at[steps[0]] / 1.5, at[steps[-1]] * 1.5))
+    places = {label: [at[step] for step in one.steps] for label, one in found.items()}
+    sets = list(dict.fromkeys(on for one in results for on in one.reading.coordinate("on").tolist()))
+    barriers = {
+        on: [
+            _line(places[label], one.intervals(name, on=on), label, times)
+            for label, one in found.items()
+            if on in one.reading.coordinate("on")
         ]
-        caption = f"Means over {self.reading.sample_size} seeds with 95 % intervals. {' '.join(self.reading.notes)}"
-        return Figure.row(panels, title="Instability to the order of the data", caption=caption)
+        for on in sets
+    }
+    distances = [
+        _line(places[label], [interval.mean(values, bounds=POSITIVE) for values in one["distance"]], label)
+        for label, one in found.items()
+    ]
+    level = ReferenceLine(times * threshold, label=f"{times * threshold:g} {unit}")
+    said = dict.fromkeys(note for one in results for note in one.reading.notes)
+    return Figure.row(
+        [
+            *(
+                Figure.of(f"Barrier, {on}", [*lines, level, *zero], axis, Axis(name, unit))
+                for on, lines in barriers.items()
+            ),
+            Figure.of("Distance", [*distances, *zero], axis, Axis("distance of the copies")),
+        ],
+        title=title,
+        caption=caption or f"Means over {results[0].reading.sample_size} seeds, 95 % intervals. {' '.join(said)}",
+    )
 
 
-def places(steps: list[int]) -> Array:
+def _line(at: Sequence[float], intervals: Sequence[Interval], label: str, times: float = 1.0) -> Line:
+    """The line through estimates, multiplied, with intervals as its band."""
+    line = interval_line(at, intervals, label=label)
+    assert line.low is not None
+    assert line.high is not None
+    return Line(line.x, times * line.y, low=times * line.low, high=times * line.high, label=label)
+
+
+def _places(steps: Sequence[int]) -> list[float]:
     """Where steps stand on a logarithmic axis: where they are, and step 0 left of all others, as far as is usual.
 
-    >>> from thalweg.connectivity.instability_result import places
-    >>> places([0, 3, 12]).tolist(), places([0]).tolist()
+    >>> from thalweg.connectivity.instability_result import _places
+    >>> _places([0, 3, 12]), _places([0])
     ([0.75, 3.0, 12.0], [1.0])
     """
-    at = np.array(steps, dtype=np.float64)
-    later = at[at > 0]
+    later = [float(step) for step in steps if step > 0]
     ratio = (later[-1] / later[0]) ** (1 / (len(later) - 1)) if len(later) > 1 else 2.0
-    return np.where(at > 0, at, later[0] / max(ratio, 2.0) if len(later) else 1.0)
-
-
-def zero_line(steps: list[int]) -> list[ReferenceLine]:
-    """The mark that says where step 0 stands on a logarithmic axis; none where it is not among the steps."""
-    return [ReferenceLine(float(places(steps)[0]), "vertical", label="k = 0")] if steps[0] == 0 else []
-
-
-def step_axis(steps: list[int]) -> Axis:
-    """The axis of steps: logarithmic, with room around them."""
-    at = places(steps)
-    return Axis("step k at which copies part", scale="log", limits=(at[0] / 1.5, at[-1] * 1.5))
-
-
-def _times(name: str) -> float:
-    """By what a barrier is multiplied for a figure: errors are in points there."""
-    return 100.0 if name.startswith("error") else 1.0
+    first = later[0] / max(ratio, 2.0) if later else 1.0
+    return [float(step) if step > 0 else first for step in steps]

@@ -34,12 +34,15 @@ def test_seeds_come_by_threes() -> None:
         trained(LAB, DIGITS, [0, 1, 2, 3])
 
 
-def test_digits_are_centered_and_scaled_by_one_number() -> None:
+def test_digits_are_centered_and_scaled_by_one_number_each() -> None:
     data, other = DIGITS.make(500), DIGITS.make(501)
     assert (len(data.train), len(data.test)) == (1_347, 450)
-    assert data.train.inputs.mean(0).abs().max() < 1e-5
+    assert float(data.train.inputs.mean()) == pytest.approx(0, abs=1e-5)
     assert float(data.train.inputs.std()) == pytest.approx(1, abs=1e-4)
-    assert data.train.inputs.std(0).std() > 0.1  # pixels differ in their spread, as they did
+    assert data.train.inputs.mean(0).std() > 0.1  # pixels differ as they did
+    levels = torch.unique(torch.cat([data.train.inputs, data.test.inputs]))
+    assert len(levels) == 17
+    assert (levels.diff() - levels.diff().mean()).abs().max() < 1e-5
     assert not torch.equal(data.train.inputs, other.train.inputs)
 
 

@@ -77,14 +77,16 @@ def network(widths: tuple[int, ...]) -> nn.Sequential:
 
 
 def digits(seed: int) -> data.Data:
-    """Digits split anew, without the mean of every pixel, in units of the standard deviation of all pixels together."""
+    """Digits split anew; from all pixels one mean is subtracted, and all are divided by one standard deviation.
+
+    Both are of the training images.
+    """
     split = data.digits().split_anew(TRAINED_DIGITS, seed=seed, stream="connectivity")
     assert split.test is not None
     (x, y), (held, classes) = (part.take(torch.arange(len(part))) for part in (split.train, split.test))
-    center = x.mean(0)
-    scale = (x - center).std()
+    center, scale = x.mean(), x.std()
     train, test = data.Examples((x - center) / scale, y), data.Examples((held - center) / scale, classes)
-    return replace(split, train=train, test=test, notes=(*split.notes, "mean and one common scale removed"))
+    return replace(split, train=train, test=test, notes=(*split.notes, "one mean and one scale of all pixels removed"))
 
 
 def signals(_seed: int) -> data.Data:
