@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from thalweg.connectivity.ends import Pairs, check_ends
 from thalweg.connectivity.line import LineValues, line_values
 from thalweg.connectivity.peaks import above_chord, peak
+from thalweg.connectivity.resamples import ends
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
 from thalweg.evaluation import Conditions, Sample
@@ -175,7 +177,7 @@ def barrier(
         )
         raise UsageError(msg + f"got {resamples}.")
     check_choice("barrier statistics", statistics, ("recompute", "interpolate"))
-    sets = list(on) if isinstance(on, list | tuple) else [on]
+    sets: list[Any] = list(on) if isinstance(on, list | tuple) else [on]
     if not sets:
         msg = "barrier on needs at least one set of examples, such as ['train', 'test']; got none."
         raise UsageError(msg)
@@ -248,7 +250,7 @@ def _tables(
         for kind, value in zip(DEFINITIONS, _heights(draws, swapped), strict=True):
             whole = f"{name} {kind}"
             errors[whole] = value.std(2, ddof=1)
-            arrays[_INTERVAL.format(whole)] = _ends(value)
+            arrays[_INTERVAL.format(whole)] = np.stack(ends(value, axis=2), axis=-1)
             dims[_INTERVAL.format(whole)] = ("on", "member", "end")
     return arrays, errors, dims
 
@@ -265,11 +267,3 @@ def _heights(lines: Array, swapped: NDArray[np.bool_]) -> tuple[Array, Array, Ar
     over_mean = peak(lines)[0] - (lines[..., 0] + lines[..., -1]) / 2
     where = np.where(swapped.reshape(-1, *(1 for _ in where.shape[2:])), 1 - where, where)
     return height, over_mean, np.where(height > 0, where, np.nan)
-
-
-def _ends(draws: Array) -> Array:
-    """The 2.5 % and 97.5 % points over resamples: (on, member, resamples) to (on, member, 2)."""
-    ordered = np.sort(draws, axis=2)
-    tail = max(1, int((draws.shape[2] + 1) * 0.025))
-    ends = np.stack([ordered[..., tail - 1], ordered[..., -tail]], axis=-1)
-    return np.where(np.isfinite(draws).all(2)[..., None], ends, np.nan)
