@@ -34,4 +34,18 @@ CORRECTIONS: tuple[Correction, ...] = (
         source="Frankle et al. (2020), arXiv:1912.05671; measured by CON3, with fresh schedules too",
         claims=("CON3",),
     ),
+    Correction(
+        id="one-connected-manifold",
+        section="mode connectivity: implication",
+        lecture="The solution space is a connected manifold, not isolated points!",
+        right="Sampled solutions lie near one another once their hidden units are in matching orders, on easy data.",
+        why=(
+            "Finitely many points cannot show that a set is connected, let alone a manifold. What can be measured: of "
+            "two networks, permuting the hidden units of one removes most of the barrier between them, the more the "
+            "wider they are. On data that are not interpolated much of it stays, and aligning two networks to a third "
+            "does not align them with each other: they are farther from each other than from it."
+        ),
+        source="Entezari et al. (2021), arXiv:2110.06296; Ainsworth et al. (2022), arXiv:2209.04836; measured by CON4",
+        claims=("CON4",),
+    ),
 )
