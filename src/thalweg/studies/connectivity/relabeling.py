@@ -29,9 +29,9 @@ CLAIM = Claim(
     lecture="The solution space is a connected manifold, not isolated points!",
     rule=every_part(),
     unit="how much of the barrier is left",
-    corrected="Most of the barrier between two solutions is the order of their hidden units. On MNIST-1D "
-    "(40-100-100-10) much of it stays, and two networks that are both aligned to a third are farther from each other than from it. "
-    "Whether all solutions form one connected manifold no finite number of them can show.",
+    corrected="Most of the barrier between two solutions is the order of their hidden units. On MNIST-1D much of it "
+    "stays (40-100-100-10), and two networks that are both aligned to a third are farther from each other than from "
+    "it. Whether all solutions form one connected manifold no finite number of them can show.",
     parts=(
         Part(WEIGHTS, "Matched by weights.", less(0.2), RATIO, bounds=POSITIVE, repeats="pairs"),
         Part(ACTIVATIONS, "Matched by activations.", less(0.2), RATIO, bounds=POSITIVE, repeats="pairs"),
