@@ -287,7 +287,7 @@ def figure(one: Measured) -> Figure:
 
 def widths_figure(by_width: dict[int, Measured]) -> Figure:
     """Which share of the barrier is left, by width."""
-    x = list(by_width)
+    x = np.array([*by_width])
     marks = []
     for of in (*METHODS, RANDOM):
         table = np.stack([one.left(of) for one in by_width.values()])
