@@ -83,6 +83,25 @@ def test_straight_through_is_no_worse_than_weights_halfway(digits: Problem) -> N
     )
 
 
+def test_straight_through_networks_with_running_statistics_and_dropout() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm, self.drop = nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.2)
+            self.out = nn.Linear(8, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(self.drop(torch.relu(self.norm(self.first(x)))))
+
+    problem = Problem(Both, tw.data.digits().subset(train=200, test=50))
+    reference, members = problem.initialize([0]), problem.initialize([1, 2])
+    found = align(problem, reference, members, StraightThrough(steps=5), on="train", progress=None)
+    assert (found["loss halfway after"] <= found["loss halfway before"]).all()
+    assert members.buffers["norm.running_mean"].equal(problem.initialize([1, 2]).buffers["norm.running_mean"])
+    alone = align(problem, reference, members[1], StraightThrough(steps=5), on="train", progress=None)
+    assert alone.permutations["first"][0].equal(found.permutations["first"][1])
+
+
 def test_many_are_aligned_to_each_other(digits: Problem) -> None:
     reference = digits.initialize([0])
     members, _ = shuffled(reference, digits.structure.groups, 4)

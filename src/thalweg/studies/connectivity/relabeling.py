@@ -214,7 +214,7 @@ def found(lab: Lab, ends: Shared) -> Finding:
                 unit="nats",
             ),
         ],
-        sentences=[*(sentence(one) for one in each), triples_sentence(digits, three)],
+        sentences=[*(sentence(one) for one in each), widths_sentence(by_width), triples_sentence(digits, three)],
         numbers={
             "share of the barrier that is left, by width": {
                 str(width): {of: one.left(of).tolist() for of in (*METHODS, RANDOM)} for width, one in by_width.items()
@@ -248,6 +248,14 @@ def sentence(one: Measured) -> str:
     means = {of: (one.values(LOSS, of).mean(), one.values(ERROR, of).mean()) for of in one.lines}
     listed = ", ".join(f"{of} {loss:.2g} nats and {error:.1f} points" for of, (loss, error) in means.items())
     return f"{one.ends.setting.text}: training loss and error rise along the line, with the second network {listed}."
+
+
+def widths_sentence(by_width: dict[int, Measured]) -> str:
+    """What was found over widths: most of the fall is at the narrow end."""
+    listed = "; ".join(
+        f"{width}: " + ", ".join(f"{of} {one.left(of).mean():.1%}" for of in METHODS) for width, one in by_width.items()
+    )
+    return f"Of the barrier on digits is left, by the width of the hidden layers, {listed}."
 
 
 def triples_sentence(one: Measured, three: Triples) -> str:
