@@ -191,6 +191,15 @@ def test_what_is_refused(digits: Problem) -> None:
         align(digits, two, two.with_theta(two.theta * torch.nan))
     with pytest.raises(UsageError, match="read from a trace"):
         align(digits, two, two, "activations", groups=digits.structure.groups)
+    with pytest.raises(UsageError, match=r"permutation \(2, 12\) of the units of 'hidden1'; got none"):
+        align(digits, two, two, start={})
+    with pytest.raises(UsageError, match=r"got \(1, 12\)"):
+        align(digits, two, two, start={name: torch.arange(12)[None] for name in ("hidden1", "hidden2")})
+    with pytest.raises(UsageError, match="permutation"):
+        align(digits, two, two, start={name: torch.zeros(2, 12).long() for name in ("hidden1", "hidden2")})
+    other = Problem(lambda: tw.nets.convnet((4,)), tw.data.digits(image=True).subset(train=20, test=10))
+    with pytest.raises(UsageError, match=r"no tensor 'convolution1.weight'"):
+        align(digits, two, two, groups=other.structure.groups)
     with pytest.raises(UsageError, match="two members or more"):
         align_together(digits, two[:1])
 

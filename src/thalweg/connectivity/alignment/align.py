@@ -11,7 +11,12 @@ from thalweg.connectivity.alignment.methods import METHODS, ActivationMatching, 
 from thalweg.connectivity.alignment.moving import Permutations, moved_share, similarity, verified
 from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
-from thalweg.connectivity.alignment.specification import ByHand, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.specification import (
+    ByHand,
+    check_same_architecture,
+    check_start,
+    groups_of,
+)
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
 from thalweg.data import ExampleSet
@@ -99,6 +104,7 @@ def align(
     began = time.perf_counter()
     method = _meant(problem, reference, population, method, seed)
     nests = nests_of(groups_of(problem, groups))
+    check_start([group for nest in nests for group in nest], start, len(population))
     if isinstance(method, ActivationMatching) and groups is not None:
         msg = 'Where units have activations is read from a trace, not from groups=; write method="weights".'
         raise UsageError(msg)

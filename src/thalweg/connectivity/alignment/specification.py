@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from thalweg.errors import ModelError, UsageError, check_type, unknown_name
 from thalweg.population import Population, Problem, Slice, UnitGroup
@@ -28,6 +29,9 @@ def groups_of(problem: Problem, groups: ByHand | Sequence[UnitGroup] | None) -> 
         found = tuple(groups)
         for group in found:
             check_type("align groups", group, UnitGroup, f"a list of UnitGroups, or {_WRITE[7:]}")
+            for name in group.tensors:
+                if name not in _known(problem):
+                    raise unknown_name("tensor", name, _known(problem))
     if not found:
         msg = f"align needs at least one group of units; got none. Leave groups out, or write {_WRITE}."
         raise UsageError(msg)
@@ -53,8 +57,7 @@ def _traced(problem: Problem) -> tuple[UnitGroup, ...]:
 
 
 def _by_hand(problem: Problem, name: str, given: Any) -> UnitGroup:
-    shapes = {entry.name: tuple(entry.shape) for entry in problem.layout}
-    shapes |= {key: tuple(one.shape) for key, one in _others(problem) if key not in shapes}
+    shapes = _known(problem)
     sizes = []
     for one in given:
         if not (isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], int)):
@@ -88,8 +91,26 @@ def _by_hand(problem: Problem, name: str, given: Any) -> UnitGroup:
     return UnitGroup(name, "units", units, written, read, slices)
 
 
-def _others(problem: Problem) -> list[tuple[str, torch.Tensor]]:
-    return [*problem.template.named_parameters(), *problem.template.named_buffers()]
+def _known(problem: Problem) -> dict[str, tuple[int, ...]]:
+    """Shapes of all parameters and buffers by their first names."""
+    tensors = (*problem.template.named_parameters(), *problem.template.named_buffers())
+    return {name: tuple(tensor.shape) for name, tensor in tensors}
+
+
+def check_start(groups: Sequence[UnitGroup], start: Mapping[str, Tensor] | None, members: int) -> None:
+    """Raise UsageError unless permutations from which to go on are one of every group for every member."""
+    if start is None:
+        return
+    check_type("align start", start, Mapping, "permutations by the name of a group, such as found.permutations")
+    for group in groups:
+        order = start.get(group.name)
+        fitting = isinstance(order, Tensor) and tuple(order.shape) == (members, group.units)
+        if not fitting or not bool((order.sort(-1).values == torch.arange(group.units)).all()):
+            got = "none" if order is None else tuple(order.shape) if isinstance(order, Tensor) else type(order).__name__
+            msg = (
+                f"align start needs a permutation ({members}, {group.units}) of the units of {group.name!r}; got {got}."
+            )
+            raise UsageError(msg)
 
 
 def check_same_architecture(problem: Problem, reference: Population, population: Population) -> None:
