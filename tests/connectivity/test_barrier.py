@@ -36,6 +36,7 @@ def test_between_double_wells_it_is_one(points: int) -> None:
     for name in ("loss barrier", "loss barrier, over mean"):
         assert found[name] == pytest.approx(1, abs=1e-14)
     assert found["loss location"] == pytest.approx(0.5, abs=1e-14)
+    assert found.over_pairs().estimate == pytest.approx(1)  # of the loss, as there is no accuracy
 
 
 def test_between_points_of_the_grid_the_parabola_finds_the_top() -> None:
@@ -206,7 +207,9 @@ def test_over_pairs_it_is_students_interval(digits: tw.Problem, pairs: tuple[tw.
     for number, on in enumerate(ON):
         wanted = tw.statistics.mean(found["error barrier"][number])
         assert found.over_pairs(on=on) == wanted
-    assert len(found.intervals("loss barrier, over mean", "test")) == 3
+    intervals = found.intervals("loss barrier, over mean", "test")
+    assert [one.n for one in intervals] == [360] * 3
+    assert [one.estimate for one in found.intervals()] == found["error barrier"][0].tolist()
     with pytest.raises(UsageError, match="no set of examples 'tests'"):
         found.over_pairs(on="tests")
     with pytest.raises(UsageError, match="no barrier 'loss'"):
@@ -301,3 +304,14 @@ def test_what_makes_no_sense_is_refused(digits: tw.Problem) -> None:
     ):
         with pytest.raises(UsageError, match=words):
             barrier(digits, one, one, **options)
+
+
+def test_a_line_that_is_not_finite_somewhere_has_no_barrier() -> None:
+    problem = problem_of(lambda at: at[0] ** 2 + 1e-3 / at[0].abs() ** 0.5, 1)
+    first, second = place(problem, [-1.0], [1.0]), place(problem, [1.0], [2.0])
+    found = barrier(problem, first, second, points=5, resamples=39)
+    assert np.isnan(found["loss barrier"]).tolist() == [[True, False]]
+    assert np.isnan(found["loss"]).sum() == 1
+    assert not found.intervals()[0].known
+    assert "not finite at 1 of 10 points" in found.reading.notes[-1]
+    found.figure().to_matplotlib()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from thalweg.connectivity.ends import Pairs, check_ends
 from thalweg.connectivity.line import LineValues, line_values
 from thalweg.connectivity.peaks import above_chord, peak
+from thalweg.connectivity.resamples import ends
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
 from thalweg.evaluation import Conditions, Sample
@@ -33,34 +35,41 @@ class Barrier(Result):
         reading: "loss" and, where the problem has an accuracy, "error" (on, member, t) on the lines; of each, as of the
             loss, "loss barrier" above the chord, "loss barrier, over mean" and "loss location" (on, member), t where
             the line is highest above the chord, NaN where it nowhere is. With resamples each has standard errors, and
-            the last three "loss barrier, 95 %" and so on (on, member, end), the interval over examples.
+            the last three "loss barrier, 95 %" and so on (on, member, end), the interval over examples; "examples" (on)
+            is how many there are.
     """
 
-    def intervals(self, name: str = "error barrier", on: str | None = None) -> tuple[Interval, ...]:
+    def intervals(self, name: str | None = None, on: str | None = None) -> tuple[Interval, ...]:
         """Of every member the interval over examples: how it would vary with other examples of the same kind.
+
+        Args:
+            name: of an array (on, member); None: "error barrier" where there is an accuracy, else "loss barrier".
+            on: which examples; None: the first that `barrier` was given.
 
         Raises:
             UsageError: no such array or examples, or nothing was resampled.
         """
-        values, place = self._of(name, on), self._place(on)
+        name, place = self._named(name), self._place(on)
+        values = self._of(name, on)
         if _INTERVAL.format(name) not in self.reading.arrays:
             msg = f"There are no intervals over examples of {name!r}; write barrier(..., resamples=199)."
             raise UsageError(msg)
-        ends, many = self[_INTERVAL.format(name)][place], self.reading.sample_size or 0
-        method = "bootstrap over examples, the 2.5 % and 97.5 % points"
-        return tuple(
-            Interval(float(v), float(a), float(b), many, method) for v, (a, b) in zip(values, ends, strict=True)
-        )
+        table = np.concatenate([values[:, None], self[_INTERVAL.format(name)][place]], axis=1)
+        many, method = int(self["examples"][place]), "bootstrap over examples, the 2.5 % and 97.5 % points"
+        return tuple(Interval(estimate, low, high, many, method) for estimate, low, high in table.tolist())
 
-    def over_pairs(self, name: str = "error barrier", on: str | None = None) -> Interval:
+    def over_pairs(self, name: str | None = None, on: str | None = None) -> Interval:
         """The mean over members, with its interval: how it would vary with other pairs (see `statistics.mean`).
 
         Members that share a network are not independent, and the interval is then too narrow.
 
+        Args:
+            name, on: see `intervals`.
+
         Raises:
             UsageError: no such array or examples.
         """
-        return interval.mean(self._of(name, on))
+        return interval.mean(self._of(self._named(name), on))
 
     def figure(self, on: str | None = None) -> Figure:
         """Loss and error on the lines: every pair thin, and the mean over pairs.
@@ -89,6 +98,9 @@ class Barrier(Result):
         caption = f"Thin: {count} pair{'s' * (count != 1)}, on {chosen[place]}; thick: their mean. Mean {heights}."
         title = "On the straight line between two networks"
         return Figure.row(panels, title=title, caption=" ".join([caption, *self.reading.notes]))
+
+    def _named(self, name: str | None) -> str:
+        return ("error barrier" if "error" in self.reading.arrays else "loss barrier") if name is None else name
 
     def _place(self, on: str | None) -> int:
         known = self.reading.coordinate("on").tolist()
@@ -170,12 +182,10 @@ def barrier(
     check_count("barrier points", points, 3)
     check_count("barrier resamples", resamples, 0)
     if 0 < resamples < _FEWEST:
-        msg = (
-            f"barrier resamples must be at least {_FEWEST}, the fewest that have 2.5 % at either side, or 0 for none; "
-        )
-        raise UsageError(msg + f"got {resamples}.")
+        msg = f"barrier resamples must be at least {_FEWEST}, the fewest that have 2.5 % at either side, or 0 for "
+        raise UsageError(msg + f"none; got {resamples}.")
     check_choice("barrier statistics", statistics, ("recompute", "interpolate"))
-    sets = list(on) if isinstance(on, list | tuple) else [on]
+    sets: list[Any] = list(on) if isinstance(on, list | tuple) else [on]
     if not sets:
         msg = "barrier on needs at least one set of examples, such as ['train', 'test']; got none."
         raise UsageError(msg)
@@ -186,27 +196,31 @@ def barrier(
     labels = labelled(conditions)
     with watched(progress) as told:
         lines = [
-            line_values(
-                pairs, one, points=points, resamples=resamples, seed=seed, label=f"barrier on {name}", progress=told
-            )
+            line_values(pairs, one, points, resamples, seed=seed, label=f"barrier on {name}", progress=told)
             for one, name in zip(conditions, labels, strict=True)
         ]
     arrays, errors, dims = _tables(lines, pairs.swapped.numpy())
     names = [name for name in ("loss", "error") if name in arrays]
     units = {"loss": problem.loss.unit}
     coordinates = {"on": labels, "member": np.arange(len(first)), "t": np.linspace(0, 1, points)}
-    count = len(conditions[0].drawn) if len(conditions) == 1 else None
+    counts = [len(one.drawn) for one in conditions]
+    lost = int(np.isnan(arrays["loss"]).sum())
+    notes = [*dict.fromkeys(one.text for one in conditions)]
+    if resamples:
+        notes.append(f"Standard errors and intervals are over examples, of {resamples:,} resamples.")
+    if lost:
+        notes.append(f"The loss is not finite at {lost:,} of {arrays['loss'].size:,} points: no barrier there.")
     reading = Reading(
         "barrier",
-        arrays,
-        dims,
+        arrays | {"examples": np.array(counts)},
+        dims | {"examples": ("on",)},
         coordinates | ({"end": ["low", "high"]} if resamples else {}),
         units | {f"{name} {kind}": units.get(name, "") for name in names for kind in DEFINITIONS[:2]},
         errors,
-        sample_size=count,
+        sample_size=counts[0] if len(counts) == 1 else None,
         cost=Cost(time.perf_counter() - began, forwards=sum(one.evaluations for one in lines)),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=lines[0].plan),
-        notes=tuple(dict.fromkeys(one.text for one in conditions)),
+        notes=tuple(notes),
     )
     return Barrier(reading)
 
@@ -248,7 +262,7 @@ def _tables(
         for kind, value in zip(DEFINITIONS, _heights(draws, swapped), strict=True):
             whole = f"{name} {kind}"
             errors[whole] = value.std(2, ddof=1)
-            arrays[_INTERVAL.format(whole)] = _ends(value)
+            arrays[_INTERVAL.format(whole)] = np.stack(ends(value, axis=2), axis=-1)
             dims[_INTERVAL.format(whole)] = ("on", "member", "end")
     return arrays, errors, dims
 
@@ -265,11 +279,3 @@ def _heights(lines: Array, swapped: NDArray[np.bool_]) -> tuple[Array, Array, Ar
     over_mean = peak(lines)[0] - (lines[..., 0] + lines[..., -1]) / 2
     where = np.where(swapped.reshape(-1, *(1 for _ in where.shape[2:])), 1 - where, where)
     return height, over_mean, np.where(height > 0, where, np.nan)
-
-
-def _ends(draws: Array) -> Array:
-    """The 2.5 % and 97.5 % points over resamples: (on, member, resamples) to (on, member, 2)."""
-    ordered = np.sort(draws, axis=2)
-    tail = max(1, int((draws.shape[2] + 1) * 0.025))
-    ends = np.stack([ordered[..., tail - 1], ordered[..., -tail]], axis=-1)
-    return np.where(np.isfinite(draws).all(2)[..., None], ends, np.nan)

@@ -34,7 +34,7 @@ class LineValues:
 
 
 def line_values(
-    pairs: Pairs, conditions: Conditions, *, points: int, resamples: int, seed: int, label: str, progress: Watcher
+    pairs: Pairs, conditions: Conditions, points: int, resamples: int, *, seed: int, label: str, progress: Watcher
 ) -> LineValues:
     """Loss and error from the start of every pair to its end.
 
@@ -59,8 +59,8 @@ def line_values(
                 values[name][member, there] = _mean(found[name])
                 if again:
                     drawn[name][member, :, there] = again.means(*found[name])
-    tables = [{_error(name): _finite(name, table) for name, table in one.items()} for one in (values, drawn)]
-    return LineValues(*tables, on_line.evaluations, str(on_line.plan))
+    lines, resampled = ({_error(name): _finite(name, table) for name, table in one.items()} for one in (values, drawn))
+    return LineValues(lines, resampled, on_line.evaluations, str(on_line.plan))
 
 
 def _mean(entries: Entries) -> Array:

@@ -63,14 +63,17 @@ def differences(first: Population, other: Population) -> list[str]:
         for name, shape in one.items()
         if name in two and two[name] != shape
     ]
-    for mine, theirs, place in ((one, two, "first"), (two, one, "second")):
-        found += [f"{name!r} {shape} is in the {place} alone" for name, shape in mine.items() if name not in theirs]
-    ordered = [entry.name for entry in first.layout], [entry.name for entry in other.layout]
-    if not found and ordered[0] != ordered[1]:
-        place = next(number for number, pair in enumerate(zip(*ordered, strict=True)) if pair[0] != pair[1])
-        found.append(
-            f"tensor {place + 1} is {ordered[0][place]!r} in the first and {ordered[1][place]!r} in the second"
-        )
+    for here, there, place in ((one, two, "first"), (two, one, "second")):
+        found += [f"{name!r} {shape} is in the {place} alone" for name, shape in here.items() if name not in there]
+    mine, theirs = ({entry.name for entry in population.layout} for population in (first, other))
+    for name in one:
+        if name in two and (name in mine) != (name in theirs):
+            trained, frozen = ("first", "second") if name in mine else ("second", "first")
+            found.append(f"{name!r} is trained in the {trained} and frozen in the {frozen}")
+    if not found:
+        for number, (a, b) in enumerate(zip(first.layout, other.layout, strict=True), start=1):
+            if a.name != b.name:
+                found.append(f"tensor {number} is {a.name!r} in the first and {b.name!r} in the second")
     return found
 
 
