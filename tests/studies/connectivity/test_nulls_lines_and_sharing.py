@@ -11,7 +11,7 @@ import torch
 from thalweg import connectivity
 from thalweg.claims import Finding
 from thalweg.studies import Lab
-from thalweg.studies.connectivity import lines, sharing
+from thalweg.studies.connectivity import line_widths, lines, sharing
 from thalweg.studies.connectivity.setting import DIGITS, SIGNALS, Ends, Setting, Shared, trained
 
 LAB = Lab("quick", 500, progress=None)
@@ -66,6 +66,15 @@ def test_the_weakest_setting_decides(ends: Ends) -> None:
     finding = lines.found(LAB.on((lines.CLAIM,)), Shared(ends, flat))
     assert "holds" not in outcomes(finding).values()
     assert len(finding.figures) == 2
+
+
+def test_lines_of_several_widths_are_of_the_same_seeds(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_widths, "WIDTHS", (8, 48))
+    found = line_widths.by_width(LAB, ends)
+    assert list(found) == [8, 32, 48]
+    own = connectivity.barrier(ends.problem, ends.first, ends.second, resamples=0)
+    assert found[32] == (own["loss barrier"].mean(), 100 * own["error barrier, over mean"].mean())
+    assert "the widths 8, 32, 48" in lines.of_widths(found)
 
 
 def test_relabeled_units_leave_the_function(ends: Ends) -> None:

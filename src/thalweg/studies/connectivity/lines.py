@@ -141,15 +141,7 @@ def found(lab: Lab, ends: Shared) -> Finding:
                 one.ends.setting.text: {name: str(height) for name, height in own.items()}
                 for one, own in zip(each, heights, strict=True)
             },
-            **(
-                {
-                    "nats above the chord and points of error, by width": {
-                        str(width): list(one) for width, one in widths.items()
-                    }
-                }
-                if widths
-                else {}
-            ),
+            "nats above the chord and points of error, by width": {str(width): [*at] for width, at in widths.items()},
             "share of test examples on which a pair disagrees": {
                 one.ends.setting.text: one.disagree.tolist() for one in each
             },
