@@ -104,7 +104,7 @@ def test_copies_that_see_the_same_batches_do_not_part(small: None, monkeypatch: 
 
 
 def test_copies_that_part_from_half_of_training_on_are_together() -> None:
-    late = sharing.measured(LAB, DEEP, (0.5, 0.7, 0.9), list(range(500_000, 500_006)))
+    late = sharing.measured(LAB, DEEP, DEEP.problem(LAB), (0.5, 0.7, 0.9), list(range(500_000, 500_006)))
     renamed = replace(late.reading, coordinates={**late.reading.coordinates, "step": np.array([0, 15, 60])})
     found = sharing.judged(replace(late, reading=renamed), DEEP.steps)
     part = {one.id: one for one in sharing.CLAIM.parts}
