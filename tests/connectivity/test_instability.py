@@ -10,7 +10,9 @@ from torch import nn
 
 import thalweg as tw
 from thalweg.connectivity import Instability, instability
+from thalweg.connectivity.instability_steps import parting_seeds, parting_steps
 from thalweg.errors import UsageError
+from thalweg.population import Plan
 from thalweg.randomness import stream_key
 from thalweg.training import Start
 
@@ -49,6 +51,32 @@ def test_copies_with_one_order_are_the_same_to_the_bit(deep: tw.Problem, fresh_s
         assert null[name].shape == (2, 4, 3)
         assert not null[name].any()
     assert null.stable_from() == 0
+
+
+def normalized() -> nn.Module:
+    """With batches that normalize, and units that are dropped."""
+    return nn.Sequential(nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 10))
+
+
+@pytest.mark.parametrize("statistics", ["recompute", "interpolate"])
+def test_so_are_those_of_networks_with_running_statistics_and_dropout(statistics: str) -> None:
+    problem = tw.Problem(normalized, DATA)
+    options = {"at": (0, 0.5), "seeds": 2, "points": 5, "statistics": statistics}
+    null = instability(problem, recipe_of(), orders=(1, 1), **options)
+    assert not null["distance"].any()
+    assert not null["loss barrier"].any()
+    found = instability(problem, recipe_of(), **options)
+    assert (found["distance"] > 0).all()
+    means = [one.buffers["1.running_mean"] for one in found.copies(0)]
+    assert not torch.equal(*means)
+
+
+@pytest.mark.parametrize("plan", ["looped", Plan("stacked", 4), Plan("stacked", 5)])
+def test_no_way_of_computing_parts_copies_with_one_order(plan: Plan | str) -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 12, 10), DATA)
+    null = instability(problem, recipe_of(), at=(0, 1, 0.5), seeds=3, orders=(2, 2), points=3, plan=plan)
+    assert not null["distance"].any()
+    assert not null["loss barrier"].any()
 
 
 def test_the_chord_is_never_below_the_line_of_a_convex_model() -> None:
@@ -111,6 +139,9 @@ def test_a_seed_among_few_is_the_same_among_many(deep: tw.Problem, found: Instab
 def test_steps_are_ints_and_shares_are_floats(deep: tw.Problem) -> None:
     given = instability(deep, recipe_of(), at=[0.5, 1, 0, 0.5, 12], seeds=2, on="train", points=3)
     assert given.steps == [0, 1, 12]
+    assert parting_steps(recipe_of(), np.array([3, 1]), last=T) == [1, 3]
+    assert parting_steps(recipe_of(), np.int64(3), last=T) == [3]
+    assert parting_seeds(recipe_of(), np.arange(3)) == [0, 1, 2]
     assert given.reading.dims["loss"] == ("on", "step", "seed", "t")
     assert given.reading.dims["distance"] == ("step", "seed")
     for at in (T, 1.0, -1, 1.5, True, "0.1"):
@@ -133,6 +164,7 @@ def test_steps_are_ints_and_shares_are_floats(deep: tw.Problem) -> None:
         ({"orders": 3}, "numbers of two data orders"),
         ({"points": 2}, "at least 3"),
         ({"on": "held out"}, "train, test"),
+        ({"on": []}, "at least one"),
         ({"fresh_schedule": "yes"}, "True or False"),
     ],
 )

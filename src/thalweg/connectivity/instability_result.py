@@ -10,7 +10,7 @@ from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result
-from thalweg.statistics import POSITIVE, Interval, interval
+from thalweg.statistics import POSITIVE, SHARE, Interval, interval
 
 Array = NDArray[np.float64]
 THRESHOLD = 0.02  # of the error, below which copies count as linearly connected (Frankle et al., 2020)
@@ -73,8 +73,9 @@ class Instability(Result):
         return self[self.usual if name is None else name][known.index(chosen)]
 
     def intervals(self, name: str | None = None, *, on: str | None = None) -> tuple[Interval, ...]:
-        """The mean barrier at every step, over seeds, within its bound of 0; see `barriers`."""
-        return tuple(interval.mean(one, bounds=POSITIVE) for one in self.barriers(name, on=on))
+        """The mean barrier at every step, over seeds, within its bounds; see `barriers`."""
+        bounds = SHARE if (name or self.usual).startswith("error") else POSITIVE
+        return tuple(interval.mean(one, bounds=bounds) for one in self.barriers(name, on=on))
 
     def stable_from(
         self, threshold: float = THRESHOLD, *, name: str | None = None, on: str | None = None
@@ -83,7 +84,7 @@ class Instability(Result):
 
             k* = min {k : upper end of the mean barrier at k < threshold}
 
-        Barriers that all agree have no interval, and are what they are.
+        Barriers that are all the same number are what they are, whatever the interval.
 
         Args:
             threshold: in the unit of the barrier: 0.02 is 2 points of error.
@@ -95,7 +96,8 @@ class Instability(Result):
         table = self.barriers(name, on=on)
         found = self.intervals(name, on=on)
         for step, values, one in zip(self.steps, table, found, strict=True):
-            if (one.high if one.known else float(values.max())) < threshold:
+            agree = bool((values == values[0]).all())
+            if (float(values[0]) if agree else one.high) < threshold:
                 return step
         return None
 

@@ -11,7 +11,7 @@ import torch
 from thalweg import connectivity
 from thalweg.claims import Finding
 from thalweg.studies import Lab
-from thalweg.studies.connectivity import lines, sharing
+from thalweg.studies.connectivity import line_widths, lines, sharing
 from thalweg.studies.connectivity.setting import DIGITS, SIGNALS, Ends, Setting, Shared, trained
 
 LAB = Lab("quick", 500, progress=None)
@@ -68,6 +68,15 @@ def test_the_weakest_setting_decides(ends: Ends) -> None:
     assert len(finding.figures) == 2
 
 
+def test_lines_of_several_widths_are_of_the_same_seeds(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_widths, "WIDTHS", (8, 48))
+    found = line_widths.by_width(LAB, ends)
+    assert list(found) == [8, 32, 48]
+    own = connectivity.barrier(ends.problem, ends.first, ends.second, resamples=0)
+    assert found[32] == (own["loss barrier"].mean(), 100 * own["error barrier, over mean"].mean())
+    assert "the widths 8, 32, 48" in lines.of_widths(found)
+
+
 def test_relabeled_units_leave_the_function(ends: Ends) -> None:
     other = lines.relabeled(ends.problem, ends.first, seed=0)
     assert not torch.equal(other.theta, ends.first.theta)
@@ -95,7 +104,7 @@ def test_copies_that_see_the_same_batches_do_not_part(small: None, monkeypatch: 
 
 
 def test_copies_that_part_from_half_of_training_on_are_together() -> None:
-    late = sharing.measured(LAB, DEEP, (0.5, 0.7, 0.9), list(range(500_000, 500_006)))
+    late = sharing.measured(LAB, DEEP, DEEP.problem(LAB), (0.5, 0.7, 0.9), list(range(500_000, 500_006)))
     renamed = replace(late.reading, coordinates={**late.reading.coordinates, "step": np.array([0, 15, 60])})
     found = sharing.judged(replace(late, reading=renamed), DEEP.steps)
     part = {one.id: one for one in sharing.CLAIM.parts}

@@ -14,6 +14,7 @@ from thalweg.figures import Axis, Bars, Figure, Line
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.statistics import POSITIVE, interval
+from thalweg.studies.connectivity.line_widths import by_width
 from thalweg.studies.connectivity.setting import POINTS, Ends, Shared, lowest, trained
 from thalweg.studies.lab import Lab
 
@@ -110,6 +111,7 @@ def measured(lab: Lab, ends: Ends) -> Measured:
 def found(lab: Lab, ends: Shared) -> Finding:
     """Walk along the lines of every setting of the scale."""
     each = [measured(lab, one.few(PAIRS[lab.scale])) for one in ends.all]
+    widths = by_width(lab, ends.digits) if lab.scale == "full" else {}
     heights = [
         {
             LOSS: interval.mean(one.values("loss barrier"), bounds=POSITIVE),
@@ -133,12 +135,13 @@ def found(lab: Lab, ends: Shared) -> Finding:
             for name, title in DEFINITIONS.items()
             for on in ("train", "test")
         ],
-        sentences=[sentence(one) for one in each],
+        sentences=[*map(sentence, each), *([of_widths(widths)] if widths else [])],
         numbers={
             "95 % intervals": {
                 one.ends.setting.text: {name: str(height) for name, height in own.items()}
                 for one, own in zip(each, heights, strict=True)
             },
+            "nats above the chord and points of error, by width": {str(width): [*at] for width, at in widths.items()},
             "share of test examples on which a pair disagrees": {
                 one.ends.setting.text: one.disagree.tolist() for one in each
             },
@@ -167,6 +170,16 @@ def sentence(one: Measured) -> str:
         f"between a network and itself with permuted units, and {flat:.1g} without a hidden layer, where the mean of "
         f"the ends instead of the chord would leave {over_mean:.1g}. The error rises {error:.0f} points in training, "
         f"{test:.0f} in test; the two networks of a pair disagree on {one.disagree.mean():.0%} of the test examples."
+    )
+
+
+def of_widths(found: dict[int, tuple[float, float]]) -> str:
+    """What was found at several widths."""
+    loss, error = zip(*found.values(), strict=True)
+    return (
+        f"By one recipe at the widths {', '.join(map(str, found))} of digits perceptrons the loss rises "
+        f"{', '.join(f'{one:.2f}' for one in loss)} nats and the error {', '.join(f'{one:.1f}' for one in error)} "
+        "points: that few errors are made on the line between wide networks does not say that the loss is low there."
     )
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from thalweg import connectivity
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.connectivity import Instability
+from thalweg.population import Problem
 from thalweg.statistics import Interval, exponents, interval
 from thalweg.studies.connectivity.setting import DIGITS, POINTS, SIGNALS, Setting
 from thalweg.studies.lab import Lab
@@ -81,12 +82,18 @@ STABLE = DIGITS  # two hidden layers, from step 0
 
 
 def measured(
-    lab: Lab, setting: Setting, shares: tuple[float, ...], seeds: list[int], *, fresh_schedule: bool = False
+    lab: Lab,
+    setting: Setting,
+    problem: Problem,
+    shares: tuple[float, ...],
+    seeds: list[int],
+    *,
+    fresh_schedule: bool = False,
 ) -> Instability:
-    """The barriers between copies of one setting."""
+    """The barriers between copies of one setting, on its problem."""
     kind = "fresh schedules" if fresh_schedule else "one schedule"
     return connectivity.instability(
-        setting.problem(lab),
+        problem,
         setting.recipe,
         shares,
         seeds=seeds,
@@ -101,9 +108,14 @@ def height(found: Instability, place: int, on: str) -> Interval:
     return interval.mean(100 * found.barriers(ERROR, on=on)[place], bounds=POINTS_OF_ERROR)
 
 
+def latest(found: Instability, steps: int) -> int:
+    """The place of the last step up to 30 % of training."""
+    return max(place for place, step in enumerate(found.steps) if step <= LATEST * steps)
+
+
 def judged(found: Instability, steps: int) -> dict[str, Interval]:
     """The interval of every part: at step 0, and at the last step up to 30 % of training."""
-    last = max(place for place, step in enumerate(found.steps) if step <= LATEST * steps)
+    last = latest(found, steps)
     return {
         APART: height(found, 0, "test"),
         TOGETHER: height(found, last, "test"),
@@ -111,16 +123,14 @@ def judged(found: Instability, steps: int) -> dict[str, Interval]:
     }
 
 
-def other_starts(lab: Lab, setting: Setting, found: Instability) -> Array:
+def other_starts(problem: Problem, found: Instability) -> Array:
     """What is between copies of different seeds that part at step 0, for comparison: points of test error (seeds,).
 
     Each network is in two of these pairs: they are no independent sample, and have no interval.
     """
     first, second = found.copies(0)
     following = second[[*range(1, len(second)), 0]]
-    between = connectivity.barrier(
-        setting.problem(lab), first, following, points=POINTS, on="test", resamples=0, progress=None
-    )
+    between = connectivity.barrier(problem, first, following, points=POINTS, on="test", resamples=0, progress=None)
     return 100 * between[ERROR][0]
 
 
@@ -129,15 +139,14 @@ def experiment(lab: Lab) -> Finding:
     """Let copies part at every step, with the schedule going on and with a fresh one."""
     plan = PLANS[lab.scale]
     seeds, steps = lab.seeds(quick=plan.seeds, full=plan.seeds).scored, plan.setting.steps
-    usual = measured(lab, plan.setting, plan.shares, seeds)
-    fresh = measured(lab, plan.setting, plan.fresh, seeds, fresh_schedule=True)
-    shallow = measured(lab, STABLE, (0.0,), seeds)
-    parts, others = judged(usual, steps), other_starts(lab, plan.setting, usual)
-    later = np.array(usual.steps) > 0
+    problem = plan.setting.problem(lab)
+    usual = measured(lab, plan.setting, problem, plan.shares, seeds)
+    fresh = measured(lab, plan.setting, problem, plan.fresh, seeds, fresh_schedule=True)
+    shallow = measured(lab, STABLE, STABLE.problem(lab), (0.0,), seeds)
+    parts, others = judged(usual, steps), other_starts(problem, usual)
+    at = np.array(usual.steps)
     slopes = {
-        on: interval.mean(
-            exponents(np.array(usual.steps)[later], np.maximum(usual.barriers(LOSS, on=on)[later], FLOOR))
-        )
+        on: interval.mean(exponents(at[at > 0], np.maximum(usual.barriers(LOSS, on=on)[at > 0], FLOOR)))
         for on in ("train", "test")
     }
     stable = {
@@ -169,7 +178,7 @@ def experiment(lab: Lab) -> Finding:
         ],
         sentences=[
             f"{plan.setting.text}: copies that part at step 0 have {zero:.1f} points of test error between them, and "
-            f"copies that part at step {usual.steps[-1 if lab.scale == 'quick' else -2]:,} "
+            f"copies that part at step {usual.steps[latest(usual, steps)]:,} "
             f"{parts[TOGETHER].estimate:.2f} ({parts[TRAINING].estimate:.2f} of training error); networks of other "
             f"initializations have {others.mean():.1f}.",
             f"The first step from which the interval lies below {THRESHOLD:g} points: "
