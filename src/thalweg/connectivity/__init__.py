@@ -4,5 +4,6 @@ from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
 from thalweg.connectivity.polygonal import polygonal
+from thalweg.connectivity.simplex import Simplex, simplex
 
-__all__ = ["Curve", "Descended", "Found", "bezier", "curve_schedule", "descend", "polygonal"]
+__all__ = ["Curve", "Descended", "Found", "Simplex", "bezier", "curve_schedule", "descend", "polygonal", "simplex"]
