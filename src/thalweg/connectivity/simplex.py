@@ -267,7 +267,7 @@ def _evaluated(
                 target.setdefault(metric, []).append(values[:, count:].reshape(-1, simplexes, points))
                 target.setdefault(f"vertex {metric}", []).append(values[:, :count])
     arrays, errors = ({name: np.stack(each) for name, each in source.items()} for source in (means, spreads))
-    dims = {name: ("on", "member", "simplex", "point") for name in arrays}
+    dims: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("on", "member", "simplex", "point"))
     dims |= {name: ("on", "member", "vertex") for name in arrays if name.startswith("vertex ")}
     exact = all(one.drawn.is_whole for one in samples)
     return arrays, {} if exact else errors, dims, evaluations
