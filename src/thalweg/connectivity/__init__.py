@@ -1,9 +1,27 @@
 """Paths between networks: lines, curves, permutations, and where training parts ways."""
 
+from thalweg.connectivity.barrier import Barrier, barrier
 from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
+from thalweg.connectivity.instability import instability
+from thalweg.connectivity.instability_result import Instability, instability_figure
 from thalweg.connectivity.polygonal import polygonal
 from thalweg.connectivity.simplex import Simplex, simplex
 
-__all__ = ["Curve", "Descended", "Found", "Simplex", "bezier", "curve_schedule", "descend", "polygonal", "simplex"]
+__all__ = [
+    "Barrier",
+    "Curve",
+    "Descended",
+    "Found",
+    "Instability",
+    "Simplex",
+    "barrier",
+    "bezier",
+    "curve_schedule",
+    "descend",
+    "instability",
+    "instability_figure",
+    "polygonal",
+    "simplex",
+]
