@@ -6,6 +6,7 @@ from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
 from thalweg.connectivity.instability import instability
 from thalweg.connectivity.instability_result import Instability, instability_figure
+from thalweg.connectivity.plane import Plane, plane
 from thalweg.connectivity.polygonal import polygonal
 from thalweg.connectivity.simplex import Simplex, simplex
 
@@ -15,6 +16,7 @@ __all__ = [
     "Descended",
     "Found",
     "Instability",
+    "Plane",
     "Simplex",
     "barrier",
     "bezier",
@@ -22,6 +24,7 @@ __all__ = [
     "descend",
     "instability",
     "instability_figure",
+    "plane",
     "polygonal",
     "simplex",
 ]
