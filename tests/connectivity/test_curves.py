@@ -245,7 +245,7 @@ def test_samples_have_standard_errors_and_figures_show_every_one() -> None:
     curve = bezier(
         problem, problem.initialize(2), problem.initialize([2, 3]), _recipe(SGD(0.1), 3, 20), on=on, points=5
     )
-    assert list(curve.reading.coordinate("on")) == ["50 of 200 train examples", "test"]
+    assert list(curve.reading.coordinate("on")) == ["train", "test"]
     errors = curve.reading.standard_errors["loss"]
     assert (errors[0, :, 1:] > 0).all()
     assert (errors[1] == 0).all()

@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule, heights
 from thalweg.connectivity.curve_draws import SAMPLINGS, Draws
 from thalweg.connectivity.curve_subspace import Subspace
 from thalweg.connectivity.descent import check_recipe, descend
-from thalweg.connectivity.samples import On, degrees, labels, samples_of, seeds_of
+from thalweg.connectivity.ends import check_ends
+from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Conditions, Points
-from thalweg.evaluation.points import AT_ONCE, check_anchors, everywhere
+from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.optim import Momentum
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, check_watcher, watched
@@ -52,9 +54,7 @@ class CurveOptions:
     def checked(self, problem: Problem, first: Population, second: Population, progress: object) -> None:
         """Raise UsageError for arguments that cannot be meant."""
         name = self.name
-        check_type(f"{name} problem", problem, Problem, "a Problem")
-        check_anchors(name, [first, second])
-        problem.check(first)
+        check_ends(name, problem, [first, second], statistics=self.statistics)
         check_watcher(name, progress)
         check_recipe(name, self.recipe_for(problem))
         check_count(f"{name} draws", self.draws)
@@ -140,7 +140,7 @@ def joined(
         f"{options.name} curve",
         arrays,
         dims,
-        {"on": labels(samples), "member": np.arange(len(first)), "t": t.numpy()},
+        {"on": labelled(samples), "member": np.arange(len(first)), "t": t.numpy()},
         {name: unit for name in arrays for kind, unit in kinds.items() if kind in name.split()},
         errors,
         degrees_of_freedom={name: degrees(samples, errors[name]) for name in errors},

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.evaluation.points import check_anchors
+from thalweg.evaluation.anchors import check_anchors
 from thalweg.optim import Rule, StepHyperparameters, Updater
 from thalweg.optim.decay import decays, shrinkage
 from thalweg.optim.matrix_rule import MatrixRule

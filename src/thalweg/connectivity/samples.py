@@ -42,15 +42,6 @@ def samples_of(
     ]
 
 
-def labels(samples: Sequence[Conditions]) -> list[str]:
-    """A coordinate for each: its name or how many of which examples, each different."""
-    found = []
-    for one in samples:
-        examples = one.drawn.sample.examples
-        found.append(examples if one.drawn.is_whole and isinstance(examples, str) else one.drawn.text)
-    return [text if found.count(text) == 1 else f"{text} ({number})" for number, text in enumerate(found)]
-
-
 def degrees(samples: Sequence[Conditions], errors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of standard errors (samples, ...): one below the examples of each; infinite where all were evaluated."""
     each = np.array([np.inf if one.drawn.is_whole else len(one.drawn) - 1 for one in samples])

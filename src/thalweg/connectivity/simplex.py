@@ -11,14 +11,16 @@ from jaxtyping import Float, Int64
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve_training import default_recipe
 from thalweg.connectivity.descent import check_recipe, descend
-from thalweg.connectivity.samples import degrees, labels, samples_of, seeds_of
+from thalweg.connectivity.ends import check_ends
+from thalweg.connectivity.samples import degrees, samples_of, seeds_of
 from thalweg.connectivity.simplex_volume import VolumeGradient, log_volume
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Conditions, Points, Sample
-from thalweg.evaluation.points import AT_ONCE, check_anchors, everywhere
+from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.figures import Axis, Figure, Scatter
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, check_watcher, watched
@@ -138,9 +140,7 @@ def simplex(
     Source: Benton et al., 2021, arXiv:2102.13042.
     """
     began = time.perf_counter()
-    check_type("simplex problem", problem, Problem, "a Problem")
-    check_anchors("simplex", corners)
-    problem.check(corners[0])
+    check_ends("simplex", problem, corners, statistics=statistics)
     check_watcher("simplex", progress)
     for name, count in {"trained": trained, "draws": draws, "points": points}.items():
         check_count(f"simplex {name}", count)
@@ -180,7 +180,7 @@ def simplex(
         "simplexes",
         arrays,
         dims | {"log volume": ("member", "simplex"), "log volume at first": ("member", "simplex")},
-        {"on": labels(samples), "member": np.arange(members)},
+        {"on": labelled(samples), "member": np.arange(members)},
         units | {f"vertex {name}": unit for name, unit in units.items()},
         errors,
         degrees_of_freedom={name: degrees(samples, each) for name, each in errors.items()},
