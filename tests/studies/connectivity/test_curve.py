@@ -10,7 +10,7 @@ from thalweg.statistics import interval
 from thalweg.studies import Lab
 from thalweg.studies.connectivity import curve
 from thalweg.studies.connectivity.curve import ERROR, RATIO, SHARE, Joined, judged, of_counts
-from thalweg.studies.connectivity.setting import DIGITS, Ends, Shared, trained
+from thalweg.studies.connectivity.setting import DIGITS, Ends, trained
 from thalweg.training import Recipe
 
 LAB = Lab("quick", 500, progress=None)
@@ -82,9 +82,8 @@ def test_the_setting_in_which_it_is_higher_decides(found: Joined) -> None:
     assert (curve.ratio(found.curve) >= 1).all()
 
 
-def test_a_finding_has_its_figures_and_says_what_was_found(ends: Ends) -> None:
-    lab = LAB.on((curve.CLAIM,))
-    finding = curve.found(lab, Shared(ends.few(2)))
+def test_a_finding_has_its_figures_and_says_what_was_found(found: Joined) -> None:
+    finding = curve.finding(LAB.on((curve.CLAIM,)), [found])
     assert [type(one) for one in finding.figures] == [Figure, Figure]
     assert any("random subspace" in sentence for sentence in finding.sentences)
     assert finding.verdict.claim is curve.CLAIM

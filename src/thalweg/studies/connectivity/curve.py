@@ -157,7 +157,7 @@ def of_counts(rises: list[Array]) -> Interval:
     interval is only that of their bounds, and a setting in which the rise is larger still, and varies, decides.
     """
     intervals = [interval.mean(one, bounds=POINTS_OF_ERROR) for one in rises]
-    varying = [found for found, one in zip(intervals, rises, strict=True) if not np.ptp(one) == 0]
+    varying = [found for found, one in zip(intervals, rises, strict=True) if np.ptp(one) != 0]
     agreeing = [one.mean() for one in rises if np.ptp(one) == 0]
     decided = highest(varying) if varying else None
     return decided if decided and all(value < decided.high for value in agreeing) else highest(intervals)
@@ -165,7 +165,11 @@ def of_counts(rises: list[Array]) -> Interval:
 
 def found(lab: Lab, ends: Shared) -> Finding:
     """Join the pairs of every setting of the scale."""
-    each = [joined(lab, one.few(PAIRS[lab.scale])) for one in ends.all]
+    return finding(lab, [joined(lab, one.few(PAIRS[lab.scale])) for one in ends.all])
+
+
+def finding(lab: Lab, each: list[Joined]) -> Finding:
+    """What the curves of all settings, digits first, say of the claim."""
     digits = each[0]
     assert digits.permuted is not None
     heights = {f"{size:,} random dimensions": curve.share_of_line() for size, curve in digits.held.items()}
