@@ -255,7 +255,10 @@ def test_samples_have_standard_errors_and_figures_show_every_one() -> None:
         "error on the path",
         "control points of member 0",
     ]
-    assert len(figure.panels[0].marks) == 4
+    assert len(figure.panels[0].marks) == 2 + 4
+    assert (curve.height("error", "test") == curve["error height"][1]).all()
+    with pytest.raises(UsageError, match="There is no sample 'tests'"):
+        curve.height("loss", "tests")
 
 
 def test_the_plane_keeps_distances_of_the_ends_and_the_bend() -> None:

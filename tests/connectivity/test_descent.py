@@ -154,6 +154,15 @@ def test_a_path_that_diverges_is_frozen_and_the_others_keep_their_numbers() -> N
     torch.testing.assert_close(found.control[1].theta[0], alone.control[1].theta[0])
 
 
+def test_a_last_step_that_leads_to_infinity_is_named() -> None:
+    problem = of_function(lambda x: 10 * x.square().sum(), 2)
+    control = [members(problem, torch.full((1, 2), float(k))) for k in (1, 2, 3)]
+    for steps in (1, 3):
+        recipe = tw.Recipe(SGD(1e308), steps=steps)
+        found = descend(problem, control, slice(1, 2), lambda step: WEIGHTS[:1], recipe, seeds=[0])
+        assert found.diverged_at.tolist() == [1 if steps == 1 else 2]
+
+
 def test_normalization_by_the_batch_changes_no_given_statistics() -> None:
     problem = CASE["batchnorm"].problem()
     control = _control(problem)

@@ -9,7 +9,7 @@ from jaxtyping import Int64
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from thalweg.errors import UsageError
+from thalweg.errors import UsageError, unknown_name
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.population import Population
 from thalweg.results import Result
@@ -87,36 +87,51 @@ class Curve(Result):
         mask = self.control[1].mask if len(self.control) > 2 else None
         return replace(self.control[0], theta=theta, mask=mask).with_own_buffers()
 
-    def height(self, name: str = "loss", on: int = 0) -> Array:
+    def height(self, name: str = "loss", on: str | None = None) -> Array:
         """By how much the highest point of the curve is above the higher end: (members,), at least 0.
 
         Args:
             name: "loss" or "error".
-            on: which sample, by position.
-        """
-        return self[f"{name} height"][on]
+            on: which sample, such as "test"; None is the first.
 
-    def share_of_line(self, name: str = "loss", on: int = 0) -> Array:
-        """The height of the curve as a share of that of the straight line: (members,); NaN where the line has none."""
-        line = self[f"line {name} height"][on]
+        Raises:
+            UsageError: no such sample.
+        """
+        return self[f"{name} height"][self._place(on)]
+
+    def share_of_line(self, name: str = "loss", on: str | None = None) -> Array:
+        """The height of the curve as a share of that of the straight line: (members,); NaN where the line has none.
+
+        Raises:
+            UsageError: no such sample.
+        """
+        line = self[f"line {name} height"][self._place(on)]
         return np.divide(self.height(name, on), line, out=np.full_like(line, np.nan), where=line > 0)
 
+    def _place(self, on: str | None) -> int:
+        known = self.reading.coordinate("on").tolist()
+        if on is not None and on not in known:
+            kind = "sample"
+            raise unknown_name(kind, on, known)
+        return 0 if on is None else known.index(on)
+
     def figure(self) -> Figure:
-        """Loss and error against t, curve and straight line, over members; and the control points in a plane."""
+        """Loss and error against t on curve and straight line; and the control points of the first member in a plane.
+
+        Thin: the curve of each member on the first sample; thick: means over members.
+        """
         panels = [self._along(name) for name in ("loss", "error") if name in self.reading.arrays]
         return Figure.row([*panels, self.plane()], title=self.reading.name, caption=" ".join(self.reading.notes))
 
     def _along(self, name: str) -> Figure:
-        """One metric against t, for every sample: the mean over members, and bands from smallest to largest."""
-        t, marks = self.reading.coordinate("t"), []
-        for position, on in enumerate(self.reading.coordinate("on")):
+        """One metric against t."""
+        t, samples = self.reading.coordinate("t"), self.reading.coordinate("on").tolist()
+        marks = [Line(t, values, thin=True) for values in self[name][0]]
+        for place, on in enumerate(samples):
             for array, label in ((f"line {name}", "straight line"), (name, "curve")):
-                values = self[array][position]
-                values = values[np.isfinite(values).all(1)]
-                if len(values):
-                    ends = {} if len(values) == 1 else {"low": values.min(0), "high": values.max(0)}
-                    marks.append(Line(t, values.mean(0), label=f"{label}, {on}", **ends))
-        marks = marks or [Line(t, np.full_like(t, np.nan))]
+                finite = np.isfinite(self[array][place]).all(1)
+                if finite.any():
+                    marks.append(Line(t, self[array][place][finite].mean(0), label=f"{label}, {on}"))
         return Figure.of(f"{name} on the path", marks, Axis("t"), Axis(name, self.reading.units.get(name, "")))
 
     def plane(self, member: int = 0) -> Figure:

@@ -67,7 +67,7 @@ class Descended:
     Args:
         control: the control rows, a population of one member a path for each; fixed ones are those given.
         losses: mean over the points of a path on the batch of every step: (steps, paths); NaN once it has diverged.
-        diverged_at: the step, counted from 1, at which a loss or gradient was not finite: (paths,); -1: none.
+        diverged_at: the step, counted from 1, whose loss, gradient or result was not finite: (paths,); -1: none.
         plan: by which the points were evaluated.
     """
 
@@ -157,6 +157,7 @@ def descend(
             told(Progress(label, step + 1, recipe.steps, time.perf_counter() - began))
             if interrupt.requested:
                 raise KeyboardInterrupt
+    paths.watch_end()
     return Descended(paths.populations(), losses, paths.diverged_at, paths.execution.plan)
 
 
@@ -247,6 +248,11 @@ class _Paths:
             self.move(self.control)
             self.control[:, ~self.active] = frozen
         return losses.mean(1).masked_fill(~self.active, torch.nan)
+
+    def watch_end(self) -> None:
+        """Name the paths that the last step made infinite, of which no loss is taken any more."""
+        finite = self.rows.view(self._shape).isfinite().all(2).all(0)
+        self.diverged_at[self.active & ~finite] = self.first_step + self.recipe.steps
 
     def populations(self) -> list[Population]:
         """The control rows as populations."""
