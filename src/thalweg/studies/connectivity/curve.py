@@ -233,13 +233,13 @@ def along(one: Joined) -> Figure:
     """Loss and error against t: pairs thin, means thick; line, curve, and curves in subspaces."""
     t = one.curve.reading.coordinate("t")
     panels = []
-    for name, unit, factor in (("loss", "nats", 1), ("error", "%", 100)):
+    for name, unit, factor, scale in (("loss", "nats", 1, "log"), ("error", "%", 100, "linear")):
         lines = {"straight line": one.curve[f"line {name}"][0]}
         lines |= {f"{size:,} random dimensions": held[name][0] for size, held in one.held.items()}
         lines["curve"] = one.curve[name][0]
         thin = [Line(t, factor * each, thin=True) for each in one.curve[name][0]]
         marks = [*thin, *(Line(t, factor * values.mean(0), label=label) for label, values in lines.items())]
-        panels.append(Figure.of(name.capitalize(), marks, Axis("t"), Axis(f"training {name}", unit)))
+        panels.append(Figure.of(name.capitalize(), marks, Axis("t"), Axis(f"training {name}", unit, scale)))
     return Figure.row(
         panels,
         title=f"A curve of low loss between networks: {one.ends.setting.text}",
@@ -256,9 +256,9 @@ def in_plane(lab: Lab, one: Joined) -> Figure:
     )
     weights = one.curve.weights(np.linspace(0, 1, 61))[:, [0, 2, 1]]
     line = torch.eye(3)[:2].numpy()
-    picture = found.figure(paths={"straight line": line, "curve": weights}, names=("one end", "other end", "bend"))
+    picture = found.figure(paths={"straight line": line, "curve": weights}, names=("A", "B", "bend"))
     return Figure.row(
         [picture],
-        title=f"The plane through two networks and the bend between them: {one.ends.setting.text}",
+        title=f"The plane of two ends and a bend: {one.ends.setting.text}",
         caption=picture.caption,
     )
