@@ -131,7 +131,8 @@ class Curve(Result):
             for array, label in ((f"line {name}", "straight line"), (name, "curve")):
                 finite = np.isfinite(self[array][place]).all(1)
                 if finite.any():
-                    marks.append(Line(t, self[array][place][finite].mean(0), label=f"{label}, {on}"))
+                    where = f", {on}" if len(samples) > 1 else ""
+                    marks.append(Line(t, self[array][place][finite].mean(0), label=label + where))
         return Figure.of(f"{name} on the path", marks, Axis("t"), Axis(name, self.reading.units.get(name, "")))
 
     def plane(self, member: int = 0) -> Figure:

@@ -230,21 +230,25 @@ def sentence(one: Joined) -> str:
 
 
 def along(one: Joined) -> Figure:
-    """Loss and error against t: pairs thin, means thick; line, curve, and curves in subspaces."""
-    t = one.curve.reading.coordinate("t")
+    """Loss and error against t: pairs thin, means thick; line, curve, and curves in subspaces, all of the same pairs."""
+    t, pairs = (
+        one.curve.reading.coordinate("t"),
+        min(len(curve["loss"][0]) for curve in (one.curve, *one.held.values())),
+    )
     panels = []
     for name, unit, factor, scale in (("loss", "nats", 1, "log"), ("error", "%", 100, "linear")):
-        lines = {"straight line": one.curve[f"line {name}"][0]}
-        lines |= {f"{size:,} random dimensions": held[name][0] for size, held in one.held.items()}
-        lines["curve"] = one.curve[name][0]
-        thin = [Line(t, factor * each, thin=True) for each in one.curve[name][0]]
+        lines = {"straight line": one.curve[f"line {name}"][0, :pairs]}
+        lines |= {f"{size:,} random dimensions": held[name][0, :pairs] for size, held in one.held.items()}
+        lines["curve"] = one.curve[name][0, :pairs]
+        thin = [Line(t, factor * each, thin=True) for each in lines["curve"]]
         marks = [*thin, *(Line(t, factor * values.mean(0), label=label) for label, values in lines.items())]
         panels.append(Figure.of(name.capitalize(), marks, Axis("t"), Axis(f"training {name}", unit, scale)))
+    held = ", also within random subspaces" if one.held else ""
     return Figure.row(
         panels,
         title=f"A curve of low loss between networks: {one.ends.setting.text}",
-        caption=f"Means over {len(one.ends)} pairs; thin: the curve of each pair. Bends are trained for "
-        f"{one.curve.steps:,} steps, also within random subspaces.",
+        caption=f"Means over {pairs} pairs; thin: the curve of each. Bends are trained for {one.curve.steps:,} "
+        f"steps{held}.",
     )
 
 
