@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 
 from thalweg.claims import Finding
-from thalweg.studies.connectivity import lines, relabeling
+from thalweg.studies.connectivity import curve, lines, relabeling
 from thalweg.studies.connectivity.setting import shared
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
 
-@decides(lines.CLAIM, relabeling.CLAIM)
+@decides(lines.CLAIM, curve.CLAIM, relabeling.CLAIM)
 def experiment(lab: Lab) -> Iterator[Finding]:
-    """Train the ends once, look along lines between them, and relabel their units."""
+    """Train the ends once, look along lines and curves between them, and relabel their units."""
     ends = shared(lab)
     yield lines.found(lab, ends)
+    yield curve.found(lab, ends)
     yield relabeling.found(lab, ends)
