@@ -13,6 +13,7 @@ from thalweg.connectivity.string_pivots import (
     arc_lengths,
     arc_shares,
     equal_shares,
+    evened,
     inner,
     inserted,
     insertions,
@@ -201,3 +202,16 @@ def test_inserted_pivots_lie_on_the_polygon_and_others_keep_their_bits() -> None
     torch.testing.assert_close(torch.stack([new[1, 0], new[3, 0], new[1, 1]]), torch.stack(wanted), rtol=1e-14, atol=0)
     np.testing.assert_allclose(shares.T, [[0, 0.1, 0.4, 0.7, 1], [0, 0.75, 1, 1, 1]], atol=1e-15)
     torch.testing.assert_close(arc_lengths(new)[-1], arc_lengths(pivots)[-1], rtol=1e-14, atol=0)
+
+
+def test_evened_paths_are_the_same_polygons() -> None:
+    pivots, counts = _paths(2, 9, 4)
+    new = evened(pivots, counts)
+    assert new.shape == pivots.shape
+    assert torch.equal(new[:, 1], pivots[:, 1])
+    for path, count in enumerate(counts.tolist()):
+        places = [_along(pivots[:count, path].numpy(), row) for row in new[:, path].numpy()]
+        assert max(off for _, off in places) < 1e-14
+        assert min(np.diff([place for place, _ in places])) > 0
+        kept = [bool((new[:, path] == pivot).all(1).any()) for pivot in pivots[:count, path]]
+        assert all(kept)

@@ -20,9 +20,7 @@ Rows = Float[Tensor, "paths parameters"]
 Counts = Int64[Tensor, " paths"]  # pivots of each path, both ends among them
 
 
-def straight(
-    first: Float[Tensor, "paths parameters"], second: Float[Tensor, "paths parameters"], between: int
-) -> Pivots:
+def straight(first: Rows, second: Rows, between: int) -> Pivots:
     """Pivots at equal distances on the straight lines from first to second, which keep their bits, so many between."""
     share = torch.linspace(0, 1, between + 2, dtype=torch.float64).to(first)[:, None, None]
     pivots = torch.lerp(first[None], second[None], share)
@@ -201,3 +199,16 @@ def inserted(
         places[: len(own_places), path] = torch.tensor(own_places, dtype=torch.float64)
     moves = Moves(places.floor().long(), places.frac())
     return moves.of(pivots), moves.of(shares[:, :, None])[:, :, 0], after
+
+
+def evened(pivots: Pivots, counts: Counts) -> Pivots:
+    """The same polygons with as many pivots each: shorter ones get some in the middle of their longest pieces."""
+    shares, most = arc_shares(pivots, counts), int(counts.max())
+    while bool((counts < most).any()):
+        new: list[list[Insertion]] = []
+        for path, count in enumerate(counts.tolist()):
+            longest = shares[:count, path].diff().argsort(descending=True, stable=True)
+            gaps = sorted(longest[: most - count].tolist())
+            new.append([Insertion(gap, 0.5, 0.0) for gap in gaps])
+        pivots, shares, counts = inserted(pivots, shares, counts, new)
+    return pivots
