@@ -1,8 +1,22 @@
 """Paths between networks: lines, curves, permutations, and where training parts ways."""
 
+from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
 from thalweg.connectivity.polygonal import polygonal
+from thalweg.connectivity.string import string
+from thalweg.connectivity.string_curve import StringCurve
 
-__all__ = ["Curve", "Descended", "Found", "bezier", "curve_schedule", "descend", "polygonal"]
+__all__ = [
+    "Curve",
+    "Descended",
+    "Found",
+    "StringCurve",
+    "auto_neb",
+    "bezier",
+    "curve_schedule",
+    "descend",
+    "polygonal",
+    "string",
+]

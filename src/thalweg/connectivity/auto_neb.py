@@ -22,7 +22,6 @@ from thalweg.connectivity.string_curve import (
 from thalweg.connectivity.string_pivots import (
     Counts,
     Insertion,
-    Pivots,
     Shares,
     across,
     equal_shares,
@@ -33,7 +32,7 @@ from thalweg.connectivity.string_pivots import (
     tangents,
 )
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError, check_count, check_type
+from thalweg.errors import check_count, check_type
 from thalweg.evaluation import Conditions, Points, Sample
 from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.optim import Momentum
@@ -97,8 +96,8 @@ def auto_neb(
         UsageError: arguments that cannot be meant.
         KeyboardInterrupt: Ctrl-C, after the step under way.
 
-    Cost: a gradient a pivot, step and member; an evaluation a point after each cycle. Memory: four rows a pivot, as many
-    for each path as for the one that has most, beside the rule's.
+    Cost: a gradient a pivot, step and member; an evaluation a point after each cycle. Memory: four rows a pivot, as
+    many for each path as for the one that has most, beside the rule's.
 
     Source: Draxler, Veschgini, Salmhofer and Hamprecht, 2018, arXiv:1803.00885; Henkelman and Jonsson, 2000,
     doi:10.1063/1.1323224.

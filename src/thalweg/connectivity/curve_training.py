@@ -152,17 +152,17 @@ def joined(
         )
         t = torch.linspace(0, 1, options.points, dtype=torch.float64)
         weights = basis(t, controls)
-        arrays, errors, dims, evaluations = _evaluated(samples, found.control, weights, options.name, told)
+        arrays, errors, dims, evaluations = evaluated(samples, found.control, weights, options.name, told)
     gradients = options.draws * int(found.losses.isfinite().sum())
     kinds = {"loss": problem.loss.unit, "error": "fraction"} | {one.name: one.unit for one in problem.metrics}
     reading = Reading(
         f"{options.name} curve",
         arrays,
         dims,
-        {"on": names_of([_short(one) for one in samples]), "member": np.arange(len(first)), "t": t.numpy()},
+        {"on": names_of([short(one) for one in samples]), "member": np.arange(len(first)), "t": t.numpy()},
         {name: unit for name in arrays for kind, unit in kinds.items() if kind in name.split()},
         errors,
-        degrees_of_freedom={name: _degrees(samples, errors[name]) for name in errors},
+        degrees_of_freedom={name: degrees(samples, errors[name]) for name in errors},
         sample_size=len(samples[0].drawn),
         cost=Cost(time.perf_counter() - began, forwards=evaluations + gradients, backwards=gradients),
         provenance=Provenance.here(seeds, str(problem.device), str(problem.dtype), plan=str(found.plan)),
@@ -182,7 +182,7 @@ def _control(first: Population, second: Population, options: CurveOptions) -> li
     return [first, *between, second]
 
 
-def _evaluated(
+def evaluated(
     samples: list[Conditions], control: list[Population], weights: Tensor, name: str, told: Watcher
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, tuple[str, ...]], int]:
     """Arrays, standard errors and dims of all that is on the curve and on the line, and how many points that took."""
@@ -217,13 +217,13 @@ def _evaluated(
     return arrays, errors if any(one.drawn.indices is not None for one in samples) else {}, dims, evaluations
 
 
-def _degrees(samples: list[Conditions], errors: Array) -> Array:
+def degrees(samples: list[Conditions], errors: Array) -> Array:
     """Of the standard errors: one below the examples of each sample."""
     degrees = np.array([np.inf if one.drawn.is_whole else len(one.drawn) - 1 for one in samples])
     return np.broadcast_to(degrees[:, None, None], errors.shape)
 
 
-def _short(conditions: Conditions) -> str:
+def short(conditions: Conditions) -> str:
     """A sample as a coordinate: its name, or how many of which examples."""
     examples = conditions.drawn.sample.examples
     return examples if conditions.drawn.is_whole and isinstance(examples, str) else conditions.drawn.text

@@ -64,8 +64,8 @@ def string(
         on: on which examples it is evaluated then, one or several; None: train, and test where there is one.
         statistics, statistics_count, plan, seed, progress: see `bezier`.
 
-    What the rule remembers of pivots, such as momentum, moves along the string as they do. Pivots are joined by straight
-    lines, which cut the corners of a bent path: more pivots, less of it.
+    What the rule remembers of pivots, such as momentum, moves along the string as they do. Pivots are joined by
+    straight lines, which cut the corners of a bent path: the more pivots, the less.
 
     Raises:
         UsageError: arguments that cannot be meant.

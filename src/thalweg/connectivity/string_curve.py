@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from numpy.typing import NDArray
 from torch import Tensor
 
-from thalweg.connectivity.curve import Array, Curve, names_of
+from thalweg.connectivity.curve import Curve, names_of
 from thalweg.connectivity.curve_training import CurveOptions, degrees, evaluated, short
 from thalweg.connectivity.descent import Control, Found, Weights
 from thalweg.connectivity.polygonal import hats
 from thalweg.connectivity.string_pivots import Counts, Pivots, Shares, evened, move, redistribution
-from thalweg.figures import Axis, Figure, Scatter
+from thalweg.figures import Figure, Scatter
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher
 from thalweg.results import Cost, Provenance, Reading
