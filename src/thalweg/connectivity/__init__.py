@@ -5,6 +5,7 @@ from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
 from thalweg.connectivity.polygonal import polygonal
+from thalweg.connectivity.spanning_tree import SpanningTree, spanning_tree
 from thalweg.connectivity.string import string
 from thalweg.connectivity.string_curve import StringCurve
 
@@ -12,11 +13,13 @@ __all__ = [
     "Curve",
     "Descended",
     "Found",
+    "SpanningTree",
     "StringCurve",
     "auto_neb",
     "bezier",
     "curve_schedule",
     "descend",
     "polygonal",
+    "spanning_tree",
     "string",
 ]
