@@ -4,6 +4,8 @@ from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
+from thalweg.connectivity.ensemble_outputs import ensemble_outputs
+from thalweg.connectivity.fast_ensemble import FastEnsemble, fast_ensemble, triangular
 from thalweg.connectivity.polygonal import polygonal
 from thalweg.connectivity.spanning_tree import SpanningTree, spanning_tree
 from thalweg.connectivity.string import string
@@ -12,6 +14,7 @@ from thalweg.connectivity.string_curve import StringCurve
 __all__ = [
     "Curve",
     "Descended",
+    "FastEnsemble",
     "Found",
     "SpanningTree",
     "StringCurve",
@@ -19,7 +22,10 @@ __all__ = [
     "bezier",
     "curve_schedule",
     "descend",
+    "ensemble_outputs",
+    "fast_ensemble",
     "polygonal",
     "spanning_tree",
     "string",
+    "triangular",
 ]

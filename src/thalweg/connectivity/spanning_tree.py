@@ -60,21 +60,19 @@ class SpanningTree(Result):
 
         Source: Becker and Karplus, 1997, doi:10.1063/1.473299.
         """
-        paths, unit = self["path"], self.reading.units["path"]
-        places = {(minimum,): (float(x), paths[minimum, minimum]) for x, minimum in enumerate(self._order())}
-        leaves = list(places.values())
-        x: list[float] = []
-        y: list[float] = []
+        paths, unit, minima = self["path"], self.reading.units["path"], self._order()
+        x = np.arange(len(paths), dtype=np.float64)
+        places = {frozenset([minimum]): (x[at], paths[minimum, minimum]) for at, minimum in enumerate(minima)}
+        marks: list[Line | Scatter] = [Scatter(x, paths.diagonal()[minima], label="minima")]
         for height, one, other in merges(paths):
-            (left, low), (right, bottom) = places[tuple(one)], places[tuple(other)]
-            x += [left, left, right, right, np.nan]
-            y += [low, height, height, bottom, np.nan]
-            places[tuple(one + other)] = (left + right) / 2, height
-        marks = (Line(x or [0.0], y or [np.nan], label="basins"), Scatter(*zip(*leaves, strict=True), label="minima"))
-        order = ", ".join(map(str, self._order()))
+            (left, low), (right, bottom) = places[frozenset(one)], places[frozenset(other)]
+            sides, heights = np.array([left, left, right, right]), np.array([low, height, height, bottom])
+            marks.append(Line(sides, heights, label="basins"))
+            places[frozenset(one + other)] = (left + right) / 2, height
+        order = ", ".join(map(str, minima))
         numbers = np.arange(len(paths))
         graph = Figure.of("basins below each level", marks, Axis("minimum, in the order below"), Axis("loss", unit))
-        saddles = HeatMap(numbers, numbers, self["saddle"].T)
+        saddles = HeatMap(numbers, numbers, np.where(np.isfinite(self["saddle"]), self["saddle"], np.nan).T)
         matrix = Figure.of("saddles", (saddles,), Axis("minimum"), Axis("other"), Axis("loss at the saddle", unit))
         caption = f"Minima from left to right: {order}. {' '.join(self.reading.notes)}"
         return Figure.row([graph, matrix], title="minima and saddles", caption=caption)
