@@ -16,6 +16,7 @@ from thalweg.results import Result
 from thalweg.schedules import Constant, Linear, Schedule
 
 Array = NDArray[np.float64]
+Basis = Callable[[Tensor, int], Tensor]  # the weights (..., controls) of so many control points at t (...)
 
 
 def curve_schedule(steps: int) -> Schedule:
@@ -58,7 +59,7 @@ class Curve(Result):
     """
 
     control: list[Population] = field(repr=False)
-    basis: Callable[[Tensor, int], Tensor] = field(repr=False)
+    basis: Basis = field(repr=False)
     batch_loss: Tensor = field(repr=False)
     diverged_at: Int64[Tensor, " members"] = field(repr=False)
     steps: int

@@ -1,14 +1,14 @@
 """Where on a curve the loss is taken at a step: values of t, and the weights of the control points there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.connectivity.curve import Basis
 from thalweg.randomness import generator
 
-Basis = Callable[[Float[Tensor, "..."]], Float[Tensor, "... controls"]]
 _BLOCK = 512  # steps whose t are drawn together
 
 
@@ -40,11 +40,12 @@ class Draws:
         seeds: of each path.
         draws: points a step and path.
         sampling: one of `SAMPLINGS`.
-        basis: the weights at given t.
+        basis, controls: the weights of so many control points at given t.
     """
 
-    def __init__(self, seeds: Sequence[int], draws: int, sampling: str, basis: Basis) -> None:
-        self._seeds, self._draws, self._sampling, self._basis = list(seeds), draws, SAMPLINGS[sampling], basis
+    def __init__(self, seeds: Sequence[int], draws: int, sampling: str, basis: Basis, controls: int) -> None:
+        self._seeds, self._draws, self._sampling = list(seeds), draws, SAMPLINGS[sampling]
+        self._basis, self._controls = basis, controls
         self._block, self._weights = -1, torch.empty(0)
 
     def __call__(self, step: int) -> Float[Tensor, "paths draws controls"]:
@@ -53,7 +54,7 @@ class Draws:
         if block != self._block:
             drawn = {seed: self._drawn(seed, block) for seed in set(self._seeds)}
             t = torch.stack([drawn[seed] for seed in self._seeds], dim=1)
-            self._block, self._weights = block, self._basis(self._sampling(t))
+            self._block, self._weights = block, self._basis(self._sampling(t), self._controls)
         return self._weights[within]
 
     def _drawn(self, seed: int, block: int) -> Float[Tensor, "steps draws"]:

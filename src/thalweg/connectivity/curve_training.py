@@ -1,15 +1,14 @@
 """Curves of any basis: their bends trained, then loss and metrics on them and on the straight line."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.connectivity.curve import Array, Curve, curve_schedule, heights, names_of
+from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule, heights, names_of
 from thalweg.connectivity.curve_draws import SAMPLINGS, Draws
 from thalweg.connectivity.curve_subspace import Subspace
 from thalweg.connectivity.descent import check_recipe, descend
@@ -23,7 +22,6 @@ from thalweg.progress import Watcher, check_watcher, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Recipe
 
-Basis = Callable[[Tensor, int], Tensor]
 On = Sample | str | ExampleSet | Sequence[Sample | str | ExampleSet] | None
 _STEPS, _BATCH = 600, 50
 
@@ -100,8 +98,9 @@ class CurveOptions:
 
     def samples(self, problem: Problem) -> list[Conditions]:
         """Under which conditions it is evaluated, for each sample."""
-        whole: On = ["train"] if problem.data.test is None else ["train", "test"]
+        whole = ["train"] if problem.data.test is None else ["train", "test"]
         on = whole if self.on is None else self.on
+        several = on if isinstance(on, Sequence) and not isinstance(on, str) else [on]
         seed = self.seed if isinstance(self.seed, int) else self.seed[0]
         return [
             Conditions.of(
@@ -113,7 +112,7 @@ class CurveOptions:
                 plan=self.plan,
                 seed=seed,
             )
-            for one in (on if isinstance(on, Sequence) and not isinstance(on, str) else [on])
+            for one in several
         ]
 
 
@@ -141,7 +140,7 @@ def joined(
             problem,
             control,
             trained,
-            Draws(seeds, options.draws, options.sampling, partial(basis, controls=controls)),
+            Draws(seeds, options.draws, options.sampling, basis, controls),
             recipe,
             seeds=seeds,
             move=subspace,
