@@ -71,6 +71,17 @@ def test_edges_are_tried_from_the_highest_and_then_what_could_take_their_place()
     assert next_pairs(heights, ~np.eye(4, dtype=bool), 3) == []
 
 
+def test_no_pair_is_tried_that_cannot_be_lower_than_its_ends() -> None:
+    heights = np.array([[0.0, 1, 9], [1, 0, 3], [9, 3, 3]])  # the third minimum is as high as its edge
+    assert next_pairs(heights, np.zeros((3, 3), dtype=bool), 3) == [(0, 1)]
+    tried = np.array([[False, True, False], [True, False, False], [False, False, False]])
+    assert next_pairs(heights, tried, 3) == []
+    heights[1, 2] = heights[2, 1] = 3.5
+    assert next_pairs(heights, tried, 3) == [(1, 2)]
+    tried[1, 2] = tried[2, 1] = True
+    assert next_pairs(heights, tried, 3) == [(0, 2)]
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_trying_what_is_next_finds_the_tree_of_the_true_heights(seed: int) -> None:
     true = _heights(6, seed)

@@ -24,6 +24,7 @@ from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 
 Array = NDArray[np.float64]
+_DRAWN = 15  # points of a piece of the graph, as many as draw a line without a sign at each
 Join = Callable[[Population, Population], Curve]
 
 
@@ -52,7 +53,7 @@ class SpanningTree(Result):
         return {
             "minima": f"{minima:,}",
             "paths": f"{tried:,} of {minima * (minima - 1) // 2:,}",
-            "highest": f"{highest:.4g}",
+            "highest edge": f"{highest:.4g}",
         }
 
     def figure(self) -> Figure:
@@ -63,12 +64,17 @@ class SpanningTree(Result):
         paths, unit, minima = self["path"], self.reading.units["path"], self._order()
         x = np.arange(len(paths), dtype=np.float64)
         places = {frozenset([minimum]): (x[at], paths[minimum, minimum]) for at, minimum in enumerate(minima)}
-        marks: list[Line | Scatter] = [Scatter(x, paths.diagonal()[minima], label="minima")]
+        basins: list[Array] = []
         for height, one, other in merges(paths):
             (left, low), (right, bottom) = places[frozenset(one)], places[frozenset(other)]
-            sides, heights = np.array([left, left, right, right]), np.array([low, height, height, bottom])
-            marks.append(Line(sides, heights, label="basins"))
+            flat = np.full(_DRAWN, height)
+            across = np.linspace(left, right, _DRAWN), flat
+            down = np.full(_DRAWN, left), np.linspace(low, height, _DRAWN)
+            up = np.full(_DRAWN, right), np.linspace(height, bottom, _DRAWN)
+            basins += [np.hstack([down, across, up, np.full((2, 1), np.nan)])]
             places[frozenset(one + other)] = (left + right) / 2, height
+        drawn = np.hstack(basins) if basins else np.full((2, 1), np.nan)
+        marks = Line(*drawn, label="basins"), Scatter(x, paths.diagonal()[minima], label="minima")
         order = ", ".join(map(str, minima))
         numbers = np.arange(len(paths))
         graph = Figure.of("basins below each level", marks, Axis("minimum, in the order below"), Axis("loss", unit))

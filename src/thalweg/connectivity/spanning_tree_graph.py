@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
 Array = NDArray[np.float64]
 Pair = tuple[int, int]
+_ROUNDING = 1e-6  # shares of a loss by which two evaluations of one network may differ
 
 
 def tree_edges(heights: Array) -> list[Pair]:
@@ -59,9 +60,10 @@ def next_pairs(heights: Array, tried: NDArray[np.bool_], most: int) -> list[Pair
 
     An edge that was not tried itself is tried. For one that was, another pair is tried that may take its place: without
     the edge the tree falls into two parts, and of the pairs from one to the other that were not tried it is the lowest.
+    A path is never lower than its higher end, so pairs are left out of which an end is as high as the edge already.
 
     Args:
-        heights: of the best known paths: (minima, minima).
+        heights: of the best known paths, and on the diagonal of the minima: (minima, minima).
         tried: between which minima a path was sought: (minima, minima).
         most: at most so many pairs, all different.
 
@@ -74,18 +76,28 @@ def next_pairs(heights: Array, tried: NDArray[np.bool_], most: int) -> list[Pair
     for edge in reversed(edges):
         if len(found) == most:
             break
-        pair = edge if not tried[edge] else _instead(heights, tried, edges, edge, found)
+        possible = _ends(heights) < heights[edge] - _ROUNDING * abs(heights[edge])
+        fresh = not tried[edge] and possible[edge]
+        pair = edge if fresh else _instead(heights, possible & ~tried, edges, edge, found)
         if pair is not None:
             found.append(pair)
     return found
 
 
-def _instead(heights: Array, tried: NDArray[np.bool_], edges: list[Pair], edge: Pair, found: list[Pair]) -> Pair | None:
-    """The lowest untried pair across the cut that leaving out an edge makes."""
+def _ends(heights: Array) -> Array:
+    """The height of the higher end of every pair."""
+    minima = heights.diagonal()
+    return np.maximum(minima[:, None], minima[None])
+
+
+def _instead(
+    heights: Array, possible: NDArray[np.bool_], edges: list[Pair], edge: Pair, found: list[Pair]
+) -> Pair | None:
+    """The lowest possible pair across the cut that leaving out an edge makes."""
     kept = np.zeros(heights.shape, dtype=bool)
     for other in edges:
         kept[other] = other != edge
     _, part = connected_components(kept, directed=False)
-    rows, columns = np.nonzero((part[:, None] != part[None]) & ~tried & np.triu(np.ones_like(tried), 1))
+    rows, columns = np.nonzero((part[:, None] != part[None]) & np.triu(possible, 1))
     pairs = [pair for pair in zip(rows.tolist(), columns.tolist(), strict=True) if pair not in found]
     return min(pairs, key=lambda pair: heights[pair], default=None)
