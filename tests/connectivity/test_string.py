@@ -11,11 +11,11 @@ from connectivity.potentials import MUELLER_BROWN_MINIMA, MUELLER_BROWN_SADDLES,
 from torch import Tensor, nn
 
 import thalweg as tw
-from thalweg.connectivity import StringCurve, auto_neb, string
+from thalweg.connectivity import StringCurve, auto_neb, descend, string
 from thalweg.connectivity.auto_neb import ElasticBand
 from thalweg.connectivity.descent import Found
-from thalweg.connectivity.string_curve import Redistribution
-from thalweg.connectivity.string_pivots import equal_shares
+from thalweg.connectivity.string_curve import Redistribution, as_control, at_pivots
+from thalweg.connectivity.string_pivots import equal_shares, straight
 from thalweg.errors import UsageError
 from thalweg.randomness import generator
 
@@ -152,6 +152,33 @@ def test_momentum_goes_with_the_pivots() -> None:
         wanted = torch.lerp(kept[left, path], kept[left + 1, path], share)
         torch.testing.assert_close(velocity.view(4, 2, 3)[k - 1, path], wanted, rtol=1e-9, atol=1e-12)
     assert bool((tally == 1).all())
+
+
+def test_what_the_rule_remembers_is_given_as_it_is(trained: tuple[tw.Problem, tw.Population]) -> None:
+    problem, nets = trained
+    control = as_control(nets[[0, 1]], nets[[2, 3]], straight(nets.theta[:2], nets.theta[2:], 3))
+    seen: list[Found] = []
+    recipe = tw.Recipe(tw.optim.Momentum(0.1), 2, 50)
+    points = at_pivots(slice(1, 4), 5, 2)
+    descend(problem, control, slice(1, 4), points, recipe, seeds=[0, 0], share=1.0, change=seen.append)
+    velocity = seen[0].state["velocity"]
+    assert velocity.shape == (3 * 2, problem.layout.parameters)
+    assert velocity.any()
+    assert velocity is seen[1].state["velocity"]
+
+
+def test_masked_networks_are_joined_within_their_masks() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    masks = [torch.rand(650, generator=generator(number, "mask")) < 0.3 for number in range(2)]
+    first, second = (problem.initialize([k]).with_mask(mask) for k, mask in enumerate(masks))
+    recipe = tw.Recipe(tw.optim.Momentum(0.1), 5, 50)
+    for found in (
+        string(problem, first, second, recipe, pivots=2, between=0),
+        auto_neb(problem, first, second, [recipe] * 2, pivots=2, between=1),
+    ):
+        for pivot in found.control[1:-1]:
+            assert not pivot.theta[0, ~(masks[0] | masks[1])].any()
+        assert torch.equal(found.control[0].theta, first.theta)
 
 
 def test_a_band_does_not_move_along_itself_nor_move_its_ends() -> None:

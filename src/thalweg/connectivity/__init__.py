@@ -1,30 +1,41 @@
 """Paths between networks: lines, curves, permutations, and where training parts ways."""
 
 from thalweg.connectivity.auto_neb import auto_neb
+from thalweg.connectivity.barrier import Barrier, barrier
 from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
 from thalweg.connectivity.ensemble_outputs import ensemble_outputs
 from thalweg.connectivity.fast_ensemble import FastEnsemble, fast_ensemble, triangular
+from thalweg.connectivity.instability import instability
+from thalweg.connectivity.instability_result import Instability, instability_figure
 from thalweg.connectivity.polygonal import polygonal
+from thalweg.connectivity.simplex import Simplex, simplex
 from thalweg.connectivity.spanning_tree import SpanningTree, spanning_tree
 from thalweg.connectivity.string import string
 from thalweg.connectivity.string_curve import StringCurve
 
 __all__ = [
+    "Barrier",
     "Curve",
     "Descended",
     "FastEnsemble",
     "Found",
+    "Instability",
+    "Simplex",
     "SpanningTree",
     "StringCurve",
     "auto_neb",
+    "barrier",
     "bezier",
     "curve_schedule",
     "descend",
     "ensemble_outputs",
     "fast_ensemble",
+    "instability",
+    "instability_figure",
     "polygonal",
+    "simplex",
     "spanning_tree",
     "string",
     "triangular",

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.connectivity.curve_training import CurveOptions
-from thalweg.connectivity.descent import Descended, Found, check_recipe, descend
+from thalweg.connectivity.descent import Descended, Found, descend
 from thalweg.connectivity.polygonal import hats
 from thalweg.connectivity.string_curve import (
     Moved,
     Redistribution,
     StringCurve,
+    StringOptions,
     as_control,
     at_pivots,
     grid,
@@ -107,11 +107,9 @@ def auto_neb(
     for name, count, least in (("pivots", pivots, 1), ("insert", insert, 0), ("between", between, 1)):
         check_count(f"auto_neb {name}", count, least)
     check_type("auto_neb excess", excess, (int, float), "a share of the path's range such as 0.1")
-    options = CurveOptions(
-        "auto_neb", recipes[0], None, 1, "uniform", None, None, on, 2, statistics, statistics_count, plan, seed
-    )
-    options.checked(problem, first, second, progress)
-    sample = options.samples(problem)[0]
+    options = StringOptions("auto_neb", on, between, statistics, statistics_count, plan, seed)
+    options.check(problem, first, second, recipes, progress)
+    sample = options.samples(problem, len(first))[0]
     counts = torch.full((len(first),), pivots + 2)
     rows, shares = straight(first.theta, second.theta, pivots), equal_shares(counts)
     parts: list[Descended] = []
@@ -150,8 +148,9 @@ def auto_neb(
             f"{len(recipes)} cycles of {', '.join(f'{recipe.steps:,}' for recipe in recipes)} steps; from {pivots} "
             f"pivots to {', '.join(str(int(count) - 2) for count in counts)}."
         ]
-        moved = Moved(rows, counts, torch.cat(losses), diverged_at, gradients, parts[-1].plan, notes)
-        return string_curve(problem, first, second, moved, options, between, began, told)
+        title = "elastic band between two networks"
+        moved = Moved(title, rows, counts, torch.cat(losses), diverged_at, gradients, parts[-1].plan, notes)
+        return string_curve(problem, first, second, moved, options, began, told)
 
 
 class ElasticBand(Redistribution):
@@ -179,8 +178,6 @@ def _recipes(problem: Problem, cycles: Sequence[Recipe] | None) -> list[Recipe]:
     check_type(
         "auto_neb cycles", cycles or None, Sequence, "a list of recipes, such as [recipe] * 4, one for each cycle"
     )
-    for recipe in cycles:
-        check_recipe("auto_neb cycles", recipe)
     return list(cycles)
 
 

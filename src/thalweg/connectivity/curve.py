@@ -1,6 +1,6 @@
 """What a curve between networks is, and how high the loss is on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -149,8 +149,3 @@ class Curve(Result):
 def heights(values: Array) -> Array:
     """By how much the highest point is above the higher end: (..., points) to (...)."""
     return values.max(-1) - np.maximum(values[..., 0], values[..., -1])
-
-
-def names_of(on: Sequence[str]) -> list[str]:
-    """Names of samples, each different."""
-    return [name if on.count(name) == 1 else f"{name} ({number})" for number, name in enumerate(on)]

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule, heights, names_of
+from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule, heights
 from thalweg.connectivity.curve_draws import SAMPLINGS, Draws
 from thalweg.connectivity.curve_subspace import Subspace
 from thalweg.connectivity.descent import check_recipe, descend
-from thalweg.data import ExampleSet
+from thalweg.connectivity.samples import On, degrees, labels, samples_of, seeds_of
 from thalweg.errors import UsageError, check_choice, check_count, check_type
-from thalweg.evaluation import Conditions, Points, Sample
+from thalweg.evaluation import Conditions, Points
 from thalweg.evaluation.points import AT_ONCE, check_anchors, everywhere
 from thalweg.optim import Momentum
 from thalweg.population import Plan, Population, Problem
@@ -22,8 +22,13 @@ from thalweg.progress import Watcher, check_watcher, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Recipe
 
-On = Sample | str | ExampleSet | Sequence[Sample | str | ExampleSet] | None
 _STEPS, _BATCH = 600, 50
+
+
+def default_recipe(problem: Problem) -> Recipe:
+    """How bends are trained where nobody says: momentum, weight decay 1e-3, `curve_schedule`."""
+    size = min(_BATCH, len(problem.data.train))
+    return Recipe(Momentum(0.1, weight_decay=1e-3), _STEPS, size, curve_schedule(_STEPS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,39 +86,7 @@ class CurveOptions:
 
     def recipe_for(self, problem: Problem) -> Recipe:
         """The recipe, or the one of those who give none."""
-        if self.recipe is not None:
-            return self.recipe
-        size = min(_BATCH, len(problem.data.train))
-        return Recipe(Momentum(0.1, weight_decay=1e-3), _STEPS, size, curve_schedule(_STEPS))
-
-    def seeds(self, members: int) -> list[int]:
-        """One a member."""
-        if isinstance(self.seed, int):
-            return [self.seed] * members
-        check_type(f"{self.name} seed", self.seed, Sequence, "a whole number, or one for each member")
-        if len(self.seed) != members:
-            msg = f"{self.name} needs one seed for all, or one for each of {members} members; got {len(self.seed)}."
-            raise UsageError(msg)
-        return list(self.seed)
-
-    def samples(self, problem: Problem) -> list[Conditions]:
-        """Under which conditions it is evaluated, for each sample."""
-        whole = ["train"] if problem.data.test is None else ["train", "test"]
-        on = whole if self.on is None else self.on
-        several = on if isinstance(on, Sequence) and not isinstance(on, str) else [on]
-        seed = self.seed if isinstance(self.seed, int) else self.seed[0]
-        return [
-            Conditions.of(
-                self.name,
-                problem,
-                on=one,
-                statistics=self.statistics,
-                statistics_count=self.statistics_count,
-                plan=self.plan,
-                seed=seed,
-            )
-            for one in several
-        ]
+        return default_recipe(problem) if self.recipe is None else self.recipe
 
 
 def joined(
@@ -127,7 +100,16 @@ def joined(
     """Train the bends of a curve for every member, and evaluate curve and straight line."""
     began = time.perf_counter()
     options.checked(problem, first, second, progress)
-    recipe, seeds, samples = options.recipe_for(problem), options.seeds(len(first)), options.samples(problem)
+    recipe, seeds = options.recipe_for(problem), seeds_of(options.name, options.seed, len(first))
+    samples = samples_of(
+        options.name,
+        problem,
+        options.on,
+        statistics=options.statistics,
+        statistics_count=options.statistics_count,
+        plan=options.plan,
+        seed=seeds[0],
+    )
     control = _control(first, second, options)
     controls, trained = len(control), slice(1, len(control) - 1)
     subspace = None
@@ -158,7 +140,7 @@ def joined(
         f"{options.name} curve",
         arrays,
         dims,
-        {"on": names_of([short(one) for one in samples]), "member": np.arange(len(first)), "t": t.numpy()},
+        {"on": labels(samples), "member": np.arange(len(first)), "t": t.numpy()},
         {name: unit for name in arrays for kind, unit in kinds.items() if kind in name.split()},
         errors,
         degrees_of_freedom={name: degrees(samples, errors[name]) for name in errors},
@@ -214,18 +196,6 @@ def evaluated(
             arrays[f"{metric} height"] = heights(arrays[metric])
             dims[f"{metric} height"] = ("on", "member")
     return arrays, errors if any(one.drawn.indices is not None for one in samples) else {}, dims, evaluations
-
-
-def degrees(samples: list[Conditions], errors: Array) -> Array:
-    """Of the standard errors: one below the examples of each sample."""
-    degrees = np.array([np.inf if one.drawn.is_whole else len(one.drawn) - 1 for one in samples])
-    return np.broadcast_to(degrees[:, None, None], errors.shape)
-
-
-def short(conditions: Conditions) -> str:
-    """A sample as a coordinate: its name, or how many of which examples."""
-    examples = conditions.drawn.sample.examples
-    return examples if conditions.drawn.is_whole and isinstance(examples, str) else conditions.drawn.text
 
 
 def _notes(options: CurveOptions, recipe: Recipe, diverged_at: Tensor, bends: int) -> list[str]:

@@ -36,6 +36,15 @@ Control = Float[Tensor, "controls paths parameters"]
 class Found:
     """What a step of `descend` has found before it moves the trained rows, for functions that change it.
 
+    >>> import torch
+    >>> from thalweg.connectivity import Found
+    >>> def all_but_one(found: Found) -> None:  # a `change` that keeps the first parameter where it is
+    ...     found.gradient[..., 0] = 0
+    >>> found = Found(0, torch.ones(1, 1, 1), torch.ones(1, 1), torch.ones(1, 1, 2), torch.ones(1, 1, 2))
+    >>> all_but_one(found)
+    >>> found.gradient.tolist()
+    [[[0.0, 1.0]]]
+
     Args:
         step: counted from 0.
         weights: of the control rows at the points: (paths, points, controls).

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.curve import Curve
-from thalweg.connectivity.curve_training import short
+from thalweg.connectivity.samples import labels
 from thalweg.connectivity.spanning_tree_graph import Pair, highest_on_the_way, merges, next_pairs, tree_edges
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
@@ -163,7 +163,7 @@ def spanning_tree(
             pairs = next_pairs(heights, tried, most)
             before = _tree(heights)
             if pairs:
-                curve = _joined(join, minima, pairs, short(conditions))
+                curve = _joined(join, minima, pairs, labels([conditions])[0])
                 forwards += curve.reading.cost.forwards
                 backwards += curve.reading.cost.backwards
                 for member, (pair, highest) in enumerate(zip(pairs, curve["loss"][0].max(1), strict=True)):

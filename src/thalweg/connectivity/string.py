@@ -5,12 +5,13 @@ from collections.abc import Sequence
 
 import torch
 
-from thalweg.connectivity.curve_training import CurveOptions
+from thalweg.connectivity.curve_training import default_recipe
 from thalweg.connectivity.descent import descend
 from thalweg.connectivity.string_curve import (
     Moved,
     Redistribution,
     StringCurve,
+    StringOptions,
     as_control,
     at_pivots,
     string_curve,
@@ -77,11 +78,9 @@ def string(
     """
     began = time.perf_counter()
     check_count("string pivots", pivots)
-    check_count("string between", between, 0)
-    options = CurveOptions(
-        "string", recipe, None, 1, "uniform", None, None, on, 2, statistics, statistics_count, plan, seed
-    )
-    options.checked(problem, first, second, progress)
+    options = StringOptions("string", on, between, statistics, statistics_count, plan, seed)
+    recipe = default_recipe(problem) if recipe is None else recipe
+    options.check(problem, first, second, [recipe], progress)
     counts = torch.full((len(first),), pivots + 2)
     inner, rows = slice(1, pivots + 1), Redistribution(equal_shares(counts), counts)
     with watched(progress) as told:
@@ -90,7 +89,7 @@ def string(
             as_control(first, second, straight(first.theta, second.theta, pivots)),
             inner,
             at_pivots(inner, pivots + 2, len(first)),
-            options.recipe_for(problem),
+            recipe,
             seeds=options.seeds(len(first)),
             share=1.0,
             change=rows.change,
@@ -102,5 +101,7 @@ def string(
         theta = torch.stack([one.theta for one in found.control])
         notes = [f"{pivots} pivots, moved for {len(found.losses):,} steps and kept at equal arc lengths."]
         gradients = pivots * int(found.losses.isfinite().sum())
-        moved = Moved(theta, counts, found.losses, found.diverged_at, gradients, found.plan, notes)
-        return string_curve(problem, first, second, moved, options, between, began, told)
+        moved = Moved(
+            "string between two networks", theta, counts, found.losses, found.diverged_at, gradients, found.plan, notes
+        )
+        return string_curve(problem, first, second, moved, options, began, told)

@@ -9,15 +9,61 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from thalweg.connectivity.curve import Curve, names_of
-from thalweg.connectivity.curve_training import CurveOptions, degrees, evaluated, short
-from thalweg.connectivity.descent import Control, Found, Weights
+from thalweg.connectivity.curve import Curve
+from thalweg.connectivity.curve_training import evaluated
+from thalweg.connectivity.descent import Control, Found, Weights, check_recipe
 from thalweg.connectivity.polygonal import hats
+from thalweg.connectivity.samples import On, degrees, labels, samples_of, seeds_of
 from thalweg.connectivity.string_pivots import Counts, Pivots, Shares, evened, move, redistribution
+from thalweg.errors import check_count, check_type
+from thalweg.evaluation import Conditions
+from thalweg.evaluation.points import check_anchors
 from thalweg.figures import Figure, Scatter
 from thalweg.population import Plan, Population, Problem
-from thalweg.progress import Watcher
+from thalweg.progress import Watcher, check_watcher
 from thalweg.results import Cost, Provenance, Reading
+from thalweg.training import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class StringOptions:
+    """What `string` and `auto_neb` are both asked for; see there. `name` is who asks."""
+
+    name: str
+    on: On
+    between: int
+    statistics: str
+    statistics_count: int
+    plan: Plan | str
+    seed: int | Sequence[int]
+
+    def check(
+        self, problem: Problem, first: Population, second: Population, recipes: Sequence[Recipe], progress: object
+    ) -> None:
+        """Raise UsageError for arguments that cannot be meant."""
+        check_type(f"{self.name} problem", problem, Problem, "a Problem")
+        check_anchors(self.name, [first, second])
+        problem.check(first)
+        check_watcher(self.name, progress)
+        check_count(f"{self.name} between", self.between, 0)
+        for recipe in recipes:
+            check_recipe(self.name, recipe)
+
+    def seeds(self, paths: int) -> list[int]:
+        """One a path."""
+        return seeds_of(self.name, self.seed, paths)
+
+    def samples(self, problem: Problem, paths: int) -> list[Conditions]:
+        """Under which conditions paths are evaluated, for each sample."""
+        return samples_of(
+            self.name,
+            problem,
+            self.on,
+            statistics=self.statistics,
+            statistics_count=self.statistics_count,
+            plan=self.plan,
+            seed=self.seeds(paths)[0],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +145,7 @@ class Moved:
     """What was done to pivots.
 
     Args:
+        title: of what they are the pivots.
         pivots, counts: as they are now.
         batch_loss: the mean over the pivots of a path: (steps, paths).
         diverged_at: see `Curve`.
@@ -107,6 +154,7 @@ class Moved:
         notes: how they were moved.
     """
 
+    title: str
     pivots: Pivots
     counts: Counts
     batch_loss: Float[Tensor, "steps paths"]
@@ -121,16 +169,15 @@ def string_curve(
     first: Population,
     second: Population,
     moved: Moved,
-    options: CurveOptions,
-    between: int,
+    options: StringOptions,
     began: float,
     told: Watcher,
 ) -> StringCurve:
     """The curve that moved pivots are, evaluated at them and at points between."""
-    samples, name = options.samples(problem), options.name
+    samples, name = options.samples(problem, len(first)), options.name
     control = as_control(first, second, evened(moved.pivots, moved.counts))
     control = [first, *(one.with_own_buffers() for one in control[1:-1]), second]
-    t = grid(len(control), between)
+    t = grid(len(control), options.between)
     arrays, errors, dims, forwards = evaluated(samples, control, hats(t, len(control)), name, told)
     highest = np.nan_to_num(arrays["loss"], nan=-np.inf).argmax(2)
     arrays["saddle"] = np.take_along_axis(arrays["loss"], highest[..., None], 2)[..., 0]
@@ -141,10 +188,10 @@ def string_curve(
     kinds |= {metric.name: metric.unit for metric in problem.metrics}
     units = {array: unit for array in arrays for kind, unit in kinds.items() if kind in array.split()}
     reading = Reading(
-        f"{name} curve",
+        moved.title,
         arrays,
         dims,
-        {"on": names_of([short(one) for one in samples]), "member": np.arange(len(first)), "t": t.numpy()},
+        {"on": labels(samples), "member": np.arange(len(first)), "t": t.numpy()},
         units | {"saddle location": "t"},
         errors,
         degrees_of_freedom={array: degrees(samples, errors[array]) for array in errors},
