@@ -9,6 +9,7 @@ from thalweg.connectivity.ensemble_outputs import ensemble_outputs
 from thalweg.connectivity.fast_ensemble import FastEnsemble, fast_ensemble, triangular
 from thalweg.connectivity.instability import instability
 from thalweg.connectivity.instability_result import Instability, instability_figure
+from thalweg.connectivity.plane import Plane, plane
 from thalweg.connectivity.polygonal import polygonal
 from thalweg.connectivity.simplex import Simplex, simplex
 from thalweg.connectivity.spanning_tree import SpanningTree, spanning_tree
@@ -22,6 +23,7 @@ __all__ = [
     "FastEnsemble",
     "Found",
     "Instability",
+    "Plane",
     "Simplex",
     "SpanningTree",
     "StringCurve",
@@ -34,6 +36,7 @@ __all__ = [
     "fast_ensemble",
     "instability",
     "instability_figure",
+    "plane",
     "polygonal",
     "simplex",
     "spanning_tree",

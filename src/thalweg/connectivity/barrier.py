@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -175,7 +176,7 @@ def barrier(
         )
         raise UsageError(msg + f"got {resamples}.")
     check_choice("barrier statistics", statistics, ("recompute", "interpolate"))
-    sets = list(on) if isinstance(on, list | tuple) else [on]
+    sets: list[Any] = list(on) if isinstance(on, list | tuple) else [on]
     if not sets:
         msg = "barrier on needs at least one set of examples, such as ['train', 'test']; got none."
         raise UsageError(msg)
@@ -272,4 +273,5 @@ def _ends(draws: Array) -> Array:
     ordered = np.sort(draws, axis=2)
     tail = max(1, int((draws.shape[2] + 1) * 0.025))
     ends = np.stack([ordered[..., tail - 1], ordered[..., -tail]], axis=-1)
-    return np.where(np.isfinite(draws).all(2)[..., None], ends, np.nan)
+    known = np.isfinite(draws).all(2, keepdims=True)
+    return np.where(known, ends, np.nan)

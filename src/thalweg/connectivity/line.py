@@ -59,8 +59,8 @@ def line_values(
                 values[name][member, there] = _mean(found[name])
                 if again:
                     drawn[name][member, :, there] = again.means(*found[name])
-    tables = [{_error(name): _finite(name, table) for name, table in one.items()} for one in (values, drawn)]
-    return LineValues(*tables, on_line.evaluations, str(on_line.plan))
+    lines, resampled = ({_error(name): _finite(name, table) for name, table in one.items()} for one in (values, drawn))
+    return LineValues(lines, resampled, on_line.evaluations, str(on_line.plan))
 
 
 def _mean(entries: Entries) -> Array:
