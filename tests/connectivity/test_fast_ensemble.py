@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg.connectivity import ensemble_outputs, fast_ensemble, triangular
+from thalweg.connectivity import fast_ensemble, triangular
 from thalweg.errors import UsageError
 from thalweg.randomness import generator
 
@@ -121,16 +121,22 @@ def test_sweeps_are_kept(problem: tw.Problem) -> None:
     assert found.gain("loss", members=run.select(lr=0.1)).n == 2
 
 
-def test_ensembles_of_other_losses() -> None:
-    answers = [torch.randn(5, 3, generator=generator(0, "answers", k), dtype=torch.float64) for k in range(4)]
-    yes = ensemble_outputs(tw.losses.Logistic(), answers).sigmoid()
-    torch.testing.assert_close(yes, torch.stack([one.sigmoid() for one in answers]).mean(0))
-    mean = torch.stack(answers).mean(0)
-    torch.testing.assert_close(ensemble_outputs(tw.losses.SquaredError(), answers), mean)
-    parts = ensemble_outputs(tw.losses.SquaredError(), [(one, {"b": 2 * one}) for one in answers])
-    torch.testing.assert_close(parts[1]["b"], 2 * mean)
-    same = ensemble_outputs(tw.losses.CrossEntropy(), answers[:1])
-    torch.testing.assert_close(same.softmax(1), answers[0].softmax(1))
+@pytest.mark.parametrize("loss", ["logistic", "squared_error"])
+def test_ensembles_of_other_losses(loss: str) -> None:
+    x = torch.randn(40, 3, generator=generator(0, "x"))
+    y = (x.sum(1, keepdim=True) > 0).float()
+    problem = tw.Problem(lambda: torch.nn.Linear(3, 1), (x, y), loss)
+    run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), 10), seeds=2)
+    found = fast_ensemble(problem, run, cycles=2, period=4, high=1.0, low=0.5, on="train")
+    for member in range(2):
+        answers = torch.stack([found.members(member).module(k)(x) for k in range(2)]).detach()
+        if loss == "logistic":
+            wanted = torch.nn.functional.binary_cross_entropy(answers.sigmoid().mean(0), y)
+        else:
+            wanted = torch.tensor(float(tw.evaluate(problem, found.members(member)[:1], "train")["loss"]))
+            ratio = ((answers.mean(0) - y) ** 2).mean() / ((answers[0] - y) ** 2).mean()
+            wanted = wanted * ratio  # whatever constant the loss has in front
+        assert found["loss"][1, member] == pytest.approx(float(wanted), rel=1e-5)
 
 
 def test_arguments_that_cannot_be_meant(problem: tw.Problem, run: tw.Run) -> None:

@@ -5,7 +5,6 @@ from thalweg.connectivity.barrier import Barrier, barrier
 from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
-from thalweg.connectivity.ensemble_outputs import ensemble_outputs
 from thalweg.connectivity.fast_ensemble import FastEnsemble, fast_ensemble, triangular
 from thalweg.connectivity.instability import instability
 from thalweg.connectivity.instability_result import Instability, instability_figure
@@ -32,7 +31,6 @@ __all__ = [
     "bezier",
     "curve_schedule",
     "descend",
-    "ensemble_outputs",
     "fast_ensemble",
     "instability",
     "instability_figure",

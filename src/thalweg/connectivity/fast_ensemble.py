@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
-from thalweg.connectivity.ensemble_outputs import ensemble_outputs
+from thalweg.connectivity.ensemble import ways_to_combine
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
@@ -178,9 +179,7 @@ def fast_ensemble(
     answers = [outputs(problem, one, drawn.examples, rows=own, plan=plan) for one in (*snapshots, end)]
     targets = _targets(drawn, own, len(end))
     alone = [_values(problem, one, targets) for one in answers]
-    together = [
-        _values(problem, ensemble_outputs(problem.loss, answers[: count + 1]), targets) for count in range(cycles)
-    ]
+    together = [_values(problem, _together(problem, answers[: count + 1]), targets) for count in range(cycles)]
     names = alone[0].keys()
     arrays = {name: np.stack([one[name].mean(1) for one in together]) for name in names}
     arrays |= {f"snapshot {name}": np.stack([one[name].mean(1) for one in alone[:-1]]) for name in names}
@@ -248,6 +247,13 @@ def _targets(drawn: Drawn, rows: Tensor | None, members: int) -> Any:
     if rows is not None and len(rows) == 1:
         batch = Batch(batch.inputs, batch.targets, shared=True)
     return batch.targets_of(slice(0, members), members)
+
+
+def _together(problem: Problem, answers: Sequence[Any]) -> Any:
+    """The answers of the ensembles of several networks, for all members: probabilities are averaged where there are."""
+    combine = next(iter(ways_to_combine(problem).values()))
+    stacked = tree_map(lambda *leaves: torch.stack(leaves), *answers)
+    return tree_map(lambda leaf: leaf[0], combine(stacked, torch.full((len(answers),), 1 / len(answers))))
 
 
 @torch.no_grad()

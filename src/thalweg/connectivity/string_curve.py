@@ -48,6 +48,7 @@ class StringOptions:
         check_count(f"{self.name} between", self.between, 0)
         for recipe in recipes:
             check_recipe(self.name, recipe)
+        self.samples(problem, len(first))  # what cannot be meant is said before anything is trained
 
     def seeds(self, paths: int) -> list[int]:
         """One a path."""
