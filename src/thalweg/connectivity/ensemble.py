@@ -15,8 +15,8 @@ from thalweg.evaluation.points import Entries
 from thalweg.losses import CrossEntropy, Logistic
 from thalweg.population import Plan, Population, Problem
 
-PROBABILITIES, LOGS = "ensemble, mean of probabilities", "ensemble, mean of log-probabilities"
-OUTPUTS = "ensemble, mean of outputs"
+PROBABILITIES, LOGS = "ensemble of probabilities", "ensemble of logits"
+OUTPUTS = "ensemble of outputs"
 Combined = Callable[[Any, Tensor], Any]  # outputs (members, ...) and the shares of the members, to outputs (1, ...)
 
 
@@ -45,8 +45,8 @@ def ensemble_entries(
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
     >>> members, half = problem.initialize(2), torch.tensor([0.5, 0.5])
     >>> found = ensemble_entries(problem, members, problem.data.test, half, plan="auto")
-    >>> list(found), found["ensemble, mean of probabilities"]["loss"][0].shape
-    (['ensemble, mean of probabilities', 'ensemble, mean of log-probabilities'], torch.Size([1, 360]))
+    >>> list(found), found["ensemble of probabilities"]["loss"][0].shape
+    (['ensemble of probabilities', 'ensemble of logits'], torch.Size([1, 360]))
 
     Raises:
         ModelError: outputs of whole numbers, which have no mean.
