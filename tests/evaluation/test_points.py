@@ -181,6 +181,29 @@ class Frozen(nn.Module):
         return self.head(torch.tanh(self.body(x)))
 
 
+@pytest.mark.parametrize("statistics", POLICIES)
+def test_entries_are_the_values_by_example_of_every_point(statistics: str) -> None:
+    """In tiles of two points; their means are the points' own, and the first anchor is on the sample, as all are."""
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    anchors, weights = _anchors(problem, 2), torch.tensor([[1.0, 0.0], [0.7, 0.3], [0.0, 1.0]], dtype=torch.float64)
+    conditions = Conditions.of("line", problem, on="train", statistics=statistics)
+    points, seen = Points(anchors, conditions, rows=2), []
+    for member in range(2):
+        found = list(points.entries(member, weights, seen.append))
+        assert [place for place, _ in found] == [slice(0, 2), slice(2, 3)]
+        table = torch.cat([entries["loss"][0] for _, entries in found])
+        assert table.shape == (3, 24)
+        assert found[0][1]["loss"][1] is None
+        means, _ = points.at(member, weights)
+        assert table.mean(1).numpy() == pytest.approx(means["loss"], rel=1e-12)
+    assert seen == [2, 1, 2, 1]
+    few = Conditions.of("line", problem, on=tw.Sample("train", 6), statistics=statistics)
+    chosen = tw.Sample("train", 6).indices(24)
+    (_, entries), _ = Points(anchors, few, rows=2).entries(1, weights)
+    (_, whole), _ = points.entries(1, weights)
+    assert torch.allclose(entries["loss"][0], whole["loss"][0][:, chosen], rtol=1e-12)
+
+
 def test_what_cannot_be_meant() -> None:
     problem = CASE["mlp"].problem()
     one, two = problem.initialize(1), problem.initialize(2)
@@ -201,7 +224,7 @@ def test_what_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match="statistics is one of frozen, interpolate, recompute; got 'batch'"):
         weighted_sums(problem, [one], [[1.0]], statistics="batch")
     frozen = tw.Problem(Frozen, (problem.data.train.inputs, problem.data.train.targets))
-    with pytest.raises(UsageError, match=r"The frozen parameter 'body\.\w+' differs"):
+    with pytest.raises(UsageError, match=r"The frozen parameters 'body\.bias', 'body\.weight' differ"):
         weighted_sums(frozen, [frozen.initialize([0]), frozen.initialize([1])], [[0.5, 0.5]])
 
     class Noisy(nn.Linear):

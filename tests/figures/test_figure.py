@@ -27,6 +27,7 @@ GRID = np.arange(6.0).reshape(2, 3)
 MARKS = {
     "trajectory": TrajectoryLine([0, 1, np.nan, 2], [1, 2, 3, 1], label="path"),
     "line": Line([1, 2, 3], [1, np.nan, 3], low=[0, 0, np.inf], high=[2, 2, 4], label="SGD"),
+    "thin line": Line([1, 2, 3], [1, 2, 3], thin=True),
     "scatter": Scatter([1, 2], [3, 4], error=[0.1, np.nan], size=4, color=[1, 2], label="Adam"),
     "heat map": HeatMap([1, 2, 3], [0, 1], GRID, label="loss"),
     "contour": Contour([1, 2, 3], [0, 1], GRID, levels=[4, 1, 1]),
@@ -141,6 +142,7 @@ def test_a_title_is_written_once_and_that_of_a_panel_in_a_row_below_it(title: st
         (lambda: HeatMap([0, 1], [0, 1, 2], GRID), r"z of shape \(len\(y\), len\(x\)\)"),
         (lambda: HeatMap([], [], np.ones((0, 0))), "not empty"),
         (lambda: Bars(["a", "a"], [1, 2]), "different label"),
+        (lambda: Line([1], [1], thin=2), "thin of a Line must be True or False"),
         (lambda: ReferenceLine(np.nan), "finite"),
         (lambda: ReferenceLine(1, "diagonal"), "diagonal"),
         (lambda: Density.estimate([1.0, 1.0, np.nan]), "two different"),
@@ -283,3 +285,20 @@ def test_a_figure_that_was_altered_is_refused(change: dict) -> None:
     document = Figure.of("t", [MARKS["line"]]).to_document()
     with pytest.raises(StorageError, match="not a figure"):
         Figure.from_document(document | {"panels": [document["panels"][0] | change]})
+
+
+def test_thin_lines_stand_behind_others() -> None:
+    """Half as wide, without marked points, grey where they have no label, and they take no color of the others."""
+    lines = [Line([0, 1], [number, 2.0], thin=True) for number in range(3)]
+    named, mean = Line([0, 1], [0, 1], label="one", thin=True), Line([0, 1], [1, 2], label="mean")
+    figure = Figure.of("t", [*lines, named, mean])
+    drawn = figure.to_matplotlib().axes[0].lines
+    assert [line.get_linewidth() for line in drawn] == [drawn[4].get_linewidth() / 2] * 4 + [drawn[4].get_linewidth()]
+    assert {line.get_color() for line in drawn[:3]} == {"#6b6b6b"}
+    assert {line.get_marker() for line in drawn[:4]} == {"None"}
+    assert drawn[4].get_marker() != "None"
+    traces = figure.to_plotly().data
+    assert [trace.mode for trace in traces] == ["lines"] * 4 + ["lines+markers"]
+    assert [trace.line.color for trace in traces[:3]] == ["#6b6b6b"] * 3
+    assert traces[3].line.width == traces[4].line.width / 2
+    assert len({line.get_color() for line in drawn[3:]}) == 2

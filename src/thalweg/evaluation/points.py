@@ -1,7 +1,7 @@
 """Loss and metrics at weighted sums of given networks: lines, planes, curves and simplexes, on the same examples."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError
+from thalweg.evaluation.anchors import check_anchors
 from thalweg.evaluation.conditions import Conditions
 from thalweg.evaluation.evaluate import Evaluator, check_counted, fastest_batch
 from thalweg.evaluation.running_statistics import RunningStatistics
 from thalweg.evaluation.sample import Sample
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
-from thalweg.population.layout import same_layout
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Summarized
 from thalweg.results.summary import spanned
@@ -164,15 +164,9 @@ class Points:
         means = {name: np.full(len(weights), np.nan) for name in self.exact}
         errors = {name: np.zeros(len(weights)) for name in self.exact}
         home = (weights[:, 0] == 1) & (weights[:, 1:] == 0).all(1)
-        rows = torch.stack([anchor.theta[member] for anchor in self.anchors])
-        for name, buffer in self.anchors[0].buffers.items():
-            self.scratch.buffers[name].copy_(buffer[member].expand_as(self.scratch.buffers[name]))
+        rows = self._settle(member)
         for some in (~home).nonzero().flatten().split(len(self.theta)):
-            chosen, there = weights[some].to(rows), self.theta[: len(some)]
-            torch.mul(chosen[:, :1], rows[0], out=there)
-            there.addmm_(chosen[:, 1:], rows[1:])
-            if self.conditions.statistics == "interpolate":
-                self._interpolate(member, weights[some])
+            self._move(member, rows, weights[some])
             for name, (mean, error) in self._evaluate(member, len(some)).items():
                 means[name][some.numpy()], errors[name][some.numpy()] = mean, error
             self.evaluations += len(some)
@@ -183,6 +177,56 @@ class Points:
             there = ~np.isfinite(values)
             values[there], errors[name][there] = np.nan, np.nan
         return means, errors
+
+    def entries(
+        self, member: int, weights: Weights, advance: Advance = lambda count: None
+    ) -> Iterator[tuple[slice, dict[str, Entries]]]:
+        """Values and weights by example at points of one member, as many points at once as are in memory.
+
+        Every point, the first anchor too, is evaluated on the examples drawn and on no others, so that what is made of
+        them (a maximum over points, resampled examples) treats all points alike.
+
+        >>> import torch
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> conditions = tw.evaluation.Conditions.of("line", problem, on=tw.Sample("test", 100))
+        >>> points = tw.evaluation.Points([problem.initialize([0]), problem.initialize([1])], conditions)
+        >>> [(at, found["loss"][0].shape) for at, found in points.entries(0, torch.tensor([[1.0, 0.0], [0.5, 0.5]]))]
+        [(slice(0, 2, None), torch.Size([2, 100]))]
+
+        Returns:
+            which points; and by name of the metric values (points, examples), and weights of that shape, or None.
+
+        Memory: a number a point, example and metric, of as many points as `rows` of the constructor says.
+        """
+        rows = self._settle(member)
+        for start in range(0, len(weights), len(self.theta)):
+            some = weights[start : start + len(self.theta)]
+            count = len(some)
+            self._move(member, rows, some)
+            if self.statistics is not None:
+                self.statistics.recompute()
+            found = self.evaluator.entries()
+            self.evaluations += count
+            advance(count)
+            yield (
+                slice(start, start + count),
+                {name: (v[:count], None if w is None else w[:count]) for name, (v, w) in found.items()},
+            )
+
+    def _settle(self, member: int) -> Tensor:
+        """Give the scratch one member's buffers; the rows of its anchors: (anchors, parameters)."""
+        for name, buffer in self.anchors[0].buffers.items():
+            self.scratch.buffers[name].copy_(buffer[member].expand_as(self.scratch.buffers[name]))
+        return torch.stack([anchor.theta[member] for anchor in self.anchors])
+
+    def _move(self, member: int, rows: Tensor, weights: Weights) -> None:
+        """Put weighted sums of one member's anchors into the first rows of the scratch."""
+        chosen, there = weights.to(rows), self.theta[: len(weights)]
+        torch.mul(chosen[:, :1], rows[0], out=there)
+        there.addmm_(chosen[:, 1:], rows[1:])
+        if self.conditions.statistics == "interpolate":
+            self._interpolate(member, weights)
 
     def _evaluate(self, member: int, count: int) -> dict[str, tuple[Array, Array]]:
         """Means and standard errors (count,) of the first rows of the scratch."""
@@ -248,29 +292,6 @@ def _ratio_change(values: Tensor, weights: Tensor, first: Tensor, lighter: Tenso
     change = there * values - here * first
     ratio, base = (there * values).mean(1, keepdim=True), (here * first).mean()
     return change, change - (there * ratio - here * base)
-
-
-def check_anchors(what: str, anchors: Sequence[Population]) -> None:
-    """Raise UsageError unless weighted sums of these can be taken, member by member; `what` names who asks."""
-    if isinstance(anchors, Population):
-        msg = (
-            f"{what} anchors must be a list of Populations; got one Population of {len(anchors)} members. For the "
-            f"members of one population as anchors write [population[0], population[1], ...]."
-        )
-        raise UsageError(msg)
-    check_type(f"{what} anchors", anchors or None, Sequence, "a list of at least one Population")
-    for anchor in anchors:
-        check_type(f"{what} anchor", anchor, Population, "a Population such as run.final")
-    first = anchors[0]
-    for other in anchors[1:]:
-        same_layout(first.layout, other.layout)
-        if len(first) != len(other):
-            msg = f"{what} needs as many members everywhere; got {len(first)} and {len(other)}."
-            raise UsageError(msg)
-        for name in first.buffers.keys() - first.running.keys():
-            if not torch.equal(first.buffers[name], other.buffers[name]):
-                msg = f"The frozen parameter {name!r} differs, so {what} has no weighted sums of trained ones alone."
-                raise UsageError(msg)
 
 
 def weighted_sums(

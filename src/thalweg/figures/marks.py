@@ -23,6 +23,8 @@ class Line:
         low: lower end of the band: (points,).
         high: upper end of the band: (points,).
         label: its name in the legend; lines of one name look the same in every panel.
+        thin: whether it is one of many that stand behind another, such as the single seeds behind their mean: half as
+            wide, its points not marked, and grey where it has no label.
 
     Raises:
         UsageError: entries that are not numbers, not one-dimensional, or of different lengths; one end of the band
@@ -40,9 +42,11 @@ class Line:
     low: Numbers | None = None
     high: Numbers | None = None
     label: str = ""
+    thin: bool = False
 
     def __post_init__(self) -> None:
         validation.labelled(self)
+        check_type("thin of a Line", self.thin, bool, "True or False")
         validation.vectors(self, "x", "y", "low", "high")
         validation.both_or_neither(self)
 

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from thalweg.figures.marks import Bars, Contour, HeatMap, Mark, ReferenceLine, SurfacePlot
+from thalweg.figures.marks import Bars, Contour, HeatMap, Line, Mark, ReferenceLine, SurfacePlot
 from thalweg.figures.panel import Panel
 
 INK = "#222222"
@@ -22,6 +22,7 @@ POINT_MAP = "cividis"
 
 LETTER, HANDLE = 0.6, 6.0  # of a font's size: how wide a letter is, and what stands before a label in a legend
 FEW = 25  # a line of at most as many points shows each of them
+THIN, FAINT = 0.5, 0.6  # how wide a thin line is, by others, and how opaque
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,15 @@ SERIES = (
     Style("#7F7F7F", (9, 2, 1.2, 2, 1.2, 2), "cross", "+"),
 )
 
+BEHIND = Style(MUTED, (), "circle", "")  # of thin lines without a label
+
 _PLAIN = (HeatMap, Contour, SurfacePlot, ReferenceLine)  # marks that take no color of the series
 
 
 def styles(panels: Sequence[Panel]) -> list[list[Style]]:
     """The style of every mark of every panel: one label, one style, in all panels.
 
-    Unlabelled marks take the first style their panel does not use.
+    Unlabelled marks take the first style their panel does not use, and thin lines among them are grey.
     """
     # On a grid the first color, a blue, sinks into viridis: what is drawn there takes another.
     on_grid = [on_map(panel) for panel in panels]
@@ -84,6 +87,9 @@ def styles(panels: Sequence[Panel]) -> list[list[Style]]:
         for mark in panel.marks:
             if isinstance(mark, _PLAIN):
                 row.append(SERIES[0])
+                continue
+            if isinstance(mark, Line) and mark.thin and not mark.label:
+                row.append(BEHIND)
                 continue
             index = named[mark.label] if mark.label else _free(used, blue=not grid)
             used.add(index)

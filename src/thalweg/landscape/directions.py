@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_type
-from thalweg.evaluation.points import check_anchors
+from thalweg.evaluation.anchors import check_anchors
 from thalweg.population import Population
 from thalweg.population.layout import Entry, Vectors
 from thalweg.randomness import generator

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import check_count, check_type
-from thalweg.evaluation import Sample, barrier
+from thalweg.evaluation import Sample, lines
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
@@ -39,9 +39,9 @@ class Stability(Result):
 
     def figure(self) -> Figure:
         """The barrier against the density, with 95 % intervals over seeds."""
-        lines = (interval_line(self.reading.coordinate("density"), self.barriers(), label="barrier"),)
+        line = interval_line(self.reading.coordinate("density"), self.barriers(), label="barrier")
         x, y = Axis("density of prunable weights", scale="log"), Axis("barrier", self.reading.units["barrier"])
-        marks = (*lines, ReferenceLine(float(self["threshold"]), label="stable below"))
+        marks = (line, ReferenceLine(float(self["threshold"]), label="stable below"))
         return Figure.of("Stability to the data order", marks, x, y, caption=" ".join(self.reading.notes))
 
 
@@ -101,7 +101,7 @@ def stability(
             values.append([run.history.final(found.metric)[one] for one in members])
         told(Progress("stability, barriers", 2, 3, time.perf_counter() - began))
         between = [
-            barrier(problem, first, second, points=points, on=on, plan=plan)
+            lines(problem, first, second, points=points, on=on, plan=plan)
             for first, second in zip(*copies, strict=True)
         ]
     kind = "accuracy barrier" if "accuracy barrier" in between[0].reading.arrays else "loss barrier"

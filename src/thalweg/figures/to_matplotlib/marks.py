@@ -23,7 +23,19 @@ from thalweg.figures.marks import (
     TrajectoryLine,
 )
 from thalweg.figures.panel import Axis, Panel
-from thalweg.figures.style import FEW, GRID_MAP, INK, MARKERS, MUTED, Style, categories, color_map, on_map
+from thalweg.figures.style import (
+    FAINT,
+    FEW,
+    GRID_MAP,
+    INK,
+    MARKERS,
+    MUTED,
+    THIN,
+    Style,
+    categories,
+    color_map,
+    on_map,
+)
 from thalweg.figures.ticks import levels, log_labels, numerals
 
 _LINE = 1.6
@@ -80,9 +92,10 @@ def _line(axes: Axes, mark: Line, panel: Panel, style: Style, zorder: float) -> 
         if single.any():
             axes.vlines(x[single], low[single], high[single], color=style.color, alpha=0.4, zorder=zorder - 0.05)
     effects = [withStroke(linewidth=_LINE + 2, foreground="white")] if on_map(panel) else None
-    pointed = np.arange(len(x)) if len(x) <= FEW else np.flatnonzero(alone(x, y))
+    pointed = np.arange(len(x)) if len(x) <= FEW and not mark.thin else np.flatnonzero(alone(x, y))
     return axes.plot(
-        x, y, color=style.color, linestyle=_dash(style), linewidth=_LINE, path_effects=effects, zorder=zorder,
+        x, y, color=style.color, linestyle=_dash(style), linewidth=THIN * _LINE if mark.thin else _LINE,
+        alpha=FAINT if mark.thin else None, path_effects=effects, zorder=zorder,
         marker=MARKERS[style.marker] if len(pointed) else None, markevery=pointed.tolist(), markersize=4,
     )[0]  # fmt: skip
 

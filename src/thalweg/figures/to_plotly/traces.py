@@ -21,7 +21,7 @@ from thalweg.figures.marks import (
     TrajectoryLine,
 )
 from thalweg.figures.panel import Axis, Panel
-from thalweg.figures.style import FEW, INK, MUTED, Style, on_map
+from thalweg.figures.style import FAINT, FEW, INK, MUTED, THIN, Style, on_map
 from thalweg.figures.ticks import digits, levels
 
 LINE = 2.2  # pixels
@@ -79,7 +79,7 @@ def _line(mark: Line, panel: Panel, style: Style, legend: dict[str, Any]) -> lis
     if on_map(panel):
         halo = {"mode": "lines", "line": {"color": "#ffffff", "width": LINE + 2.5}, "hoverinfo": "skip"}
         traces.append(legend | {"showlegend": False, "type": "scatter", "x": x, "y": y} | halo)
-    shown = np.full(len(x), True) if len(x) <= FEW else alone(x, y)
+    shown = np.full(len(x), True) if len(x) <= FEW and not mark.thin else alone(x, y)
     traces.append(
         legend
         | {
@@ -87,7 +87,8 @@ def _line(mark: Line, panel: Panel, style: Style, legend: dict[str, Any]) -> lis
             "mode": "lines+markers" if shown.any() else "lines",
             "x": x,
             "y": y,
-            "line": {"color": style.color, "width": LINE, "dash": _dash(style)},
+            "line": {"color": style.color, "width": THIN * LINE if mark.thin else LINE, "dash": _dash(style)},
+            "opacity": FAINT if mark.thin else None,
             "marker": {"color": style.color, "symbol": style.marker, "size": 7 if shown.all() else 7 * shown},
             "connectgaps": False,
             "hovertemplate": _hover(panel, mark.label),

@@ -6,7 +6,7 @@ from torch import nn
 
 from thalweg import curvature, data, landscape, nets, optim, spectra
 from thalweg.claims import Claim, Finding, Part, less
-from thalweg.evaluation import Sample, barrier
+from thalweg.evaluation import Sample, lines
 from thalweg.figures import Axis, Figure
 from thalweg.population import Problem
 from thalweg.results import spread
@@ -78,7 +78,7 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> dict[str, Array]:
     reached = run.at_first("train_loss", EQUAL)
     there = reached.population
     own = [seeds[member] for member in reached.members]
-    lines = np.stack(
+    random_lines = np.stack(
         [
             landscape.line(
                 problem,
@@ -92,13 +92,13 @@ def measured(lab: Lab, width: int, seeds: list[int]) -> dict[str, Array]:
             for number in range(lab.pick(quick=6, full=8))
         ]
     )
-    inner = lines[..., POINTS // 4 : POINTS - POINTS // 4]
+    inner = random_lines[..., POINTS // 4 : POINTS - POINTS // 4]
     following = there[[*range(1, len(there)), 0]]
-    between = barrier(problem, there, following, points=21, on=sample, seed=lab.seed)
+    between = lines(problem, there, following, points=21, on=sample, seed=lab.seed)
     hessian = curvature.hessian(problem, there, on=sample)
     top = spectra.top_eigenvalues(hessian, 1, tolerance=0.05, seed=lab.seed).values[:, 0]
     squares = there.theta.double().square().cpu().numpy()
-    rough = (landscape.distance_from_convex(lines), landscape.distance_from_convex(inner))
+    rough = (landscape.distance_from_convex(random_lines), landscape.distance_from_convex(inner))
     found = (
         *(np.sqrt((values**2).mean(0)) for values in (*rough, landscape.distance_from_parabola(inner))),
         between["loss barrier"],

@@ -5,24 +5,24 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg.evaluation import barrier, barrier_height
+from thalweg.evaluation import barrier_height, lines
 
 AT = np.linspace(-1, 1, 2_001)
 
 
 def test_barriers_of_double_wells() -> None:
     wells = (AT**2 - 1) ** 2
-    lines = np.stack([wells, wells + AT, AT**2])
-    assert barrier_height(lines) == pytest.approx([1, 1, 0], abs=1e-12)
-    assert barrier_height(np.stack([lines, lines])).shape == (2, 3)
+    values = np.stack([wells, wells + AT, AT**2])
+    assert barrier_height(values) == pytest.approx([1, 1, 0], abs=1e-12)
+    assert barrier_height(np.stack([values, values])).shape == (2, 3)
 
 
 def test_a_network_has_no_barrier_to_itself_and_directions_do_not_matter() -> None:
     problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits(), dtype=torch.float64)
     first, second = problem.initialize([0, 1]), problem.initialize([2, 3])
     second = second.with_theta(6 * second.theta)
-    assert barrier(problem, first, first, points=5)["loss barrier"] == pytest.approx(0, abs=1e-12)
-    there, back = barrier(problem, first, second, points=9), barrier(problem, second, first, points=9)
+    assert lines(problem, first, first, points=5)["loss barrier"] == pytest.approx(0, abs=1e-12)
+    there, back = lines(problem, first, second, points=9), lines(problem, second, first, points=9)
     for name in ("loss barrier", "accuracy barrier"):
         assert there[name] == pytest.approx(back[name], abs=1e-12)
 
@@ -32,7 +32,7 @@ def test_the_barrier_of_units_in_another_order_is_positive() -> None:
     recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=60, batch_size=100, evaluate=1)
     population = tw.train(problem, recipe, 2, progress=None).final
     other = problem.structure.permuted(population, "hidden1", torch.arange(16).roll(1))
-    found = barrier(problem, population, other, points=11)
+    found = lines(problem, population, other, points=11)
     assert found["loss"][:, 0] == pytest.approx(found["loss"][:, -1], abs=1e-5)
     assert (found["loss barrier"] > 0.05).all()
     assert (found["accuracy barrier"] > 0).all()

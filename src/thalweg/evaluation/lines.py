@@ -1,4 +1,4 @@
-"""The barrier on the straight line between two networks."""
+"""Loss and metrics on the straight lines between the members of two populations."""
 
 import time
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import check_count
+from thalweg.evaluation.anchors import check_anchors
 from thalweg.evaluation.conditions import Conditions
-from thalweg.evaluation.points import AT_ONCE, Points, check_anchors, everywhere
+from thalweg.evaluation.points import AT_ONCE, Points, everywhere
 from thalweg.evaluation.sample import Sample
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Plan, Population, Problem
@@ -21,8 +22,8 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Barrier(Result):
-    """What `barrier` found.
+class Lines(Result):
+    """What `lines` found.
 
     Args:
         reading: "loss" and every metric (member, t) on the lines, with standard errors; "loss barrier" (member), and
@@ -36,29 +37,29 @@ class Barrier(Result):
             UsageError: no such metric.
         """
         t, height = self.reading.coordinate("t"), self[f"{metric} barrier"]
-        lines = [Line(t, one, label=f"{at:.3g}") for one, at in zip(self[metric], height, strict=True)]
+        marks = [Line(t, one, label=f"{at:.3g}") for one, at in zip(self[metric], height, strict=True)]
         y = Axis(metric, self.reading.units.get(metric, ""))
         caption = f"Lines are named by their barriers. {' '.join(self.reading.notes)}"
-        return Figure.of(f"{metric} between two networks", lines, Axis("t"), y, caption=caption)
+        return Figure.of(f"{metric} between two networks", marks, Axis("t"), y, caption=caption)
 
 
-def barrier_height(lines: ArrayLike) -> Array:
+def barrier_height(values: ArrayLike) -> Array:
     """By how much the loss on a line rises above the straight interpolation of its ends: (..., points) to (...).
 
         max over t of L(t) - (1 - t) L(0) - t L(1),    t at equal distances from 0 to 1
 
-    At least 0, which it is at the ends (Frankle et al., 2020, arXiv:1912.05671).
+    At least 0, which it is at the ends (Entezari et al., 2021, arXiv:2110.06296).
 
     >>> import thalweg as tw
     >>> tw.evaluation.barrier_height([[1.0, 4.0, 2.0], [2.0, 0.0, 1.0]]).tolist()
     [2.5, 0.0]
     """
-    values = np.asarray(lines, dtype=np.float64)
-    share = np.linspace(0, 1, values.shape[-1])
-    return (values - (1 - share) * values[..., :1] - share * values[..., -1:]).max(-1)
+    table = np.asarray(values, dtype=np.float64)
+    share = np.linspace(0, 1, table.shape[-1])
+    return (table - (1 - share) * table[..., :1] - share * table[..., -1:]).max(-1)
 
 
-def barrier(
+def lines(
     problem: Problem,
     first: Population,
     second: Population,
@@ -70,14 +71,14 @@ def barrier(
     plan: Plan | str = "auto",
     seed: int = 0,
     progress: Watcher | None = automatic,
-) -> Barrier:
-    """How high the loss rises on the straight line between two networks, member by member (`barrier_height`).
+) -> Lines:
+    """Loss and metrics on the straight line between two networks, member by member, and how high it rises.
 
         theta(t) = (1 - t) theta_first + t theta_second
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
-    >>> found = tw.evaluation.barrier(problem, problem.initialize([0, 1]), problem.initialize([2, 3]), points=5)
+    >>> found = tw.evaluation.lines(problem, problem.initialize([0, 1]), problem.initialize([2, 3]), points=5)
     >>> found["loss"].shape, found["loss barrier"].tolist()  # of a linear network the cross-entropy is convex
     ((2, 5), [0.0, 0.0])
 
@@ -92,27 +93,28 @@ def barrier(
 
     Cost: an evaluation a point and member.
 
-    Source: Frankle et al., 2020, arXiv:1912.05671, who compare with the mean of the ends.
+    Paper: Entezari et al., 2021, arXiv:2110.06296. Frankle et al., 2020, arXiv:1912.05671, compare with the mean of the
+    ends instead.
     """
     began = time.perf_counter()
-    check_count("barrier points", points, 2)
+    check_count("lines points", points, 2)
     conditions = Conditions.of(
-        "barrier", problem, on=on, statistics=statistics, statistics_count=statistics_count, plan=plan, seed=seed
+        "lines", problem, on=on, statistics=statistics, statistics_count=statistics_count, plan=plan, seed=seed
     )
-    check_anchors("barrier", [first, second])
+    check_anchors("lines", [first, second])
     t = np.linspace(0, 1, points)
     rows = min(AT_ONCE, points)
     on_lines = Points([first, second], conditions, rows=rows, times=-(-points // rows))
     with watched(progress) as told:
         weights = torch.from_numpy(np.stack([1 - t, t], axis=1))
-        found = everywhere(on_lines, weights, "barrier", told)
+        found = everywhere(on_lines, weights, "lines", told)
     heights = {
         f"{name} barrier": barrier_height(-values if name == "accuracy" else values)
         for name, values in found.means.items()
     }
     units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
     reading = Reading(
-        "barrier",
+        "lines between networks",
         {**found.means, **heights},
         dict.fromkeys(found.means, ("member", "t")) | dict.fromkeys(heights, ("member",)),
         {"member": np.arange(len(first)), "t": t},
@@ -123,4 +125,4 @@ def barrier(
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=str(on_lines.plan)),
         notes=(conditions.text, *found.notes),
     )
-    return Barrier(reading)
+    return Lines(reading)

@@ -1,0 +1,303 @@
+"""Barriers: of known potentials, of convex models, to oneself, in both directions, on resampled examples."""
+
+import numpy as np
+import pytest
+import torch
+from cases import CASE
+from connectivity.wells import double_well, place, problem_of
+from torch import Tensor, nn
+
+import thalweg as tw
+from thalweg.connectivity import barrier
+from thalweg.connectivity.peaks import above_chord, peak
+from thalweg.connectivity.resamples import Resamples
+from thalweg.errors import UsageError
+from thalweg.evaluation import by_example, evaluate
+
+ON = ["train", "test"]
+
+
+@pytest.fixture(scope="module")
+def digits() -> tw.Problem:
+    return tw.Problem(lambda: tw.nets.mlp(64, 12, 10), tw.data.digits())
+
+
+@pytest.fixture(scope="module")
+def pairs(digits: tw.Problem) -> tuple[tw.Population, tw.Population]:
+    recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=60, batch_size=100, evaluate=1)
+    run = tw.train(digits, recipe, 6, progress=None)
+    return run.final[:3], run.final[3:]
+
+
+@pytest.mark.parametrize("points", [3, 9, 25])
+def test_between_double_wells_it_is_one(points: int) -> None:
+    problem = problem_of(double_well, 1)
+    found = barrier(problem, place(problem, [-1.0]), place(problem, [1.0]), points=points)
+    for name in ("loss barrier", "loss barrier, over mean"):
+        assert found[name] == pytest.approx(1, abs=1e-14)
+    assert found["loss location"] == pytest.approx(0.5, abs=1e-14)
+
+
+def test_between_points_of_the_grid_the_parabola_finds_the_top() -> None:
+    problem = problem_of(double_well, 1)
+    found = barrier(problem, place(problem, [-1.0]), place(problem, [1.0]), points=24)
+    assert found["loss"].max() < 0.997
+    assert found["loss barrier"] == pytest.approx(1, abs=1e-4)
+    assert found["loss location"] == pytest.approx(0.5, abs=1e-12)
+
+
+def test_unequal_wells_tell_the_definitions_apart() -> None:
+    """On (x^2 - 1)^2 + x/2 the chord is x/2, over which the rise is 1; over the mean, 0, it is the maximum itself."""
+    problem = problem_of(lambda at: double_well(at) + at[0] / 2, 1)
+    found = barrier(problem, place(problem, [-1.0]), place(problem, [1.0]), points=41)
+    top = np.roots([4, 0, -4, 0.5])
+    top = min(top.real, key=abs)
+    assert found["loss barrier"] == pytest.approx(1, abs=1e-9)
+    assert found["loss location"] == pytest.approx(0.5, abs=1e-9)
+    assert found["loss barrier, over mean"] == pytest.approx((top**2 - 1) ** 2 + top / 2, abs=5e-5)
+    assert found["loss"].max() < 1.0306 < found["loss barrier, over mean"]
+
+
+def test_the_error_has_barriers_of_its_own() -> None:
+    """Example j is wrong where |x| < a_j, so that the error is a staircase with its top, 1, at 0 and a kink there."""
+    edges = (torch.arange(200, dtype=torch.float64) + 0.5) / 200
+
+    class Place(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.at = nn.Parameter(torch.zeros(1))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.at.expand(len(inputs), 1)
+
+    problem = tw.Problem(
+        Place,
+        (edges[:, None], edges[:, None]),
+        lambda output, target: (output**2 - 1).square().squeeze(1) + 0 * target.squeeze(1),
+        metrics={"accuracy": lambda output, target: (output.abs() >= target).double().squeeze(1)},
+        dtype=torch.float64,
+    )
+    found = barrier(problem, place(problem, [-1.0]), place(problem, [0.5]), points=31)
+    assert found["error"][0, 0, [0, 20, 30]] == pytest.approx([0, 1, 0.5])
+    assert found["error barrier"] == pytest.approx(1 - 0.5 * 2 / 3)
+    assert found["error barrier, over mean"] == pytest.approx(1 - 0.25)
+    assert found["error location"] == pytest.approx(2 / 3)
+
+
+def test_a_convex_model_has_none_above_the_chord_and_half_the_difference_over_the_mean() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    recipe = tw.Recipe(tw.optim.Momentum(0.05), steps=40, batch_size=100, evaluate=1)
+    first, second = problem.initialize([0, 1]), tw.train(problem, recipe, [2, 3], progress=None).final
+    found = barrier(problem, first, second, on=ON)
+    assert found["loss barrier"] == pytest.approx(0, abs=1e-6)
+    apart = np.abs(found["loss"][..., 0] - found["loss"][..., -1])
+    assert (found["loss barrier, over mean"] >= apart / 2 - 1e-12).all()
+    assert (apart > 0.5).all()
+    assert (found["error barrier, over mean"] > 0.1).all()
+
+
+@pytest.mark.parametrize("statistics", ["recompute", "interpolate"])
+def test_to_oneself_it_is_zero_to_the_bit(statistics: str) -> None:
+    for problem in (CASE["batchnorm"].problem(), tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits())):
+        population = problem.initialize(3)
+        found = barrier(problem, population, population.copy(), points=7, statistics=statistics, resamples=39)
+        for name in ("loss", "error")[: 1 + bool(problem.metrics)]:
+            assert not found[f"{name} barrier"].any()
+            assert not found[f"{name} barrier, over mean"].any()
+            assert np.isnan(found[f"{name} location"]).all()
+            assert not found[f"{name} barrier, 95 %"].any()
+            assert (np.ptp(found[name], axis=2) == 0).all()
+
+
+def test_directions_do_not_matter_to_the_bit(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
+    there, back = barrier(digits, *pairs, points=10, on=ON), barrier(digits, *reversed(pairs), points=10, on=ON)
+    for name, dims in there.reading.dims.items():
+        if "location" in name:
+            flipped = 1 - (back[name][..., ::-1] if dims[-1] == "end" else back[name])
+            assert there[name] == pytest.approx(flipped, abs=1e-12)
+        else:
+            np.testing.assert_array_equal(there[name], back[name][..., ::-1] if dims[-1] == "t" else back[name])
+    assert (there["loss barrier"] > 0.01).all()
+
+
+def test_values_are_those_of_the_networks_on_the_line(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    first, second = pairs
+    for on in ("test", tw.Sample("train", 100)):
+        found = barrier(digits, first, second, points=5, on=on, resamples=0)
+        for number, t in enumerate((0, 0.25, 0.5, 0.75, 1)):
+            wanted = evaluate(digits, first.with_theta((1 - t) * first.theta + t * second.theta), on)
+            assert found["loss"][0, :, number] == pytest.approx(wanted["loss"].numpy(), rel=1e-5)
+            assert 1 - found["error"][0, :, number] == pytest.approx(wanted["accuracy"].numpy(), abs=1e-6)
+        assert not found.reading.standard_errors
+    with pytest.raises(UsageError, match="no intervals over examples of 'error barrier'; write barrier"):
+        found.intervals()
+
+
+def test_running_statistics_are_made_anew_or_interpolated() -> None:
+    problem = CASE["batchnorm"].problem(dtype=torch.float64)
+    recipe = tw.Recipe(tw.optim.Momentum(0.05), 8, 8, evaluate=0)
+    first, second = (tw.train(problem, recipe, [seed], progress=None).final for seed in (0, 1))
+    middle = first.with_theta((first.theta + second.theta) / 2).copy()
+    renewed = float(evaluate(problem, tw.evaluation.recomputed(problem, middle), "train")["loss"])
+    assert barrier(problem, first, second, points=3)["loss"][0, 0, 1] == pytest.approx(renewed)
+    for name, buffer in first.running.items():
+        if buffer.is_floating_point():
+            middle.buffers[name].copy_((buffer + second.buffers[name]) / 2)
+    between = float(evaluate(problem, middle, "train")["loss"])
+    found = barrier(problem, first, second, points=3, statistics="interpolate")
+    assert found["loss"][0, 0, 1] == pytest.approx(between)
+    for end, population in ((0, first), (2, second)):
+        assert found["loss"][0, 0, end] == pytest.approx(float(evaluate(problem, population, "train")["loss"]))
+    assert between != pytest.approx(renewed)
+
+
+def test_a_resample_is_the_same_examples_on_the_whole_line(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    first, second = (one[:1] for one in pairs)
+    found = barrier(digits, first, second, points=5, on="test", resamples=59, seed=3)
+    rows = torch.cat([(1 - t) * first.theta + t * second.theta for t in (0, 0.25, 0.5, 0.75, 1)])
+    table = by_example(digits, first.with_theta(rows), "test")["loss"]
+    draws = Resamples(360, 59, 3).means(table)
+    heights = peak(above_chord(draws))[0]
+    assert found.reading.standard_errors["loss barrier"][0, 0] == pytest.approx(heights.std(ddof=1), rel=1e-4)
+    assert found.reading.standard_errors["loss"][0, 0] == pytest.approx(draws.std(0, ddof=1), rel=1e-4)
+    (interval,) = found.intervals("loss barrier")
+    assert [interval.low, interval.high] == pytest.approx(np.sort(heights)[[0, -1]], rel=1e-4)
+    assert interval.estimate == found["loss barrier"][0, 0]
+
+
+def test_intervals_over_examples_cover() -> None:
+    """Values (1 + noise) (x^2 - 1)^2 with noise in the height and the place of the top: the mean barrier is 1."""
+    stream, t, inside = np.random.default_rng(0), np.linspace(-1, 1, 21), 0
+    for number in range(300):
+        height, tilt = 1 + 0.5 * stream.normal(size=(80, 1)), 0.3 * stream.normal(size=(80, 1))
+        values = height * (t**2 - 1) ** 2 + tilt * t * (1 - t**2)
+        draws = np.sort(peak(above_chord(Resamples(80, 199, number).means(torch.from_numpy(values.T.copy()))))[0])
+        inside += draws[4] <= 1 <= draws[-5]
+    assert 0.91 < inside / 300 < 0.98
+
+
+def test_of_weighted_losses_a_resample_has_a_mean_of_its_own() -> None:
+    values, weights = torch.rand(3, 50, dtype=torch.float64), torch.rand(3, 50, dtype=torch.float64)
+    resamples = Resamples(50, 100, 1)
+    ones = resamples.means(values, torch.ones_like(values))
+    assert ones == pytest.approx(resamples.means(values), rel=1e-12)
+    both = resamples.means(values, weights)
+    assert both == pytest.approx(resamples.means(values * weights) / resamples.means(weights), rel=1e-12)
+
+
+def test_many_resamples_of_many_examples_come_in_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thalweg.connectivity.resamples._AT_ONCE", 500)
+    values = torch.rand(2, 100, dtype=torch.float64)
+    resamples = Resamples(100, 203, 0)
+    found = resamples.means(values)
+    assert resamples.size == 5
+    np.testing.assert_array_equal(found, resamples.means(values))
+    assert len(np.unique(found[:, 0])) == 203
+    assert found.std(0, ddof=1) == pytest.approx((values.std(1) / 10).numpy(), rel=0.25)
+
+
+def test_over_pairs_it_is_students_interval(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
+    found = barrier(digits, *pairs, points=5, on=ON)
+    assert found["error"].shape == (2, 3, 5)
+    for number, on in enumerate(ON):
+        wanted = tw.statistics.mean(found["error barrier"][number])
+        assert found.over_pairs(on=on) == wanted
+    assert len(found.intervals("loss barrier, over mean", "test")) == 3
+    with pytest.raises(UsageError, match="no set of examples 'tests'"):
+        found.over_pairs(on="tests")
+    with pytest.raises(UsageError, match="no barrier 'loss'"):
+        found.over_pairs("loss")
+
+
+def test_the_figure_shows_pairs_and_means(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
+    found = barrier(digits, *pairs, points=5, on=ON)
+    figure = found.figure("test")
+    assert [panel.title for panel in figure.panels] == ["loss", "error"]
+    for panel, name in zip(figure.panels, ("loss", "error"), strict=True):
+        assert [mark.thin for mark in panel.marks] == [True] * 3 + [False] * 2
+        np.testing.assert_array_equal(panel.marks[1].y, found[name][1, 1])
+        np.testing.assert_array_equal(panel.marks[-1].y, found[name][1].mean(0))
+    assert "360 test examples" in figure.caption
+    figure.to_matplotlib()
+    figure.to_plotly()
+
+
+def test_several_sets_of_one_kind_have_names_of_their_own(digits: tw.Problem) -> None:
+    first, second = digits.initialize([0]), digits.initialize([1])
+    found = barrier(digits, first, second, points=3, on=[tw.Sample("train", 50), "train"], resamples=0)
+    assert found.reading.coordinate("on").tolist() == ["50 of 1,437 train examples", "all 1,437 train examples"]
+    found = barrier(digits, first, second, points=3, on=digits.data.test, resamples=0)
+    assert found.reading.coordinate("on").tolist() == ["examples"]
+
+
+def test_every_difference_of_architectures_is_listed(digits: tw.Problem) -> None:
+    other = tw.Population.initialize(lambda: tw.nets.mlp(64, 16, 8, 10), [1])
+    with pytest.raises(UsageError) as refused:
+        barrier(digits, digits.initialize(1), other)
+    for part in (
+        "'hidden1.weight' is (12, 64) in the first and (16, 64) in the second",
+        "'hidden1.bias' is (12,) in the first and (16,) in the second",
+        "'output.weight' is (10, 12) in the first and (10, 8) in the second",
+        "'hidden2.weight' (8, 16) is in the second alone",
+        "'hidden2.bias' (8,) is in the second alone",
+        "barrier needs networks of one architecture",
+    ):
+        assert part in str(refused.value)
+
+
+class Counting(nn.Module):
+    """A layer with a buffer of its own."""
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+        self.register_buffer("kept", value)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layer(inputs)
+
+
+def test_buffers_that_differ_are_refused_unless_there_is_something_between() -> None:
+    data = tw.data.digits().subset(train=50, test=20)
+    whole = tw.Problem(lambda: Counting(torch.tensor(1)), data)
+    first, second = whole.population(Counting(torch.tensor(1))), whole.population(Counting(torch.tensor(2)))
+    with pytest.raises(UsageError, match=r"'kept' holds whole numbers that differ.*write replace"):
+        barrier(whole, first, second)
+    assert barrier(whole, first, first, points=3)["loss barrier"] == 0
+    floating = tw.Problem(lambda: Counting(torch.tensor(1.0)), data)
+    first, second = floating.population(Counting(torch.tensor(1.0))), floating.population(Counting(torch.tensor(2.0)))
+    with pytest.raises(UsageError, match=r"'kept' differs.*write statistics='interpolate'"):
+        barrier(floating, first, second)
+    barrier(floating, first, second, points=3, statistics="interpolate")
+
+
+def test_frozen_parameters_that_differ_are_refused() -> None:
+    def model() -> nn.Module:
+        made = tw.nets.mlp(64, 8, 10)
+        made.output.requires_grad_(False)
+        return made
+
+    problem = tw.Problem(model, tw.data.digits().subset(train=50, test=20))
+    with pytest.raises(UsageError, match=r"frozen parameters 'output.bias', 'output.weight' differ.*requires_grad_"):
+        barrier(problem, problem.initialize([0]), problem.initialize([1]))
+
+
+def test_what_makes_no_sense_is_refused(digits: tw.Problem) -> None:
+    one, two = digits.initialize(1), digits.initialize(2)
+    with pytest.raises(
+        UsageError, match=r"as many members everywhere; got 1 and 2. For one .* write one\[\[0\] \* 2\]"
+    ):
+        barrier(digits, one, two)
+    for options, words in (
+        ({"points": 2}, "at least 3"),
+        ({"resamples": 10}, "at least 39"),
+        ({"statistics": "frozen"}, "recompute, interpolate"),
+        ({"on": []}, "at least one set"),
+        ({"on": "tests"}, "train, test"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            barrier(digits, one, one, **options)
