@@ -14,7 +14,6 @@ PLANNED: dict[str, str] = {
     "puzzle": "why networks that can memorize generalize (study)",
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
-    "connectivity": "the paths between solutions (study)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "workers": "where slices of the work run (a room of the package)",
 }

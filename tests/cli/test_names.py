@@ -41,7 +41,7 @@ def test_every_study_that_the_readme_plans_is_known():
     [
         (["Puzzle"], "'puzzle' is planned"),
         (["two_views"], "'two-views' is planned"),
-        (["study", "connectivit"], "'connectivity' is planned"),
+        (["study", "simplicit"], "'simplicity' is planned"),
         (["study", "optimisers"], "Did you mean 'optimizers'?"),
         (["landscape"], "'landscape' is a study; write: thalweg study landscape."),
         (["tuor"], "Did you mean 'tour'?"),

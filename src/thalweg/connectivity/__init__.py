@@ -2,6 +2,32 @@
 
 from thalweg.connectivity.averaging import Averaged, averaged
 from thalweg.connectivity.barrier import Barrier, barrier
+from thalweg.connectivity.bezier import bezier
+from thalweg.connectivity.curve import Curve, curve_schedule
+from thalweg.connectivity.descent import Descended, Found, descend
+from thalweg.connectivity.instability import instability
+from thalweg.connectivity.instability_result import Instability, instability_figure
 from thalweg.connectivity.plane import Plane, plane
+from thalweg.connectivity.polygonal import polygonal
+from thalweg.connectivity.simplex import Simplex, simplex
 
-__all__ = ["Averaged", "Barrier", "Plane", "averaged", "barrier", "plane"]
+__all__ = [
+    "Averaged",
+    "Barrier",
+    "Curve",
+    "Descended",
+    "Found",
+    "Instability",
+    "Plane",
+    "Simplex",
+    "averaged",
+    "barrier",
+    "bezier",
+    "curve_schedule",
+    "descend",
+    "instability",
+    "instability_figure",
+    "plane",
+    "polygonal",
+    "simplex",
+]

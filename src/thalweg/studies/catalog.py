@@ -14,6 +14,7 @@ MODULES: dict[str, str] = {
     "bias-variance": "thalweg.studies.bias_variance",
     "double-descent": "thalweg.studies.double_descent",
     "landscape": "thalweg.studies.landscape",
+    "connectivity": "thalweg.studies.connectivity",
     "tickets": "thalweg.studies.tickets",
     "ntk": "thalweg.studies.ntk",
 }

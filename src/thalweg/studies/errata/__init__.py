@@ -2,6 +2,7 @@
 
 from thalweg.studies.errata import (
     bias_variance,
+    connectivity,
     double_descent,
     grokking,
     landscape,
@@ -21,6 +22,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,
     *landscape.CORRECTIONS,
+    *connectivity.CORRECTIONS,
     *tickets.CORRECTIONS,
     *ntk.CORRECTIONS,
 )
