@@ -10,6 +10,7 @@ from torch import nn
 
 import thalweg as tw
 from thalweg.connectivity import Instability, instability
+from thalweg.connectivity.instability_steps import parting_seeds, parting_steps
 from thalweg.errors import UsageError
 from thalweg.randomness import stream_key
 from thalweg.training import Start
@@ -111,6 +112,9 @@ def test_a_seed_among_few_is_the_same_among_many(deep: tw.Problem, found: Instab
 def test_steps_are_ints_and_shares_are_floats(deep: tw.Problem) -> None:
     given = instability(deep, recipe_of(), at=[0.5, 1, 0, 0.5, 12], seeds=2, on="train", points=3)
     assert given.steps == [0, 1, 12]
+    assert parting_steps(recipe_of(), np.array([3, 1]), last=T) == [1, 3]
+    assert parting_steps(recipe_of(), np.int64(3), last=T) == [3]
+    assert parting_seeds(recipe_of(), np.arange(3)) == [0, 1, 2]
     assert given.reading.dims["loss"] == ("on", "step", "seed", "t")
     assert given.reading.dims["distance"] == ("step", "seed")
     for at in (T, 1.0, -1, 1.5, True, "0.1"):
@@ -191,7 +195,8 @@ def test_the_first_step_whose_whole_interval_is_below_is_named(found: Instabilit
 
 
 def test_the_figure_puts_step_0_at_the_left_and_errors_in_points(found: Instability) -> None:
-    barrier, distance = found.figure().panels
+    barrier, test, distance = found.figure().panels
+    assert [panel.title for panel in (barrier, test, distance)] == ["Barrier, train", "Barrier, test", "Distance"]
     at = [mark.value for mark in barrier.marks if getattr(mark, "direction", "") == "vertical"]
     line = barrier.marks[0]
     assert at == [line.x[0]]

@@ -12,7 +12,7 @@ from thalweg.connectivity.barrier import barrier
 from thalweg.connectivity.instability_copies import copies, trunks
 from thalweg.connectivity.instability_result import Instability
 from thalweg.connectivity.instability_steps import At, parting_seeds, parting_steps
-from thalweg.data import ExampleSet
+from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.population import Plan, Problem
@@ -87,7 +87,7 @@ def instability(
     given = parting_seeds(recipe, seeds)
     steps = parting_steps(recipe, at, last=recipe.steps if fresh_schedule else recipe.steps - 1)
     _check_orders(orders)
-    sets = list(on) if isinstance(on, list | tuple) else [on]
+    sets = _sets(on)
     for one in sets:
         as_sample("instability", one).draw(problem)  # what is not there is said before anything is trained
     with watched(progress) as told:
@@ -185,6 +185,14 @@ def _lost(diverged: NDArray[np.bool_], steps: Sequence[int], seeds: Sequence[int
         if row.any()
     )
     return (f"Copies or their trunks diverged, and their barriers are NaN, at {which}.",)
+
+
+def _sets(on: On | Sequence[On]) -> list[On]:
+    """The sets of examples one by one."""
+    if isinstance(on, Sample | str | Examples | LazyExamples):
+        return [on]
+    check_type("instability on", on or None, Sequence, 'a set of examples such as "test", or a list of at least one')
+    return list(on)
 
 
 def _check_orders(orders: object) -> None:

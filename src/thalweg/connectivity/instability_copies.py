@@ -64,7 +64,7 @@ def trunks(
     begun = Start(problem.initialize(seeds))
     starts, diverged = {0: begun}, {0: np.zeros(len(seeds), dtype=bool)}
     if steps[-1] > 0:
-        whole = replace(recipe, snapshot=tuple(steps), snapshot_state=True, **_seldom(recipe))
+        whole = replace(_seldom(recipe), snapshot=tuple(steps), snapshot_state=True)
         whole = replace(whole, schedule=Constant()) if fresh_schedule else whole
         run = train(problem, whole, seeds, until=steps[-1], plan=plan, progress=progress)
         starts |= {step: run.at(step) for step in steps if step > 0}
@@ -94,7 +94,7 @@ def copies(
     keys = [stream_key(seed, "instability", order) for order in orders for seed in seeds]
     run = train(
         problem,
-        replace(recipe, snapshot=0, snapshot_state=False, **_seldom(recipe)),
+        replace(_seldom(recipe), snapshot=0, snapshot_state=False),
         keys,
         start={f"from step {step}": start[both] for step, start in begun.starts.items()},
         paired=True,
@@ -110,11 +110,11 @@ def copies(
     return Copies(first, second, stopped, str(run.plans["gradient"]), seen)
 
 
-def _seldom(recipe: Recipe) -> dict[str, object]:
-    """The arguments of a recipe whose history nobody reads."""
+def _seldom(recipe: Recipe) -> Recipe:
+    """The recipe, evaluated as little as may be, as nobody reads its history."""
     looked_at = recipe.evaluate_train_on
     few = looked_at.count is not None and looked_at.count <= _LOOKED_AT
-    return {"evaluate": 0, "evaluate_train_on": looked_at if few else Sample("train", _LOOKED_AT)}
+    return replace(recipe, evaluate=0, evaluate_train_on=looked_at if few else Sample("train", _LOOKED_AT))
 
 
 def _few_of_test(problem: Problem, rows: int) -> Tensor | None:

@@ -10,7 +10,7 @@ from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result
-from thalweg.statistics import POSITIVE, Interval, interval
+from thalweg.statistics import POSITIVE, SHARE, Interval, interval
 
 Array = NDArray[np.float64]
 THRESHOLD = 0.02  # of the error, below which copies count as linearly connected (Frankle et al., 2020)
@@ -73,8 +73,9 @@ class Instability(Result):
         return self[self.usual if name is None else name][known.index(chosen)]
 
     def intervals(self, name: str | None = None, *, on: str | None = None) -> tuple[Interval, ...]:
-        """The mean barrier at every step, over seeds, within its bound of 0; see `barriers`."""
-        return tuple(interval.mean(one, bounds=POSITIVE) for one in self.barriers(name, on=on))
+        """The mean barrier at every step, over seeds, within its bounds; see `barriers`."""
+        bounds = SHARE if (name or self.usual).startswith("error") else POSITIVE
+        return tuple(interval.mean(one, bounds=bounds) for one in self.barriers(name, on=on))
 
     def stable_from(
         self, threshold: float = THRESHOLD, *, name: str | None = None, on: str | None = None
@@ -83,7 +84,7 @@ class Instability(Result):
 
             k* = min {k : upper end of the mean barrier at k < threshold}
 
-        Barriers that all agree have no interval, and are what they are.
+        Barriers that are all the same number are what they are, whatever the interval.
 
         Args:
             threshold: in the unit of the barrier: 0.02 is 2 points of error.
@@ -95,7 +96,8 @@ class Instability(Result):
         table = self.barriers(name, on=on)
         found = self.intervals(name, on=on)
         for step, values, one in zip(self.steps, table, found, strict=True):
-            if (one.high if one.known else float(values.max())) < threshold:
+            agree = bool((values == values[0]).all())
+            if (float(values[0]) if agree else one.high) < threshold:
                 return step
         return None
 
@@ -119,7 +121,8 @@ def instability_figure(
 ) -> Figure:
     """Barriers of one or several analyses against the step at which copies part, and how far apart the copies end.
 
-    Steps are on a logarithmic axis, step 0 at its left edge; errors are in points; bands are 95 % intervals over seeds.
+    There is a panel for every set of examples. Steps are on a logarithmic axis, step 0 at its left edge; errors are in
+    points; bands are 95 % intervals over seeds.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=200, test=50))
@@ -128,7 +131,7 @@ def instability_figure(
     ...     name: tw.connectivity.instability(problem, recipe, (0, 5), seeds=2, points=3, fresh_schedule=fresh)
     ...     for name, fresh in (("one schedule", False), ("fresh schedule", True))
     ... }
-    >>> [mark.label for mark in tw.connectivity.instability_figure(both).panels[1].marks]
+    >>> [mark.label for mark in tw.connectivity.instability_figure(both).panels[-1].marks]
     ['one schedule', 'fresh schedule', 'k = 0']
 
     Args:
@@ -149,24 +152,28 @@ def instability_figure(
     at = dict(zip(steps, _places(steps), strict=True))
     zero = [ReferenceLine(at[0], "vertical", label="k = 0")] if 0 in at else []
     axis = Axis("step k at which copies part", scale="log", limits=(at[steps[0]] / 1.5, at[steps[-1]] * 1.5))
-    barriers = [
-        _line([at[step] for step in one.steps], one.intervals(name, on=on), f"{label}, {on}" if label else on, times)
-        for label, one in found.items()
-        for on in one.reading.coordinate("on").tolist()
-    ]
+    places = {label: [at[step] for step in one.steps] for label, one in found.items()}
+    sets = list(dict.fromkeys(on for one in results for on in one.reading.coordinate("on").tolist()))
+    barriers = {
+        on: [
+            _line(places[label], one.intervals(name, on=on), label, times)
+            for label, one in found.items()
+            if on in one.reading.coordinate("on")
+        ]
+        for on in sets
+    }
     distances = [
-        _line(
-            [at[step] for step in one.steps],
-            [interval.mean(values, bounds=POSITIVE) for values in one["distance"]],
-            label or "distance",
-        )
+        _line(places[label], [interval.mean(values, bounds=POSITIVE) for values in one["distance"]], label)
         for label, one in found.items()
     ]
     level = ReferenceLine(times * threshold, label=f"{times * threshold:g} {unit}")
     said = dict.fromkeys(note for one in results for note in one.reading.notes)
     return Figure.row(
         [
-            Figure.of("Barrier", [*barriers, level, *zero], axis, Axis(name, unit)),
+            *(
+                Figure.of(f"Barrier, {on}", [*lines, level, *zero], axis, Axis(name, unit))
+                for on, lines in barriers.items()
+            ),
             Figure.of("Distance", [*distances, *zero], axis, Axis("distance of the copies")),
         ],
         title=title,

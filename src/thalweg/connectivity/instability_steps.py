@@ -1,7 +1,8 @@
 """At which steps copies part, and of which seeds."""
 
 from collections.abc import Sequence
-from numbers import Integral, Real
+from numbers import Integral
+from typing import Any
 
 from thalweg.errors import UsageError, check_type
 from thalweg.training import MemberGrid, Recipe
@@ -26,20 +27,21 @@ def parting_steps(recipe: Recipe, at: At, *, last: int) -> list[int]:
     Raises:
         UsageError: none at all, what is neither, or a step beyond the last one.
     """
-    given = [at] if isinstance(at, Real) else at
-    check_type("instability at", given, Sequence, "steps and shares of the recipe's steps, such as (0, 10, 0.2)")
-    if not len(given):
+    listed: Any = at.tolist() if hasattr(at, "tolist") else at
+    given = [listed] if isinstance(listed, int | float) else listed
+    check_type("instability at", given, list | tuple | range, "steps and shares of all steps, such as (0, 10, 0.2)")
+    if not given:
         msg = "instability needs at least one step at which copies part; write at=(0, 0.05, 0.2)."
         raise UsageError(msg)
     return sorted({_step(recipe, one, last) for one in given})
 
 
-def _step(recipe: Recipe, one: int | float, last: int) -> int:
+def _step(recipe: Recipe, one: Any, last: int) -> int:
     step = None
-    if isinstance(one, Integral) and not isinstance(one, bool):
+    if isinstance(one, float) and 0 <= one <= 1:
+        step = round(one * recipe.steps)
+    elif isinstance(one, Integral) and not isinstance(one, bool):
         step = int(one)
-    elif isinstance(one, Real) and not isinstance(one, bool) and 0 <= one <= 1:
-        step = round(float(one) * recipe.steps)
     if step is None or not 0 <= step <= last:
         beyond = "" if step is None else f", which is step {step}"
         msg = (
@@ -57,9 +59,10 @@ def parting_seeds(recipe: Recipe, seeds: int | Sequence[int]) -> list[int]:
         UsageError: fewer than two, one that is given twice or is no whole number, or a recipe with sweeps.
     """
     check_type("instability recipe", recipe, Recipe, "a Recipe")
-    given = list(range(seeds)) if isinstance(seeds, Integral) and not isinstance(seeds, bool) else seeds
-    check_type("instability seeds", given, Sequence, "how many, or a list of whole numbers")
-    whole = not isinstance(given, str) and all(isinstance(s, Integral) and not isinstance(s, bool) for s in given)
+    listed: Any = seeds.tolist() if hasattr(seeds, "tolist") else seeds
+    given: Any = list(range(listed)) if isinstance(listed, int) and not isinstance(listed, bool) else listed
+    check_type("instability seeds", given, list | tuple | range, "how many, or a list of whole numbers")
+    whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) for seed in given)
     if not whole or len(given) < 2 or len(set(given)) < len(given):
         msg = f"instability needs at least 2 seeds for its intervals, whole numbers and each once; got {seeds!r}."
         raise UsageError(msg)

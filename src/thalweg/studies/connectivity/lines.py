@@ -124,7 +124,7 @@ def found(lab: Lab, ends: Shared) -> Finding:
         figures=[figure(one) for one in each],
         readings=[
             lab.reading(
-                f"{one.ends.setting.name}: {title}, {on}",
+                f"{one.ends.setting.text}: {title}, {on}",
                 [one.values(name, of, on) for of in one.lines],
                 {"line": list(one.lines), "pair": range(len(one.ends))},
                 unit="points" if name.startswith("error") else "nats",

@@ -8,6 +8,7 @@ running statistics to recompute on the way from one to another.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -83,7 +84,8 @@ def digits(seed: int) -> data.Data:
     """
     split = data.digits().split_anew(TRAINED_DIGITS, seed=seed, stream="connectivity")
     assert split.test is not None
-    (x, y), (held, classes) = (part.take(torch.arange(len(part))) for part in (split.train, split.test))
+    parts: list[Any] = [part.take(torch.arange(len(part))) for part in (split.train, split.test)]
+    (x, y), (held, classes) = parts
     center, scale = x.mean(), x.std()
     train, test = data.Examples((x - center) / scale, y), data.Examples((held - center) / scale, classes)
     return replace(split, train=train, test=test, notes=(*split.notes, "one mean and one scale of all pixels removed"))
