@@ -1,5 +1,13 @@
 """Paths between networks: lines, curves, permutations, and where training parts ways."""
 
+from thalweg.connectivity.alignment import (
+    ActivationMatching,
+    Alignment,
+    StraightThrough,
+    WeightMatching,
+    align,
+    align_together,
+)
 from thalweg.connectivity.averaging import Averaged, averaged
 from thalweg.connectivity.barrier import Barrier, barrier
 from thalweg.connectivity.bezier import bezier
@@ -9,9 +17,12 @@ from thalweg.connectivity.instability import instability
 from thalweg.connectivity.instability_result import Instability, instability_figure
 from thalweg.connectivity.plane import Plane, plane
 from thalweg.connectivity.polygonal import polygonal
+from thalweg.connectivity.repair import layers_repaired, repaired
 from thalweg.connectivity.simplex import Simplex, simplex
 
 __all__ = [
+    "ActivationMatching",
+    "Alignment",
     "Averaged",
     "Barrier",
     "Curve",
@@ -20,6 +31,10 @@ __all__ = [
     "Instability",
     "Plane",
     "Simplex",
+    "StraightThrough",
+    "WeightMatching",
+    "align",
+    "align_together",
     "averaged",
     "barrier",
     "bezier",
@@ -27,7 +42,9 @@ __all__ = [
     "descend",
     "instability",
     "instability_figure",
+    "layers_repaired",
     "plane",
     "polygonal",
+    "repaired",
     "simplex",
 ]

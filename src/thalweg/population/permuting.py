@@ -32,7 +32,7 @@ def permuted(
     for own in (tensors, {} if mask is None else population.layout.views(mask)):
         for one in group.slices:
             if one.tensor in own:
-                change(own[one.tensor], one, partial(_moved, one=one, order=order))
+                change(own[one.tensor], one, partial(moved, one=one, order=order))
     return replace(other, mask=mask)
 
 
@@ -68,7 +68,7 @@ def width(one: Slice) -> int:
     return one.positions.shape[1]
 
 
-def _moved(tensor: Tensor, one: Slice, order: Int64[Tensor, "members units"]) -> Tensor:
+def moved(tensor: Tensor, one: Slice, order: Int64[Tensor, "members units"]) -> Tensor:
     """A tensor (members, ...) with the indices of units in another order."""
     positions = one.positions.to(tensor.device)
     indices = torch.arange(tensor.shape[1 + one.dim], device=tensor.device)

@@ -1,7 +1,7 @@
 """What a trace says of a model: its operations in order, and the groups of its units."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ from thalweg.population.structure.dimensions import Dimensions, axes
 from thalweg.population.structure.flow import Flow
 from thalweg.population.structure.groups import UnitGroup, groups_of
 from thalweg.population.structure.operation import Operation
+from thalweg.population.structure.places import Place, places_of
 from thalweg.population.structure.roles import Layer, Roles, carries
 from thalweg.population.structure.scaling import Scaling
 from thalweg.population.structure.tracing import traced
@@ -43,6 +44,7 @@ class Structure:
         names: any name of a parameter or buffer -> its first name in the model, by which everything else here calls it;
             tied weights have several names.
         shapes: name of a parameter or buffer that is read -> its shape.
+        axes: of every value, as they were followed: see `places`.
 
     >>> import thalweg as tw
     >>> structure = tw.Problem(lambda: tw.nets.mlp(64, 32, 32, 10), tw.data.digits()).structure
@@ -63,6 +65,7 @@ class Structure:
     dims: Mapping[str, Dims]
     names: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
+    axes: tuple[Mapping[str, list[Dimensions]], Mapping[Axis, str]] = field(repr=False)
 
     @classmethod
     def of(cls, module: nn.Module, inputs: Any) -> "Structure":
@@ -102,6 +105,7 @@ class Structure:
             dims,
             trace.names,
             trace.tensors,
+            (flow.values, names),
         )
 
     def __repr__(self) -> str:
@@ -131,6 +135,18 @@ class Structure:
     def consumers(self, value: str) -> tuple[Operation, ...]:
         """The operations that read a value."""
         return tuple(one for one in self.operations if value in one.inputs)
+
+    def places(self, value: str) -> tuple[Place, ...]:
+        """Where units lie in a value that is one tensor: along which dimension, and which of its indices.
+
+        >>> import thalweg as tw
+        >>> structure = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits()).structure
+        >>> [(one.group, one.dim, tuple(one.positions.shape)) for one in structure.places("relu")]
+        [('hidden1', 1, (32, 1))]
+        """
+        followed, names = self.axes
+        of = followed.get(value, [])
+        return places_of(of[0], names) if len(of) == 1 else ()
 
     def carriers(self, group: str | UnitGroup) -> tuple[Operation, ...]:
         """The operations that give values along which the units of a group lie, in order: from writers to readers."""

@@ -26,7 +26,7 @@ _TORCH = os.path.join(os.path.dirname(torch.__file__), "")
 _STANDARD = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _FRAME = re.compile(r'File "(.+?)", line (\d+), in')
-_BLOCKS = ("wrap_with_autocast", "wrap_with_set_grad_enabled")  # what a `with` holds, in a graph of its own
+BLOCKS = ("wrap_with_autocast", "wrap_with_set_grad_enabled")  # what a `with` holds, in a graph of its own
 _STILL = "Training, masks, evaluation, curvature and landscapes need no structure and work as they are."
 _REMEDIES = {
     "Could not guard on data-dependent": "what is done may not depend on numbers; write torch.where instead of an if, "
@@ -70,7 +70,7 @@ def traced(module: nn.Module, inputs: Any) -> Trace:
     with torch.no_grad():
         private, program = exported(module, inputs)
     try:
-        return _Reader(private, program).trace
+        return Reader(private, program).trace
     except ModelError:
         raise
     except Exception as error:
@@ -143,7 +143,7 @@ def _foreign(file: str) -> bool:
     return not (standard or own or file.startswith((_TORCH, "<")))
 
 
-class _Reader:
+class Reader:
     """The graph of an exported program in our words."""
 
     def __init__(self, module: nn.Module, program: torch.export.ExportedProgram) -> None:
@@ -188,7 +188,7 @@ class _Reader:
         """Note the operations of a module that is a graph, whose placeholders are named; what it returns."""
         graph = _graph(module)
         for node in graph.nodes:
-            if getattr(node.target, "__name__", "") in _BLOCKS:
+            if getattr(node.target, "__name__", "") in BLOCKS:
                 at, name = next((at, one.target) for at, one in enumerate(node.args) if isinstance(one, fx.Node))
                 inner = module.get_submodule(str(name))
                 for inside, outside in zip(_placeholders(_graph(inner)), node.args[at + 1 :], strict=True):

@@ -1,0 +1,115 @@
+"""Which units of a model may be exchanged: as its structure says, or written by hand; and what speaks against it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from thalweg.errors import ModelError, UsageError, check_type, unknown_name
+from thalweg.population import Population, Problem, Slice, UnitGroup
+
+ByHand = Mapping[str, Sequence[tuple[str, int]]]
+_WRITE = 'groups={"hidden": [("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)]}'
+
+
+def groups_of(problem: Problem, groups: ByHand | Sequence[UnitGroup] | None) -> tuple[UnitGroup, ...]:
+    """The groups of a problem's model, or those given.
+
+    Raises:
+        ModelError: the model cannot be traced, or has no units that may be exchanged; the remedy is said.
+        UsageError: groups that do not fit the model.
+    """
+    if groups is None:
+        return _traced(problem)
+    check_type("align groups", groups, (Mapping, Sequence), f"UnitGroups, or {_WRITE[7:]}")
+    if isinstance(groups, Mapping):
+        found = tuple(_by_hand(problem, name, given) for name, given in groups.items())
+    else:
+        found = tuple(groups)
+        for group in found:
+            check_type("align groups", group, UnitGroup, f"a list of UnitGroups, or {_WRITE[7:]}")
+    if not found:
+        msg = f"align needs at least one group of units; got none. Leave groups out, or write {_WRITE}."
+        raise UsageError(msg)
+    return found
+
+
+def _traced(problem: Problem) -> tuple[UnitGroup, ...]:
+    by_hand = (
+        f"Write by hand which indices of which tensors belong to the same units, such as align(..., {_WRITE}): "
+        "each (name of a tensor, dimension) along which the units of a group lie."
+    )
+    try:
+        structure = problem.structure
+    except ModelError as error:
+        msg = f"{error} To align it, {by_hand[0].lower()}{by_hand[1:]}"
+        raise ModelError(msg) from error
+    if structure.groups:
+        return structure.groups
+    why = [f"It is not known what {one} does with single units" for one in structure.unknown]
+    why += [f"Indices of {name!r} cannot be exchanged: {reason}" for (name, _), reason in structure.fixed.items()]
+    msg = f"The model has no units that are known to be exchangeable, so there is nothing to align. {why[0]}. {by_hand}"
+    raise ModelError(msg)
+
+
+def _by_hand(problem: Problem, name: str, given: Any) -> UnitGroup:
+    shapes = {entry.name: tuple(entry.shape) for entry in problem.layout}
+    shapes |= {key: tuple(one.shape) for key, one in _others(problem) if key not in shapes}
+    sizes = []
+    for one in given:
+        if not (isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], int)):
+            msg = f"A group of units is a list of (name of a tensor, dimension) such as ('fc1.weight', 0); got {one!r}."
+            raise UsageError(msg)
+        tensor, dim = one
+        if tensor not in shapes:
+            raise unknown_name("tensor", tensor, shapes)
+        if not 0 <= dim < len(shapes[tensor]):
+            msg = f"{tensor!r} has dimensions 0 to {len(shapes[tensor]) - 1}; got {dim} in the group {name!r}."
+            raise UsageError(msg)
+        sizes.append(shapes[tensor][dim])
+    if not sizes:
+        msg = (
+            f"The group {name!r} needs at least one (name of a tensor, dimension), such as ('fc1.weight', 0); got none."
+        )
+        raise UsageError(msg)
+    units = min(sizes)
+    for (tensor, dim), size in zip(given, sizes, strict=True):
+        if size % units:
+            msg = (
+                f"The group {name!r} has {units} units by its smallest tensor, but {tensor!r} has {size} indices along "
+                f"dimension {dim}, which is no multiple."
+            )
+            raise UsageError(msg)
+    slices = tuple(
+        Slice(tensor, dim, torch.arange(size).view(units, size // units))
+        for (tensor, dim), size in zip(given, sizes, strict=True)
+    )
+    written, read = (tuple(one for one in slices if (one.dim == 0) == side) for side in (True, False))
+    return UnitGroup(name, "units", units, written, read, slices)
+
+
+def _others(problem: Problem) -> list[tuple[str, torch.Tensor]]:
+    return [*problem.template.named_parameters(), *problem.template.named_buffers()]
+
+
+def check_same_architecture(problem: Problem, reference: Population, population: Population) -> None:
+    """Raise UsageError that lists every difference, unless both are of the problem's model."""
+    expected = _shapes(problem.initialize(1))
+    for what, one in (("reference", reference), ("population", population)):
+        got = _shapes(one)
+        faults = [f"it has no {name!r} {shape}" for name, shape in expected.items() if name not in got]
+        faults += [f"it has {name!r} {shape} as well" for name, shape in got.items() if name not in expected]
+        faults += [
+            f"{name!r} is {got[name]} and not {shape}"
+            for name, shape in expected.items()
+            if name in got and got[name] != shape
+        ]
+        if faults:
+            msg = f"align needs networks of the problem's architecture, but of the {what} {'; '.join(faults)}."
+            raise UsageError(msg)
+        problem.check(one)
+
+
+def _shapes(population: Population) -> dict[str, tuple[int, ...]]:
+    shapes = {entry.name: tuple(entry.shape) for entry in population.layout}
+    return shapes | {name: tuple(one.shape[1:]) for name, one in population.buffers.items()}
