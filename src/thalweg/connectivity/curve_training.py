@@ -133,7 +133,7 @@ def joined(
         )
         t = torch.linspace(0, 1, options.points, dtype=torch.float64)
         weights = basis(t, controls)
-        arrays, errors, dims, evaluations = _evaluated(samples, found.control, weights, options.name, told)
+        arrays, errors, dims, evaluations = evaluated(samples, found.control, weights, options.name, told)
     gradients = options.draws * int(found.losses.isfinite().sum())
     kinds = {"loss": problem.loss.unit, "error": "fraction"} | {one.name: one.unit for one in problem.metrics}
     reading = Reading(
@@ -163,7 +163,7 @@ def _control(first: Population, second: Population, options: CurveOptions) -> li
     return [first, *between, second]
 
 
-def _evaluated(
+def evaluated(
     samples: list[Conditions], control: list[Population], weights: Tensor, name: str, told: Watcher
 ) -> tuple[dict[str, Array], dict[str, Array], dict[str, tuple[str, ...]], int]:
     """Arrays, standard errors and dims of all that is on the curve and on the line, and how many points that took."""

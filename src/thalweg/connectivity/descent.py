@@ -8,8 +8,8 @@ trained rows by the same weights.
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -51,6 +51,7 @@ class Found:
         losses: at the points, on this step's batch: (paths, points).
         control: all control rows; only to be read.
         gradient: of the trained rows, weight decay in it, to be changed in place: (trained, paths, parameters).
+        state: what the rule remembers of the trained rows, by name, which it changes in place: (trained * paths, ...).
     """
 
     step: int
@@ -58,6 +59,7 @@ class Found:
     losses: Float[Tensor, "paths points"]
     control: Control
     gradient: Float[Tensor, "trained paths parameters"]
+    state: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +240,7 @@ class _Paths:
             self.gradient.mul_(clipping(self.gradient, self.recipe.clip_norm))
         self._decay(weights, h)
         if self.change is not None:
-            self.change(Found(step, weights, losses, self.control, self.gradient.view(self._shape)))
+            self.change(Found(step, weights, losses, self.control, self.gradient.view(self._shape), self.updater.state))
         if self.mask is not None:
             self.gradient.mul_(self.mask)
         self.updater.step(self.gradient, own, None if self.all_active else self._of_rows(self.active))
