@@ -125,7 +125,7 @@ def averaged(
         problem: what is evaluated.
         population: the networks, at least 2; they are only read.
         shares: of each in the average and the ensembles, (members,), at least 0 and scaled to sum 1; None: equal ones.
-        also: further networks by name, one each, that are scored beside: such as an average after `align` or `repaired`.
+        also: further networks by name, one each, that are scored beside, such as an average after `align`.
         choose_on: the examples that the best member and the greedy soup are chosen on. None: one half of `on`, drawn at
             random; the other half is then scored.
         on: the examples to score on.

@@ -85,8 +85,7 @@ class Between(Result):
                     row |= {name: self[name][path, place, number] for name in names if name in self.reading.arrays}
                     row["verdict"] = str(self["verdict"][path, number]) if place == 0 else ""
                     for name, value in row.items():
-                        shown = isinstance(value, str) or np.isfinite(value)
-                        columns[name].append((value if isinstance(value, str) else float(value)) if shown else None)
+                        columns[name].append(value if isinstance(value, str) else _shown(float(value)))
         return Table(columns)
 
     def details(self) -> Table:
@@ -145,7 +144,7 @@ class Between(Result):
         return figures
 
     def _matrices(self) -> list[Figure]:
-        """A panel a kind of path: the barrier of every pair, on the first set of examples; all in one scale of color."""
+        """A panel a kind of path: the barrier of every pair, on the first set of examples; in one scale of color."""
         name, count = f"{self.threshold.name} barrier", max(max(self.pairs)) + 1
         tables = self[name][:, 0]
         most = float(np.nanmax(np.where(np.isfinite(tables), tables, np.nan)))
@@ -169,3 +168,8 @@ class Between(Result):
         for (first, second), value in zip(self.pairs, values, strict=True):
             table[first, second] = table[second, first] = value if np.isfinite(value) else np.nan
         return table
+
+
+def _shown(value: float) -> float | None:
+    """An entry of the table; an empty one where there is nothing, and no rounding errors."""
+    return round(value, 12) if np.isfinite(value) else None

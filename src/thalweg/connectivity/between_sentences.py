@@ -70,22 +70,19 @@ def _barrier(reading: Reading, threshold: Threshold, path: int, number: int) -> 
     values, ends = reading[name][path, :, number], reading[f"{name}, 95 %"][path, 0, number]
     if not np.isfinite(values[0]):
         return f"the {threshold.name} on the way is not finite"
-    points = threshold.name == "error"
-    scale = 100.0 if points else 100 / threshold.scale[number]
-    limit, value = 100 * threshold.worth, scale * values[0]
-    shown = f"{value:.1f} points" if points else f"{values[0]:.3g} {threshold.unit}".strip()
-    of_ends = "" if points else f", {value:.1f} % of the mean loss of the two"
-    interval = "" if np.isnan(ends).any() else f" ({_range(*(ends * scale / 100))}{'' if points else ' %'})"
-    word = str(reading["verdict"][path, number])
-    side = {JOINED: "below", APART: "above"}.get(word, "and the interval holds")
-    others = [
-        f"; {100 * v:.1f} points on {name}" if points else f"; {v:.3g} on {name}"
-        for v, name in zip(values[1:], on[1:], strict=True)
-    ]
     share = reading["share of the line's loss barrier"][path, 0, number]
     part = f"; its loss barrier is {100 * share:.2g} % of the line's" if path and np.isfinite(share) else ""
-    end = f"{side} {limit:g}{'' if points else ' %'}"
-    return f"{threshold.name} barrier {shown}{of_ends}{interval} on {on[0]}, {end}{''.join(others)}{part}"
+    side = {JOINED: "below", APART: "above"}.get(str(reading["verdict"][path, number]), "and the interval holds")
+    if threshold.name == "error":
+        shown, limit = f"{100 * values[0]:.1f} points", f"{100 * threshold.worth:g}"
+        interval, others = _range(*ends), [f"{100 * value:.1f} points" for value in values[1:]]
+    else:
+        shown, others = f"{values[0]:.3g} {threshold.unit}".strip(), [f"{value:.3g}" for value in values[1:]]
+        limit = f"{threshold.worth * threshold.scale[number]:.3g}, {100 * threshold.worth:g} % of the mean loss of both"
+        interval = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}"
+    interval = "" if np.isnan(ends).any() else f" ({interval})"
+    further = "".join(f"; {value} on {other}" for value, other in zip(others, on[1:], strict=True))
+    return f"{name} {shown}{interval} on {on[0]}, {side} {limit}{further}{part}"
 
 
 def _of_all(verdicts: np.ndarray, pairs: Sequence[Pair]) -> str:
@@ -122,7 +119,7 @@ def _of_averages(averages: Averaged) -> list[str]:
         else:
             size = f"{abs(scale * effect.estimate):.3g} {points}".strip()
             side = "below" if effect.estimate < 0 else "above"
-            interval = f"95 % interval of the difference {low:+.3g} to {high:+.3g}"
+            interval = f"95 % interval of the difference {low:.3g} to {high:.3g}"
             found.append(f"{article} {way} {_IS[outcome]}: its {name} is {size} {side} {rival} {many}, {interval}.")
     return found
 
