@@ -229,6 +229,26 @@ def test_what_cannot_be_averaged_is_refused(digits: tw.Problem, members: tw.Popu
         found.effect(name="accuracy")
 
 
+def test_further_networks_are_scored_beside(digits: tw.Problem, members: tw.Population) -> None:
+    other = members[0].with_theta(members[:3].theta.mean(0, keepdim=True))
+    found = averaged(digits, members, also={"mean of three": other, "the fourth": members[3]}, resamples=39)
+    alone = averaged(digits, members, resamples=39)
+    ways = found.reading.coordinate("way").tolist()
+    assert ways[3:5] == ["mean of three", "the fourth"]
+    rest = [place for place, way in enumerate(ways) if way not in ways[3:5]]
+    assert found["loss"][rest].tolist() == alone["loss"].tolist()
+    assert found["loss"][4] == found["member loss"][3]
+    scored = apart("averaged", digits, None, "test", seed=0)[1].examples
+    assert found["loss"][3] == pytest.approx(float(evaluate(digits, other, scored)["loss"]))
+    for also, words in (
+        ({AVERAGE: other}, "another name"),
+        ({"both": members[:2]}, "one network, and finite; got 2 members"),
+        ({"none": None}, "Population of one member"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            averaged(digits, members, also=also)
+
+
 def test_whole_numbers_have_no_ensemble() -> None:
     class Choice(nn.Module):
         def __init__(self) -> None:

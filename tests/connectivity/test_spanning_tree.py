@@ -84,7 +84,7 @@ def test_arguments_that_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match="a Curve"):
         spanning_tree(problem, nets, lambda first, second: first)
     recipe = tw.Recipe(tw.optim.SGD(0.1), 1)
-    with pytest.raises(UsageError, match="whose first sample is 'train'"):
+    with pytest.raises(UsageError, match="whose first sample is the one"):
         spanning_tree(
             problem, nets, lambda first, second: string(problem, first, second, recipe, on=tw.Sample("train", 2))
         )

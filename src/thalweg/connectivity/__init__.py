@@ -11,6 +11,8 @@ from thalweg.connectivity.alignment import (
 from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.averaging import Averaged, averaged
 from thalweg.connectivity.barrier import Barrier, barrier
+from thalweg.connectivity.between import between
+from thalweg.connectivity.between_result import Between
 from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.descent import Descended, Found, descend
@@ -30,6 +32,7 @@ __all__ = [
     "Alignment",
     "Averaged",
     "Barrier",
+    "Between",
     "Curve",
     "Descended",
     "FastEnsemble",
@@ -46,6 +49,7 @@ __all__ = [
     "auto_neb",
     "averaged",
     "barrier",
+    "between",
     "bezier",
     "curve_schedule",
     "descend",

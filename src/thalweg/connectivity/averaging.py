@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.connectivity.ends import check_ends
-from thalweg.connectivity.ensemble import ensemble_entries
+from thalweg.connectivity.ensemble import ensemble_entries, ways_to_combine
 from thalweg.connectivity.held_out import apart
 from thalweg.connectivity.resamples import Resamples, ends
 from thalweg.connectivity.soups import Scorer, average_of_weights, equal_shares, greedy_soup
@@ -92,6 +93,7 @@ def averaged(
     population: Population,
     *,
     shares: ArrayLike | None = None,
+    also: Mapping[str, Population] | None = None,
     choose_on: Sample | str | ExampleSet | None = None,
     on: Sample | str | ExampleSet = "test",
     by: str | None = None,
@@ -125,6 +127,7 @@ def averaged(
         problem: what is evaluated.
         population: the networks, at least 2; they are only read.
         shares: of each in the average and the ensembles, (members,), at least 0 and scaled to sum 1; None: equal ones.
+        also: further networks by name, one each, that are scored beside, such as an average after `align`.
         choose_on: the examples that the best member and the greedy soup are chosen on. None: one half of `on`, drawn at
             random; the other half is then scored.
         on: the examples to score on.
@@ -161,6 +164,9 @@ def averaged(
     parts = _shares(shares, len(population))
     chosen, scored, text = apart("averaged", problem, choose_on, on, seed=seed)
     renewed = Sample("train", statistics_count, seed) if statistics == "recompute" and tracked(problem) else None
+    further = dict(also or {})
+    for name, network in further.items():
+        _check_further(problem, population, name, network, statistics)
     with watched(progress) as told:
         told(Progress("averaged, choosing", 0, 2, time.perf_counter() - began))
         scorer = Scorer(problem, chosen.examples, renewed, plan=plan, by=by)
@@ -168,14 +174,15 @@ def averaged(
         taken = greedy_soup(population, scores, scorer)
         told(Progress("averaged, scoring", 1, 2, time.perf_counter() - began))
         soups = [average_of_weights(population, parts), average_of_weights(population[taken], equal_shares(len(taken)))]
-        networks = scorer.settled(Population.concatenate([population, *soups]))
+        networks = scorer.settled(Population.concatenate([population, *soups, *further.values()]))
         examples = scored.examples
         singles = Evaluator(problem, networks, examples, plan=plan).entries()
         members = networks[: len(population)]
         together = ensemble_entries(problem, members, examples, parts, plan=plan)
         told(Progress("averaged, scoring", 2, 2, time.perf_counter() - began))
-    ways, count = [BEST, AVERAGE, GREEDY, *together], len(population)
+    ways, count = [BEST, AVERAGE, GREEDY, *further, *together], len(population)
     chosen_rows = [taken[0], count, taken[0] if len(taken) == 1 else count + 1]
+    chosen_rows += [count + 2 + place for place in range(len(further))]
     again = Resamples(len(examples), resamples, seed)
     arrays: dict[str, Any] = {"best": taken[0], "in the soup": np.isin(np.arange(count), taken)}
     errors: dict[str, Array] = {}
@@ -221,8 +228,24 @@ def _check_members(problem: Problem, population: Population, statistics: str) ->
         kept = [member for member in range(len(population)) if member not in lost]
         msg = f"averaged needs finite networks, and {lost} are not; leave them out: population[{kept}]."
         raise UsageError(msg)
-    policy = "recompute" if statistics == "recompute" else "interpolate"
-    check_ends("averaged", problem, list(population), statistics=policy)
+    check_ends("averaged", problem, list(population), statistics=_policy(statistics))
+
+
+def _check_further(problem: Problem, population: Population, name: str, network: Population, statistics: str) -> None:
+    """Raise UsageError unless this is one more network to score."""
+    check_type(f"averaged also[{name!r}]", network, Population, "a Population of one member")
+    if name in (BEST, AVERAGE, GREEDY, *ways_to_combine(problem)):
+        msg = f"averaged scores a {name!r} of its own; give the one in also another name."
+        raise UsageError(msg)
+    if len(network) != 1 or not bool(network.theta.isfinite().all()):
+        msg = f"averaged also[{name!r}] must be one network, and finite; got {len(network)} members."
+        raise UsageError(msg)
+    check_ends("averaged", problem, [population[0], network], statistics=_policy(statistics))
+
+
+def _policy(statistics: str) -> str:
+    """What becomes of running statistics between networks."""
+    return "recompute" if statistics == "recompute" else "interpolate"
 
 
 def _shares(given: ArrayLike | None, count: int) -> Tensor:

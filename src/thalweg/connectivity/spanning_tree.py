@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.curve import Curve
-from thalweg.connectivity.samples import labels
 from thalweg.connectivity.spanning_tree_graph import Pair, highest_on_the_way, merges, next_pairs, tree_edges
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
@@ -163,7 +162,7 @@ def spanning_tree(
             pairs = next_pairs(heights, tried, most)
             before = _tree(heights)
             if pairs:
-                curve = _joined(join, minima, pairs, labels([conditions])[0])
+                curve = _joined(join, minima, pairs, conditions)
                 forwards += curve.reading.cost.forwards
                 backwards += curve.reading.cost.backwards
                 for member, (pair, highest) in enumerate(zip(pairs, curve["loss"][0].max(1), strict=True)):
@@ -202,15 +201,15 @@ def _lines(minima: Population, conditions: Conditions, points: int, told: Watche
     return heights
 
 
-def _joined(join: Join, minima: Population, pairs: list[Pair], on: str) -> Curve:
+def _joined(join: Join, minima: Population, pairs: list[Pair], conditions: Conditions) -> Curve:
     """The curves between these pairs, checked to be on the same examples as the straight lines."""
     first, second = (minima[list(one)] for one in zip(*pairs, strict=True))
     curve = join(first, second)
     check_type("What spanning_tree's join returns", curve, Curve, "a Curve, such as string(problem, first, second)")
-    if len(curve["loss"][0]) != len(pairs) or curve.reading.coordinate("on")[0] != on:
+    if len(curve["loss"][0]) != len(pairs) or curve.reading.notes[0] != conditions.text:
         msg = (
-            f"spanning_tree's join must return a Curve of {len(pairs)} members whose first sample is {on!r}, as on= "
-            f"says; got {len(curve['loss'][0])} members on {curve.reading.coordinate('on')[0]!r}."
+            f"spanning_tree's join must return a Curve of {len(pairs)} members whose first sample is the one that on= "
+            f"says: {conditions.text} Got {len(curve['loss'][0])} members: {curve.reading.notes[0]}"
         )
         raise UsageError(msg)
     return curve

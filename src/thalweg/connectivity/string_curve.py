@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve import Curve
 from thalweg.connectivity.curve_training import evaluated
 from thalweg.connectivity.descent import Control, Found, Weights, check_recipe
 from thalweg.connectivity.polygonal import hats
-from thalweg.connectivity.samples import On, degrees, labels, samples_of, seeds_of
+from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
 from thalweg.connectivity.string_pivots import Counts, Pivots, Shares, evened, move, redistribution
 from thalweg.errors import check_count, check_type
 from thalweg.evaluation import Conditions
@@ -192,7 +193,7 @@ def string_curve(
         moved.title,
         arrays,
         dims,
-        {"on": labels(samples), "member": np.arange(len(first)), "t": t.numpy()},
+        {"on": labelled(samples), "member": np.arange(len(first)), "t": t.numpy()},
         units | {"saddle location": "t"},
         errors,
         degrees_of_freedom={array: degrees(samples, errors[array]) for array in errors},

@@ -52,7 +52,8 @@ def _traced(problem: Problem) -> tuple[UnitGroup, ...]:
         return structure.groups
     why = [f"It is not known what {one} does with single units" for one in structure.unknown]
     why += [f"Indices of {name!r} cannot be exchanged: {reason}" for (name, _), reason in structure.fixed.items()]
-    msg = f"The model has no units that are known to be exchangeable, so there is nothing to align. {why[0]}. {by_hand}"
+    msg = "The model has no units that are known to be exchangeable, so there is nothing to align. "
+    msg += "".join(f"{one}. " for one in why[:1]) + by_hand
     raise ModelError(msg)
 
 

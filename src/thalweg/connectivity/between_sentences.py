@@ -1,0 +1,128 @@
+"""What was found between checkpoints, in plain sentences with their numbers and thresholds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from thalweg.connectivity.averaging import GREEDY, Averaged
+from thalweg.connectivity.between_checkpoints import Pair
+from thalweg.connectivity.between_verdicts import APART, JOINED, NONE, PATHS, SAME, UNDECIDED, Threshold
+from thalweg.results import Reading
+
+_SINGLY = 3  # pairs that have sentences of their own
+_SAYS = {
+    "line": {
+        JOINED: "joined by a line",
+        APART: "not joined by a line",
+        UNDECIDED: "whether a line joins them is undecided",
+    },
+    "line after aligning": {
+        JOINED: "joined by a line once their units are aligned",
+        APART: "not joined by a line after aligning their units either",
+        UNDECIDED: "whether a line joins them after aligning is undecided",
+    },
+    "curve": {
+        JOINED: "joined by a curve",
+        APART: "not joined by the curve that was trained (a longer training may find one that does)",
+        UNDECIDED: "whether the curve joins them is undecided",
+    },
+}
+_IS = {"better": "is better", "worse": "is worse"} | {"no difference shown": "shows no difference"}
+
+
+def sentences_of(
+    reading: Reading, threshold: Threshold, pairs: Sequence[Pair], averages: Averaged | None
+) -> tuple[str, ...]:
+    """All of them: of the pairs, of all pairs together, and of averages."""
+    found = []
+    verdicts = reading["verdict"]
+    if len(pairs) <= _SINGLY:
+        for number in range(len(pairs)):
+            found += _of_pair(reading, threshold, pairs[number], number)
+    if len(pairs) > 1:
+        found.append(_of_all(verdicts, pairs))
+    if averages is not None:
+        found += _of_averages(averages)
+    return tuple(found)
+
+
+def _of_pair(reading: Reading, threshold: Threshold, pair: Pair, number: int) -> list[str]:
+    first, second = pair
+    named, found = f"{first} and {second}", []
+    if reading["verdict"][0, number] == SAME:
+        return [f"{named}: the same network."]
+    for path, name in enumerate(PATHS):
+        word = str(reading["verdict"][path, number])
+        if word != NONE:
+            found.append(f"{named}: {_SAYS[name][word]}: {_barrier(reading, threshold, path, number)}.")
+    if "disagreement" in reading.arrays:
+        low, high = reading["disagreement, 95 %"][number]
+        share = reading["disagreement"][number]
+        found.append(
+            f"{named}: they answer {100 * share:.1f} % of held-out examples differently ({_range(low, high)})."
+        )
+    return found
+
+
+def _barrier(reading: Reading, threshold: Threshold, path: int, number: int) -> str:
+    """The barrier that decided, beside its threshold; and that on further examples."""
+    name, on = f"{threshold.name} barrier", reading.coordinate("on").tolist()
+    values, ends = reading[name][path, :, number], reading[f"{name}, 95 %"][path, 0, number]
+    if not np.isfinite(values[0]):
+        return f"the {threshold.name} on the way is not finite"
+    share = reading["share of the line's loss barrier"][path, 0, number]
+    part = f"; its loss barrier is {100 * share:.2g} % of the line's" if path and np.isfinite(share) else ""
+    side = {JOINED: "below", APART: "above"}.get(str(reading["verdict"][path, number]), "and the interval holds")
+    if threshold.name == "error":
+        shown, limit = f"{100 * values[0]:.1f} points", f"{100 * threshold.worth:g}"
+        interval, others = _range(*ends), [f"{100 * value:.1f} points" for value in values[1:]]
+    else:
+        shown, others = f"{values[0]:.3g} {threshold.unit}".strip(), [f"{value:.3g}" for value in values[1:]]
+        limit = f"{threshold.worth * threshold.scale[number]:.3g}, {100 * threshold.worth:g} % of the mean loss of both"
+        interval = f"95 % interval {ends[0]:.3g} to {ends[1]:.3g}"
+    interval = "" if np.isnan(ends).any() else f" ({interval})"
+    further = "".join(f"; {value} on {other}" for value, other in zip(others, on[1:], strict=True))
+    return f"{name} {shown}{interval} on {on[0]}, {side} {limit}{further}{part}"
+
+
+def _of_all(verdicts: np.ndarray, pairs: Sequence[Pair]) -> str:
+    """How many pairs each kind of path joins."""
+    parts = []
+    for path, name in enumerate(PATHS):
+        words = verdicts[path].tolist()
+        tried = [word for word in words if word != NONE]
+        if tried:
+            joined, open_ = sum(word in (JOINED, SAME) for word in tried), tried.count(UNDECIDED)
+            doubt = f" ({open_} undecided)" if open_ else ""
+            parts.append(f"a {name} {joined} of {len(tried)}{doubt}")
+    return f"Of {len(pairs)} pairs: joined by {', by '.join(parts)}."
+
+
+def _of_averages(averages: Averaged) -> list[str]:
+    """Of every way to make one answer of all networks, against the best of them."""
+    name = "error" if "error" in averages.reading.arrays else "loss"
+    unit, best = averages.reading.units.get("loss", ""), int(averages["best"])
+    found, outcomes = [], averages.outcomes(name)
+    for way, outcome in outcomes.items():
+        if way == GREEDY and averages["in the soup"].sum() == 1:
+            found.append(f"A greedy soup takes one network, the best (checkpoint {best}): no average helps.")
+            continue
+        effect = averages.effect(way, name)
+        article = "An" if way[0] in "ae" else "A"
+        rival, many = f"that of the best (checkpoint {best})", f"on {effect.n:,} held-out examples"
+        scale, points = (100, "points") if name == "error" else (1, unit)
+        low, high = scale * effect.low, scale * effect.high
+        if not np.isfinite(effect.estimate):
+            found.append(f"{article} {way} is worse: its {name} is not finite, {many}.")
+        elif effect.low == effect.high == 0:
+            found.append(f"{article} {way} shows no difference: its {name} is {rival}, {many}.")
+        else:
+            size = f"{abs(scale * effect.estimate):.3g} {points}".strip()
+            side = "below" if effect.estimate < 0 else "above"
+            interval = f"95 % interval of the difference {low:.3g} to {high:.3g}"
+            found.append(f"{article} {way} {_IS[outcome]}: its {name} is {size} {side} {rival} {many}, {interval}.")
+    return found
+
+
+def _range(low: float, high: float) -> str:
+    return f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
