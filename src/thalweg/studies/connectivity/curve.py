@@ -230,11 +230,9 @@ def sentence(one: Joined) -> str:
 
 
 def along(one: Joined) -> Figure:
-    """Loss and error against t: pairs thin, means thick; line, curve, and curves in subspaces, all of the same pairs."""
-    t, pairs = (
-        one.curve.reading.coordinate("t"),
-        min(len(curve["loss"][0]) for curve in (one.curve, *one.held.values())),
-    )
+    """Loss and error against t, all of the same pairs: line, curve, and curves in subspaces."""
+    t = one.curve.reading.coordinate("t")
+    pairs = min(len(curve["loss"][0]) for curve in (one.curve, *one.held.values()))
     panels = []
     for name, unit, factor, scale in (("loss", "nats", 1, "log"), ("error", "%", 100, "linear")):
         lines = {"straight line": one.curve[f"line {name}"][0, :pairs]}
