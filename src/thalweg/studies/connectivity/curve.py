@@ -61,7 +61,7 @@ CLAIM = Claim(
             "On MNIST-1D the loss on the curve is that of the ends.",
             less(1.05),
             "highest loss on the curve / loss of the higher end",
-            bounds=(1.0, float("inf")),
+            bounds=POSITIVE,
             repeats="pairs",
         ),
     ),
@@ -146,7 +146,7 @@ def judged(curves: dict[str, Curve]) -> dict[str, Interval]:
     return {
         SHARE: highest([interval.mean(one.share_of_line(), bounds=POSITIVE) for one in curves.values()]),
         ERROR: of_counts([100 * one.height("error") for one in curves.values()]),
-        RATIO: missing if signals is None else interval.mean(ratio(signals), bounds=(1.0, float("inf"))),
+        RATIO: missing if signals is None else interval.geometric_mean(ratio(signals)),
     }
 
 
