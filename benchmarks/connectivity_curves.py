@@ -113,9 +113,8 @@ def main() -> None:
         share = np.concatenate([curve.share_of_line() for curve in curves])
         rise = 100 * np.concatenate([curve.height("error") for curve in curves])
         good = int(((share < 0.05) & (rise < 2)).sum())
-        print(
-            f"  {name}: {good} of {CURVES}; highest {share.max():.1%} of the line, train error + {rise.max():.2f} points"
-        )
+        low = f"highest {share.max():.1%} of the line, train error + {rise.max():.2f} points"
+        print(f"  {name}: {good} of {CURVES}; {low}")
 
 
 if __name__ == "__main__":

@@ -173,11 +173,11 @@ def evaluated(
     line[:, 0], line[:, -1] = 1 - t, t
     table = torch.cat([weights, line[1:-1]])  # the ends are those of the curve
     rows = -(-len(table) // -(-len(table) // AT_ONCE))
-    evaluations = 0
+    evaluations, times = 0, -(-len(table) // rows) * len(control[0])
     means: dict[str, list[Array]] = {}
     spreads: dict[str, list[Array]] = {}
     for one in samples:
-        points = Points(control, one, rows=rows, times=-(-len(table) // rows))
+        points = Points(control, one, rows=rows, times=times)
         found = everywhere(points, table, f"{name}, evaluation", told)
         evaluations += found.evaluations
         for source, target in ((found.means, means), (found.standard_errors, spreads)):

@@ -255,12 +255,11 @@ def _evaluated(
     simplexes, points, count = weights.shape
     table = torch.cat([torch.eye(count, dtype=torch.float64), weights.flatten(0, 1)])
     rows, evaluations = min(AT_ONCE, len(table)), 0
+    times = -(-len(table) // rows) * len(vertices[0])
     means: dict[str, list[Array]] = {}
     spreads: dict[str, list[Array]] = {}
     for one in samples:
-        found = everywhere(
-            Points(vertices, one, rows=rows, times=-(-len(table) // rows)), table, "simplex, evaluation", told
-        )
+        found = everywhere(Points(vertices, one, rows=rows, times=times), table, "simplex, evaluation", told)
         evaluations += found.evaluations
         for source, target in ((found.means, means), (found.standard_errors, spreads)):
             for metric, values in source.items():

@@ -61,7 +61,7 @@ CLAIM = Claim(
             "On MNIST-1D the loss on the curve is that of the ends.",
             less(1.05),
             "highest loss on the curve / loss of the higher end",
-            bounds=(1.0, float("inf")),
+            bounds=POSITIVE,
             repeats="pairs",
         ),
     ),
@@ -146,7 +146,7 @@ def judged(curves: dict[str, Curve]) -> dict[str, Interval]:
     return {
         SHARE: highest([interval.mean(one.share_of_line(), bounds=POSITIVE) for one in curves.values()]),
         ERROR: of_counts([100 * one.height("error") for one in curves.values()]),
-        RATIO: missing if signals is None else interval.mean(ratio(signals), bounds=(1.0, float("inf"))),
+        RATIO: missing if signals is None else interval.geometric_mean(ratio(signals)),
     }
 
 
@@ -230,11 +230,9 @@ def sentence(one: Joined) -> str:
 
 
 def along(one: Joined) -> Figure:
-    """Loss and error against t: pairs thin, means thick; line, curve, and curves in subspaces, all of the same pairs."""
-    t, pairs = (
-        one.curve.reading.coordinate("t"),
-        min(len(curve["loss"][0]) for curve in (one.curve, *one.held.values())),
-    )
+    """Loss and error against t, all of the same pairs: line, curve, and curves in subspaces."""
+    t = one.curve.reading.coordinate("t")
+    pairs = min(len(curve["loss"][0]) for curve in (one.curve, *one.held.values()))
     panels = []
     for name, unit, factor, scale in (("loss", "nats", 1, "log"), ("error", "%", 100, "linear")):
         lines = {"straight line": one.curve[f"line {name}"][0, :pairs]}
