@@ -13,7 +13,7 @@ from thalweg import progress
 from thalweg.errors import UsageError
 from thalweg.progress import Progress, automatic, check_watcher, ignore, watched
 
-ROOMS = ("curvature", "evaluation", "landscape", "spectra", "studies", "training", "tuning")
+ROOMS = ("connectivity", "curvature", "evaluation", "landscape", "spectra", "studies", "training", "tuning")
 
 
 class Terminal(io.StringIO):
