@@ -102,7 +102,10 @@ class Curve(Result):
         return np.divide(self.height(name, on), line, out=np.full_like(line, np.nan), where=line > 0)
 
     def figure(self) -> Figure:
-        """Loss and error against t, curve and straight line, over members; and the control points in a plane."""
+        """Loss and error against t, curve and straight line, over members; and the control points in a plane.
+
+        Of what the legend names without a set of examples the first is meant, which the titles name.
+        """
         panels = [self._along(name) for name in ("loss", "error") if name in self.reading.arrays]
         return Figure.row([*panels, self.plane()], title=self.reading.name, caption=" ".join(self.reading.notes))
 
@@ -115,9 +118,10 @@ class Curve(Result):
                 values = values[np.isfinite(values).all(1)]
                 if len(values):
                     ends = {} if len(values) == 1 else {"low": values.min(0), "high": values.max(0)}
-                    marks.append(Line(t, values.mean(0), label=f"{label}, {on}", **ends))
+                    marks.append(Line(t, values.mean(0), label=label if position == 0 else f"{label}, {on}", **ends))
         marks = marks or [Line(t, np.full_like(t, np.nan))]
-        return Figure.of(f"{name} on the path", marks, Axis("t"), Axis(name, self.reading.units.get(name, "")))
+        first = self.reading.coordinate("on")[0]
+        return Figure.of(f"{name} on the path, {first}", marks, Axis("t"), Axis(name, self.reading.units.get(name, "")))
 
     def plane(self, member: int = 0) -> Figure:
         """Control points, curve and line of a member in the plane of the ends and the bend farthest from their line.
