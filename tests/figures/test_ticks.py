@@ -116,3 +116,25 @@ def test_logarithms_of_limits_and_annotations() -> None:
     assert layout.annotations[0].y == 2  # Plotly wants the exponent here,
     assert layout.shapes[0].y0 == 100  # and the value there.
     assert limits.to_matplotlib().axes[0].get_xlim() == (0.1, 10)
+
+
+def test_ticks_of_a_log_axis_over_few_decades_do_not_run_into_each_other() -> None:
+    line = Line([6.7, 20, 60], [1, 2, 3])
+    axes = Figure.of("few", [line], Axis("step", scale="log")).to_matplotlib().axes[0]
+    axes.figure.canvas.draw()
+    minor, major = ([tick.get_text() for tick in axes.xaxis.get_ticklabels(minor=which)] for which in (True, False))
+    assert {"20", "50"} <= {*minor} <= {"20", "50", "5", "2", "100", ""}
+    assert "10" in major
+    many = Figure.of("many", [Line([1, 1_000], [1, 2])], Axis("step", scale="log")).to_matplotlib().axes[0]
+    many.figure.canvas.draw()
+    assert any("10^{3}" in tick.get_text() for tick in many.xaxis.get_ticklabels())
+
+
+def test_a_small_map_of_things_that_are_counted_has_a_tick_for_each() -> None:
+    table = np.eye(3)
+    figure = Figure.of("pairs", [HeatMap([0, 1, 2], [0, 1, 2], table)])
+    axes = figure.to_matplotlib().axes[0]
+    assert axes.get_xticks().tolist() == axes.get_yticks().tolist() == [0, 1, 2]
+    assert list(figure.to_plotly().layout.yaxis.tickvals) == [0, 1, 2]
+    fine = Figure.of("grid", [HeatMap([0, 0.5, 1], [0, 0.5, 1], table)])
+    assert fine.to_plotly().layout.yaxis.tickvals is None

@@ -119,7 +119,8 @@ class Between(Result):
             panels += [
                 replace(one, title=title) for one in self.averages.figure().panels if one.title == self.threshold.name
             ]
-        caption = " ".join([*self.sentences, self.reading.notes[0]])
+        told = [one for one in self.sentences if (few and len(self.pairs) == 1) or not one[0].isdigit()]
+        caption = " ".join([*told, self.reading.notes[0]])
         return Figure.row(panels, title="Between checkpoints", caption=caption)
 
     def _paths(self) -> list[Figure]:

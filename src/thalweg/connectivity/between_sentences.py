@@ -110,16 +110,16 @@ def _of_averages(averages: Averaged) -> list[str]:
         effect = averages.effect(way, name)
         article = "An" if way[0] in "ae" else "A"
         rival, many = f"that of the best (checkpoint {best})", f"on {effect.n:,} held-out examples"
-        scale, points = (100, "points") if name == "error" else (1, unit)
+        scale, points, digits = (100, "points", ".1f") if name == "error" else (1, unit, ".3g")
         low, high = scale * effect.low, scale * effect.high
         if not np.isfinite(effect.estimate):
             found.append(f"{article} {way} is worse: its {name} is not finite, {many}.")
         elif effect.low == effect.high == 0:
             found.append(f"{article} {way} shows no difference: its {name} is {rival}, {many}.")
         else:
-            size = f"{abs(scale * effect.estimate):.3g} {points}".strip()
+            size = f"{abs(scale * effect.estimate):{digits}} {points}".strip()
             side = "below" if effect.estimate < 0 else "above"
-            interval = f"95 % interval of the difference {low:.3g} to {high:.3g}"
+            interval = f"95 % interval of the difference {low:{digits}} to {high:{digits}}"
             found.append(f"{article} {way} {_IS[outcome]}: its {name} is {size} {side} {rival} {many}, {interval}.")
     return found
 

@@ -35,6 +35,7 @@ def disagreement(
     for start in range(0, len(examples), size):
         some = examples.select(torch.arange(start, min(start + size, len(examples))))
         targets = some.slice(0, len(some))[1]
+        assert isinstance(targets, Tensor)  # or there were no accuracy
         answers = _answers(outputs(problem, population, some, plan=plan), targets)
         differ = (answers[first] != answers[second]).double().reshape(len(pairs), len(some), -1)  # by position
         counts = counted(targets, accuracy.ignore_index)

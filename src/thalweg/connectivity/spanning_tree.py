@@ -24,6 +24,7 @@ from thalweg.results import Cost, Provenance, Reading, Result
 
 Array = NDArray[np.float64]
 _DRAWN = 15  # points of a piece of the graph, as many as draw a line without a sign at each
+_LISTED = 12  # minima that an axis names in their order
 Join = Callable[[Population, Population], Curve]
 
 
@@ -73,10 +74,15 @@ class SpanningTree(Result):
             basins += [np.hstack([down, across, up, np.full((2, 1), np.nan)])]
             places[frozenset(one + other)] = (left + right) / 2, height
         drawn = np.hstack(basins) if basins else np.full((2, 1), np.nan)
-        marks = Line(*drawn, label="basins"), Scatter(x, paths.diagonal()[minima], label="minima")
         order = ", ".join(map(str, minima))
+        marks = Line(*drawn, label="basins"), Scatter(x, paths.diagonal()[minima], label="minima")
         numbers = np.arange(len(paths))
-        graph = Figure.of("basins below each level", marks, Axis("minimum, in the order below"), Axis("loss", unit))
+        graph = Figure.of(
+            "basins below each level",
+            marks,
+            Axis(f"minima, from left {order}" if len(minima) <= _LISTED else "minima, in an order of basins"),
+            Axis("loss", unit),
+        )
         saddles = HeatMap(numbers, numbers, np.where(np.isfinite(self["saddle"]), self["saddle"], np.nan).T)
         matrix = Figure.of("saddles", (saddles,), Axis("minimum"), Axis("other"), Axis("loss at the saddle", unit))
         caption = f"Minima from left to right: {order}. {' '.join(self.reading.notes)}"

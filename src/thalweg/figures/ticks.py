@@ -8,6 +8,7 @@ from thalweg.figures.marks import Contour
 from thalweg.figures.panel import Axis
 
 _ABOUT = 8  # level lines where none were given
+_COUNTED = 12  # cells in a row that each have a tick
 _STEPS = 6  # of powers of ten along a color bar
 
 
@@ -76,6 +77,32 @@ def log_labels(values: NDArray[np.float64], up: str, down: str) -> list[str]:
     if values[-1] < 100 * values[0]:
         return numerals(values, up, down)
     return [power(value, up, down, max(3, digits(values))) for value in values]
+
+
+def counts(centers: NDArray[np.float64]) -> bool:
+    """Whether cells of a map are at a few whole numbers in a row, as numbers of things are.
+
+    >>> import numpy as np
+    >>> from thalweg.figures.ticks import counts
+    >>> counts(np.arange(4.0)), counts(np.linspace(0, 1, 4))
+    (True, False)
+    """
+    whole = bool((centers == np.round(centers)).all())
+    return whole and 1 < len(centers) <= _COUNTED and bool((np.diff(centers) == 1).all())
+
+
+def written_between(value: float, shown: tuple[float, float], up: str, down: str) -> str:
+    """A tick of a log axis that shows less than two powers of ten: of 1-2-5 values the number, else nothing.
+
+    Where it shows less than a factor of five every tick has its number.
+
+    >>> from thalweg.figures.ticks import written_between
+    >>> [written_between(value, (6, 70), "^", "") for value in (10, 20, 30, 50)]
+    ['10', '20', '', '50']
+    """
+    leading = round(value / 10 ** np.floor(np.log10(value) + 1e-9))
+    few = shown[1] < 5 * shown[0]
+    return power(value, up, down) if few or leading in (1, 2, 5) else ""
 
 
 def digits(values: NDArray[np.float64]) -> int:

@@ -10,8 +10,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter
 
-from thalweg.figures.limits import color_ends, limits, valued
+from thalweg.figures.limits import color_ends, extent, limits, valued
 from thalweg.figures.marks import Contour, HeatMap
 from thalweg.figures.panel import Axis, Panel, is_single
 from thalweg.figures.style import (
@@ -27,7 +28,7 @@ from thalweg.figures.style import (
     spatial,
     styles,
 )
-from thalweg.figures.ticks import decades, log_labels
+from thalweg.figures.ticks import counts, decades, log_labels, written_between
 from thalweg.figures.to_matplotlib.marks import MATH, draw, plain
 from thalweg.figures.to_matplotlib.space import space
 
@@ -144,10 +145,31 @@ def _scales(axes: Axes, panel: Panel) -> None:
     else:
         axes.set_xscale(panel.x.scale)
     axes.set_yscale(panel.y.scale)
+    _few_decades(axes.xaxis, panel.x, extent(panel, "x"))
+    _few_decades(axes.yaxis, panel.y, extent(panel, "y"))
+    _numbered(axes, panel)
     if panel.x.limits is not None:
         axes.set_xlim(panel.x.limits)
     if limits(panel) is not None:
         axes.set_ylim(limits(panel))
+
+
+def _few_decades(axis: Any, of: Axis, shown: tuple[float, float] | None) -> None:
+    """Plain numbers beside a log axis that shows less than two powers of ten; Matplotlib's run into each other."""
+    ends = of.limits or shown
+    if of.scale == "log" and ends is not None and ends[0] > 0 and ends[1] < 100 * ends[0]:
+        write = FuncFormatter(lambda value, _: written_between(value, ends, *MATH))
+        axis.set_major_formatter(write)
+        axis.set_minor_formatter(write)
+
+
+def _numbered(axes: Axes, panel: Panel) -> None:
+    """A tick for each row and column of a small map of things that are counted."""
+    for mark in panel.marks:
+        if isinstance(mark, HeatMap):
+            for centers, put in ((mark.x, axes.set_xticks), (mark.y, axes.set_yticks)):
+                if counts(centers):
+                    put(centers.tolist())
 
 
 def _title(text: str, width: float) -> str:

@@ -8,7 +8,7 @@ from thalweg.figures.limits import color_ends, crosses, extent, limits, valued
 from thalweg.figures.marks import Bars, Contour, HeatMap, Histogram, Mark, ReferenceLine
 from thalweg.figures.panel import Axis, Panel
 from thalweg.figures.style import GRID, MUTED, VEIL, categories, color_map, spatial
-from thalweg.figures.ticks import decades, log_labels
+from thalweg.figures.ticks import counts, decades, log_labels
 from thalweg.figures.to_plotly.traces import Trace, escaped
 
 _LABELED_DECADES = 8  # powers of ten that each get a label on a log axis; of more, every second, third, ...
@@ -39,6 +39,10 @@ def axes(panel: Panel, place: Place, names: Names) -> dict[str, Any]:
         x |= {"type": "category", "categoryorder": "array", "categoryarray": order, "showgrid": False}
     if any(isinstance(mark, HeatMap | Contour) for mark in panel.marks):
         x["showgrid"] = y["showgrid"] = False
+    for mark in panel.marks:
+        if isinstance(mark, HeatMap):  # a tick for each row and column of a small map of things that are counted
+            x |= {"tickvals": mark.x.tolist()} if counts(mark.x) else {}
+            y |= {"tickvals": mark.y.tolist()} if counts(mark.y) else {}
     return {names.xaxis: x, names.yaxis: y}
 
 
