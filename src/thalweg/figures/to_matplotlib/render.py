@@ -144,6 +144,10 @@ def _scales(axes: Axes, panel: Panel) -> None:
     else:
         axes.set_xscale(panel.x.scale)
     axes.set_yscale(panel.y.scale)
+    if panel.x.names and not names:
+        axes.set_xticks(range(len(panel.x.names)), [plain(name) for name in panel.x.names])
+    if panel.y.names:
+        axes.set_yticks(range(len(panel.y.names)), [plain(name) for name in panel.y.names])
     if panel.x.limits is not None:
         axes.set_xlim(panel.x.limits)
     if limits(panel) is not None:

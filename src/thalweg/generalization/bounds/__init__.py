@@ -1,0 +1,68 @@
+"""Bounds of the risk, from those that are vacuous on networks to those that are not, and what they are about."""
+
+from thalweg.generalization.bounds.bartlett import bartlett, bartlett_generous, spectral_complexity
+from thalweg.generalization.bounds.board import Board, board
+from thalweg.generalization.bounds.cover import cover
+from thalweg.generalization.bounds.finite_class import finite_class, occam, occam_hoeffding
+from thalweg.generalization.bounds.fitting_network import FittingNetwork, fitting_network
+from thalweg.generalization.bounds.grids import rounded_down, rounded_up, variance_price
+from thalweg.generalization.bounds.hold_out import hold_out, hold_out_lower
+from thalweg.generalization.bounds.kl_inverse import binary_kl, kl_inverse, kl_inverse_lower
+from thalweg.generalization.bounds.layer_norms import LayerNorms, layer_norms
+from thalweg.generalization.bounds.margins import margins
+from thalweg.generalization.bounds.pac_bayes import (
+    gaussian_kl,
+    mcallester,
+    monte_carlo,
+    pac_bayes_kl,
+    pac_bayes_lambda,
+    pac_bayes_quadratic,
+)
+from thalweg.generalization.bounds.rademacher import (
+    golowich_complexity,
+    golowich_generous,
+    linear_complexity,
+    rademacher,
+)
+from thalweg.generalization.bounds.rows import BoundRow
+from thalweg.generalization.bounds.separability import separability
+from thalweg.generalization.bounds.vc import relu_dimension, vc
+
+__all__ = [
+    "Board",
+    "BoundRow",
+    "FittingNetwork",
+    "LayerNorms",
+    "bartlett",
+    "bartlett_generous",
+    "binary_kl",
+    "board",
+    "cover",
+    "finite_class",
+    "fitting_network",
+    "gaussian_kl",
+    "golowich_complexity",
+    "golowich_generous",
+    "hold_out",
+    "hold_out_lower",
+    "kl_inverse",
+    "kl_inverse_lower",
+    "layer_norms",
+    "linear_complexity",
+    "margins",
+    "mcallester",
+    "monte_carlo",
+    "occam",
+    "occam_hoeffding",
+    "pac_bayes_kl",
+    "pac_bayes_lambda",
+    "pac_bayes_quadratic",
+    "rademacher",
+    "relu_dimension",
+    "rounded_down",
+    "rounded_up",
+    "separability",
+    "spectral_complexity",
+    "variance_price",
+    "vc",
+]
