@@ -2,10 +2,13 @@
 
 from thalweg.generalization.bounds.bartlett import bartlett, bartlett_generous, spectral_complexity
 from thalweg.generalization.bounds.board import Board, board
+from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.cover import cover
+from thalweg.generalization.bounds.data_free import data_free, data_free_cost
 from thalweg.generalization.bounds.finite_class import finite_class, occam, occam_hoeffding
 from thalweg.generalization.bounds.fitting_network import FittingNetwork, fitting_network
 from thalweg.generalization.bounds.grids import rounded_down, rounded_up, variance_price
+from thalweg.generalization.bounds.half_prior import half_prior, half_prior_cost
 from thalweg.generalization.bounds.hold_out import hold_out, hold_out_lower
 from thalweg.generalization.bounds.kl_inverse import binary_kl, kl_inverse, kl_inverse_lower
 from thalweg.generalization.bounds.layer_norms import LayerNorms, layer_norms
@@ -18,19 +21,24 @@ from thalweg.generalization.bounds.pac_bayes import (
     pac_bayes_lambda,
     pac_bayes_quadratic,
 )
+from thalweg.generalization.bounds.quantized_linear import quantized_linear, quantized_linear_cost
 from thalweg.generalization.bounds.rademacher import (
     golowich_complexity,
     golowich_generous,
     linear_complexity,
     rademacher,
 )
+from thalweg.generalization.bounds.random_subspace import random_subspace, random_subspace_cost
 from thalweg.generalization.bounds.rows import BoundRow
 from thalweg.generalization.bounds.separability import separability
+from thalweg.generalization.bounds.trainings import BoundCost
 from thalweg.generalization.bounds.vc import relu_dimension, vc
 
 __all__ = [
     "Board",
+    "BoundCost",
     "BoundRow",
+    "Certificate",
     "FittingNetwork",
     "LayerNorms",
     "bartlett",
@@ -38,11 +46,15 @@ __all__ = [
     "binary_kl",
     "board",
     "cover",
+    "data_free",
+    "data_free_cost",
     "finite_class",
     "fitting_network",
     "gaussian_kl",
     "golowich_complexity",
     "golowich_generous",
+    "half_prior",
+    "half_prior_cost",
     "hold_out",
     "hold_out_lower",
     "kl_inverse",
@@ -57,7 +69,11 @@ __all__ = [
     "pac_bayes_kl",
     "pac_bayes_lambda",
     "pac_bayes_quadratic",
+    "quantized_linear",
+    "quantized_linear_cost",
     "rademacher",
+    "random_subspace",
+    "random_subspace_cost",
     "relu_dimension",
     "rounded_down",
     "rounded_up",
