@@ -229,7 +229,7 @@ def board(
             margins=found,
             lengths=_lengths(examples) if norms is not None else np.zeros(1),
             outputs=decide,
-            norm=np.nan_to_num(population.theta.double().norm(dim=1).cpu().numpy(), nan=np.inf),
+            norm=np.nan_to_num(population.theta.double().norm(dim=1).cpu().numpy(), nan=np.inf, posinf=np.inf),
             parameters=population.layout.parameters,
             bits=torch.finfo(problem.dtype).bits,
             delta=delta,

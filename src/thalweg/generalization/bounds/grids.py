@@ -76,5 +76,6 @@ def _on_grid(name: str, value: ArrayLike, ratio: float, way: np.ufunc) -> tuple[
     finite = np.isfinite(size)
     logs = np.log(np.where(finite, size, 1.0)) / math.log(ratio)
     place = way(np.where(np.abs(logs - np.round(logs)) < 1e-9, np.round(logs), logs))  # numbers of the grid themselves
-    rounded = np.where(finite, ratio**place, np.inf)
+    with np.errstate(over="ignore"):
+        rounded = np.where(finite, ratio**place, np.inf)
     return rounded, np.log(1.5 * (np.abs(place) + 1) * (np.abs(place) + 2))
