@@ -7,12 +7,14 @@ from thalweg.generalization.bounds.cover import cover
 from thalweg.generalization.bounds.data_free import data_free, data_free_cost
 from thalweg.generalization.bounds.finite_class import finite_class, occam, occam_hoeffding
 from thalweg.generalization.bounds.fitting_network import FittingNetwork, fitting_network
+from thalweg.generalization.bounds.flatness import Flatness, flatness
 from thalweg.generalization.bounds.grids import rounded_down, rounded_up, variance_price
 from thalweg.generalization.bounds.half_prior import half_prior, half_prior_cost
 from thalweg.generalization.bounds.hold_out import hold_out, hold_out_lower
 from thalweg.generalization.bounds.kl_inverse import binary_kl, kl_inverse, kl_inverse_lower
 from thalweg.generalization.bounds.layer_norms import LayerNorms, layer_norms
 from thalweg.generalization.bounds.margins import margins
+from thalweg.generalization.bounds.measures import ComplexityMeasures, complexity_measures
 from thalweg.generalization.bounds.pac_bayes import (
     gaussian_kl,
     mcallester,
@@ -21,6 +23,7 @@ from thalweg.generalization.bounds.pac_bayes import (
     pac_bayes_lambda,
     pac_bayes_quadratic,
 )
+from thalweg.generalization.bounds.path_norm import path_norm
 from thalweg.generalization.bounds.quantized_linear import quantized_linear, quantized_linear_cost
 from thalweg.generalization.bounds.rademacher import (
     golowich_complexity,
@@ -29,6 +32,7 @@ from thalweg.generalization.bounds.rademacher import (
     rademacher,
 )
 from thalweg.generalization.bounds.random_subspace import random_subspace, random_subspace_cost
+from thalweg.generalization.bounds.ranking import Ranking, ranking
 from thalweg.generalization.bounds.rows import BoundRow
 from thalweg.generalization.bounds.separability import separability
 from thalweg.generalization.bounds.trainings import BoundCost
@@ -39,17 +43,22 @@ __all__ = [
     "BoundCost",
     "BoundRow",
     "Certificate",
+    "ComplexityMeasures",
     "FittingNetwork",
+    "Flatness",
     "LayerNorms",
+    "Ranking",
     "bartlett",
     "bartlett_generous",
     "binary_kl",
     "board",
+    "complexity_measures",
     "cover",
     "data_free",
     "data_free_cost",
     "finite_class",
     "fitting_network",
+    "flatness",
     "gaussian_kl",
     "golowich_complexity",
     "golowich_generous",
@@ -69,11 +78,13 @@ __all__ = [
     "pac_bayes_kl",
     "pac_bayes_lambda",
     "pac_bayes_quadratic",
+    "path_norm",
     "quantized_linear",
     "quantized_linear_cost",
     "rademacher",
     "random_subspace",
     "random_subspace_cost",
+    "ranking",
     "relu_dimension",
     "rounded_down",
     "rounded_up",

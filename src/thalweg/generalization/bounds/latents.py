@@ -65,9 +65,8 @@ def train_latents(
         msg = "Recipe clip_norm is of gradients in weights, which are not what is trained here; leave it out."
         raise UsageError(msg)
     count = len(train) if rows is None else rows.shape[1]
-    size = int(recipe.batch_size or count)
     grid = MemberGrid(recipe, [0])
-    grid.groups(count)  # raises where a batch is larger than all examples
+    ((_, size),) = grid.groups(count)
     order = BatchOrder(list(seeds), count, size)
     own = None if rows is None else OwnExamples.of(rows, torch.arange(len(rows)))
 
