@@ -16,7 +16,7 @@ _CONTRADICTION = 0.05  # of the lower end of the test error
 
 @dataclass(frozen=True, eq=False)
 class Certificate(Result):
-    """What `half_prior`, `data_free`, `random_subspace` and `quantized_linear` found.
+    """What `half_prior` found, and `data_free`, `random_subspace` and `quantized_linear` likewise.
 
     Args:
         reading: "bound" and "error" (of the predictor that it is about, on the bound's examples) (seed), of the best

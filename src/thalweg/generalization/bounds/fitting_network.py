@@ -13,7 +13,7 @@ _EXACT = 1e-6  # of the range of the labels, by which a fitted one may be off
 
 
 class FittingNetwork(nn.Module):
-    """f(x) = sum_j w_j relu(a . x - b_j): what `fitting_network` returns.
+    """What `fitting_network` returns: f(x) = sum_j w_j relu(a . x - b_j).
 
     Args:
         direction: a: (inputs,).
