@@ -193,3 +193,22 @@ def test_costs_are_said_beforehand() -> None:
     assert found.cost == cost
     assert cost.steps == 2 * (10 + 5)
     assert cost.draws == 2 * 2 * (50 + 50)
+
+
+def test_a_hold_out_bound_is_smaller_than_pac_bayes_by_the_same_half() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 20, 10), DIGITS)
+    given: dict[str, Any] = {"seeds": SEEDS, "progress": None}
+    counted = bounds.half_hold_out(problem, recipe(3e-3, 250), **given)
+    noisy = bounds.half_prior(problem, recipe(3e-3, 250), sigmas=[0.01], draws=50, **given)
+    assert counted["bound"] == pytest.approx(noisy["hold-out bound"])
+    assert (counted["bound"] < noisy["bound"]).all()
+    assert counted.row.about == "the network"
+    assert not counted["contradicted"].any()
+
+
+def test_how_many_examples_a_bound_needs() -> None:
+    found = bounds.examples_needed(lambda m: bounds.finite_class(0.0, m, 1_000.0, 0.05), 0.5, least=1)
+    assert found == int(np.ceil((1_000 + np.log(20)) / (2 * 0.25)))
+    assert bounds.examples_needed(lambda m: 0.0) == 8
+    with pytest.raises(UsageError, match="may never be"):
+        bounds.examples_needed(lambda m: 2.0)

@@ -9,6 +9,7 @@ from thalweg.generalization.bounds.finite_class import finite_class, occam, occa
 from thalweg.generalization.bounds.fitting_network import FittingNetwork, fitting_network
 from thalweg.generalization.bounds.flatness import Flatness, flatness
 from thalweg.generalization.bounds.grids import rounded_down, rounded_up, variance_price
+from thalweg.generalization.bounds.half_hold_out import half_hold_out
 from thalweg.generalization.bounds.half_prior import half_prior, half_prior_cost
 from thalweg.generalization.bounds.hold_out import hold_out, hold_out_lower
 from thalweg.generalization.bounds.kl_inverse import binary_kl, kl_inverse, kl_inverse_lower
@@ -34,6 +35,7 @@ from thalweg.generalization.bounds.rademacher import (
 from thalweg.generalization.bounds.random_subspace import random_subspace, random_subspace_cost
 from thalweg.generalization.bounds.ranking import Ranking, ranking
 from thalweg.generalization.bounds.rows import BoundRow
+from thalweg.generalization.bounds.sample_size import examples_needed
 from thalweg.generalization.bounds.separability import separability
 from thalweg.generalization.bounds.trainings import BoundCost
 from thalweg.generalization.bounds.vc import relu_dimension, vc
@@ -56,12 +58,14 @@ __all__ = [
     "cover",
     "data_free",
     "data_free_cost",
+    "examples_needed",
     "finite_class",
     "fitting_network",
     "flatness",
     "gaussian_kl",
     "golowich_complexity",
     "golowich_generous",
+    "half_hold_out",
     "half_prior",
     "half_prior_cost",
     "hold_out",

@@ -1,5 +1,6 @@
 """What a family with trainings found: the bound of each seed, all candidates, and what test examples say of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -65,6 +66,7 @@ def certificate(
     seconds: float,
     provenance: Provenance,
     notes: tuple[str, ...],
+    beside: Mapping[str, Array] | None = None,
 ) -> Certificate:
     """The result of a family.
 
@@ -73,6 +75,7 @@ def certificate(
         bounds, errors: (candidates, seeds); a union over candidates is paid in the bounds.
         sizes: what tells candidates from their priors, its name and (candidates, seeds).
         held_out: errors (candidates, seeds) of the same predictors on so many test examples.
+        beside: what else there is of every seed.
     """
     best = bounds.argmin(0)
     at = best, np.arange(len(seeds))
@@ -81,6 +84,7 @@ def certificate(
         error, count = held_out[0][at], held_out[1]
         least = hold_out_lower(np.round(error * count), count, _CONTRADICTION)
         single |= {"held-out error": error, "contradicted": single["bound"] < least}
+    single |= dict(beside or {})
     tables = {"bound by candidate": bounds, "error by candidate": errors, sizes[0]: sizes[1]}
     reading = Reading(
         family,
