@@ -1,7 +1,7 @@
 """Bounds of the risk, from those that are vacuous on networks to those that are not, and what they are about."""
 
 from thalweg.generalization.bounds.bartlett import bartlett, bartlett_generous, spectral_complexity
-from thalweg.generalization.bounds.board import Board, board
+from thalweg.generalization.bounds.board import board
 from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.cover import cover
 from thalweg.generalization.bounds.data_free import data_free, data_free_cost
@@ -25,6 +25,7 @@ from thalweg.generalization.bounds.pac_bayes import (
     pac_bayes_quadratic,
 )
 from thalweg.generalization.bounds.path_norm import path_norm
+from thalweg.generalization.bounds.posted import Board
 from thalweg.generalization.bounds.quantized_linear import quantized_linear, quantized_linear_cost
 from thalweg.generalization.bounds.rademacher import (
     golowich_complexity,

@@ -34,7 +34,7 @@ class Trained:
         lengths: of the inputs: (examples,).
         outputs: 1, or how many classes.
         norm: of all weights: (members,).
-        parameters, bits: how many, and how many bits a weight has.
+        parameters, bits: how many, and how many bits all of them have, with what layers measured of the data.
         delta: the probability with which each bound may fail.
         norms: of the layers; None where the model is no chain of them.
     """
@@ -62,9 +62,9 @@ class Trained:
 def counted(of: Trained) -> list[BoundRow]:
     """By how many networks there are, and by how many ways they label examples."""
     m, delta, error = of.examples, of.delta, of.error
-    whole = of.parameters * of.bits * np.log(2)
+    whole = of.bits * np.log(2)
     rows = [
-        _row("finite class", finite_class(error, m, whole, delta), error, of, note=f"all {of.bits}-bit weights"),
+        _row("finite class", finite_class(error, m, whole, delta), error, of, note=f"all weights of {of.bits:,} bits"),
         _row(
             "VC, parameters as dimension",
             vc(error, m, max(of.parameters, 1), delta),

@@ -49,14 +49,28 @@ def quantized(population: Population, bits: int) -> Population:
     return population.with_theta(theta if population.mask is None else theta * population.mask)
 
 
+def measured_bits(population: Population) -> int:
+    """Bits of what layers measured of the data, such as running statistics, which are written as they are.
+
+    >>> import thalweg as tw
+    >>> from thalweg.generalization.bounds.of_checkpoint import measured_bits
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> measured_bits(problem.initialize(1))
+    0
+    """
+    found = [buffer[0] for buffer in population.running.values() if buffer.is_floating_point()]
+    return sum(one.numel() * torch.finfo(one.dtype).bits for one in found)
+
+
 def written(
     problem: Problem, population: Population, examples: ExampleSet, delta: float, *, plan: Plan | str
 ) -> BoundRow:
     """Occam's bound of the network with quantized weights, at the best of a few numbers of bits."""
-    m, layout = len(examples), population.layout
+    m, layout, kept = len(examples), population.layout, measured_bits(population)
     errors = np.stack([wrong(problem, quantized(population, bits), examples, plan=plan) for bits in BITS])
     free = np.full(len(population), float(layout.parameters))
-    lengths = np.stack([bits * free + _SCALE * len(layout.entries) + np.log2(len(BITS)) for bits in BITS])
+    rest = _SCALE * len(layout.entries) + kept + np.log2(len(BITS))
+    lengths = np.stack([bits * free + rest for bits in BITS])
     bounds = occam(errors, m, lengths, delta)
     best = bounds.argmin(0)
     at = best, np.arange(len(population))
