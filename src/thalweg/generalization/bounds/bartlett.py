@@ -78,7 +78,8 @@ def bartlett(
     mean = losses("bartlett", error)
     count = sample("bartlett", m, 2, "its integral over radii begins at 1/m")
     at = amounts("bartlett margin", margin, above=True)
-    wide = np.log(2 * amounts("bartlett width", width, above=True))
+    widest = amounts("bartlett width", width, above=True)
+    wide = np.maximum(np.log(2 * widest), np.sqrt(np.log(2 * np.maximum(widest, 1) ** 2)))  # the latter below 3
     size = product(amounts("bartlett complexity", complexity), amounts("bartlett inputs", inputs))
     term = 8 / count**1.5 + product(72 * wide * np.log(count), size, 1 / at) / count
     return mean + term + 3 * np.sqrt(np.log(2 / failure("bartlett", delta)) / (2 * count))

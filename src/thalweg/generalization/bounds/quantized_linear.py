@@ -91,7 +91,7 @@ def quantized_linear(
             linear,
             recipe,
             latents,
-            Placed(base, scales, None, which),
+            Placed(base, scales, None),
             first.with_theta(base),
             levels=levels,
             used=None,

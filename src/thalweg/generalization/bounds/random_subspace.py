@@ -83,7 +83,7 @@ def random_subspace(
     parameters = theta.shape[1]
     maps = []
     for seed in of.seeds:
-        draw = torch.randn(parameters, most, generator=generator(seed, "subspace")) / parameters**0.5
+        draw = torch.randn(most, parameters, generator=generator(seed, "subspace")) / parameters**0.5
         maps.append(draw.to(theta))
     each = [(one, seed) for one in candidates for seed in range(count)]
     which = [seed for _, seed in each]
@@ -99,7 +99,7 @@ def random_subspace(
             problem,
             recipe,
             latents,
-            Placed(center.theta, scale, maps, which),
+            Placed(center.theta, scale, torch.stack(maps)),
             center,
             levels=levels,
             used=used,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy.special import gammaln
 from torch import Tensor
 
@@ -54,29 +55,32 @@ class Placed:
     Args:
         base: (members, parameters).
         scale: (members, 1).
-        maps: for each seed a matrix (parameters, codes); None: there are as many codes as parameters.
-        which: of every member, the number of its seed.
+        maps: for each seed a matrix: (seeds, codes, parameters), and members have the seeds in order, again and again;
+            None: there are as many codes as parameters.
     """
 
     base: Vectors
     scale: Tensor
-    maps: Sequence[Tensor] | None
-    which: Sequence[int]
+    maps: Float[Tensor, "seeds codes parameters"] | None
 
     def weights(self, codes: Latents, out: Vectors) -> None:
         """Write the weights of all members."""
         if self.maps is None:
             torch.addcmul(self.base, self.scale, codes, out=out)
             return
-        for member, seed in enumerate(self.which):
-            torch.addmv(self.base[member], self.maps[seed], self.scale[member] * codes[member], out=out[member])
+        moved = torch.bmm(_by_seed(self.scale * codes, len(self.maps)), self.maps)
+        torch.add(self.base, moved.transpose(0, 1).reshape(self.base.shape), out=out)
 
     def pulled(self, gradient: Vectors) -> Latents:
         """Gradients in the codes, of those in the weights."""
         if self.maps is None:
             return self.scale * gradient
-        rows = [self.maps[seed].T @ one for seed, one in zip(self.which, gradient, strict=True)]
-        return self.scale * torch.stack(rows)
+        found = torch.bmm(_by_seed(gradient, len(self.maps)), self.maps.transpose(1, 2))
+        return self.scale * found.transpose(0, 1).reshape(len(gradient), -1)
+
+
+def _by_seed(rows: Float[Tensor, "members n"], seeds: int) -> Float[Tensor, "seeds members_of_each n"]:
+    return rows.reshape(-1, seeds, rows.shape[1]).transpose(0, 1)
 
 
 def train_codes(
