@@ -353,3 +353,27 @@ def test_a_figure_draws_as_many_powers_of_ten_as_can_be_read() -> None:
     log = Axis("loss", scale="log")
     layout = Figure.of("Log", [Line([1e-20, 1.0], [1e-20, 1.0])], log, log).to_plotly().layout
     assert layout.xaxis.dtick == 2
+
+
+def test_names_are_the_ticks_of_an_axis_and_hollow_points_are_outlines() -> None:
+    marks = [Scatter([0.1, 10.0], [0, 1], label="filled"), Scatter([1.0], [1], label="hollow", hollow=True)]
+    figure = Figure.of("Rows", marks, Axis("bound", scale="log"), Axis(names=["lower $x$", "upper <b>"]))
+    canvas, page = figure.to_matplotlib(), figure.to_plotly()
+    (axes,) = canvas.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r"lower \$x\$", "upper <b>"]
+    assert axes.get_ylim() == (-0.5, 1.5)
+    filled, hollow = axes.collections
+    assert len(hollow.get_facecolor()) == 0
+    assert to_hex(hollow.get_edgecolor()[0]) == page.data[1].marker.line.color.lower()
+    assert to_hex(filled.get_facecolor()[0]) == page.data[0].marker.color.lower()
+    assert list(page.layout.yaxis.ticktext) == ["lower $x$", html.escape("upper <b>")]
+    again = Figure.from_json(figure.to_json())
+    assert again.panels[0].y.names == ("lower $x$", "upper <b>")
+    assert again.panels[0].marks[1].hollow
+
+
+def test_names_are_of_places_on_a_linear_axis() -> None:
+    with pytest.raises(UsageError, match="linear axis"):
+        Axis(scale="log", names=["a"])
+    with pytest.raises(UsageError, match="hollow, or show a value"):
+        Scatter([1.0], [1.0], color=[2.0], hollow=True)

@@ -62,10 +62,11 @@ class Scatter:
         error: half the length of each point's error bar: (points,).
         size: diameter in points of print.
         color: a value per point, shown by color on the figure's z axis, NaN a gap: (points,).
+        hollow: whether points are outlines only, such as of what is shown for comparison; not with `color`.
 
     Raises:
         UsageError: entries that are not numbers, not one-dimensional, or of different lengths; a size that is not
-            above 0, or a negative error.
+            above 0, a negative error, or hollow points with a value each by color.
 
     Example:
         >>> import thalweg as tw
@@ -80,10 +81,14 @@ class Scatter:
     error: Numbers | None = None
     size: float = 6.0
     color: Numbers | None = None
+    hollow: bool = False
 
     def __post_init__(self) -> None:
         validation.labelled(self)
         validation.vectors(self, "x", "y", "error", "color")
+        if self.hollow and self.color is not None:
+            msg = "Points of a Scatter are hollow, or show a value by color; got hollow=True and color."
+            raise UsageError(msg)
         check_type("The size of a Scatter", self.size, (int, float, np.number), "a number of points")
         object.__setattr__(self, "size", float(self.size))
         if not 0 < self.size < np.inf or (self.error is not None and (self.error < 0).any()):

@@ -30,9 +30,11 @@ class Axis:
         unit: in which unit.
         scale: "linear" or "log".
         limits: (low, high), where it begins and ends; chosen from the data when not given.
+        names: of the places 0, 1, 2, ... of a linear axis, which are then its ticks.
 
     Raises:
-        UsageError: another scale, or limits that are not finite or do not ascend (on a log axis from above 0).
+        UsageError: another scale, limits that are not finite or do not ascend (on a log axis from above 0), or names
+            that are no text or on a log axis.
 
     Example:
         >>> import thalweg as tw
@@ -44,8 +46,15 @@ class Axis:
     unit: str = ""
     scale: Literal["linear", "log"] = "linear"
     limits: tuple[float, float] | None = None
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(self.names))
+        if not all(isinstance(name, str) for name in self.names) or (self.names and self.scale != "linear"):
+            msg = f"Names of an axis are texts for the places 0, 1, 2, ... of a linear axis; got {self.names}."
+            raise UsageError(msg)
+        if self.names and self.limits is None:
+            object.__setattr__(self, "limits", (-0.5, len(self.names) - 0.5))
         if self.scale not in {"linear", "log"}:
             msg = f"An axis is linear or log, not {self.scale!r}."
             raise UsageError(msg)

@@ -108,9 +108,10 @@ def _scatter(axes: Axes, mark: Scatter, panel: Panel, style: Style, norm: Normal
     given: dict[str, Any] = {"color": style.color}
     if mark.color is not None:
         given = {"c": drawable(mark.color, panel.z or Axis()), "norm": norm, "cmap": color_map(panel)}
-    return axes.scatter(
-        x, y, s=mark.size**2, marker=MARKERS[style.marker], edgecolors="white", linewidths=0.5, zorder=zorder, **given
-    )
+    given |= {"edgecolors": "white", "linewidths": 0.5}
+    if mark.hollow:
+        given |= {"color": None, "facecolors": "none", "edgecolors": style.color, "linewidths": 1.2}
+    return axes.scatter(x, y, s=mark.size**2, marker=MARKERS[style.marker], zorder=zorder, **given)
 
 
 def _trajectory(axes: Axes, mark: TrajectoryLine, panel: Panel, style: Style, zorder: float) -> Any:

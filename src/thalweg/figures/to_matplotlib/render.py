@@ -148,6 +148,10 @@ def _scales(axes: Axes, panel: Panel) -> None:
     _few_decades(axes.xaxis, panel.x, extent(panel, "x"))
     _few_decades(axes.yaxis, panel.y, extent(panel, "y"))
     _numbered(axes, panel)
+    if panel.x.names and not names:
+        axes.set_xticks(range(len(panel.x.names)), [plain(name) for name in panel.x.names])
+    if panel.y.names:
+        axes.set_yticks(range(len(panel.y.names)), [plain(name) for name in panel.y.names])
     if panel.x.limits is not None:
         axes.set_xlim(panel.x.limits)
     if limits(panel) is not None:

@@ -64,6 +64,8 @@ def _axis(axis: Axis, ends: tuple[float, float] | None, shown: tuple[float, floa
         settings |= _logarithmic(low, high, _LABELED_DECADES)
         if np.log10(high / low) <= _LABELED_DECADES:
             settings |= {"minor": {"ticks": "outside", "ticklen": 3, "tickcolor": MUTED}}
+    if axis.names:
+        settings |= {"tickvals": list(range(len(axis.names))), "ticktext": [escaped(name) for name in axis.names]}
     return settings | _range(axis, ends)
 
 

@@ -124,6 +124,8 @@ def _scatter(mark: Scatter, panel: Panel, style: Style, legend: dict[str, Any]) 
     size = mark.size * 4 / 3  # points of print are 1/72 inch, CSS pixels 1/96
     marker: dict[str, Any] = {"symbol": style.marker, "size": size, "line": {"color": "#ffffff", "width": 0.8}}
     marker["color"] = style.color if mark.color is None else shade(mark.color, panel)
+    if mark.hollow:
+        marker |= {"color": "rgba(0,0,0,0)", "line": {"color": style.color, "width": 1.6}}
     trace = legend | {
         "type": "scatter",
         "mode": "markers",

@@ -1,0 +1,160 @@
+"""Bounds on a population whose risk is known: two Gaussians and linear rules, 1,000 samples at once.
+
+A bound may fail in a share delta of samples: the upper end of the interval of Clopper and Pearson for the share of
+failures must be below delta + 0.02. What looks like a bound and is none must be caught by the same rule.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from thalweg.generalization import bounds
+
+Array = NDArray[np.float64]
+SAMPLES, DELTA, SLACK = 1_000, 0.05, 0.02
+
+
+def share_may_be(failed: NDArray[np.bool_]) -> float:
+    """The largest share of failures that so many are evidence for."""
+    return float(bounds.hold_out(int(failed.sum()), len(failed), 0.025))
+
+
+def assert_valid(bound: Array, risk: Array) -> None:
+    assert bound.shape == risk.shape == (SAMPLES,)
+    assert share_may_be(bound < risk) < DELTA + SLACK
+
+
+def assert_caught(bound: Array, risk: Array) -> None:
+    assert share_may_be(bound < risk) >= DELTA + SLACK
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """y = +-1 and x ~ N(y mu e_1, I): samples, and the risk of any linear rule."""
+
+    m: int
+    d: int
+    mu: float
+    seed: int = 0
+
+    @cached_property
+    def drawn(self) -> tuple[Array, Array]:
+        """x (samples, m, d) and y (samples, m)."""
+        rng = np.random.default_rng(self.seed)
+        y = rng.choice([-1.0, 1.0], size=(SAMPLES, self.m))
+        x = rng.normal(size=(SAMPLES, self.m, self.d))
+        x[..., 0] += self.mu * y
+        return x, y
+
+    def mean_rule(self, rows: slice = slice(None)) -> Array:
+        """The mean of y x, the best guess of the direction: (samples, d)."""
+        x, y = self.drawn
+        return np.einsum("rn,rnd->rd", y[:, rows], x[:, rows]) / y[:, rows].shape[1]
+
+    def error(self, w: Array, rows: slice = slice(None)) -> Array:
+        """The share of wrong answers of a rule for each sample: (samples,)."""
+        x, y = self.drawn
+        return (np.einsum("rnd,rd->rn", x[:, rows], w) * y[:, rows] <= 0).mean(1)
+
+    def risk(self, w: Array) -> Array:
+        """Phi(-w . mu / |w|)."""
+        return ndtr(-self.mu * w[..., 0] / np.linalg.norm(w, axis=-1))
+
+    def gibbs_error(self, w: Array, sigma: float, rows: slice = slice(None)) -> Array:
+        """Of rules drawn from N(w, sigma^2 I), exactly: Phi(-y w . x / (sigma |x|)) of an example."""
+        x, y = self.drawn
+        along = np.einsum("rnd,rd->rn", x[:, rows], w) * y[:, rows]
+        return ndtr(-along / (sigma * np.linalg.norm(x[:, rows], axis=2))).mean(1)
+
+    def gibbs_risk(self, w: Array, sigma: float) -> Array:
+        """The same on one large sample, whose own error of 0.005 no verdict here depends on."""
+        x = np.random.default_rng(99).normal(size=(4_000, self.d))
+        x[:, 0] += self.mu
+        return ndtr(-(w @ x.T) / (sigma * np.linalg.norm(x, axis=1))).mean(1)
+
+
+LOW, HIGH = Mixture(200, 10, 0.7), Mixture(100, 60, 1.0)
+HALF = slice(0, 50), slice(50, 100)
+
+
+def test_hold_out() -> None:
+    w = HIGH.mean_rule(HALF[0])
+    wrong = np.round(HIGH.error(w, HALF[1]) * 50)
+    bound = bounds.hold_out(wrong, 50, DELTA)
+    assert_valid(bound, HIGH.risk(w))
+    assert (bound < HIGH.risk(w)).mean() > 0.005  # it is not valid by being loose
+    assert_valid(1 - bounds.hold_out_lower(wrong, 50, DELTA), 1 - HIGH.risk(w))
+
+
+@pytest.mark.parametrize("setting", [LOW, HIGH], ids=["d=10", "d=60"])
+def test_pac_bayes_with_a_prior_that_saw_nothing(setting: Mixture) -> None:
+    w = setting.mean_rule()
+    for sigma in (0.05, 0.2, 1.0):
+        error, risk = setting.gibbs_error(w, sigma), setting.gibbs_risk(w, sigma)
+        kl = bounds.gaussian_kl(w, sigma, np.zeros_like(w), sigma)
+        for form in (bounds.pac_bayes_kl, bounds.mcallester, bounds.pac_bayes_quadratic, bounds.pac_bayes_lambda):
+            assert_valid(form(error, kl, setting.m, DELTA), risk)
+
+
+def test_pac_bayes_with_a_prior_of_half_the_data() -> None:
+    w, sigma = HIGH.mean_rule(HALF[0]), 0.1
+    bound = bounds.pac_bayes_kl(HIGH.gibbs_error(w, sigma, HALF[1]), 0.0, 50, DELTA)
+    assert_valid(bound, HIGH.gibbs_risk(w, sigma))
+
+
+def test_the_draws_of_the_gibbs_predictor_are_paid_for() -> None:
+    rng, risk = np.random.default_rng(1), 0.1
+    seen = rng.binomial(200, risk, SAMPLES) / 200
+    assert_valid(bounds.monte_carlo(seen, 200, DELTA), np.full(SAMPLES, risk))
+    assert_caught(seen, np.full(SAMPLES, risk))
+
+
+def signs(d: int, count: int) -> Array:
+    """Rules that were fixed before the data: (count, d)."""
+    return np.random.default_rng(5).choice([-1.0, 1.0], size=(count, d))
+
+
+def best_of(setting: Mixture, rules: Array) -> tuple[Array, Array]:
+    """The least error on each sample, and the risk of the rule that has it."""
+    x, y = setting.drawn
+    errors = np.stack([((x @ w) * y <= 0).mean(1) for w in rules], 1)
+    best = errors.argmin(1)
+    return errors.min(1), setting.risk(rules)[best]
+
+
+def test_finite_classes_and_codes() -> None:
+    setting, rules = Mixture(40, 10, 0.3), signs(10, 1_024)
+    error, risk = best_of(setting, rules)
+    assert_valid(bounds.finite_class(error, 40, np.log(1_024), DELTA), risk)
+    assert_valid(bounds.occam(error, 40, 10, DELTA), risk)
+    assert_valid(bounds.occam_hoeffding(error, 40, 10, DELTA), risk)
+    assert_caught(bounds.occam(error, 40, 0, DELTA), risk)  # the description length left out
+    assert_caught(bounds.finite_class(error, 40, 0.0, DELTA), risk)
+
+
+def test_classes_of_linear_rules() -> None:
+    w = LOW.mean_rule()
+    error, risk = LOW.error(w), LOW.risk(w)
+    x, y = LOW.drawn
+    assert_valid(bounds.vc(error, LOW.m, LOW.d, DELTA), risk)
+    unit = w / np.linalg.norm(w, axis=1, keepdims=True)
+    gamma = 0.5
+    near = (np.einsum("rnd,rd->rn", x, unit) * y < gamma).mean(1)
+    complexity = np.array([float(bounds.linear_complexity(1.0, np.linalg.norm(one, axis=1))) for one in x])
+    assert_valid(bounds.rademacher(near, LOW.m, complexity, DELTA, margin=gamma), risk)
+
+
+def test_what_is_no_bound_is_caught() -> None:
+    """Training error alone; and a prior that saw the bound's data, whose divergence is then 0.
+
+    With m far above d the slack ln(2 sqrt m) of the bound hides the second, so it is looked for at d = 60, m = 100.
+    """
+    w, sigma = HIGH.mean_rule(), 0.1
+    assert_caught(HIGH.error(w), HIGH.risk(w))
+    error, risk = HIGH.gibbs_error(w, sigma), HIGH.gibbs_risk(w, sigma)
+    assert_caught(bounds.pac_bayes_kl(error, 0.0, HIGH.m, DELTA), risk)
+    assert_valid(bounds.pac_bayes_kl(error, (w**2).sum(1) / (2 * sigma**2), HIGH.m, DELTA), risk)
