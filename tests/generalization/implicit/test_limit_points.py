@@ -55,7 +55,7 @@ def test_with_more_examples_than_features_all_rules_agree() -> None:
 
 def test_adam_with_a_large_epsilon_is_descent_with_momentum() -> None:
     x, y = _draw(1, 10, 30)
-    rate = 0.5e6 / np.linalg.norm(x[0], ord=2) ** 2
+    rate = float(0.5e6 / np.linalg.norm(x[0], ord=2) ** 2)
     found = implicit.limit_points(x, y, rules=["Adam"], rate=rate, epsilon=1e6)
     assert found.converged.all()
     assert (found["distance to the minimum norm"] < 1e-5).all()
