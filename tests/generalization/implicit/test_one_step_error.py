@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from thalweg.errors import UsageError
+import thalweg as tw
+from thalweg.errors import ModelError, UsageError
 from thalweg.generalization import implicit
 
 SMALL = np.geomspace(0.001, 0.016, 9).tolist()
@@ -70,3 +71,30 @@ def test_errors_on_a_quadratic_are_those_of_the_exponential() -> None:
 def test_what_cannot_be_meant_is_refused(losses, starts, rates, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         implicit.one_step_error(losses, starts, rates)
+
+
+def test_the_loss_of_a_problem_is_a_function_of_its_parameters() -> None:
+    y = torch.randint(2, (8,), generator=torch.Generator().manual_seed(0))
+    data = tw.data.Data(tw.data.Examples(X, y), classes=2)
+    model = lambda: torch.nn.Sequential(  # noqa: E731
+        torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Tanh(), torch.nn.Linear(4, 2)
+    )
+    problem = tw.Problem(model, data, dtype=torch.float64)
+    population = problem.initialize(2)
+    losses = implicit.loss_functions(problem, population, batches=4)
+    values = torch.stack([torch.stack([one(theta) for one in losses]).mean() for theta in population.theta])
+    torch.testing.assert_close(values, tw.evaluate(problem, population, "train")["loss"].double())
+    gradients = torch.stack([torch.func.grad(losses[1])(theta) for theta in population.theta])
+    batch = tw.population.Batch.range(problem.data.train, 2, 4)
+    torch.testing.assert_close(gradients, tw.population.gradient(problem, population, batch))
+    found = implicit.one_step_error(losses, population.theta, [0.001, 0.002, 0.004])
+    np.testing.assert_allclose(found["slope"].mean(1), [2, 2, 3], atol=0.05)
+    with pytest.raises(UsageError, match="which leaves 2"):
+        implicit.loss_functions(problem, population, batches=3)
+    weighted = tw.Problem(model, data, tw.losses.CrossEntropy(class_weights=[1.0, 2.0]), dtype=torch.float64)
+    assert len(implicit.loss_functions(weighted, population)) == 1
+    with pytest.raises(ModelError, match="write batches=1"):
+        implicit.loss_functions(weighted, population, batches=2)
+    single = tw.Problem(model, data)
+    with pytest.raises(UsageError, match=r"dtype=torch\.float64"):
+        implicit.loss_functions(single, single.initialize(1))

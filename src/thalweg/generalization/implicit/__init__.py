@@ -5,6 +5,7 @@ from thalweg.generalization.implicit.early_stopping_path import EarlyStoppingPat
 from thalweg.generalization.implicit.gradient_noise import GradientNoise, gradient_noise, noise_scale
 from thalweg.generalization.implicit.gradient_penalty import GradientPenalty, gradient_penalty
 from thalweg.generalization.implicit.limit_points import LimitPoints, limit_points
+from thalweg.generalization.implicit.loss_functions import loss_functions
 from thalweg.generalization.implicit.max_margin import MaxMargin, hard_margin, max_margin
 from thalweg.generalization.implicit.one_step_error import OneStepError, one_step_error
 from thalweg.generalization.implicit.scale_of_initialization import relative_movement, scale_of_initialization
@@ -28,6 +29,7 @@ __all__ = [
     "gradient_penalty",
     "hard_margin",
     "limit_points",
+    "loss_functions",
     "max_margin",
     "noise_scale",
     "one_step_error",

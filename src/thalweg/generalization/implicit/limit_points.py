@@ -17,7 +17,7 @@ from thalweg.results import Provenance, Reading, Result
 
 Array = NDArray[np.float64]
 FITTED = 1e-20  # of the relative excess loss: from there on it says which solution it is
-_FINE = 1e-31  # where rules of constant rates stop: nothing but rounding moves them
+_FINE = 1e-27  # where rules of constant rates stop: little but rounding moves them
 _CHECKED = 50  # steps between looks at the loss
 
 
@@ -37,16 +37,16 @@ class LimitPoints(Result):
         return self["excess loss"] < FITTED
 
     def figure(self) -> Figure:
-        """Distances to the minimum-norm solution of every problem, a row of dots for each rule."""
+        """Of every problem, the distance to the minimum-norm solution against the norm, one mark a rule."""
         names = [str(name) for name in self.reading.coordinate("rule")]
+        distances = np.maximum(self["distance to the minimum norm"], np.finfo(float).eps)
         marks: list[Scatter | ReferenceLine] = [
-            Scatter(np.full(len(row), float(place)), np.maximum(row, np.finfo(float).eps), label=name)
-            for place, (name, row) in enumerate(zip(names, self["distance to the minimum norm"], strict=True))
+            Scatter(norms, row, label=name) for name, norms, row in zip(names, self["norm"], distances, strict=True)
         ]
-        marks.append(ReferenceLine(1e-8, label="1e-8, the same to rounding"))
-        axes = Axis("rule, in the order of the legend"), Axis("distance / |minimum-norm solution|", scale="log")
+        marks.append(ReferenceLine(1e-8, label="the same to rounding below 1e-8"))
+        x, y = Axis("norm / minimum norm"), Axis("distance / minimum norm", scale="log")
         title = "Which solution of zero loss descent ends at"
-        return Figure.of(title, marks, *axes, caption=" ".join(self.reading.notes))
+        return Figure.of(title, marks, x, y, caption=" ".join(self.reading.notes))
 
 
 def limit_points(
@@ -89,7 +89,7 @@ def limit_points(
             example a step with rate 1 / |x_i|^2 (Kaczmarz; converges where the data interpolate); "Adam", whose rate
             falls to 0 by a cosine; "sign descent", whose rate falls by the square of that, as a constant rate never
             gets below its own step.
-        steps: at most; rules of constant rates stop where nothing but rounding moves them.
+        steps: at most; rules of constant rates stop at an excess loss of 1e-27, near rounding.
         rate: at the start, of Adam and sign descent.
         momentum: of "momentum".
         epsilon: of Adam; where it is far above all gradients and the rate is as much larger, Adam is gradient descent

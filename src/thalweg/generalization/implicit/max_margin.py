@@ -73,7 +73,7 @@ def max_margin(
             (problems, examples, features) and (problems, examples).
         start: the weights at the start: (features,) or (problems, features); None is 0.
         steps: to be taken, at least 100.
-        at: steps at which it is looked at; None: 41 from 1 to the last, evenly on a log axis.
+        at: steps at which it is looked at; None: about 40 from 1 to the last, evenly on a log axis.
 
     Raises:
         UsageError: shapes that do not fit, classes that are not -1 and 1, or that no direction separates.
