@@ -1,25 +1,37 @@
 """What training and architectures prefer: low frequencies, linear parts, simple and smooth functions, symmetries."""
 
+from thalweg.generalization.simplicity.circle import LazyNet, circle, circle_kernel
+from thalweg.generalization.simplicity.direction_rates import direction_rates
 from thalweg.generalization.simplicity.error_parts import error_parts, half_time, kernel_half_times
 from thalweg.generalization.simplicity.function_prior import FunctionPrior, function_prior
 from thalweg.generalization.simplicity.information import corrupted, explained_share, mutual_information
+from thalweg.generalization.simplicity.kernel_times import kernel_times, principal_directions
+from thalweg.generalization.simplicity.learning_times import LearningTimes, learning_times
 from thalweg.generalization.simplicity.lempel_ziv import complexity, lempel_ziv_words
 from thalweg.generalization.simplicity.linear_first import LinearFirst, best_linear, linear_first
 from thalweg.generalization.simplicity.random_functions import random_functions
 
 __all__ = [
     "FunctionPrior",
+    "LazyNet",
+    "LearningTimes",
     "LinearFirst",
     "best_linear",
+    "circle",
+    "circle_kernel",
     "complexity",
     "corrupted",
+    "direction_rates",
     "error_parts",
     "explained_share",
     "function_prior",
     "half_time",
     "kernel_half_times",
+    "kernel_times",
+    "learning_times",
     "lempel_ziv_words",
     "linear_first",
     "mutual_information",
+    "principal_directions",
     "random_functions",
 ]
