@@ -57,8 +57,8 @@ def hierarchy(
         share(level) = sum over its splits v of (W2 W1 v) . (M v) / sum of |M v|^2
 
     In theory every singular mode of M grows by itself, see `mode_strength`, so that shares are sums of these. With the
-    values of every feature shuffled over the items only what all share, level 0, is left of the tree, and the other levels
-    are learned together.
+    values of every feature shuffled over the items only what all share, level 0, is left of the tree, and the other
+    levels are learned together.
 
     >>> from thalweg.generalization import simplicity
     >>> found = simplicity.hierarchy(3, hidden=64, steps=600)
@@ -109,7 +109,7 @@ def hierarchy(
                 error = target - w2 @ w1
                 w1, w2 = w1 + learning_rate * w2.T @ error, w2 + learning_rate * error @ w1.T
         shares.append(np.stack(found, 1))
-        theory.append(_predicted(target, splits, by_level, first, second, learning_rate * np.arange(steps + 1)))
+        theory.append(_predicted(target, splits, by_level, first, second, learning_rate * np.arange(steps + 1.0)))
         strengths.append(np.sqrt(by_level @ powers / by_level.sum(1)))
     times = {"time": shares, "predicted time": theory}
     arrays = {"share": np.stack(shares), "predicted share": np.stack(theory), "strength": np.stack(strengths)}

@@ -32,7 +32,9 @@ class IntrinsicDimension(Result):
         if len(clones):
             labels, values = [*labels, "Gaussian, same covariance"], [*values, float(clones.mean())]
         caption = " ".join(self.reading.notes)
-        return Figure.of("Dimension", [Bars(labels, values)], Axis(), Axis("intrinsic dimension"), caption=caption)
+        return Figure.of(
+            "Dimension", [Bars(labels, np.array(values))], Axis(), Axis("intrinsic dimension"), caption=caption
+        )
 
 
 def intrinsic_dimension(

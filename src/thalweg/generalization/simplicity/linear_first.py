@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
+from torch import Tensor
 
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
@@ -25,7 +26,7 @@ class LinearFirst(Result):
     """What `linear_first` found.
 
     Args:
-        reading: by member and step, (member, step): "accuracy"; "information", I(F; Y), and "beyond linear",
+        reading: by member and step, (member, step), NaN where a member is not finite: "accuracy"; "information", I(F; Y), and "beyond linear",
             I(F; Y | L); "explained share"; "linear error" and "non-linear error". By member (member,): "share", the
             explained share at the first step with the linear model's accuracy, "null share", that of an equally
             accurate corrupted copy of the last network, "step", when that was, all NaN where it never was; "linear
@@ -111,8 +112,10 @@ def linear_first(
     classes = found.shape[2]
     table = np.stack(predicted, 1)  # (member, step, example)
     linear_error, rest = (np.stack(part, 1) for part in zip(*errors, strict=True))
-    accuracy = (table == labels).mean(2)
+    finite = np.isfinite(linear_error + rest)
+    accuracy = np.where(finite, (table == labels).mean(2), np.nan)
     told = np.array([[mutual_information(one, labels) for one in member] for member in table])
+    told = np.where(finite, told, np.nan)
     beyond = np.array([[mutual_information(one, labels, given=known) for one in member] for member in table])
     share = np.divide(told - beyond, told, out=np.full_like(told, np.nan), where=told > 0)
     reached = accuracy >= level
@@ -193,8 +196,7 @@ def classes_of(name: str, examples: ExampleSet) -> NDArray[np.int64]:
         UsageError: they are not; `name` is the asker's.
     """
     _, targets = examples.slice(0, len(examples))
-    try:
-        return as_classes(f"{name} targets", targets.cpu().numpy())
-    except AttributeError:
+    if not isinstance(targets, Tensor):
         msg = f"{name} needs targets that are classes, (examples,); got {type(targets).__name__}."
-        raise UsageError(msg) from None
+        raise UsageError(msg)
+    return as_classes(f"{name} targets", targets.cpu().numpy())

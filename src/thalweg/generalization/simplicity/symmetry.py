@@ -94,6 +94,11 @@ def symmetry(
     plain = _answers(problem, population, inputs, targets)
     spread = (plain - plain.mean(1, keepdim=True)).flatten(1).square().mean(1).sqrt()
     classes = targets.cpu() if targets.ndim == 1 and not targets.is_floating_point() and plain.ndim == 3 else None
+    follows: dict[str | int, Transformation] = dict(acting.items()) if isinstance(acting, Mapping) else {}
+    everywhere = None if isinstance(acting, Mapping) else acting
+    if isinstance(acting, Mapping) and set(follows) != set(transformations):
+        msg = f"symmetry acting must have one function of each transformation, {', '.join(map(str, transformations))}; "
+        raise UsageError(msg + f"got {', '.join(map(str, follows))}.")
     errors, right, agree = [], [], []
     for name, transform in transformations.items():
         moved = transform(inputs) if callable(transform) else None
@@ -104,7 +109,7 @@ def symmetry(
             )
             raise UsageError(msg)
         found = _answers(problem, population, moved, targets)
-        follow = acting[name] if isinstance(acting, Mapping) else acting
+        follow = follows.get(name, everywhere)
         expected = plain if follow is None else follow(plain)
         size = (found - expected).flatten(1).square().mean(1).sqrt()
         errors.append(torch.where(spread > 0, size / spread, torch.where(size > 0, torch.inf, 0.0)))
