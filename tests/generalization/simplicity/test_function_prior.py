@@ -61,6 +61,7 @@ def test_random_nets_prefer_simple_functions(activation: str, weight: float, bia
     assert found.slope.high < -0.02
     assert found.ratio.high < 0.9
     assert 50 < len(found["complexity"]) < 300
+    assert len(found.figure().panels) == 2
 
 
 def test_functions_of_a_biased_coin_have_a_slope_only_without_their_balance() -> None:

@@ -26,27 +26,36 @@ class FunctionPrior(Result):
             "log10 probability" in the second half. "slope" and "slope without balance" by resample of the second half's
             nets (resample), NaN where there are fewer than four functions; of nets that are balanced (net): "balanced
             complexity" and "shuffled complexity".
+        inputs: of every function.
         slope: of log10 probability on complexity at equal class balance, per bit.
         slope_without_balance: the same without the balance of classes as a second regressor, which is no evidence.
         ratio: mean over balanced functions of K(f) / K(its bits shuffled).
     """
 
+    inputs: int
     slope: Interval
     slope_without_balance: Interval
     ratio: Interval
 
     def figure(self) -> Figure:
         """Probability against complexity by the number of ones; and complexities of balanced functions and shuffles."""
-        dots = Scatter(self["complexity"], self["log10 probability"], size=4, color=self["ones"])
+        dots = Scatter(
+            self["complexity"],
+            self["log10 probability"],
+            size=4,
+            color=np.minimum(self["ones"], self.inputs - self["ones"]),
+        )
         left = Figure.of(
             f"{self.slope.estimate:.3f} decades a bit at equal balance",
             [dots],
             Axis("complexity K", "bits"),
             Axis("log10 of the probability"),
-            Axis("ones"),
+            Axis("ones, or zeros if fewer"),
         )
         shown = [Histogram(self[f"{kind} complexity"], label=kind) for kind in ("balanced", "shuffled")]
-        right = Figure.of(f"K(f) / K(shuffled) {self.ratio.estimate:.2f}", shown, Axis("complexity K", "bits"), Axis())
+        right = Figure.of(
+            f"K(f) / K(shuffled) {self.ratio.estimate:.2f}", shown, Axis("complexity K", "bits"), Axis("nets")
+        )
         return Figure.row([left, right], title="Random networks and simple functions", caption=self.reading.notes[0])
 
 
@@ -124,7 +133,7 @@ def function_prior(
             f"{len(even):,} balanced nets.",
         ),
     )
-    return FunctionPrior(reading, _interval(several, len(chosen)), _interval(alone, len(chosen)), ratio)
+    return FunctionPrior(reading, n, _interval(several, len(chosen)), _interval(alone, len(chosen)), ratio)
 
 
 def _seen_twice(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

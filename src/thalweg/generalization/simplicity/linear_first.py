@@ -26,11 +26,12 @@ class LinearFirst(Result):
     """What `linear_first` found.
 
     Args:
-        reading: by member and step, (member, step), NaN where a member is not finite: "accuracy"; "information", I(F; Y), and "beyond linear",
-            I(F; Y | L); "explained share"; "linear error" and "non-linear error". By member (member,): "share", the
-            explained share at the first step with the linear model's accuracy, "null share", that of an equally
-            accurate corrupted copy of the last network, "step", when that was, all NaN where it never was; "linear
-            half-time" and "non-linear half-time", infinite where a part is never halved. "linear accuracy" ().
+        reading: by member and step, (member, step), NaN where a member is not finite: "accuracy"; "information",
+            I(F; Y), and "beyond linear", I(F; Y | L); "explained share"; "linear error" and "non-linear error". By
+            member (member,): "share", the explained share at the first step with the linear model's accuracy, "null
+            share", that of an equally accurate corrupted copy of the last network, and "step", when that was, all NaN
+            where it never was; "linear half-time" and "non-linear half-time", infinite where a part is never halved.
+            "linear accuracy" ().
     """
 
     def figure(self, member: int = 0) -> Figure:
