@@ -28,8 +28,8 @@ class Distributional(Result):
     Args:
         reading: "accuracy" (member, set, step) on the sets "data", "means" and "covariances", the last two being
             Gaussian clones; "gap" (member, set, step), the accuracy on the data minus that on the set; "parting"
-            (member, set), the first step from which on the gap stays above twice its standard error; infinite where it
-            does not part.
+            (member, set), the first step from which on the gap, of either sign, stays above twice its standard error;
+            infinite where it does not part.
     """
 
     def figure(self, member: int = 0) -> Figure:
@@ -55,7 +55,8 @@ def distributional(
         "covariances": x ~ N(mean of class y, covariance of class y)
 
     Means and covariances are those of the training examples. While a network uses no more of the data than a clone has,
-    it does as well on the clone; it parts from the simpler clone first.
+    it does as well on the clone; it parts from the simpler clone first. Later it may do worse on the clone, where the
+    data have more that tells classes apart, or better, where the clone's classes overlap less than those of the data.
 
     >>> import thalweg as tw
     >>> from thalweg.generalization import simplicity
@@ -100,7 +101,7 @@ def distributional(
     sizes = np.array([len(examples) for examples in sets.values()])[:, None]
     errors = np.sqrt(shares * (1 - shares) / sizes)
     gap = shares[:, :1] - shares
-    beyond = gap > 2 * np.sqrt(errors[:, :1] ** 2 + errors**2)
+    beyond = np.abs(gap) > 2 * np.sqrt(errors[:, :1] ** 2 + errors**2)
     stays = np.logical_and.accumulate(beyond[..., ::-1], axis=2)[..., ::-1]
     steps = np.array(list(along))
     parting = np.where(stays.any(2), steps[stays.argmax(2)], np.inf)

@@ -39,12 +39,8 @@ class FunctionPrior(Result):
 
     def figure(self) -> Figure:
         """Probability against complexity by the number of ones; and complexities of balanced functions and shuffles."""
-        dots = Scatter(
-            self["complexity"],
-            self["log10 probability"],
-            size=4,
-            color=np.minimum(self["ones"], self.inputs - self["ones"]),
-        )
+        fewer = np.minimum(self["ones"], self.inputs - self["ones"])
+        dots = Scatter(self["complexity"], self["log10 probability"], size=4, color=fewer)
         left = Figure.of(
             f"{self.slope.estimate:.3f} decades a bit at equal balance",
             [dots],
