@@ -101,6 +101,8 @@ def test_outputs_that_roll_with_the_inputs_are_equivariant_and_not_invariant() -
     followed = simplicity.symmetry(problem, population, rolls, acting=rolls, on="train")
     assert followed["equivariance error"].max() < 1e-12
     assert simplicity.symmetry(problem, population, rolls, on="train")["equivariance error"].min() > 0.5
+    with pytest.raises(tw.UsageError, match="one function of each transformation"):
+        simplicity.symmetry(problem, population, rolls, acting=simplicity.rolls([2]), on="train")
 
 
 def test_accuracy_under_transformations_is_that_on_transformed_examples() -> None:

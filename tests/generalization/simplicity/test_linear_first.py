@@ -110,3 +110,17 @@ def test_a_network_that_is_the_linear_model_is_explained_by_it_more_than_its_cor
     assert found["step"].tolist() == [20]
     assert found["share"].tolist() == pytest.approx([1.0])
     assert found["null share"][0] < 1.0
+
+
+def test_a_member_that_is_not_finite_knows_nothing() -> None:
+    data = tw.data.digits().subset(train=100)
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), data)
+    start = problem.initialize(2)
+    theta = start.theta.clone()
+    theta[1] = torch.nan
+    linear = simplicity.best_linear(data.train, data.test)
+    found = simplicity.linear_first(problem, {0: start, 5: start.with_theta(theta)}, linear)
+    assert np.isfinite(found["accuracy"]).tolist() == [[True, True], [True, False]]
+    assert np.isnan(found["explained share"][1, 1])
+    assert np.isnan(found["step"]).all()
+    assert found["linear half-time"].tolist() == [np.inf, np.inf]
