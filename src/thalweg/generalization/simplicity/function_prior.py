@@ -66,7 +66,8 @@ def function_prior(
     Functions are chosen in one half of the nets, those seen twice and not constant, and their probability is
     (count + 1/2) / nets in the other half: chosen and counted in the same nets, the slope would be biased. Few ones are
     both simple and frequent, of coins as of networks, so that a slope without the second regressor says nothing. The
-    interval is over nets with the same functions: below about 100 of them it is too narrow.
+    interval is over nets with the same functions: below about 100 of them it is too narrow. Functions that the second
+    half has not at all count as half a net, so that the slope is flatter than that of the probabilities.
 
     >>> from thalweg.generalization import simplicity
     >>> found = simplicity.function_prior(simplicity.random_functions(3_000), resamples=99)
