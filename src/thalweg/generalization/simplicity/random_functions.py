@@ -49,7 +49,7 @@ def random_functions(
     Raises:
         UsageError: arguments that cannot be meant.
 
-    Cost: 2^bits forward passes a net, stacked: 100,000 nets of 7-40-40-1 take about ten seconds of one core.
+    Cost: 2^bits forward passes a net, stacked: 100,000 nets of 7-40-40-1 take three to six seconds of one core.
 
     Paper: Valle-Perez, Camargo & Louis (2018), arXiv:1805.08522.
     """
