@@ -18,6 +18,7 @@ from thalweg.connectivity.bezier import bezier
 from thalweg.connectivity.curve import Curve, curve_schedule
 from thalweg.connectivity.curve_training import default_recipe
 from thalweg.connectivity.disagreement import disagreement
+from thalweg.connectivity.ends import Pairs
 from thalweg.connectivity.repair import layers_repaired, repaired
 from thalweg.connectivity.resamples import Resamples
 from thalweg.connectivity.soups import average_of_weights, equal_shares
@@ -120,7 +121,7 @@ def between(
     sets = _sets(problem, on)
     pairs, notes = pairs_of(len(population)), []
     first, second = (population[list(some)] for some in zip(*pairs, strict=True))
-    same = (first.theta == second.theta).all(1).cpu().numpy()
+    same = Pairs.of(first, second, buffers=statistics == "interpolate").same.numpy()
     with watched(progress) as told:
         line: dict[str, Any] = {"points": points, "on": sets, "resamples": resamples, **common}
         lines = barrier(problem, first, second, **line, progress=_stage(told, 1, "lines"))
