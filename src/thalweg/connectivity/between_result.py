@@ -106,7 +106,7 @@ class Between(Result):
             if words:
                 found[f"joined by a {name}"] = f"{sum(word in (JOINED, SAME) for word in words)} of {len(words)}"
         outcomes = {} if self.averages is None else self.averages.outcomes(self.threshold.name)
-        return found | {f"{way}:": outcome for way, outcome in outcomes.items()}
+        return found | outcomes
 
     def line(self) -> dict[str, str]:
         """The facts."""
