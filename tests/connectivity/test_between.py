@@ -330,6 +330,17 @@ def test_identical_checkpoints_are_the_same_network_and_averaging_them_changes_n
     assert found.sentences[0] == "0 and 1: the same network."
 
 
+def test_running_statistics_are_made_anew_or_part_of_the_network() -> None:
+    problem = residual()
+    one = problem.initialize(1)
+    other = replace(one, buffers={name: 2 * rows for name, rows in one.buffers.items()})
+    found = between(problem, [one, other], curve=False, **(FEW | {"steps": None}))
+    assert found["verdict"][0].tolist() == ["same network"]
+    kept = between(problem, [one, other], curve=False, statistics="interpolate", **(FEW | {"steps": None}))
+    assert kept["verdict"][0].tolist() != ["same network"]
+    assert any("interpolate" in note for note in kept.reading.notes)
+
+
 def test_outputs_of_whole_numbers_have_no_averages_and_the_rest_is_found() -> None:
     class Choice(nn.Module):
         def __init__(self) -> None:

@@ -37,6 +37,7 @@ class Between(Result):
         curve: the curves of the pairs in `curved`; None where none was sought.
         curved: numbers of pairs.
         averages: averages and ensembles of all checkpoints against the best of them (see `averaged`).
+        held_out: on which examples answers are compared and averages scored, in words.
     """
 
     pairs: tuple[Pair, ...]
@@ -47,11 +48,12 @@ class Between(Result):
     curve: Curve | None = field(repr=False)
     curved: tuple[int, ...] = field(repr=False)
     averages: Averaged | None = field(repr=False)
+    held_out: str
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """What was found, in plain sentences: every verdict with its number, interval and threshold."""
-        return sentences_of(self.reading, self.threshold, self.pairs, self.averages)
+        return sentences_of(self.reading, self.threshold, self.pairs, self.averages, self.held_out)
 
     def joined(self, path: str = "line") -> tuple[Pair, ...]:
         """The pairs that a kind of path joins.
@@ -104,7 +106,7 @@ class Between(Result):
             if words:
                 found[f"joined by a {name}"] = f"{sum(word in (JOINED, SAME) for word in words)} of {len(words)}"
         outcomes = {} if self.averages is None else self.averages.outcomes(self.threshold.name)
-        return found | {f"{way}:": outcome for way, outcome in outcomes.items()}
+        return found | outcomes
 
     def line(self) -> dict[str, str]:
         """The facts."""

@@ -31,22 +31,22 @@ _IS = {"better": "is better", "worse": "is worse"} | {"no difference shown": "sh
 
 
 def sentences_of(
-    reading: Reading, threshold: Threshold, pairs: Sequence[Pair], averages: Averaged | None
+    reading: Reading, threshold: Threshold, pairs: Sequence[Pair], averages: Averaged | None, held_out: str
 ) -> tuple[str, ...]:
     """All of them: of the pairs, of all pairs together, and of averages."""
     found = []
     verdicts = reading["verdict"]
     if len(pairs) <= _SINGLY:
         for number in range(len(pairs)):
-            found += _of_pair(reading, threshold, pairs[number], number)
+            found += _of_pair(reading, threshold, pairs[number], number, held_out)
     if len(pairs) > 1:
         found.append(_of_all(verdicts, pairs))
     if averages is not None:
-        found += _of_averages(averages)
+        found += _of_averages(averages, held_out)
     return tuple(found)
 
 
-def _of_pair(reading: Reading, threshold: Threshold, pair: Pair, number: int) -> list[str]:
+def _of_pair(reading: Reading, threshold: Threshold, pair: Pair, number: int, held_out: str) -> list[str]:
     first, second = pair
     named, found = f"{first} and {second}", []
     if reading["verdict"][0, number] == SAME:
@@ -58,9 +58,7 @@ def _of_pair(reading: Reading, threshold: Threshold, pair: Pair, number: int) ->
     if "disagreement" in reading.arrays:
         low, high = reading["disagreement, 95 %"][number]
         share = reading["disagreement"][number]
-        found.append(
-            f"{named}: they answer {100 * share:.1f} % of held-out examples differently ({_range(low, high)})."
-        )
+        found.append(f"{named}: {100 * share:.1f} % of answers differ on {held_out} ({_range(low, high)}).")
     return found
 
 
@@ -98,7 +96,7 @@ def _of_all(verdicts: np.ndarray, pairs: Sequence[Pair]) -> str:
     return f"Of {len(pairs)} pairs: joined by {', by '.join(parts)}."
 
 
-def _of_averages(averages: Averaged) -> list[str]:
+def _of_averages(averages: Averaged, held_out: str) -> list[str]:
     """Of every way to make one answer of all networks, against the best of them."""
     name = "error" if "error" in averages.reading.arrays else "loss"
     unit, best = averages.reading.units.get("loss", ""), int(averages["best"])
@@ -109,7 +107,7 @@ def _of_averages(averages: Averaged) -> list[str]:
             continue
         effect = averages.effect(way, name)
         article = "An" if way[0] in "ae" else "A"
-        rival, many = f"that of the best (checkpoint {best})", f"on {effect.n:,} held-out examples"
+        rival, many = f"that of the best (checkpoint {best})", f"on {effect.n:,} of {held_out}"
         scale, points, digits = (100, "points", ".1f") if name == "error" else (1, unit, ".3g")
         low, high = scale * effect.low, scale * effect.high
         if not np.isfinite(effect.estimate):
