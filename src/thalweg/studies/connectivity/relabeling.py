@@ -275,7 +275,8 @@ def triples_sentence(three: Triples) -> str:
     halves = ", ".join(f"{name} {values.mean():.3f}" for name, values in three.halfway.items())
     return (
         f"Two networks aligned to a third have {three.between.mean():.2f} nats between them, and "
-        f"{three.to_first.mean():.2f} to it. The training loss at the mean of three: {centers} nats. Halfway between two: {halves} nats."
+        f"{three.to_first.mean():.2f} to it. The training loss at the mean of three: {centers} nats. "
+        f"Halfway between two: {halves} nats."
     )
 
 
