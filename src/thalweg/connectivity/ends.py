@@ -13,11 +13,19 @@ from thalweg.evaluation.anchors import check_anchors
 from thalweg.population import Population, Problem
 
 
-def check_ends(what: str, problem: Problem, ends: Sequence[Population], *, statistics: str = "recompute") -> None:
+def check_ends(
+    what: str,
+    problem: Problem,
+    ends: Sequence[Population],
+    *,
+    statistics: str = "recompute",
+    otherwise: str | None = 'statistics="interpolate"',
+) -> None:
     """Raise UsageError unless what lies between these networks are networks of the problem; `what` names who asks.
 
     Refused are other architectures (every difference is listed), different frozen parameters, and other buffers that
     differ: whole numbers have none between them, and "recompute" renews no others than those of normalization layers.
+    `otherwise` is what to write for the weighted sums of these, where who asks knows such.
     """
     check_type(f"{what} problem", problem, Problem, "a Problem")
     check_anchors(what, ends)
@@ -36,7 +44,8 @@ def check_ends(what: str, problem: Problem, ends: Sequence[Population], *, stati
             raise UsageError(msg)
         if statistics == "recompute":
             msg = f"The buffer {name!r} differs between the ends and belongs to no normalization layer, so that "
-            msg += f"recomputing running statistics does not renew it; write statistics='interpolate', or {same}."
+            instead = "" if otherwise is None else f"write {otherwise}, or "
+            msg += f"recomputing running statistics does not renew it; {instead}{same}."
             raise UsageError(msg)
 
 

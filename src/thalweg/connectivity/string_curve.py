@@ -13,12 +13,12 @@ from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve import Curve
 from thalweg.connectivity.curve_training import evaluated
 from thalweg.connectivity.descent import Control, Found, Weights, check_recipe
+from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.polygonal import hats
 from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
 from thalweg.connectivity.string_pivots import Counts, Pivots, Shares, evened, move, redistribution
-from thalweg.errors import check_count, check_type
+from thalweg.errors import check_count
 from thalweg.evaluation import Conditions
-from thalweg.evaluation.points import check_anchors
 from thalweg.figures import Figure, Scatter
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, check_watcher
@@ -42,9 +42,7 @@ class StringOptions:
         self, problem: Problem, first: Population, second: Population, recipes: Sequence[Recipe], progress: object
     ) -> None:
         """Raise UsageError for arguments that cannot be meant."""
-        check_type(f"{self.name} problem", problem, Problem, "a Problem")
-        check_anchors(self.name, [first, second])
-        problem.check(first)
+        check_ends(self.name, problem, [first, second], statistics=self.statistics)
         check_watcher(self.name, progress)
         check_count(f"{self.name} between", self.between, 0)
         for recipe in recipes:

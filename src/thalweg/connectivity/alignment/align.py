@@ -14,6 +14,7 @@ from thalweg.connectivity.alignment.result import Alignment
 from thalweg.connectivity.alignment.specification import ByHand, check_same_architecture, groups_of
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
+from thalweg.connectivity.ends import check_ends
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample
@@ -139,8 +140,11 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
             raise UsageError(msg)
     if isinstance(method, str):
         check_choice("align method", method, METHODS)
-        return METHODS[method]()
+        method = METHODS[method]()
     check_type("align method", method, tuple(METHODS.values()), f"one of {', '.join(METHODS)}, or with options")
+    if isinstance(method, StraightThrough):  # which trains and evaluates networks halfway
+        ends = [reference[[0] * len(population)] if len(reference) == 1 else reference, population]
+        check_ends("straight-through matching", problem, ends, otherwise=None)
     return method
 
 
