@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -72,3 +73,74 @@ def test_what_to_write_for_buffers_is_what_each_knows() -> None:
         assert said.get(name, 'write statistics="interpolate", or to') in str(refused.value)
     tw.connectivity.averaged(problem, pair, on="train", statistics="keep", resamples=39)
     tw.connectivity.string(problem, pair[0], pair[1], RECIPE, pivots=1, statistics="interpolate")
+
+
+@pytest.fixture(scope="module")
+def mlp() -> Problem:
+    return Problem(lambda: tw.nets.mlp(4, 6, 3), data())
+
+
+@every
+def test_nothing_is_computed_in_half_precision_because_of_where_it_is_called(
+    mlp: Problem, instrument: Instrument
+) -> None:
+    pair = mlp.initialize(2)
+    with torch.autocast("cpu", torch.bfloat16), pytest.raises(UsageError, match=r"autocast.*call it outside"):
+        instrument(mlp, pair)
+
+
+@pytest.mark.parametrize("name", ["bezier", "polygonal", "string", "auto_neb", "simplex", "straight-through"])
+def test_in_inference_mode_the_model_is_not_blamed(mlp: Problem, name: str) -> None:
+    with torch.inference_mode(), pytest.raises(UsageError, match=r"inference_mode.*call it outside"):
+        BETWEEN[name](mlp, mlp.initialize(2))
+
+
+@pytest.mark.parametrize("scale", [torch.nan, 1e30], ids=["not finite", "outputs not finite"])
+def test_a_path_that_is_not_finite_has_no_highest_point(mlp: Problem, scale: float) -> None:
+    pair = mlp.initialize(2)
+    lost = pair[1].with_theta(pair[1].theta * scale)
+    for found in (
+        tw.connectivity.string(mlp, pair[0], lost, RECIPE, pivots=1),
+        tw.connectivity.auto_neb(mlp, pair[0], lost, [RECIPE], pivots=1),
+    ):
+        assert np.isnan(found["saddle"]).all()
+        assert np.isnan(found["saddle location"]).all()
+
+
+def test_an_ensemble_with_answers_that_are_not_finite_has_no_error(mlp: Problem) -> None:
+    pair = mlp.initialize(2)
+    pair = Population.concatenate([pair[0], pair[1].with_theta(pair[1].theta * 1e30)])
+    found = tw.connectivity.averaged(mlp, pair, on="train", resamples=39)
+    lost = dict(zip(found.reading.coordinate("way").tolist(), found["error"], strict=True))
+    assert lost["best member"] == lost["best member"]
+    assert all(value != value for way, value in lost.items() if "ensemble" in way)
+
+
+def test_alignment_says_what_is_not_finite(mlp: Problem) -> None:
+    pair = mlp.initialize(2)
+    far, lost = (pair[1].with_theta(pair[1].theta * scale) for scale in (1e30, torch.nan))
+    with pytest.raises(UsageError, match="Member 0 returns numbers that are not finite"):
+        tw.connectivity.align(mlp, pair[0], far)
+    with pytest.raises(UsageError, match="similar the units of 'hidden1' are is no finite number"):
+        tw.connectivity.align(mlp, pair[0], far, matching)
+    with pytest.raises(UsageError, match="member 1 of the population"):
+        tw.connectivity.align_together(mlp, Population.concatenate([pair[0], lost]))
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0], ids=["zero", "opposite"])
+def test_simplexes_around_zero_have_a_volume(mlp: Problem, factor: float) -> None:
+    one = mlp.initialize(1)
+    ends = [one.with_theta(one.theta * abs(factor)), one.with_theta(one.theta * factor)]
+    found = tw.connectivity.simplex(mlp, ends, RECIPE, trained=2, points=4)
+    assert bool((found["log volume at first"] > -100).all())
+
+
+def test_simplexes_do_not_depend_on_torchs_default_dtype(mlp: Problem) -> None:
+    pair = mlp.initialize(2)
+    wanted = tw.connectivity.simplex(mlp, [pair[0], pair[1]], RECIPE, points=4)["loss"]
+    try:
+        torch.set_default_dtype(torch.float64)
+        found = tw.connectivity.simplex(mlp, [pair[0], pair[1]], RECIPE, points=4)["loss"]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found == pytest.approx(wanted, rel=1e-6)

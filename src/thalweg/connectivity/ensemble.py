@@ -64,9 +64,11 @@ def ensemble_entries(
         targets = tree_map(lambda tensor: tensor[None], targets)
         for way, combine in ways.items():
             together = combine(answers, shares)
-            for name, function in functions.items():
-                values, weights = function.entries(together, targets, 2)
-                parts[way][name].append((values.double(), None if weights is None else weights.double()))
+            found = {name: function.entries(together, targets, 2) for name, function in functions.items()}
+            lost = ~found["loss"][0].isfinite()  # of what is no answer no metric tells how good it is
+            for name, (values, weights) in found.items():
+                known = values.double() if name == "loss" else values.double().masked_fill(lost, torch.nan)
+                parts[way][name].append((known, None if weights is None else weights.double()))
     return {way: {name: _joined(some) for name, some in of.items()} for way, of in parts.items()}
 
 

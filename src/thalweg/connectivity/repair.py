@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
+from thalweg.connectivity.ends import check_precision
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, recomputed
@@ -117,9 +118,14 @@ def repaired(
     """
     check_type("repaired problem", problem, Problem, "a Problem")
     check_type("repaired averaged", averaged, Population, "a Population")
+    check_precision("repaired", problem)
     check_anchors("repaired", [averaged, *ends])
     problem.check(averaged)
-    shares = torch.full((len(ends),), 1 / max(len(ends), 1)) if weights is None else torch.as_tensor(weights)
+    shares = (
+        torch.full((len(ends),), 1 / max(len(ends), 1), dtype=torch.float64)
+        if weights is None
+        else torch.as_tensor(weights)
+    )
     shares = shares.double()
     if shares.shape != (len(ends),) or not len(ends) or abs(float(shares.sum()) - 1) > 1e-6:
         msg = f"repaired needs ends, and weights that are one for each of them and sum to 1; got {shares.tolist()}."

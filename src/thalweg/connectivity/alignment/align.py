@@ -11,10 +11,10 @@ from thalweg.connectivity.alignment.methods import METHODS, ActivationMatching, 
 from thalweg.connectivity.alignment.moving import Permutations, moved_share, similarity, verified
 from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
-from thalweg.connectivity.alignment.specification import ByHand, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.specification import ByHand, check_finite, check_same_architecture, groups_of
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
-from thalweg.connectivity.ends import check_ends
+from thalweg.connectivity.ends import check_ends, check_gradients
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample
@@ -134,10 +134,7 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
         )
         raise UsageError(msg)
     for what, one in (("reference", reference), ("population", population)):
-        lost = (~one.theta.isfinite().all(1)).nonzero().flatten().tolist()
-        if lost:
-            msg = f"Units that are not finite cannot be matched; member {lost[0]} of the {what} has such parameters."
-            raise UsageError(msg)
+        check_finite(what, one)
     if isinstance(method, str):
         check_choice("align method", method, METHODS)
         method = METHODS[method]()
@@ -145,6 +142,7 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
     if isinstance(method, StraightThrough):  # which trains and evaluates networks halfway
         ends = [reference[[0] * len(population)] if len(reference) == 1 else reference, population]
         check_ends("straight-through matching", problem, ends, otherwise=None)
+        check_gradients("straight-through matching")
     return method
 
 

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from thalweg.connectivity.alignment.nests import Nest
 from thalweg.connectivity.alignment.weights import compared, lines_of
-from thalweg.errors import ModelError
+from thalweg.errors import ModelError, UsageError
 from thalweg.evaluation import Sample, outputs
 from thalweg.population import Population, Problem, UnitGroup
 from thalweg.population.permuting import permuted
@@ -35,10 +35,12 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
     """The members with their units in another order.
 
     Raises:
+        UsageError: outputs that are not finite.
         ModelError: their outputs on examples are not those of the members as they were; the group is named.
     """
     examples = Sample("train", _VERIFIED)
     before = outputs(problem, population, on=examples)
+    _check_finite(before)
     found = reordered(population, nests, orders)
     apart = _apart(before, outputs(problem, found, on=examples))
     if apart <= _TOLERANCE[problem.dtype]:
@@ -58,6 +60,19 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
         "output; each group alone changes nothing, so two of them overlap. Give groups= that do not."
     )
     raise ModelError(msg)
+
+
+def _check_finite(outputs: object) -> None:
+    """Raise UsageError where a member's outputs tell nothing of whether another computes the same."""
+    for one in tree_leaves(outputs):
+        if isinstance(one, Tensor):
+            lost = (~one.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+            if lost:
+                msg = (
+                    f"Member {lost[0]} returns numbers that are not finite for training examples, so whether it "
+                    "computes the same with its units in another order cannot be verified; leave out what diverged."
+                )
+                raise UsageError(msg)
 
 
 def _apart(before: object, after: object) -> float:

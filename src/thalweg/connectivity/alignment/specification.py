@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from thalweg.connectivity.ends import check_precision
 from thalweg.errors import ModelError, UsageError, check_type, unknown_name
 from thalweg.population import Population, Problem, Slice, UnitGroup
 
@@ -94,6 +95,7 @@ def _others(problem: Problem) -> list[tuple[str, torch.Tensor]]:
 
 def check_same_architecture(problem: Problem, reference: Population, population: Population) -> None:
     """Raise UsageError that lists every difference, unless both are of the problem's model."""
+    check_precision("align", problem)
     expected = _shapes(problem.initialize(1))
     for what, one in (("reference", reference), ("population", population)):
         got = _shapes(one)
@@ -108,6 +110,14 @@ def check_same_architecture(problem: Problem, reference: Population, population:
             msg = f"align needs networks of the problem's architecture, but of the {what} {'; '.join(faults)}."
             raise UsageError(msg)
         problem.check(one)
+
+
+def check_finite(what: str, population: Population) -> None:
+    """Raise UsageError unless the parameters of all members are; `what` is what the population is for."""
+    lost = (~population.theta.isfinite().all(1)).nonzero().flatten().tolist()
+    if lost:
+        msg = f"Units that are not finite cannot be matched; member {lost[0]} of the {what} has such parameters."
+        raise UsageError(msg)
 
 
 def _shapes(population: Population) -> dict[str, tuple[int, ...]]:

@@ -12,7 +12,7 @@ from thalweg.connectivity.alignment.matching import TOLERANCE, Matched, matched
 from thalweg.connectivity.alignment.moving import reordered, verified
 from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
-from thalweg.connectivity.alignment.specification import ByHand, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.specification import ByHand, check_finite, check_same_architecture, groups_of
 from thalweg.connectivity.alignment.weights import compared
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Population, Problem, UnitGroup
@@ -63,9 +63,10 @@ def align_together(
     check_type("align_together population", population, Population, "a Population such as run.final")
     check_same_architecture(problem, population, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
-    if len(population) < 2 or not bool(population.theta.isfinite().all()):
-        msg = f"align_together needs two members or more, all finite; got {len(population)}."
+    if len(population) < 2:
+        msg = "align_together needs two members or more; got 1."
         raise UsageError(msg)
+    check_finite("population", population)
     nests = nests_of(groups_of(problem, groups))
     count = len(population)
     now = population.copy()
