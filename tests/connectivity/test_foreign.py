@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.connectivity import StraightThrough
-from thalweg.errors import UsageError
+from thalweg.errors import ModelError, UsageError
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 
@@ -73,6 +73,54 @@ def test_what_to_write_for_buffers_is_what_each_knows() -> None:
         assert said.get(name, 'write statistics="interpolate", or to') in str(refused.value)
     tw.connectivity.averaged(problem, pair, on="train", statistics="keep", resamples=39)
     tw.connectivity.string(problem, pair[0], pair[1], RECIPE, pivots=1, statistics="interpolate")
+
+
+class Bounded(nn.Module):
+    """An embedding whose rows are made shorter where they are looked up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.hidden, self.out = nn.Embedding(7, 4, max_norm=9.0), nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.out(torch.relu(self.hidden(self.embedding(inputs).mean(1))))
+
+
+class Clamped(nn.Module):
+    """A layer whose weights are kept small when it is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.out = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.hidden.weight.clamp_(-0.01, 0.01)
+        return self.out(torch.relu(self.hidden(inputs)))
+
+
+def tokens() -> tw.data.Data:
+    draw = generator(0, "tokens")
+    parts = [tw.data.Examples(torch.randint(7, (16, 5), generator=draw), torch.arange(16) % 3) for _ in range(2)]
+    return tw.data.Data(*parts, name="tokens")
+
+
+@every
+@pytest.mark.parametrize(("build", "written"), [(Bounded, "embedding"), (Clamped, "hidden")])
+def test_a_model_that_writes_into_its_parameters_is_refused_and_members_stay(
+    instrument: Instrument, build: type[nn.Module], written: str
+) -> None:
+    problem = Problem(build, tokens() if build is Bounded else data())
+    pair = problem.initialize(2)
+    pair = pair.with_theta(pair.theta * 20)
+    before = pair.theta.clone()
+    with pytest.raises(ModelError, match=f"writes into its parameter '{written}.weight' in evaluation mode"):
+        instrument(problem, pair)
+    assert pair.theta.equal(before)
+    with pytest.raises(ModelError, match="writes into its parameter"):
+        tw.connectivity.instability(problem, RECIPE, (0,), seeds=2)
+    with pytest.raises(ModelError, match="writes into its parameter"):
+        tw.connectivity.repaired(problem, pair[0], [pair[0], pair[1]])
 
 
 @pytest.fixture(scope="module")

@@ -221,6 +221,9 @@ def _averages(
     stage: Watcher,
 ) -> tuple[Averaged | None, str]:
     """Averages and ensembles of all networks against the best, or why there are none."""
+    held = len(as_sample("between held_out", held_out).draw(problem))
+    if held < 4:
+        return None, f"Averages and ensembles were not scored: that takes 4 held-out examples or more; got {held}."
     seed, count, also = common["seed"], len(population), {}
     shares = equal_shares(count)
     base, name = population, "average of weights"

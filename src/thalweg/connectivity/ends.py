@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.anchors import check_anchors
 from thalweg.population import Population, Problem
+from thalweg.population.derivatives import check_steady
 
 
 def check_ends(
@@ -23,7 +24,8 @@ def check_ends(
 ) -> None:
     """Raise UsageError unless what lies between these networks are networks of the problem; `what` names who asks.
 
-    Refused are other architectures (every difference is listed), different frozen parameters, and other buffers that
+    Before anything is trained or evaluated. A model that draws random numbers or writes into its parameters in
+    evaluation mode raises ModelError. Refused are other architectures (every difference is listed), different frozen parameters, and other buffers that
     differ: whole numbers have none between them, and "recompute" renews no others than those of normalization layers.
     `otherwise` is what to write for the weighted sums of these, where who asks knows such.
     """
@@ -32,6 +34,7 @@ def check_ends(
     check_anchors(what, ends)
     for end in ends:
         problem.check(end)
+    check_steady(problem, "points cannot be compared")
     first, *others = ends
     renewed = _of_normalization(first)
     for name, buffer in first.running.items():

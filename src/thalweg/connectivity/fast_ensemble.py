@@ -19,6 +19,7 @@ from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.population import Batch, Plan, Population, Problem
+from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.schedules import Linear, Schedule
@@ -208,6 +209,7 @@ def fast_ensemble(
 def _check(problem: Problem, run: Run, cycles: int, end: Population | None) -> None:
     check_type("fast_ensemble problem", problem, Problem, "a Problem")
     check_precision("fast_ensemble", problem)
+    check_steady(problem, "networks cannot be compared")
     check_type("fast_ensemble run", run, Run, "a Run, such as train(problem, recipe, seeds=3)")
     check_type("fast_ensemble end", end, (Population, NoneType), "a Population, such as the final of a longer run")
     check_count("fast_ensemble cycles", cycles)

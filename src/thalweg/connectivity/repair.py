@@ -20,6 +20,7 @@ from thalweg.evaluation import Sample, as_sample, recomputed
 from thalweg.evaluation.points import check_anchors
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
+from thalweg.population.derivatives import check_steady
 from thalweg.randomness import global_stream
 
 _ON = Sample("train", 1_024)
@@ -110,6 +111,7 @@ def repaired(
         on: examples on which means and spreads are taken, as one batch.
 
     Raises:
+        ModelError: a model that draws random numbers, or writes into parameters, in evaluation mode.
         UsageError: ends that do not fit, or weights that are not one for each and sum to 1.
 
     Cost: a forward pass of every network. Memory: the activations of all these examples in one network.
@@ -119,6 +121,7 @@ def repaired(
     check_type("repaired problem", problem, Problem, "a Problem")
     check_type("repaired averaged", averaged, Population, "a Population")
     check_precision("repaired", problem)
+    check_steady(problem, "how far units spread is not known")
     check_anchors("repaired", [averaged, *ends])
     problem.check(averaged)
     shares = (
