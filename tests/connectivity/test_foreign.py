@@ -105,6 +105,36 @@ def tokens() -> tw.data.Data:
     return tw.data.Data(*parts, name="tokens")
 
 
+def partly_frozen() -> nn.Module:
+    """A frozen layer between two that are trained, and a frozen scale of 1, which is the same for every unit."""
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 6), nn.LayerNorm(6), nn.Linear(6, 3)
+    )
+    model[2].requires_grad_(False)
+    model[5].requires_grad_(False)
+    with torch.no_grad():
+        model[2].weight.copy_(torch.randn(5, 6, generator=generator(0, "frozen")))
+        model[2].bias.copy_(torch.randn(5, generator=generator(1, "frozen")))
+    return model
+
+
+@pytest.mark.parametrize("method", ["weights", "activations", matching], ids=str)
+def test_units_that_shared_frozen_parameters_know_stay(method: str | StraightThrough) -> None:
+    problem = Problem(partly_frozen, data())
+    pair = problem.initialize(2)
+    swapped = pair.theta.clone()
+    swapped[1, :24] = swapped[0, :24].view(6, 4).flip(0).flatten()  # of weights alone, layer 0 would be turned round
+    pair = pair.with_theta(swapped)
+    found = tw.connectivity.align(problem, pair[0], pair[1], method)
+    assert list(found.permutations) == ["4"]
+    assert any("'0', '2' stay in their order, by which the frozen" in note for note in found.reading.notes)
+    tw.connectivity.barrier(problem, pair[0], found.population, points=3, resamples=0)
+    together = tw.connectivity.align_together(problem, pair)
+    assert list(together.permutations) == ["4"]
+    with pytest.raises(ModelError, match="every group are told apart by frozen parameters"):
+        tw.connectivity.align(problem, pair[0], pair[1], groups={"0": [("0.weight", 0), ("2.weight", 1)]})
+
+
 @every
 @pytest.mark.parametrize(("build", "written"), [(Bounded, "embedding"), (Clamped, "hidden")])
 def test_a_model_that_writes_into_its_parameters_is_refused_and_members_stay(

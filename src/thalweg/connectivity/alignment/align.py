@@ -12,6 +12,7 @@ from thalweg.connectivity.alignment.moving import Permutations, moved_share, sim
 from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
 from thalweg.connectivity.alignment.specification import ByHand, check_finite, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
 from thalweg.connectivity.ends import check_ends, check_gradients
@@ -71,7 +72,8 @@ def align(
     Args:
         problem: whose model it is.
         reference: as many members as the population, or one for all.
-        population: members that are permuted; only read. Masks and buffers move along.
+        population: members that are permuted; only read. Masks and buffers move along. Where frozen parameters that
+            are the same in all networks tell units apart, these stay.
         method: "weights", "activations" or "straight_through"; or `WeightMatching()`, `ActivationMatching(...)`,
             `StraightThrough(...)` with options.
         on: examples on which activations are compared, or losses halfway; weight matching needs none.
@@ -99,7 +101,8 @@ def align(
     """
     began = time.perf_counter()
     method = _meant(problem, reference, population, method, seed)
-    nests = nests_of(groups_of(problem, groups))
+    free, still = movable(groups_of(problem, groups), reference, population)
+    nests = nests_of(free)
     if isinstance(method, ActivationMatching) and groups is not None:
         msg = 'Where units have activations is read from a trace, not from groups=; write method="weights".'
         raise UsageError(msg)
@@ -114,7 +117,7 @@ def align(
         else:
             found = matched(nests, compared(reference), compared(population), seed=seed, start=start)
     aligned = verified(problem, population, nests, found.orders)
-    notes = (_how(method, drawn), *_unknown(problem, groups))
+    notes = (_how(method, drawn), *still, *_unknown(problem, groups))
     reading = reading_of(problem, nests, reference, population, aligned, found, seed, began, notes)
     return Alignment(reading, aligned, found.orders, tuple(found.converged.tolist()))
 

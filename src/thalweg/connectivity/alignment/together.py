@@ -13,6 +13,7 @@ from thalweg.connectivity.alignment.moving import reordered, verified
 from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
 from thalweg.connectivity.alignment.specification import ByHand, check_finite, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.weights import compared
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Population, Problem, UnitGroup
@@ -67,7 +68,8 @@ def align_together(
         msg = "align_together needs two members or more; got 1."
         raise UsageError(msg)
     check_finite("population", population)
-    nests = nests_of(groups_of(problem, groups))
+    free, still = movable(groups_of(problem, groups), population[0], population)
+    nests = nests_of(free)
     count = len(population)
     now = population.copy()
     orders = {g.name: torch.arange(g.units).repeat(count, 1) for nest in nests for g in nest}
@@ -84,7 +86,7 @@ def align_together(
     sweeps, settled = np.full(count, rounds), np.full(count, not due)
     found = Matched(orders, np.zeros(count), sweeps, settled)
     mean = aligned[:1].with_theta(aligned.theta.mean(0, keepdim=True))
-    notes = (f"Matched by weights, each to the mean of the others, in {rounds} rounds.",)
+    notes = (f"Matched by weights, each to the mean of the others, in {rounds} rounds.", *still)
     reading = reading_of(problem, nests, mean, population, aligned, found, seed, began, notes)
     return Alignment(reading, aligned, orders, tuple(settled.tolist()))
 
