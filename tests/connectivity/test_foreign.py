@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from connectivity.alignment.planted import recovered, shuffled
 from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.connectivity import StraightThrough
+from thalweg.connectivity.alignment.specification import groups_of
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
@@ -133,6 +135,39 @@ def test_units_that_shared_frozen_parameters_know_stay(method: str | StraightThr
     assert list(together.permutations) == ["4"]
     with pytest.raises(ModelError, match="every group are told apart by frozen parameters"):
         tw.connectivity.align(problem, pair[0], pair[1], groups={"0": [("0.weight", 0), ("2.weight", 1)]})
+
+
+class Recurrent(nn.Module):
+    """The last state of a recurrent layer, read by a linear one."""
+
+    def __init__(self, kind: type[nn.LSTM] | type[nn.GRU]) -> None:
+        super().__init__()
+        self.cell, self.out = kind(2, 5, batch_first=True), nn.Linear(5, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.out(self.cell(inputs.view(len(inputs), 2, 2))[0][:, -1])
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3)])
+def test_recurrent_layers_are_aligned_by_hand(kind: type[nn.LSTM] | type[nn.GRU], gates: int) -> None:
+    problem = Problem(lambda: Recurrent(kind), data())
+    one, other = problem.initialize([0]), problem.initialize([1])
+    names = [f"cell.{name}" for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")]
+    read = [("cell.weight_hh_l0", 1), ("out.weight", 1)]
+    groups = {"cell": [*((name, 0, gates) for name in names), *read]}
+    found = tw.connectivity.align(problem, one, other, groups=groups)
+    assert bool((found["distance after"] < found["distance before"]).all())
+    copies, _ = shuffled(one, groups_of(problem, groups), 10)
+    assert recovered(tw.connectivity.align(problem, one, copies, groups=groups).population, one) == 10
+    with pytest.raises(ModelError, match=r"gates of a recurrent layer, write \(name, dimension, parts\)"):
+        tw.connectivity.align(problem, one, other, groups={"cell": [*((name, 0) for name in names), *read]})
+    for wrong, words in (
+        (("out.weight", 1, 2), "no 2 equal parts"),
+        (("out.weight", 1, 5), "2 units|no multiple|has 1 units"),
+        (("out.weight", "1"), "is a list of"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            tw.connectivity.align(problem, one, other, groups={"cell": [*groups["cell"][:5], wrong]})
 
 
 @every

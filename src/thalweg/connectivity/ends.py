@@ -25,9 +25,10 @@ def check_ends(
     """Raise UsageError unless what lies between these networks are networks of the problem; `what` names who asks.
 
     Before anything is trained or evaluated. A model that draws random numbers or writes into its parameters in
-    evaluation mode raises ModelError. Refused are other architectures (every difference is listed), different frozen parameters, and other buffers that
-    differ: whole numbers have none between them, and "recompute" renews no others than those of normalization layers.
-    `otherwise` is what to write for the weighted sums of these, where who asks knows such.
+    evaluation mode raises ModelError. Refused are other architectures (every difference is listed), different frozen
+    parameters, and other buffers that differ: whole numbers have none between them, and "recompute" renews no others
+    than those of normalization layers. `otherwise` is what to write for the weighted sums of these, where who asks
+    knows such.
     """
     check_type(f"{what} problem", problem, Problem, "a Problem")
     check_precision(what, problem)

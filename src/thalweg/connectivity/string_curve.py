@@ -81,7 +81,8 @@ class StringCurve(Curve):
     Args:
         reading: that of a `Curve`, where t goes from pivot to pivot in equal steps, and "saddle", the loss at the
             highest of the points that were evaluated, and "saddle location", its t: (on, member). It is at an end where
-            the path has no higher point, and both are NaN where a loss on the path is. "pivots" is how many each path has between its ends: (member).
+            the path has no higher point, and both are NaN where a loss on the path is. "pivots" is how many each path
+            has between its ends: (member).
         control: the ends and the pivots. A path that has fewer than another has further ones on its straight pieces.
     """
 

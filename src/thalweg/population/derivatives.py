@@ -90,8 +90,8 @@ def check_steady(problem: Problem, otherwise: str) -> None:
     if name is not None:
         msg = (
             f"The model writes into its parameter {name!r} in evaluation mode, so {otherwise}; compute with the "
-            "changed values and leave the parameter as it is. Of an Embedding with max_norm bring the rows to that norm and "
-            "leave max_norm out."
+            "changed values and leave the parameter as it is. Of an Embedding with max_norm bring the rows to that "
+            "norm and leave max_norm out."
         )
         raise ModelError(msg)
 

@@ -79,6 +79,8 @@ def align(
         on: examples on which activations are compared, or losses halfway; weight matching needs none.
         groups: of units, where the model cannot be traced or where only some are to be permuted: `UnitGroup`s, or by
             name a list of (name of a tensor, dimension), such as {"hidden": [("fc1.weight", 0), ("fc2.weight", 1)]}.
+            Where there are more indices than units, a unit has as many in a row (channels that were flattened), or one
+            in each of several equal parts: (name, dimension, parts), such as ("lstm.weight_ih_l0", 0, 4) of the gates.
         start: permutations from which to go on, such as those of an earlier alignment; of activations there is no need.
         seed: of the order in which groups are taken, and of batches.
         progress: see `train`.

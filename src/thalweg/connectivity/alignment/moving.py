@@ -52,7 +52,8 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
             msg = (
                 f"With the units of {nest.group.name!r} in another order the members would compute something else, by "
                 f"{apart:.2g} of their largest output. Indices of {tensors} are not all that belongs to these units: "
-                "add what is missing to groups=, or leave the group out."
+                "add what is missing to groups=, or leave the group out; where a unit has an index in each of several "
+                "equal parts, as in the gates of a recurrent layer, write (name, dimension, parts)."
             )
             raise ModelError(msg)
     msg = (
