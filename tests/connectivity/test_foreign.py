@@ -1,7 +1,7 @@
 """Models as others write them: what every instrument does with what libraries for the same purpose get wrong."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_what_to_write_for_buffers_is_what_each_knows() -> None:
     for name, instrument in BETWEEN.items():
         with pytest.raises(UsageError) as refused:
             instrument(problem, pair)
-        said = {"averaged": 'write statistics="keep", or to', "straight-through": "renew it; to"}
+        said = {"averaged": 'write statistics="keep", or to', "straight-through": "as it is; to"}
         assert said.get(name, 'write statistics="interpolate", or to') in str(refused.value)
     tw.connectivity.averaged(problem, pair, on="train", statistics="keep", resamples=39)
     tw.connectivity.string(problem, pair[0], pair[1], RECIPE, pivots=1, statistics="interpolate")
@@ -186,6 +186,39 @@ def test_a_model_that_writes_into_its_parameters_is_refused_and_members_stay(
         tw.connectivity.instability(problem, RECIPE, (0,), seeds=2)
     with pytest.raises(ModelError, match="writes into its parameter"):
         tw.connectivity.repaired(problem, pair[0], [pair[0], pair[1]])
+
+
+class Frozen(nn.Module):
+    """Batch normalization whose statistics stay as they are, also in training mode."""
+
+    def __init__(self, mean: float) -> None:
+        super().__init__()
+        self.first, self.norm, self.out = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3)
+        self.norm.register_buffer("running_mean", torch.full((6,), mean))
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.out(torch.relu(self.norm(self.first(inputs))))
+
+
+@every
+def test_statistics_that_a_model_keeps_in_training_are_not_recomputed(instrument: Instrument) -> None:
+    problem = Problem(lambda: Frozen(0.5), data())
+    pair = problem.initialize(2)
+    instrument(problem, pair)
+    line = tw.connectivity.barrier(problem, pair[0], pair[1], points=3, resamples=0)["loss"][0, 0]
+    middle = pair[0].with_theta(pair.theta.mean(0, keepdim=True))
+    losses = tw.evaluate(problem, Population.concatenate([pair[0], middle, pair[1]]), on="train")["loss"]
+    assert line == pytest.approx(losses.numpy(), rel=1e-6)
+    assert tw.connectivity.layers_repaired(problem) == ("first",)
+    apart = problem.population([Frozen(0.5), Frozen(1.0)])
+    with pytest.raises(UsageError, match=r"'norm.running_mean' differs .* not among what normalization layers renew"):
+        instrument(problem, apart)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.anchors import check_anchors
+from thalweg.evaluation.running_statistics import renewed_layers
 from thalweg.population import Population, Problem
 from thalweg.population.derivatives import check_steady
 
@@ -48,9 +49,9 @@ def check_ends(
             msg += f"sums of such; {same}."
             raise UsageError(msg)
         if statistics == "recompute":
-            msg = f"The buffer {name!r} differs between the ends and belongs to no normalization layer, so that "
+            msg = f"The buffer {name!r} differs between the ends and is not among what normalization layers renew, "
             instead = "" if otherwise is None else f"write {otherwise}, or "
-            msg += f"recomputing running statistics does not renew it; {instead}{same}."
+            msg += f"so that recomputing running statistics leaves it as it is; {instead}{same}."
             raise UsageError(msg)
 
 
@@ -70,12 +71,14 @@ def check_gradients(what: str) -> None:
 
 
 def _of_normalization(population: Population) -> set[str]:
-    """Names of the buffers that normalization layers renew."""
+    """Names of the buffers that normalization layers renew, and of counts of batches, which nothing depends on."""
+    renewed = renewed_layers(population.template)
     return {
         f"{path}.{leaf}".lstrip(".")
         for path, layer in population.template.named_modules()
         if isinstance(layer, _NormBase)
         for leaf in ("running_mean", "running_var", "num_batches_tracked")
+        if path in renewed or leaf == "num_batches_tracked"
     }
 
 

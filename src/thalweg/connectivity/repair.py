@@ -18,6 +18,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, recomputed
 from thalweg.evaluation.points import check_anchors
+from thalweg.evaluation.running_statistics import renewed_layers
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
 from thalweg.population.derivatives import check_steady
@@ -57,11 +58,11 @@ def layers_repaired(problem: Problem) -> tuple[str, ...]:
     module = problem.initialize(1).module(0).eval()
     made: list[tuple[str, Tensor]] = []
     normalized: list[Tensor] = []
-    hooks = []
+    hooks, renewed = [], renewed_layers(problem.template)
     for path, layer in module.named_modules():
         if isinstance(layer, _LAYERS):
             hooks.append(layer.register_forward_hook(lambda _, given, output, path=path: made.append((path, output))))
-        elif isinstance(layer, _NormBase):
+        elif isinstance(layer, _NormBase) and path in renewed:
             hooks.append(layer.register_forward_pre_hook(lambda _, given: normalized.append(given[0])))
     with torch.no_grad(), global_stream(0, "repair"):
         returned = tree_leaves(call(module, problem.preflight.examples()[0]))
