@@ -188,6 +188,33 @@ def test_a_model_that_writes_into_its_parameters_is_refused_and_members_stay(
         tw.connectivity.repaired(problem, pair[0], [pair[0], pair[1]])
 
 
+class Never(nn.Module):
+    """A fourth class that is never the answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(4, 6), nn.Linear(6, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits = self.out(torch.relu(self.first(inputs)))
+        return logits.masked_fill(torch.tensor([False, False, False, True]), -torch.inf)
+
+
+@every
+def test_logits_of_minus_infinity_are_those_of_no_answer(instrument: Instrument) -> None:
+    problem = Problem(Never, data())
+    instrument(problem, problem.initialize(2))
+
+
+def test_a_network_without_a_share_has_none_in_the_ensemble() -> None:
+    problem = Problem(Never, data())
+    found = tw.connectivity.averaged(problem, problem.initialize(2), shares=[1, 0], on="train", resamples=39)
+    losses = dict(zip(found.reading.coordinate("way").tolist(), found["loss"], strict=True))
+    single = found["member loss"][0]
+    for way in ("average of weights", "ensemble of probabilities", "ensemble of logits"):
+        assert losses[way] == pytest.approx(single, rel=1e-6)
+
+
 class Frozen(nn.Module):
     """Batch normalization whose statistics stay as they are, also in training mode."""
 

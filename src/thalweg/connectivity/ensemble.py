@@ -77,7 +77,8 @@ def _mean(answers: Any, shares: Tensor) -> Any:
         if not leaf.is_floating_point():
             msg = f"The model returns {leaf.dtype}, and whole numbers of several networks have no mean; there is no "
             raise ModelError(msg + "ensemble of them.")
-        return torch.tensordot(shares.to(leaf), leaf, 1)[None]
+        of = shares > 0  # 0 times the logit of what is never an answer, minus infinity, is not 0
+        return torch.tensordot(shares[of].to(leaf), leaf[of.to(leaf.device)], 1)[None]
 
     return tree_map(mean, answers)
 

@@ -64,10 +64,13 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
 
 
 def _check_finite(outputs: object) -> None:
-    """Raise UsageError where a member's outputs tell nothing of whether another computes the same."""
+    """Raise UsageError where a member's outputs tell nothing of whether another computes the same.
+
+    Minus infinity does: it is the logit of what is never an answer.
+    """
     for one in tree_leaves(outputs):
         if isinstance(one, Tensor):
-            lost = (~one.flatten(1).isfinite().all(1)).nonzero().flatten().tolist()
+            lost = (one.isnan() | one.isposinf()).flatten(1).any(1).nonzero().flatten().tolist()
             if lost:
                 msg = (
                     f"Member {lost[0]} returns numbers that are not finite for training examples, so whether it "
@@ -82,7 +85,8 @@ def _apart(before: object, after: object) -> float:
     for one, other in zip(tree_leaves(before), tree_leaves(after), strict=True):
         if isinstance(one, Tensor):
             first, second = one.double().flatten(1), other.double().flatten(1)
-            apart = ((first - second).abs().amax(1) / first.abs().amax(1).clamp_min(1e-30)).max()
+            size = first.nan_to_num(0, 0, 0).abs().amax(1).clamp_min(1e-30)
+            apart = ((first - second).abs().masked_fill(first == second, 0).amax(1) / size).max()
             found = max(found, float(apart)) if bool(apart == apart) else float("inf")
     return found
 
