@@ -188,6 +188,21 @@ def test_a_model_that_writes_into_its_parameters_is_refused_and_members_stay(
         tw.connectivity.repaired(problem, pair[0], [pair[0], pair[1]])
 
 
+@every
+def test_modules_are_told_how_they_become_members(mlp: Problem, instrument: Instrument) -> None:
+    modules = [mlp.model(), mlp.model()]
+    with pytest.raises(UsageError, match=r"problem\.population\(.*got a (Sequential|list)"):
+        instrument(mlp, modules)  # pyrefly: ignore
+    instrument(mlp, mlp.population(modules))
+
+
+@pytest.mark.parametrize("sizes", [(4, 1, 3), (4, 3)])
+def test_a_model_without_several_units_has_nothing_to_align(sizes: tuple[int, ...]) -> None:
+    problem = Problem(lambda: tw.nets.mlp(*sizes), data())
+    with pytest.raises(ModelError, match="No layer between the model's input and its output has several units"):
+        tw.connectivity.align(problem, problem.initialize([0]), problem.initialize([1]))
+
+
 class Never(nn.Module):
     """A fourth class that is never the answer."""
 

@@ -120,7 +120,7 @@ def repaired(
     Source: Jordan et al., 2022, arXiv:2211.08403.
     """
     check_type("repaired problem", problem, Problem, "a Problem")
-    check_type("repaired averaged", averaged, Population, "a Population")
+    check_type("repaired averaged", averaged, Population, "a Population, or problem.population([module])")
     check_precision("repaired", problem)
     check_steady(problem, "how far units spread is not known")
     check_anchors("repaired", [averaged, *ends])

@@ -47,6 +47,9 @@ def _traced(problem: Problem) -> tuple[UnitGroup, ...]:
         raise ModelError(msg) from error
     if structure.groups:
         return structure.groups
+    if not structure.unknown and all(reason.startswith("the model's") for reason in structure.fixed.values()):
+        msg = "No layer between the model's input and its output has several units, so there is nothing to align."
+        raise ModelError(msg)
     why = [f"It is not known what {one} does with single units" for one in structure.unknown]
     why += [f"Indices of {name!r} cannot be exchanged: {reason}" for (name, _), reason in structure.fixed.items()]
     msg = f"The model has no units that are known to be exchangeable, so there is nothing to align. {why[0]}. {by_hand}"

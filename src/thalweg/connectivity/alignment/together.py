@@ -61,7 +61,12 @@ def align_together(
     """
     began = time.perf_counter()
     check_type("align_together problem", problem, Problem, "a Problem")
-    check_type("align_together population", population, Population, "a Population such as run.final")
+    check_type(
+        "align_together population",
+        population,
+        Population,
+        "a Population such as run.final, or problem.population(modules)",
+    )
     check_same_architecture(problem, population, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
     if len(population) < 2:
