@@ -273,7 +273,7 @@ def test_buffers_that_differ_are_refused_unless_there_is_something_between() -> 
     assert barrier(whole, first, first, points=3)["loss barrier"] == 0
     floating = tw.Problem(lambda: Counting(torch.tensor(1.0)), data)
     first, second = floating.population(Counting(torch.tensor(1.0))), floating.population(Counting(torch.tensor(2.0)))
-    with pytest.raises(UsageError, match=r"'kept' differs.*write statistics='interpolate'"):
+    with pytest.raises(UsageError, match=r"'kept' differs.*write statistics=\"interpolate\""):
         barrier(floating, first, second)
     barrier(floating, first, second, points=3, statistics="interpolate")
 

@@ -30,6 +30,7 @@ from thalweg.statistics import Interval
 from thalweg.statistics.means import ROUNDING
 
 Array = NDArray[np.float64]
+_KEEP = 'statistics="keep"'
 BEST, AVERAGE, GREEDY = "best member", "average of weights", "greedy soup"
 
 
@@ -151,7 +152,9 @@ def averaged(
     """
     began = time.perf_counter()
     check_type("averaged problem", problem, Problem, "a Problem")
-    check_type("averaged population", population, Population, "a Population such as run.final")
+    check_type(
+        "averaged population", population, Population, "a Population such as run.final, or problem.population(modules)"
+    )
     check_choice("averaged statistics", statistics, ("recompute", "keep"))
     check_count("averaged statistics_count", statistics_count, 2)
     check_count("averaged resamples", resamples, 39)
@@ -228,7 +231,7 @@ def _check_members(problem: Problem, population: Population, statistics: str) ->
         kept = [member for member in range(len(population)) if member not in lost]
         msg = f"averaged needs finite networks, and {lost} are not; leave them out: population[{kept}]."
         raise UsageError(msg)
-    check_ends("averaged", problem, list(population), statistics=_policy(statistics))
+    check_ends("averaged", problem, list(population), statistics=_policy(statistics), otherwise=_KEEP)
 
 
 def _check_further(problem: Problem, population: Population, name: str, network: Population, statistics: str) -> None:
@@ -240,7 +243,7 @@ def _check_further(problem: Problem, population: Population, name: str, network:
     if len(network) != 1 or not bool(network.theta.isfinite().all()):
         msg = f"averaged also[{name!r}] must be one network, and finite; got {len(network)} members."
         raise UsageError(msg)
-    check_ends("averaged", problem, [population[0], network], statistics=_policy(statistics))
+    check_ends("averaged", problem, [population[0], network], statistics=_policy(statistics), otherwise=_KEEP)
 
 
 def _policy(statistics: str) -> str:

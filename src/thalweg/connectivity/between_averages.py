@@ -7,11 +7,12 @@ from thalweg.connectivity.averaging import Averaged, averaged
 from thalweg.connectivity.repair import layers_repaired, repaired
 from thalweg.connectivity.soups import average_of_weights, equal_shares
 from thalweg.errors import ModelError
-from thalweg.evaluation import Sample
+from thalweg.evaluation import Sample, as_sample
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher
 
 ALIGNED, REPAIRED = "average after aligning", "repaired "
+FEWEST = 4  # held-out examples, half of which choose and half of which score
 _BY_HAND = "What is written as align(..., groups=...) is for between(..., groups=...) too."
 
 
@@ -35,6 +36,9 @@ def averages_of(
     stage: Watcher,
 ) -> tuple[Averaged | None, str]:
     """Averages and ensembles of all networks against the best, or why there are none."""
+    held = len(as_sample("between held_out", held_out).draw(problem))
+    if held < FEWEST:
+        return None, f"Averages were not scored: that takes {FEWEST} held-out examples or more; got {held}."
     seed, count, also = common["seed"], len(population), {}
     shares = equal_shares(count)
     base, name = population, "average of weights"

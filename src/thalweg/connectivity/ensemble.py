@@ -64,9 +64,11 @@ def ensemble_entries(
         targets = tree_map(lambda tensor: tensor[None], targets)
         for way, combine in ways.items():
             together = combine(answers, shares)
-            for name, function in functions.items():
-                values, weights = function.entries(together, targets, 2)
-                parts[way][name].append((values.double(), None if weights is None else weights.double()))
+            found = {name: function.entries(together, targets, 2) for name, function in functions.items()}
+            lost = ~found["loss"][0].isfinite()  # of what is no answer no metric tells how good it is
+            for name, (values, weights) in found.items():
+                known = values.double() if name == "loss" else values.double().masked_fill(lost, torch.nan)
+                parts[way][name].append((known, None if weights is None else weights.double()))
     return {way: {name: _joined(some) for name, some in of.items()} for way, of in parts.items()}
 
 
@@ -75,7 +77,8 @@ def _mean(answers: Any, shares: Tensor) -> Any:
         if not leaf.is_floating_point():
             msg = f"The model returns {leaf.dtype}, and whole numbers of several networks have no mean; there is no "
             raise ModelError(msg + "ensemble of them.")
-        return torch.tensordot(shares.to(leaf), leaf, 1)[None]
+        of = shares > 0  # 0 times the logit of what is never an answer, minus infinity, is not 0
+        return torch.tensordot(shares[of].to(leaf), leaf[of.to(leaf.device)], 1)[None]
 
     return tree_map(mean, answers)
 

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.ensemble import ways_to_combine
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.population import Batch, Plan, Population, Problem
+from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.schedules import Linear, Schedule
@@ -206,6 +208,8 @@ def fast_ensemble(
 
 def _check(problem: Problem, run: Run, cycles: int, end: Population | None) -> None:
     check_type("fast_ensemble problem", problem, Problem, "a Problem")
+    check_precision("fast_ensemble", problem)
+    check_steady(problem, "networks cannot be compared")
     check_type("fast_ensemble run", run, Run, "a Run, such as train(problem, recipe, seeds=3)")
     check_type("fast_ensemble end", end, (Population, NoneType), "a Population, such as the final of a longer run")
     check_count("fast_ensemble cycles", cycles)
@@ -267,6 +271,8 @@ def _values(problem: Problem, answers: Any, targets: Any) -> dict[str, Array]:
             weights = weights.double()
             values = values * weights / weights.mean(1, keepdim=True)
         found[name] = values.cpu().numpy()
+    lost = ~np.isfinite(found["loss"])
+    found = {name: values if name == "loss" else np.where(lost, np.nan, values) for name, values in found.items()}
     if "accuracy" in found:
         found["error"] = 1 - found["accuracy"]
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.connectivity.barrier import barrier
+from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.instability_copies import copies, trunks
 from thalweg.connectivity.instability_result import Instability
 from thalweg.connectivity.instability_steps import At, parting_seeds, parting_steps
@@ -16,6 +17,7 @@ from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.population import Plan, Problem
+from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Recipe
@@ -82,6 +84,8 @@ def instability(
     """
     began = time.perf_counter()
     check_type("instability problem", problem, Problem, "a Problem")
+    check_precision("instability", problem)
+    check_steady(problem, "points cannot be compared")
     check_count("instability points", points, 3)
     check_type("instability fresh_schedule", fresh_schedule, bool, "True or False")
     given = parting_seeds(recipe, seeds)

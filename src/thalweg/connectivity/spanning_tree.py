@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.curve import Curve
+from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.spanning_tree_graph import Pair, highest_on_the_way, merges, next_pairs, tree_edges
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
@@ -146,11 +147,14 @@ def spanning_tree(
     Source: Draxler, Veschgini, Salmhofer and Hamprecht, 2018, arXiv:1803.00885.
     """
     began = time.perf_counter()
-    check_type("spanning_tree minima", minima, Population, "a Population such as run.final")
+    check_type(
+        "spanning_tree minima", minima, Population, "a Population such as run.final, or problem.population(modules)"
+    )
     check_type("spanning_tree join", join, (Callable, NoneType), "a function of two populations that returns a Curve")
     if len(minima) < 2:
         msg = f"spanning_tree needs at least 2 minima, the members of a population; got {len(minima)}."
         raise UsageError(msg)
+    check_ends("spanning_tree", problem, list(minima), statistics=statistics)
     check_count("spanning_tree rounds", rounds, 0)
     check_count("spanning_tree points", points, 2)
     most = len(minima) - 1 if at_once is None else at_once

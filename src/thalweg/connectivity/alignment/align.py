@@ -13,12 +13,15 @@ from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
 from thalweg.connectivity.alignment.specification import (
     ByHand,
+    check_finite,
     check_same_architecture,
     check_start,
     groups_of,
 )
+from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
+from thalweg.connectivity.ends import check_ends, check_gradients
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample
@@ -75,12 +78,15 @@ def align(
     Args:
         problem: whose model it is.
         reference: as many members as the population, or one for all.
-        population: members that are permuted; only read. Masks and buffers move along.
+        population: members that are permuted; only read. Masks and buffers move along. Where frozen parameters that
+            are the same in all networks tell units apart, these stay.
         method: "weights", "activations" or "straight_through"; or `WeightMatching()`, `ActivationMatching(...)`,
             `StraightThrough(...)` with options.
         on: examples on which activations are compared, or losses halfway; weight matching needs none.
         groups: of units, where the model cannot be traced or where only some are to be permuted: `UnitGroup`s, or by
             name a list of (name of a tensor, dimension), such as {"hidden": [("fc1.weight", 0), ("fc2.weight", 1)]}.
+            Where there are more indices than units, a unit has as many in a row (channels that were flattened), or one
+            in each of several equal parts: (name, dimension, parts), such as ("lstm.weight_ih_l0", 0, 4) of the gates.
         start: permutations from which to go on, such as those of an earlier alignment; of activations there is no need.
         seed: of the order in which groups are taken, and of batches.
         progress: see `train`.
@@ -103,7 +109,8 @@ def align(
     """
     began = time.perf_counter()
     method = _meant(problem, reference, population, method, seed)
-    nests = nests_of(groups_of(problem, groups))
+    free, still = movable(groups_of(problem, groups), reference, population)
+    nests = nests_of(free)
     check_start([group for nest in nests for group in nest], start, len(population))
     if isinstance(method, ActivationMatching) and groups is not None:
         msg = 'Where units have activations is read from a trace, not from groups=; write method="weights".'
@@ -119,7 +126,7 @@ def align(
         else:
             found = matched(nests, compared(reference), compared(population), seed=seed, start=start)
     aligned = verified(problem, population, nests, found.orders)
-    notes = (_how(method, drawn), *_unknown(problem, groups))
+    notes = (_how(method, drawn), *still, *_unknown(problem, groups))
     reading = reading_of(problem, nests, reference, population, aligned, found, seed, began, notes)
     return Alignment(reading, aligned, found.orders, tuple(found.converged.tolist()))
 
@@ -129,7 +136,7 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
     check_type("align problem", problem, Problem, "a Problem")
     check_type("align seed", seed, int, "a whole number")
     for what, one in (("reference", reference), ("population", population)):
-        check_type(f"align {what}", one, Population, "a Population such as run.final")
+        check_type(f"align {what}", one, Population, "a Population such as run.final, or problem.population([module])")
     check_same_architecture(problem, reference, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
     if len(reference) not in (1, len(population)):
@@ -139,14 +146,15 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
         )
         raise UsageError(msg)
     for what, one in (("reference", reference), ("population", population)):
-        lost = (~one.theta.isfinite().all(1)).nonzero().flatten().tolist()
-        if lost:
-            msg = f"Units that are not finite cannot be matched; member {lost[0]} of the {what} has such parameters."
-            raise UsageError(msg)
+        check_finite(what, one)
     if isinstance(method, str):
         check_choice("align method", method, METHODS)
-        return METHODS[method]()
+        method = METHODS[method]()
     check_type("align method", method, tuple(METHODS.values()), f"one of {', '.join(METHODS)}, or with options")
+    if isinstance(method, StraightThrough):  # which trains and evaluates networks halfway
+        ends = [reference[[0] * len(population)] if len(reference) == 1 else reference, population]
+        check_ends("straight-through matching", problem, ends, otherwise=None)
+        check_gradients("straight-through matching")
     return method
 
 
