@@ -358,3 +358,10 @@ def test_outputs_of_whole_numbers_have_no_averages_and_the_rest_is_found() -> No
     assert any("whole numbers of several networks have no mean" in note for note in found.reading.notes)
     found.figure().to_matplotlib()
     assert replace(found).sentences
+
+
+def test_with_too_few_held_out_examples_averages_are_not_scored_and_the_rest_is_found() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=60, test=3))
+    found = between(problem, problem.initialize(2), curve=False, points=5, on="train", resamples=39)
+    assert found.averages is None
+    assert any("4 held-out examples or more; got 3" in note for note in found.reading.notes)
