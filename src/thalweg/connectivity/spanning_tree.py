@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.curve import Curve
+from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.spanning_tree_graph import Pair, highest_on_the_way, merges, next_pairs, tree_edges
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
@@ -139,7 +140,8 @@ def spanning_tree(
         on, statistics, statistics_count, plan, seed, progress: see `weighted_sums`.
 
     Raises:
-        UsageError: fewer than two minima, or a `join` that gives something else.
+        UsageError: fewer than two minima, minima without weighted sums (see `barrier`), or a `join` that gives
+            something else.
 
     Cost: an evaluation a point of every pair's line, then that of `join`.
 
@@ -157,6 +159,7 @@ def spanning_tree(
     check_count("spanning_tree at_once", most)
     settings = {"statistics": statistics, "statistics_count": statistics_count, "plan": plan, "seed": seed}
     conditions = Conditions.of("spanning_tree", problem, on=on, **settings)
+    check_ends("spanning_tree", problem, list(minima), statistics=statistics)
     with watched(progress) as told:
         if join is None:
             join = lambda first, second: auto_neb(problem, first, second, on=on, progress=told, **settings)  # noqa: E731
