@@ -202,7 +202,7 @@ def string_curve(
         ),
         notes=(*(one.text for one in samples), *moved.notes, *_diverged(moved.diverged_at)),
     )
-    return StringCurve(reading, control, hats, moved.batch_loss, moved.diverged_at, len(moved.batch_loss))
+    return StringCurve(reading, control, hats, moved.batch_loss, moved.diverged_at, samples, len(moved.batch_loss))
 
 
 def _diverged(at: Tensor) -> list[str]:
