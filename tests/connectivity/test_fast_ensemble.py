@@ -87,6 +87,16 @@ def test_the_gain_is_the_difference_with_an_interval(problem: tw.Problem, run: t
     assert [panel.title for panel in panels] == ["loss", "error"]
 
 
+def test_gradients_and_passes_are_counted(problem: tw.Problem, run: tw.Run) -> None:
+    given = fast_ensemble(problem, run, cycles=3, period=8, end=run.final).reading.cost
+    assert (given.forwards, given.backwards) == (3 * 20 + 3 * 4, 3 * 20)  # 20 further steps; 3 snapshots and the end
+    trained = fast_ensemble(problem, run, cycles=3, period=8).reading.cost
+    assert (trained.forwards, trained.backwards) == (3 * 80 + 3 * 4, 3 * 80)  # and 40 + 20 steps without cycles
+    ascending = tw.train(problem, replace(RECIPE, optimizer=tw.optim.SAM(tw.optim.SGD(0.1))), seeds=1)
+    twice = fast_ensemble(problem, ascending, cycles=1, period=8, end=ascending.final).reading.cost
+    assert (twice.forwards, twice.backwards) == (2 * 4 + 2, 2 * 4)
+
+
 def test_a_worse_end_is_what_the_ensemble_gains_on(problem: tw.Problem, run: tw.Run) -> None:
     found = fast_ensemble(problem, run, cycles=2, period=8, end=problem.initialize(3))
     assert found.gain("error").low > 0.3

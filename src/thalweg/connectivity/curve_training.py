@@ -149,7 +149,7 @@ def joined(
         provenance=Provenance.here(seeds, str(problem.device), str(problem.dtype), plan=str(found.plan)),
         notes=(*(one.text for one in samples), *_notes(options, recipe, found.diverged_at, controls - 2)),
     )
-    return Curve(reading, found.control, basis, found.losses, found.diverged_at, done + recipe.steps)
+    return Curve(reading, found.control, basis, found.losses, found.diverged_at, samples, done + recipe.steps)
 
 
 def _control(first: Population, second: Population, options: CurveOptions) -> list[Population]:

@@ -25,6 +25,7 @@ from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.schedules import Linear, Schedule
 from thalweg.statistics import Interval, interval
 from thalweg.training import Run, train
+from thalweg.tuning.rates import gradients_a_step
 
 Array = NDArray[np.float64]
 
@@ -174,6 +175,7 @@ def fast_ensemble(
     common: dict[str, Any] = {"examples": grid.examples, "test_examples": grid.test_examples, "plan": plan}
     with watched(progress) as told:
         on_run = train(problem, recipe, grid.given_seeds, start=run.at(run.step), paired=True, progress=told, **common)
+        steps = last - run.step + (last if end is None else 0)
         if end is None:
             end = train(problem, longer, grid.given_seeds, mask=_mask(run), progress=told, **common).final
     snapshots = [on_run.snapshots[step] for step in at]
@@ -186,6 +188,7 @@ def fast_ensemble(
     arrays = {name: np.stack([one[name].mean(1) for one in together]) for name in names}
     arrays |= {f"snapshot {name}": np.stack([one[name].mean(1) for one in alone[:-1]]) for name in names}
     arrays |= {f"end {name}": alone[-1][name].mean(1) for name in names}
+    gradients = len(end) * steps * gradients_a_step(run.recipe.optimizer)
     units = {"loss": problem.loss.unit, "error": "fraction"} | {one.name: one.unit for one in problem.metrics}
     reading = Reading(
         "fast geometric ensemble",
@@ -194,7 +197,7 @@ def fast_ensemble(
         {"snapshots": np.arange(1, cycles + 1), "member": np.arange(len(end))},
         {name: unit for name in arrays for kind, unit in units.items() if kind in name.split()},
         sample_size=len(drawn) if own is None else own.shape[1],
-        cost=Cost(time.perf_counter() - began),
+        cost=Cost(time.perf_counter() - began, forwards=gradients + len(answers) * len(end), backwards=gradients),
         provenance=Provenance.here(grid.given_seeds, str(problem.device), str(problem.dtype), plan=str(on_run.plan)),
         notes=(
             f"On {drawn.text if own is None else 'the test examples of each member'}.",

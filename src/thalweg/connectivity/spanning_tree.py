@@ -140,7 +140,8 @@ def spanning_tree(
         on, statistics, statistics_count, plan, seed, progress: see `weighted_sums`.
 
     Raises:
-        UsageError: fewer than two minima, or a `join` that gives something else.
+        UsageError: fewer than two minima, minima without weighted sums (see `barrier`), or a `join` that gives
+            something else.
 
     Cost: an evaluation a point of every pair's line, then that of `join`.
 
@@ -161,6 +162,7 @@ def spanning_tree(
     check_count("spanning_tree at_once", most)
     settings = {"statistics": statistics, "statistics_count": statistics_count, "plan": plan, "seed": seed}
     conditions = Conditions.of("spanning_tree", problem, on=on, **settings)
+    check_ends("spanning_tree", problem, list(minima), statistics=statistics)
     with watched(progress) as told:
         if join is None:
             join = lambda first, second: auto_neb(problem, first, second, on=on, progress=told, **settings)  # noqa: E731
@@ -216,10 +218,16 @@ def _joined(join: Join, minima: Population, pairs: list[Pair], conditions: Condi
     first, second = (minima[list(one)] for one in zip(*pairs, strict=True))
     curve = join(first, second)
     check_type("What spanning_tree's join returns", curve, Curve, "a Curve, such as string(problem, first, second)")
-    if len(curve["loss"][0]) != len(pairs) or curve.reading.notes[0] != conditions.text:
+    if len(curve["loss"][0]) != len(pairs):
+        msg = f"spanning_tree's join must return a Curve of {len(pairs)} members; got {len(curve['loss'][0])}."
+        raise UsageError(msg)
+    if not conditions.same(curve.conditions[0]):
+        got = curve.conditions[0].text
+        differs = ", but others of that description" if got == conditions.text else ""
         msg = (
-            f"spanning_tree's join must return a Curve of {len(pairs)} members whose first sample is the one that on= "
-            f"says: {conditions.text} Got {len(curve['loss'][0])} members: {curve.reading.notes[0]}"
+            "spanning_tree's join must return a Curve whose first sample is the one that on= says, with the running "
+            f"statistics of the same examples. Expected: {conditions.text} Got: {got[:-1]}{differs}. Give join's "
+            "method the same on, statistics, statistics_count and seed."
         )
         raise UsageError(msg)
     return curve

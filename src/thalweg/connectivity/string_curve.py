@@ -81,8 +81,8 @@ class StringCurve(Curve):
     Args:
         reading: that of a `Curve`, where t goes from pivot to pivot in equal steps, and "saddle", the loss at the
             highest of the points that were evaluated, and "saddle location", its t: (on, member). It is at an end where
-            the path has no higher point, and both are NaN where a loss on the path is. "pivots" is how many each path
-            has between its ends: (member).
+            the path has no higher point. Both are NaN where the loss at any of the points is not finite. "pivots" is
+            how many each path has between its ends: (member).
         control: the ends and the pivots. A path that has fewer than another has further ones on its straight pieces.
     """
 
@@ -180,9 +180,8 @@ def string_curve(
     control = [first, *(one.with_own_buffers() for one in control[1:-1]), second]
     t = grid(len(control), options.between)
     arrays, errors, dims, forwards = evaluated(samples, control, hats(t, len(control)), name, told)
-    highest, known = arrays["loss"].argmax(2), np.isfinite(arrays["loss"]).all(2)  # of NaN none is the highest
-    arrays["saddle"] = arrays["loss"].max(2)
-    arrays["saddle location"] = np.where(known, t.numpy()[highest], np.nan)
+    arrays["saddle"], highest = arrays["loss"].max(2), arrays["loss"].argmax(2)  # NaN where a point is
+    arrays["saddle location"] = np.where(np.isfinite(arrays["saddle"]), t.numpy()[highest], np.nan)
     arrays["pivots"] = (moved.counts - 2).numpy()
     dims |= {"saddle": ("on", "member"), "saddle location": ("on", "member"), "pivots": ("member",)}
     kinds = {"loss": problem.loss.unit, "error": "fraction", "saddle": problem.loss.unit}
@@ -203,7 +202,7 @@ def string_curve(
         ),
         notes=(*(one.text for one in samples), *moved.notes, *_diverged(moved.diverged_at)),
     )
-    return StringCurve(reading, control, hats, moved.batch_loss, moved.diverged_at, len(moved.batch_loss))
+    return StringCurve(reading, control, hats, moved.batch_loss, moved.diverged_at, samples, len(moved.batch_loss))
 
 
 def _diverged(at: Tensor) -> list[str]:
