@@ -12,10 +12,10 @@ from thalweg.connectivity.averaging import Averaged
 from thalweg.connectivity.barrier import barrier
 from thalweg.connectivity.between_averages import aligned_to_first, averages_of
 from thalweg.connectivity.between_checkpoints import Checkpoints, Pair, pairs_of, population_of
+from thalweg.connectivity.between_curves import Curves, curves_of
 from thalweg.connectivity.between_result import Between
 from thalweg.connectivity.between_verdicts import PATHS, Threshold, arrays_of
-from thalweg.connectivity.bezier import bezier
-from thalweg.connectivity.curve import Curve, curve_schedule
+from thalweg.connectivity.curve import curve_schedule
 from thalweg.connectivity.curve_training import default_recipe
 from thalweg.connectivity.descent import check_recipe
 from thalweg.connectivity.disagreement import disagreement
@@ -59,9 +59,11 @@ def between(
     the second are aligned to the first's by weights (see `align`), and for pairs that no line joins, that of a trained
     curve with one bend (see `bezier`). A path joins two networks where its error barrier above the straight
     interpolation of the ends is below `worth`, with its whole interval over examples; where all of it is above, it does
-    not, and else it is undecided. Without an accuracy the loss barrier is compared, as a share of the mean loss of the
-    two ends. Of all networks together: their average, plain, aligned and repaired (see `repaired`), a greedy soup and
-    ensembles of outputs against the best of them on held-out examples (see `averaged`).
+    not, and else it is undecided. Lines and curves are judged alike, by the same resampled examples; but a curve was
+    trained on training examples, on which it is the better for that: compare further sets, such as test. Without an
+    accuracy the loss barrier is compared, as a share of the mean loss of the two ends. Of all networks together: their
+    average, plain, aligned and repaired (see `repaired`), a greedy soup and ensembles of outputs, each against the best
+    of them on held-out examples, at 95 % on its own (see `averaged`).
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -103,7 +105,7 @@ def between(
 
     Cost, for K networks, thus n = K (K - 1) / 2 pairs, all at once: 2 n `points` evaluations on every set of examples
     and as many on `statistics_count` examples where running statistics are recomputed; for curves 2 `steps` gradients
-    of a batch and 2 `points` evaluations a pair; alignments of n pairs; about 8 K evaluations of held-out examples.
+    of a batch and 3 `points` evaluations a pair; alignments of n pairs; about 8 K evaluations of held-out examples.
     Where sets of examples are large give Samples, such as on=[Sample("train", 5_000), "test"]. Memory: 2 n networks,
     and the activations of `statistics_count` examples in one.
 
@@ -132,13 +134,22 @@ def between(
         alignment, why = aligned_to_first(problem, first, second, groups, seed)
         notes += [why] if why else []
         aligned = None if alignment is None else barrier(problem, first, alignment.population, **line, progress=stage)
-        arrays, _ = arrays_of(threshold, lines, aligned, None, [])
+        arrays, _ = arrays_of(threshold, lines, aligned, None)
         curved = [number for number, word in enumerate(arrays["verdict"][0]) if word not in ("joined", "same network")]
         found, stage = None, _stage(told, 3, "curves")
         if curve and curved:
-            ends = first[curved], second[curved]
-            found = bezier(problem, *ends, given, on=sets, points=points, progress=stage, **common)
-            notes += [*found.reading.notes[len(sets) :]]
+            found = curves_of(
+                problem,
+                (first, second),
+                curved,
+                given,
+                points=points,
+                on=sets,
+                resamples=resamples,
+                common=common,
+                progress=stage,
+            )
+            notes += found.notes(pairs, given)
         elif curve:
             notes.append("No curve was sought, as lines join all pairs.")
         stage = _stage(told, 4, "averages")
@@ -149,16 +160,17 @@ def between(
         again = Resamples(len(drawn), resamples, seed)
         apart = disagreement(problem, population, pairs, drawn, plan=plan, again=again)
     return Between(
-        _reading(problem, threshold, lines, aligned, found, curved, pairs, apart, averages, notes, seed, began),
+        _reading(problem, threshold, lines, aligned, found, pairs, apart, averages, notes, seed, began),
         tuple(pairs),
         threshold,
         lines,
         aligned,
         alignment,
-        found,
-        tuple(curved) if found is not None else (),
+        None if found is None else found.curve,
+        () if found is None else found.pairs,
         averages,
         drawn.text,
+        given,
     )
 
 
@@ -203,8 +215,7 @@ def _reading(
     threshold: Threshold,
     lines: Any,
     aligned: Any,
-    curve: Curve | None,
-    curved: list[int],
+    curves: Curves | None,
     pairs: list[Pair],
     apart: Any,
     averages: Averaged | None,
@@ -212,10 +223,14 @@ def _reading(
     seed: int,
     began: float,
 ) -> Reading:
-    arrays, dims = arrays_of(threshold, lines, aligned, curve, curved)
+    arrays, dims = arrays_of(threshold, lines, aligned, curves)
+    if curves is not None:
+        arrays |= {"curve diverged at": curves.diverged_at(len(pairs))}
+        dims |= {"curve diverged at": ("pair",)}
     if apart is not None:
         arrays |= {"disagreement": apart[0], "disagreement, 95 %": apart[1]}
         dims |= {"disagreement": ("pair",), "disagreement, 95 %": ("pair", "end")}
+    curve, further = (None, 0) if curves is None else (curves.curve, curves.evaluations)
     parts = [one.reading for one in (lines, aligned, curve, averages) if one is not None]
     said = [*lines.reading.notes, *notes, *([] if averages is None else averages.reading.notes)]
     return Reading(
@@ -232,7 +247,7 @@ def _reading(
         sample_size=lines.reading.sample_size,
         cost=Cost(
             time.perf_counter() - began,
-            forwards=sum(one.cost.forwards for one in parts),
+            forwards=further + sum(one.cost.forwards for one in parts),
             backwards=sum(one.cost.backwards for one in parts),
         ),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=lines.reading.provenance.plan),

@@ -60,13 +60,12 @@ def align(
     Weight matching takes one group after the other, in random order, solves it exactly with the others as they are
     (linear assignment; a group within units of another together with that), and stops where none gains: a local
     optimum. It begins at the input and the output and goes inwards by what is beyond doubt; members that end less
-    similar than they were begin anew as they are. Had all begun as they are, of permutations of the units of a
-    transformer (3 blocks, width 32, as initialized) 1 in 20 would be recovered, which so are all, and 19 of 20 pairs of
-    perceptrons would be less similar. Where units lie along two dimensions of one tensor (recurrent
-    weights), a step is to first order, and taken if it gains. Straight-through matching trains a copy of the reference:
-    at each step the members are matched to it by weights, starting from the permutation before, and the gradient of the
-    loss halfway is applied to the copy as if it were the permuted member (Ainsworth's second variant); of all
-    permutations met, the one with the lowest loss on `on` is kept, the same examples throughout.
+    similar than they were begin anew as they are. Had all begun as they are, permutations that were planted in
+    a transformer would be missed. Where units lie along two dimensions of one tensor (recurrent weights), a step is to
+    first order, and taken if it gains. Straight-through matching trains a copy of the reference: at each step the
+    members are matched to it by weights, starting from the permutation before, and the gradient of the loss halfway is
+    applied to the copy as if it were the permuted member (Ainsworth's second variant); of all permutations met, the one
+    with the lowest loss on `on` is kept, the same examples throughout.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
@@ -181,8 +180,7 @@ def reading_of(
         "distance after": (aligned.theta - reference.theta).norm(dim=1).cpu().numpy(),
         "sweeps": found.sweeps,
     }
-    if found.losses is not None:
-        of_members |= dict(zip(("loss halfway before", "loss halfway after"), found.losses, strict=True))
+    of_members |= {f"loss halfway {when}": losses for when, losses in found.losses.items()}
     arrays, dims = {**of_groups, **of_members}, dict.fromkeys(of_groups, ("group", "member"))
     dims |= dict.fromkeys(of_members, ("member",))
     coordinates: dict[str, Sequence[str] | np.ndarray] = {"group": names, "member": np.arange(len(population))}
@@ -195,7 +193,7 @@ def reading_of(
         coordinates["matched"] = list(found.alike)
     late = int((~found.converged).sum())
     if late:
-        notes = (*notes, f"{late} of {len(population)} members might still gain.")
+        notes = (*notes, f"{late} of {len(population)} members {found.unfinished}.")
     return Reading(
         "alignment",
         arrays,
@@ -212,7 +210,10 @@ def _how(method: Method, drawn: Drawn) -> str:
     if isinstance(method, ActivationMatching):
         return f"Matched by the {method.measure} of activations on {drawn.text}."
     if isinstance(method, StraightThrough):
-        return f"Matched by the loss halfway on {drawn.text}, straight through {method.steps} steps."
+        return (
+            f"Matched by the loss halfway, straight through {method.steps} steps; of all permutations met, those with "
+            f"the lowest loss on {drawn.text} are kept, so that 'loss halfway after' flatters them."
+        )
     return "Matched by weights."
 
 
