@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.connectivity import barrier
-from thalweg.connectivity.peaks import above_chord, peak
 from thalweg.connectivity.resamples import Resamples
 from thalweg.errors import UsageError
-from thalweg.evaluation import by_example, evaluate
+from thalweg.evaluation import by_example, evaluate, line_heights
 
 ON = ["train", "test"]
 
@@ -162,7 +161,7 @@ def test_a_resample_is_the_same_examples_on_the_whole_line(
     rows = torch.cat([(1 - t) * first.theta + t * second.theta for t in (0, 0.25, 0.5, 0.75, 1)])
     table = by_example(digits, first.with_theta(rows), "test")["loss"]
     draws = Resamples(360, 59, 3).means(table)
-    heights = peak(above_chord(draws))[0]
+    heights = line_heights(draws).barrier
     assert found.reading.standard_errors["loss barrier"][0, 0] == pytest.approx(heights.std(ddof=1), rel=1e-4)
     assert found.reading.standard_errors["loss"][0, 0] == pytest.approx(draws.std(0, ddof=1), rel=1e-4)
     (interval,) = found.intervals("loss barrier")
@@ -176,7 +175,7 @@ def test_intervals_over_examples_cover() -> None:
     for number in range(300):
         height, tilt = 1 + 0.5 * stream.normal(size=(80, 1)), 0.3 * stream.normal(size=(80, 1))
         values = height * (t**2 - 1) ** 2 + tilt * t * (1 - t**2)
-        draws = np.sort(peak(above_chord(Resamples(80, 199, number).means(torch.from_numpy(values.T.copy()))))[0])
+        draws = np.sort(line_heights(Resamples(80, 199, number).means(torch.from_numpy(values.T.copy()))).barrier)
         inside += draws[4] <= 1 <= draws[-5]
     assert 0.91 < inside / 300 < 0.98
 
@@ -315,3 +314,16 @@ def test_a_line_that_is_not_finite_somewhere_has_no_barrier() -> None:
     assert not found.intervals()[0].known
     assert "not finite at 1 of 10 points" in found.reading.notes[-1]
     found.figure().to_matplotlib()
+
+
+@pytest.mark.parametrize("points", [9, 12])
+def test_a_height_has_one_value_by_whichever_instrument(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population], points: int
+) -> None:
+    found = barrier(digits, *pairs, points=points, on="test", resamples=0)
+    line = tw.evaluation.lines(digits, *pairs, points=points, on="test")
+    assert (found["loss barrier"] > 0.01).all()
+    assert line["loss barrier"] == pytest.approx(found["loss barrier"][0], rel=1e-5)
+    assert line["accuracy barrier"] == pytest.approx(found["error barrier"][0], abs=1e-7)
+    counts = found["error barrier, over mean"][0] * 360 * 2  # of the mean of two ends there are halves
+    assert counts == pytest.approx(counts.round(), abs=1e-4)

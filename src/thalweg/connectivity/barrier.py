@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.ends import Pairs, check_ends
 from thalweg.connectivity.line import LineValues, line_values
-from thalweg.connectivity.peaks import above_chord, peak
 from thalweg.connectivity.resamples import ends
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
-from thalweg.evaluation import Conditions, Sample
+from thalweg.evaluation import Conditions, Sample, line_heights
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
@@ -141,9 +140,9 @@ def barrier(
                                                                              Ainsworth et al., 2022, of the loss)
 
     The error is 1 - accuracy, a share. The two agree where the ends are equally good. Where they are not, the second is
-    at least half the difference of the ends, on a convex loss too: an interval above 0 then shows no barrier. Either
-    maximum is refined by the parabola through the highest point and its neighbors, but not at a kink. A network has
-    exactly no barrier to itself, and the barrier from a to b is to the bit that from b to a.
+    at least half the difference of the ends, on a convex loss too: an interval above 0 then shows no barrier. The
+    maximum of the loss is refined by a parabola, that of the error, a staircase, is not (`evaluation.line_heights`). A
+    network has exactly no barrier to itself, and the barrier from a to b is to the bit that from b to a.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -252,14 +251,14 @@ def _tables(
         values = np.stack([one.values[name] for one in lines])
         arrays[name], dims[name] = _turned(values, swapped), ("on", "member", "t")
         again = [one.resampled.get(name) for one in lines]
-        found = _heights(values, swapped)
+        found = _heights(name, values, swapped)
         arrays |= {f"{name} {kind}": value for kind, value in zip(DEFINITIONS, found, strict=True)}
         dims |= {f"{name} {kind}": ("on", "member") for kind in DEFINITIONS}
         if any(one is None for one in again):
             continue
         draws = np.stack([one for one in again if one is not None])  # (on, member, resamples, t)
         errors[name] = _turned(draws.std(2, ddof=1), swapped)
-        for kind, value in zip(DEFINITIONS, _heights(draws, swapped), strict=True):
+        for kind, value in zip(DEFINITIONS, _heights(name, draws, swapped), strict=True):
             whole = f"{name} {kind}"
             errors[whole] = value.std(2, ddof=1)
             arrays[_INTERVAL.format(whole)] = np.stack(ends(value, axis=2), axis=-1)
@@ -273,9 +272,8 @@ def _turned(values: Array, swapped: NDArray[np.bool_]) -> Array:
     return np.where(turned, values[..., ::-1], values)
 
 
-def _heights(lines: Array, swapped: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+def _heights(name: str, lines: Array, swapped: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     """By every definition, of lines (on, member, ..., t) from start to end; and t of the first from first to second."""
-    height, where = peak(above_chord(lines))
-    over_mean = peak(lines)[0] - (lines[..., 0] + lines[..., -1]) / 2
-    where = np.where(swapped.reshape(-1, *(1 for _ in where.shape[2:])), 1 - where, where)
-    return height, over_mean, np.where(height > 0, where, np.nan)
+    found = line_heights(lines, name)
+    turned = swapped.reshape(-1, *(1 for _ in found.location.shape[2:]))
+    return found.barrier, found.over_mean, np.where(turned, 1 - found.location, found.location)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.barrier import Barrier
 from thalweg.connectivity.curve import Curve
-from thalweg.connectivity.peaks import above_chord, peak
+from thalweg.evaluation import line_heights
 
 Array = NDArray[np.float64]
 LINE, ALIGNED, CURVE = "line", "line after aligning", "curve"
@@ -86,7 +86,7 @@ def arrays_of(
                 if found is not None:
                     table[path], ends[path] = found[whole], found[f"{whole}, 95 %"]
             if curve is not None:
-                table[2][:, curved] = _height(curve[name], kind)
+                table[2][:, curved] = _height(name, curve[name], kind)
             arrays |= {whole: table, f"{whole}, 95 %": ends}
             dims |= {whole: ("path", "on", "pair"), f"{whole}, 95 %": ("path", "on", "pair", "end")}
     loss = arrays["loss barrier"]
@@ -102,8 +102,7 @@ def arrays_of(
     return arrays, dims
 
 
-def _height(values: Array, kind: str) -> Array:
+def _height(name: str, values: Array, kind: str) -> Array:
     """A barrier of paths (on, member, t): (on, member)."""
-    if kind == "barrier":
-        return peak(above_chord(values))[0]
-    return peak(values)[0] - (values[..., 0] + values[..., -1]) / 2
+    found = line_heights(values, name)
+    return found.barrier if kind == "barrier" else found.over_mean
