@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.connectivity.ends import Pairs, check_ends
+from thalweg.connectivity.height_intervals import METHOD, height_intervals
 from thalweg.connectivity.line import LineValues, line_values
 from thalweg.connectivity.resamples import ends
 from thalweg.data import ExampleSet
@@ -41,6 +42,9 @@ class Barrier(Result):
     def intervals(self, name: str | None = None, on: str | None = None) -> tuple[Interval, ...]:
         """Of every member the interval over examples: how it would vary with other examples of the same kind.
 
+        The maximum of estimates lies above 0 where there is no barrier, too; the interval of a height allows for that,
+        so that it begins above 0 in at most 2.5 % of such cases (see `height_intervals.interval_of_maximum`).
+
         Args:
             name: of an array (on, member); None: "error barrier" where there is an accuracy, else "loss barrier".
             on: which examples; None: the first that `barrier` was given.
@@ -54,8 +58,8 @@ class Barrier(Result):
             msg = f"There are no intervals over examples of {name!r}; write barrier(..., resamples=199)."
             raise UsageError(msg)
         table = np.concatenate([values[:, None], self[_INTERVAL.format(name)][place]], axis=1)
-        many, method = int(self["examples"][place]), "bootstrap over examples, the 2.5 % and 97.5 % points"
-        return tuple(Interval(estimate, low, high, many, method) for estimate, low, high in table.tolist())
+        many = int(self["examples"][place])
+        return tuple(Interval(estimate, low, high, many, METHOD) for estimate, low, high in table.tolist())
 
     def over_pairs(self, name: str | None = None, on: str | None = None) -> Interval:
         """The mean over members, with its interval: how it would vary with other pairs (see `statistics.mean`).
@@ -161,7 +165,7 @@ def barrier(
         statistics: of normalization layers: "recompute" those of `statistics_count` training examples at every point,
             or "interpolate" those of the ends.
         resamples: of the bootstrap over examples, at least 39; 0 for none. A resample is the same examples on the whole
-            line, and has its own maximum: intervals are for examples that are drawn, the whole training set as well.
+            line. Intervals are for examples that are drawn, the whole training set as well.
         plan: see `train`.
         seed: of the examples for "recompute" and of the resamples.
         progress: told how far it is.
@@ -258,10 +262,12 @@ def _tables(
             continue
         draws = np.stack([one for one in again if one is not None])  # (on, member, resamples, t)
         errors[name] = _turned(draws.std(2, ddof=1), swapped)
-        for kind, value in zip(DEFINITIONS, _heights(name, draws, swapped), strict=True):
+        resampled = _heights(name, draws, swapped)
+        intervals = (*height_intervals(values, draws, name), np.stack(ends(resampled[2], axis=2), axis=-1))
+        for kind, value, both in zip(DEFINITIONS, resampled, intervals, strict=True):
             whole = f"{name} {kind}"
             errors[whole] = value.std(2, ddof=1)
-            arrays[_INTERVAL.format(whole)] = np.stack(ends(value, axis=2), axis=-1)
+            arrays[_INTERVAL.format(whole)] = both
             dims[_INTERVAL.format(whole)] = ("on", "member", "end")
     return arrays, errors, dims
 
