@@ -267,12 +267,13 @@ def test_many_resamples_of_many_examples_come_in_tiles(monkeypatch: pytest.Monke
     assert found.std(0, ddof=1) == pytest.approx((values.std(1) / 10).numpy(), rel=0.25)
 
 
-def test_over_pairs_it_is_students_interval(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
+def test_over_pairs_it_is_that_of_a_mean(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
     found = barrier(digits, *pairs, points=5, on=ON)
     assert found["error"].shape == (2, 3, 5)
     for number, on in enumerate(ON):
-        wanted = tw.statistics.mean(found["error barrier"][number])
+        wanted = tw.statistics.mean(found["error barrier"][number], bounds=tw.statistics.SHARE)
         assert found.over_pairs(on=on) == wanted
+    assert not any("share a network" in note for note in found.reading.notes)
     intervals = found.intervals("loss barrier, over mean", "test")
     assert [one.n for one in intervals] == [360] * 3
     assert [one.estimate for one in found.intervals()] == found["error barrier"][0].tolist()
@@ -280,6 +281,35 @@ def test_over_pairs_it_is_students_interval(digits: tw.Problem, pairs: tuple[tw.
         found.over_pairs(on="tests")
     with pytest.raises(UsageError, match="no barrier 'loss'"):
         found.over_pairs("loss")
+
+
+def test_of_two_pairs_the_interval_stays_within_its_bounds(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    found = barrier(digits, *(one[:2] for one in pairs), points=5, on="test", resamples=0)
+    for name, most in (("error barrier", 1.0), ("error barrier, over mean", 1.0), ("loss barrier", np.inf)):
+        one = found.over_pairs(name)
+        assert one.known
+        assert 0 <= one.low <= one.estimate <= one.high <= most
+    place = found.over_pairs("loss location")
+    assert 0 <= place.low <= place.high <= 1
+
+
+def test_pairs_that_share_a_network_are_said_to_be_too_alike(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    first, second = pairs
+    for one, two, sharing in (
+        (first[[0, 0, 1]], second, 2),
+        (first, first[[1, 2, 0]], 3),  # a ring: each is an end of two
+        (first[[0, 1]], first[[0, 2]], 0),  # a network and itself is one pair
+    ):
+        found = barrier(digits, one, two, points=3, on="test", resamples=0)
+        assert found.sharing == sharing
+        notes = [note for note in found.reading.notes if note.startswith(f"{sharing} of 3 pairs share a network")]
+        assert len(notes) == (sharing > 0)
+        assert ("too narrow" in found.over_pairs("loss barrier").method) == (sharing > 0)
+        assert ("share a network" in found.figure().caption) == (sharing > 0)
 
 
 def test_the_figure_shows_pairs_and_means(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:

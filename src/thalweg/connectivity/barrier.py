@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
-from thalweg.statistics import Interval, interval
+from thalweg.statistics import POSITIVE, SHARE, Bounds, Interval, interval
 
 Array = NDArray[np.float64]
 DEFINITIONS = ("barrier", "barrier, over mean", "location")
@@ -37,7 +37,10 @@ class Barrier(Result):
             the line is highest above the chord, NaN where it nowhere is. With resamples each has standard errors, and
             the last three "loss barrier, 95 %" and so on (on, member, end), the interval over examples; "examples" (on)
             is how many there are.
+        sharing: how many pairs have a network that another pair has, too.
     """
+
+    sharing: int = 0
 
     def intervals(self, name: str | None = None, on: str | None = None) -> tuple[Interval, ...]:
         """Of every member the interval over examples: how it would vary with other examples of the same kind.
@@ -64,7 +67,8 @@ class Barrier(Result):
     def over_pairs(self, name: str | None = None, on: str | None = None) -> Interval:
         """The mean over members, with its interval: how it would vary with other pairs (see `statistics.mean`).
 
-        Members that share a network are not independent, and the interval is then too narrow.
+        It lies within the bounds of what it is about: `SHARE` of an error or a place, `POSITIVE` of a loss. Pairs that
+        share a network are not independent, and the interval is then too narrow: its `method` and a note say so.
 
         Args:
             name, on: see `intervals`.
@@ -72,7 +76,9 @@ class Barrier(Result):
         Raises:
             UsageError: no such array or examples.
         """
-        return interval.mean(self._of(self._named(name), on))
+        name = self._named(name)
+        found = interval.mean(self._of(name, on), bounds=bounds_of(name))
+        return replace(found, method=f"{found.method}; too narrow, as pairs share networks") if self.sharing else found
 
     def figure(self, on: str | None = None) -> Figure:
         """Loss and error on the lines: every pair thin, and the mean over pairs.
@@ -204,13 +210,19 @@ def barrier(
         ]
     arrays, errors, dims = _tables(lines, pairs.swapped.numpy())
     names = [name for name in ("loss", "error") if name in arrays]
-    units = {"loss": problem.loss.unit}
+    units = {"loss": problem.loss.unit, "error": "fraction"}
     coordinates = {"on": labels, "member": np.arange(len(first)), "t": np.linspace(0, 1, points)}
     counts = [len(one.drawn) for one in conditions]
     lost = int(np.isnan(arrays["loss"]).sum())
     notes = [*dict.fromkeys(one.text for one in conditions)]
     if resamples:
         notes.append(f"Standard errors and intervals are over examples, of {resamples:,} resamples.")
+    sharing = pairs.sharing()
+    if sharing:
+        notes.append(
+            f"{sharing} of {len(first)} pairs share a network with another: they are not independent, and an interval "
+            "over pairs is too narrow."
+        )
     if lost:
         notes.append(f"The loss is not finite at {lost:,} of {arrays['loss'].size:,} points: no barrier there.")
     reading = Reading(
@@ -225,7 +237,17 @@ def barrier(
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=lines[0].plan),
         notes=tuple(notes),
     )
-    return Barrier(reading)
+    return Barrier(reading, sharing)
+
+
+def bounds_of(name: str) -> Bounds:
+    """Between what a height or its place lies, by its name.
+
+    >>> from thalweg.connectivity.barrier import bounds_of
+    >>> bounds_of("error barrier"), bounds_of("loss barrier"), bounds_of("loss location")
+    ((0.0, 1.0), (0.0, inf), (0.0, 1.0))
+    """
+    return SHARE if name.startswith("error") or name.endswith("location") else POSITIVE
 
 
 def labelled(conditions: Sequence[Conditions]) -> list[str]:

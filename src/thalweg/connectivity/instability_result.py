@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.connectivity.barrier import bounds_of
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result
-from thalweg.statistics import POSITIVE, SHARE, Interval, interval
+from thalweg.statistics import POSITIVE, Interval, interval
 
 Array = NDArray[np.float64]
 THRESHOLD = 0.02  # of the error, below which copies count as linearly connected (Frankle et al., 2020)
@@ -74,7 +75,7 @@ class Instability(Result):
 
     def intervals(self, name: str | None = None, *, on: str | None = None) -> tuple[Interval, ...]:
         """The mean barrier at every step, over seeds, within its bounds; see `barriers`."""
-        bounds = SHARE if (name or self.usual).startswith("error") else POSITIVE
+        bounds = bounds_of(name or self.usual)
         return tuple(interval.mean(one, bounds=bounds) for one in self.barriers(name, on=on))
 
     def stable_from(
