@@ -215,11 +215,32 @@ def test_the_first_step_whose_whole_interval_is_below_is_named(found: Instabilit
     assert result.stable_from() == T - 1  # at a quarter the mean is below, and its upper end is not
     assert table[1].mean() < 0.02
     assert result.stable_from(on="train") is None
-    assert result.line() == {"stable on train": "at no step tried", "stable on test": f"from {T - 1}"}
+    said = {"stable on train": "from none (3 steps tried)", "stable on test": f"from {T - 1} (3 steps tried)"}
+    assert result.line() == said
     with pytest.raises(UsageError, match="set of examples"):
         result.stable_from(on="validation")
     with pytest.raises(UsageError, match="steps 0, 6, 23; got 7"):
         result.copies(7)
+
+
+def with_barriers(found: Instability, table: list[list[float]]) -> Instability:
+    """The same with these barriers, (steps, seeds), on all sets of examples."""
+    name = "error barrier, over mean"
+    planted = np.stack([np.array(table)] * len(found.reading.coordinate("on")))
+    return replace(found, reading=replace(found.reading, arrays={**found.reading.arrays, name: planted}))
+
+
+def test_copies_are_not_stable_from_a_step_after_which_a_barrier_rises_again(found: Instability) -> None:
+    low, high = [0.001, 0.0015, 0.002], [0.3, 0.31, 0.32]
+    for table, wanted in (
+        ([high, low, high], None),
+        ([low, high, low], T - 1),
+        ([high, low, low], T // 4),
+        ([low, low, low], 0),
+        ([low, [0.0, np.nan, 0.0], low], T - 1),
+        ([high, [0.001, 0.001, 0.001], low], T // 4),
+    ):
+        assert with_barriers(found, table).stable_from() == wanted
 
 
 def test_the_figure_puts_step_0_at_the_left_and_errors_in_points(found: Instability) -> None:

@@ -43,7 +43,7 @@ def instability(
         theta_k of one trunk a seed -> theta_T and theta'_T by other data orders -> barrier(theta_T, theta'_T)
 
     Copies begin with the weights, moments and schedule of their trunk at step k, and are trained to the last step T.
-    They are stable from the first k at which the error nowhere on their line is 2 points above the mean of both
+    They are stable from the first k from which on the error nowhere on their line is 2 points above the mean of both
     (`Instability.stable_from`). At k near T copies are stable for a trivial reason: they have neither the time nor the
     rate left to part. `fresh_schedule` tells that apart, by giving all of them the same time and rates.
 
