@@ -325,6 +325,22 @@ def test_the_figure_shows_pairs_and_means(digits: tw.Problem, pairs: tuple[tw.Po
     figure.to_plotly()
 
 
+def test_errors_are_fractions_wherever_they_are_measured(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    first, second = pairs
+    recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=1, batch_size=50)
+    for found, names in (
+        (
+            barrier(digits, first, second, points=3, resamples=39),
+            ("error", "error barrier", "error barrier, over mean"),
+        ),
+        (tw.connectivity.plane(digits, first[:1], second[:1], first[1:2], resolution=3), ("error",)),
+        (tw.connectivity.bezier(digits, first, second, recipe, points=3), ("error", "error height")),
+    ):
+        assert {name: found.reading.units[name] for name in names} == dict.fromkeys(names, "fraction")
+
+
 def test_several_sets_of_one_kind_have_names_of_their_own(digits: tw.Problem) -> None:
     first, second = digits.initialize([0]), digits.initialize([1])
     found = barrier(digits, first, second, points=3, on=[tw.Sample("train", 50), "train"], resamples=0)

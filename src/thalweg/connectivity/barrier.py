@@ -210,7 +210,7 @@ def barrier(
         ]
     arrays, errors, dims = _tables(lines, pairs.swapped.numpy())
     names = [name for name in ("loss", "error") if name in arrays]
-    units = {"loss": problem.loss.unit, "error": "fraction"}
+    kinds = {"loss": problem.loss.unit, "error": "fraction"}
     coordinates = {"on": labels, "member": np.arange(len(first)), "t": np.linspace(0, 1, points)}
     counts = [len(one.drawn) for one in conditions]
     lost = int(np.isnan(arrays["loss"]).sum())
@@ -230,7 +230,7 @@ def barrier(
         arrays | {"examples": np.array(counts)},
         dims | {"examples": ("on",)},
         coordinates | ({"end": ["low", "high"]} if resamples else {}),
-        units | {f"{name} {kind}": units.get(name, "") for name in names for kind in DEFINITIONS[:2]},
+        {one: kinds[name] for name in names for one in (name, *(f"{name} {kind}" for kind in DEFINITIONS[:2]))},
         errors,
         sample_size=counts[0] if len(counts) == 1 else None,
         cost=Cost(time.perf_counter() - began, forwards=sum(one.evaluations for one in lines)),

@@ -31,7 +31,7 @@ def instability(
     seeds: int | Sequence[int] = 6,
     fresh_schedule: bool = False,
     orders: tuple[int, int] = (0, 1),
-    on: On | Sequence[On] = ("train", "test"),
+    on: On | Sequence[On] = ("test", "train"),
     points: int = 25,
     statistics: str = "recompute",
     statistics_count: int = 1_024,
@@ -66,7 +66,7 @@ def instability(
             be T, too; and the copies from there for T steps, with the recipe's schedule from its beginning.
         orders: numbers of the copies' data orders, of the streams (seed, "instability", number); with dropout that is
             drawn from them, too. Equal ones are the null: copies are then the same to the bit and barriers exactly 0.
-        on: the examples of the barriers, one set or several.
+        on: the examples of the barriers, one set or several; methods of the result look at the first.
         points: on every line.
         statistics, statistics_count: see `barrier`.
         plan, progress: see `train`.

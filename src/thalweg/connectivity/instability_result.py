@@ -61,13 +61,13 @@ class Instability(Result):
 
         Args:
             name: of the array; None: see `usual`.
-            on: which examples, as in the reading; None: the last ones that were asked for, by default "test".
+            on: which examples, as in the reading; None: the first that were asked for, by default "test".
 
         Raises:
             UsageError: no such barrier or examples.
         """
         known = [str(one) for one in self.reading.coordinate("on")]
-        chosen = known[-1] if on is None else on
+        chosen = known[0] if on is None else on
         if chosen not in known:
             kind = "set of examples"
             raise unknown_name(kind, on, known)
