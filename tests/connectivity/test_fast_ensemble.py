@@ -116,6 +116,16 @@ def test_members_with_test_examples_of_their_own(problem: tw.Problem) -> None:
     assert found.gain("loss").n == 2
 
 
+def test_the_gain_is_of_the_error_or_where_there_is_none_of_the_loss(problem: tw.Problem, run: tw.Run) -> None:
+    found = fast_ensemble(problem, run, cycles=1, period=4, end=run.final)
+    assert found.gain() == found.gain("error")
+    x = torch.randn(20, 3, generator=generator(0, "inputs"))
+    regression = tw.Problem(lambda: tw.nets.mlp(3, 4, 3), (x, x), "squared_error")
+    fitted = tw.train(regression, replace(RECIPE, steps=4, batch_size=10, evaluate=0), seeds=2)
+    one = fast_ensemble(regression, fitted, cycles=1, period=4, on="train", end=fitted.final)
+    assert one.gain() == one.gain("loss")
+
+
 def test_a_masked_run_stays_masked(problem: tw.Problem) -> None:
     mask = torch.rand(problem.layout.parameters, generator=generator(0, "mask")) < 0.5
     run = tw.train(problem, replace(RECIPE, steps=10), seeds=2, mask=mask)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.barrier import Barrier
 from thalweg.connectivity.between_curves import Curves
-from thalweg.connectivity.peaks import above_chord, peak
-from thalweg.connectivity.resamples import ends
+from thalweg.connectivity.height_intervals import height_intervals
+from thalweg.evaluation import line_heights
 
 Array = NDArray[np.float64]
 LINE, ALIGNED, CURVE = "line", "line after aligning", "curve"
@@ -86,9 +86,7 @@ def arrays_of(
                 if found is not None:
                     table[path], spans[path] = found[whole], found[f"{whole}, 95 %"]
             if curves is not None:
-                table[2][:, curves.pairs] = _height(np.stack([one.values[name] for one in curves.values]), kind)
-                draws = _height(np.stack([one.resampled[name] for one in curves.values]), kind)
-                spans[2][:, curves.pairs] = np.stack(ends(draws, axis=2), axis=-1)
+                table[2][:, curves.pairs], spans[2][:, curves.pairs] = _of_curves(curves, name, kind)
             arrays |= {whole: table, f"{whole}, 95 %": spans}
             dims |= {whole: ("path", "on", "pair"), f"{whole}, 95 %": ("path", "on", "pair", "end")}
     loss = arrays["loss barrier"]
@@ -104,8 +102,9 @@ def arrays_of(
     return arrays, dims
 
 
-def _height(values: Array, kind: str) -> Array:
-    """A barrier of paths (on, member, ..., t): (on, member, ...)."""
-    if kind == "barrier":
-        return peak(above_chord(values))[0]
-    return peak(values)[0] - (values[..., 0] + values[..., -1]) / 2
+def _of_curves(curves: Curves, name: str, kind: str) -> tuple[Array, Array]:
+    """A barrier on curves: (on, pair), and its intervals over examples: (on, pair, end)."""
+    values = np.stack([one.values[name] for one in curves.values])
+    draws = np.stack([one.resampled[name] for one in curves.values])
+    found, (above_chord, over_mean) = line_heights(values, name), height_intervals(values, draws, name)
+    return (found.barrier, above_chord) if kind == "barrier" else (found.over_mean, over_mean)

@@ -163,8 +163,3 @@ class Curve(Result):
             Scatter(xy[[0, -1], 0], xy[[0, -1], 1], label="ends"),
         )
         return Figure.of(f"control points of member {member}", marks, Axis("along the line"), Axis("across"))
-
-
-def heights(values: Array) -> Array:
-    """By how much the highest point is above the higher end: (..., points) to (...)."""
-    return values.max(-1) - np.maximum(values[..., 0], values[..., -1])

@@ -1,5 +1,6 @@
 """The two ends of a path: whether there are networks between them, and one order for each pair."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -116,6 +117,16 @@ class Pairs:
             for a, b in ((first, second), (second, first))
         )
         return cls(start, end, swapped.cpu(), ~differ.any(1).cpu())
+
+    def sharing(self) -> int:
+        """How many pairs have a network, by its parameters, that another pair has, too."""
+        ends = [one.theta.cpu() for one in (self.start, self.end)]
+        networks = [
+            {hash(theta[pair].contiguous().view(torch.uint8).numpy().tobytes()) for theta in ends}
+            for pair in range(len(self.start))
+        ]
+        often = Counter(network for both in networks for network in both)
+        return sum(any(often[network] > 1 for network in both) for both in networks)
 
 
 def _numbers(population: Population, *, buffers: bool) -> Tensor:

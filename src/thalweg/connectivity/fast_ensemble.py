@@ -81,7 +81,7 @@ class FastEnsemble(Result):
         """The snapshots of one member of the run, as a population: to be averaged in weights or outputs."""
         return Population.concatenate([one[member] for one in self.snapshots])
 
-    def gain(self, name: str = "error", members: Sequence[int] | slice = slice(None)) -> Interval:
+    def gain(self, name: str | None = None, members: Sequence[int] | slice = slice(None)) -> Interval:
         """By how much the ensemble of all snapshots is better than the end of training at equal budget.
 
             mean over members and examples of (value of the end of training) - (value of the ensemble)
@@ -90,12 +90,14 @@ class FastEnsemble(Result):
         members that have examples of their own members alone.
 
         Args:
-            name: "loss", "error" or a metric; above 0 is better where less of it is.
+            name: "loss", "error" or a metric; above 0 is better where less of it is. None: "error" where there is an
+                accuracy, else "loss".
             members: of the run, such as run.select(lr=0.1).
 
         Raises:
             UsageError: no such name.
         """
+        name = ("error" if "error" in self._tables else "loss") if name is None else name
         if name not in self._tables:
             raise unknown_name("metric", name, self._tables)
         table = self._tables[name][members]

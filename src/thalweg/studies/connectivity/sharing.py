@@ -181,7 +181,7 @@ def experiment(lab: Lab) -> Finding:
             f"copies that part at step {usual.steps[latest(usual, steps)]:,} "
             f"{parts[TOGETHER].estimate:.2f} ({parts[TRAINING].estimate:.2f} of training error); networks of other "
             f"initializations have {others.mean():.1f}.",
-            f"The first step from which the interval lies below {THRESHOLD:g} points: "
+            f"The first step from which on the interval of every step tried lies below {THRESHOLD:g} points: "
             + "; ".join(f"{name}: {'none tried' if step is None else step}" for name, step in stable.items())
             + ".",
             f"With a whole schedule of their own after k steps at a constant rate copies have "
