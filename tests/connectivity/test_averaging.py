@@ -229,6 +229,21 @@ def test_what_cannot_be_averaged_is_refused(digits: tw.Problem, members: tw.Popu
         found.effect(name="accuracy")
 
 
+def test_what_is_not_named_is_the_error_or_where_there_is_none_the_loss(
+    digits: tw.Problem, members: tw.Population
+) -> None:
+    found = averaged(digits, members, resamples=39)
+    assert found.effect() == found.effect(AVERAGE, "error")
+    assert found.outcomes() == found.outcomes("error")
+    assert {found.reading.units[name] for name in ("error", "member error", "error less the best's")} == {"fraction"}
+    problem = problem_of(lambda at: at.square().sum() + 1, 2, examples=8)
+    regression = averaged(problem, place(problem, [1.0, 0.0], [-1.0, 0.0]), on="train")
+    assert regression.effect() == regression.effect(AVERAGE, "loss")
+    assert regression.outcomes() == regression.outcomes("loss")
+    with pytest.raises(UsageError, match="one of loss; got 'error'"):
+        regression.outcomes("error")
+
+
 def test_further_networks_are_scored_beside(digits: tw.Problem, members: tw.Population) -> None:
     other = members[0].with_theta(members[:3].theta.mean(0, keepdim=True))
     found = averaged(digits, members, also={"mean of three": other, "the fourth": members[3]}, resamples=39)

@@ -1,5 +1,7 @@
 """Barriers: of known potentials, of convex models, to oneself, in both directions, on resampled examples."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,10 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.connectivity import barrier
-from thalweg.connectivity.peaks import above_chord, peak
-from thalweg.connectivity.resamples import Resamples
+from thalweg.connectivity.height_intervals import height_intervals
+from thalweg.connectivity.resamples import Resamples, ends
 from thalweg.errors import UsageError
-from thalweg.evaluation import by_example, evaluate
+from thalweg.evaluation import by_example, evaluate, line_heights
 
 ON = ["train", "test"]
 
@@ -162,23 +164,87 @@ def test_a_resample_is_the_same_examples_on_the_whole_line(
     rows = torch.cat([(1 - t) * first.theta + t * second.theta for t in (0, 0.25, 0.5, 0.75, 1)])
     table = by_example(digits, first.with_theta(rows), "test")["loss"]
     draws = Resamples(360, 59, 3).means(table)
-    heights = peak(above_chord(draws))[0]
+    heights = line_heights(draws).barrier
     assert found.reading.standard_errors["loss barrier"][0, 0] == pytest.approx(heights.std(ddof=1), rel=1e-4)
     assert found.reading.standard_errors["loss"][0, 0] == pytest.approx(draws.std(0, ddof=1), rel=1e-4)
+    line = table.double().mean(1).numpy()
+    wanted, _ = height_intervals(line, draws, "loss")
     (interval,) = found.intervals("loss barrier")
-    assert [interval.low, interval.high] == pytest.approx(np.sort(heights)[[0, -1]], rel=1e-4)
+    assert [interval.low, interval.high] == pytest.approx(wanted, rel=1e-4)
     assert interval.estimate == found["loss barrier"][0, 0]
 
 
-def test_intervals_over_examples_cover() -> None:
-    """Values (1 + noise) (x^2 - 1)^2 with noise in the height and the place of the top: the mean barrier is 1."""
-    stream, t, inside = np.random.default_rng(0), np.linspace(-1, 1, 21), 0
-    for number in range(300):
-        height, tilt = 1 + 0.5 * stream.normal(size=(80, 1)), 0.3 * stream.normal(size=(80, 1))
-        values = height * (t**2 - 1) ** 2 + tilt * t * (1 - t**2)
-        draws = np.sort(peak(above_chord(Resamples(80, 199, number).means(torch.from_numpy(values.T.copy()))))[0])
-        inside += draws[4] <= 1 <= draws[-5]
-    assert 0.91 < inside / 300 < 0.98
+def drifting(examples: int, stream: np.random.Generator) -> np.ndarray:
+    """Errors on t from 0 to 1 where one example in ten turns right and one in ten turns wrong, anywhere.
+
+    Of all such examples the error is the same everywhere on the line: there is no barrier.
+    """
+    t, kind, turn = np.linspace(0, 1, 25), *stream.uniform(size=(2, examples, 1))
+    return np.where(t < turn, kind < 0.1, kind > 0.9).astype(float)
+
+
+def crossing(examples: int, stream: np.random.Generator) -> np.ndarray:
+    """Losses (1 + noise) (x^2 - 1)^2 with noise in the height and place of the top: their mean has a barrier of 1."""
+    x = np.linspace(-1, 1, 13)
+    height, tilt = 1 + 0.5 * stream.normal(size=(examples, 1)), 0.3 * stream.normal(size=(examples, 1))
+    return height * (x**2 - 1) ** 2 + tilt * x * (1 - x**2)
+
+
+def rising(examples: int, stream: np.random.Generator) -> np.ndarray:
+    """Errors of which the mean is 0.2 at both ends and 0.7 between them."""
+    x = np.linspace(-1, 1, 13)
+    return (stream.uniform(size=(examples, 1)) < 0.2 + 0.5 * (x**2 - 1) ** 2).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "truth"), [(drifting, "error", 0.0), (crossing, "loss", 1.0), (rising, "error", 0.5)]
+)
+def test_intervals_over_examples_cover(
+    made: Callable[[int, np.random.Generator], np.ndarray], name: str, truth: float
+) -> None:
+    """At a height of 0, which every estimate exceeds, too; and at others, where the interval is not too wide."""
+    trials, examples, missed, widths = 300, 200, np.zeros((2, 2)), []
+    for number in range(trials):
+        values = made(examples, np.random.default_rng([5, number]))
+        draws = Resamples(examples, 199, number).means(torch.from_numpy(values.T.copy()))
+        found = np.stack(height_intervals(values.mean(0), draws, name))  # (definition, end)
+        missed += np.stack([found[:, 0] > truth + 1e-9, found[:, 1] < truth - 1e-9], 1)
+        percentiles = ends(line_heights(draws, name).barrier, axis=0)
+        widths.append([np.ptp(found[0]), np.ptp(percentiles)])
+    assert (missed <= 0.025 * trials + 6).all()  # of 7.5 that are to be expected
+    assert (missed.sum(1) >= 1).all()
+    new, usual = np.mean(widths, 0)
+    assert new < 1.15 * usual
+
+
+def test_without_a_barrier_its_interval_begins_at_zero() -> None:
+    """Of examples that turn wrong and right anywhere on the line, the model's parameter being the place on it."""
+
+    class Place(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.at = nn.Parameter(torch.zeros(1))
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            return self.at.expand(len(inputs), 1)
+
+    begun, estimates = 0, []
+    for number in range(40):
+        right = 1 - torch.from_numpy(drifting(360, np.random.default_rng([6, number])))
+        problem = tw.Problem(
+            Place,
+            (right[:, :1], right),
+            lambda output, target: 0 * output[:, 0] + 0 * target[:, 0],
+            metrics={"accuracy": lambda output, target: target[:, round(24 * float(output[0, 0]))]},
+            dtype=torch.float64,
+        )
+        found = barrier(problem, place(problem, [0.0]), place(problem, [1.0]), plan="looped", seed=number)
+        (one,) = found.intervals("error barrier")
+        assert one.high >= one.estimate
+        begun += one.low > 0
+        estimates.append(one.estimate)
+    assert begun <= 3
+    assert np.mean(estimates) > 0.005
 
 
 def test_of_weighted_losses_a_resample_has_a_mean_of_its_own() -> None:
@@ -201,12 +267,13 @@ def test_many_resamples_of_many_examples_come_in_tiles(monkeypatch: pytest.Monke
     assert found.std(0, ddof=1) == pytest.approx((values.std(1) / 10).numpy(), rel=0.25)
 
 
-def test_over_pairs_it_is_students_interval(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
+def test_over_pairs_it_is_that_of_a_mean(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
     found = barrier(digits, *pairs, points=5, on=ON)
     assert found["error"].shape == (2, 3, 5)
     for number, on in enumerate(ON):
-        wanted = tw.statistics.mean(found["error barrier"][number])
+        wanted = tw.statistics.mean(found["error barrier"][number], bounds=tw.statistics.SHARE)
         assert found.over_pairs(on=on) == wanted
+    assert not any("share a network" in note for note in found.reading.notes)
     intervals = found.intervals("loss barrier, over mean", "test")
     assert [one.n for one in intervals] == [360] * 3
     assert [one.estimate for one in found.intervals()] == found["error barrier"][0].tolist()
@@ -214,6 +281,35 @@ def test_over_pairs_it_is_students_interval(digits: tw.Problem, pairs: tuple[tw.
         found.over_pairs(on="tests")
     with pytest.raises(UsageError, match="no barrier 'loss'"):
         found.over_pairs("loss")
+
+
+def test_of_two_pairs_the_interval_stays_within_its_bounds(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    found = barrier(digits, *(one[:2] for one in pairs), points=5, on="test", resamples=0)
+    for name, most in (("error barrier", 1.0), ("error barrier, over mean", 1.0), ("loss barrier", np.inf)):
+        one = found.over_pairs(name)
+        assert one.known
+        assert 0 <= one.low <= one.estimate <= one.high <= most
+    place = found.over_pairs("loss location")
+    assert 0 <= place.low <= place.high <= 1
+
+
+def test_pairs_that_share_a_network_are_said_to_be_too_alike(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    first, second = pairs
+    for one, two, sharing in (
+        (first[[0, 0, 1]], second, 2),
+        (first, first[[1, 2, 0]], 3),  # a ring: each is an end of two
+        (first[[0, 1]], first[[0, 2]], 0),  # a network and itself is one pair
+    ):
+        found = barrier(digits, one, two, points=3, on="test", resamples=0)
+        assert found.sharing == sharing
+        notes = [note for note in found.reading.notes if note.startswith(f"{sharing} of 3 pairs share a network")]
+        assert len(notes) == (sharing > 0)
+        assert ("too narrow" in found.over_pairs("loss barrier").method) == (sharing > 0)
+        assert ("share a network" in found.figure().caption) == (sharing > 0)
 
 
 def test_the_figure_shows_pairs_and_means(digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]) -> None:
@@ -227,6 +323,22 @@ def test_the_figure_shows_pairs_and_means(digits: tw.Problem, pairs: tuple[tw.Po
     assert "360 test examples" in figure.caption
     figure.to_matplotlib()
     figure.to_plotly()
+
+
+def test_errors_are_fractions_wherever_they_are_measured(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population]
+) -> None:
+    first, second = pairs
+    recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=1, batch_size=50)
+    for found, names in (
+        (
+            barrier(digits, first, second, points=3, resamples=39),
+            ("error", "error barrier", "error barrier, over mean"),
+        ),
+        (tw.connectivity.plane(digits, first[:1], second[:1], first[1:2], resolution=3), ("error",)),
+        (tw.connectivity.bezier(digits, first, second, recipe, points=3), ("error", "error height")),
+    ):
+        assert {name: found.reading.units[name] for name in names} == dict.fromkeys(names, "fraction")
 
 
 def test_several_sets_of_one_kind_have_names_of_their_own(digits: tw.Problem) -> None:
@@ -273,7 +385,7 @@ def test_buffers_that_differ_are_refused_unless_there_is_something_between() -> 
     assert barrier(whole, first, first, points=3)["loss barrier"] == 0
     floating = tw.Problem(lambda: Counting(torch.tensor(1.0)), data)
     first, second = floating.population(Counting(torch.tensor(1.0))), floating.population(Counting(torch.tensor(2.0)))
-    with pytest.raises(UsageError, match=r"'kept' differs.*write statistics='interpolate'"):
+    with pytest.raises(UsageError, match=r"'kept' differs.*write statistics=\"interpolate\""):
         barrier(floating, first, second)
     barrier(floating, first, second, points=3, statistics="interpolate")
 
@@ -315,3 +427,16 @@ def test_a_line_that_is_not_finite_somewhere_has_no_barrier() -> None:
     assert not found.intervals()[0].known
     assert "not finite at 1 of 10 points" in found.reading.notes[-1]
     found.figure().to_matplotlib()
+
+
+@pytest.mark.parametrize("points", [9, 12])
+def test_a_height_has_one_value_by_whichever_instrument(
+    digits: tw.Problem, pairs: tuple[tw.Population, tw.Population], points: int
+) -> None:
+    found = barrier(digits, *pairs, points=points, on="test", resamples=0)
+    line = tw.evaluation.lines(digits, *pairs, points=points, on="test")
+    assert (found["loss barrier"] > 0.01).all()
+    assert line["loss barrier"] == pytest.approx(found["loss barrier"][0], rel=1e-5)
+    assert line["accuracy barrier"] == pytest.approx(found["error barrier"][0], abs=1e-7)
+    counts = found["error barrier, over mean"][0] * 360 * 2  # of the mean of two ends there are halves
+    assert counts == pytest.approx(counts.round(), abs=1e-4)

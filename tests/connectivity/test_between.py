@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.connectivity import between
-from thalweg.connectivity.between_verdicts import Threshold
 from thalweg.errors import ModelError, UsageError
 from thalweg.evaluation import outputs
 
@@ -129,7 +128,9 @@ def test_a_transformer_with_heads_tied_weights_inputs_by_name_and_targets_that_d
     wanted = [float((answers[a] != answers[b])[counts].double().mean()) for a, b in found.pairs]
     assert found["disagreement"] == pytest.approx(wanted)
     assert (found["disagreement, 95 %"][:, 0] <= found["disagreement"]).all()
-    assert found.sentences[-1].startswith(("An ensemble", "A"))
+    assert found.sentences[-2].startswith(("An ensemble", "A"))
+    compared = len([line for line in found.sentences if "of the best" in line])
+    assert found.sentences[-1].startswith(f"Each of these {compared} is compared with the best on its own, at 95 %")
 
 
 def test_a_recurrent_network_that_cannot_be_traced_is_not_aligned_and_the_rest_is_found() -> None:
@@ -162,7 +163,11 @@ def test_between_two_wells_there_is_a_barrier_of_one_and_nothing_to_align() -> N
     assert found.curve is None
     assert found["share of the line's loss barrier"][0, 0, [0, 2]] == pytest.approx(1)
     assert "0 and 2: the same network." in found.sentences
-    assert "Of 3 pairs: joined by a line 1 of 3." in found.sentences
+    counts = (
+        "Of 3 pairs: joined by a line 1 of 3 (barriers 0 to 1); a path joins where the whole 95 % interval of its loss "
+        "barrier on train is below 2 % of the mean loss of both."
+    )
+    assert counts in found.sentences
     assert "disagreement" not in found.reading.arrays
     assert "error barrier" not in found.table().columns
 
@@ -177,15 +182,6 @@ def test_without_an_accuracy_the_loss_is_compared_with_that_of_the_ends() -> Non
     )
     found = between(problem, pair, curve=False, points=5, resamples=39, worth=0.01)
     assert found["verdict"][0].tolist() == ["not joined"]
-
-
-def test_verdicts_are_by_whole_intervals() -> None:
-    error = Threshold("error", 0.02, np.ones(6), "nats", np.array([False] * 5 + [True]))
-    values = np.array([0.0, 0.01, 0.03, 0.5, np.nan, 0.0])
-    ends = np.array([[0, 0.01], [0.005, 0.025], [0.01, 0.05], [0.4, 0.6], [np.nan] * 2, [0, 0]])
-    wanted = ["joined", "undecided", "undecided", "not joined", "not joined", "same network"]
-    assert error.verdicts(values, ends) == wanted
-    assert error.verdicts(values, np.full((6, 2), np.nan))[:3] == ["joined", "joined", "not joined"]
 
 
 def test_a_planted_permutation_is_no_barrier_once_it_is_aligned_away() -> None:
@@ -330,6 +326,17 @@ def test_identical_checkpoints_are_the_same_network_and_averaging_them_changes_n
     assert found.sentences[0] == "0 and 1: the same network."
 
 
+def test_running_statistics_are_made_anew_or_part_of_the_network() -> None:
+    problem = residual()
+    one = problem.initialize(1)
+    other = replace(one, buffers={name: 2 * rows for name, rows in one.buffers.items()})
+    found = between(problem, [one, other], curve=False, **(FEW | {"steps": None}))
+    assert found["verdict"][0].tolist() == ["same network"]
+    kept = between(problem, [one, other], curve=False, statistics="interpolate", **(FEW | {"steps": None}))
+    assert kept["verdict"][0].tolist() != ["same network"]
+    assert any("interpolate" in note for note in kept.reading.notes)
+
+
 def test_outputs_of_whole_numbers_have_no_averages_and_the_rest_is_found() -> None:
     class Choice(nn.Module):
         def __init__(self) -> None:
@@ -347,3 +354,10 @@ def test_outputs_of_whole_numbers_have_no_averages_and_the_rest_is_found() -> No
     assert any("whole numbers of several networks have no mean" in note for note in found.reading.notes)
     found.figure().to_matplotlib()
     assert replace(found).sentences
+
+
+def test_with_too_few_held_out_examples_averages_are_not_scored_and_the_rest_is_found() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits().subset(train=60, test=3))
+    found = between(problem, problem.initialize(2), curve=False, points=5, on="train", resamples=39)
+    assert found.averages is None
+    assert any("4 held-out examples or more; got 3" in note for note in found.reading.notes)

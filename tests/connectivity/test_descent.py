@@ -56,6 +56,22 @@ def test_gradients_are_those_of_autograd_through_the_path() -> None:
     assert found.control[2] is control[2]
 
 
+def test_paths_that_are_not_active_stay_as_they_are() -> None:
+    problem = CASE["mlp"].problem(dtype=torch.float64)
+    control, recipe = _control(problem), tw.Recipe(Momentum(0.1, weight_decay=0.1), steps=3)
+    every, some = (
+        descend(problem, control, slice(0, 2), _fixed, recipe, seeds=[0, 1], active=active)
+        for active in (None, torch.tensor([False, True]))
+    )
+    for given, one, other in zip(control[:2], every.control[:2], some.control[:2], strict=True):
+        assert torch.equal(other.theta[0], given.theta[0])
+        torch.testing.assert_close(other.theta[1], one.theta[1], rtol=1e-10, atol=1e-13)
+    assert some.losses.isnan().all(0).tolist() == [True, False]
+    assert some.diverged_at.tolist() == [-1, -1]
+    none = descend(problem, control, slice(0, 2), _fixed, recipe, seeds=[0, 1], active=torch.zeros(2, dtype=torch.bool))
+    assert all(torch.equal(one.theta, given.theta) for one, given in zip(none.control, control, strict=True))
+
+
 @pytest.mark.parametrize("decay", ["l2", "lr_coupled", "schedule_coupled", "constant"])
 def test_decay_is_that_of_the_points(decay: str) -> None:
     """On a loss of zero a step of SGD moves by - s mean_i w_i point_i, s = lr wd or what a network shrinks by."""

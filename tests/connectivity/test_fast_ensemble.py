@@ -87,6 +87,16 @@ def test_the_gain_is_the_difference_with_an_interval(problem: tw.Problem, run: t
     assert [panel.title for panel in panels] == ["loss", "error"]
 
 
+def test_gradients_and_passes_are_counted(problem: tw.Problem, run: tw.Run) -> None:
+    given = fast_ensemble(problem, run, cycles=3, period=8, end=run.final).reading.cost
+    assert (given.forwards, given.backwards) == (3 * 20 + 3 * 4, 3 * 20)  # 20 further steps; 3 snapshots and the end
+    trained = fast_ensemble(problem, run, cycles=3, period=8).reading.cost
+    assert (trained.forwards, trained.backwards) == (3 * 80 + 3 * 4, 3 * 80)  # and 40 + 20 steps without cycles
+    ascending = tw.train(problem, replace(RECIPE, optimizer=tw.optim.SAM(tw.optim.SGD(0.1))), seeds=1)
+    twice = fast_ensemble(problem, ascending, cycles=1, period=8, end=ascending.final).reading.cost
+    assert (twice.forwards, twice.backwards) == (2 * 4 + 2, 2 * 4)
+
+
 def test_a_worse_end_is_what_the_ensemble_gains_on(problem: tw.Problem, run: tw.Run) -> None:
     found = fast_ensemble(problem, run, cycles=2, period=8, end=problem.initialize(3))
     assert found.gain("error").low > 0.3
@@ -104,6 +114,16 @@ def test_members_with_test_examples_of_their_own(problem: tw.Problem) -> None:
     wanted = tw.evaluate(problem, found.end, "test", rows=tested)["loss"]
     np.testing.assert_allclose(found["end loss"], wanted, rtol=1e-6)
     assert found.gain("loss").n == 2
+
+
+def test_the_gain_is_of_the_error_or_where_there_is_none_of_the_loss(problem: tw.Problem, run: tw.Run) -> None:
+    found = fast_ensemble(problem, run, cycles=1, period=4, end=run.final)
+    assert found.gain() == found.gain("error")
+    x = torch.randn(20, 3, generator=generator(0, "inputs"))
+    regression = tw.Problem(lambda: tw.nets.mlp(3, 4, 3), (x, x), "squared_error")
+    fitted = tw.train(regression, replace(RECIPE, steps=4, batch_size=10, evaluate=0), seeds=2)
+    one = fast_ensemble(regression, fitted, cycles=1, period=4, on="train", end=fitted.final)
+    assert one.gain() == one.gain("loss")
 
 
 def test_a_masked_run_stays_masked(problem: tw.Problem) -> None:

@@ -105,7 +105,8 @@ def test_it_is_what_two_trainings_and_an_evaluation_by_hand_give(deep: tw.Proble
             [float(nn.functional.cross_entropy(module(x), y)), float((module(x).argmax(1) != y).double().mean())]
         )
     loss, error = np.array(line).T
-    on, at, row = 1, 1, 1
+    on, at, row = 0, 1, 1
+    assert found.reading.coordinate("on")[on] == "test"
     np.testing.assert_allclose(found["loss"][on, at, row], loss, rtol=1e-6)
     np.testing.assert_allclose(found["error"][on, at, row], error, atol=1e-12)
     assert found["distance"][at, row] == pytest.approx(float((ends[0].theta - ends[1].theta).norm()), rel=1e-6)
@@ -208,23 +209,52 @@ def test_a_loss_without_an_error_is_judged_by_the_loss() -> None:
 
 def test_the_first_step_whose_whole_interval_is_below_is_named(found: Instability) -> None:
     table = np.array([[0.1, 0.2, 0.3], [0.001, 0.002, 0.05], [0.001, 0.0015, 0.002]])
-    planted = np.stack([np.full_like(table, 0.5), table])
+    planted = np.stack([table, np.full_like(table, 0.5)])
     name = "error barrier, over mean"
     reading = replace(found.reading, arrays={**found.reading.arrays, name: planted})
     result = replace(found, reading=reading)
     assert result.stable_from() == T - 1  # at a quarter the mean is below, and its upper end is not
     assert table[1].mean() < 0.02
     assert result.stable_from(on="train") is None
-    assert result.line() == {"stable on train": "at no step tried", "stable on test": f"from {T - 1}"}
+    said = {"stable on test": f"from {T - 1} (3 steps tried)", "stable on train": "from none (3 steps tried)"}
+    assert result.line() == said
     with pytest.raises(UsageError, match="set of examples"):
         result.stable_from(on="validation")
     with pytest.raises(UsageError, match="steps 0, 6, 23; got 7"):
         result.copies(7)
 
 
+def with_barriers(found: Instability, table: list[list[float]]) -> Instability:
+    """The same with these barriers, (steps, seeds), on all sets of examples."""
+    name = "error barrier, over mean"
+    planted = np.stack([np.array(table)] * len(found.reading.coordinate("on")))
+    return replace(found, reading=replace(found.reading, arrays={**found.reading.arrays, name: planted}))
+
+
+def test_copies_are_not_stable_from_a_step_after_which_a_barrier_rises_again(found: Instability) -> None:
+    low, high = [0.001, 0.0015, 0.002], [0.3, 0.31, 0.32]
+    for table, wanted in (
+        ([high, low, high], None),
+        ([low, high, low], T - 1),
+        ([high, low, low], T // 4),
+        ([low, low, low], 0),
+        ([low, [0.0, np.nan, 0.0], low], T - 1),
+        ([high, [0.001, 0.001, 0.001], low], T // 4),
+    ):
+        assert with_barriers(found, table).stable_from() == wanted
+
+
+@pytest.mark.parametrize("on", [["train", "test"], ["test", "train"]])
+def test_where_none_are_named_the_first_examples_are_meant(deep: tw.Problem, on: list[str]) -> None:
+    found = instability(deep, recipe_of(), at=(0, 6), seeds=2, points=3, on=on)
+    np.testing.assert_array_equal(found.barriers(), found.barriers(on=on[0]))
+    assert (found.barriers("loss barrier, over mean") != found.barriers("loss barrier, over mean", on=on[1])).any()
+    assert found.reading.units["error"] == found.reading.units["error barrier"] == "fraction"
+
+
 def test_the_figure_puts_step_0_at_the_left_and_errors_in_points(found: Instability) -> None:
-    barrier, test, distance = found.figure().panels
-    assert [panel.title for panel in (barrier, test, distance)] == ["Barrier, train", "Barrier, test", "Distance"]
+    barrier, train, distance = found.figure().panels
+    assert [panel.title for panel in (barrier, train, distance)] == ["Barrier, test", "Barrier, train", "Distance"]
     at = [mark.value for mark in barrier.marks if getattr(mark, "direction", "") == "vertical"]
     line = barrier.marks[0]
     assert at == [line.x[0]]

@@ -1,15 +1,22 @@
 """Several minima: the tree over the known saddles of a potential, and what its pictures show."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from connectivity.planted import members, ring
 from connectivity.potentials import MUELLER_BROWN_MINIMA, MUELLER_BROWN_SADDLES, mueller_brown
+from torch import nn
 
 import thalweg as tw
 from thalweg.connectivity import Curve, SpanningTree, spanning_tree, string
+from thalweg.connectivity.spanning_tree import Join
+from thalweg.data import Examples
 from thalweg.errors import UsageError
 from thalweg.population import Population
+
+TRAINED = tw.Recipe(tw.optim.Momentum(0.1), 60, 50, evaluate=1)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +79,42 @@ def test_minima_of_a_ring_are_joined_at_no_height() -> None:
     found = spanning_tree(problem, members(problem, torch.stack([angle.cos(), angle.sin()], dim=1)), rounds=1)
     assert found["straight line"][0, 1] > 0.1
     assert found["saddle"].max() < 0.02
+
+
+def test_paths_are_on_the_examples_of_the_lines_whatever_these_are_called() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 8, 10), tw.data.digits())
+    recipe, train = tw.Recipe(tw.optim.SGD(0.1), 1, 50), problem.data.train
+    one, other = (train.select(torch.arange(start, start + 100)) for start in (0, 100))
+
+    def on(examples: Examples) -> Join:
+        return lambda first, second: string(problem, first, second, recipe, pivots=1, on=examples)
+
+    nets, few = tw.train(problem, TRAINED, seeds=3).final, {"rounds": 1, "points": 3}
+    with pytest.raises(UsageError, match=r"On all 100 examples\. Got: On all 100 examples, but others"):
+        spanning_tree(problem, nets, on(other), on=one, **few)
+    copied = Examples(one.inputs.clone(), one.targets.clone())
+
+    def reworded(first: Population, second: Population) -> Curve:
+        curve = on(copied)(first, second)
+        return replace(curve, reading=replace(curve.reading, notes=("A hundred.",)))
+
+    found = spanning_tree(problem, nets, reworded, on=one, **few)
+    assert found["tried"].any()
+    np.testing.assert_allclose(found["path"].diagonal(), tw.evaluate(problem, nets, one)["loss"], rtol=1e-5)
+
+
+def test_paths_have_the_running_statistics_of_the_lines() -> None:
+    model = lambda: nn.Sequential(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 10))  # noqa: E731
+    problem = tw.Problem(model, tw.data.digits())
+    recipe, nets = tw.Recipe(tw.optim.SGD(0.1), 1, 50), tw.train(problem, TRAINED, seeds=2).final
+
+    def by(**options: int) -> Join:
+        return lambda first, second: string(problem, first, second, recipe, pivots=1, statistics_count=50, **options)
+
+    few = {"rounds": 1, "points": 3, "statistics_count": 50}
+    with pytest.raises(UsageError, match="seed"):
+        spanning_tree(problem, nets, by(seed=1), **few)
+    assert spanning_tree(problem, nets, by(seed=1), seed=1, **few)["tried"].any()
 
 
 def test_arguments_that_cannot_be_meant() -> None:

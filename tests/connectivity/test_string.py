@@ -198,13 +198,50 @@ def test_a_band_does_not_move_along_itself_nor_move_its_ends() -> None:
     assert torch.equal(control[2:, 1], control[2, 1].expand(3, -1))
 
 
-def test_a_path_that_diverges_is_named_and_others_go_on() -> None:
+@pytest.mark.parametrize("method", [_by_string, _by_band])
+def test_a_path_that_diverges_is_named_and_others_go_on(method: Callable[..., StringCurve]) -> None:
     problem = mueller_brown()
-    found = _by_string(problem, [A, [9.0, 9.0]], [B, [-9.0, -9.0]])
-    alone = _by_string(problem, [A], [B])
+    found = method(problem, [A, [9.0, 9.0]], [B, [-9.0, -9.0]])
+    alone = method(problem, [A], [B])
     assert (found.diverged_at >= 0).tolist() == [False, True]
     assert any("member 1 at step" in note for note in found.reading.notes)
     np.testing.assert_allclose(found["saddle"][0, 0], alone["saddle"][0, 0], rtol=1e-9)
+    assert np.isfinite(found["loss"][0, 1, [0, -1]]).all()
+    assert np.isnan(found["loss"][0, 1]).any()
+    for array in ("saddle", "saddle location", "loss height"):  # not those of the ends, which are lower than any saddle
+        assert np.isnan(found[array][0]).tolist() == [False, True], array
+    found.figure().to_matplotlib()
+
+
+class _Uncertain(nn.Module):
+    """-|x|^2, which is NaN on examples below 0 wherever x is not about 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        square = self.x.square().sum()
+        return torch.where((inputs < 0) & (square > 0.01), torch.nan, -square)
+
+
+def test_a_band_that_diverged_is_frozen_in_later_cycles() -> None:
+    inputs = torch.tensor([[1.0], [1.0], [-1.0], [1.0]], dtype=torch.float64)
+    problem = tw.Problem(_Uncertain, (inputs, torch.zeros(4, 1, dtype=torch.float64)), lambda f, y: (f - y).squeeze(1))
+    ends = members(problem, [[-1.0, 1.0], [-1.0, 1.0]]), members(problem, [[1.0, 1.0], [1.0, 1.0]])
+    few = tw.data.Examples(inputs[:2], inputs[:2] * 0)
+    epoch, step = (tw.Recipe(tw.optim.SGD(0.1), steps, 1) for steps in (4, 1))
+    short, long = (
+        auto_neb(problem, *ends, cycles, on=few, seed=[0, 1], between=1, excess=0.0)
+        for cycles in ([epoch], [epoch, step, step, step])
+    )
+    assert (short.diverged_at >= 1).all()  # in the first pass over the examples
+    assert torch.equal(short.diverged_at, long.diverged_at)
+    assert long["pivots"].tolist() == [3, 3]  # more would be wanted: -|x|^2 is above its chords
+    for one, other in zip(short.control, long.control, strict=True):
+        assert torch.equal(one.theta, other.theta)
+    assert torch.equal(long.batch_loss.isnan(), torch.arange(7)[:, None] >= long.diverged_at - 1)
+    assert long.reading.cost.backwards == short.reading.cost.backwards
 
 
 def test_batch_normalization_is_recomputed_on_the_string() -> None:

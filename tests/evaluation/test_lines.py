@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import thalweg as tw
-from thalweg.evaluation import barrier_height, lines
+from thalweg.evaluation import line_heights, lines
 
 AT = np.linspace(-1, 1, 2_001)
 
@@ -13,8 +13,9 @@ AT = np.linspace(-1, 1, 2_001)
 def test_barriers_of_double_wells() -> None:
     wells = (AT**2 - 1) ** 2
     values = np.stack([wells, wells + AT, AT**2])
-    assert barrier_height(values) == pytest.approx([1, 1, 0], abs=1e-12)
-    assert barrier_height(np.stack([values, values])).shape == (2, 3)
+    for name in ("loss", "error"):
+        assert line_heights(values, name).barrier == pytest.approx([1, 1, 0], abs=1e-12)
+    assert line_heights(np.stack([values, values])).barrier.shape == (2, 3)
 
 
 def test_a_network_has_no_barrier_to_itself_and_directions_do_not_matter() -> None:

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.evaluation import outputs
+from thalweg.evaluation.outputs import outputs_in_parts
 
 PLANS = ("stacked", "looped", "auto")
 
@@ -59,3 +60,18 @@ def test_what_cannot_be_meant() -> None:
         outputs(problem, problem.initialize(1), "all")
     with pytest.raises(UsageError, match="outputs rows must be indices of the 24 examples, 0 to 23; got 30"):
         outputs(problem, problem.initialize(1), "train", rows=[[30]])
+
+
+@pytest.mark.parametrize(("budget", "counts"), [(2**30, [24]), (2 * 4 * 4 * 10, [10, 10, 4]), (1, [1] * 24)])
+def test_parts_fit_the_memory_budget_and_are_the_whole_together(budget: int, counts: list[int]) -> None:
+    data = torch.randn(24, 4, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 3
+    problem = tw.Problem(
+        Pair, data, lambda found, y: nn.functional.cross_entropy(found["out"], y), memory_budget=budget
+    )
+    population, train = problem.initialize(2), problem.data.train
+    parts = list(outputs_in_parts(problem, population, train, plan="looped"))
+    assert [len(examples) for examples, _ in parts] == counts
+    whole = outputs(problem, population, "train", plan="looped")
+    for name, leaf in whole.items():
+        torch.testing.assert_close(torch.cat([answers[name] for _, answers in parts], 1), leaf)
+    assert torch.equal(torch.cat([examples.slice(0, len(examples))[1] for examples, _ in parts]), train.targets)

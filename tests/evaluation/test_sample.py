@@ -133,3 +133,32 @@ def test_what_an_instrument_takes_is_a_sample_a_name_or_examples() -> None:
 def test_what_cannot_be_meant(make: Any, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
         make()
+
+
+def test_the_same_examples_are_known_by_what_they_hold() -> None:
+    problem = _problem()
+    train, copied = problem.data.train, Examples(X.clone(), Y.clone())
+    of = {
+        "train": tw.Sample("train"),
+        "more than all": tw.Sample("train", COUNT + 1),
+        "a copy": tw.Sample(copied),
+        "other targets": tw.Sample(Examples(X, 2 - Y)),
+        "half": tw.Sample("train", 30),
+        "half of a copy": tw.Sample(copied, 30),
+        "another half": tw.Sample("train", 30, seed=1),
+        "that half as a set of its own": tw.Sample(train.select(tw.Sample("train", 30).draw(problem).indices)),
+        "test": tw.Sample("test"),
+    }
+    alike = [{"train", "more than all", "a copy"}, {"half", "half of a copy"}]
+    for one, mine in of.items():
+        for other, theirs in of.items():
+            wanted = one == other or any({one, other} <= some for some in alike)
+            assert mine.draw(problem).same(theirs.draw(problem)) == wanted, (one, other)
+
+
+def test_datasets_that_are_read_when_asked_for_are_the_same_by_their_rows() -> None:
+    problem, dataset = _problem(), TensorDataset(X, Y)
+    whole, again, copied = (LazyExamples(some) for some in (dataset, dataset, TensorDataset(X, Y)))
+    part = whole.select(torch.arange(30))
+    drawn = [tw.Sample(some).draw(problem) for some in (whole, again, copied, part)]
+    assert [drawn[0].same(other) for other in drawn] == [True, True, False, False]

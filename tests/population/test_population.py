@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 from cases import CASE, CASES, Case, every, fingerprint
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.errors import StorageError, UsageError
 from thalweg.population import Population
@@ -21,6 +21,41 @@ def _modules(case: Case, count: int = 3) -> list[nn.Module]:
 
 def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Tied(nn.Module):
+    """An embedding whose weights are those of the output, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(5, 3), nn.Linear(3, 5, bias=False)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.embedding(inputs))
+
+
+@pytest.mark.parametrize("kept", ["embedding.weight", "head.weight"])
+def test_of_tied_weights_one_name_is_enough_and_two_values_are_refused(kept: str) -> None:
+    population, module = Population.of([Tied()]), Tied()
+    weight = module.embedding.weight.detach()
+    assert torch.equal(population.load([{kept: weight}]).theta[0], weight.flatten())
+    both = {"embedding.weight": weight, "head.weight": weight.clone()}
+    assert torch.equal(population.load([both]).theta[0], weight.flatten())
+    with pytest.raises(StorageError, match=r"two different tensors 'embedding.weight' and 'head.weight'"):
+        population.load([both | {kept: weight + 1}])
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_names_with_a_prefix_are_said_to_have_one(prefix: str) -> None:
+    population, state = Population.of([nn.Linear(2, 3)]), nn.Linear(2, 3).state_dict()
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in state.items()} | {"n_averaged": torch.tensor(3)}
+    with pytest.raises(
+        StorageError, match=f"All are there with '{prefix}' before their names: write {{name"
+    ) as refused:
+        population.load([wrapped])
+    written = str(refused.value).rpartition("write ")[2].rstrip(".")
+    assert eval(written, {"state": wrapped}).keys() == state.keys()
 
 
 @every(CASES)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.connectivity.descent import Descended, Found, descend
+from thalweg.connectivity.descent import Found, descend
 from thalweg.connectivity.polygonal import hats
 from thalweg.connectivity.string_curve import (
     Moved,
@@ -91,9 +91,10 @@ def auto_neb(
     All pivots of all paths are one population on common batches, so that the tangents, which depend on which neighbor
     is higher, are not those of the noise. A new pivot comes to lie at its share of the way between its neighbors, which
     keep theirs. What the rule remembers of pivots moves along the path as they do, and is zero when a cycle begins.
+    A path that diverged stays as it is in all later cycles, and is given no pivots.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: arguments that cannot be meant, or networks without weighted sums (see `barrier`).
         KeyboardInterrupt: Ctrl-C, after the step under way.
 
     Cost: a gradient a pivot, step and member; an evaluation a point after each cycle. Memory: four rows a pivot, as
@@ -112,44 +113,48 @@ def auto_neb(
     sample = options.samples(problem, len(first))[0]
     counts = torch.full((len(first),), pivots + 2)
     rows, shares = straight(first.theta, second.theta, pivots), equal_shares(counts)
-    parts: list[Descended] = []
+    diverged_at = torch.full((len(first),), -1, device=first.theta.device)
     losses: list[Tensor] = []
+    plans: list[Plan] = []
     gradients, done = 0, 0
     with watched(progress) as told:
         for number, recipe in enumerate(recipes):
             band = ElasticBand(shares, counts)
-            parts.append(
-                descend(
-                    problem,
-                    as_control(first, second, rows),
-                    slice(1, len(rows) - 1),
-                    at_pivots(slice(None), len(rows), len(first)),
-                    recipe,
-                    seeds=options.seeds(len(first)),
-                    share=1.0,
-                    change=band.change,
-                    move=band.move,
-                    first_step=done,
-                    label=f"auto_neb, cycle {number + 1} of {len(recipes)}",
-                    plan=plan,
-                    progress=told,
-                )
+            found = descend(
+                problem,
+                as_control(first, second, rows),
+                slice(1, len(rows) - 1),
+                at_pivots(slice(None), len(rows), len(first)),
+                recipe,
+                seeds=options.seeds(len(first)),
+                active=diverged_at < 0,
+                share=1.0,
+                change=band.change,
+                move=band.move,
+                first_step=done,
+                label=f"auto_neb, cycle {number + 1} of {len(recipes)}",
+                plan=plan,
+                progress=told,
             )
             done += recipe.steps
-            gradients += len(rows) * int(parts[-1].losses.isfinite().sum())
-            losses.append(parts[-1].losses.new_full((recipe.steps, len(first)), torch.nan))
-            losses[-1][: len(band.losses)] = torch.stack(band.losses)
-            rows = torch.stack([one.theta for one in parts[-1].control])
+            plans.append(found.plan)
+            gradients += len(rows) * int(found.losses.isfinite().sum())
+            losses.append(torch.full_like(found.losses, torch.nan))
+            for step, noted in enumerate(band.losses):
+                losses[-1][step] = noted.masked_fill(found.losses[step].isnan(), torch.nan)
+            rows = torch.stack([one.theta for one in found.control])
+            diverged_at = torch.where(diverged_at < 0, found.diverged_at, diverged_at)
             if number + 1 < len(recipes):
                 new = _wanted(as_control(first, second, rows), counts, sample, between, insert, excess, told)
+                frozen = (diverged_at >= 0).tolist()
+                new = [[] if lost else some for some, lost in zip(new, frozen, strict=True)]
                 rows, shares, counts = inserted(rows, shares, counts, new)
-        diverged_at = _first_of([part.diverged_at for part in parts])
         notes = [
             f"{len(recipes)} cycles of {', '.join(f'{recipe.steps:,}' for recipe in recipes)} steps; from {pivots} "
             f"pivots to {', '.join(str(int(count) - 2) for count in counts)}."
         ]
         title = "elastic band between two networks"
-        moved = Moved(title, rows, counts, torch.cat(losses), diverged_at, gradients, parts[-1].plan, notes)
+        moved = Moved(title, rows, counts, torch.cat(losses), diverged_at, gradients, plans[-1], notes)
         return string_curve(problem, first, second, moved, options, began, told)
 
 
@@ -200,11 +205,3 @@ def _wanted(
         ends = np.append(by_gap[:, 0], losses[(count - 1) * (between + 1)])
         wanted.append(insertions(ends, by_gap[:, 1:], most=insert, excess=excess))
     return wanted
-
-
-def _first_of(steps: list[Tensor]) -> Tensor:
-    """The first step at which each path diverged, -1 where it did not."""
-    found = steps[0].clone()
-    for later in steps[1:]:
-        found = torch.where(found < 0, later, found)
-    return found

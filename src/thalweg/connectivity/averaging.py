@@ -30,6 +30,7 @@ from thalweg.statistics import Interval
 from thalweg.statistics.means import ROUNDING
 
 Array = NDArray[np.float64]
+_KEEP = 'statistics="keep"'
 BEST, AVERAGE, GREEDY = "best member", "average of weights", "greedy soup"
 
 
@@ -45,8 +46,12 @@ class Averaged(Result):
             soup took, both found on other examples.
     """
 
-    def effect(self, way: str = AVERAGE, name: str = "error") -> Interval:
+    def effect(self, way: str = AVERAGE, name: str | None = None) -> Interval:
         """By how much a way is better than the best member (below 0) or worse, with the interval over examples.
+
+        Args:
+            way: to make one answer of the networks.
+            name: "loss" or "error"; None: "error" where there is an accuracy.
 
         Raises:
             UsageError: no such way, or neither "loss" nor "error".
@@ -55,18 +60,25 @@ class Averaged(Result):
         if way not in ways:
             kind = "way to average"
             raise unknown_name(kind, way, ways)
-        check_choice("name", name, [one for one in ("error", "loss") if one in self.reading.arrays])
+        name = self._named(name)
         place, array = ways.index(way), f"{name} less the best's"
         low, high = self[f"{array}, 95 %"][place].tolist()
         method = "paired difference by example, bootstrap over examples"
         return Interval(float(self[array][place]), low, high, self.reading.sample_size or 0, method)
 
-    def outcomes(self, name: str = "error") -> dict[str, str]:
+    def outcomes(self, name: str | None = None) -> dict[str, str]:
         """Of every way but the best member itself: whether it is "better", "worse", or "no difference shown".
 
         It is one of the former where the whole interval of `effect` says so, by more than rounding; a way whose loss is
         not finite is worse.
+
+        Args:
+            name: see `effect`.
+
+        Raises:
+            UsageError: neither "loss" nor "error".
         """
+        name = self._named(name)
         found = {way: self.effect(way, name) for way in self.reading.coordinate("way").tolist()[1:]}
         rounding = ROUNDING * abs(float(self[name][0]))
         words = {}
@@ -86,6 +98,12 @@ class Averaged(Result):
                 y = Axis(f"{name} less the best's", self.reading.units.get(name, ""))
                 panels.append(Figure.of(name, [bars, best], y=y))
         return Figure.row(panels, title="Averages against the best member", caption=" ".join(self.reading.notes))
+
+    def _named(self, name: str | None) -> str:
+        known = [one for one in ("error", "loss") if one in self.reading.arrays]
+        name = known[0] if name is None else name
+        check_choice("name", name, known)
+        return name
 
 
 def averaged(
@@ -151,7 +169,9 @@ def averaged(
     """
     began = time.perf_counter()
     check_type("averaged problem", problem, Problem, "a Problem")
-    check_type("averaged population", population, Population, "a Population such as run.final")
+    check_type(
+        "averaged population", population, Population, "a Population such as run.final, or problem.population(modules)"
+    )
     check_choice("averaged statistics", statistics, ("recompute", "keep"))
     check_count("averaged statistics_count", statistics_count, 2)
     check_count("averaged resamples", resamples, 39)
@@ -198,13 +218,13 @@ def averaged(
         errors |= {name: spread[count:], difference: less_draws.std(0, ddof=1), f"member {name}": spread[:count]}
     dims = {name: ("member" if "member" in name or "soup" in name else "way",) for name in arrays if name != "best"}
     dims |= {name: ("way", "end") for name in arrays if "95 %" in name}
-    unit = problem.loss.unit
+    kinds = {"loss": problem.loss.unit, "error": "fraction"}
     reading = Reading(
         "averages of networks",
         arrays,
         dims,
         {"way": ways, "end": ["low", "high"], "member": np.arange(count)},
-        dict.fromkeys(("loss", "loss less the best's", "member loss"), unit),
+        {one: kinds[name] for name in judged for one in (name, f"{name} less the best's", f"member {name}")},
         errors,
         sample_size=len(examples),
         cost=Cost(time.perf_counter() - began, forwards=4 * count + 2),
@@ -228,7 +248,7 @@ def _check_members(problem: Problem, population: Population, statistics: str) ->
         kept = [member for member in range(len(population)) if member not in lost]
         msg = f"averaged needs finite networks, and {lost} are not; leave them out: population[{kept}]."
         raise UsageError(msg)
-    check_ends("averaged", problem, list(population), statistics=_policy(statistics))
+    check_ends("averaged", problem, list(population), statistics=_policy(statistics), otherwise=_KEEP)
 
 
 def _check_further(problem: Problem, population: Population, name: str, network: Population, statistics: str) -> None:
@@ -240,7 +260,7 @@ def _check_further(problem: Problem, population: Population, name: str, network:
     if len(network) != 1 or not bool(network.theta.isfinite().all()):
         msg = f"averaged also[{name!r}] must be one network, and finite; got {len(network)} members."
         raise UsageError(msg)
-    check_ends("averaged", problem, [population[0], network], statistics=_policy(statistics))
+    check_ends("averaged", problem, [population[0], network], statistics=_policy(statistics), otherwise=_KEEP)
 
 
 def _policy(statistics: str) -> str:

@@ -2,24 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.connectivity.ends import Pairs, check_ends
+from thalweg.connectivity.height_intervals import METHOD, height_intervals
 from thalweg.connectivity.line import LineValues, line_values
-from thalweg.connectivity.peaks import above_chord, peak
 from thalweg.connectivity.resamples import ends
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
-from thalweg.evaluation import Conditions, Sample
+from thalweg.evaluation import Conditions, Sample, line_heights
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
-from thalweg.statistics import Interval, interval
+from thalweg.statistics import POSITIVE, SHARE, Bounds, Interval, interval
 
 Array = NDArray[np.float64]
 DEFINITIONS = ("barrier", "barrier, over mean", "location")
@@ -37,10 +37,16 @@ class Barrier(Result):
             the line is highest above the chord, NaN where it nowhere is. With resamples each has standard errors, and
             the last three "loss barrier, 95 %" and so on (on, member, end), the interval over examples; "examples" (on)
             is how many there are.
+        sharing: how many pairs have a network that another pair has, too.
     """
+
+    sharing: int = 0
 
     def intervals(self, name: str | None = None, on: str | None = None) -> tuple[Interval, ...]:
         """Of every member the interval over examples: how it would vary with other examples of the same kind.
+
+        The maximum of estimates lies above 0 where there is no barrier, too; the interval of a height allows for that,
+        so that it begins above 0 in at most 2.5 % of such cases (see `height_intervals.interval_of_maximum`).
 
         Args:
             name: of an array (on, member); None: "error barrier" where there is an accuracy, else "loss barrier".
@@ -55,13 +61,14 @@ class Barrier(Result):
             msg = f"There are no intervals over examples of {name!r}; write barrier(..., resamples=199)."
             raise UsageError(msg)
         table = np.concatenate([values[:, None], self[_INTERVAL.format(name)][place]], axis=1)
-        many, method = int(self["examples"][place]), "bootstrap over examples, the 2.5 % and 97.5 % points"
-        return tuple(Interval(estimate, low, high, many, method) for estimate, low, high in table.tolist())
+        many = int(self["examples"][place])
+        return tuple(Interval(estimate, low, high, many, METHOD) for estimate, low, high in table.tolist())
 
     def over_pairs(self, name: str | None = None, on: str | None = None) -> Interval:
         """The mean over members, with its interval: how it would vary with other pairs (see `statistics.mean`).
 
-        Members that share a network are not independent, and the interval is then too narrow.
+        It lies within the bounds of what it is about: `SHARE` of an error or a place, `POSITIVE` of a loss. Pairs that
+        share a network are not independent, and the interval is then too narrow: its `method` and a note say so.
 
         Args:
             name, on: see `intervals`.
@@ -69,7 +76,9 @@ class Barrier(Result):
         Raises:
             UsageError: no such array or examples.
         """
-        return interval.mean(self._of(self._named(name), on))
+        name = self._named(name)
+        found = interval.mean(self._of(name, on), bounds=bounds_of(name))
+        return replace(found, method=f"{found.method}; too narrow, as pairs share networks") if self.sharing else found
 
     def figure(self, on: str | None = None) -> Figure:
         """Loss and error on the lines: every pair thin, and the mean over pairs.
@@ -141,9 +150,9 @@ def barrier(
                                                                              Ainsworth et al., 2022, of the loss)
 
     The error is 1 - accuracy, a share. The two agree where the ends are equally good. Where they are not, the second is
-    at least half the difference of the ends, on a convex loss too: an interval above 0 then shows no barrier. Either
-    maximum is refined by the parabola through the highest point and its neighbors, but not at a kink. A network has
-    exactly no barrier to itself, and the barrier from a to b is to the bit that from b to a.
+    at least half the difference of the ends, on a convex loss too: an interval above 0 then shows no barrier. The
+    maximum of the loss is refined by a parabola, that of the error, a staircase, is not (`evaluation.line_heights`). A
+    network has exactly no barrier to itself, and the barrier from a to b is to the bit that from b to a.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -162,7 +171,7 @@ def barrier(
         statistics: of normalization layers: "recompute" those of `statistics_count` training examples at every point,
             or "interpolate" those of the ends.
         resamples: of the bootstrap over examples, at least 39; 0 for none. A resample is the same examples on the whole
-            line, and has its own maximum: intervals are for examples that are drawn, the whole training set as well.
+            line. Intervals are for examples that are drawn, the whole training set as well.
         plan: see `train`.
         seed: of the examples for "recompute" and of the resamples.
         progress: told how far it is.
@@ -201,13 +210,19 @@ def barrier(
         ]
     arrays, errors, dims = _tables(lines, pairs.swapped.numpy())
     names = [name for name in ("loss", "error") if name in arrays]
-    units = {"loss": problem.loss.unit}
+    kinds = {"loss": problem.loss.unit, "error": "fraction"}
     coordinates = {"on": labels, "member": np.arange(len(first)), "t": np.linspace(0, 1, points)}
     counts = [len(one.drawn) for one in conditions]
     lost = int(np.isnan(arrays["loss"]).sum())
     notes = [*dict.fromkeys(one.text for one in conditions)]
     if resamples:
         notes.append(f"Standard errors and intervals are over examples, of {resamples:,} resamples.")
+    sharing = pairs.sharing()
+    if sharing:
+        notes.append(
+            f"{sharing} of {len(first)} pairs share a network with another: they are not independent, and an interval "
+            "over pairs is too narrow."
+        )
     if lost:
         notes.append(f"The loss is not finite at {lost:,} of {arrays['loss'].size:,} points: no barrier there.")
     reading = Reading(
@@ -215,14 +230,24 @@ def barrier(
         arrays | {"examples": np.array(counts)},
         dims | {"examples": ("on",)},
         coordinates | ({"end": ["low", "high"]} if resamples else {}),
-        units | {f"{name} {kind}": units.get(name, "") for name in names for kind in DEFINITIONS[:2]},
+        {one: kinds[name] for name in names for one in (name, *(f"{name} {kind}" for kind in DEFINITIONS[:2]))},
         errors,
         sample_size=counts[0] if len(counts) == 1 else None,
         cost=Cost(time.perf_counter() - began, forwards=sum(one.evaluations for one in lines)),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=lines[0].plan),
         notes=tuple(notes),
     )
-    return Barrier(reading)
+    return Barrier(reading, sharing)
+
+
+def bounds_of(name: str) -> Bounds:
+    """Between what a height or its place lies, by its name.
+
+    >>> from thalweg.connectivity.barrier import bounds_of
+    >>> bounds_of("error barrier"), bounds_of("loss barrier"), bounds_of("loss location")
+    ((0.0, 1.0), (0.0, inf), (0.0, 1.0))
+    """
+    return SHARE if name.startswith("error") or name.endswith("location") else POSITIVE
 
 
 def labelled(conditions: Sequence[Conditions]) -> list[str]:
@@ -252,17 +277,19 @@ def _tables(
         values = np.stack([one.values[name] for one in lines])
         arrays[name], dims[name] = _turned(values, swapped), ("on", "member", "t")
         again = [one.resampled.get(name) for one in lines]
-        found = _heights(values, swapped)
+        found = _heights(name, values, swapped)
         arrays |= {f"{name} {kind}": value for kind, value in zip(DEFINITIONS, found, strict=True)}
         dims |= {f"{name} {kind}": ("on", "member") for kind in DEFINITIONS}
         if any(one is None for one in again):
             continue
         draws = np.stack([one for one in again if one is not None])  # (on, member, resamples, t)
         errors[name] = _turned(draws.std(2, ddof=1), swapped)
-        for kind, value in zip(DEFINITIONS, _heights(draws, swapped), strict=True):
+        resampled = _heights(name, draws, swapped)
+        intervals = (*height_intervals(values, draws, name), np.stack(ends(resampled[2], axis=2), axis=-1))
+        for kind, value, both in zip(DEFINITIONS, resampled, intervals, strict=True):
             whole = f"{name} {kind}"
             errors[whole] = value.std(2, ddof=1)
-            arrays[_INTERVAL.format(whole)] = np.stack(ends(value, axis=2), axis=-1)
+            arrays[_INTERVAL.format(whole)] = both
             dims[_INTERVAL.format(whole)] = ("on", "member", "end")
     return arrays, errors, dims
 
@@ -273,9 +300,8 @@ def _turned(values: Array, swapped: NDArray[np.bool_]) -> Array:
     return np.where(turned, values[..., ::-1], values)
 
 
-def _heights(lines: Array, swapped: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+def _heights(name: str, lines: Array, swapped: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     """By every definition, of lines (on, member, ..., t) from start to end; and t of the first from first to second."""
-    height, where = peak(above_chord(lines))
-    over_mean = peak(lines)[0] - (lines[..., 0] + lines[..., -1]) / 2
-    where = np.where(swapped.reshape(-1, *(1 for _ in where.shape[2:])), 1 - where, where)
-    return height, over_mean, np.where(height > 0, where, np.nan)
+    found = line_heights(lines, name)
+    turned = swapped.reshape(-1, *(1 for _ in found.location.shape[2:]))
+    return found.barrier, found.over_mean, np.where(turned, 1 - found.location, found.location)

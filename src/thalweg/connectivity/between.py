@@ -7,30 +7,29 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.connectivity.alignment import Alignment, align, align_together
 from thalweg.connectivity.alignment.specification import ByHand
-from thalweg.connectivity.averaging import Averaged, averaged
+from thalweg.connectivity.averaging import Averaged
 from thalweg.connectivity.barrier import barrier
+from thalweg.connectivity.between_averages import aligned_to_first, averages_of
 from thalweg.connectivity.between_checkpoints import Checkpoints, Pair, pairs_of, population_of
+from thalweg.connectivity.between_curves import Curves, curves_of
 from thalweg.connectivity.between_result import Between
 from thalweg.connectivity.between_verdicts import PATHS, Threshold, arrays_of
-from thalweg.connectivity.bezier import bezier
-from thalweg.connectivity.curve import Curve, curve_schedule
+from thalweg.connectivity.curve import curve_schedule
 from thalweg.connectivity.curve_training import default_recipe
+from thalweg.connectivity.descent import check_recipe
 from thalweg.connectivity.disagreement import disagreement
-from thalweg.connectivity.repair import layers_repaired, repaired
+from thalweg.connectivity.ends import Pairs
 from thalweg.connectivity.resamples import Resamples
-from thalweg.connectivity.soups import average_of_weights, equal_shares
 from thalweg.data import ExampleSet
-from thalweg.errors import ModelError, UsageError, check_choice, check_count, check_type
+from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
-from thalweg.population import Plan, Population, Problem, UnitGroup
+from thalweg.population import Plan, Problem, UnitGroup
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Recipe
 
-ALIGNED, REPAIRED = "average after aligning", "repaired "
 _ONE_VALLEY = 0.02  # of error: below, Frankle et al. call networks stable
 _STAGES = 4
 
@@ -60,9 +59,11 @@ def between(
     the second are aligned to the first's by weights (see `align`), and for pairs that no line joins, that of a trained
     curve with one bend (see `bezier`). A path joins two networks where its error barrier above the straight
     interpolation of the ends is below `worth`, with its whole interval over examples; where all of it is above, it does
-    not, and else it is undecided. Without an accuracy the loss barrier is compared, as a share of the mean loss of the
-    two ends. Of all networks together: their average, plain, aligned and repaired (see `repaired`), a greedy soup and
-    ensembles of outputs against the best of them on held-out examples (see `averaged`).
+    not, and else it is undecided. Lines and curves are judged alike, by the same resampled examples; but a curve was
+    trained on training examples, on which it is the better for that: compare further sets, such as test. Without an
+    accuracy the loss barrier is compared, as a share of the mean loss of the two ends. Of all networks together: their
+    average, plain, aligned and repaired (see `repaired`), a greedy soup and ensembles of outputs, each against the best
+    of them on held-out examples, at 95 % on its own (see `averaged`).
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -104,7 +105,7 @@ def between(
 
     Cost, for K networks, thus n = K (K - 1) / 2 pairs, all at once: 2 n `points` evaluations on every set of examples
     and as many on `statistics_count` examples where running statistics are recomputed; for curves 2 `steps` gradients
-    of a batch and 2 `points` evaluations a pair; alignments of n pairs; about 8 K evaluations of held-out examples.
+    of a batch and 3 `points` evaluations a pair; alignments of n pairs; about 8 K evaluations of held-out examples.
     Where sets of examples are large give Samples, such as on=[Sample("train", 5_000), "test"]. Memory: 2 n networks,
     and the activations of `statistics_count` examples in one.
 
@@ -117,48 +118,59 @@ def between(
     population = population_of(problem, checkpoints, statistics=statistics)
     check_steady(problem, "paths between networks cannot be compared")
     common = {"statistics": statistics, "statistics_count": statistics_count, "plan": plan, "seed": seed}
-    sets = _sets(problem, on)
+    sets = _sets_of(problem, on)
+    held = held_out if held_out is not None else _sets_of(problem, None)[-1]
+    drawn, given = as_sample("between held_out", held).draw(problem), _recipe_for(problem, recipe, steps)
+    check_recipe("between", given)
     pairs, notes = pairs_of(len(population)), []
     first, second = (population[list(some)] for some in zip(*pairs, strict=True))
-    same = (first.theta == second.theta).all(1).cpu().numpy()
+    same = Pairs.of(first, second, buffers=statistics == "interpolate").same.numpy()
     with watched(progress) as told:
         line: dict[str, Any] = {"points": points, "on": sets, "resamples": resamples, **common}
         lines = barrier(problem, first, second, **line, progress=_stage(told, 1, "lines"))
         threshold = Threshold.of(lines, worth, same)
         stage = _stage(told, 2, "aligning")
         stage(Progress("weights", 0, 1, time.perf_counter() - began))
-        alignment, why = _aligned(problem, first, second, groups, seed)
+        alignment, why = aligned_to_first(problem, first, second, groups, seed)
         notes += [why] if why else []
         aligned = None if alignment is None else barrier(problem, first, alignment.population, **line, progress=stage)
-        arrays, _ = arrays_of(threshold, lines, aligned, None, [])
+        arrays, _ = arrays_of(threshold, lines, aligned, None)
         curved = [number for number, word in enumerate(arrays["verdict"][0]) if word not in ("joined", "same network")]
         found, stage = None, _stage(told, 3, "curves")
         if curve and curved:
-            given = _recipe_for(problem, recipe, steps)
-            ends = first[curved], second[curved]
-            found = bezier(problem, *ends, given, on=sets, points=points, progress=stage, **common)
-            notes += [*found.reading.notes[len(sets) :]]
+            found = curves_of(
+                problem,
+                (first, second),
+                curved,
+                given,
+                points=points,
+                on=sets,
+                resamples=resamples,
+                common=common,
+                progress=stage,
+            )
+            notes += found.notes(pairs, given)
         elif curve:
             notes.append("No curve was sought, as lines join all pairs.")
         stage = _stage(told, 4, "averages")
-        held = held_out if held_out is not None else ("train" if problem.data.test is None else "test")
         if held_out is None and held == "train":
             notes.append("There is no test set, so averages are scored on training examples, which flatters networks.")
-        averages, why = _averages(problem, population, alignment, groups, held, common, stage)
+        averages, why = averages_of(problem, population, alignment, groups, held, common, stage)
         notes += [why] if why else []
-        drawn = as_sample("between held_out", held).draw(problem)
         again = Resamples(len(drawn), resamples, seed)
         apart = disagreement(problem, population, pairs, drawn, plan=plan, again=again)
     return Between(
-        _reading(problem, threshold, lines, aligned, found, curved, pairs, apart, averages, notes, seed, began),
+        _reading(problem, threshold, lines, aligned, found, pairs, apart, averages, notes, seed, began),
         tuple(pairs),
         threshold,
         lines,
         aligned,
         alignment,
-        found,
-        tuple(curved) if found is not None else (),
+        None if found is None else found.curve,
+        () if found is None else found.pairs,
         averages,
+        drawn.text,
+        given,
     )
 
 
@@ -179,7 +191,7 @@ def _check(curve: Any, recipe: Any, steps: Any, worth: Any, statistics: str, res
             raise UsageError(msg)
 
 
-def _sets(problem: Problem, on: Any) -> list[Any]:
+def _sets_of(problem: Problem, on: Any) -> list[Any]:
     """The sets of examples of paths."""
     if on is None:
         return ["train"] if problem.data.test is None else ["train", "test"]
@@ -198,57 +210,12 @@ def _stage(told: Watcher, number: int, name: str) -> Watcher:
     return lambda one: told(replace(one, label=f"between, {name} ({number} of {_STAGES}): {one.label}"))
 
 
-def _aligned(
-    problem: Problem, first: Population, second: Population, groups: Any, seed: int
-) -> tuple[Alignment | None, str]:
-    """The second of every pair aligned to the first, or why it cannot be."""
-    try:
-        return align(problem, first, second, groups=groups, seed=seed, progress=None), ""
-    except ModelError as error:
-        return (
-            None,
-            f"Not aligned: {error} What is written as align(..., groups=...) is for between(..., groups=...) too.",
-        )
-
-
-def _averages(
-    problem: Problem,
-    population: Population,
-    alignment: Alignment | None,
-    groups: Any,
-    held_out: Any,
-    common: dict[str, Any],
-    stage: Watcher,
-) -> tuple[Averaged | None, str]:
-    """Averages and ensembles of all networks against the best, or why there are none."""
-    seed, count, also = common["seed"], len(population), {}
-    shares = equal_shares(count)
-    base, name = population, "average of weights"
-    if alignment is not None:
-        pair = count == 2
-        moved = alignment if pair else align_together(problem, population, groups=groups, seed=seed, progress=None)
-        base = Population.concatenate([population[0], moved.population]) if pair else moved.population
-        also[name := ALIGNED] = average_of_weights(base, shares)
-    if layers_repaired(problem):
-        on = Sample("train", common["statistics_count"], seed)
-        other = repaired(problem, average_of_weights(base, shares), list(base), on=on)
-        if bool(other.theta.isfinite().all()):
-            also[REPAIRED + name] = other
-    keep = "recompute" if common["statistics"] == "recompute" else "keep"
-    options = common | {"statistics": keep, "on": held_out, "also": also, "progress": stage}
-    try:
-        return averaged(problem, population, **options), ""
-    except ModelError as error:
-        return None, f"Averages and ensembles were not scored: {error}"
-
-
 def _reading(
     problem: Problem,
     threshold: Threshold,
     lines: Any,
     aligned: Any,
-    curve: Curve | None,
-    curved: list[int],
+    curves: Curves | None,
     pairs: list[Pair],
     apart: Any,
     averages: Averaged | None,
@@ -256,10 +223,14 @@ def _reading(
     seed: int,
     began: float,
 ) -> Reading:
-    arrays, dims = arrays_of(threshold, lines, aligned, curve, curved)
+    arrays, dims = arrays_of(threshold, lines, aligned, curves)
+    if curves is not None:
+        arrays |= {"curve diverged at": curves.diverged_at(len(pairs))}
+        dims |= {"curve diverged at": ("pair",)}
     if apart is not None:
         arrays |= {"disagreement": apart[0], "disagreement, 95 %": apart[1]}
         dims |= {"disagreement": ("pair",), "disagreement, 95 %": ("pair", "end")}
+    curve, further = (None, 0) if curves is None else (curves.curve, curves.evaluations)
     parts = [one.reading for one in (lines, aligned, curve, averages) if one is not None]
     said = [*lines.reading.notes, *notes, *([] if averages is None else averages.reading.notes)]
     return Reading(
@@ -276,7 +247,7 @@ def _reading(
         sample_size=lines.reading.sample_size,
         cost=Cost(
             time.perf_counter() - began,
-            forwards=sum(one.cost.forwards for one in parts),
+            forwards=further + sum(one.cost.forwards for one in parts),
             backwards=sum(one.cost.backwards for one in parts),
         ),
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype), plan=lines.reading.provenance.plan),

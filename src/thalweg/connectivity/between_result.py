@@ -15,6 +15,7 @@ from thalweg.connectivity.curve import Curve
 from thalweg.errors import unknown_name
 from thalweg.figures import Axis, Figure, HeatMap, Line, Panel
 from thalweg.results import Result, Table
+from thalweg.training import Recipe
 
 _FEW = 3  # checkpoints whose pairs have a panel each
 
@@ -26,10 +27,11 @@ class Between(Result):
     Args:
         reading: by path ("line", "line after aligning", "curve"), set of examples and pair of checkpoints:
             "loss barrier", "loss barrier, over mean" and, where the problem has an accuracy, the same of the "error"
-            (path, on, pair), NaN where not tried; of the lines "..., 95 %" (path, on, pair, end), over examples;
+            (path, on, pair), NaN where not tried; "..., 95 %" (path, on, pair, end), over examples;
             "share of the line's loss barrier" (path, on, pair); "verdict" (path, pair): "joined", "not joined",
             "undecided", "same network" or "not tried"; where answers are classes "disagreement" (pair), the share of
-            held-out examples that the two answer differently, with its "..., 95 %" (pair, end).
+            held-out examples that the two answer differently, with its "..., 95 %" (pair, end); where curves were
+            sought "curve diverged at" (pair), the step of their training, -1 where none did.
         pairs: the numbers of the two checkpoints of each pair.
         threshold: by which verdicts are given.
         lines, aligned: the straight lines of all pairs, and those to the second of each pair aligned to the first.
@@ -37,6 +39,8 @@ class Between(Result):
         curve: the curves of the pairs in `curved`; None where none was sought.
         curved: numbers of pairs.
         averages: averages and ensembles of all checkpoints against the best of them (see `averaged`).
+        held_out: on which examples answers are compared and averages scored, in words.
+        recipe: by which curves are trained.
     """
 
     pairs: tuple[Pair, ...]
@@ -47,11 +51,18 @@ class Between(Result):
     curve: Curve | None = field(repr=False)
     curved: tuple[int, ...] = field(repr=False)
     averages: Averaged | None = field(repr=False)
+    held_out: str
+    recipe: Recipe = field(repr=False)
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What was found, in plain sentences: every verdict with its number, interval and threshold."""
-        return sentences_of(self.reading, self.threshold, self.pairs, self.averages)
+        """What was found, in plain sentences.
+
+        Of 2 or 3 checkpoints every verdict with its number, interval and threshold; of more, as pairs are many, how
+        many pairs each kind of path joins, with the threshold and the range of barriers (see `table` for each). Ways to
+        average are compared with the best network one by one.
+        """
+        return sentences_of(self.reading, self.threshold, self.pairs, self.averages, self.held_out, self.recipe)
 
     def joined(self, path: str = "line") -> tuple[Pair, ...]:
         """The pairs that a kind of path joins.
@@ -104,7 +115,7 @@ class Between(Result):
             if words:
                 found[f"joined by a {name}"] = f"{sum(word in (JOINED, SAME) for word in words)} of {len(words)}"
         outcomes = {} if self.averages is None else self.averages.outcomes(self.threshold.name)
-        return found | {f"{way}:": outcome for way, outcome in outcomes.items()}
+        return found | outcomes
 
     def line(self) -> dict[str, str]:
         """The facts."""

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.connectivity.barrier import Barrier
-from thalweg.connectivity.curve import Curve
-from thalweg.connectivity.peaks import above_chord, peak
+from thalweg.connectivity.between_curves import Curves
+from thalweg.connectivity.height_intervals import height_intervals
+from thalweg.evaluation import line_heights
 
 Array = NDArray[np.float64]
 LINE, ALIGNED, CURVE = "line", "line after aligning", "curve"
@@ -41,9 +42,10 @@ class Threshold:
         return cls("error" if error else "loss", worth, scale, lines.reading.units.get("loss", ""), same)
 
     def verdicts(self, values: Array, intervals: Array) -> list[str]:
-        """One word a pair, of barriers (pairs,) and their intervals (pairs, ends), NaN where there are none.
+        """One word a pair, of barriers (pairs,) and their intervals (pairs, ends), NaN where they are not known.
 
-        Where there is an interval, all of it must lie on one side; what is not finite on the way joins nothing.
+        All of the interval must lie on one side, and without one nothing is decided; what is not finite on the way
+        joins nothing.
 
         >>> import numpy as np
         >>> from thalweg.connectivity.between_verdicts import Threshold
@@ -53,7 +55,6 @@ class Threshold:
         """
         limit, words = self.worth * self.scale, []
         for place, (value, (low, high)) in enumerate(zip(values, intervals, strict=True)):
-            low, high = (value, value) if np.isnan([low, high]).any() else (low, high)
             if self.same[place]:
                 words.append(SAME)
             elif not np.isfinite(value) or low >= limit[place]:
@@ -64,15 +65,14 @@ class Threshold:
 
 
 def arrays_of(
-    threshold: Threshold, lines: Barrier, aligned: Barrier | None, curve: Curve | None, curved: list[int]
+    threshold: Threshold, lines: Barrier, aligned: Barrier | None, curves: Curves | None
 ) -> tuple[dict[str, NDArray], dict[str, tuple[str, ...]]]:
     """Barriers by path, set of examples and pair, with their intervals and the verdicts: arrays and their dims.
 
     Args:
         threshold: by which verdicts are given.
         lines, aligned: of all pairs.
-        curve: of some of them, those in `curved`.
-        curved: numbers of the pairs.
+        curves: of some of them.
     """
     names = [name for name in ("loss", "error") if name in lines.reading.arrays]
     sets, pairs = lines["loss"].shape[:2]
@@ -81,29 +81,30 @@ def arrays_of(
     for name in names:
         for kind in ("barrier", "barrier, over mean"):
             whole = f"{name} {kind}"
-            table, ends = np.full((3, sets, pairs), np.nan), np.full((3, sets, pairs, 2), np.nan)
+            table, spans = np.full((3, sets, pairs), np.nan), np.full((3, sets, pairs, 2), np.nan)
             for path, found in enumerate((lines, aligned)):
                 if found is not None:
-                    table[path], ends[path] = found[whole], found[f"{whole}, 95 %"]
-            if curve is not None:
-                table[2][:, curved] = _height(curve[name], kind)
-            arrays |= {whole: table, f"{whole}, 95 %": ends}
+                    table[path], spans[path] = found[whole], found[f"{whole}, 95 %"]
+            if curves is not None:
+                table[2][:, curves.pairs], spans[2][:, curves.pairs] = _of_curves(curves, name, kind)
+            arrays |= {whole: table, f"{whole}, 95 %": spans}
             dims |= {whole: ("path", "on", "pair"), f"{whole}, 95 %": ("path", "on", "pair", "end")}
     loss = arrays["loss barrier"]
     share = np.divide(loss, loss[:1], out=np.full_like(loss, np.nan), where=loss[:1] > 0)
     judged = f"{threshold.name} barrier"
-    tried = (True, aligned is not None, curve is not None)
+    tried = (True, aligned is not None, curves is not None)
     words = [threshold.verdicts(arrays[judged][path, 0], arrays[f"{judged}, 95 %"][path, 0]) for path in range(3)]
     for path in range(3):
-        has = set(curved) if path == 2 else set(range(pairs))
+        has = set(curves.pairs) if path == 2 and curves is not None else set(range(pairs))
         words[path] = [word if tried[path] and pair in has else NONE for pair, word in enumerate(words[path])]
     arrays |= {"share of the line's loss barrier": share, "verdict": np.array(words)}
     dims |= {"share of the line's loss barrier": ("path", "on", "pair"), "verdict": ("path", "pair")}
     return arrays, dims
 
 
-def _height(values: Array, kind: str) -> Array:
-    """A barrier of paths (on, member, t): (on, member)."""
-    if kind == "barrier":
-        return peak(above_chord(values))[0]
-    return peak(values)[0] - (values[..., 0] + values[..., -1]) / 2
+def _of_curves(curves: Curves, name: str, kind: str) -> tuple[Array, Array]:
+    """A barrier on curves: (on, pair), and its intervals over examples: (on, pair, end)."""
+    values = np.stack([one.values[name] for one in curves.values])
+    draws = np.stack([one.resampled[name] for one in curves.values])
+    found, (above_chord, over_mean) = line_heights(values, name), height_intervals(values, draws, name)
+    return (found.barrier, above_chord) if kind == "barrier" else (found.over_mean, over_mean)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, unknown_name
+from thalweg.evaluation import Conditions
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.population import Population
 from thalweg.results import Result
@@ -55,6 +56,7 @@ class Curve(Result):
         basis: the weights of so many control points at t.
         batch_loss: mean loss at the values of t of every step: (steps, members); NaN once diverged.
         diverged_at: the step, from 1, at which a member's loss or gradient was not finite: (members,); -1: none.
+        conditions: on which examples it was evaluated, and by which running statistics, for each sample.
         steps: for which the bends were trained, those of `start` too.
     """
 
@@ -62,6 +64,7 @@ class Curve(Result):
     basis: Basis = field(repr=False)
     batch_loss: Tensor = field(repr=False)
     diverged_at: Int64[Tensor, " members"] = field(repr=False)
+    conditions: list[Conditions] = field(repr=False)
     steps: int
 
     def weights(self, t: ArrayLike) -> Array:
@@ -160,8 +163,3 @@ class Curve(Result):
             Scatter(xy[[0, -1], 0], xy[[0, -1], 1], label="ends"),
         )
         return Figure.of(f"control points of member {member}", marks, Axis("along the line"), Axis("across"))
-
-
-def heights(values: Array) -> Array:
-    """By how much the highest point is above the higher end: (..., points) to (...)."""
-    return values.max(-1) - np.maximum(values[..., 0], values[..., -1])

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg.connectivity.barrier import labelled
-from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule, heights
+from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule
 from thalweg.connectivity.curve_draws import SAMPLINGS, Draws
 from thalweg.connectivity.curve_subspace import Subspace
 from thalweg.connectivity.descent import check_recipe, descend
@@ -17,6 +17,7 @@ from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Conditions, Points
+from thalweg.evaluation.heights import above_higher_end
 from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.optim import Momentum
 from thalweg.population import Plan, Population, Problem
@@ -149,7 +150,7 @@ def joined(
         provenance=Provenance.here(seeds, str(problem.device), str(problem.dtype), plan=str(found.plan)),
         notes=(*(one.text for one in samples), *_notes(options, recipe, found.diverged_at, controls - 2)),
     )
-    return Curve(reading, found.control, basis, found.losses, found.diverged_at, done + recipe.steps)
+    return Curve(reading, found.control, basis, found.losses, found.diverged_at, samples, done + recipe.steps)
 
 
 def _control(first: Population, second: Population, options: CurveOptions) -> list[Population]:
@@ -193,7 +194,7 @@ def evaluated(
     dims: dict[str, tuple[str, ...]] = dict.fromkeys(arrays, ("on", "member", "t"))
     for metric in ("loss", "error", "line loss", "line error"):
         if metric in arrays:
-            arrays[f"{metric} height"] = heights(arrays[metric])
+            arrays[f"{metric} height"] = above_higher_end(arrays[metric])
             dims[f"{metric} height"] = ("on", "member")
     return arrays, errors if any(one.drawn.indices is not None for one in samples) else {}, dims, evaluations
 

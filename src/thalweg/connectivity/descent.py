@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from thalweg.connectivity.ends import check_gradients
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.anchors import check_anchors
 from thalweg.optim import Rule, StepHyperparameters, Updater
@@ -68,7 +69,7 @@ class Descended:
 
     Args:
         control: the control rows, a population of one member a path for each; fixed ones are those given.
-        losses: mean over the points of a path on the batch of every step: (steps, paths); NaN once it has diverged.
+        losses: mean over the points of a path on the batch of every step: (steps, paths); NaN where it is not active.
         diverged_at: the step, counted from 1, whose loss, gradient or result was not finite: (paths,); -1: none.
         plan: by which the points were evaluated.
     """
@@ -87,6 +88,7 @@ def descend(
     recipe: Recipe,
     *,
     seeds: Sequence[int],
+    active: Bool[Tensor, " paths"] | None = None,
     share: float | None = None,
     change: Callable[[Found], object] | None = None,
     move: Callable[[Control], object] | None = None,
@@ -120,6 +122,7 @@ def descend(
             at every step; it is random by streams of (seed, purpose, step), if at all.
         recipe: rule, schedule, batch size, steps and clipping (of each trained row); without sweeps.
         seeds: of each path: of the order of its batches and of what the model draws. Equal seeds share batches.
+        active: which paths are trained, the others staying as they are: (paths,); None: all.
         share: of a point's loss in what falls; None is one over the number of points, whose mean falls then.
         change: called with what every step found, to change the gradient of the trained rows in place.
         move: called with all control rows after every step, to move the trained ones in place.
@@ -143,11 +146,12 @@ def descend(
     Source: Garipov et al., 2018, arXiv:1802.10026.
     """
     check_recipe(label, recipe)
+    check_gradients(label)
     check_anchors(label, control)
     if len(seeds) != len(control[0]):
         msg = f"{label} need a seed for each of {len(control[0])} members; got {len(seeds)}."
         raise UsageError(msg)
-    paths = _Paths(problem, control, trained, weights, recipe, seeds, share, change, move, first_step, plan)
+    paths = _Paths(problem, control, trained, weights, recipe, seeds, active, share, change, move, first_step, plan)
     began, losses = time.perf_counter(), control[0].theta.new_full((recipe.steps, len(seeds)), torch.nan)
     alone = one_thread if paths.execution.plan.threads > 1 else contextlib.nullcontext
     with deferred() as interrupt, watched(progress) as told, torch.no_grad():
@@ -184,6 +188,7 @@ class _Paths:
         weights: Callable[[int], Weights],
         recipe: Recipe,
         seeds: Sequence[int],
+        active: Bool[Tensor, " paths"] | None,
         share: float | None,
         change: Callable[[Found], object] | None,
         move: Callable[[Control], object] | None,
@@ -219,9 +224,11 @@ class _Paths:
         scratch = replace(control[0], theta=self.points.view(-1, parameters), buffers=buffers, mask=None)
         streams = [stream_key(seed, "point", point) for seed in seeds for point in range(points)]
         self.execution = Execution(problem, scratch, self._batch(0), plan=plan, seeds=streams, calls=recipe.steps)
+        self.diverged_at = torch.full((paths,), -1, device=first.device)
         self.active = torch.ones(paths, dtype=torch.bool, device=first.device)
         self.all_active = True
-        self.diverged_at = torch.full((paths,), -1, device=first.device)
+        if active is not None and not active.all():
+            self._freeze(~active.to(first.device))
 
     def step(self, step: int) -> Float[Tensor, " paths"]:
         """One update of the trained rows of all active paths; the mean losses at their points."""
@@ -332,7 +339,11 @@ class _Paths:
             fine |= losses.isnan() & (self.there == 0).all(2)
         finite = fine.all(1) & self.gradient.view(self._shape).isfinite().all(2).all(0)
         self.diverged_at[self.active & ~finite] = self.first_step + step + 1
-        self.active &= finite
+        self._freeze(~finite)
+
+    def _freeze(self, which: Bool[Tensor, " paths"]) -> None:
+        """Leave these paths as they are from now on."""
+        self.active &= ~which
         self.all_active = bool(self.active.all())
         self.there[~self.active] = 0
         self.gradient.view(self._shape)[:, ~self.active] = 0

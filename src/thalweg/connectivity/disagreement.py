@@ -7,7 +7,8 @@ from torch import Tensor
 
 from thalweg.connectivity.between_checkpoints import Pair
 from thalweg.connectivity.resamples import Resamples, ends
-from thalweg.evaluation import Drawn, outputs
+from thalweg.evaluation import Drawn
+from thalweg.evaluation.outputs import outputs_in_parts
 from thalweg.losses import Accuracy
 from thalweg.losses.options import counted
 from thalweg.population import Plan, Population, Problem
@@ -28,15 +29,12 @@ def disagreement(
     accuracy = next((metric for metric in problem.metrics if isinstance(metric, Accuracy)), None)
     if accuracy is None:
         return None
-    examples, apart, heavy = drawn.examples, [], []
-    one = outputs(problem, population, examples.select(torch.arange(1)), plan="looped")
-    size = max(1, problem.memory_budget // max(1, one.numel() * one.element_size()))
+    apart, heavy = [], []
     first, second = (torch.tensor(some) for some in zip(*pairs, strict=True))
-    for start in range(0, len(examples), size):
-        some = examples.select(torch.arange(start, min(start + size, len(examples))))
+    for some, found in outputs_in_parts(problem, population, drawn.examples, plan=plan):
         targets = some.slice(0, len(some))[1]
         assert isinstance(targets, Tensor)  # or there were no accuracy
-        answers = _answers(outputs(problem, population, some, plan=plan), targets)
+        answers = _answers(found, targets)
         differ = (answers[first] != answers[second]).double().reshape(len(pairs), len(some), -1)  # by position
         counts = counted(targets, accuracy.ignore_index)
         weights = torch.ones_like(differ[0]) if counts is None else counts.double().reshape(differ[0].shape)

@@ -1,5 +1,6 @@
 """The two ends of a path: whether there are networks between them, and one order for each pair."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,19 +11,33 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.anchors import check_anchors
+from thalweg.evaluation.running_statistics import renewed_layers
 from thalweg.population import Population, Problem
+from thalweg.population.derivatives import check_steady
 
 
-def check_ends(what: str, problem: Problem, ends: Sequence[Population], *, statistics: str = "recompute") -> None:
+def check_ends(
+    what: str,
+    problem: Problem,
+    ends: Sequence[Population],
+    *,
+    statistics: str = "recompute",
+    otherwise: str | None = 'statistics="interpolate"',
+) -> None:
     """Raise UsageError unless what lies between these networks are networks of the problem; `what` names who asks.
 
-    Refused are other architectures (every difference is listed), different frozen parameters, and other buffers that
-    differ: whole numbers have none between them, and "recompute" renews no others than those of normalization layers.
+    Before anything is trained or evaluated. A model that draws random numbers or writes into its parameters in
+    evaluation mode raises ModelError. Refused are other architectures (every difference is listed), different frozen
+    parameters, and other buffers that differ: whole numbers have none between them, and "recompute" renews no others
+    than those of normalization layers. `otherwise` is what to write for the weighted sums of these, where who asks
+    knows such.
     """
     check_type(f"{what} problem", problem, Problem, "a Problem")
+    check_precision(what, problem)
     check_anchors(what, ends)
     for end in ends:
         problem.check(end)
+    check_steady(problem, "points cannot be compared")
     first, *others = ends
     renewed = _of_normalization(first)
     for name, buffer in first.running.items():
@@ -35,18 +50,36 @@ def check_ends(what: str, problem: Problem, ends: Sequence[Population], *, stati
             msg += f"sums of such; {same}."
             raise UsageError(msg)
         if statistics == "recompute":
-            msg = f"The buffer {name!r} differs between the ends and belongs to no normalization layer, so that "
-            msg += f"recomputing running statistics does not renew it; write statistics='interpolate', or {same}."
+            msg = f"The buffer {name!r} differs between the ends and is not among what normalization layers renew, "
+            instead = "" if otherwise is None else f"write {otherwise}, or "
+            msg += f"so that recomputing running statistics leaves it as it is; {instead}{same}."
             raise UsageError(msg)
 
 
+def check_precision(what: str, problem: Problem) -> None:
+    """Raise UsageError inside torch.autocast, which would round sums of weights, and not the model's work alone."""
+    kind = problem.device.type
+    if torch.is_autocast_enabled(kind):
+        msg = f"{what} inside torch.autocast would compute networks in {torch.get_autocast_dtype(kind)}, too coarse to "
+        raise UsageError(msg + "measure in; call it outside. What a model's forward does in autocast stays as it is.")
+
+
+def check_gradients(what: str) -> None:
+    """Raise UsageError inside torch.inference_mode(), where nothing has a gradient."""
+    if torch.is_inference_mode_enabled():
+        msg = f"{what} follows gradients, and inside torch.inference_mode() there are none; call it outside."
+        raise UsageError(msg)
+
+
 def _of_normalization(population: Population) -> set[str]:
-    """Names of the buffers that normalization layers renew."""
+    """Names of the buffers that normalization layers renew, and of counts of batches, which nothing depends on."""
+    renewed = renewed_layers(population.template)
     return {
         f"{path}.{leaf}".lstrip(".")
         for path, layer in population.template.named_modules()
         if isinstance(layer, _NormBase)
         for leaf in ("running_mean", "running_var", "num_batches_tracked")
+        if path in renewed or leaf == "num_batches_tracked"
     }
 
 
@@ -84,6 +117,16 @@ class Pairs:
             for a, b in ((first, second), (second, first))
         )
         return cls(start, end, swapped.cpu(), ~differ.any(1).cpu())
+
+    def sharing(self) -> int:
+        """How many pairs have a network, by its parameters, that another pair has, too."""
+        ends = [one.theta.cpu() for one in (self.start, self.end)]
+        networks = [
+            {hash(theta[pair].contiguous().view(torch.uint8).numpy().tobytes()) for theta in ends}
+            for pair in range(len(self.start))
+        ]
+        often = Counter(network for both in networks for network in both)
+        return sum(any(often[network] > 1 for network in both) for both in networks)
 
 
 def _numbers(population: Population, *, buffers: bool) -> Tensor:

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError
-from thalweg.evaluation import outputs
+from thalweg.evaluation.outputs import outputs_in_parts
 from thalweg.evaluation.points import Entries
 from thalweg.losses import CrossEntropy, Logistic
 from thalweg.population import Plan, Population, Problem
@@ -55,18 +55,16 @@ def ensemble_entries(
     """
     ways, functions = ways_to_combine(problem), {"loss": problem.loss} | {one.name: one for one in problem.metrics}
     parts: dict[str, dict[str, list[Entries]]] = {way: {name: [] for name in functions} for way in ways}
-    one = outputs(problem, population, examples.select(torch.arange(1)), plan="looped")
-    size = max(1, problem.memory_budget // _bytes(one))
-    for start in range(0, len(examples), size):
-        chosen = examples.select(torch.arange(start, min(start + size, len(examples))))
-        answers = outputs(problem, population, chosen, plan=plan)
+    for chosen, answers in outputs_in_parts(problem, population, examples, plan=plan):
         _, targets = chosen.slice(0, len(chosen))
         targets = tree_map(lambda tensor: tensor[None], targets)
         for way, combine in ways.items():
             together = combine(answers, shares)
-            for name, function in functions.items():
-                values, weights = function.entries(together, targets, 2)
-                parts[way][name].append((values.double(), None if weights is None else weights.double()))
+            found = {name: function.entries(together, targets, 2) for name, function in functions.items()}
+            lost = ~found["loss"][0].isfinite()  # of what is no answer no metric tells how good it is
+            for name, (values, weights) in found.items():
+                known = values.double() if name == "loss" else values.double().masked_fill(lost, torch.nan)
+                parts[way][name].append((known, None if weights is None else weights.double()))
     return {way: {name: _joined(some) for name, some in of.items()} for way, of in parts.items()}
 
 
@@ -75,7 +73,8 @@ def _mean(answers: Any, shares: Tensor) -> Any:
         if not leaf.is_floating_point():
             msg = f"The model returns {leaf.dtype}, and whole numbers of several networks have no mean; there is no "
             raise ModelError(msg + "ensemble of them.")
-        return torch.tensordot(shares.to(leaf), leaf, 1)[None]
+        of = shares > 0  # 0 times the logit of what is never an answer, minus infinity, is not 0
+        return torch.tensordot(shares[of].to(leaf), leaf[of.to(leaf.device)], 1)[None]
 
     return tree_map(mean, answers)
 
@@ -92,10 +91,6 @@ def _log_odds_of_mean(answers: Tensor, shares: Tensor) -> Tensor:
 
 def _logs(answers: Tensor, shares: Tensor) -> Tensor:
     return shares.to(answers).log().view(-1, *(1 for _ in answers.shape[1:]))
-
-
-def _bytes(answers: Any) -> int:
-    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(answers))
 
 
 def _joined(parts: list[Entries]) -> Entries:

@@ -12,17 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.ensemble import ways_to_combine
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.population import Batch, Plan, Population, Problem
+from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.schedules import Linear, Schedule
 from thalweg.statistics import Interval, interval
 from thalweg.training import Run, train
+from thalweg.tuning.rates import gradients_a_step
 
 Array = NDArray[np.float64]
 
@@ -78,7 +81,7 @@ class FastEnsemble(Result):
         """The snapshots of one member of the run, as a population: to be averaged in weights or outputs."""
         return Population.concatenate([one[member] for one in self.snapshots])
 
-    def gain(self, name: str = "error", members: Sequence[int] | slice = slice(None)) -> Interval:
+    def gain(self, name: str | None = None, members: Sequence[int] | slice = slice(None)) -> Interval:
         """By how much the ensemble of all snapshots is better than the end of training at equal budget.
 
             mean over members and examples of (value of the end of training) - (value of the ensemble)
@@ -87,12 +90,14 @@ class FastEnsemble(Result):
         members that have examples of their own members alone.
 
         Args:
-            name: "loss", "error" or a metric; above 0 is better where less of it is.
+            name: "loss", "error" or a metric; above 0 is better where less of it is. None: "error" where there is an
+                accuracy, else "loss".
             members: of the run, such as run.select(lr=0.1).
 
         Raises:
             UsageError: no such name.
         """
+        name = ("error" if "error" in self._tables else "loss") if name is None else name
         if name not in self._tables:
             raise unknown_name("metric", name, self._tables)
         table = self._tables[name][members]
@@ -172,6 +177,7 @@ def fast_ensemble(
     common: dict[str, Any] = {"examples": grid.examples, "test_examples": grid.test_examples, "plan": plan}
     with watched(progress) as told:
         on_run = train(problem, recipe, grid.given_seeds, start=run.at(run.step), paired=True, progress=told, **common)
+        steps = last - run.step + (last if end is None else 0)
         if end is None:
             end = train(problem, longer, grid.given_seeds, mask=_mask(run), progress=told, **common).final
     snapshots = [on_run.snapshots[step] for step in at]
@@ -184,6 +190,7 @@ def fast_ensemble(
     arrays = {name: np.stack([one[name].mean(1) for one in together]) for name in names}
     arrays |= {f"snapshot {name}": np.stack([one[name].mean(1) for one in alone[:-1]]) for name in names}
     arrays |= {f"end {name}": alone[-1][name].mean(1) for name in names}
+    gradients = len(end) * steps * gradients_a_step(run.recipe.optimizer)
     units = {"loss": problem.loss.unit, "error": "fraction"} | {one.name: one.unit for one in problem.metrics}
     reading = Reading(
         "fast geometric ensemble",
@@ -192,7 +199,7 @@ def fast_ensemble(
         {"snapshots": np.arange(1, cycles + 1), "member": np.arange(len(end))},
         {name: unit for name in arrays for kind, unit in units.items() if kind in name.split()},
         sample_size=len(drawn) if own is None else own.shape[1],
-        cost=Cost(time.perf_counter() - began),
+        cost=Cost(time.perf_counter() - began, forwards=gradients + len(answers) * len(end), backwards=gradients),
         provenance=Provenance.here(grid.given_seeds, str(problem.device), str(problem.dtype), plan=str(on_run.plan)),
         notes=(
             f"On {drawn.text if own is None else 'the test examples of each member'}.",
@@ -206,6 +213,8 @@ def fast_ensemble(
 
 def _check(problem: Problem, run: Run, cycles: int, end: Population | None) -> None:
     check_type("fast_ensemble problem", problem, Problem, "a Problem")
+    check_precision("fast_ensemble", problem)
+    check_steady(problem, "networks cannot be compared")
     check_type("fast_ensemble run", run, Run, "a Run, such as train(problem, recipe, seeds=3)")
     check_type("fast_ensemble end", end, (Population, NoneType), "a Population, such as the final of a longer run")
     check_count("fast_ensemble cycles", cycles)
@@ -267,6 +276,8 @@ def _values(problem: Problem, answers: Any, targets: Any) -> dict[str, Array]:
             weights = weights.double()
             values = values * weights / weights.mean(1, keepdim=True)
         found[name] = values.cpu().numpy()
+    lost = ~np.isfinite(found["loss"])
+    found = {name: values if name == "loss" else np.where(lost, np.nan, values) for name, values in found.items()}
     if "accuracy" in found:
         found["error"] = 1 - found["accuracy"]
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.connectivity.barrier import barrier
+from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.instability_copies import copies, trunks
 from thalweg.connectivity.instability_result import Instability
 from thalweg.connectivity.instability_steps import At, parting_seeds, parting_steps
@@ -16,6 +17,7 @@ from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.population import Plan, Problem
+from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Recipe
@@ -31,7 +33,7 @@ def instability(
     seeds: int | Sequence[int] = 6,
     fresh_schedule: bool = False,
     orders: tuple[int, int] = (0, 1),
-    on: On | Sequence[On] = ("train", "test"),
+    on: On | Sequence[On] = ("test", "train"),
     points: int = 25,
     statistics: str = "recompute",
     statistics_count: int = 1_024,
@@ -43,7 +45,7 @@ def instability(
         theta_k of one trunk a seed -> theta_T and theta'_T by other data orders -> barrier(theta_T, theta'_T)
 
     Copies begin with the weights, moments and schedule of their trunk at step k, and are trained to the last step T.
-    They are stable from the first k at which the error nowhere on their line is 2 points above the mean of both
+    They are stable from the first k from which on the error nowhere on their line is 2 points above the mean of both
     (`Instability.stable_from`). At k near T copies are stable for a trivial reason: they have neither the time nor the
     rate left to part. `fresh_schedule` tells that apart, by giving all of them the same time and rates.
 
@@ -66,7 +68,7 @@ def instability(
             be T, too; and the copies from there for T steps, with the recipe's schedule from its beginning.
         orders: numbers of the copies' data orders, of the streams (seed, "instability", number); with dropout that is
             drawn from them, too. Equal ones are the null: copies are then the same to the bit and barriers exactly 0.
-        on: the examples of the barriers, one set or several.
+        on: the examples of the barriers, one set or several; methods of the result look at the first.
         points: on every line.
         statistics, statistics_count: see `barrier`.
         plan, progress: see `train`.
@@ -82,6 +84,8 @@ def instability(
     """
     began = time.perf_counter()
     check_type("instability problem", problem, Problem, "a Problem")
+    check_precision("instability", problem)
+    check_steady(problem, "points cannot be compared")
     check_count("instability points", points, 3)
     check_type("instability fresh_schedule", fresh_schedule, bool, "True or False")
     given = parting_seeds(recipe, seeds)

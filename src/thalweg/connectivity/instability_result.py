@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.connectivity.barrier import bounds_of
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
 from thalweg.population import Population
 from thalweg.results import Result
-from thalweg.statistics import POSITIVE, SHARE, Interval, interval
+from thalweg.statistics import POSITIVE, Interval, interval
 
 Array = NDArray[np.float64]
 THRESHOLD = 0.02  # of the error, below which copies count as linearly connected (Frankle et al., 2020)
@@ -60,13 +61,13 @@ class Instability(Result):
 
         Args:
             name: of the array; None: see `usual`.
-            on: which examples, as in the reading; None: the last ones that were asked for, by default "test".
+            on: which examples, as in the reading; None: the first that were asked for, by default "test".
 
         Raises:
             UsageError: no such barrier or examples.
         """
         known = [str(one) for one in self.reading.coordinate("on")]
-        chosen = known[-1] if on is None else on
+        chosen = known[0] if on is None else on
         if chosen not in known:
             kind = "set of examples"
             raise unknown_name(kind, on, known)
@@ -74,16 +75,18 @@ class Instability(Result):
 
     def intervals(self, name: str | None = None, *, on: str | None = None) -> tuple[Interval, ...]:
         """The mean barrier at every step, over seeds, within its bounds; see `barriers`."""
-        bounds = SHARE if (name or self.usual).startswith("error") else POSITIVE
+        bounds = bounds_of(name or self.usual)
         return tuple(interval.mean(one, bounds=bounds) for one in self.barriers(name, on=on))
 
     def stable_from(
         self, threshold: float = THRESHOLD, *, name: str | None = None, on: str | None = None
     ) -> int | None:
-        """The first step from which copies are linearly connected: the 95 % interval is below the threshold there.
+        """The first step from which on copies are linearly connected: there and at every later step that was tried.
 
-            k* = min {k : upper end of the mean barrier at k < threshold}
+            k* = min {k : upper end of the mean barrier at k' < threshold for all k' >= k that were tried}
 
+        As every later step has to be below, too, it may be picked from as many as one likes: steps are tested in order
+        from the last to the first that fails, and all of that is wrong in at most 2.5 % (a fixed sequence of tests).
         Barriers that are all the same number are what they are, whatever the interval.
 
         Args:
@@ -91,20 +94,22 @@ class Instability(Result):
             name, on: see `barriers`.
 
         Returns:
-            The step; None where there is none among those that were tried.
+            The step; None where the last that was tried is not below.
         """
-        table = self.barriers(name, on=on)
-        found = self.intervals(name, on=on)
-        for step, values, one in zip(self.steps, table, found, strict=True):
+        table, found = self.barriers(name, on=on), self.intervals(name, on=on)
+        first = None
+        for step, values, one in reversed(list(zip(self.steps, table, found, strict=True))):
             agree = bool((values == values[0]).all())
-            if (float(values[0]) if agree else one.high) < threshold:
-                return step
-        return None
+            if not (float(values[0]) if agree else one.high) < threshold:
+                break
+            first = step
+        return first
 
     def line(self) -> dict[str, str]:
         """From which step on copies are connected, on every set of examples."""
         found = {str(on): self.stable_from(on=str(on)) for on in self.reading.coordinate("on")}
-        return {f"stable on {on}": "at no step tried" if at is None else f"from {at:,}" for on, at in found.items()}
+        tried = f"({len(self.steps)} steps tried)"
+        return {f"stable on {on}": f"from {'none' if at is None else f'{at:,}'} {tried}" for on, at in found.items()}
 
     def figure(self, name: str | None = None, threshold: float = THRESHOLD) -> Figure:
         """A barrier against the step at which copies part, and how far apart they end; see `instability_figure`."""

@@ -225,7 +225,7 @@ def plane(
         means | arrays,
         dict.fromkeys(means, ("member", "column", "row")) | dims | {"distance": ("member",)},
         {"member": np.arange(len(first)), "corner": ["first", "second", "third"], "axis": ["x", "y"]},
-        {"loss": problem.loss.unit},
+        {name: problem.loss.unit if name == "loss" else "fraction" for name in means},
         errors,
         sample_size=len(conditions.drawn),
         cost=Cost(time.perf_counter() - began, forwards=points.evaluations),

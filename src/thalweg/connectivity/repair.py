@@ -13,12 +13,15 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
+from thalweg.connectivity.ends import check_precision
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, recomputed
 from thalweg.evaluation.points import check_anchors
+from thalweg.evaluation.running_statistics import renewed_layers
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
+from thalweg.population.derivatives import check_steady
 from thalweg.randomness import global_stream
 
 _ON = Sample("train", 1_024)
@@ -55,11 +58,11 @@ def layers_repaired(problem: Problem) -> tuple[str, ...]:
     module = problem.initialize(1).module(0).eval()
     made: list[tuple[str, Tensor]] = []
     normalized: list[Tensor] = []
-    hooks = []
+    hooks, renewed = [], renewed_layers(problem.template)
     for path, layer in module.named_modules():
         if isinstance(layer, _LAYERS):
             hooks.append(layer.register_forward_hook(lambda _, given, output, path=path: made.append((path, output))))
-        elif isinstance(layer, _NormBase):
+        elif isinstance(layer, _NormBase) and path in renewed:
             hooks.append(layer.register_forward_pre_hook(lambda _, given: normalized.append(given[0])))
     with torch.no_grad(), global_stream(0, "repair"):
         returned = tree_leaves(call(module, problem.preflight.examples()[0]))
@@ -109,6 +112,7 @@ def repaired(
         on: examples on which means and spreads are taken, as one batch.
 
     Raises:
+        ModelError: a model that draws random numbers, or writes into parameters, in evaluation mode.
         UsageError: ends that do not fit, or weights that are not one for each and sum to 1.
 
     Cost: a forward pass of every network. Memory: the activations of all these examples in one network.
@@ -116,10 +120,16 @@ def repaired(
     Source: Jordan et al., 2022, arXiv:2211.08403.
     """
     check_type("repaired problem", problem, Problem, "a Problem")
-    check_type("repaired averaged", averaged, Population, "a Population")
+    check_type("repaired averaged", averaged, Population, "a Population, or problem.population([module])")
+    check_precision("repaired", problem)
+    check_steady(problem, "how far units spread is not known")
     check_anchors("repaired", [averaged, *ends])
     problem.check(averaged)
-    shares = torch.full((len(ends),), 1 / max(len(ends), 1)) if weights is None else torch.as_tensor(weights)
+    shares = (
+        torch.full((len(ends),), 1 / max(len(ends), 1), dtype=torch.float64)
+        if weights is None
+        else torch.as_tensor(weights)
+    )
     shares = shares.double()
     if shares.shape != (len(ends),) or not len(ends) or abs(float(shares.sum()) - 1) > 1e-6:
         msg = f"repaired needs ends, and weights that are one for each of them and sum to 1; got {shares.tolist()}."

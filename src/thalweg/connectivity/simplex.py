@@ -198,16 +198,23 @@ def simplex(
 
 def _first_vertices(corners: Sequence[Population], trained: int, seeds: Sequence[int]) -> list[Population]:
     """Around the mean of the corners, each in a random direction of its own."""
-    mean = torch.stack([one.theta for one in corners]).mean(0)
+    rows = torch.stack([one.theta for one in corners])
+    mean = rows.mean(0)
+    size = mean.norm(dim=1, keepdim=True)
+    for otherwise in (
+        rows.norm(dim=2, keepdim=True).mean(0),
+        torch.ones_like(size),
+    ):  # of corners that cancel, or are 0
+        size = torch.where(size > 0, size, otherwise)
     given = [one.mask for one in corners if one.mask is not None]
     mask = torch.stack(given).any(0) if len(given) == len(corners) else None
     found = []
     for number in range(trained):
-        drawn = torch.stack(
-            [torch.randn(mean.shape[1], generator=generator(seed, "simplex vertex", number)) for seed in seeds]
-        ).to(mean)
+        streams = [generator(seed, "simplex vertex", number) for seed in seeds]
+        normal = [torch.randn(mean.shape[1], generator=stream, dtype=torch.float32) for stream in streams]
+        drawn = torch.stack(normal).to(mean)
         drawn = drawn if mask is None else drawn * mask
-        away = _APART * mean.norm(dim=1, keepdim=True) * drawn / drawn.norm(dim=1, keepdim=True)
+        away = _APART * size * drawn / drawn.norm(dim=1, keepdim=True)
         found.append(replace(corners[0], theta=mean + away, mask=mask))
     return found
 

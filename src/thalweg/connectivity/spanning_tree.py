@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thalweg.connectivity.auto_neb import auto_neb
 from thalweg.connectivity.curve import Curve
+from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.spanning_tree_graph import Pair, highest_on_the_way, merges, next_pairs, tree_edges
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
@@ -139,24 +140,29 @@ def spanning_tree(
         on, statistics, statistics_count, plan, seed, progress: see `weighted_sums`.
 
     Raises:
-        UsageError: fewer than two minima, or a `join` that gives something else.
+        UsageError: fewer than two minima, minima without weighted sums (see `barrier`), or a `join` that gives
+            something else.
 
     Cost: an evaluation a point of every pair's line, then that of `join`.
 
     Source: Draxler, Veschgini, Salmhofer and Hamprecht, 2018, arXiv:1803.00885.
     """
     began = time.perf_counter()
-    check_type("spanning_tree minima", minima, Population, "a Population such as run.final")
+    check_type(
+        "spanning_tree minima", minima, Population, "a Population such as run.final, or problem.population(modules)"
+    )
     check_type("spanning_tree join", join, (Callable, NoneType), "a function of two populations that returns a Curve")
     if len(minima) < 2:
         msg = f"spanning_tree needs at least 2 minima, the members of a population; got {len(minima)}."
         raise UsageError(msg)
+    check_ends("spanning_tree", problem, list(minima), statistics=statistics)
     check_count("spanning_tree rounds", rounds, 0)
     check_count("spanning_tree points", points, 2)
     most = len(minima) - 1 if at_once is None else at_once
     check_count("spanning_tree at_once", most)
     settings = {"statistics": statistics, "statistics_count": statistics_count, "plan": plan, "seed": seed}
     conditions = Conditions.of("spanning_tree", problem, on=on, **settings)
+    check_ends("spanning_tree", problem, list(minima), statistics=statistics)
     with watched(progress) as told:
         if join is None:
             join = lambda first, second: auto_neb(problem, first, second, on=on, progress=told, **settings)  # noqa: E731
@@ -212,10 +218,16 @@ def _joined(join: Join, minima: Population, pairs: list[Pair], conditions: Condi
     first, second = (minima[list(one)] for one in zip(*pairs, strict=True))
     curve = join(first, second)
     check_type("What spanning_tree's join returns", curve, Curve, "a Curve, such as string(problem, first, second)")
-    if len(curve["loss"][0]) != len(pairs) or curve.reading.notes[0] != conditions.text:
+    if len(curve["loss"][0]) != len(pairs):
+        msg = f"spanning_tree's join must return a Curve of {len(pairs)} members; got {len(curve['loss'][0])}."
+        raise UsageError(msg)
+    if not conditions.same(curve.conditions[0]):
+        got = curve.conditions[0].text
+        differs = ", but others of that description" if got == conditions.text else ""
         msg = (
-            f"spanning_tree's join must return a Curve of {len(pairs)} members whose first sample is the one that on= "
-            f"says: {conditions.text} Got {len(curve['loss'][0])} members: {curve.reading.notes[0]}"
+            "spanning_tree's join must return a Curve whose first sample is the one that on= says, with the running "
+            f"statistics of the same examples. Expected: {conditions.text} Got: {got[:-1]}{differs}. Give join's "
+            "method the same on, statistics, statistics_count and seed."
         )
         raise UsageError(msg)
     return curve

@@ -69,7 +69,7 @@ def string(
     straight lines, which cut the corners of a bent path: the more pivots, the less.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: arguments that cannot be meant, or networks without weighted sums (see `barrier`).
         KeyboardInterrupt: Ctrl-C, after the step under way.
 
     Cost: a gradient a pivot, step and member, then an evaluation a point. Memory: four rows a pivot, beside the rule's.

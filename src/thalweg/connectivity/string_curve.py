@@ -13,12 +13,12 @@ from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve import Curve
 from thalweg.connectivity.curve_training import evaluated
 from thalweg.connectivity.descent import Control, Found, Weights, check_recipe
+from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.polygonal import hats
 from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
 from thalweg.connectivity.string_pivots import Counts, Pivots, Shares, evened, move, redistribution
-from thalweg.errors import check_count, check_type
+from thalweg.errors import check_count
 from thalweg.evaluation import Conditions
-from thalweg.evaluation.points import check_anchors
 from thalweg.figures import Figure, Scatter
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, check_watcher
@@ -42,9 +42,7 @@ class StringOptions:
         self, problem: Problem, first: Population, second: Population, recipes: Sequence[Recipe], progress: object
     ) -> None:
         """Raise UsageError for arguments that cannot be meant."""
-        check_type(f"{self.name} problem", problem, Problem, "a Problem")
-        check_anchors(self.name, [first, second])
-        problem.check(first)
+        check_ends(self.name, problem, [first, second], statistics=self.statistics)
         check_watcher(self.name, progress)
         check_count(f"{self.name} between", self.between, 0)
         for recipe in recipes:
@@ -83,7 +81,8 @@ class StringCurve(Curve):
     Args:
         reading: that of a `Curve`, where t goes from pivot to pivot in equal steps, and "saddle", the loss at the
             highest of the points that were evaluated, and "saddle location", its t: (on, member). It is at an end where
-            the path has no higher point. "pivots" is how many each path has between its ends: (member).
+            the path has no higher point. Both are NaN where the loss at any of the points is not finite. "pivots" is
+            how many each path has between its ends: (member).
         control: the ends and the pivots. A path that has fewer than another has further ones on its straight pieces.
     """
 
@@ -181,9 +180,8 @@ def string_curve(
     control = [first, *(one.with_own_buffers() for one in control[1:-1]), second]
     t = grid(len(control), options.between)
     arrays, errors, dims, forwards = evaluated(samples, control, hats(t, len(control)), name, told)
-    highest = np.nan_to_num(arrays["loss"], nan=-np.inf).argmax(2)
-    arrays["saddle"] = np.take_along_axis(arrays["loss"], highest[..., None], 2)[..., 0]
-    arrays["saddle location"] = t.numpy()[highest]
+    arrays["saddle"], highest = arrays["loss"].max(2), arrays["loss"].argmax(2)  # NaN where a point is
+    arrays["saddle location"] = np.where(np.isfinite(arrays["saddle"]), t.numpy()[highest], np.nan)
     arrays["pivots"] = (moved.counts - 2).numpy()
     dims |= {"saddle": ("on", "member"), "saddle location": ("on", "member"), "pivots": ("member",)}
     kinds = {"loss": problem.loss.unit, "error": "fraction", "saddle": problem.loss.unit}
@@ -204,7 +202,7 @@ def string_curve(
         ),
         notes=(*(one.text for one in samples), *moved.notes, *_diverged(moved.diverged_at)),
     )
-    return StringCurve(reading, control, hats, moved.batch_loss, moved.diverged_at, len(moved.batch_loss))
+    return StringCurve(reading, control, hats, moved.batch_loss, moved.diverged_at, samples, len(moved.batch_loss))
 
 
 def _diverged(at: Tensor) -> list[str]:

@@ -2,7 +2,8 @@
 
 from thalweg.evaluation.conditions import Conditions
 from thalweg.evaluation.evaluate import Evaluator, by_example, evaluate
-from thalweg.evaluation.lines import Lines, barrier_height, lines
+from thalweg.evaluation.heights import LineHeights, line_heights
+from thalweg.evaluation.lines import Lines, lines
 from thalweg.evaluation.outputs import outputs
 from thalweg.evaluation.points import PointEstimates, Points, weighted_sums
 from thalweg.evaluation.running_statistics import RunningStatistics, recomputed
@@ -12,15 +13,16 @@ __all__ = [
     "Conditions",
     "Drawn",
     "Evaluator",
+    "LineHeights",
     "Lines",
     "PointEstimates",
     "Points",
     "RunningStatistics",
     "Sample",
     "as_sample",
-    "barrier_height",
     "by_example",
     "evaluate",
+    "line_heights",
     "lines",
     "outputs",
     "recomputed",

@@ -18,7 +18,9 @@ def check_anchors(what: str, anchors: Sequence[Population]) -> None:
         raise UsageError(msg)
     check_type(f"{what} anchors", anchors or None, Sequence, "a list of at least one Population")
     for anchor in anchors:
-        check_type(f"{what} anchor", anchor, Population, "a Population such as run.final")
+        check_type(
+            f"{what} anchor", anchor, Population, "a Population such as run.final, or problem.population([module])"
+        )
     first = anchors[0]
     for other in anchors[1:]:
         found = differences(first, other)

@@ -70,6 +70,23 @@ class Conditions:
         """The training examples that running statistics are recomputed on, the same at every point."""
         return self.statistics_on.draw(self.problem).examples
 
+    def same(self, other: "Conditions") -> bool:
+        """Whether values under both can be compared: on the same examples, by the same running statistics if any.
+
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> train, test = (tw.evaluation.Conditions.of("line", problem, on=on) for on in ("train", "test"))
+        >>> train.same(train), train.same(test)
+        (True, False)
+        """
+        if not self.drawn.same(other.drawn):
+            return False
+        if not tracked(self.problem):
+            return True
+        if not self.recomputes or not other.recomputes:
+            return self.statistics == other.statistics
+        return self.statistics_on.draw(self.problem).same(other.statistics_on.draw(other.problem))
+
     @property
     def text(self) -> str:
         """What a reader should know: on which examples, with which running statistics."""

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from thalweg.data import ExampleSet
 from thalweg.errors import check_count
 from thalweg.evaluation.anchors import check_anchors
 from thalweg.evaluation.conditions import Conditions
+from thalweg.evaluation.heights import line_heights
 from thalweg.evaluation.points import AT_ONCE, Points, everywhere
 from thalweg.evaluation.sample import Sample
 from thalweg.figures import Axis, Figure, Line
@@ -27,7 +28,7 @@ class Lines(Result):
 
     Args:
         reading: "loss" and every metric (member, t) on the lines, with standard errors; "loss barrier" (member), and
-            of accuracy "accuracy barrier", by how much it falls below the straight interpolation.
+            of accuracy "accuracy barrier", by how much it falls below the straight interpolation (see `line_heights`).
     """
 
     def figure(self, metric: str = "loss") -> Figure:
@@ -41,22 +42,6 @@ class Lines(Result):
         y = Axis(metric, self.reading.units.get(metric, ""))
         caption = f"Lines are named by their barriers. {' '.join(self.reading.notes)}"
         return Figure.of(f"{metric} between two networks", marks, Axis("t"), y, caption=caption)
-
-
-def barrier_height(values: ArrayLike) -> Array:
-    """By how much the loss on a line rises above the straight interpolation of its ends: (..., points) to (...).
-
-        max over t of L(t) - (1 - t) L(0) - t L(1),    t at equal distances from 0 to 1
-
-    At least 0, which it is at the ends (Entezari et al., 2021, arXiv:2110.06296).
-
-    >>> import thalweg as tw
-    >>> tw.evaluation.barrier_height([[1.0, 4.0, 2.0], [2.0, 0.0, 1.0]]).tolist()
-    [2.5, 0.0]
-    """
-    table = np.asarray(values, dtype=np.float64)
-    share = np.linspace(0, 1, table.shape[-1])
-    return (table - (1 - share) * table[..., :1] - share * table[..., -1:]).max(-1)
 
 
 def lines(
@@ -93,8 +78,7 @@ def lines(
 
     Cost: an evaluation a point and member.
 
-    Paper: Entezari et al., 2021, arXiv:2110.06296. Frankle et al., 2020, arXiv:1912.05671, compare with the mean of the
-    ends instead.
+    Paper: Entezari et al., 2021, arXiv:2110.06296. `connectivity.barrier` gives this height, others, and intervals.
     """
     began = time.perf_counter()
     check_count("lines points", points, 2)
@@ -109,7 +93,7 @@ def lines(
         weights = torch.from_numpy(np.stack([1 - t, t], axis=1))
         found = everywhere(on_lines, weights, "lines", told)
     heights = {
-        f"{name} barrier": barrier_height(-values if name == "accuracy" else values)
+        f"{name} barrier": line_heights(-values if name == "accuracy" else values, name).barrier
         for name, values in found.means.items()
     }
     units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}

@@ -1,7 +1,9 @@
 """Running statistics of normalization layers at points that no training has visited."""
 
+import copy
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from thalweg.data import ExampleSet
@@ -17,6 +19,7 @@ class RunningStatistics:
     """The running statistics of a population's normalization layers, made anew on given examples, in place.
 
     The layers keep the mean and the (unbiased) variance of all examples as one batch, as torch's do with momentum 1.
+    Layers that stay in evaluation mode when the model is set to training mode keep what they have.
     `recomputed` does the same for a population as a value.
 
     >>> import thalweg as tw
@@ -41,9 +44,10 @@ class RunningStatistics:
         self.batch = Batch.range(examples, 0, len(examples))
         self.execution = Execution(problem, population, self.batch, plan=plan, training=False)
         buffers: dict[str, Tensor] = {}
+        renewed = renewed_layers(problem.template)
         for module in self.execution.modules:
             for name, layer in module.named_modules():
-                if isinstance(layer, _NormBase) and layer.track_running_stats:
+                if isinstance(layer, _NormBase) and name in renewed:
                     layer.train()
                     layer.momentum = 1.0
                     for leaf in ("running_mean", "running_var", "num_batches_tracked"):
@@ -60,9 +64,25 @@ class RunningStatistics:
             pass
 
 
+def renewed_layers(template: nn.Module) -> set[str]:
+    """The paths of the layers whose running statistics training renews.
+
+    Not of those that the model leaves in evaluation mode when it is set to training mode, to keep what they have.
+
+    >>> import torch
+    >>> from thalweg.evaluation.running_statistics import renewed_layers
+    >>> renewed_layers(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)))
+    {'1'}
+    """
+    layers = copy.deepcopy(template).train().named_modules()
+    return {
+        path for path, layer in layers if isinstance(layer, _NormBase) and layer.track_running_stats and layer.training
+    }
+
+
 def tracked(problem: Problem) -> bool:
-    """Whether the model has layers that keep running statistics."""
-    return any(isinstance(layer, _NormBase) and layer.track_running_stats for layer in problem.template.modules())
+    """Whether the model has layers whose running statistics training renews."""
+    return bool(renewed_layers(problem.template))
 
 
 def recomputed(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.utils._pytree import tree_flatten
 
 from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_choice, check_count, check_type
@@ -105,12 +106,42 @@ class Drawn:
         """The examples themselves. Cost: a copy of those drawn; the whole set is not copied."""
         return self.whole if self.indices is None else self.whole.select(self.indices)
 
+    def same(self, other: "Drawn") -> bool:
+        """Whether these are the same examples of the same set, in one order, by what they hold and not their names.
+
+        >>> import thalweg as tw
+        >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+        >>> one, two, other = (tw.Sample("train", 100, seed).draw(problem) for seed in (0, 0, 1))
+        >>> one.same(two), one.same(other)
+        (True, False)
+
+        Of two datasets that are read when asked for the rows are compared where it is one dataset, and otherwise they
+        are taken for different.
+        """
+        if self.indices is None or other.indices is None:
+            drawn_alike = self.indices is other.indices
+        else:
+            drawn_alike = torch.equal(self.indices, other.indices)
+        return drawn_alike and (self.whole is other.whole or _hold_the_same(self.whole, other.whole))
+
     @property
     def text(self) -> str:
         """How many of which, such as "100 of 1,437 train examples"."""
         count = f"all {len(self.whole):,}" if self.indices is None else f"{len(self):,} of {len(self.whole):,}"
         which = f" {self.sample.examples}" if isinstance(self.sample.examples, str) else ""
         return f"{count}{which} examples"
+
+
+def _hold_the_same(one: ExampleSet, other: ExampleSet) -> bool:
+    """Whether two sets have the same rows in one order."""
+    if isinstance(one, LazyExamples) and isinstance(other, LazyExamples):
+        return one.dataset is other.dataset and torch.equal(one.indices, other.indices)
+    if not isinstance(one, Examples) or not isinstance(other, Examples):
+        return False
+    (mine, form), (theirs, other_form) = (tree_flatten([some.inputs, some.targets]) for some in (one, other))
+    return form == other_form and all(
+        a.dtype == b.dtype and torch.equal(a, b.to(a.device)) for a, b in zip(mine, theirs, strict=True)
+    )
 
 
 def as_sample(name: str, on: "Sample | str | ExampleSet") -> Sample:

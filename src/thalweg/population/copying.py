@@ -24,6 +24,7 @@ def copied(module: nn.Module) -> nn.Module:
         msg = (
             f"The model cannot be copied: it holds {whole!r}, which was computed with gradients. "
             f"Where torch.nn.utils.prune did, write prune.remove(module, {name!r}) first, which keeps the zeros; "
+            "where torch.nn.utils.weight_norm did, use torch.nn.utils.parametrizations.weight_norm; "
             "otherwise compute it in forward, or under torch.no_grad()."
         )
         raise ModelError(msg) from error

@@ -216,14 +216,18 @@ class Population(Summarized):
     def load(self, states: Sequence[Mapping[str, Tensor]]) -> "Population":
         """State dicts as members of this population's architecture.
 
+        Of a tensor that has several names in the model (tied weights) one is enough.
+
         Raises:
-            StorageError: keys are missing, unexpected or of another shape; every one of them is listed.
+            StorageError: keys are missing, unexpected or of another shape, every one of which is listed, or tensors
+                differ that are one in the model.
         """
         modules = []
         for number, state in enumerate(states):
             module = copy.deepcopy(self.template)
-            _check_state(module.state_dict(), state, number)
-            module.load_state_dict(state)
+            whole = _tied(module, state, number)
+            _check_state(module.state_dict(), whole, number)
+            module.load_state_dict(whole)
             modules.append(module)
         return Population.of(modules)
 
@@ -245,5 +249,37 @@ def _others(module: nn.Module, layout: Layout) -> list[tuple[str, Tensor]]:
 def _check_state(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], number: int) -> None:
     faults = misfits(expected, got)
     if faults:
-        msg = f"State dict {number} does not fit the model: {'; '.join(faults)}."
+        msg = f"State dict {number} does not fit the model: {'; '.join(faults)}.{_prefix(expected, got)}"
         raise StorageError(msg)
+
+
+def _prefix(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str:
+    """What to write where all names have a prefix, as torch.compile and averages of models give them."""
+    for name in got:
+        start = next((name.removesuffix(one) for one in expected if name.endswith(f".{one}")), "")
+        if start and all(start + one in got for one in expected):
+            given = (
+                f"name.removeprefix({start!r}): tensor for name, tensor in state.items() if name.startswith({start!r})"
+            )
+            return f" All are there with {start!r} before their names: write {{{given}}}."
+    return ""
+
+
+def _tied(module: nn.Module, got: Mapping[str, Tensor], number: int) -> Mapping[str, Tensor]:
+    """A state dict with all names of tensors that have several in the model; raises StorageError where they differ."""
+    names: dict[Tensor, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(parameter, []).append(name)
+    whole = dict(got)
+    for of in names.values():
+        first, *others = [name for name in of if name in got] or of
+        for other in others:
+            if other in got and not torch.equal(got[first], got[other]):
+                msg = (
+                    f"State dict {number} has two different tensors {first!r} and {other!r}, which are one in the "
+                    "model; build the model without tied weights, or leave out the one that is not meant."
+                )
+                raise StorageError(msg)
+        if first in got:
+            whole |= dict.fromkeys(of, got[first])
+    return whole

@@ -105,6 +105,17 @@ class Preflight:
             self._outputs(module, self.examples()[0])
         return padding.found
 
+    def written(self) -> str | None:
+        """The name of a parameter that a call in evaluation mode changes (an Embedding's, with max_norm), or None."""
+        module = copy.deepcopy(self.model).eval()
+        bounded = [path for path, layer in module.named_modules() if getattr(layer, "max_norm", None) is not None]
+        if bounded:  # whose rows may be shorter here than elsewhere
+            return f"{bounded[0]}.weight".lstrip(".")
+        with global_stream(0, "preflight"), torch.no_grad():
+            self._outputs(module, self.examples()[0])
+        pairs = zip(self.model.named_parameters(), module.parameters(), strict=True)
+        return next((name for (name, one), other in pairs if not torch.allclose(one, other, equal_nan=True)), None)
+
     def examples(self) -> tuple[Any, Any]:
         """Inputs and targets of the first few examples, or where the loss weighs none of these, of others."""
         return self.data.train.take(self.rows)

@@ -107,6 +107,7 @@ class Problem(Summarized):
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
+        self._written: list[str | None] = []
 
     def facts(self) -> dict[str, str]:
         """Model, loss, metrics, data, and where and how precisely they are computed."""
@@ -179,6 +180,12 @@ class Problem(Summarized):
         if training not in self._pads:
             self._pads[training] = self.preflight.pads(training=training)
         return self._pads[training]
+
+    def written(self) -> str | None:
+        """The name of a parameter that the model writes into in evaluation mode, or None."""
+        if not self._written:
+            self._written.append(self.preflight.written())
+        return self._written[0]
 
     def check(self, population: Population) -> None:
         """Raise UsageError unless the population has this problem's architecture, dtype and device."""

@@ -75,12 +75,37 @@ def test_straight_through_is_no_worse_than_weights_halfway(digits: Problem) -> N
     recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=60, batch_size=50, evaluate=1)
     final = tw.train(digits, recipe, 4, progress=None).final
     found = align(digits, final[:2], final[2:], StraightThrough(steps=30), on="train", progress=None)
-    assert (found["loss halfway after"] <= found["loss halfway before"]).all()
-    assert (found["loss halfway after"] < found["loss halfway before"]).any()
+    assert (found["loss halfway after"] <= found["loss halfway by weights"]).all()
+    assert (found["loss halfway after"] < found["loss halfway by weights"]).any()
+    by_weights = align(digits, final[:2], final[2:]).population
+    for when, other in (("before", final[2:]), ("by weights", by_weights)):
+        middle = final[:2].with_theta((final[:2].theta + other.theta) / 2)
+        direct = tw.evaluate(digits, middle, on="train")["loss"].numpy()
+        assert found[f"loss halfway {when}"] == pytest.approx(direct, rel=1e-5)
+    assert (found["loss halfway by weights"] < 0.7 * found["loss halfway before"]).all()
+    assert "the lowest loss on all 300 train examples are kept" in found.reading.notes[0]
     halfway = final[:2].with_theta((final[:2].theta + found.population.theta) / 2)
     assert found["loss halfway after"] == pytest.approx(
         tw.evaluate(digits, halfway, on="train")["loss"].numpy(), rel=1e-5
     )
+
+
+def test_what_finished_means_is_said_of_each_method(digits: Problem) -> None:
+    recipe = tw.Recipe(tw.optim.Momentum(0.1), steps=60, batch_size=50, evaluate=1)
+    final = tw.train(digits, recipe, 4, progress=None).final
+    reference, members = final[:2], final[2:]
+    for method in ("weights", "activations"):
+        found = align(digits, reference, members, method)
+        assert found.converged
+        assert not any("members" in note for note in found.reading.notes)
+    half, whole = (
+        align(digits, reference, members, StraightThrough(steps=steps), on="train", progress=None) for steps in (16, 32)
+    )
+    assert half.converged
+    assert (whole["loss halfway after"] < half["loss halfway after"]).all()  # the second half found something lower
+    assert whole.finished == (False, False)
+    late = "2 of 2 members met their lowest loss halfway in the second half of the steps"
+    assert late in whole.reading.notes[1]
 
 
 def test_straight_through_networks_with_running_statistics_and_dropout() -> None:
@@ -96,7 +121,7 @@ def test_straight_through_networks_with_running_statistics_and_dropout() -> None
     problem = Problem(Both, tw.data.digits().subset(train=200, test=50))
     reference, members = problem.initialize([0]), problem.initialize([1, 2])
     found = align(problem, reference, members, StraightThrough(steps=5), on="train", progress=None)
-    assert (found["loss halfway after"] <= found["loss halfway before"]).all()
+    assert (found["loss halfway after"] <= found["loss halfway by weights"]).all()
     assert members.buffers["norm.running_mean"].equal(problem.initialize([1, 2]).buffers["norm.running_mean"])
     alone = align(problem, reference, members[1], StraightThrough(steps=5), on="train", progress=None)
     assert alone.permutations["first"][0].equal(found.permutations["first"][1])
@@ -155,7 +180,7 @@ def test_groups_that_change_the_function_are_refused(unreadable: Problem) -> Non
         ({"hidden": [("fc3.weight", 0)]}, "no tensor 'fc3.weight'"),
         ({"hidden": [("fc1.bias", 1)]}, "has dimensions 0 to 0"),
         ({"hidden": [("fc1.weight", 0), ("fc2.weight", 0)]}, "no multiple"),
-        ({"hidden": ["fc1.weight"]}, r"\('fc1.weight', 0\); got"),
+        ({"hidden": ["fc1.weight"]}, r"\('fc1.weight', 0\), or of"),
         ({"hidden": []}, "at least one"),
         ({}, "at least one group"),
     ],
@@ -169,7 +194,7 @@ def test_groups_by_hand_that_do_not_fit(unreadable: Problem, groups: dict, said:
 def test_a_model_without_exchangeable_units_is_no_silent_identity() -> None:
     x = torch.randn(20, 4, generator=generator(0, "x"))
     problem = Problem(lambda: tw.nets.mlp(4, 3), (x, torch.arange(20) % 3))
-    with pytest.raises(ModelError, match=r"nothing to align.*Write by hand"):
+    with pytest.raises(ModelError, match=r"No layer .* has several units.*nothing to align"):
         align(problem, problem.initialize([0]), problem.initialize([1]))
 
 

@@ -39,7 +39,7 @@ def _ends(one: Curve, part: str) -> tuple[float, float]:
 def test_trained_bends_join(found: Joined) -> None:
     outcomes = _outcomes(found.curve)
     assert outcomes[SHARE] == "holds"
-    assert outcomes[ERROR] != "fails"  # where the errors of all pairs agree it is undecided
+    assert outcomes[ERROR] in ("holds", "undecided")  # where the errors of all pairs agree it is undecided
     assert (100 * found.curve.height("error") < 1).all()
     assert found.permuted is not None
     assert (found.permuted["line loss height"] > 0.3).all()
@@ -57,7 +57,7 @@ def test_bends_held_in_few_random_dimensions_do_not(found: Joined) -> None:
 def test_untrained_bends_do_not(ends: Ends) -> None:
     line = connectivity.bezier(ends.problem, ends.first, ends.second, Recipe(optim.SGD(0.0), 1, 50), points=21)
     np.testing.assert_allclose(line.share_of_line(), 1, rtol=1e-3)
-    assert _outcomes(line)[SHARE] != "holds"  # all values agree, but for rounding
+    assert judged({DIGITS.name: line})[SHARE].estimate == pytest.approx(1, rel=1e-3)
 
 
 def test_errors_that_agree_leave_the_decision_to_the_other_setting() -> None:

@@ -15,6 +15,11 @@ from thalweg.studies.connectivity.setting import DIGITS, Ends, Shared, trained
 
 LAB = Lab("quick", 500, progress=None).on((relabeling.CLAIM,))
 SMALL = replace(DIGITS.with_hidden(48, 48), steps=300)
+THREE = SimpleNamespace(
+    center={WEIGHTS: np.full(4, 0.1) + np.arange(4) / 100, relabeling.PLAIN: np.ones(4)},
+    to_first=np.full(4, 0.1) + np.arange(4) / 100,
+    between=np.full(4, 0.09),
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +92,15 @@ def shares(*by_width: list[float]) -> dict[int, SimpleNamespace]:
 )
 def test_the_share_must_fall_with_the_width(by_width: tuple[list[float], ...], outcome: str) -> None:
     found = shares(*by_width)
-    three = SimpleNamespace(center={WEIGHTS: np.full(4, 0.1) + np.arange(4) / 100, relabeling.PLAIN: np.ones(4)})
-    judged = relabeling.judged([found[16]], found, three)
+    judged = relabeling.judged([found[16]], found, THREE)
     part = next(one for one in relabeling.CLAIM.parts if one.id == WIDTH)
     assert part.rule.judge(judged[WIDTH].low, judged[WIDTH].high) == outcome
+    side = next(one for one in relabeling.CLAIM.parts if one.id == relabeling.SIDE)
+    assert side.rule.judge(judged[side.id].low, judged[side.id].high) == "fails"  # no higher than that to the first
 
 
 def test_the_harder_setting_is_judged_by_the_worse_method() -> None:
     values = {WEIGHTS: np.array([0.1, 0.11, 0.12, 0.1]), ACTIVATIONS: np.array([0.3, 0.31, 0.32, 0.3])}
     hard = SimpleNamespace(left=values.__getitem__)
     found = shares([0.2, 0.21, 0.19, 0.2], [0.1, 0.11, 0.1, 0.09])
-    three = SimpleNamespace(center={WEIGHTS: np.full(4, 0.1) + np.arange(4) / 100, relabeling.PLAIN: np.ones(4)})
-    assert relabeling.judged([found[16], hard], found, three)[SIGNALS].estimate > 0.29
+    assert relabeling.judged([found[16], hard], found, THREE)[SIGNALS].estimate > 0.29

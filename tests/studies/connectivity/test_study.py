@@ -9,5 +9,7 @@ def test_verdicts_at_quick_scale() -> None:
     found = claims_of("connectivity", seed=500)
     assert {name: claim["verdict"] for name, claim in found.items()} == VERDICTS
     outcomes = {name: {part["id"]: part["verdict"] for part in claim["parts"]} for name, claim in found.items()}
-    assert [outcome for outcome in outcomes["CON2"].values()].count("holds") == 2  # digits alone are trained here
+    assert list(outcomes["CON2"].values()).count("holds") == 2  # on digits; MNIST-1D is trained at full scale
+    assert outcomes["CON1"]["permuted copy"] == "holds"
+    assert outcomes["CON4"]["third side"] == "holds"
     assert outcomes["CON4"]["weights"] == outcomes["CON4"]["activations"] == "holds"

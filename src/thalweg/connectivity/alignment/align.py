@@ -13,12 +13,15 @@ from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
 from thalweg.connectivity.alignment.specification import (
     ByHand,
+    check_finite,
     check_same_architecture,
     check_start,
     groups_of,
 )
+from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
+from thalweg.connectivity.ends import check_ends, check_gradients
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample
@@ -57,13 +60,12 @@ def align(
     Weight matching takes one group after the other, in random order, solves it exactly with the others as they are
     (linear assignment; a group within units of another together with that), and stops where none gains: a local
     optimum. It begins at the input and the output and goes inwards by what is beyond doubt; members that end less
-    similar than they were begin anew as they are. Had all begun as they are, of permutations of the units of a
-    transformer (3 blocks, width 32, as initialized) 1 in 20 would be recovered, which so are all, and 19 of 20 pairs of
-    perceptrons would be less similar. Where units lie along two dimensions of one tensor (recurrent
-    weights), a step is to first order, and taken if it gains. Straight-through matching trains a copy of the reference:
-    at each step the members are matched to it by weights, starting from the permutation before, and the gradient of the
-    loss halfway is applied to the copy as if it were the permuted member (Ainsworth's second variant); of all
-    permutations met, the one with the lowest loss on `on` is kept, the same examples throughout.
+    similar than they were begin anew as they are. Had all begun as they are, permutations that were planted in
+    a transformer would be missed. Where units lie along two dimensions of one tensor (recurrent weights), a step is to
+    first order, and taken if it gains. Straight-through matching trains a copy of the reference: at each step the
+    members are matched to it by weights, starting from the permutation before, and the gradient of the loss halfway is
+    applied to the copy as if it were the permuted member (Ainsworth's second variant); of all permutations met, the one
+    with the lowest loss on `on` is kept, the same examples throughout.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
@@ -75,12 +77,15 @@ def align(
     Args:
         problem: whose model it is.
         reference: as many members as the population, or one for all.
-        population: members that are permuted; only read. Masks and buffers move along.
+        population: members that are permuted; only read. Masks and buffers move along. Where frozen parameters that
+            are the same in all networks tell units apart, these stay.
         method: "weights", "activations" or "straight_through"; or `WeightMatching()`, `ActivationMatching(...)`,
             `StraightThrough(...)` with options.
         on: examples on which activations are compared, or losses halfway; weight matching needs none.
         groups: of units, where the model cannot be traced or where only some are to be permuted: `UnitGroup`s, or by
             name a list of (name of a tensor, dimension), such as {"hidden": [("fc1.weight", 0), ("fc2.weight", 1)]}.
+            Where there are more indices than units, a unit has as many in a row (channels that were flattened), or one
+            in each of several equal parts: (name, dimension, parts), such as ("lstm.weight_ih_l0", 0, 4) of the gates.
         start: permutations from which to go on, such as those of an earlier alignment; of activations there is no need.
         seed: of the order in which groups are taken, and of batches.
         progress: see `train`.
@@ -103,7 +108,8 @@ def align(
     """
     began = time.perf_counter()
     method = _meant(problem, reference, population, method, seed)
-    nests = nests_of(groups_of(problem, groups))
+    free, still = movable(groups_of(problem, groups), reference, population)
+    nests = nests_of(free)
     check_start([group for nest in nests for group in nest], start, len(population))
     if isinstance(method, ActivationMatching) and groups is not None:
         msg = 'Where units have activations is read from a trace, not from groups=; write method="weights".'
@@ -119,7 +125,7 @@ def align(
         else:
             found = matched(nests, compared(reference), compared(population), seed=seed, start=start)
     aligned = verified(problem, population, nests, found.orders)
-    notes = (_how(method, drawn), *_unknown(problem, groups))
+    notes = (_how(method, drawn), *still, *_unknown(problem, groups))
     reading = reading_of(problem, nests, reference, population, aligned, found, seed, began, notes)
     return Alignment(reading, aligned, found.orders, tuple(found.converged.tolist()))
 
@@ -129,7 +135,7 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
     check_type("align problem", problem, Problem, "a Problem")
     check_type("align seed", seed, int, "a whole number")
     for what, one in (("reference", reference), ("population", population)):
-        check_type(f"align {what}", one, Population, "a Population such as run.final")
+        check_type(f"align {what}", one, Population, "a Population such as run.final, or problem.population([module])")
     check_same_architecture(problem, reference, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
     if len(reference) not in (1, len(population)):
@@ -139,14 +145,15 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
         )
         raise UsageError(msg)
     for what, one in (("reference", reference), ("population", population)):
-        lost = (~one.theta.isfinite().all(1)).nonzero().flatten().tolist()
-        if lost:
-            msg = f"Units that are not finite cannot be matched; member {lost[0]} of the {what} has such parameters."
-            raise UsageError(msg)
+        check_finite(what, one)
     if isinstance(method, str):
         check_choice("align method", method, METHODS)
-        return METHODS[method]()
+        method = METHODS[method]()
     check_type("align method", method, tuple(METHODS.values()), f"one of {', '.join(METHODS)}, or with options")
+    if isinstance(method, StraightThrough):  # which trains and evaluates networks halfway
+        ends = [reference[[0] * len(population)] if len(reference) == 1 else reference, population]
+        check_ends("straight-through matching", problem, ends, otherwise=None)
+        check_gradients("straight-through matching")
     return method
 
 
@@ -173,8 +180,7 @@ def reading_of(
         "distance after": (aligned.theta - reference.theta).norm(dim=1).cpu().numpy(),
         "sweeps": found.sweeps,
     }
-    if found.losses is not None:
-        of_members |= dict(zip(("loss halfway before", "loss halfway after"), found.losses, strict=True))
+    of_members |= {f"loss halfway {when}": losses for when, losses in found.losses.items()}
     arrays, dims = {**of_groups, **of_members}, dict.fromkeys(of_groups, ("group", "member"))
     dims |= dict.fromkeys(of_members, ("member",))
     coordinates: dict[str, Sequence[str] | np.ndarray] = {"group": names, "member": np.arange(len(population))}
@@ -187,7 +193,7 @@ def reading_of(
         coordinates["matched"] = list(found.alike)
     late = int((~found.converged).sum())
     if late:
-        notes = (*notes, f"{late} of {len(population)} members might still gain.")
+        notes = (*notes, f"{late} of {len(population)} members {found.unfinished}.")
     return Reading(
         "alignment",
         arrays,
@@ -204,7 +210,10 @@ def _how(method: Method, drawn: Drawn) -> str:
     if isinstance(method, ActivationMatching):
         return f"Matched by the {method.measure} of activations on {drawn.text}."
     if isinstance(method, StraightThrough):
-        return f"Matched by the loss halfway on {drawn.text}, straight through {method.steps} steps."
+        return (
+            f"Matched by the loss halfway, straight through {method.steps} steps; of all permutations met, those with "
+            f"the lowest loss on {drawn.text} are kept, so that 'loss halfway after' flatters them."
+        )
     return "Matched by weights."
 
 

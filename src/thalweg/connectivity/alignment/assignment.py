@@ -9,6 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from thalweg.connectivity.alignment.nests import Nest
+from thalweg.errors import UsageError
 from thalweg.population import UnitGroup
 
 Orders = list[tuple[UnitGroup, NDArray[np.int64]]]
@@ -73,6 +74,12 @@ def _table(ours: Sequence[Nest], theirs: Sequence[Nest], between: Between) -> li
 
 
 def _assigned(group: UnitGroup, similar: NDArray[np.float64]) -> Best:
+    if not np.isfinite(similar).all():
+        msg = (
+            f"How similar the units of {group.name!r} are is no finite number: their weights or activations are too "
+            "large for one. Leave out what diverged."
+        )
+        raise UsageError(msg)
     order = np.stack([linear_sum_assignment(one, maximize=True)[1] for one in similar])
     value = np.take_along_axis(similar, order[:, :, None], axis=2).sum((1, 2))
     return Best([(group, order)], value, np.trace(similar, axis1=1, axis2=2))

@@ -28,7 +28,8 @@ class Matched:
         sweeps: over all groups: (members,).
         converged: whether no group alone could gain any more: (members,).
         alike: mean correlations (or covariances) of the units of a group before and after: (members,) each.
-        losses: halfway to the reference, by weight matching and by the permutations found: (members,) each.
+        losses: halfway to the reference, by when: (members,) each.
+        unfinished: what is to be said of members that have not converged.
     """
 
     orders: Mapping[str, Int64[Tensor, "members units"]]
@@ -36,7 +37,8 @@ class Matched:
     sweeps: NDArray[np.int64]
     converged: NDArray[np.bool_]
     alike: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
-    losses: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    losses: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    unfinished: str = "might still gain by further sweeps"
 
 
 def matched(

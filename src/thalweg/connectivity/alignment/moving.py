@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from thalweg.connectivity.alignment.nests import Nest
 from thalweg.connectivity.alignment.weights import compared, lines_of
-from thalweg.errors import ModelError
+from thalweg.errors import ModelError, UsageError
 from thalweg.evaluation import Sample, outputs
 from thalweg.population import Population, Problem, UnitGroup
 from thalweg.population.permuting import permuted
@@ -35,10 +35,12 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
     """The members with their units in another order.
 
     Raises:
+        UsageError: outputs that are not finite.
         ModelError: their outputs on examples are not those of the members as they were; the group is named.
     """
     examples = Sample("train", _VERIFIED)
     before = outputs(problem, population, on=examples)
+    _check_finite(before)
     found = reordered(population, nests, orders)
     apart = _apart(before, outputs(problem, found, on=examples))
     if apart <= _TOLERANCE[problem.dtype]:
@@ -50,7 +52,8 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
             msg = (
                 f"With the units of {nest.group.name!r} in another order the members would compute something else, by "
                 f"{apart:.2g} of their largest output. Indices of {tensors} are not all that belongs to these units: "
-                "add what is missing to groups=, or leave the group out."
+                "add what is missing to groups=, or leave the group out; where a unit has an index in each of several "
+                "equal parts, as in the gates of a recurrent layer, write (name, dimension, parts)."
             )
             raise ModelError(msg)
     msg = (
@@ -60,13 +63,30 @@ def verified(problem: Problem, population: Population, nests: Sequence[Nest], or
     raise ModelError(msg)
 
 
+def _check_finite(outputs: object) -> None:
+    """Raise UsageError where a member's outputs tell nothing of whether another computes the same.
+
+    Minus infinity does: it is the logit of what is never an answer.
+    """
+    for one in tree_leaves(outputs):
+        if isinstance(one, Tensor):
+            lost = (one.isnan() | one.isposinf()).flatten(1).any(1).nonzero().flatten().tolist()
+            if lost:
+                msg = (
+                    f"Member {lost[0]} returns numbers that are not finite for training examples, so whether it "
+                    "computes the same with its units in another order cannot be verified; leave out what diverged."
+                )
+                raise UsageError(msg)
+
+
 def _apart(before: object, after: object) -> float:
     """The largest difference of outputs, in units of the largest output of the member."""
     found = 0.0
     for one, other in zip(tree_leaves(before), tree_leaves(after), strict=True):
         if isinstance(one, Tensor):
             first, second = one.double().flatten(1), other.double().flatten(1)
-            apart = ((first - second).abs().amax(1) / first.abs().amax(1).clamp_min(1e-30)).max()
+            size = first.nan_to_num(0, 0, 0).abs().amax(1).clamp_min(1e-30)
+            apart = ((first - second).abs().masked_fill(first == second, 0).amax(1) / size).max()
             found = max(found, float(apart)) if bool(apart == apart) else float("inf")
     return found
 

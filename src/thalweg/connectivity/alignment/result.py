@@ -23,12 +23,19 @@ class Alignment(Result):
         reading: "similarity before" and "similarity after" (group, member): cosines of all that belongs to a group's
             units, of a member and of its reference; "moved" (group, member): the share of units that are elsewhere now;
             "distance before" and "distance after" (member): of all parameters from the reference; "sweeps" (member).
-            Of activations also "correlation before" and "correlation after" (matched, member), the means over the
-            units of a group and of those within its units.
+            Of straight-through matching also the loss of the network halfway to the reference (member), on the examples
+            it was asked to compare on: "loss halfway before", of the members as they were given, "loss halfway by
+            weights", by weight matching alone (from `start`, where that is given), and "loss halfway after", the lowest
+            of all that were met, thus chosen on these examples: on others it is likely higher. Of activations also
+            "correlation before" and "correlation after" (matched, member), the means over the units of a group and of
+            those within its units.
         population: the members, with their units in the order found.
         permutations: by the name of a group, outer ones before those within their units, in which order they were
             applied: (members, units). New unit k is what was unit `permutation[k]`.
-        finished: whether no group alone could become more similar by another permutation: (members,).
+        finished: whether the search was at its end: (members,). Of weights: no group alone could become more similar
+            by another permutation; of `align_together`: no member by another match to the mean of the others. Of
+            activations: always, as each group is matched exactly, whatever the others are. Of straight-through
+            matching: the lowest loss was met in the first half of the steps, which proves nothing of further ones.
     """
 
     population: Population
@@ -37,7 +44,7 @@ class Alignment(Result):
 
     @property
     def converged(self) -> bool:
-        """Whether no group of any member could become more similar by another permutation alone."""
+        """Whether the search of every member was at its end, as `finished` defines it for each method."""
         return all(self.finished)
 
     def facts(self) -> dict[str, str]:

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.connectivity.ends import check_precision
 from thalweg.errors import ModelError, UsageError, check_type, unknown_name
 from thalweg.population import Population, Problem, Slice, UnitGroup
 
-ByHand = Mapping[str, Sequence[tuple[str, int]]]
+ByHand = Mapping[str, Sequence[tuple[str, int] | tuple[str, int, int]]]
 _WRITE = 'groups={"hidden": [("fc1.weight", 0), ("fc1.bias", 0), ("fc2.weight", 1)]}'
 
 
@@ -50,6 +51,9 @@ def _traced(problem: Problem) -> tuple[UnitGroup, ...]:
         raise ModelError(msg) from error
     if structure.groups:
         return structure.groups
+    if not structure.unknown and all(reason.startswith("the model's") for reason in structure.fixed.values()):
+        msg = "No layer between the model's input and its output has several units, so there is nothing to align."
+        raise ModelError(msg)
     why = [f"It is not known what {one} does with single units" for one in structure.unknown]
     why += [f"Indices of {name!r} cannot be exchanged: {reason}" for (name, _), reason in structure.fixed.items()]
     msg = "The model has no units that are known to be exchangeable, so there is nothing to align. "
@@ -61,32 +65,40 @@ def _by_hand(problem: Problem, name: str, given: Any) -> UnitGroup:
     shapes = _known(problem)
     sizes = []
     for one in given:
-        if not (isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], int)):
-            msg = f"A group of units is a list of (name of a tensor, dimension) such as ('fc1.weight', 0); got {one!r}."
+        kinds = [type(part) for part in one] if isinstance(one, tuple) else []
+        if kinds not in ([str, int], [str, int, int]):
+            msg = (
+                "A group of units is a list of (name of a tensor, dimension) such as ('fc1.weight', 0), or of (name, "
+                f"dimension, parts) such as ('lstm.weight_ih_l0', 0, 4); got {one!r}."
+            )
             raise UsageError(msg)
-        tensor, dim = one
+        tensor, dim, parts = (*one, 0)[:3]
         if tensor not in shapes:
             raise unknown_name("tensor", tensor, shapes)
         if not 0 <= dim < len(shapes[tensor]):
             msg = f"{tensor!r} has dimensions 0 to {len(shapes[tensor]) - 1}; got {dim} in the group {name!r}."
             raise UsageError(msg)
-        sizes.append(shapes[tensor][dim])
+        size = shapes[tensor][dim]
+        if len(one) == 3 and (parts < 1 or size % parts):
+            msg = f"{tensor!r} has {size} indices along dimension {dim}, which are no {parts} equal parts."
+            raise UsageError(msg)
+        sizes.append((tensor, dim, size, parts))
     if not sizes:
         msg = (
             f"The group {name!r} needs at least one (name of a tensor, dimension), such as ('fc1.weight', 0); got none."
         )
         raise UsageError(msg)
-    units = min(sizes)
-    for (tensor, dim), size in zip(given, sizes, strict=True):
-        if size % units:
+    units = min(size // max(parts, 1) for _, _, size, parts in sizes)
+    for tensor, dim, size, parts in sizes:
+        if size % units or parts not in (0, size // units):
             msg = (
                 f"The group {name!r} has {units} units by its smallest tensor, but {tensor!r} has {size} indices along "
-                f"dimension {dim}, which is no multiple."
+                f"dimension {dim}{f' in {parts} parts' * bool(parts)}, which is no multiple."
             )
             raise UsageError(msg)
     slices = tuple(
-        Slice(tensor, dim, torch.arange(size).view(units, size // units))
-        for (tensor, dim), size in zip(given, sizes, strict=True)
+        Slice(tensor, dim, torch.arange(size).view(parts, units).T if parts else torch.arange(size).view(units, -1))
+        for tensor, dim, size, parts in sizes
     )
     written, read = (tuple(one for one in slices if (one.dim == 0) == side) for side in (True, False))
     return UnitGroup(name, "units", units, written, read, slices)
@@ -116,6 +128,7 @@ def check_start(groups: Sequence[UnitGroup], start: Mapping[str, Tensor] | None,
 
 def check_same_architecture(problem: Problem, reference: Population, population: Population) -> None:
     """Raise UsageError that lists every difference, unless both are of the problem's model."""
+    check_precision("align", problem)
     expected = _shapes(problem.initialize(1))
     for what, one in (("reference", reference), ("population", population)):
         got = _shapes(one)
@@ -130,6 +143,14 @@ def check_same_architecture(problem: Problem, reference: Population, population:
             msg = f"align needs networks of the problem's architecture, but of the {what} {'; '.join(faults)}."
             raise UsageError(msg)
         problem.check(one)
+
+
+def check_finite(what: str, population: Population) -> None:
+    """Raise UsageError unless the parameters of all members are; `what` is what the population is for."""
+    lost = (~population.theta.isfinite().all(1)).nonzero().flatten().tolist()
+    if lost:
+        msg = f"Units that are not finite cannot be matched; member {lost[0]} of the {what} has such parameters."
+        raise UsageError(msg)
 
 
 def _shapes(population: Population) -> dict[str, tuple[int, ...]]:

@@ -53,7 +53,9 @@ def matched_through(
     gradient = torch.empty_like(target)
     execution, orders, now = None, start, None
     best: Permutations = {}
-    least, first, found_at = np.full(count, np.inf), np.full(count, np.inf), np.zeros(count, dtype=int)
+    halfway.theta.copy_((reference.theta + members.theta) / 2)
+    losses = {"before": _losses(problem, halfway, examples)}
+    least, found_at = np.full(count, np.inf), np.zeros(count, dtype=int)
     sweeps = np.zeros(count, dtype=np.int64)
     aim = {**compared(reference), **members.layout.views(target)}
     theirs = compared(members)
@@ -64,17 +66,19 @@ def matched_through(
         orders = now.orders
         halfway.theta.copy_((reference.theta + reordered(members, nests, orders).theta) / 2)
         if not same:
-            losses = _losses(problem, halfway, examples)
-            better = losses < least
+            met = _losses(problem, halfway, examples)
+            better = met < least
             best = _kept(best, orders, better)
-            least, found_at = np.where(better, losses, least), np.where(better, step, found_at)
-            first = losses if step == 0 else first
+            least, found_at = np.where(better, met, least), np.where(better, step, found_at)
+            losses.setdefault("by weights", met)
         batch = Batch.of(problem.data.train, order.indices(step))
         execution = execution or Execution(problem, halfway, batch, seeds=[seed] * count, calls=method.steps)
         execution.gradient(batch, gradient, step)
         updater.step(gradient.div_(2), StepHyperparameters(numbers, step + 1))
         told(Progress("straight-through matching", step + 1, method.steps, time.perf_counter() - began))
-    return Matched(best, -least, sweeps, found_at <= method.steps / 2, losses=(first, least))
+    losses["after"] = least
+    late = "met their lowest loss halfway in the second half of the steps; more steps might find a lower one"
+    return Matched(best, -least, sweeps, found_at < method.steps / 2, losses=losses, unfinished=late)
 
 
 def _losses(problem: Problem, halfway: Population, examples: ExampleSet) -> NDArray[np.float64]:

@@ -12,7 +12,8 @@ from thalweg.connectivity.alignment.matching import TOLERANCE, Matched, matched
 from thalweg.connectivity.alignment.moving import reordered, verified
 from thalweg.connectivity.alignment.nests import Nest, nests_of
 from thalweg.connectivity.alignment.result import Alignment
-from thalweg.connectivity.alignment.specification import ByHand, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.specification import ByHand, check_finite, check_same_architecture, groups_of
+from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.weights import compared
 from thalweg.errors import UsageError, check_type
 from thalweg.population import Population, Problem, UnitGroup
@@ -60,13 +61,20 @@ def align_together(
     """
     began = time.perf_counter()
     check_type("align_together problem", problem, Problem, "a Problem")
-    check_type("align_together population", population, Population, "a Population such as run.final")
+    check_type(
+        "align_together population",
+        population,
+        Population,
+        "a Population such as run.final, or problem.population(modules)",
+    )
     check_same_architecture(problem, population, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
-    if len(population) < 2 or not bool(population.theta.isfinite().all()):
-        msg = f"align_together needs two members or more, all finite; got {len(population)}."
+    if len(population) < 2:
+        msg = "align_together needs two members or more; got 1."
         raise UsageError(msg)
-    nests = nests_of(groups_of(problem, groups))
+    check_finite("population", population)
+    free, still = movable(groups_of(problem, groups), population[0], population)
+    nests = nests_of(free)
     count = len(population)
     now = population.copy()
     orders = {g.name: torch.arange(g.units).repeat(count, 1) for nest in nests for g in nest}
@@ -83,7 +91,7 @@ def align_together(
     sweeps, settled = np.full(count, rounds), np.full(count, not due)
     found = Matched(orders, np.zeros(count), sweeps, settled)
     mean = aligned[:1].with_theta(aligned.theta.mean(0, keepdim=True))
-    notes = (f"Matched by weights, each to the mean of the others, in {rounds} rounds.",)
+    notes = (f"Matched by weights, each to the mean of the others, in {rounds} rounds.", *still)
     reading = reading_of(problem, nests, mean, population, aligned, found, seed, began, notes)
     return Alignment(reading, aligned, orders, tuple(settled.tolist()))
 

@@ -20,7 +20,7 @@ from thalweg.studies.lab import Lab
 
 Array = NDArray[np.float64]
 POINTS_OF_ERROR = (0.0, 100.0)
-LOSS, ERROR = "loss", "error"
+LOSS, ERROR, COPY = "loss", "error", "permuted copy"
 CLAIM = Claim(
     id="CON1",
     statement="Between networks trained from different seeds the training loss rises by more than 0.1 nats above the "
@@ -30,7 +30,7 @@ CLAIM = Claim(
     rule=every_part(),
     unit="how high the line is",
     corrected="Their end points are not joined by a straight line of low loss. That they are different solutions does "
-    "not follow: the line to a copy of the same network with its hidden units in another order is as high.",
+    "not follow: the line to a copy of the same network with its hidden units in another order is high, too.",
     parts=(
         Part(LOSS, "The loss rises.", greater(0.1), "nats above the chord", bounds=POSITIVE, repeats="pairs"),
         Part(
@@ -39,6 +39,15 @@ CLAIM = Claim(
             greater(2),
             "points of training error above the mean of the ends",
             bounds=POINTS_OF_ERROR,
+            repeats="pairs",
+        ),
+        Part(
+            COPY,
+            "So it does between a network and its copy with permuted units, which are one function.",
+            greater(0.1),
+            "nats above the chord",
+            decides=False,
+            bounds=POSITIVE,
             repeats="pairs",
         ),
     ),
@@ -116,12 +125,13 @@ def found(lab: Lab, ends: Shared) -> Finding:
         {
             LOSS: interval.mean(one.values("loss barrier"), bounds=POSITIVE),
             ERROR: interval.mean(one.values("error barrier, over mean"), bounds=POINTS_OF_ERROR),
+            COPY: interval.mean(one.values("loss barrier", PERMUTED), bounds=POSITIVE),
         }
         for one in each
     ]
     return lab.finding(
         claim=CLAIM,
-        parts={name: lowest([one[name] for one in heights]) for name in (LOSS, ERROR)},
+        parts={name: lowest([one[name] for one in heights]) for name in (LOSS, ERROR, COPY)},
         ran={"steps": min(one.ends.setting.steps for one in each)},
         figures=[figure(one) for one in each],
         readings=[

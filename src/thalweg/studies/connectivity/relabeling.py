@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg import connectivity
-from thalweg.claims import Claim, Finding, Part, every_part, less
+from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.connectivity import Barrier
 from thalweg.evaluation import Sample, evaluate
 from thalweg.figures import Axis, Figure, Line
@@ -18,7 +18,8 @@ from thalweg.studies.connectivity.setting import POINTS, Ends, Shared, highest, 
 from thalweg.studies.lab import Lab
 
 Array = NDArray[np.float64]
-WEIGHTS, ACTIVATIONS, WIDTH, SIGNALS, CENTER = "weights", "activations", "width", "MNIST-1D", "three networks"
+WEIGHTS, ACTIVATIONS, WIDTH, SIGNALS = "weights", "activations", "width", "MNIST-1D"
+CENTER, SIDE = "three networks", "third side"
 RATIO = "barrier of the training loss on the line to the aligned network / to the network as it was"
 CLAIM = Claim(
     id="CON4",
@@ -30,7 +31,7 @@ CLAIM = Claim(
     rule=every_part(),
     unit="how much of the barrier is left",
     corrected="Most of the barrier between two solutions is the order of their hidden units. On MNIST-1D much of it "
-    "stays (40-100-100-10), and two networks that are both aligned to a third are farther from each other than from "
+    "stays (40-100-100-10), and between two networks that are both aligned to a third the barrier is higher than to "
     "it. Whether all solutions form one connected manifold no finite number of them can show.",
     parts=(
         Part(WEIGHTS, "Matched by weights.", less(0.2), RATIO, bounds=POSITIVE, repeats="pairs"),
@@ -57,6 +58,15 @@ CLAIM = Claim(
             "of the mean of the three as they were.",
             less(0.15),
             "training loss of the mean of three aligned networks / of the three as they were",
+            decides=False,
+            bounds=POSITIVE,
+            repeats="triples",
+        ),
+        Part(
+            SIDE,
+            "Of two networks aligned to a third by weights, the barrier between them is higher than that to it.",
+            greater(1),
+            "barrier from the second to the third / from the first to the second",
             decides=False,
             bounds=POSITIVE,
             repeats="triples",
@@ -123,13 +133,15 @@ class Triples:
         second, third: aligned.
         center: training loss of the mean of the three, as they were and aligned, and where all three were aligned to
             their common mean: (triples,) by name.
-        between: the barrier of the training loss from the second to the third, as they are aligned: (triples,).
+        to_first: the barrier of the training loss from the first to the second, as it is aligned: (triples,).
+        between: that from the second to the third, as they are aligned: (triples,).
         halfway: training loss halfway from the first to the second, aligned, and after REPAIR: (triples,) by name.
     """
 
     second: Population
     third: Population
     center: dict[str, Array]
+    to_first: Array
     between: Array
     halfway: dict[str, Array]
 
@@ -170,6 +182,7 @@ def triples(lab: Lab, one: Measured) -> Triples:
         second,
         third,
         {name: loss(population) for name, population in centers.items()},
+        one.values(LOSS, WEIGHTS),
         side[LOSS][0],
         {name: loss(population) for name, population in halfway.items()},
     )
@@ -214,14 +227,11 @@ def found(lab: Lab, ends: Shared) -> Finding:
                 unit="nats",
             ),
         ],
-        sentences=[*(sentence(one) for one in each), widths_sentence(by_width), triples_sentence(digits, three)],
+        sentences=[*(sentence(one) for one in each), widths_sentence(by_width), triples_sentence(three)],
         numbers={
             "share of the barrier that is left, by width": {
                 str(width): {of: one.left(of).tolist() for of in (*METHODS, RANDOM)} for width, one in by_width.items()
             },
-            "barrier from the second to the third / from the first to the second": str(
-                interval.geometric_mean(three.between / np.maximum(digits.values(LOSS, WEIGHTS), FLOOR))
-            ),
             "training loss halfway": {name: values.tolist() for name, values in three.halfway.items()},
         },
     )
@@ -240,6 +250,7 @@ def judged(each: list[Measured], by_width: dict[int, Measured], three: Triples) 
         WIDTH: highest(slopes),
         SIGNALS: highest(hard) if hard else Interval.missing("not run at this scale"),
         CENTER: interval.geometric_mean(three.center[WEIGHTS] / three.center[PLAIN]),
+        SIDE: interval.geometric_mean(three.between / np.maximum(three.to_first, FLOOR)),
     }
 
 
@@ -258,14 +269,14 @@ def widths_sentence(by_width: dict[int, Measured]) -> str:
     return f"Of the barrier on digits is left, by the width of the hidden layers, {listed}."
 
 
-def triples_sentence(one: Measured, three: Triples) -> str:
+def triples_sentence(three: Triples) -> str:
     """What was found of three."""
     centers = ", ".join(f"{name} {values.mean():.2f}" for name, values in three.center.items())
     halves = ", ".join(f"{name} {values.mean():.3f}" for name, values in three.halfway.items())
-    first = one.values(LOSS, WEIGHTS).mean()
     return (
-        f"Two networks aligned to a third have {three.between.mean():.2f} nats between them, and {first:.2f} to it. "
-        f"The training loss at the mean of three: {centers} nats. Halfway between two: {halves} nats."
+        f"Two networks aligned to a third have {three.between.mean():.2f} nats between them, and "
+        f"{three.to_first.mean():.2f} to it. The training loss at the mean of three: {centers} nats. "
+        f"Halfway between two: {halves} nats."
     )
 
 
@@ -287,7 +298,7 @@ def figure(one: Measured) -> Figure:
     ]
     return Figure.row(
         panels,
-        title=f"Lines to a network and to itself relabeled: {one.ends.setting.text}",
+        title=f"Lines to a second network, as it was and relabeled: {one.ends.setting.text}",
         caption=f"Means of {len(one.ends)} pairs with bands from the smallest to the largest, by what was done to the "
         "hidden units of the second network, whose function stays.",
     )

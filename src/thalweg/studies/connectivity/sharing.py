@@ -181,14 +181,13 @@ def experiment(lab: Lab) -> Finding:
             f"copies that part at step {usual.steps[latest(usual, steps)]:,} "
             f"{parts[TOGETHER].estimate:.2f} ({parts[TRAINING].estimate:.2f} of training error); networks of other "
             f"initializations have {others.mean():.1f}.",
-            f"The first step from which the interval lies below {THRESHOLD:g} points: "
+            f"The first step from which on the interval of every step tried lies below {THRESHOLD:g} points: "
             + "; ".join(f"{name}: {'none tried' if step is None else step}" for name, step in stable.items())
             + ".",
             f"With a whole schedule of their own after k steps at a constant rate copies have "
-            f"{', '.join(f'{value:.1f}' for value in fall)} points at k = {', '.join(map(str, fresh.steps))}: what "
-            "falls under this control is not for want of time or rate.",
-            f"{STABLE.text}: {100 * shallow.barriers(ERROR, on='test')[0].mean():.2f} points from step 0, where "
-            "nothing can fall.",
+            f"{', '.join(f'{value:.1f}' for value in fall)} points at k = {', '.join(map(str, fresh.steps))}, "
+            "though none lacks time or rate to part.",
+            f"{STABLE.text}: {100 * shallow.barriers(ERROR, on='test')[0].mean():.2f} points from step 0.",
         ],
         numbers={
             "stable from step": {name: "none tried" if step is None else step for name, step in stable.items()},

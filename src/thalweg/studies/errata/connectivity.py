@@ -9,7 +9,7 @@ CORRECTIONS: tuple[Correction, ...] = (
         lecture="Different training runs find different minima.",
         right="No straight line of low loss joins their end points; that alone does not make them different.",
         why=(
-            "Permute the hidden units of a network: the function is the same to the last digit, and the line to the "
+            "Permute the hidden units of a network: the function is the same up to rounding, and the line to the "
             "permuted copy is high. So a high line says that two points of parameter space are apart, and whether two "
             "networks differ is to be asked of their outputs. Nor is every barrier one: max L minus the mean of the "
             "ends is above 0 on a convex loss too, wherever the ends differ in loss; max L minus the chord is not."
@@ -38,12 +38,12 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="one-connected-manifold",
         section="mode connectivity: implication",
         lecture="The solution space is a connected manifold, not isolated points!",
-        right="Sampled solutions lie near one another once their hidden units are in matching orders, on easy data.",
+        right="Where hidden units of sampled solutions are matched, little of their barriers is left (on digits).",
         why=(
             "Finitely many points cannot show that a set is connected, let alone a manifold. What can be measured: of "
             "two networks, permuting the hidden units of one removes most of the barrier between them, the more the "
             "wider they are. On data that are not interpolated much of it stays, and aligning two networks to a third "
-            "does not align them with each other: they are farther from each other than from it."
+            "does not align them with each other: the barrier between them is higher than that to it."
         ),
         source="Entezari et al. (2021), arXiv:2110.06296; Ainsworth et al. (2022), arXiv:2209.04836; measured by CON4",
         claims=("CON4",),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from thalweg.connectivity.peaks import above_chord, peak
+from thalweg.evaluation import line_heights
+from thalweg.evaluation.heights import above_chord, above_higher_end, highest, peak
 
 
 def test_parabolas_peak_where_they_do() -> None:
@@ -52,3 +53,23 @@ def test_above_the_chord_ends_are_zero_to_the_bit() -> None:
     assert not over[:, [0, -1]].any()
     t = np.linspace(0, 1, 9)
     assert over == pytest.approx(curves - (1 - t) * curves[:, :1] - t * curves[:, -1:], abs=1e-9)
+
+
+def test_of_a_staircase_the_highest_is_one_of_its_points() -> None:
+    values = np.array([[0, 2, 3, 3, 0], [0, 1, 3, 2, 2]]) / 360
+    found = line_heights(values, "error")
+    assert (found.barrier * 360)[0] == pytest.approx(3, abs=1e-12)
+    assert found.over_mean * 360 == pytest.approx([3, 2], abs=1e-12)
+    assert found.location.tolist() == [0.5, 0.5]
+    assert line_heights(values).barrier[0] * 360 == pytest.approx(3 + 1 / 8)  # which no network has
+    assert highest(values)[0] * 360 == pytest.approx([3, 3])
+    assert np.isnan(line_heights([0.0, np.nan, 1.0], "error").barrier)
+
+
+def test_two_definitions_and_the_height_above_the_higher_end() -> None:
+    slope = np.linspace(0, 1, 5)
+    found = line_heights(np.stack([slope, 0 * slope]))
+    assert found.barrier.tolist() == [0, 0]
+    assert found.over_mean.tolist() == [0.5, 0]
+    assert np.isnan(found.location).all()
+    assert above_higher_end(np.stack([slope, [0, 3, 0, 0, 1]])).tolist() == [0, 2]
