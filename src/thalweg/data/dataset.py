@@ -91,7 +91,7 @@ class Data:
         >>> import thalweg as tw
         >>> random = tw.data.digits().with_random_labels(1.0, seed=0)
         >>> round(float(random.flipped.float().mean()), 2)
-        0.9
+        0.89
 
         Raises:
             UsageError: targets are not classes, the fraction is outside 0..1, or labels are already noisy.
