@@ -1,5 +1,6 @@
 """When test error follows training error, and when not: a room for each section of the lecture."""
 
 from thalweg.generalization import bias_variance, bounds, double_descent, grokking
+from thalweg.generalization.random_labels import Memorization, memorization
 
-__all__ = ["bias_variance", "bounds", "double_descent", "grokking"]
+__all__ = ["Memorization", "bias_variance", "bounds", "double_descent", "grokking", "memorization"]

@@ -8,6 +8,7 @@ from thalweg.studies.errata import (
     landscape,
     ntk,
     optimizers,
+    puzzle,
     schedules,
     tickets,
 )
@@ -18,6 +19,7 @@ __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
 CORRECTIONS: tuple[Correction, ...] = (
     *optimizers.CORRECTIONS,
     *schedules.CORRECTIONS,
+    *puzzle.CORRECTIONS,
     *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,
