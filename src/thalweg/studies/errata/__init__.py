@@ -9,6 +9,7 @@ from thalweg.studies.errata import (
     ntk,
     optimizers,
     puzzle,
+    puzzle_b,
     schedules,
     tickets,
 )
@@ -20,6 +21,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     *optimizers.CORRECTIONS,
     *schedules.CORRECTIONS,
     *puzzle.CORRECTIONS,
+    *puzzle_b.CORRECTIONS,
     *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,

@@ -24,8 +24,10 @@ from thalweg.studies.puzzle.vacuous import picture
 from thalweg.studies.puzzle.validity import SLACK, Validity, validity
 
 Array = NDArray[np.float64]
+Found = Mapping[str, Certificate]
 TWO, APART, CONTRADICTED, VALID, RANDOM = "two families", "hold-out", "not contradicted", "valid", "random labels"
 BOUND = "bound of the share of wrong answers"
+READINGS = {"bound": "bound", "error on the bound's examples": "error", "held-out error": "held-out error"}
 CLAIM = Claim(
     id="GEN3",
     statement=f"On {TRAINED:,} digits at least two of four kinds of bounds are below 0.5 (PAC-Bayes with a prior from "
@@ -77,21 +79,19 @@ CLAIM = Claim(
 )
 
 
-def levels(found: Mapping[str, Certificate]) -> dict[str, Interval]:
+def levels(found: Found) -> dict[str, Interval]:
     """The mean bound of every family, over seeds."""
     return {name: interval.mean(one["bound"], bounds=SHARE) for name, one in found.items()}
 
 
-def contradictions(found: Mapping[str, Certificate]) -> Interval:
+def contradictions(found: Found) -> Interval:
     """How many bounds held-out examples contradict: a count of all there are, with no doubt about it."""
     each = np.concatenate([one["contradicted"] for one in found.values()])
     count = float(each.sum())
     return Interval(count, count, count, len(each), "counted, all of them")
 
 
-def judged(
-    found: Mapping[str, Certificate], random: Mapping[str, Certificate], checked: Validity
-) -> dict[str, Interval]:
+def judged(found: Found, random: Found, checked: Validity) -> dict[str, Interval]:
     """The interval of every part."""
     kinds = sorted((one for name, one in levels(found).items() if name in NOT_VACUOUS), key=lambda one: one.high)
     least = np.min([one["bound"] for name, one in random.items() if name in NOT_VACUOUS], axis=0)
@@ -120,9 +120,7 @@ def found(lab: Lab, boards: Sequence[Board]) -> Finding:
     return finding(lab, board, true, random, checked)
 
 
-def finding(
-    lab: Lab, board: Board, true: Mapping[str, Certificate], random: Mapping[str, Certificate], checked: Validity
-) -> Finding:
+def finding(lab: Lab, board: Board, true: Found, random: Found, checked: Validity) -> Finding:
     """What they say of the claim."""
     mean = levels(true)
     ran = sum(name in true for name in NOT_VACUOUS)
@@ -142,11 +140,7 @@ def finding(
                 [one[array] for one in true.values()],
                 {"family": list(true), "seed": true[HALF].reading.coordinate("seed")},
             )
-            for what, array in (
-                ("bound", "bound"),
-                ("error on the bound's examples", "error"),
-                ("held-out error", "held-out error"),
-            )
+            for what, array in READINGS.items()
         ],
         sentences=[
             *(
@@ -181,17 +175,18 @@ def finding(
     )
 
 
-def of_hold_out(true: Mapping[str, Certificate]) -> str:
+def of_hold_out(true: Found) -> str:
     """What a prior from half of the data is, and which bounds are small."""
     half, plain = true[HALF], true[HOLD_OUT]
     kl = half["KL"][half["chosen"], np.arange(len(half["bound"]))]
     small = [name for name, one in true.items() if one["bound"].mean() <= 0.15]
+    more = float((half["bound"] - half["hold-out bound"]).mean())
     return (
         f"The hold-out bound of the network itself is {plain['bound'].mean():.3f} (held-out error "
-        f"{plain['held-out error'].mean():.3f}); the prior from half is a hold-out bound in disguise: its divergence is "
-        f"{kl.mean():.2g} nats, and it is {half['bound'].mean() - half['hold-out bound'].mean():.3f} larger than Clopper "
-        f"and Pearson's of the same half. At most 0.15 are: {', '.join(small) or 'none'}. Of all these only the hold-out "
-        "bound is about a network that was trained and is used as it is."
+        f"{plain['held-out error'].mean():.3f}). That with a prior from half is one in disguise: its divergence is "
+        f"{kl.mean():.2g} nats, and it is {more:.3f} larger than Clopper and Pearson's of the same half. At most "
+        f"0.15 are: {', '.join(small) or 'none'}. Of all these only the hold-out bound is about a network that was "
+        "trained and is used as it is."
     )
 
 
