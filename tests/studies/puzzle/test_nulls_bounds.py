@@ -1,22 +1,17 @@
 """Planted nulls of GEN2 and GEN3: classes on which nothing is vacuous, random labels, and bounds that are none."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
-from thalweg import nets
 from thalweg.claims import Finding
-from thalweg.data import Data
 from thalweg.generalization import bounds
-from thalweg.generalization.bounds import Board, Certificate
-from thalweg.population import Problem
+from thalweg.generalization.bounds import Certificate
 from thalweg.studies import Lab
 from thalweg.studies.puzzle import certificates, not_vacuous, small_class, vacuous, validity
 from thalweg.studies.puzzle.setting import Setting, trained
-from thalweg.studies.puzzle.small_class import SmallClass
 from thalweg.studies.puzzle.vacuous import Looked
 from thalweg.studies.puzzle.validity import Validity
 
@@ -52,26 +47,19 @@ def test_bounds_of_large_networks_are_vacuous_and_of_a_small_class_not(looked: L
     finding.figures[0].to_matplotlib()
 
 
-@pytest.fixture(scope="module")
-def of_small_class() -> list[Board]:
-    """Boards of networks of 26 parameters on 50,000 examples."""
-    train, fresh = small_class.asked(SEEDS[0])
-    problem = Problem(partial(nets.mlp, *small_class.WIDTHS), Data(train, fresh, classes=2))
-    networks = problem.initialize(SEEDS)
-    return [bounds.board(problem, networks[[place]], held_out="test", progress=None) for place in range(3)]
-
-
-def test_it_does_not_hold_of_a_small_class_with_many_examples(looked: Looked, of_small_class: list[Board]) -> None:
-    finding = vacuous.found(LAB.on((vacuous.CLAIM,)), replace(looked, boards=of_small_class))
+def test_it_does_not_hold_of_a_small_class_with_many_examples(looked: Looked) -> None:
+    finding = vacuous.found(LAB.on((vacuous.CLAIM,)), replace(looked, boards=looked.small.boards))
     assert finding.verdict.outcome == "fails"
     weak = outcomes(finding)
-    assert weak[vacuous.COUNTED] == weak[vacuous.NORMS] == "fails"
+    assert weak[vacuous.COUNTED] == "fails"
+    assert weak[vacuous.NORMS] != "holds"
+    assert (vacuous.smallest(looked.small.boards, vacuous.BY_NORMS) < 0.5).all()
 
 
 def test_it_does_not_hold_where_the_small_class_is_vacuous_too(looked: Looked) -> None:
-    large = SmallClass({name: of + 1 for name, of in looked.small.bounds.items()}, looked.small.risks)
+    large = replace(looked.small, bounds={name: of + 1 for name, of in looked.small.bounds.items()})
     finding = vacuous.found(LAB.on((vacuous.CLAIM,)), replace(looked, small=large))
-    assert outcomes(finding)[vacuous.SMALL] == "fails"
+    assert outcomes(finding)[vacuous.SMALL] != "holds"
 
 
 def test_a_linear_classifier_is_vacuous_too() -> None:
@@ -159,7 +147,7 @@ def test_a_bound_of_held_out_examples_in_disguise_is_larger(few: tuple[Certifica
     half = few[0][certificates.HALF]
     assert (half["KL"] == 0).all()
     assert (half["bound"] > half["hold-out bound"]).all()
-    assert certificates.looser(half) >= half["bound"].mean()
+    assert certificates.looser(half, draws=100) >= half["bound"].mean()
     signs = few[0][certificates.LINEAR]
     assert certificates.looser(signs) >= signs["bound"].mean()
 

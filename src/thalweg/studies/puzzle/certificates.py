@@ -139,12 +139,12 @@ def given(lab: Lab, of: Digits, label: str) -> Common:
     }
 
 
-def looser(found: Certificate) -> float:
+def looser(found: Certificate, draws: int = DRAWS) -> float:
     """How large the bound would be in the form that textbooks print, with a square root: mean over seeds."""
     at = found["chosen"], np.arange(len(found["bound"]))
     error, m = found["error by candidate"][at], found.row.examples
     if "bits" in found.reading.arrays:
         return float(bounds.occam_hoeffding(error, m, found["bits"][at], DELTA).mean())
     candidates, drawn = len(found["bound by candidate"]), MONTE_CARLO * DELTA
-    most = bounds.monte_carlo(error, DRAWS, drawn / candidates)
+    most = bounds.monte_carlo(error, draws, drawn / candidates)
     return float(bounds.mcallester(most, found["KL"][at], m, (DELTA - drawn) / candidates).mean())

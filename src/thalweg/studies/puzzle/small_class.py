@@ -10,8 +10,8 @@ from torch import Tensor
 
 from thalweg import nets, optim
 from thalweg.data import Data, Examples, pooled
-from thalweg.evaluation import evaluate
 from thalweg.generalization import bounds
+from thalweg.generalization.bounds import Board
 from thalweg.population import Problem
 from thalweg.randomness import generator
 from thalweg.studies.lab import Lab
@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 WIDTHS = (5, 3, 2)
 EXAMPLES, FRESH = 50_000, 20_000
 RULES, FEW = 100, 1_000  # examples by which one of the rules is chosen
-DELTA = 0.05
+CHANGED, DELTA = 0.1, 0.05
 FAMILIES = ("cover of the parameters", "VC, parameters as dimension")
 FINITE = f"finite class of {RULES} rules"
 RECIPE = Recipe(optim.Adam(0.02), 400, 500, evaluate=1)
@@ -32,10 +32,12 @@ class SmallClass:
     """What the bounds of a small class are.
 
     Args:
+        boards: of the small network, one a seed.
         bounds: of every family: (seeds,).
         risks: the error on fresh examples of what each is about: (seeds,).
     """
 
+    boards: list[Board]
     bounds: dict[str, Array]
     risks: dict[str, Array]
 
@@ -61,12 +63,17 @@ def asked(seed: int) -> tuple[Examples, Examples]:
 
 
 def of_rules(seed: int, train: Examples, fresh: Examples) -> tuple[float, float]:
-    """Of 100 linear rules that were drawn before the data, the one that errs least on 1,000: its bound and risk."""
-    rules = torch.randn(RULES, WIDTHS[0], generator=generator(seed, "rules"))
+    """Of 100 linear rules that were drawn before the data, the one that errs least on 1,000: its bound and risk.
+
+    The answers are those of one of them, and a tenth of them are changed.
+    """
+    draw = generator(seed, "rules")
+    rules = torch.randn(RULES, WIDTHS[0], generator=draw)
 
     def wrong(examples: Examples) -> Tensor:
         said = torch.as_tensor(examples.inputs) @ rules.T > 0
-        return (said != torch.as_tensor(examples.targets).bool()[:, None]).double().mean(0)
+        changed = torch.rand(len(said), generator=draw) < CHANGED
+        return (said != (said[:, 0] ^ changed)[:, None]).double().mean(0)
 
     errors = wrong(train.select(torch.arange(FEW)))
     best = int(errors.argmin())
@@ -83,15 +90,16 @@ def small_class(lab: Lab, seeds: list[int]) -> SmallClass:
     final = lab.train(whole, RECIPE, seeds, "small class", examples=table).final
     found: dict[str, list[float]] = {name: [] for name in (*FAMILIES, FINITE)}
     risks: dict[str, list[float]] = {name: [] for name in found}
+    boards: list[Board] = []
     for member, (seed, (train, fresh)) in enumerate(zip(seeds, both, strict=True)):
         problem = Problem(model, Data(train, fresh, classes=2), device=lab.device)
         network = problem.initialize([seed]).with_theta(final.theta[[member]])
-        board = bounds.board(problem, network, delta=DELTA, progress=None)
-        error = 1 - float(evaluate(problem, network, "test")["accuracy"][0])
+        board = bounds.board(problem, network, held_out="test", delta=DELTA, progress=None)
+        boards.append(board)
         for name in FAMILIES:
             found[name].append(float(board.row(name).bound[0]))
-            risks[name].append(error)
+            risks[name].append(float(board["held-out error"][0]))
         bound, risk = of_rules(seed, train, fresh)
         found[FINITE].append(bound)
         risks[FINITE].append(risk)
-    return SmallClass(*({name: np.array(of) for name, of in each.items()} for each in (found, risks)))
+    return SmallClass(boards, *({name: np.array(of) for name, of in each.items()} for each in (found, risks)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from thalweg import data, generalization, nets
@@ -104,7 +105,7 @@ def coin_flips(lab: Lab, seeds: list[int]) -> Array:
     digits, own = data.digits(), lab.pick(quick=QUICK, full=FULL)
     train = digits.train
     assert isinstance(train, Examples)
-    two = Data(Examples(train.inputs, train.targets % 2), name="digits", classes=2)
+    two = Data(Examples(train.inputs, torch.as_tensor(train.targets) % 2), name="digits", classes=2)
     found = generalization.memorization(
         partial(nets.mlp, *own.widths),
         two,
