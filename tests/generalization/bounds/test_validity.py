@@ -80,7 +80,7 @@ def test_classes_of_linear_rules() -> None:
     w = LOW.mean_rule()
     error, risk = LOW.error(w), LOW.risk(w)
     x, y = LOW.drawn
-    assert_valid(bounds.vc(error, LOW.m, LOW.d, DELTA), risk)
+    assert_valid(bounds.vc(error, LOW.m, LOW.dimensions, DELTA), risk)
     unit = w / np.linalg.norm(w, axis=1, keepdims=True)
     gamma = 0.5
     near = (np.einsum("rnd,rd->rn", x, unit) * y < gamma).mean(1)

@@ -54,7 +54,7 @@ def data_free(
         recipe: how the posterior is trained, by a rule such as optim.Adam; without sweeps.
         seeds: of initialization, data order and draws; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
-        test_examples: the test examples that it is looked at on, likewise.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         prior_stds: fixed before the data.
         start: where the means begin, such as trained networks of the same seeds; None: at the initialization.
         start_std: at which all standard deviations begin.

@@ -63,7 +63,7 @@ def half_prior(
         seeds: one network each; an integer n means 0 to n - 1.
         prior, bound: the examples of each; None: each seed halves the training examples by a draw of its own.
         examples: the training examples of each seed that are halved, by index: (seeds, n); None: all.
-        test_examples: the test examples that it is looked at on, likewise.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         sigmas: standard deviations of the noise, fixed before the data.
         posterior: how the mean is moved; None: it stays.
         draws: of weights, for every candidate and seed.

@@ -60,7 +60,7 @@ def random_subspace(
         steps: the distance of levels.
         seeds: of initialization, subspace and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
-        test_examples: the test examples that it is looked at on, likewise.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         delta: the probability with which the bound of each seed may fail.
         plan: see `train`.
         progress: told how far it is, and first what it costs.

@@ -116,7 +116,7 @@ def given(
     if examples is not None:
         table = index_table(f"{name} examples", examples, "seed", len(checked), len(whole))
         text = f"{table.shape[1]:,} training examples of each seed are the bound's."
-    tested = _tested(name, problem, test_examples, table, len(checked))
+    tested = _tested(name, problem, test_examples, len(checked))
     return Given(problem, problem, recipe, checked, table, whole, table, text, tested)
 
 
@@ -163,23 +163,14 @@ def given_apart(
     return Given(problem, problem, recipe, found.seeds, mine, problem.data.train, rest, text, found.test_rows)
 
 
-def _tested(
-    name: str, problem: Problem, test_examples: ArrayLike | Tensor | None, table: Table | None, seeds: int
-) -> Table | None:
-    """Which test examples are those of each seed; refused where test and training examples are one set and overlap."""
+def _tested(name: str, problem: Problem, test_examples: ArrayLike | Tensor | None, seeds: int) -> Table | None:
+    """Which test examples are those of each seed; None: all."""
     if test_examples is None:
         return None
     if problem.data.test is None:
         msg = f"{name} test_examples are indices of test examples, and {problem.data.name!r} has none."
         raise UsageError(msg)
-    found = index_table(f"{name} test_examples", test_examples, "seed", seeds, len(problem.data.test))
-    if problem.data.test is problem.data.train:
-        mine = torch.arange(len(problem.data.train)).expand(seeds, -1) if table is None else table
-        both = next((seed for seed in range(seeds) if torch.isin(mine[seed], found[seed]).any()), None)
-        if both is not None:
-            msg = f"{name} examples and test_examples share some in row {both}: what was trained on is no test."
-            raise UsageError(msg)
-    return found
+    return index_table(f"{name} test_examples", test_examples, "seed", seeds, len(problem.data.test))
 
 
 def on_examples(problem: Problem, examples: ExampleSet) -> Problem:
