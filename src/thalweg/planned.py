@@ -11,7 +11,6 @@ __all__ = ["PLANNED", "sentence"]
 # In the order of the README and of ARCHITECTURE.md: what each one will be.
 PLANNED: dict[str, str] = {
     "examine": "a report card of your own model and checkpoints (verb)",
-    "puzzle": "why networks that can memorize generalize (study)",
     "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
@@ -25,8 +24,8 @@ def sentence(name: str) -> str | None:
     """That a name is planned, and what it will be; None for all others.
 
     >>> from thalweg.planned import sentence
-    >>> sentence("puzzle")
-    "'puzzle' is planned and not here yet: why networks that can memorize generalize (study)."
+    >>> sentence("implicit")
+    "'implicit' is planned and not here yet: what training prefers without being told to (study)."
     >>> sentence("landscape") is None
     True
     """

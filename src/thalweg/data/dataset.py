@@ -68,13 +68,7 @@ class Data:
         Raises:
             UsageError: targets are not classes, the fraction is outside 0..1, or labels are already noisy.
         """
-        check_type("Label noise", fraction, (int, float), "a fraction of the training labels between 0 and 1")
-        if not 0 <= fraction <= 1:
-            msg = f"Label noise is a fraction of the training labels between 0 and 1; got {fraction}."
-            raise UsageError(msg)
-        if self.flipped is not None:
-            msg = f"The labels of {self.name!r} are noisy already; start from the clean data."
-            raise UsageError(msg)
+        self._check_noise("Label noise", fraction)
         rows, clean = self._classified()
         classes = int(self.classes or 0)
         draw = generator(seed, "label noise")
@@ -86,6 +80,35 @@ class Data:
         flipped[chosen] = True
         note = f"label noise: {len(chosen):,} of {len(clean):,} training labels flipped (seed {seed})"
         return replace(self, train=Examples(rows.inputs, noisy), notes=(*self.notes, note), flipped=flipped)
+
+    def with_random_labels(self, fraction: float, seed: int) -> "Data":
+        """Exactly round(fraction * n) training labels drawn anew, uniformly over all classes, their own among them.
+
+        So a share of about fraction x (1 - 1/classes) of the labels comes to be another, which `flipped` marks. Which
+        labels and what they become is drawn from the stream (seed, "random labels"); under one seed the labels drawn at
+        a smaller fraction are among those drawn, as the same classes, at a larger one. The test set stays as it is.
+
+        >>> import thalweg as tw
+        >>> random = tw.data.digits().with_random_labels(1.0, seed=0)
+        >>> round(float(random.flipped.float().mean()), 2)
+        0.89
+
+        Raises:
+            UsageError: targets are not classes, the fraction is outside 0..1, or labels are already noisy.
+
+        Source: Zhang et al. (2016), Understanding deep learning requires rethinking generalization, arXiv:1611.03530.
+        """
+        self._check_noise("A share of random labels", fraction)
+        rows, clean = self._classified()
+        draw = generator(seed, "random labels")
+        chosen = torch.randperm(len(clean), generator=draw)[: round(fraction * len(clean))]
+        labels = torch.randint(0, int(self.classes or 0), (len(clean),), generator=draw)[: len(chosen)]
+        random = clean.clone()
+        random[chosen.to(clean.device)] = labels.to(clean)
+        note = f"random labels: {len(chosen):,} of {len(clean):,} training labels drawn anew (seed {seed})"
+        return replace(
+            self, train=Examples(rows.inputs, random), notes=(*self.notes, note), flipped=torch.ne(random, clean)
+        )
 
     def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> "Data":
         """That many training and held-out examples, drawn without replacement; None keeps all.
@@ -160,6 +183,16 @@ class Data:
             flipped=None if self.flipped is None else self.flipped.to(device),
         )
 
+    def _check_noise(self, what: str, fraction: float) -> None:
+        """That it is a share of labels that are clean so far."""
+        check_type(what, fraction, (int, float), "a fraction of the training labels between 0 and 1")
+        if not 0 <= fraction <= 1:
+            msg = f"{what} is a fraction of the training labels between 0 and 1; got {fraction}."
+            raise UsageError(msg)
+        if self.flipped is not None:
+            msg = f"The labels of {self.name!r} are noisy already; start from the clean data."
+            raise UsageError(msg)
+
     def _classified(self) -> tuple[Examples, Tensor]:
         """The training examples and their targets, where these are one class per example."""
         if isinstance(self.train, LazyExamples):
@@ -168,12 +201,12 @@ class Data:
         targets = self.train.targets
         if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.is_floating_point():
             got = described(targets)
-            msg = f"Label noise needs one integer class per example; a target of {self.name!r} is {got}."
+            msg = f"Noise on labels needs one integer class per example; a target of {self.name!r} is {got}."
             raise UsageError(msg)
         low, high = int(targets.min()), int(targets.max())
         if self.classes is None or self.classes < 2 or low < 0 or high >= self.classes:
             msg = (
-                f"Label noise needs labels 0 to classes - 1 and at least two classes; {self.name!r} has "
+                f"Noise on labels needs labels 0 to classes - 1 and at least two classes; {self.name!r} has "
                 f"labels {low} to {high} and classes={self.classes}. Pass classes= to from_user()."
             )
             raise UsageError(msg)

@@ -59,7 +59,7 @@ def own_sets(
         UsageError: no example is left to test on, or labels that are noisy already.
         DataError: examples that are not one tensor of numbers each.
     """
-    whole = _whole(data)
+    whole = whole_of(data)
     total, count = len(whole), len(seeds)
     if total - count * n >= n:
         sets, rest = dealt(total, count, n, seed=min(seeds), stream="own sets")
@@ -84,8 +84,52 @@ def own_sets(
     return [one.train for one in noisy if isinstance(one.train, Examples)], pool, tested
 
 
-def _whole(data: Data) -> Examples:
-    """All examples of both sets together."""
+def drawn_anew(
+    data: Data, n: int, seeds: Sequence[int], *, stream: str, test: int | None = None
+) -> tuple[list[Examples], Examples, Int64[Tensor, "seeds test"]]:
+    """A training set for every seed out of all examples, those examples, and on which of them each seed is tested.
+
+    Every seed draws for itself, so that sets of several seeds overlap, and is tested on what it did not draw.
+
+    >>> import thalweg as tw
+    >>> from thalweg.generalization.dealt import drawn_anew
+    >>> sets, whole, tested = drawn_anew(tw.data.digits(), 500, [0, 1], stream="example")
+    >>> [len(one) for one in sets], len(whole), tested.shape
+    ([500, 500], 1797, torch.Size([2, 1297]))
+
+    Args:
+        data: in memory, training and test set together.
+        n: examples of each set.
+        seeds: of the draws.
+        stream: of the draws; the set of a smaller n is the beginning of that of a larger one.
+        test: on how many of the others each seed is tested; None: on all.
+
+    Raises:
+        UsageError: fewer examples than n and those to test on, or labels that are noisy already.
+        DataError: examples that are not one tensor of numbers each.
+    """
+    whole = whole_of(data)
+    rest = len(whole) - n if test is None else test
+    if rest < 1 or n + rest > len(whole):
+        wanted = f"{n:,} to train on and {max(rest, 1):,} others to test on"
+        msg = f"{data.name!r} has {len(whole):,} examples; got {wanted}: ask for fewer."
+        raise UsageError(msg)
+    orders = [torch.randperm(len(whole), generator=generator(seed, stream)) for seed in seeds]
+    return [whole.select(order[:n]) for order in orders], whole, torch.stack([order[n : n + rest] for order in orders])
+
+
+def whole_of(data: Data) -> Examples:
+    """All examples of both sets together.
+
+    >>> import thalweg as tw
+    >>> from thalweg.generalization.dealt import whole_of
+    >>> len(whole_of(tw.data.digits()))
+    1797
+
+    Raises:
+        UsageError: labels that are noisy already.
+        DataError: examples that are not one tensor of numbers each.
+    """
     parts = [part for part in (data.train, data.test) if isinstance(part, Examples)]
     both = [part for part in (data.train, data.test) if part is not None]
     if len(parts) < len(both) or not all(isinstance(part.inputs, Tensor) for part in parts):

@@ -160,3 +160,24 @@ def test_rows_of_other_networks_are_refused(board: Board) -> None:
     assert [one.family for one in more.rows] == [*(one.family for one in board.rows), "mine"]
     with pytest.raises(UsageError, match="already"):
         more.with_rows([both])
+
+
+def test_boards_of_networks_with_examples_of_their_own_are_one(problem: tw.Problem, board: Board) -> None:
+    others = tw.Problem(problem.model, tw.data.digits().split_anew(500, seed=5))
+    other = bounds.board(
+        others,
+        trained(others, 20),
+        initial=others.initialize(SEEDS),
+        held_out=tw.Sample("test", 300),
+        draws=20,
+        progress=None,
+    )
+    both = bounds.side_by_side([board, other])
+    assert both["bound"].shape == (len(board.rows), 4)
+    for name in ("bound", "error", "training error", "held-out error"):
+        np.testing.assert_array_equal(both[name], np.concatenate([board[name], other[name]], -1))
+    fewer = tw.Problem(problem.model, tw.data.digits().split_anew(400, seed=5))
+    with pytest.raises(UsageError, match="same families on as many examples"):
+        bounds.side_by_side([board, bounds.board(fewer, fewer.initialize([0]), progress=None)])
+    with pytest.raises(UsageError, match="at least one"):
+        bounds.side_by_side([])

@@ -225,3 +225,27 @@ def test_codes_become_weights_by_the_matrix_of_their_seed() -> None:
         own = scale[member] * maps[member % 3]
         assert torch.allclose(out[member], base[member] + codes[member] @ own, atol=1e-6)
         assert torch.allclose(pulled[member], own @ gradient[member], atol=1e-6)
+
+
+def test_each_seed_is_looked_at_on_its_own_test_examples() -> None:
+    """Of one set of examples for both: each seed is trained on some, and tested on others."""
+    whole = DIGITS.train
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), Data(whole, whole, classes=10))
+    orders = torch.stack([torch.randperm(800, generator=torch.Generator().manual_seed(seed)) for seed in SEEDS])
+    mine, others = orders[:, :500], orders[:, 500:]
+    quiet: dict[str, Any] = {"seeds": SEEDS, "examples": mine, "progress": None}
+    families = (
+        lambda **own: bounds.half_hold_out(problem, recipe(0.02, 60), **quiet, **own),
+        lambda **own: bounds.half_prior(problem, recipe(0.02, 60), sigmas=[0.001], draws=20, **quiet, **own),
+        lambda **own: bounds.data_free(problem, recipe(0.02, 60), prior_stds=[1.0], draws=20, **quiet, **own),
+        lambda **own: bounds.random_subspace(problem, recipe(0.1, 60), 50, 3, steps=[1.0], **quiet, **own),
+        lambda **own: bounds.quantized_linear(problem, recipe(0.02, 60), codes=["sign"], **quiet, **own),
+    )
+    for family in families:
+        found = family(test_examples=others)
+        again = family(test_examples=others[:, :1])
+        np.testing.assert_array_equal(found["bound"], again["bound"])
+        assert (found["held-out error"] != again["held-out error"]).any()
+    alone = tw.Problem(lambda: tw.nets.mlp(64, 10), Data(whole, classes=10))
+    with pytest.raises(UsageError, match="has none"):
+        bounds.half_hold_out(alone, recipe(0.02, 5), test_examples=others, **quiet)

@@ -13,6 +13,7 @@ from thalweg.generalization.bounds.half_hold_out import half_hold_out
 from thalweg.generalization.bounds.half_prior import half_prior, half_prior_cost
 from thalweg.generalization.bounds.hold_out import hold_out, hold_out_lower
 from thalweg.generalization.bounds.kl_inverse import binary_kl, kl_inverse, kl_inverse_lower
+from thalweg.generalization.bounds.known_risk import KnownRisk, violations
 from thalweg.generalization.bounds.layer_norms import LayerNorms, layer_norms
 from thalweg.generalization.bounds.margins import margins
 from thalweg.generalization.bounds.measures import ComplexityMeasures, complexity_measures
@@ -38,6 +39,7 @@ from thalweg.generalization.bounds.ranking import Ranking, ranking
 from thalweg.generalization.bounds.rows import BoundRow
 from thalweg.generalization.bounds.sample_size import examples_needed
 from thalweg.generalization.bounds.separability import separability
+from thalweg.generalization.bounds.side_by_side import side_by_side
 from thalweg.generalization.bounds.trainings import BoundCost
 from thalweg.generalization.bounds.vc import relu_dimension, vc
 
@@ -49,6 +51,7 @@ __all__ = [
     "ComplexityMeasures",
     "FittingNetwork",
     "Flatness",
+    "KnownRisk",
     "LayerNorms",
     "Ranking",
     "bartlett",
@@ -94,7 +97,9 @@ __all__ = [
     "rounded_down",
     "rounded_up",
     "separability",
+    "side_by_side",
     "spectral_complexity",
     "variance_price",
     "vc",
+    "violations",
 ]

@@ -45,7 +45,7 @@ class Certificate(Result):
             self.row.family,
             marks,
             Axis("share of wrong answers", limits=(0.0, 1.02)),
-            Axis(names=tuple(map(str, names[::-1]))),
+            Axis("candidate", names=tuple(map(str, names[::-1]))),
             caption=f"A point for each of {bounds.shape[1]} seeds. " + " ".join(self.reading.notes),
         )
 

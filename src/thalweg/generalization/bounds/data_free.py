@@ -25,6 +25,7 @@ def data_free(
     *,
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
+    test_examples: ArrayLike | Tensor | None = None,
     prior_stds: Sequence[float] = (0.3, 0.6, 1.0),
     start: Population | None = None,
     start_std: float = 0.05,
@@ -53,6 +54,7 @@ def data_free(
         recipe: how the posterior is trained, by a rule such as optim.Adam; without sweeps.
         seeds: of initialization, data order and draws; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         prior_stds: fixed before the data.
         start: where the means begin, such as trained networks of the same seeds; None: at the initialization.
         start_std: at which all standard deviations begin.
@@ -72,7 +74,15 @@ def data_free(
         Dziugaite & Roy (2017), arXiv:1703.11008; Perez-Ortiz et al. (2021), arXiv:2007.12911.
     """
     began = time.perf_counter()
-    of = given("data_free", problem, recipe, seeds, deltas=(delta, monte_carlo_delta), examples=examples)
+    of = given(
+        "data_free",
+        problem,
+        recipe,
+        seeds,
+        deltas=(delta, monte_carlo_delta),
+        examples=examples,
+        test_examples=test_examples,
+    )
     sizes = checked_deviations("data_free prior_stds", prior_stds)
     checked_deviations("data_free start_std", [start_std])
     initial = problem.initialize(of.seeds)

@@ -96,6 +96,7 @@ def certified(
                     center,
                     one.posterior.std,
                     problem.data.test,
+                    of.test_rows,
                     draws=held_out_draws(problem, draws),
                     seeds=of.seeds,
                     stream=f"posterior {number} on test",
@@ -105,7 +106,7 @@ def certified(
     table, kl = np.stack(errors), np.stack([one.kl for one in candidates])
     share = (delta - monte_carlo_delta) / count
     bounds = pac_bayes_kl(monte_carlo(table, draws, monte_carlo_delta / count), kl, of.m, share)
-    held_out = None if problem.data.test is None else (np.stack(test), len(problem.data.test))
+    held_out = None if problem.data.test is None else (np.stack(test), of.tested)
     return Certified(bounds, table, kl, held_out)
 
 

@@ -28,6 +28,7 @@ def half_hold_out(
     trained_on: Sample | str | ExampleSet | None = None,
     bound: Sample | str | ExampleSet | None = None,
     examples: ArrayLike | Tensor | None = None,
+    test_examples: ArrayLike | Tensor | None = None,
     delta: float = 0.05,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
@@ -45,7 +46,7 @@ def half_hold_out(
     (True, 'the network')
 
     Args:
-        problem, recipe, seeds, bound, examples, delta, plan, progress: see `half_prior`.
+        problem, recipe, seeds, bound, examples, test_examples, delta, plan, progress: see `half_prior`.
         trained_on: the examples that the networks see, where `bound` names those that count.
 
     Raises:
@@ -67,6 +68,7 @@ def half_hold_out(
         prior=trained_on,
         bound=bound,
         examples=examples,
+        test_examples=test_examples,
     )
     count = len(of.seeds)
     expected = BoundCost(count, count * recipe.steps, 0, count)
@@ -75,7 +77,7 @@ def half_hold_out(
         run = train(of.problem, recipe, of.seeds, examples=of.trained_on, plan=plan, progress=told)
     errors = wrong(of.bounded, run.final, of.examples, of.rows, plan=plan)
     test = problem.data.test
-    held_out = None if test is None else (wrong(problem, run.final, test, plan=plan)[None], len(test))
+    held_out = None if test is None else (wrong(problem, run.final, test, of.test_rows, plan=plan)[None], of.tested)
     return certificate(
         "hold-out, half",
         NETWORK,

@@ -31,6 +31,7 @@ def half_prior(
     prior: Sample | str | ExampleSet | None = None,
     bound: Sample | str | ExampleSet | None = None,
     examples: ArrayLike | Tensor | None = None,
+    test_examples: ArrayLike | Tensor | None = None,
     sigmas: Sequence[float] = (0.01, 0.03, 0.1),
     posterior: Recipe | None = None,
     draws: int = 1_000,
@@ -62,6 +63,7 @@ def half_prior(
         seeds: one network each; an integer n means 0 to n - 1.
         prior, bound: the examples of each; None: each seed halves the training examples by a draw of its own.
         examples: the training examples of each seed that are halved, by index: (seeds, n); None: all.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         sigmas: standard deviations of the noise, fixed before the data.
         posterior: how the mean is moved; None: it stays.
         draws: of weights, for every candidate and seed.
@@ -89,6 +91,7 @@ def half_prior(
         prior=prior,
         bound=bound,
         examples=examples,
+        test_examples=test_examples,
     )
     check_type("half_prior posterior", posterior, (Recipe, type(None)), "a Recipe, or None")
     sizes = checked_deviations("half_prior sigmas", sigmas)

@@ -115,7 +115,7 @@ class Board(Result):
             "What bounds say",
             [*marks, *lines],
             Axis("bound of the risk", scale="log", limits=(float(np.nanmin(every)) / 2, float(np.nanmax(every)) * 2)),
-            Axis(names=names),
+            Axis("family", names=names),
             caption=about + beyond + " ".join(self.reading.notes),
         )
 

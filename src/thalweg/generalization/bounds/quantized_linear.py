@@ -33,6 +33,7 @@ def quantized_linear(
     scale: float = 0.3,
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
+    test_examples: ArrayLike | Tensor | None = None,
     delta: float = 0.05,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
@@ -57,6 +58,7 @@ def quantized_linear(
         scale: of the weights while they are trained.
         seeds: of first weights and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         delta: the probability with which the bound of each seed may fail.
         plan: see `train`.
         progress: told how far it is, and first what it costs.
@@ -68,7 +70,9 @@ def quantized_linear(
     Cost: a training of a linear model for each code and seed, see `quantized_linear_cost`.
     """
     began = time.perf_counter()
-    of = given("quantized_linear", problem, recipe, seeds, deltas=(delta,), examples=examples)
+    of = given(
+        "quantized_linear", problem, recipe, seeds, deltas=(delta,), examples=examples, test_examples=test_examples
+    )
     _check_codes(codes)
     if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         msg = f"quantized_linear scale must be above 0; got {scale!r}."
@@ -110,7 +114,8 @@ def quantized_linear(
     lengths = np.stack(each)
     errors = wrong(linear, final, of.examples, rows, plan=plan).reshape(shape)
     test = linear.data.test
-    held_out = None if test is None else (wrong(linear, final, test, plan=plan).reshape(shape), len(test))
+    again = None if of.test_rows is None else of.test_rows[which]
+    held_out = None if test is None else (wrong(linear, final, test, again, plan=plan).reshape(shape), of.tested)
     return certificate(
         "Occam, linear of few bits",
         QUANTIZED,

@@ -32,6 +32,7 @@ def random_subspace(
     steps: Sequence[float] = (0.5, 1.0),
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
+    test_examples: ArrayLike | Tensor | None = None,
     delta: float = 0.05,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
@@ -59,6 +60,7 @@ def random_subspace(
         steps: the distance of levels.
         seeds: of initialization, subspace and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
+        test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
         delta: the probability with which the bound of each seed may fail.
         plan: see `train`.
         progress: told how far it is, and first what it costs.
@@ -73,7 +75,9 @@ def random_subspace(
         Li, Farkhoor, Liu & Yosinski (2018), arXiv:1804.08838; Lotfi et al. (2022), arXiv:2211.13609.
     """
     began = time.perf_counter()
-    of = given("random_subspace", problem, recipe, seeds, deltas=(delta,), examples=examples)
+    of = given(
+        "random_subspace", problem, recipe, seeds, deltas=(delta,), examples=examples, test_examples=test_examples
+    )
     pairs = _pairs(dimensions, bits)
     sizes = checked_deviations("random_subspace steps", steps)
     expected = random_subspace_cost(recipe, dimensions, bits, steps=sizes, seeds=seeds)
@@ -114,7 +118,8 @@ def random_subspace(
     errors = wrong(problem, final, of.examples, rows, plan=plan).reshape(shape)
     lengths = np.repeat([[k * b + np.log2(len(candidates))] for k, b, _ in candidates], count, axis=1)
     test = problem.data.test
-    held_out = None if test is None else (wrong(problem, final, test, plan=plan).reshape(shape), len(test))
+    again = None if of.test_rows is None else of.test_rows[which]
+    held_out = None if test is None else (wrong(problem, final, test, again, plan=plan).reshape(shape), of.tested)
     return certificate(
         "Occam, random subspace",
         QUANTIZED,

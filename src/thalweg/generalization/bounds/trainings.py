@@ -67,6 +67,7 @@ class Given:
         examples: of the bound.
         rows: which of them are each seed's: (seeds, m); None: all.
         text: which examples are whose, in a sentence.
+        test_rows: which test examples are looked at for each seed: (seeds, n); None: all.
     """
 
     problem: Problem
@@ -77,11 +78,19 @@ class Given:
     examples: ExampleSet
     rows: Table | None
     text: str
+    test_rows: Table | None = None
 
     @property
     def m(self) -> int:
         """Examples of the bound."""
         return len(self.examples) if self.rows is None else self.rows.shape[1]
+
+    @property
+    def tested(self) -> int:
+        """Test examples of each seed; 0 where there are none."""
+        if self.test_rows is not None:
+            return self.test_rows.shape[1]
+        return 0 if self.problem.data.test is None else len(self.problem.data.test)
 
 
 def given(
@@ -92,6 +101,7 @@ def given(
     *,
     deltas: tuple[float, ...],
     examples: ArrayLike | Tensor | None = None,
+    test_examples: ArrayLike | Tensor | None = None,
 ) -> Given:
     """All training examples, or those of each seed, to train on and to bound.
 
@@ -106,7 +116,8 @@ def given(
     if examples is not None:
         table = index_table(f"{name} examples", examples, "seed", len(checked), len(whole))
         text = f"{table.shape[1]:,} training examples of each seed are the bound's."
-    return Given(problem, problem, recipe, checked, table, whole, table, text)
+    tested = _tested(name, problem, test_examples, len(checked))
+    return Given(problem, problem, recipe, checked, table, whole, table, text, tested)
 
 
 def given_apart(
@@ -119,6 +130,7 @@ def given_apart(
     prior: Sample | str | ExampleSet | None,
     bound: Sample | str | ExampleSet | None,
     examples: ArrayLike | Tensor | None,
+    test_examples: ArrayLike | Tensor | None = None,
 ) -> Given:
     """Some examples to train on, and others to bound: as given, or halves drawn anew for each seed.
 
@@ -126,7 +138,7 @@ def given_apart(
         UsageError: arguments that cannot be meant; samples that share examples; one without the other.
         ModelError: answers that are not right or wrong.
     """
-    found = given(name, problem, recipe, seeds, deltas=deltas, examples=examples)
+    found = given(name, problem, recipe, seeds, deltas=deltas, examples=examples, test_examples=test_examples)
     if (prior is None) != (bound is None) or (prior is not None and examples is not None):
         msg = f"{name} takes prior= and bound= together, or neither, and then examples= where each seed has its own."
         raise UsageError(msg)
@@ -135,7 +147,7 @@ def given_apart(
         check_apart(name, first, second, "the prior saw what the bound is taken on, and the bound does not hold")
         own, bounded = (on_examples(problem, one.examples) for one in (first, second))
         text = f"The prior saw {first.text}; the bound is on {second.text}."
-        return Given(own, bounded, recipe, found.seeds, None, second.examples, None, text)
+        return Given(own, bounded, recipe, found.seeds, None, second.examples, None, text, found.test_rows)
     whole = len(problem.data.train)
     table = found.rows if found.rows is not None else torch.arange(whole).expand(len(found.seeds), -1)
     count = table.shape[1]
@@ -148,7 +160,17 @@ def given_apart(
     half = count // 2
     text = f"The prior saw {half:,} examples, and the bound is on the other {count - half:,}, drawn for each seed."
     mine, rest = shuffled[:, :half], shuffled[:, half:]
-    return Given(problem, problem, recipe, found.seeds, mine, problem.data.train, rest, text)
+    return Given(problem, problem, recipe, found.seeds, mine, problem.data.train, rest, text, found.test_rows)
+
+
+def _tested(name: str, problem: Problem, test_examples: ArrayLike | Tensor | None, seeds: int) -> Table | None:
+    """Which test examples are those of each seed; None: all."""
+    if test_examples is None:
+        return None
+    if problem.data.test is None:
+        msg = f"{name} test_examples are indices of test examples, and {problem.data.name!r} has none."
+        raise UsageError(msg)
+    return index_table(f"{name} test_examples", test_examples, "seed", seeds, len(problem.data.test))
 
 
 def on_examples(problem: Problem, examples: ExampleSet) -> Problem:

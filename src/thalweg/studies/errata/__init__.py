@@ -8,6 +8,8 @@ from thalweg.studies.errata import (
     landscape,
     ntk,
     optimizers,
+    puzzle,
+    puzzle_b,
     schedules,
     tickets,
 )
@@ -18,6 +20,8 @@ __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
 CORRECTIONS: tuple[Correction, ...] = (
     *optimizers.CORRECTIONS,
     *schedules.CORRECTIONS,
+    *puzzle.CORRECTIONS,
+    *puzzle_b.CORRECTIONS,
     *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,

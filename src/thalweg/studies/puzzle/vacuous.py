@@ -1,0 +1,225 @@
+"""GEN2: what classical bounds say of networks that could have memorized random labels, and of a small class.
+
+The board pays for what the data chose, norms and margins, by a union over a grid, so that its printed bounds are a
+little larger than with a union over the seven margins alone; the generous forms pay for nothing.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from thalweg import data, generalization, nets
+from thalweg.claims import Claim, Finding, Part, every_part, greater, less
+from thalweg.data import Data, Examples
+from thalweg.figures import Figure
+from thalweg.generalization import Memorization, bounds
+from thalweg.generalization.bounds import Board
+from thalweg.population import Problem
+from thalweg.statistics import SHARE, Interval, interval
+from thalweg.studies.lab import Lab
+from thalweg.studies.puzzle.setting import FULL, QUICK
+from thalweg.studies.puzzle.small_class import DELTA, SmallClass, small_class
+
+Array = NDArray[np.float64]
+COUNTED, NORMS, SMALL, RANDOM = "by counting", "by covers and norms", "small class", "random labels"
+LOG, BOUND = "log10 of the smallest bound", "largest of the bounds"
+COIN_SEEDS = 3
+BY_COUNTING = ("finite class", "VC, parameters as dimension", "VC, ReLU networks")
+BY_NORMS = (
+    "cover of the parameters",
+    "Golowich, Frobenius norms",
+    "Golowich, constants dropped",
+    "Bartlett, spectral norms",
+    "Bartlett, constants dropped",
+)
+CLAIM = Claim(
+    id="GEN2",
+    statement="For networks with more parameters than examples every bound tried by counting, covering, VC dimension "
+    "and norms is at least 1, also where its constants are dropped; the same code is below 0.5 for a network of 26 "
+    "parameters on 50,000 examples and for one of 100 rules on 1,000. (Networks trained on true labels: "
+    f"{QUICK.text}, or {FULL.text}; delta = {DELTA:g}.)",
+    lecture="Rademacher complexity and VC dimension go to infinity for deep networks, so that bounds are vacuous.",
+    rule=every_part(),
+    unit=LOG,
+    corrected="Vacuous belongs to a class and a sample size, not to networks: of 1,000 examples a linear classifier in "
+    "64 dimensions has a vacuous VC bound, too. Nothing is infinite: the VC dimension is at most of order W L log W, "
+    "and the Rademacher complexity of the 0-1 loss ends at 1/2; upper bounds of it by norms are what explodes.",
+    lecture_rule=greater(1),
+    parts=(
+        Part(COUNTED, "The smallest bound by counting and VC dimension is at least 1.", greater(0), LOG),
+        Part(NORMS, "The smallest bound by covers and norms is at least 1, constants dropped too.", greater(0), LOG),
+        Part(SMALL, "The bounds of a small class with many examples are below 0.5.", less(0.5), BOUND, bounds=SHARE),
+        Part(
+            RANDOM,
+            "On random labels no bound of the board is below 0.9.",
+            less(0.5),
+            "share of seeds in which one is",
+            decides=False,
+            bounds=SHARE,
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What the bounds are.
+
+    Args:
+        boards: of networks trained on true labels, one a seed.
+        random: of those trained on random labels.
+        small: of the small class.
+        coins: training accuracy on coin flips: (seeds,).
+        needed: from how many examples on a bound by counting is below 1, by family.
+    """
+
+    boards: list[Board]
+    random: list[Board]
+    small: SmallClass
+    coins: Array
+    needed: dict[str, int]
+
+
+def board_of(lab: Lab, networks: Memorization, fraction: float, place: int) -> Board:
+    """Every bound of the network of a seed, on what it was trained on."""
+    member, seed = networks.members(fraction)[place], networks.seeds[place]
+    own, held = networks.training_set(member), networks.held_out(member)
+    problem = Problem(networks.problem.model, Data(own, held, "digits", 10), device=lab.device)
+    return bounds.board(
+        problem,
+        networks.final[[member]],
+        held_out="test" if fraction == 0 else None,
+        initial=problem.initialize([seed]),
+        delta=DELTA,
+        draws=lab.pick(quick=20, full=300),
+        seed=seed,
+        progress=None,
+    )
+
+
+def coin_flips(lab: Lab, seeds: list[int]) -> Array:
+    """Training accuracy of the same networks, by the same recipe, on yes and no by the flip of a coin: (seeds,)."""
+    digits, own = data.digits(), lab.pick(quick=QUICK, full=FULL)
+    train = digits.train
+    assert isinstance(train, Examples)
+    two = Data(Examples(train.inputs, torch.as_tensor(train.targets) % 2), name="digits", classes=2)
+    found = generalization.memorization(
+        partial(nets.mlp, *own.widths),
+        two,
+        own.recipe,
+        n=own.n,
+        fractions=(1.0,),
+        seeds=seeds,
+        device=lab.device,
+        progress=lab.labelled("coin flips"),
+    )
+    return found["train accuracy"][0, -1]
+
+
+def examples_needed(networks: Memorization) -> dict[str, int]:
+    """From how many examples on a bound by the number of parameters is below 1 if no training answer is wrong."""
+    p, ball = networks.problem.layout.parameters, float(networks.final.theta.norm(dim=1).median())
+    shapes = [entry.shape for entry in networks.problem.layout.entries if len(entry.shape) == 2]
+    weights, units = [a * (b + 1) for a, b in shapes], [*(a for a, _ in shapes[:-1]), 45]
+    dimension = bounds.relu_dimension(weights, units)
+    sizes = {
+        "finite class": lambda m: float(bounds.finite_class(0.0, m, 32 * p * np.log(2), DELTA)),
+        "VC, parameters as dimension": lambda m: float(bounds.vc(0.0, m, p, DELTA)),
+        "VC, ReLU networks": lambda m: float(bounds.vc(0.0, m, dimension, DELTA)),
+        "cover, slope 100": lambda m: float(bounds.cover(0.0, m, p, ball, 100.0, DELTA)),
+    }
+    return {name: bounds.examples_needed(of) for name, of in sizes.items()}
+
+
+def looked_at(lab: Lab, networks: Memorization) -> Looked:
+    """Bound networks of all seeds on true labels, of a few on random ones, and a small class."""
+    places = range(len(networks.seeds))
+    return Looked(
+        [board_of(lab, networks, 0.0, place) for place in places],
+        [board_of(lab, networks, 1.0, place) for place in places],
+        small_class(lab, networks.seeds),
+        coin_flips(lab, networks.seeds[:COIN_SEEDS]),
+        examples_needed(networks),
+    )
+
+
+def smallest(boards: list[Board], families: tuple[str, ...] | None = None) -> Array:
+    """The smallest bound of some families, or of all: (seeds,)."""
+    return np.array(
+        [min(float(row.bound[0]) for row in one.rows if families is None or row.family in families) for one in boards]
+    )
+
+
+def by_counting(looked: Looked) -> Interval:
+    """The smallest bound by counting: without training errors a number of m and p alone, the same for every seed.
+
+    So there is no spread to make an interval of, and none is needed: training errors could only make it larger.
+    """
+    least = np.log10(smallest(looked.boards, BY_COUNTING))
+    rows = [row for row in looked.boards[0].rows if row.family in BY_COUNTING]
+    floor = min(float(np.log10(row.bound[0] - row.error[0])) for row in rows)
+    mean = float(least.mean())
+    method = "from its value without training errors to the largest of the seeds"
+    return Interval(mean, min(floor, mean), max(float(least.max()), mean), len(least), method)
+
+
+def found(lab: Lab, looked: Looked) -> Finding:
+    """What they say of the claim."""
+    small, board = looked.small, bounds.side_by_side(looked.boards)
+    seeds = range(len(looked.boards))
+    complexity = looked.coins - 0.5
+    middle = {row.family: float(np.median(row.bound)) for row in board.rows}
+    own = {name: middle[name] for name in (*BY_COUNTING, *BY_NORMS)}
+    held = float(np.median(board["held-out error"]))
+    return lab.finding(
+        claim=CLAIM,
+        parts={
+            COUNTED: by_counting(looked),
+            NORMS: interval.mean(np.log10(smallest(looked.boards, BY_NORMS))),
+            SMALL: interval.mean(np.minimum(small.largest, 1), bounds=SHARE),
+            RANDOM: interval.fraction(smallest(looked.random) < 0.9),
+        },
+        lecture=interval.mean(complexity, bounds=(-0.5, 0.5)),
+        numbers={
+            "median bound": middle,
+            "median bound on random labels": {
+                row.family: float(np.median([one.row(row.family).bound[0] for one in looked.random]))
+                for row in looked.random[0].rows
+            },
+            "examples from which it is below 1": looked.needed,
+            "mean bound of the small class": {name: float(of.mean()) for name, of in small.bounds.items()},
+            "mean risk of the small class": {name: float(of.mean()) for name, of in small.risks.items()},
+            "training accuracy on coin flips": looked.coins.tolist(),
+        },
+        figures=picture(board, "Classical bounds of networks that generalize"),
+        readings=[
+            lab.reading("bound", board["bound"], {"family": [row.family for row in board.rows], "seed": seeds}),
+            lab.reading(
+                "bound of the small class",
+                list(small.bounds.values()),
+                {"family": list(small.bounds), "seed": seeds},
+            ),
+        ],
+        sentences=[
+            f"These networks err on {held:.1%} of held-out digits. Bounds from the smallest to the largest (median): "
+            + ", ".join(f"{name} {value:.3g}" for name, value in sorted(own.items(), key=lambda one: one[1]))
+            + ". Those with constants dropped are no bounds, but smaller than any.",
+            f"The same code gives {', '.join(f'{of.mean():.2f} ({name})' for name, of in small.bounds.items())} for a "
+            f"small class, whose risks are {', '.join(f'{of.mean():.2f}' for of in small.risks.values())}; "
+            f"{small.below} of {len(small.bounds) * len(seeds)} bounds are below the error on fresh examples.",
+            "Of these networks, with no training error, the bound is below 1 from "
+            + ", ".join(f"{count:,} examples on ({name})" for name, count in looked.needed.items())
+            + ".",
+            f"On coin flips they are right on {looked.coins.mean():.1%} of the training examples: the Rademacher "
+            f"complexity of the 0-1 loss is at least {complexity.mean():.2f}, and it cannot be above 0.5.",
+        ],
+    )
+
+
+def picture(board: Board, title: str, more: str = "") -> Figure:
+    """The board, a row each family."""
+    panel = board.figure()
+    return Figure.row([panel], title=title, caption=f"{panel.caption} {more}".strip())

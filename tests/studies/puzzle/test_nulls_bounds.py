@@ -1,0 +1,163 @@
+"""Planted nulls of GEN2 and GEN3: classes on which nothing is vacuous, random labels, and bounds that are none."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from thalweg.claims import Finding
+from thalweg.generalization import bounds
+from thalweg.generalization.bounds import Certificate
+from thalweg.studies import Lab
+from thalweg.studies.puzzle import certificates, not_vacuous, small_class, vacuous, validity
+from thalweg.studies.puzzle.setting import Setting, trained
+from thalweg.studies.puzzle.vacuous import Looked
+from thalweg.studies.puzzle.validity import Validity
+
+LAB = Lab("quick", 500, progress=None)
+SEEDS = [500_000, 500_001, 500_002]
+
+
+def outcomes(finding: Finding) -> dict[str, str]:
+    """Of every part, whatever the budget: a test trains little."""
+    return {part.part.id: part.outcome for part in finding.verdict.parts}
+
+
+@pytest.fixture(scope="module")
+def looked() -> Looked:
+    """Small networks on 100 digits, and a small class."""
+    networks = trained(LAB, Setting((64,), 100, 400, (0.0, 1.0), 1e-2), SEEDS)
+    both = [[vacuous.board_of(LAB, networks, fraction, place) for place in range(3)] for fraction in (0.0, 1.0)]
+    small = small_class.small_class(LAB, SEEDS)
+    return Looked(*both, small, np.ones(3), vacuous.examples_needed(networks))
+
+
+def test_bounds_of_large_networks_are_vacuous_and_of_a_small_class_not(looked: Looked) -> None:
+    finding = vacuous.found(LAB.on((vacuous.CLAIM,)), looked)
+    assert finding.verdict.outcome == "holds"
+    assert finding.verdict.lecture is not None
+    assert finding.verdict.lecture.outcome == "fails"  # a complexity that ends at 1/2
+    assert outcomes(finding)[vacuous.RANDOM] != "fails"
+    assert (vacuous.smallest(looked.random) >= 0.9).all()
+    counted = next(part for part in finding.verdict.parts if part.part.id == vacuous.COUNTED)
+    assert counted.interval.low == pytest.approx(np.log10(bounds.vc(0.0, 100, 4_810, 0.05)))  # at no training error
+    assert looked.small.below == 0
+    assert "0 of 9 bounds" in " ".join(finding.sentences)
+    finding.figures[0].to_matplotlib()
+
+
+def test_it_does_not_hold_of_a_small_class_with_many_examples(looked: Looked) -> None:
+    finding = vacuous.found(LAB.on((vacuous.CLAIM,)), replace(looked, boards=looked.small.boards))
+    assert finding.verdict.outcome == "fails"
+    weak = outcomes(finding)
+    assert weak[vacuous.COUNTED] == "fails"
+    assert weak[vacuous.NORMS] != "holds"
+    assert (vacuous.smallest(looked.small.boards, vacuous.BY_NORMS) < 0.5).all()
+
+
+def test_it_does_not_hold_where_the_small_class_is_vacuous_too(looked: Looked) -> None:
+    large = replace(looked.small, bounds={name: of + 1 for name, of in looked.small.bounds.items()})
+    finding = vacuous.found(LAB.on((vacuous.CLAIM,)), replace(looked, small=large))
+    assert outcomes(finding)[vacuous.SMALL] != "holds"
+
+
+def test_a_linear_classifier_is_vacuous_too() -> None:
+    """Of 1,000 examples, in 64 dimensions: what the correction says."""
+    assert 1.4 < bounds.vc(0.0, 1_000, 65, 0.05) < 1.6
+    assert "a linear classifier in 64 dimensions" in str(vacuous.CLAIM.corrected)
+
+
+@pytest.fixture(scope="module")
+def checked() -> Validity:
+    return validity.validity(500)
+
+
+def test_bounds_are_valid_where_the_risk_is_known_and_what_is_none_is_caught(checked: Validity) -> None:
+    limit = validity.DELTA + validity.SLACK
+    assert all(one.n == 1_000 for one in (checked.valid | checked.broken).values())
+    assert checked.worst.high < limit
+    assert checked.valid["hold-out"].estimate > 0.01  # it is not valid by being loose
+    assert checked.caught
+    assert set(checked.broken) == set(validity.BROKEN)
+
+
+Certificates = dict[str, Certificate]
+
+
+@pytest.fixture(scope="module")
+def few() -> tuple[Certificates, Certificates]:
+    """The families of quick scale on few digits and steps: on true labels, and on random ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(certificates, "TRAINED", 600)
+        patch.setattr(certificates, "DRAWS", 100)
+        patch.setattr(certificates, "PLAIN", certificates.adam(5e-3, 200))
+        patch.setattr(certificates, "SIGNS", certificates.adam(0.02, 200))
+        return certificates.on_true_labels(LAB, SEEDS), certificates.on_random_labels(LAB, SEEDS)
+
+
+def judged(looked: Looked, true: Certificates, random: Certificates, checked: Validity) -> Finding:
+    board = bounds.side_by_side(looked.boards)
+    return not_vacuous.finding(LAB.on((not_vacuous.CLAIM,)), board, true, random, checked)
+
+
+def test_true_labels(looked: Looked, few: tuple[Certificates, Certificates], checked: Validity) -> None:
+    finding = judged(looked, *few, checked)
+    assert finding.verdict.outcome == "undecided"
+    assert "2 of 4 kinds" in finding.verdict.words
+    found = outcomes(finding)
+    assert found[not_vacuous.APART] == found[not_vacuous.CONTRADICTED] == found[not_vacuous.VALID] == "holds"
+    assert found[not_vacuous.RANDOM] != "fails"
+    assert few[0][certificates.HALF].row.bound.max() < 0.4
+    panel = finding.figures[0].panels[0]
+    assert {"hold-out", certificates.HALF, "VC, ReLU networks"} <= set(panel.y.names or ())
+    finding.figures[0].to_matplotlib()
+
+
+def test_nothing_is_below_one_half_on_random_labels(
+    looked: Looked, few: tuple[Certificates, Certificates], checked: Validity
+) -> None:
+    _, random = few
+    bound = np.concatenate([one["bound"] for name, one in random.items() if name in certificates.NOT_VACUOUS])
+    assert (bound >= 0.9).all()
+    found = not_vacuous.judged(random, random, checked)
+    part = {one.id: one for one in not_vacuous.CLAIM.parts}[not_vacuous.TWO]
+    assert part.rule.judge(found[not_vacuous.TWO].low, found[not_vacuous.TWO].high) == "fails"
+
+
+def test_a_single_bound_that_is_contradicted_is_enough(
+    looked: Looked, few: tuple[Certificates, Certificates], checked: Validity
+) -> None:
+    true, random = few
+    half = true[certificates.HALF]
+    planted = replace(half.reading, arrays={**half.reading.arrays, "contradicted": np.array([False, True, False])})
+    finding = judged(looked, true | {certificates.HALF: replace(half, reading=planted)}, random, checked)
+    assert outcomes(finding)[not_vacuous.CONTRADICTED] == "fails"
+
+
+@pytest.mark.parametrize("name", validity.BROKEN[:2])
+def test_what_is_no_bound_does_not_pass_as_one(
+    looked: Looked, few: tuple[Certificates, Certificates], checked: Validity, name: str
+) -> None:
+    finding = judged(looked, *few, replace(checked, valid={**checked.valid, name: checked.broken[name]}))
+    assert outcomes(finding)[not_vacuous.VALID] == "fails"
+
+
+def test_a_bound_of_held_out_examples_in_disguise_is_larger(few: tuple[Certificates, Certificates]) -> None:
+    half = few[0][certificates.HALF]
+    assert (half["KL"] == 0).all()
+    assert (half["bound"] > half["hold-out bound"]).all()
+    assert certificates.looser(half, draws=100) >= half["bound"].mean()
+    signs = few[0][certificates.LINEAR]
+    assert certificates.looser(signs) >= signs["bound"].mean()
+
+
+def test_digits_are_drawn_anew_for_each_seed() -> None:
+    of = certificates.digits(SEEDS[:2], 1.0)
+    assert of.examples.shape == (2, 1_437)
+    assert of.test_examples.shape == (2, 360)
+    assert of.data.test is not None
+    inputs, whole = (torch.as_tensor(part.inputs) for part in (of.data.train, of.data.test))  # type: ignore[union-attr]
+    for mine, others in zip(of.examples, of.test_examples, strict=True):
+        seen = {row.numpy().tobytes() for row in inputs[mine]}
+        assert not any(row.numpy().tobytes() in seen for row in whole[others])
