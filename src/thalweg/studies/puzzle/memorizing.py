@@ -153,8 +153,8 @@ def found(lab: Lab, runs: Compared) -> Finding:
         )
         + ": memorizing costs accuracy, not only on labels that are all random.",
         *(
-            f"{name.capitalize()}, with the same recipe, is right on {100 * null['train accuracy'][0, -1].mean():.0f} % "
-            f"of true training labels and on {100 * null['train accuracy'][-1, -1].mean():.0f} % of random ones "
+            f"With {name} and the same recipe, {100 * null['train accuracy'][0, -1].mean():.0f} % of true training "
+            f"labels are fitted and {100 * null['train accuracy'][-1, -1].mean():.0f} % of random ones "
             f"(the training loss {'still falls' if null.still_falling else 'has stopped falling'})."
             for name, null in runs.nulls.items()
         ),
