@@ -219,6 +219,39 @@ def test_label_noise_is_nested_in_the_fraction_and_apart_from_the_global_state()
     assert small.notes == ("label noise: 20 of 200 training labels flipped (seed 7)",)
 
 
+@given(st.integers(5, 300), st.integers(2, 12), st.floats(0, 1), st.integers(0, 10**6))
+def test_random_labels_are_at_most_that_many_and_marked(n: int, k: int, fraction: float, seed: int) -> None:
+    clean = labelled(n, k)
+    random = clean.with_random_labels(fraction, seed)
+    changed = random.train.targets != clean.train.targets
+    assert int(changed.sum()) <= round(fraction * n)
+    assert torch.equal(changed, random.flipped)
+    assert 0 <= int(random.train.targets.min()) <= int(random.train.targets.max()) < k
+    assert torch.equal(random.test.targets, clean.test.targets)
+
+
+def test_random_labels_are_uniform_over_all_classes() -> None:
+    n, classes = 30_000, 5
+    data = Data(Examples(torch.zeros(n, 1), torch.full((n,), 2)), name="toy", classes=classes)
+    counts = data.with_random_labels(1.0, 3).train.targets.bincount(minlength=classes).double()
+    chi_squared = float(((counts - n / classes) ** 2 / (n / classes)).sum())
+    assert chi_squared < 18.47  # 99.9 % point with 4 degrees of freedom
+    half = data.with_random_labels(0.5, 3)
+    assert float(half.flipped.double().mean()) == pytest.approx(0.5 * (1 - 1 / classes), abs=0.01)
+
+
+def test_random_labels_are_nested_in_the_fraction() -> None:
+    data = labelled()
+    small, large = data.with_random_labels(0.1, 7), data.with_random_labels(0.4, 7)
+    assert bool(large.flipped[small.flipped].all())
+    assert torch.equal(large.train.targets[small.flipped], small.train.targets[small.flipped])
+    assert small.notes == ("random labels: 20 of 200 training labels drawn anew (seed 7)",)
+    with pytest.raises(UsageError, match=r"share of random labels is .* between 0 and 1; got -1"):
+        data.with_random_labels(-1, 0)
+    with pytest.raises(UsageError, match="noisy already"):
+        small.with_random_labels(0.1, 0)
+
+
 def test_label_noise_that_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match=r"between 0 and 1; got 1.5"):
         labelled().with_label_noise(1.5, 0)

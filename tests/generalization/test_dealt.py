@@ -4,7 +4,7 @@ import pytest
 
 import thalweg as tw
 from thalweg.errors import DataError, UsageError
-from thalweg.generalization.dealt import dealt, own_sets
+from thalweg.generalization.dealt import dealt, drawn_anew, own_sets
 
 
 def test_sets_are_the_same_as_those_of_a_split_anew() -> None:
@@ -48,3 +48,16 @@ def test_what_cannot_be_dealt_says_so() -> None:
         own_sets(data.with_label_noise(0.1, 0), 100, 0.0, [0])
     with pytest.raises(DataError, match="in memory"):
         own_sets(tw.data.Data(tw.data.Examples({"x": data.train.inputs}, data.train.targets), classes=10), 9, 0.0, [0])
+
+
+def test_every_seed_draws_for_itself_and_is_tested_on_others() -> None:
+    data = tw.data.digits()
+    sets, whole, tested = drawn_anew(data, 100, [600, 601], stream="x", test=50)
+    more, _, all_others = drawn_anew(data, 200, [601], stream="x")
+    assert more[0].inputs[:100].equal(sets[1].inputs)
+    assert (tested.shape, all_others.shape) == ((2, 50), (1, 1_597))
+    for one, rows in zip(sets, tested, strict=True):
+        both = {tuple(row) for row in whole.select(rows).inputs.tolist()} & {tuple(row) for row in one.inputs.tolist()}
+        assert not both
+    with pytest.raises(UsageError, match="100 to train on and 1,700 others to test on: ask for fewer"):
+        drawn_anew(data, 100, [0], stream="x", test=1_700)

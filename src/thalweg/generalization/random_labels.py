@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from thalweg.data import Data, Examples, pooled
 from thalweg.errors import UsageError, check_count, check_type
-from thalweg.figures import Axis, Figure, Line, interval_line
+from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.dealt import drawn_anew
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading, Result
-from thalweg.statistics import SHARE, Interval, interval
+from thalweg.statistics import Interval, interval
 from thalweg.training import Recipe, train
 
 Array = NDArray[np.float64]
@@ -108,8 +108,8 @@ class Memorization(Result):
             marks,
             Axis("share of random labels"),
             Axis("accuracy", limits=(-0.02, 1.05)),
-            caption=f"{self.reading.notes[0]} Means over {len(self.seeds)} seeds with 95 % intervals, after "
-            f"{steps:,} steps. Test labels are true; the best step is chosen on them, so that it is an upper limit.",
+            caption=f"{self.reading.notes[0]} Means over {len(self.seeds)} seeds after {steps:,} steps, bands from the "
+            "smallest to the largest. Test labels are true; the best step is chosen on them: an upper limit.",
         )
 
 
@@ -202,5 +202,5 @@ def _taken(examples: object, rows: Int64[Tensor, " n"]) -> Examples:
 
 
 def _line(fractions: Sequence[float], values: Array, label: str) -> Line:
-    """Means over seeds with their intervals: (fractions, seeds)."""
-    return interval_line(fractions, [interval.mean(row, bounds=SHARE) for row in values], label=label)
+    """Means over seeds, in a band from the smallest to the largest: (fractions, seeds)."""
+    return Line(np.array(fractions), values.mean(1), low=values.min(1), high=values.max(1), label=label)

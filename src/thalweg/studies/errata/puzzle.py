@@ -17,4 +17,17 @@ CORRECTIONS: tuple[Correction, ...] = (
         source="Zhang et al. (2016), arXiv:1611.03530; Hoffmann et al. (2022), arXiv:2203.15556; measured by GEN1",
         claims=("GEN1",),
     ),
+    Correction(
+        id="regularization-and-labels",
+        section="what really drives generalization: the modern view",
+        lecture="L2, dropout help but aren't necessary; unregularized networks still generalize.",
+        right="On true labels; of labels that are partly random the unregularized network memorizes what is wrong.",
+        why=(
+            "How much regularization can add is bounded by what the plain network lacks: at 96 % accuracy of ten "
+            "classes no more than 4/86 of what it has above chance, so that digits cannot show that it is necessary. "
+            "With 40 % random labels the plain network fits those too, and its test accuracy falls far below that."
+        ),
+        source="Zhang et al. (2016), arXiv:1611.03530, sections 3 and 4; measured by GEN4, with random labels beside",
+        claims=("GEN4",),
+    ),
 )
