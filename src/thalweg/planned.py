@@ -12,7 +12,6 @@ __all__ = ["PLANNED", "sentence"]
 PLANNED: dict[str, str] = {
     "examine": "a report card of your own model and checkpoints (verb)",
     "puzzle": "why networks that can memorize generalize (study)",
-    "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "workers": "where slices of the work run (a room of the package)",

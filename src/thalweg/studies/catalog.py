@@ -10,6 +10,7 @@ from thalweg.studies.study import Study
 MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
+    "implicit": "thalweg.studies.implicit",
     "grokking": "thalweg.studies.grokking",
     "bias-variance": "thalweg.studies.bias_variance",
     "double-descent": "thalweg.studies.double_descent",

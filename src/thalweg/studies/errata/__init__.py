@@ -5,6 +5,7 @@ from thalweg.studies.errata import (
     connectivity,
     double_descent,
     grokking,
+    implicit,
     landscape,
     ntk,
     optimizers,
@@ -18,6 +19,7 @@ __all__ = ["CORRECTIONS", "LECTURE", "Correction"]
 CORRECTIONS: tuple[Correction, ...] = (
     *optimizers.CORRECTIONS,
     *schedules.CORRECTIONS,
+    *implicit.CORRECTIONS,
     *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,

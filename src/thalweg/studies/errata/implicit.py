@@ -1,0 +1,25 @@
+"""Corrections of what the lecture says of implicit regularization."""
+
+from thalweg.studies.errata.correction import Correction
+
+SECTION = "the generalization puzzle: implicit regularization"
+CORRECTIONS: tuple[Correction, ...] = (
+    Correction(
+        id="sgd-prefers-the-nearest",
+        section=SECTION,
+        lecture="SGD prefers theta_2, the simple one of the solutions with zero training loss.",
+        right="On a linear model descent ends at theta_0 + X^+ (y - X theta_0), the solution nearest to its start.",
+        why=(
+            "Every gradient is X' times something, a combination of the examples. So what theta_0 has beside their "
+            "span is never touched, with noise and without: from 0 the limit has the least norm of all, from "
+            "elsewhere it is as far from that as the start is from the span. One example x = (1, 2) with y = 1: from "
+            "(0, 0) the limit is (0.2, 0.4), from (1, 0) it is (1, 0), where the loss is 0 to begin with. Sign descent "
+            "moves both coordinates by the same and ends at (1/3, 1/3)."
+        ),
+        source=(
+            "Zhang et al. (2017), arXiv:1611.03530; Gunasekar et al. (2018), arXiv:1802.08246; Wilson et al. (2017), "
+            "arXiv:1705.08292; measured by IMP1"
+        ),
+        claims=("IMP1",),
+    ),
+)
