@@ -9,16 +9,7 @@ import pytest
 
 from thalweg.results import Reading, Result
 
-INSTRUMENTS = (
-    "connectivity",
-    "curvature",
-    "generalization.double_descent",
-    "landscape",
-    "ntk",
-    "spectra",
-    "tickets",
-    "tuning",
-)
+INSTRUMENTS = ("connectivity", "curvature", "generalization.double_descent", "landscape", "ntk", "spectra", "tickets", "tuning")
 
 
 def _public(room: str) -> list[Any]:

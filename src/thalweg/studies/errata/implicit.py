@@ -22,4 +22,19 @@ CORRECTIONS: tuple[Correction, ...] = (
         ),
         claims=("IMP1",),
     ),
+    Correction(
+        id="the-implicit-penalty",
+        section=SECTION,
+        lecture="Net effect: loss = training loss + implicit complexity penalty.",
+        right="To the next order in the rate steps follow the flow of E + rate/4 |gradient|^2, for a finite time.",
+        why=(
+            "On E = h theta^2 / 2 a step multiplies theta by 1 - rate h, and the flow of E by exp(-rate h), which is "
+            "more by (rate h)^2 / 2. The penalty makes h into h + rate h^2 / 2, and what is left is of the order "
+            "(rate h)^3. SGD has a second term, of the variance of its batches' gradients. It is the beginning of a "
+            "series, which says little at the edge of stability, and nothing of Adam; and it is a penalty on "
+            "gradients, which are not complexity."
+        ),
+        source="Barrett & Dherin (2021), arXiv:2009.11162; Smith et al. (2021), arXiv:2101.12176; measured by IMP6",
+        claims=("IMP6",),
+    ),
 )

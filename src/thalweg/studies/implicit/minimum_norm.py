@@ -57,7 +57,8 @@ CLAIM = Claim(
 )
 EXAMPLES, FEATURES = 20, 60
 SCALES = (0.01, 0.1, 1.0, 10.0)
-EPSILON, RATE = 1e6, 5e3  # RATE / EPSILON is 1 / 200, below 1 / lambda_max, which is about 1 / 149
+# Adam departs from descent by about gradient / epsilon, 1e-6; RATE / EPSILON is below 1 / lambda_max, about 1 / 149.
+EPSILON, RATE = 1e8, 5e5
 STEPS = 20_000
 
 
