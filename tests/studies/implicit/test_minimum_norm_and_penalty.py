@@ -1,4 +1,4 @@
-"""Planted nulls of IMP1 and IMP6: where one solution fits there is nothing to choose, and other penalties are not it."""
+"""Planted nulls of IMP1 and IMP6: where one solution fits no rule chooses, and other penalties are not the one."""
 
 import numpy as np
 
