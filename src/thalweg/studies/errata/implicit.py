@@ -30,9 +30,9 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "Along a direction of eigenvalue s gradient flow from 0 has found 1 - exp(-s t) at time t, and ridge "
             "s / (s + 1/t); with z = s t these are 0.632 and 0.5 at z = 1, and never further apart than by a factor "
-            "of 1.30. Without noise the risk falls with t to the end, and stopping only loses. Networks on clean labels "
-            "become overconfident: the validation loss rises while the error goes on falling, so that a stop at the "
-            "lowest loss need not be one at the lowest error."
+            "of 1.30. Without noise the risk falls with t to the end, and stopping only loses. Networks on clean "
+            "labels become overconfident: the validation loss rises while the error goes on falling, so that a stop "
+            "at the lowest loss need not be one at the lowest error."
         ),
         source="Ali, Kolter & Tibshirani (2019), arXiv:1810.10082; measured by IMP3",
         claims=("IMP3",),

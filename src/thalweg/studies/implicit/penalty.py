@@ -26,8 +26,8 @@ CLAIM = Claim(
     id="IMP6",
     statement="From random starts, a step of gradient descent is away from the flow of the loss by the square of the "
     "rate, and from that of the loss plus rate / 4 |gradient|^2 by its cube: for (1 - a b)^2 / 2 from 1 to 1.5, and a "
-    "tanh net 3-6-1 on 8 points, rates 0.001 to 0.016. The mean epoch of SGD in 4 batches is third order only with a term for "
-    "the variance of the batches' gradients, too.",
+    "tanh net 3-6-1 on 8 points, rates 0.001 to 0.016. The mean epoch of SGD in 4 batches is third order only with a "
+    "term for the variance of the batches' gradients, too.",
     lecture="Net effect: loss = training loss + implicit complexity penalty.",
     rule=every_part(),
     unit=SLOPE,

@@ -82,7 +82,12 @@ def worst(found: Sequence[EarlyStoppingPath]) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class Watched:
-    """Networks at their evaluations: steps (evaluations,), and else (seeds, evaluations), error and loss of the test."""
+    """Networks at their evaluations.
+
+    Args:
+        steps: (evaluations,).
+        validation_loss, error, loss: the last two of test examples, the error in points: (seeds, evaluations).
+    """
 
     steps: NDArray[np.int64]
     validation_loss: Array
@@ -184,9 +189,9 @@ def experiment(lab: Lab) -> Finding:
         ],
         sentences=[
             f"Linear: the risk of flow at t is at most {parts[RISK].high:.2f} times that of ridge at 1 / t, and each "
-            f"at its best t at most {tuned:.2f} times; the solutions are at most {parts[APART].high:.2f} apart, and with "
-            f"ten times or a tenth of the penalty at least {apart:.2f} somewhere in each design. At the end the risk "
-            f"is {', '.join(f'{of[0]:.1f} ({design})' for design, of in lowered.items())} times that at the best t.",
+            f"at its best t at most {tuned:.2f} times; the solutions are at most {parts[APART].high:.2f} apart, and "
+            f"with ten times or a tenth of the penalty at least {apart:.2f} somewhere in each design. At the end the "
+            f"risk is {', '.join(f'{of[0]:.1f} ({design})' for design, of in lowered.items())} times that at the best t.",
             "Networks: stopped at the lowest validation loss, instead of at the end, they err by "
             + ", ".join(f"{gain:.1f} points less ({name})" for name, gain in gains.items())
             + f"; with {MUCH} at a random step of the later half of the log axis by {at_random:.1f}.",
