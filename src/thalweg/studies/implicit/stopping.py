@@ -191,7 +191,7 @@ def experiment(lab: Lab) -> Finding:
             f"Linear: the risk of flow at t is at most {parts[RISK].high:.2f} times that of ridge at 1 / t, and each "
             f"at its best t at most {tuned:.2f} times; the solutions are at most {parts[APART].high:.2f} apart, and "
             f"with ten times or a tenth of the penalty at least {apart:.2f} somewhere in each design. At the end the "
-            f"risk is {', '.join(f'{of[0]:.1f} ({design})' for design, of in lowered.items())} times that at the best t.",
+            f"risk is {', '.join(f'{of[0]:.1f} ({design})' for design, of in lowered.items())} times that at the best.",
             "Networks: stopped at the lowest validation loss, instead of at the end, they err by "
             + ", ".join(f"{gain:.1f} points less ({name})" for name, gain in gains.items())
             + f"; with {MUCH} at a random step of the later half of the log axis by {at_random:.1f}.",
