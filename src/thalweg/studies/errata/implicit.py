@@ -38,6 +38,20 @@ CORRECTIONS: tuple[Correction, ...] = (
         claims=("IMP3",),
     ),
     Correction(
+        id="local-where-neighbors-belong-together",
+        section=SECTION,
+        lecture="Architecture: CNNs bias toward local features.",
+        right="Which helps where neighboring inputs belong together, and else is of no use.",
+        why=(
+            "Put the coordinates of all examples in one random order. To a perceptron nothing has changed, as its "
+            "first weights start alike for all inputs; a convolution now looks at inputs that have nothing to do with "
+            "one another. Its advantage goes with the order, so it was the match of the two, and not a property of "
+            "the network alone."
+        ),
+        source="Greydanus & Kobak (2020), arXiv:2011.14439; measured by IMP4",
+        claims=("IMP4",),
+    ),
+    Correction(
         id="the-implicit-penalty",
         section=SECTION,
         lecture="Net effect: loss = training loss + implicit complexity penalty.",

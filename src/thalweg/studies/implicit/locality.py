@@ -34,8 +34,8 @@ CLAIM = Claim(
     rule=every_part(),
     unit=POINTS,
     budget={"steps": 400},
-    corrected="The bias helps where neighboring coordinates belong together, here along one dimension: the same nets on "
-    "the same numbers in another order are no better than perceptrons.",
+    corrected="The bias helps where neighboring coordinates belong together, here along one dimension: the same nets "
+    "on the same numbers in another order are no better than perceptrons.",
     parts=(
         Part(TRUE, "The convnet is better.", greater(0, worth=10), POINTS),
         Part(GAIN, "It is better by more in the true order than shuffled.", greater(0, worth=10), POINTS),
@@ -86,8 +86,8 @@ def signals(seeds: Sequence[int]) -> Signals:
         order = torch.randperm(40, generator=generator(seed, "order of coordinates"))
         for part, held in enumerate((split.train, split.test)):
             assert isinstance(held, Examples)
-            assert isinstance(held.inputs, torch.Tensor)
             kept = held.select(torch.arange(N if part == 0 else TESTED))
+            assert isinstance(kept.inputs, torch.Tensor)
             sets[TRUE][part].append(kept)
             sets[SHUFFLED][part].append(Examples(kept.inputs[:, order], kept.targets))
     (own, rows), (held_out, test_rows) = (
@@ -174,8 +174,10 @@ def experiment(lab: Lab) -> Finding:
             f"In the true order the convnet is right on {means[CONVNET, TRUE]:.1f} % of the test signals and the MLP "
             f"on {means[PERCEPTRON, TRUE]:.1f} %; shuffled, on {means[CONVNET, SHUFFLED]:.1f} % and "
             f"{means[PERCEPTRON, SHUFFLED]:.1f} %.",
-            f"Of the signals trained on, {', '.join(f'{name} ({order}) {value:.0f} %' for (name, order), value in fitted.items())}. "
-            f"With the test signals alone shuffled both are at chance: {moved[CONVNET]:.0f} and {moved[PERCEPTRON]:.0f} %.",
+            "Of the signals trained on: "
+            + ", ".join(f"{name}, {order}, {value:.0f} %" for (name, order), value in fitted.items())
+            + f". With the test signals alone shuffled {moved[CONVNET]:.0f} and {moved[PERCEPTRON]:.0f} % are left, "
+            "where chance is 10 %.",
         ],
         numbers={
             "test accuracy": {f"{name}, {order}": value for (name, order), value in means.items()},
