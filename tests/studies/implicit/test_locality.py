@@ -33,6 +33,7 @@ def test_a_net_that_gains_in_both_orders_is_not_local() -> None:
 
 def test_both_orders_hold_the_same_numbers_and_labels() -> None:
     given = locality.signals([500_000, 500_001])
+    assert given.pool.test is not None
     for part, rows in ((given.pool.train, given.train), (given.pool.test, given.test)):
         for member in range(2):
             (true, labels), (shuffled, same) = (part.take(rows[order][member]) for order in (TRUE, SHUFFLED))

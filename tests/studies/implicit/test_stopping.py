@@ -32,7 +32,7 @@ def planted(gain: float) -> Watched:
     """Four networks of which the validation loss is lowest at the second of four evaluations."""
     loss = np.tile([3.0, 1.0, 2.0, 4.0], (4, 1))
     error = np.tile([50.0, 10.0, 10.0, 10.0 + gain], (4, 1)) + 0.1 * np.arange(4)[:, None] * [0, 0, 0, 1]
-    return Watched(np.array([1, 2, 3, 4]), loss, error, loss)
+    return Watched(np.array([1, 2, 3, 4]), loss, np.asarray(error, dtype=np.float64), loss)
 
 
 def test_stopping_is_scored_where_validation_says_and_not_where_the_test_would() -> None:

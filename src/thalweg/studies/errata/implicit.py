@@ -23,6 +23,20 @@ CORRECTIONS: tuple[Correction, ...] = (
         claims=("IMP1",),
     ),
     Correction(
+        id="noise-regularizes-in-some-settings",
+        section=SECTION,
+        lecture="Noise: SGD noise prevents overfitting.",
+        right="At equal training loss it lowers the risk in some models and settings; in others it changes nothing.",
+        why=(
+            "On an interpolating linear model the limit is the same for every batch size, so noise changes nothing of "
+            "it. In a diagonal linear net it shrinks the small coefficients, as a smaller start would. What acts is "
+            "rate / batch: full batches at twice the rate gain nothing, and single examples at a quarter of the rate "
+            "most of the gain less. Where a network errs little, as on digits, there is little to gain."
+        ),
+        source="Woodworth et al. (2020), arXiv:2002.09277; Pesme et al. (2021), arXiv:2106.09524; measured by IMP2",
+        claims=("IMP2",),
+    ),
+    Correction(
         id="early-stopping-needs-noise",
         section=SECTION,
         lecture="Early stopping: implicit regularization.",
@@ -50,6 +64,20 @@ CORRECTIONS: tuple[Correction, ...] = (
         ),
         source="Greydanus & Kobak (2020), arXiv:2011.14439; measured by IMP4",
         claims=("IMP4",),
+    ),
+    Correction(
+        id="small-starts-where-features-are-learned",
+        section=SECTION,
+        lecture="Initialization: start near simple functions.",
+        right="The smaller the start the simpler the function where features are learned; on digits a large one hurts.",
+        why=(
+            "From a large start the weights fit the examples by moving a small share of their length, so that the "
+            "features stay random, and the parity of two of many bits is not among those that random features give "
+            "from few examples. On digits they do as well from the usual start as from smaller ones. So the error "
+            "need not fall with the scale, and that a function is simple is to be measured."
+        ),
+        source="Chizat et al. (2019), arXiv:1812.07956; Woodworth et al. (2020), arXiv:2002.09277; measured by IMP5",
+        claims=("IMP5",),
     ),
     Correction(
         id="the-implicit-penalty",

@@ -96,6 +96,11 @@ class Scaled:
     last: Array
     movement: Array
 
+    @property
+    def reached(self) -> NDArray[np.bool_]:
+        """At which scales every network came to the loss: (scales,)."""
+        return np.isfinite(self.error).all(1)
+
     def slope(self, keep: NDArray[np.bool_]) -> Interval:
         """Points of test error per decade of the scales kept."""
         values = self.error[keep]
@@ -189,15 +194,12 @@ def experiment(lab: Lab) -> Finding:
             name: {
                 f"{scale:g}": {"test error": error, "after all steps": last, "relative movement": movement}
                 for scale, error, last, movement in zip(
-                    one.scales.tolist(),
-                    one.error.mean(1).tolist(),
-                    one.last.mean(1).tolist(),
-                    one.movement.mean(1).tolist(),
+                    one.scales[one.reached].tolist(),
+                    *(of[one.reached].mean(1).tolist() for of in (one.error, one.last, one.movement)),
                     strict=True,
                 )
             }
             for name, one in found.items()
-            if np.isfinite(one.error).all()
         },
     )
 
@@ -236,8 +238,9 @@ def figure(found: Mapping[str, Scaled]) -> Figure:
         Figure.of(
             title,
             [
-                interval_line(one.scales, [interval.mean(at) for at in getattr(one, field)], label=name)
+                interval_line(one.scales[one.reached], [interval.mean(at) for at in values[one.reached]], label=name)
                 for name, one in found.items()
+                for values in (getattr(one, field),)
             ],
             Axis("scale of the start", scale="log"),
             axis,
