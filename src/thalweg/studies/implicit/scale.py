@@ -99,7 +99,7 @@ class Scaled:
     @property
     def reached(self) -> NDArray[np.bool_]:
         """At which scales every network came to the loss: (scales,)."""
-        return np.isfinite(self.error).all(1)
+        return np.asarray(np.isfinite(self.error).all(axis=1))
 
     def slope(self, keep: NDArray[np.bool_]) -> Interval:
         """Points of test error per decade of the scales kept."""
