@@ -11,7 +11,6 @@ __all__ = ["PLANNED", "sentence"]
 # In the order of the README and of ARCHITECTURE.md: what each one will be.
 PLANNED: dict[str, str] = {
     "examine": "a report card of your own model and checkpoints (verb)",
-    "implicit": "what training prefers without being told to (study)",
     "simplicity": "whether training prefers simple functions (study)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "workers": "where slices of the work run (a room of the package)",

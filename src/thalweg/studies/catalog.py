@@ -11,6 +11,7 @@ MODULES: dict[str, str] = {
     "optimizers": "thalweg.studies.optimizers",
     "schedules": "thalweg.studies.schedules",
     "puzzle": "thalweg.studies.puzzle",
+    "implicit": "thalweg.studies.implicit",
     "grokking": "thalweg.studies.grokking",
     "bias-variance": "thalweg.studies.bias_variance",
     "double-descent": "thalweg.studies.double_descent",

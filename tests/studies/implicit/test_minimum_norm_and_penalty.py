@@ -1,0 +1,43 @@
+"""Planted nulls of IMP1 and IMP6: where one solution fits no rule chooses, and other penalties are not the one."""
+
+import numpy as np
+
+from thalweg.studies import Lab
+from thalweg.studies.implicit import minimum_norm, penalty
+from thalweg.studies.implicit.minimum_norm import ADAM, PROJECTION, SCALE, SIGN, ends, judged, problems
+
+LAB = Lab("quick", 500, progress=None)
+SEEDS = [500_000, 500_001, 500_002]
+
+
+def outcomes(claim, parts) -> dict[str, str]:
+    """Of the parts that are given."""
+    return {
+        part.id: part.rule.judge(parts[part.id].low, parts[part.id].high) for part in claim.parts if part.id in parts
+    }
+
+
+def test_with_more_examples_than_features_no_rule_chooses() -> None:
+    found = outcomes(minimum_norm.CLAIM, judged(ends(problems(SEEDS, 40, 10), SEEDS, 0)))
+    assert found[PROJECTION] == "holds"
+    assert found[ADAM] == found[SIGN] == found[SCALE] == "fails"
+
+
+def test_a_rule_that_does_not_come_to_zero_loss_says_nothing(monkeypatch) -> None:
+    monkeypatch.setattr(minimum_norm, "STEPS", 50)
+    assert not any(one.known for one in judged(ends(problems(SEEDS), SEEDS, 0)).values())
+
+
+def test_no_wrong_coefficient_is_third_order() -> None:
+    for coefficient in penalty.WRONG:
+        found = penalty.judged(penalty.measured(500_000, 4, coefficient, epoch=False))
+        named = outcomes(penalty.CLAIM, found)
+        assert {name: one for name, one in named.items() if name.startswith(penalty.MODIFIED)} == {
+            f"{penalty.MODIFIED}, {name}": "fails" for name in (penalty.PRODUCT, penalty.NETWORK)
+        }
+
+
+def test_steps_on_a_quadratic_are_away_by_what_the_exponential_says() -> None:
+    found = penalty.one_step_error(lambda theta: 2 * (theta**2).sum(), [[1.0], [3.0]], penalty.RATES)
+    rates = np.array(penalty.RATES)
+    np.testing.assert_allclose(found["error"][0, 0], np.exp(-4 * rates) - (1 - 4 * rates), rtol=1e-6)
