@@ -23,8 +23,8 @@ def sentence(name: str) -> str | None:
     """That a name is planned, and what it will be; None for all others.
 
     >>> from thalweg.planned import sentence
-    >>> sentence("implicit")
-    "'implicit' is planned and not here yet: what training prefers without being told to (study)."
+    >>> sentence("simplicity")
+    "'simplicity' is planned and not here yet: whether training prefers simple functions (study)."
     >>> sentence("landscape") is None
     True
     """

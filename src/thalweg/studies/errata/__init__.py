@@ -10,7 +10,6 @@ from thalweg.studies.errata import (
     ntk,
     optimizers,
     puzzle,
-    puzzle_b,
     schedules,
     tickets,
 )
@@ -22,7 +21,6 @@ CORRECTIONS: tuple[Correction, ...] = (
     *optimizers.CORRECTIONS,
     *schedules.CORRECTIONS,
     *puzzle.CORRECTIONS,
-    *puzzle_b.CORRECTIONS,
     *implicit.CORRECTIONS,
     *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
