@@ -115,6 +115,7 @@ def auto_neb(
     rows, shares = straight(first.theta, second.theta, pivots), equal_shares(counts)
     diverged_at = torch.full((len(first),), -1, device=first.theta.device)
     losses: list[Tensor] = []
+    plans: list[Plan] = []
     gradients, done = 0, 0
     with watched(progress) as told:
         for number, recipe in enumerate(recipes):
@@ -136,6 +137,7 @@ def auto_neb(
                 progress=told,
             )
             done += recipe.steps
+            plans.append(found.plan)
             gradients += len(rows) * int(found.losses.isfinite().sum())
             losses.append(torch.full_like(found.losses, torch.nan))
             for step, noted in enumerate(band.losses):
@@ -152,7 +154,7 @@ def auto_neb(
             f"pivots to {', '.join(str(int(count) - 2) for count in counts)}."
         ]
         title = "elastic band between two networks"
-        moved = Moved(title, rows, counts, torch.cat(losses), diverged_at, gradients, found.plan, notes)
+        moved = Moved(title, rows, counts, torch.cat(losses), diverged_at, gradients, plans[-1], notes)
         return string_curve(problem, first, second, moved, options, began, told)
 
 
