@@ -251,8 +251,8 @@ def test_samples_have_standard_errors_and_figures_show_every_one() -> None:
     assert (errors[1] == 0).all()
     figure = curve.figure()
     assert [panel.title for panel in figure.panels] == [
-        "loss on the path, train",
-        "error on the path, train",
+        "loss on the path",
+        "error on the path",
         "control points of member 0",
     ]
     assert len(figure.panels[0].marks) == 2 + 4
