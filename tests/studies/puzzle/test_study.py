@@ -86,6 +86,7 @@ def test_the_ratio_is_that_of_planted_gains(gain: float, fitted: float, outcome:
     found = {SIGNALS: of_numbers(gain, fitted=fitted), DIGITS: of_numbers(0.001), NOISY: of_numbers(gain)}
     finding = regularization.finding(Lab("full", 600).on((regularization.CLAIM,)), found)
     assert found[SIGNALS].best == "decay 1"
+    assert not found[SIGNALS].at_edge
     assert finding.verdict.outcome == outcome
     if fitted == 1:
         assert finding.verdict.own.interval.estimate == pytest.approx(gain / 0.7, abs=0.01)

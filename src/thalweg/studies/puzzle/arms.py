@@ -93,6 +93,12 @@ class Arms:
         """The decay or dropout with the highest test accuracy on the seeds to choose on."""
         return max(self.choices, key=lambda arm: self.test[arm][-1, : self.choosing].mean())
 
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best is the strongest of its kind, of several."""
+        kind = [arm for arm in self.choices if arm.split()[0] == self.best.split()[0]]
+        return len(kind) > 1 and self.best == kind[-1]
+
     def scored(self, arm: str) -> Array:
         """Test accuracy at the end on scored seeds: (seeds,)."""
         return self.test[arm][-1, self.choosing :]

@@ -100,6 +100,8 @@ def sentences(found: Mapping[str, Arms]) -> Iterator[str]:
             f"{arms.best.capitalize()}, the best of {len(arms.choices)} on {arms.choosing} other seeds, gains {gap} "
             f"points, {ratio} of what is above chance, of which no arm could gain more than {most:.2g}."
         )
+        if arms.at_edge:
+            yield f"That is the strongest {arms.best.split()[0]} tried on {name}: a stronger one might gain more."
         if SHIFTS in arms.test:
             yield (
                 f"Shifts by one place, which add knowledge of the task, change {name} by "
