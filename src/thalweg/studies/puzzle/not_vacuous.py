@@ -197,8 +197,8 @@ def of_random(random: Found) -> str:
         return text
     below = random[HOLD_OUT]["bound"] < 0.9
     return (
-        f"{text} The hold-out bound is below 0.9, the risk, in {below.sum()} of {len(below)} seeds; it may be in a share "
-        f"{DELTA:g} of them."
+        f"{text} The hold-out bound is below 0.9, the risk, in {below.sum()} of {len(below)} seeds; it may be in "
+        f"a share {DELTA:g} of them."
     )
 
 
