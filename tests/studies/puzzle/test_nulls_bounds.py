@@ -125,6 +125,12 @@ def test_nothing_is_below_one_half_on_random_labels(
     assert part.rule.judge(found[not_vacuous.TWO].low, found[not_vacuous.TWO].high) == "fails"
 
 
+def test_hold_out_on_random_labels_is_judged_by_its_share(few: tuple[Certificates, Certificates]) -> None:
+    true, random = few
+    assert "hold-out" not in not_vacuous.of_random(random)
+    assert "in 3 of 3 seeds" in not_vacuous.of_random(random | {certificates.HOLD_OUT: true[certificates.HOLD_OUT]})
+
+
 def test_a_single_bound_that_is_contradicted_is_enough(
     looked: Looked, few: tuple[Certificates, Certificates], checked: Validity
 ) -> None:
