@@ -31,7 +31,7 @@ CORRECTIONS: tuple[Correction, ...] = (
             "On an interpolating linear model the limit is the same for every batch size, so noise changes nothing of "
             "it. In a diagonal linear net it shrinks the small coefficients, as a smaller start would. What acts is "
             "rate / batch: full batches at twice the rate gain nothing, and single examples at a quarter of the rate "
-            "most of the gain less. Where a network errs little, as on digits, there is little to gain."
+            "much less than at all of it. Where a network errs little, as on digits, there is little to gain."
         ),
         source="Woodworth et al. (2020), arXiv:2002.09277; Pesme et al. (2021), arXiv:2106.09524; measured by IMP2",
         claims=("IMP2",),

@@ -214,7 +214,10 @@ def figure(found: Ends) -> Figure:
     marks = [
         Line(np.array(SCALES), away.mean(1)[0] * np.array(SCALES) / SCALES[0], label="slope 1"),
         Scatter(at, away.ravel(), label="gradient descent from Gaussian starts"),
-        *(ReferenceLine(level, label=f"{rule} from 0") for rule, level in levels.items()),
+        *(
+            Line(np.array(SCALES), np.full(len(SCALES), level), label=f"{rule} from 0")
+            for rule, level in levels.items()
+        ),
         ReferenceLine(max(span, rounding), label=f"{', '.join(IN_THE_SPAN)} from 0, at most"),
     ]
     return Figure.of(

@@ -160,7 +160,7 @@ def experiment(lab: Lab) -> Finding:
 def figure(found: Mapping[str, OneStepError]) -> Figure:
     """The error against the rate of every loss and flow, with guides of slopes 2 and 3."""
     return Figure.row(
-        [Figure.of(name.capitalize(), lines(one), *AXES) for name, one in found.items()],
+        [Figure.of(name[0].upper() + name[1:], lines(one), *AXES) for name, one in found.items()],
         title="Which flow gradient descent follows",
         caption="Errors after one step, or one epoch averaged over all orders of its batches; geometric means over "
         "random starts, with guides of slopes 2 and 3.",
