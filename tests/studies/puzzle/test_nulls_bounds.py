@@ -131,6 +131,14 @@ def test_hold_out_on_random_labels_is_judged_by_its_share(few: tuple[Certificate
     assert "in 3 of 3 seeds" in not_vacuous.of_random(random | {certificates.HOLD_OUT: true[certificates.HOLD_OUT]})
 
 
+def test_two_certificates_of_one_family_have_a_row_each(
+    looked: Looked, few: tuple[Certificates, Certificates], checked: Validity
+) -> None:
+    true, random = few
+    finding = judged(looked, true | {certificates.FREE_LINEAR: true[certificates.HALF]}, random, checked)
+    assert certificates.FREE_LINEAR in (finding.figures[0].panels[0].y.names or ())
+
+
 def test_a_single_bound_that_is_contradicted_is_enough(
     looked: Looked, few: tuple[Certificates, Certificates], checked: Validity
 ) -> None:

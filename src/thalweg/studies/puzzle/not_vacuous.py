@@ -1,6 +1,7 @@
 """GEN3: some bounds are not vacuous on the same digits, each about a predictor of its own; and whether bounds hold."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ def finding(lab: Lab, board: Board, true: Found, random: Found, checked: Validit
         parts=judged(true, random, checked),
         ran={"kinds": ran},
         figures=picture(
-            board.with_rows([one.row for one in true.values()]),
+            board.with_rows([replace(one.row, family=name) for name, one in true.items()]),
             "Bounds, vacuous and not",
             f"The lowest {len(true)} rows are of other, smaller networks or linear classifiers on {TRAINED:,} digits, "
             "each bound about a predictor of its own.",
