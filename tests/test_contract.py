@@ -12,7 +12,10 @@ from thalweg.results import Reading, Result
 INSTRUMENTS = (
     "connectivity",
     "curvature",
+    "generalization.bounds",
     "generalization.double_descent",
+    "generalization.implicit",
+    "generalization.simplicity",
     "landscape",
     "ntk",
     "spectra",

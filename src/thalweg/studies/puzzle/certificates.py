@@ -45,7 +45,7 @@ PLAIN, MOVED, MEMORIZING = adam(1e-3, 1_500), adam(3e-5, 60), adam(3e-3, 2_500)
 POSTERIOR, LINEAR_POSTERIOR = adam(3e-3, 1_200), adam(5e-3, 800)
 CODES, SIGNS = adam(0.1, 800, schedules.Cosine()), adam(0.02, 600, schedules.Cosine())
 # Chosen with the rates of both codes among a dozen settings, by training errors and with the bounds in sight, on seeds
-# that are never scored: the distance of levels in the subspace, and the scale of one-bit weights while they are trained.
+# that are never scored: the distance of levels in the subspace, and the scale of one-bit weights in training.
 LEVELS, SCALE = (1.0, 2.0), 1.0
 
 
