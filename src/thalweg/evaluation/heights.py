@@ -80,6 +80,11 @@ def highest(values: ArrayLike) -> tuple[Array, Array]:
 class LineHeights:
     """How high values on lines rise; all (...), NaN on a line with a value that is not finite.
 
+    >>> import thalweg as tw
+    >>> found = tw.evaluation.line_heights([1.0, 2.0, 0.5], "error")
+    >>> float(found.barrier), float(found.over_mean), float(found.location)
+    (1.25, 1.25, 0.5)
+
     Args:
         barrier: above the straight interpolation of the ends (Entezari et al., 2021, arXiv:2110.06296); at least 0.
         over_mean: above the mean of the ends (Frankle et al., 2020, arXiv:1912.05671); at least 0.
