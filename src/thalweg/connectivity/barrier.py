@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from thalweg.connectivity.ends import Pairs, check_ends
 from thalweg.connectivity.height_intervals import METHOD, height_intervals
 from thalweg.connectivity.line import LineValues, line_values
 from thalweg.connectivity.resamples import ends
+from thalweg.connectivity.samples import labelled, sets_of
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
 from thalweg.evaluation import Conditions, Sample, line_heights
@@ -194,10 +194,7 @@ def barrier(
         msg = f"barrier resamples must be at least {_FEWEST}, the fewest that have 2.5 % at either side, or 0 for "
         raise UsageError(msg + f"none; got {resamples}.")
     check_choice("barrier statistics", statistics, ("recompute", "interpolate"))
-    sets: list[Any] = list(on) if isinstance(on, list | tuple) else [on]
-    if not sets:
-        msg = "barrier on needs at least one set of examples, such as ['train', 'test']; got none."
-        raise UsageError(msg)
+    sets = sets_of("barrier", problem, on)
     check_ends("barrier", problem, [first, second], statistics=statistics)
     pairs = Pairs.of(first, second, buffers=statistics == "interpolate")
     options = {"statistics": statistics, "statistics_count": statistics_count, "plan": plan, "seed": seed}
@@ -248,19 +245,6 @@ def bounds_of(name: str) -> Bounds:
     ((0.0, 1.0), (0.0, inf), (0.0, 1.0))
     """
     return SHARE if name.startswith("error") or name.endswith("location") else POSITIVE
-
-
-def labelled(conditions: Sequence[Conditions]) -> list[str]:
-    """A name for each set of examples: "train", "test" or "examples", and more of it where two would have one name."""
-    names = []
-    for one in conditions:
-        given = one.drawn.sample.examples
-        names.append(given if isinstance(given, str) else "examples")
-    if len(set(names)) < len(names):
-        names = [one.drawn.text for one in conditions]
-    if len(set(names)) < len(names):
-        names = [f"{number}: {name}" for number, name in enumerate(names, start=1)]
-    return names
 
 
 def _tables(

@@ -21,6 +21,7 @@ from thalweg.connectivity.descent import check_recipe
 from thalweg.connectivity.disagreement import disagreement
 from thalweg.connectivity.ends import Pairs
 from thalweg.connectivity.resamples import Resamples
+from thalweg.connectivity.samples import sets_of
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
@@ -118,8 +119,8 @@ def between(
     population = population_of(problem, checkpoints, statistics=statistics)
     check_steady(problem, "paths between networks cannot be compared")
     common = {"statistics": statistics, "statistics_count": statistics_count, "plan": plan, "seed": seed}
-    sets = _sets_of(problem, on)
-    held = held_out if held_out is not None else _sets_of(problem, None)[-1]
+    sets = sets_of("between", problem, on)
+    held = held_out if held_out is not None else sets_of("between", problem, None)[-1]
     drawn, given = as_sample("between held_out", held).draw(problem), _recipe_for(problem, recipe, steps)
     check_recipe("between", given)
     pairs, notes = pairs_of(len(population)), []
@@ -189,13 +190,6 @@ def _check(curve: Any, recipe: Any, steps: Any, worth: Any, statistics: str, res
         if recipe is not None:
             msg = f"A recipe has steps of its own; give between recipe= or steps={steps}, not both."
             raise UsageError(msg)
-
-
-def _sets_of(problem: Problem, on: Any) -> list[Any]:
-    """The sets of examples of paths."""
-    if on is None:
-        return ["train"] if problem.data.test is None else ["train", "test"]
-    return list(on) if isinstance(on, list | tuple) else [on]
 
 
 def _recipe_for(problem: Problem, recipe: Recipe | None, steps: int | None) -> Recipe:

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve import Array, Basis, Curve, curve_schedule
 from thalweg.connectivity.curve_draws import SAMPLINGS, Draws
 from thalweg.connectivity.curve_subspace import Subspace
 from thalweg.connectivity.descent import check_recipe, descend
 from thalweg.connectivity.ends import check_ends
-from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
+from thalweg.connectivity.samples import On, degrees, labelled, samples_of, seeds_of
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Conditions, Points
 from thalweg.evaluation.heights import above_higher_end

@@ -13,6 +13,34 @@ from thalweg.population import Plan, Problem
 On = Sample | str | ExampleSet | Sequence[Sample | str | ExampleSet] | None
 
 
+def sets_of(name: str, problem: Problem, on: On) -> list[Sample | str | ExampleSet]:
+    """The sets of examples one by one; None is train, and test where there is one.
+
+    Raises:
+        UsageError: an empty list; `name` is who asks.
+    """
+    if on is None:
+        return ["train"] if problem.data.test is None else ["train", "test"]
+    sets = list(on) if isinstance(on, Sequence) and not isinstance(on, str) else [on]
+    if not sets:
+        msg = f"{name} on needs at least one set of examples, such as ['train', 'test']; got none."
+        raise UsageError(msg)
+    return sets
+
+
+def labelled(conditions: Sequence[Conditions]) -> list[str]:
+    """A name for each set of examples: "train", "test" or "examples", and more of it where two would have one name."""
+    names = []
+    for one in conditions:
+        given = one.drawn.sample.examples
+        names.append(given if isinstance(given, str) else "examples")
+    if len(set(names)) < len(names):
+        names = [one.drawn.text for one in conditions]
+    if len(set(names)) < len(names):
+        names = [f"{number}: {name}" for number, name in enumerate(names, start=1)]
+    return names
+
+
 def samples_of(
     name: str,
     problem: Problem,
@@ -28,17 +56,11 @@ def samples_of(
     Raises:
         UsageError: arguments that cannot be meant; `name` is who asks.
     """
-    whole = ["train"] if problem.data.test is None else ["train", "test"]
-    on = whole if on is None else on
-    several = on if isinstance(on, Sequence) and not isinstance(on, str) else [on]
-    if not several:
-        msg = f"{name} on needs at least one sample; got none."
-        raise UsageError(msg)
     return [
         Conditions.of(
             name, problem, on=one, statistics=statistics, statistics_count=statistics_count, plan=plan, seed=seed
         )
-        for one in several
+        for one in sets_of(name, problem, on)
     ]
 
 

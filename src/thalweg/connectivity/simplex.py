@@ -11,11 +11,10 @@ from jaxtyping import Float, Int64
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve_training import default_recipe
 from thalweg.connectivity.descent import check_recipe, descend
 from thalweg.connectivity.ends import check_ends
-from thalweg.connectivity.samples import degrees, samples_of, seeds_of
+from thalweg.connectivity.samples import degrees, labelled, samples_of, seeds_of
 from thalweg.connectivity.simplex_volume import VolumeGradient, log_volume
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type

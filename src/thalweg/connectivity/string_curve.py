@@ -9,13 +9,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from thalweg.connectivity.barrier import labelled
 from thalweg.connectivity.curve import Curve
 from thalweg.connectivity.curve_training import evaluated
 from thalweg.connectivity.descent import Control, Found, Weights, check_recipe
 from thalweg.connectivity.ends import check_ends
 from thalweg.connectivity.polygonal import hats
-from thalweg.connectivity.samples import On, degrees, samples_of, seeds_of
+from thalweg.connectivity.samples import On, degrees, labelled, samples_of, seeds_of
 from thalweg.connectivity.string_pivots import Counts, Pivots, Shares, evened, move, redistribution
 from thalweg.errors import check_count
 from thalweg.evaluation import Conditions

@@ -20,7 +20,7 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Population
 from thalweg.statistics import POSITIVE, Interval, interval
 from thalweg.studies.connectivity.lines import relabeled
-from thalweg.studies.connectivity.setting import DIGITS, SIGNALS, Ends, Shared, highest
+from thalweg.studies.connectivity.setting import DIGITS, POINTS_OF_ERROR, SIGNALS, Ends, Shared, highest
 from thalweg.studies.lab import Lab
 from thalweg.training import Recipe
 
@@ -29,7 +29,6 @@ STEPS = {DIGITS.name: 600, SIGNALS.name: 3_000}  # of the bends
 PAIRS, CONTROLLED = {"quick": 6, "full": 10}, {"quick": 3, "full": 10}  # pairs, and those that controls are taken of
 DIMENSIONS = {"quick": (3, 30), "full": (3, 30, 300)}  # of the random subspaces
 SHARE, ERROR, RATIO = "height of the line", "training error", "loss of the ends"
-POINTS_OF_ERROR = (0.0, 100.0)
 CLAIM = Claim(
     id="CON2",
     statement="A quadratic Bezier curve joins networks trained from different seeds: its highest training loss is "

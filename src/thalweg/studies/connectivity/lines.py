@@ -15,11 +15,10 @@ from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.statistics import POSITIVE, interval
 from thalweg.studies.connectivity.line_widths import by_width
-from thalweg.studies.connectivity.setting import POINTS, Ends, Shared, lowest, trained
+from thalweg.studies.connectivity.setting import POINTS, POINTS_OF_ERROR, Ends, Shared, along, lowest, trained
 from thalweg.studies.lab import Lab
 
 Array = NDArray[np.float64]
-POINTS_OF_ERROR = (0.0, 100.0)
 LOSS, ERROR, COPY = "loss", "error", "permuted copy"
 CLAIM = Claim(
     id="CON1",
@@ -78,9 +77,7 @@ class Measured:
 
     def values(self, name: str, of: str = SEEDS, on: str = "train") -> Array:
         """An array of these lines on some examples, of errors in points: (pairs, ...)."""
-        found = self.lines[of]
-        table = found[name][[str(one) for one in found.reading.coordinate("on")].index(on)]
-        return 100 * table if name.startswith("error") else table
+        return along(self.lines[of], name, on)
 
 
 def relabeled(problem: Problem, population: Population, seed: int) -> Population:

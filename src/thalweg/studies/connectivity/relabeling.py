@@ -14,7 +14,7 @@ from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Population
 from thalweg.statistics import POSITIVE, Interval, exponents, interval
 from thalweg.studies.connectivity.lines import relabeled
-from thalweg.studies.connectivity.setting import POINTS, Ends, Shared, highest, trained
+from thalweg.studies.connectivity.setting import POINTS, Ends, Shared, along, highest, trained
 from thalweg.studies.lab import Lab
 
 Array = NDArray[np.float64]
@@ -97,9 +97,7 @@ class Measured:
 
     def values(self, name: str, of: str, on: str = "train") -> Array:
         """An array of these lines on some examples, of errors in points: (pairs, ...)."""
-        found = self.lines[of]
-        table = found[name][[str(one) for one in found.reading.coordinate("on")].index(on)]
-        return 100 * table if name.startswith("error") else table
+        return along(self.lines[of], name, on)
 
     def left(self, of: str) -> Array:
         """Which share of the barrier is left: (pairs,)."""

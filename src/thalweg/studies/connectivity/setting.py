@@ -10,19 +10,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from thalweg import data, nets, optim, schedules
+from thalweg.connectivity import Barrier
 from thalweg.evaluation import Sample
 from thalweg.population import Population, Problem
 from thalweg.statistics import Interval
 from thalweg.studies.lab import Lab
 from thalweg.training import Recipe
 
+Array = NDArray[np.float64]
 TRAINED_DIGITS = 1_347  # of 1,797; the 450 others are held out
 TESTED = 43  # the seed of the generator of MNIST-1D that draws the examples to test on; 42 drew those to train on
 POINTS = 25  # on a line
+POINTS_OF_ERROR = (0.0, 100.0)  # within which errors lie
 OF_TRIPLE = 3  # networks that belong together: the pair of which lines and curves are taken, and a third
 
 
@@ -178,3 +183,9 @@ def lowest(intervals: Sequence[Interval]) -> Interval:
 def highest(intervals: Sequence[Interval]) -> Interval:
     """Of intervals that are all to lie below a threshold, the one nearest to it; one that is unknown comes first."""
     return max(intervals, key=lambda one: one.high if one.known else float("inf"))
+
+
+def along(lines: Barrier, name: str, on: str) -> Array:
+    """An array of barriers on some examples, of errors in points: (pairs, ...)."""
+    table = lines[name][lines.reading.coordinate("on").tolist().index(on)]
+    return 100 * table if name.startswith("error") else table

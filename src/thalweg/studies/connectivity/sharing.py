@@ -14,12 +14,11 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, less
 from thalweg.connectivity import Instability
 from thalweg.population import Problem
 from thalweg.statistics import Interval, exponents, interval
-from thalweg.studies.connectivity.setting import DIGITS, POINTS, SIGNALS, Setting
+from thalweg.studies.connectivity.setting import DIGITS, POINTS, POINTS_OF_ERROR, SIGNALS, Setting
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
 Array = NDArray[np.float64]
-POINTS_OF_ERROR = (0.0, 100.0)
 THRESHOLD, LATEST = 2.0, 0.3  # points; the last share of training at which copies may part
 ERROR, LOSS = "error barrier, over mean", "loss barrier"
 APART, TOGETHER, TRAINING = "from step 0", "after shared training", "after shared training, training error"
