@@ -1,6 +1,5 @@
 """Running statistics of normalization layers at points that no training has visited."""
 
-import copy
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.population import Batch, Execution, Plan, Population, Problem
+from thalweg.population.copying import copied, in_mode
 
 POLICIES = ("frozen", "interpolate", "recompute")
 STATISTICS_SAMPLE = Sample("train", 1_024)
@@ -74,7 +74,7 @@ def renewed_layers(template: nn.Module) -> set[str]:
     >>> renewed_layers(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3)))
     {'1'}
     """
-    layers = copy.deepcopy(template).train().named_modules()
+    layers = in_mode(copied(template), training=True).named_modules()
     return {
         path for path, layer in layers if isinstance(layer, _NormBase) and layer.track_running_stats and layer.training
     }

@@ -1,11 +1,12 @@
 """A private copy of the model whose tensors are replaced by others, at the cost of a dictionary entry each."""
 
-import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from thalweg.population.answers import answer, rows
+from thalweg.population.copying import copied, in_mode
 from thalweg.population.population import Population
 
 Slot = tuple[dict[str, Any], str]  # the owning module's dictionary, and the key there
@@ -24,7 +25,7 @@ class Bound:
     """
 
     def __init__(self, template: nn.Module, population: Population, *, training: bool) -> None:
-        self.module = copy.deepcopy(template).train(training)
+        self.module = in_mode(copied(template), training=training)
         self._parameters = [
             [self._slot(name, "_parameters") for name in (entry.name, *entry.ties)] for entry in population.layout
         ]
@@ -59,9 +60,11 @@ class Bound:
 
 
 def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
-    """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name."""
+    """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name; see `answers.answer`."""
     if isinstance(inputs, Mapping):
-        return module(**inputs)
-    if isinstance(inputs, tuple | list):
-        return module(*inputs)
-    return module(inputs)
+        outputs = module(**inputs)
+    elif isinstance(inputs, tuple | list):
+        outputs = module(*inputs)
+    else:
+        outputs = module(inputs)
+    return outputs if isinstance(outputs, Tensor) else answer(outputs, rows(inputs))

@@ -1,39 +1,156 @@
-"""Copies of a user's module, and the reason where there can be none."""
+"""Copies of a user's module, which share nothing with it, and the reason where there can be none."""
 
 import copy
+import io
+import threading
+import types
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
+from thalweg.population.holdings import Place, is_empty, places
+
+_LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
+_ANEW = (threading.Condition, threading.Event, threading.local, _LOCK, _RLOCK)
+_SHARED = (types.ModuleType, io.IOBase)
 
 
 def copied(module: nn.Module) -> nn.Module:
-    """A copy that shares nothing with the module.
+    """A copy that shares nothing with the module: functions that close over parts of it close over the copy's.
+
+    What an earlier call left in it (activations, weights that hooks compute anew) is copied as numbers; locks are made
+    anew; open files are shared. Gradient hooks of parameters come along.
+
+    >>> from torch import nn
+    >>> from thalweg.population.copying import copied
+    >>> layer, seen = nn.Linear(2, 3), []
+    >>> _ = layer.register_forward_hook(lambda module, inputs, output: seen.append(module is layer))
+    >>> twin = copied(layer)
+    >>> _ = twin(torch.zeros(1, 2))
+    >>> seen, twin.weight is layer.weight
+    ([], False)
 
     Raises:
-        ModelError: it holds a tensor that was computed with gradients, which torch does not copy; it is named.
+        ModelError: it holds something that Python does not copy, or a view of its parameters; it is named.
     """
+    held = list(places(module))
+    memo: dict[int, Any] = {}
+    functions: dict[int, types.FunctionType] = {}
+    hooked = []
+    for place in held:
+        value = place.value
+        if isinstance(value, Tensor):
+            if not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+            elif value._backward_hooks:
+                hooked.append(value)
+        elif isinstance(value, _ANEW):
+            memo[id(value)] = type(value)() if type(value) not in (_LOCK, _RLOCK) else _lock(value)
+        elif isinstance(value, _SHARED):
+            memo[id(value)] = value
+        elif isinstance(value, types.FunctionType) and _closes_over(value):
+            functions[id(value)] = memo[id(value)] = _hollow(value, memo)
     try:
-        return copy.deepcopy(module)
-    except RuntimeError as error:
-        held = _computed(module)
-        if held is None:
-            raise
-        path, name = held
-        whole = f"{path}.{name}".lstrip(".")
-        msg = (
-            f"The model cannot be copied: it holds {whole!r}, which was computed with gradients. "
-            f"Where torch.nn.utils.prune did, write prune.remove(module, {name!r}) first, which keeps the zeros; "
-            "where torch.nn.utils.weight_norm did, use torch.nn.utils.parametrizations.weight_norm; "
-            "otherwise compute it in forward, or under torch.no_grad()."
-        )
-        raise ModelError(msg) from error
+        with torch.inference_mode(mode=False):
+            twin = copy.deepcopy(module, memo)
+            if functions:
+                _fill(held, functions, memo)
+                _exchange(twin, {id(place.value): place.value for place in held}, functions)
+    except Exception as error:
+        raise _uncopyable(module, held, memo, error) from error
+    for tensor in dict.fromkeys(hooked):
+        for hook in tensor._backward_hooks.values():
+            memo[id(tensor)].register_hook(copy.deepcopy(hook, memo))
+    return twin
 
 
-def _computed(module: nn.Module) -> tuple[str, str] | None:
-    """The module that holds a tensor that is no leaf, and its name there."""
-    for path, child in module.named_modules():
-        for name, value in vars(child).items():
-            if isinstance(value, Tensor) and not value.is_leaf:
-                return path, name
-    return None
+def in_mode(module: nn.Module, *, training: bool) -> nn.Module:
+    """The module itself in a mode, where parts that were left in evaluation mode stay there in training mode too.
+
+    A model that is in evaluation mode as a whole goes into training mode as a whole.
+
+    >>> from torch import nn
+    >>> from thalweg.population.copying import in_mode
+    >>> model = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 3))
+    >>> _ = model[0].eval()
+    >>> [part.training for part in in_mode(model, training=True).modules()]
+    [True, False, True]
+    """
+    left = [part for part in module.modules() if not part.training] if training and module.training else []
+    module.train(training)
+    for part in left:
+        if part.training:
+            part.train(mode=False)
+    return module
+
+
+def converted(
+    module: nn.Module, device: str | torch.device | None = None, dtype: torch.dtype | None = None
+) -> nn.Module:
+    """The module itself on a device and in a floating dtype; complex tensors get the complex dtype of that precision.
+
+    (`module.to(dtype)` would keep their real parts alone.)
+    """
+    return module._apply(lambda tensor: tensor.to(device, matching(tensor, dtype)))
+
+
+def matching(tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype | None:
+    """What a tensor becomes where floating ones become that dtype; None where it stays."""
+    if dtype is not None and tensor.is_complex():
+        return dtype.to_complex()
+    return dtype if tensor.is_floating_point() else None
+
+
+def _lock(value: Any) -> Any:
+    return threading.RLock() if isinstance(value, _RLOCK) else threading.Lock()
+
+
+def _closes_over(function: types.FunctionType) -> bool:
+    """Whether it has variables of its surroundings that are more than numbers and text."""
+    cells = [cell for cell in function.__closure__ or () if not is_empty(cell)]
+    return any(not isinstance(cell.cell_contents, str | bytes | int | float | type | types.NoneType) for cell in cells)
+
+
+def _hollow(function: types.FunctionType, memo: dict[int, Any]) -> types.FunctionType:
+    """The same function over variables of its own, which are still empty; shared ones stay shared among functions."""
+    cells = tuple(memo.setdefault(id(cell), types.CellType()) for cell in function.__closure__ or ())
+    made = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
+    made.__kwdefaults__, made.__qualname__ = function.__kwdefaults__, function.__qualname__
+    made.__dict__.update(function.__dict__)
+    return made
+
+
+def _fill(held: list[Place], functions: dict[int, types.FunctionType], memo: dict[int, Any]) -> None:
+    """Give hollow functions copies of what the functions close over."""
+    for function in {id(place.value): place.value for place in held if id(place.value) in functions}.values():
+        for cell in function.__closure__ or ():
+            own = memo[id(cell)]
+            if is_empty(cell) or not is_empty(own):
+                continue
+            try:
+                own.cell_contents = copy.deepcopy(cell.cell_contents, memo)
+            except Exception:  # what is no part of the model and cannot be copied, such as a connection, is shared
+                own.cell_contents = cell.cell_contents
+
+
+def _exchange(twin: nn.Module, originals: dict[int, Any], functions: dict[int, types.FunctionType]) -> None:
+    """Put the functions of its own into a copy, where Python took them over as they are."""
+    for place in list(places(twin)):
+        if originals.get(id(place.value)) is place.value and id(place.value) in functions and place.writable:
+            place.put(functions[id(place.value)])
+
+
+def _uncopyable(module: nn.Module, held: list[Place], memo: dict[int, Any], error: Exception) -> ModelError:
+    """Which thing it is that Python does not copy."""
+    for place in reversed(held):  # insides come after what holds them
+        try:
+            copy.deepcopy(place.value, dict(memo))
+        except Exception as reason:
+            msg = (
+                f"The model cannot be copied: it holds {place.path!r}, a {type(place.value).__name__} ({reason}). Make "
+                "it in forward, or leave it out of the module (__deepcopy__ of its class may return what a copy holds)."
+            )
+            return ModelError(msg)
+    return ModelError(f"The model {type(module).__name__} cannot be copied ({error}); see copy.deepcopy.")

@@ -5,7 +5,6 @@ row a member. A row's derivative depends on that row alone, so members never mix
 """
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from thalweg.errors import ModelError, UsageError
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
+from thalweg.population.copying import copied
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
@@ -104,7 +104,7 @@ class _Functions:
         self.layout = population.layout
         problem.check(population)
         check_differentiable(problem)
-        self.module: nn.Module = copy.deepcopy(population.template).eval()
+        self.module: nn.Module = copied(problem.template).eval()
         self.running = tuple(population.running)
         self.pads = problem.pads(training=False)
 

@@ -4,7 +4,6 @@ Torch differentiates a backward pass as it was written. One that is not differen
 `once_differentiable`), or takes for constants what it kept from the forward pass, gives a Hessian that lacks terms.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflat
 
 from thalweg.errors import ModelError
 from thalweg.population.binding import call
+from thalweg.population.copying import converted, copied
 from thalweg.population.padding import Padding
 from thalweg.population.preflight import near
 from thalweg.population.problem import Problem
@@ -55,7 +55,7 @@ def _fault(problem: Problem, matrix: str) -> str:
     inputs, targets = problem.preflight.examples()
     names = [entry.name for entry in problem.layout]
     for dtype in (torch.float64, problem.dtype):
-        module = copy.deepcopy(problem.template).to(dtype).eval()
+        module = converted(copied(problem.template), dtype=dtype).eval()
         model = _Model(module, names, _floating(inputs, dtype))
         point = model.near(generator(0, "second derivatives"))
         try:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from thalweg.errors import StorageError, UsageError
-from thalweg.population.copying import copied
+from thalweg.population.copying import converted, copied, matching
 from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
 from thalweg.results import Summarized, Table
@@ -153,10 +153,10 @@ class Population(Summarized):
             self,
             theta=self.theta.to(device, dtype),
             buffers={
-                name: buffer.to(device, dtype if buffer.is_floating_point() else None)
+                name: buffer.to(device, matching(buffer, dtype))
                 for name, buffer in self.buffers.items()
             },
-            template=copy.deepcopy(self.template).to(device, dtype),
+            template=converted(copied(self.template), device, dtype),
             mask=None if self.mask is None else self.mask.to(device),
         )
 
@@ -200,7 +200,7 @@ class Population(Summarized):
 
     def module(self, member: int) -> nn.Module:
         """Member `member` as an ordinary module of its own, sharing no memory with the population."""
-        module = copy.deepcopy(self.template)
+        module = copied(self.template)
         row = self[member]
         tensors = {**self.layout.views(row.theta), **row.buffers}
         with torch.no_grad():
@@ -224,7 +224,7 @@ class Population(Summarized):
         """
         modules = []
         for number, state in enumerate(states):
-            module = copy.deepcopy(self.template)
+            module = copied(self.template)
             whole = _tied(module, state, number)
             _check_state(module.state_dict(), whole, number)
             module.load_state_dict(whole)

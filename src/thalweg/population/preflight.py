@@ -1,6 +1,5 @@
 """What would make a number wrong, found before any work is done."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
 from thalweg.population.binding import call
+from thalweg.population.copying import copied, in_mode
 from thalweg.population.loss_checks import (
     check_gradient,
     check_mean,
@@ -55,7 +55,7 @@ class Preflight:
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
             untouched = _generators()
-            outputs = self._outputs(copy.deepcopy(self.model).eval(), inputs)
+            outputs = self._outputs(copied(self.model).eval(), inputs)
             if all(map(torch.equal, untouched, _generators())):
                 self._check_apart(inputs, outputs)
             object.__setattr__(self, "loss", checked(self.loss, outputs, targets))
@@ -78,7 +78,7 @@ class Preflight:
         Raises:
             ModelError: a second call of the model gives something else, or the loss cannot take its outputs.
         """
-        module = copy.deepcopy(self.model).train(training)
+        module = in_mode(copied(self.model), training=training)
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
@@ -100,14 +100,14 @@ class Preflight:
         Raises:
             ModelError: the model cannot be called in that mode.
         """
-        module = copy.deepcopy(self.model).train(training)
+        module = in_mode(copied(self.model), training=training)
         with global_stream(0, "preflight"), torch.enable_grad(), Padding() as padding:
             self._outputs(module, self.examples()[0])
         return padding.found
 
     def written(self) -> str | None:
         """The name of a parameter that a call in evaluation mode changes (an Embedding's, with max_norm), or None."""
-        module = copy.deepcopy(self.model).eval()
+        module = copied(self.model).eval()
         bounded = [path for path, layer in module.named_modules() if getattr(layer, "max_norm", None) is not None]
         if bounded:  # whose rows may be shorter here than elsewhere
             return f"{bounded[0]}.weight".lstrip(".")
@@ -126,7 +126,7 @@ class Preflight:
 
     def _nudged(self, inputs: Any, outputs: Any, targets: Any) -> tuple[nn.Module, Any]:
         """The model at other parameters and its outputs there; as it is, where losses would not be finite there."""
-        module = copy.deepcopy(self.model).eval()
+        module = copied(self.model).eval()
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         for parameter, value in zip(trained, near(trained, generator(0, "preflight")), strict=True):
             parameter.copy_(value)
@@ -136,7 +136,7 @@ class Preflight:
                 return module, others
         except Exception:  # whatever cannot be computed there
             pass
-        return copy.deepcopy(self.model).eval(), outputs
+        return copied(self.model).eval(), outputs
 
     def _check_apart(self, inputs: Any, outputs: Any) -> None:
         """Raise ModelError where the first examples have other outputs in a batch of half as many.
@@ -146,10 +146,10 @@ class Preflight:
         count = len(tree_leaves(inputs)[0])
         some = tree_map(lambda leaf: leaf[: count // 2] if leaf.ndim and len(leaf) == count else leaf, inputs)
         try:
-            fewer = call(copy.deepcopy(self.model).eval(), some) if count > 1 else outputs
+            fewer = call(copied(self.model).eval(), some) if count > 1 else outputs
             if _same(outputs, fewer, count // 2):
                 return
-            again = call(copy.deepcopy(self.model).eval(), inputs)
+            again = call(copied(self.model).eval(), inputs)
         except Exception:  # whatever a model cannot do with so few examples
             return
         if _same(outputs, again, count):
@@ -174,8 +174,13 @@ class Preflight:
                 "(inplace=True, x += ...), let it give a new tensor."
             )
             raise ModelError(msg)
-        if not all(isinstance(leaf, Tensor) for leaf in tree_leaves(outputs)):
-            msg = f"The model must return a tensor, or tuples and dicts of tensors; it returned {shapes(outputs)}."
+        leaves = tree_leaves(outputs)
+        if not leaves or not all(isinstance(leaf, Tensor) and leaf.ndim for leaf in leaves):
+            single = "; a loss of the whole batch is computed by loss=, from outputs and targets"
+            msg = (
+                "The model must return a tensor with a row for each example, or tuples, dicts or dataclasses with such; "
+                f"it returned {shapes(outputs)}{single if isinstance(outputs, Tensor) else ''}."
+            )
             raise ModelError(msg)
         return outputs
 

@@ -14,7 +14,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.losses import Accuracy, CrossEntropy, Logistic, StableMax
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
 from thalweg.losses.per_position import NamedLoss
-from thalweg.population.copying import copied
+from thalweg.population.copying import converted, copied
 from thalweg.population.device import as_device
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
@@ -92,8 +92,7 @@ class Problem(Summarized):
         self.device = as_device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
-            template = copied(self.model()).to(dtype)  # model() may return a module it keeps
-        self.template = template.to(self.device)
+            self.template = converted(copied(self.model()), self.device, dtype)  # model() may return what it keeps
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
         if self.dtype not in _DTYPES:

@@ -1,7 +1,6 @@
 """The loss of a problem as plain functions of one row of parameters, as `one_step_error` takes them."""
 
 import contextlib
-import copy
 from collections.abc import Callable
 
 import torch
@@ -13,6 +12,7 @@ from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
+from thalweg.population.copying import copied
 from thalweg.population.derivatives import check_differentiable
 from thalweg.population.padding import Padding
 
@@ -70,7 +70,7 @@ def loss_functions(
 
 
 def _function(problem: Problem, member: Population, batch: Batch) -> Function:
-    module, layout = copy.deepcopy(member.template).eval(), member.layout
+    module, layout = copied(problem.template).eval(), member.layout
     running, pads = tuple(member.running), problem.pads(training=False)
 
     def loss(theta: Tensor) -> Tensor:

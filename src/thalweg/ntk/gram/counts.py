@@ -1,6 +1,5 @@
 """Multiply-adds of the three methods, counted before any is taken."""
 
-import copy
 import math
 from typing import Any
 
@@ -13,12 +12,13 @@ from thalweg.ntk.gram.parts import Part, Plan
 from thalweg.ntk.gram.program import shape_of
 from thalweg.population import Problem
 from thalweg.population.binding import call
+from thalweg.population.copying import copied
 from thalweg.population.stacked import plain_attention
 
 
 def forward_count(problem: Problem, inputs: Any) -> int:
     """Of products of matrices and convolutions, in one pass of one example."""
-    module = copy.deepcopy(problem.template).eval()
+    module = copied(problem.template).eval()
     with torch.no_grad(), plain_attention(), FlopCounterMode(display=False) as counter:
         call(module, tree_map(lambda leaf: leaf[:1], inputs))
     return counter.get_total_flops() // 2

@@ -1,7 +1,6 @@
 """What kernels are contracted from: inputs and cotangents of operations, and gradients, of every member and example."""
 
 import contextlib
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from thalweg.ntk.gram.program import Program, as_batch, shape_of, values_of
 from thalweg.ntk.gram.sites import Site
 from thalweg.population import Population, Problem
 from thalweg.population.binding import call
+from thalweg.population.copying import copied
 from thalweg.population.padding import Padding
 from thalweg.population.stacked import plain_attention
 
@@ -58,7 +58,7 @@ class Model:
     running: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "module", copy.deepcopy(self.problem.template).eval())
+        object.__setattr__(self, "module", copied(self.problem.template).eval())
         nodes = dict.fromkeys(site.node for sites in self.sites.values() for site in sites)
         object.__setattr__(self, "nodes", tuple(nodes))
         object.__setattr__(self, "running", tuple(name for name, _ in self.module.named_buffers()))

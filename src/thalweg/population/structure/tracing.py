@@ -1,7 +1,6 @@
 """One trace of a model on a few examples, by `torch.export`."""
 
 import contextlib
-import copy
 import io
 import logging
 import operator
@@ -19,6 +18,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import ModelError
+from thalweg.population.copying import copied
 from thalweg.population.structure.operation import Operation, Value, values_in
 from thalweg.randomness import global_stream
 
@@ -88,7 +88,7 @@ def exported(module: nn.Module, inputs: Any) -> tuple[nn.Module, torch.export.Ex
     arguments, named = _arguments(inputs)
     fast = torch.backends.mha.get_fastpath_enabled()
     try:
-        private = copy.deepcopy(module).eval()
+        private = copied(module).eval()
         torch.backends.mha.set_fastpath_enabled(False)  # one operation for a whole layer would hide what is in it
         with global_stream(0, "structure"), _silence():
             return private, torch.export.export(private, arguments, named, strict=False)

@@ -1,0 +1,182 @@
+"""What models return, as tensors with a row for each example: caches, None and numbers beside them are set apart."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import register_pytree_node, tree_leaves
+
+from thalweg.errors import ModelError
+
+
+class Absent:
+    """Stands for what a model returned beside its outputs; whoever computes with it is told what it was.
+
+    Args:
+        path: where it was, such as "output.loss".
+        what: what it was.
+    """
+
+    def __init__(self, path: str, what: str) -> None:
+        self.__dict__.update(_path=path, _what=what)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Absent) and vars(other) == vars(self)
+
+    def __hash__(self) -> int:
+        return hash(vars(self)["_path"])
+
+    def __repr__(self) -> str:
+        return f"Absent({vars(self)['_path']}: {vars(self)['_what']})"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise self._refused()
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise next(one for one in tree_leaves((args, kwargs)) if isinstance(one, Absent))._refused()
+
+    def _refused(self, *_: Any) -> ModelError:
+        path, what = vars(self)["_path"], vars(self)["_what"]
+        return ModelError(
+            f"A loss or metric uses {path} of the model, which is {what}: outputs have a row for each example of the "
+            "batch, so that losses are means over examples. Compute it from such outputs in the loss (a language "
+            "model's from its logits and the targets), and a penalty on parameters by the optimizer's weight decay."
+        )
+
+
+def _refuse(self: Absent, *_: Any) -> Any:
+    raise self._refused()
+
+
+_COMPUTING = "add radd sub rsub mul rmul truediv rtruediv pow rpow matmul rmatmul neg abs getitem iter len float int"
+_COMPUTING += " lt le gt ge bool call"
+for _name in _COMPUTING.split():
+    setattr(Absent, f"__{_name}__", _refuse)
+
+
+class Outputs:
+    """What a model returned, read as its own type is: by position, by name, by attribute, or unpacked.
+
+    Tensors that have a row for each example are as they were, and so is None; everything else is `Absent`.
+
+    >>> import torch
+    >>> from thalweg.population.answers import answer
+    >>> outputs = answer({"logits": torch.zeros(2, 3), "loss": torch.tensor(0.5), "cache": None}, 2)
+    >>> outputs["logits"].shape, outputs.cache, outputs.loss
+    (torch.Size([2, 3]), None, Absent(output.loss: a single number))
+
+    Args:
+        kind: "tuple", "mapping" or "object".
+        names: of the entries; positions of a tuple without names.
+        held: the entries.
+    """
+
+    def __init__(self, kind: str, names: tuple[Any, ...], held: tuple[Any, ...]) -> None:
+        self.__dict__.update(_kind=kind, _names=names, _held=held)
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and name in self._names:
+            return self._held[self._names.index(name)]
+        raise AttributeError(f"The model's output has no {name!r}; it has {', '.join(map(str, self._names))}.")
+
+    def __getitem__(self, key: Any) -> Any:
+        if self._kind != "tuple" and key in self._names:
+            return self._held[self._names.index(key)]
+        if isinstance(key, int | slice):  # as Hugging Face's outputs, which leave out what is None
+            return (self._held if self._kind == "tuple" else self.to_tuple())[key]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._held if self._kind == "tuple" else self._names)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._names
+
+    def __repr__(self) -> str:
+        return f"Outputs({', '.join(f'{n}={h!r}' for n, h in zip(self._names, self._held, strict=True))})"
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The entries that are not None."""
+        return tuple(one for one in self._held if one is not None)
+
+    def keys(self) -> tuple[Any, ...]:
+        """The names."""
+        return self._names
+
+    def values(self) -> tuple[Any, ...]:
+        """The entries."""
+        return self._held
+
+    def items(self) -> Iterator[tuple[Any, Any]]:
+        """Names and entries."""
+        return zip(self._names, self._held, strict=True)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The entry of that name."""
+        return self[name] if name in self._names else default
+
+
+def _flat(outputs: Outputs) -> tuple[list[Any], Any]:
+    inside = [isinstance(one, Tensor | Outputs) for one in outputs._held]
+    rest = tuple(None if ours else one for ours, one in zip(inside, outputs._held, strict=True))
+    kept = [one for ours, one in zip(inside, outputs._held, strict=True) if ours]
+    return kept, (outputs._kind, outputs._names, tuple(inside), rest)
+
+
+def _whole(kept: Any, context: Any) -> Outputs:
+    kind, names, inside, rest = context
+    following = iter(kept)
+    return Outputs(kind, names, tuple(next(following) if ours else one for ours, one in zip(inside, rest, strict=True)))
+
+
+register_pytree_node(Outputs, _flat, _whole, serialized_type_name="thalweg.population.answers.Outputs")
+
+
+def answer(outputs: Any, examples: int | None) -> Any:
+    """What a model returned, as it is where it is tensors alone (or tuples, lists and dicts of them), else `Outputs`.
+
+    Args:
+        outputs: what it returned.
+        examples: in the batch; None where that is not known.
+    """
+    if isinstance(outputs, Tensor):
+        return outputs
+    leaves = tree_leaves(outputs)
+    if leaves and all(isinstance(leaf, Tensor) and leaf.ndim for leaf in leaves):
+        return outputs
+    return _read(outputs, "output", examples)
+
+
+def rows(inputs: Any) -> int | None:
+    """How many examples a batch has."""
+    return next((len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.ndim), None)
+
+
+def _read(value: Any, path: str, examples: int | None) -> Any:
+    if value is None or isinstance(value, Outputs):
+        return value
+    if isinstance(value, Tensor):
+        if value.ndim and (examples is None or len(value) == examples):
+            return value
+        shape = tuple(value.shape)
+        return Absent(path, f"of shape {shape}, not a row for each of {examples} examples" if shape else "a single number")
+    if isinstance(value, Mapping):
+        names = tuple(value)
+        return Outputs("mapping", names, tuple(_read(value[name], f"{path}.{name}", examples) for name in names))
+    if isinstance(value, tuple | list):
+        names = getattr(type(value), "_fields", tuple(range(len(value))))
+        held = (_read(one, f"{path}[{place}]", examples) for place, one in enumerate(value))
+        return Outputs("tuple", tuple(names), tuple(held))
+    if is_dataclass(value) and not isinstance(value, type):
+        names = tuple(field.name for field in fields(value))
+        held = (_read(getattr(value, name), f"{path}.{name}", examples) for name in names)
+        return Outputs("object", names, tuple(held))
+    return Absent(path, f"a {type(value).__name__}" if not isinstance(value, torch.Size) else "a shape")

@@ -1,0 +1,129 @@
+"""What a module holds, wherever Python keeps it: attributes, lists, hooks, and the variables that functions close over."""
+
+import collections
+import functools
+import logging
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_TABLES = ("_parameters", "_buffers", "_modules")
+_LISTS = (list, collections.deque)
+_OPAQUE = (type, types.ModuleType, logging.Logger, torch.dtype, torch.device, torch.Generator)
+_PLAIN = frozenset((str, bytes, int, float, complex, bool, types.NoneType))
+_TABLE_TYPES = (dict, collections.OrderedDict)
+
+
+class Place:
+    """Where a value is held.
+
+    Args:
+        above: the place of what holds it; None where the module itself does.
+        said: how its path goes on from there, with {} for the key.
+        holder: the dictionary, list, cell or other thing that holds it.
+        key: under what, in a dictionary or list.
+        value: what is held.
+    """
+
+    __slots__ = ("above", "holder", "key", "said", "value")
+
+    def __init__(self, above: "Place | None", said: str, holder: Any, key: Any, value: Any) -> None:
+        self.above, self.said, self.holder, self.key, self.value = above, said, holder, key, value
+
+    @property
+    def path(self) -> str:
+        """As one would write it, such as "blocks.0.scale" or "saved['hidden']"."""
+        above = "" if self.above is None else self.above.path
+        return (above + self.said.format(self.key)).lstrip(".")
+
+    def put(self, value: Any) -> None:
+        """Hold another value here instead; only where `writable`."""
+        if isinstance(self.holder, types.CellType):
+            self.holder.cell_contents = value
+        else:
+            self.holder[self.key] = value
+
+    @property
+    def writable(self) -> bool:
+        """Whether the value can be exchanged in place: not in a tuple or set."""
+        return isinstance(self.holder, dict | types.CellType | _LISTS)
+
+
+def places(root: nn.Module) -> Iterator[Place]:
+    """Everything that can be reached from a module, in order, each thing's inside once; no numbers and text.
+
+    Objects are looked into where Python copies them attribute by attribute; tensors only for their hooks.
+
+    >>> from torch import nn
+    >>> from thalweg.population.holdings import places
+    >>> layer = nn.Linear(2, 3)
+    >>> layer.kept = [layer.weight]
+    >>> [place.path for place in places(layer) if place.value is layer.weight]
+    ['weight', 'kept[0]']
+    """
+    seen = {id(root)}
+    stack = [_inside(root, None)]
+    while stack:
+        place = next(stack[-1], None)
+        if place is None:
+            stack.pop()
+            continue
+        yield place
+        value = place.value
+        if id(value) not in seen:
+            seen.add(id(value))
+            if not isinstance(value, Tensor) or value._backward_hooks:
+                stack.append(_inside(value, place))
+
+
+def _inside(value: Any, above: Place | None) -> Iterator[Place]:
+    if isinstance(value, nn.Module):
+        for name, held in value.__dict__.items():
+            kind = type(held)
+            if kind in _PLAIN or (kind in _TABLE_TYPES and not held):
+                continue
+            if name in _TABLES:
+                yield from _entries(held, above, ".{}")
+            else:
+                yield Place(above, ".{}", value.__dict__, name, held)
+    elif isinstance(value, dict):
+        yield from _entries(value, above, "[{!r}]")
+    elif isinstance(value, _OPAQUE):
+        return
+    elif isinstance(value, Tensor):
+        if value.is_leaf:
+            yield from _entries(value._backward_hooks, above, "'s hook {}")
+    elif isinstance(value, (*_LISTS, tuple, set, frozenset)):
+        for key, held in enumerate(value):
+            if type(held) not in _PLAIN:
+                yield Place(above, "[{}]", value, key, held)
+    elif isinstance(value, types.FunctionType):
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+            if not is_empty(cell) and type(cell.cell_contents) not in _PLAIN:
+                yield Place(above, f"'s variable {name}", cell, None, cell.cell_contents)
+    elif isinstance(value, types.MethodType):
+        yield Place(above, "'s self", value, None, value.__self__)
+    elif isinstance(value, functools.partial):
+        for held in (value.func, *value.args, *value.keywords.values()):
+            yield Place(above, "'s argument", value, None, held)
+    elif type(value).__reduce_ex__ is object.__reduce_ex__ and type(value).__reduce__ is object.__reduce__:
+        if not hasattr(type(value), "__deepcopy__"):
+            yield from _entries(getattr(value, "__dict__", {}), above, ".{}")
+
+
+def _entries(table: dict[Any, Any], above: Place | None, said: str) -> Iterator[Place]:
+    for key, held in table.items():
+        if type(held) not in _PLAIN:
+            yield Place(above, said, table, key, held)
+
+
+def is_empty(cell: types.CellType) -> bool:
+    """Whether a variable that a function closes over has no value yet."""
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return True
+    return False
