@@ -125,7 +125,7 @@ class Outputs:
 
 
 def _flat(outputs: Outputs) -> tuple[list[Any], Any]:
-    inside = [isinstance(one, Tensor | Outputs) for one in outputs._held]
+    inside = [one is not None and not isinstance(one, Absent) for one in outputs._held]
     rest = tuple(None if ours else one for ours, one in zip(inside, outputs._held, strict=True))
     kept = [one for ours, one in zip(inside, outputs._held, strict=True) if ours]
     return kept, (outputs._kind, outputs._names, tuple(inside), rest)

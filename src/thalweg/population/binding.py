@@ -1,27 +1,33 @@
 """A private copy of the model whose tensors are replaced by others, at the cost of a dictionary entry each."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from thalweg.errors import ModelError
 from thalweg.population.answers import answer, rows
 from thalweg.population.copying import copied, in_mode
+from thalweg.population.holdings import Place, places
 from thalweg.population.population import Population
 
-Slot = tuple[dict[str, Any], str]  # the owning module's dictionary, and the key there
+Slot = tuple[dict[str, Any] | MutableSequence[Any], Any]  # what holds a tensor, and the key there
 
 
 class Bound:
     """A copy of a population's model that is called with other tensors in place of its own.
 
     Binding replaces entries of the modules' parameter and buffer dictionaries (all of them for a tied
-    tensor), so a call costs what a plain module costs. The user's module is never touched.
+    tensor, and lists and variables that hold it too), so a call costs what a plain module costs. The user's module is
+    never touched.
 
     Args:
         template: the model; it is copied.
         population: whose layout and buffers name the tensors.
         training: whether the copy is in training mode.
+
+    Attributes:
+        hooks: the gradient hooks of each of the layout's parameters.
     """
 
     def __init__(self, template: nn.Module, population: Population, *, training: bool) -> None:
@@ -30,6 +36,9 @@ class Bound:
             [self._slot(name, "_parameters") for name in (entry.name, *entry.ties)] for entry in population.layout
         ]
         self._buffers = {name: self._slots(name) for name in population.buffers}
+        own = [slots[0][0][slots[0][1]] for slots in self._parameters]
+        self.hooks = [list((parameter._backward_hooks or {}).values()) for parameter in own]
+        self._elsewhere(own)
 
     def bind(self, parameters: Iterable[Tensor], buffers: Mapping[str, Tensor]) -> None:
         """Put the layout's parameters, in its order, and the named buffers in their places."""
@@ -45,26 +54,57 @@ class Bound:
         held = {name: slots[0][0][slots[0][1]] for name, slots in self._buffers.items()}
         return {name: tensor for name, tensor in held.items() if tensor is not buffers[name]}
 
+    def release(self, name: str) -> None:
+        """Leave a buffer to the module from now on: one that it makes anew in the size of its inputs."""
+        del self._buffers[name]
+
     def _slots(self, name: str) -> list[Slot]:
         """Where a frozen parameter or a buffer is kept, under all of its names."""
         for table, named in (("_parameters", "named_parameters"), ("_buffers", "named_buffers")):
             tensors = dict(getattr(self.module, named)(remove_duplicate=False))
             if name in tensors:
                 return [self._slot(other, table) for other, tensor in tensors.items() if tensor is tensors[name]]
-        msg = f"the model has no parameter or buffer {name!r}"
-        raise KeyError(msg)
+        path, _, leaf = name.rpartition(".")
+        owner = dict(self.module.named_modules()).get(path)
+        if owner is None or (leaf not in owner._buffers and hasattr(owner, leaf)):
+            msg = f"The model has no parameter or buffer {name!r}, which the population has; was it made by another?"
+            raise ModelError(msg)
+        return [(owner._buffers, leaf)]  # one that a call makes
 
     def _slot(self, name: str, table: str) -> Slot:
         path, _, leaf = name.rpartition(".")
         return getattr(self.module.get_submodule(path), table), leaf
 
+    def _elsewhere(self, own: list[Tensor]) -> None:
+        """Add the places where parameters are held beside the modules' own dictionaries: lists, variables of hooks."""
+        slots = {id(parameter): slots for parameter, slots in zip(own, self._parameters, strict=True)}
+        tables = {id(table) for one in self._parameters for table, _ in one}
+        for place in places(self.module):
+            if id(place.value) in slots and id(place.holder) not in tables and place.writable:
+                kept = isinstance(place.holder, dict | list)
+                slots[id(place.value)].append((place.holder, place.key) if kept else (_Cell(place), 0))
+
+
+class _Cell(dict[int, Any]):
+    """A variable that a function closes over, written like a dictionary."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        self.place.put(value)
+
 
 def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
     """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name; see `answers.answer`."""
-    if isinstance(inputs, Mapping):
-        outputs = module(**inputs)
-    elif isinstance(inputs, tuple | list):
-        outputs = module(*inputs)
-    else:
-        outputs = module(inputs)
+    outputs = _called(module, inputs)
     return outputs if isinstance(outputs, Tensor) else answer(outputs, rows(inputs))
+
+
+def _called(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
+    if isinstance(inputs, Mapping):
+        return module(**inputs)
+    if isinstance(inputs, tuple | list):
+        return module(*inputs)
+    return module(inputs)

@@ -79,19 +79,11 @@ def check_differentiable(problem: Problem) -> None:
 
 
 def check_steady(problem: Problem, otherwise: str) -> None:
-    """Raise ModelError, saying what follows, where a call in evaluation mode draws or writes into parameters."""
+    """Raise ModelError, saying what follows, where a call in evaluation mode draws; see `Problem.draws` for others."""
     if problem.draws(training=False):
         msg = (
             f"The model or its loss draws random numbers in evaluation mode, so {otherwise}; "
             "draw in training mode only (if self.training), or pass the draws as inputs."
-        )
-        raise ModelError(msg)
-    name = problem.written()
-    if name is not None:
-        msg = (
-            f"The model writes into its parameter {name!r} in evaluation mode, so {otherwise}; compute with the "
-            "changed values and leave the parameter as it is. Of an Embedding with max_norm bring the rows to that "
-            "norm and leave max_norm out."
         )
         raise ModelError(msg)
 

@@ -192,6 +192,9 @@ def choose(
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
     if problem.draws(training=training):
         return Plan("looped", 1, "each member draws its own random numbers")
+    alone = problem.inspected(training=training).alone
+    if alone:
+        return Plan("looped", 1, alone)
     if training and problem.pads(training=training):
         return Plan("looped", 1, "the model has an embedding with padding_idx, whose row vmap would train")
     threads = torch.get_num_threads() if separable(problem, batch) and not has_modes() else 1
@@ -224,6 +227,10 @@ def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
             f"The model or its loss draws random numbers in {'training' if training else 'evaluation'} mode, and "
             'stacked members cannot each have their own stream; write plan="looped" or leave plan="auto".'
         )
+        raise UsageError(msg)
+    alone = problem.inspected(training=training).alone if mode == "stacked" else ""
+    if alone:
+        msg = f'Members cannot be stacked: {alone}; write plan="looped" or leave plan="auto".'
         raise UsageError(msg)
     if mode == "stacked" and training and problem.pads(training=training):
         msg = (

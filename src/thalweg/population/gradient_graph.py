@@ -135,7 +135,8 @@ class GradientGraph:
 
     def _forward(self, population: Population, batch: Batch) -> Any:
         """Outputs (members, batch, ...): by one call for all where the model can be stacked."""
-        if len(population) > 1:
+        alone = self.problem.inspected(training=False).alone
+        if len(population) > 1 and not alone:
             try:
                 stacked = Stacked(self.problem, population.with_own_buffers(), training=False)
                 names = [entry.name for entry in self.layout]
@@ -148,6 +149,8 @@ class GradientGraph:
         results = []
         with plain_attention():
             for member in range(len(population)):
+                if alone and member:  # whose backward pass may read its own
+                    bound = Bound(self.problem.template, population, training=False)
                 buffers = {name: buffer[member] for name, buffer in population.buffers.items()}
                 bound.bind([leaf[member] for leaf in self.leaves], buffers)
                 results.append(call(bound.module, batch.member(member)[0]))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 _TABLES = ("_parameters", "_buffers", "_modules")
 _LISTS = (list, collections.deque)
+_WRITABLE = (dict, types.CellType, *_LISTS)
 _OPAQUE = (type, types.ModuleType, logging.Logger, torch.dtype, torch.device, torch.Generator)
 _PLAIN = frozenset((str, bytes, int, float, complex, bool, types.NoneType))
 _TABLE_TYPES = (dict, collections.OrderedDict)
@@ -49,7 +50,7 @@ class Place:
     @property
     def writable(self) -> bool:
         """Whether the value can be exchanged in place: not in a tuple or set."""
-        return isinstance(self.holder, dict | types.CellType | _LISTS)
+        return isinstance(self.holder, _WRITABLE)
 
 
 def places(root: nn.Module) -> Iterator[Place]:

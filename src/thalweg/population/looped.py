@@ -62,7 +62,7 @@ class Looped:
             with self._stream(member, step):
                 loss = self.problem.loss.mean(self._forward(member, inputs), targets)
             parts = torch.autograd.grad(loss, self._parameters[member], materialize_grads=True)
-            torch.cat([part.reshape(-1) for part in parts], out=out[member])
+            torch.cat([dense(part).reshape(-1) for part in parts], out=out[member])
             self._keep_replaced(member)
             losses.append(loss.detach())
         return torch.stack(losses)
@@ -86,12 +86,24 @@ class Looped:
         buffers = self._buffers[member]
         replaced = self.bound.replaced(buffers)
         for name, tensor in replaced.items():
-            buffers[name].copy_(tensor)
+            if tensor is not None and tensor.shape == buffers[name].shape:
+                buffers[name].copy_(tensor)
+            else:
+                self.bound.release(name)  # a cache, made anew in the size of the inputs
         if replaced:
             self.bound.bind(self._parameters[member], buffers)
 
     def _parameters_of(self, member: int) -> list[nn.Parameter]:
-        return [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]
+        parameters = [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]
+        for parameter, hooks in zip(parameters, self.bound.hooks, strict=True):
+            for hook in hooks:
+                parameter.register_hook(hook)
+        return parameters
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """A gradient as columns of a matrix can hold it; embeddings may give sparse ones."""
+    return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
 @torch.enable_grad()

@@ -14,12 +14,14 @@ from thalweg.errors import UsageError, check_type
 from thalweg.losses import Accuracy, CrossEntropy, Logistic, StableMax
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
 from thalweg.losses.per_position import NamedLoss
-from thalweg.population.copying import converted, copied
+from thalweg.population.copying import copied
 from thalweg.population.device import as_device
+from thalweg.population.inspection import Inspection, inspect
 from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
+from thalweg.population.template import template_of
 from thalweg.randomness import global_stream
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
@@ -92,7 +94,7 @@ class Problem(Summarized):
         self.device = as_device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
-            self.template = converted(copied(self.model()), self.device, dtype)  # model() may return what it keeps
+            self.template = template_of(self.model(), self.device, dtype)
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
         if self.dtype not in _DTYPES:
@@ -106,7 +108,7 @@ class Problem(Summarized):
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
-        self._written: list[str | None] = []
+        self._inspected: dict[bool, Inspection] = {}
 
     def facts(self) -> dict[str, str]:
         """Model, loss, metrics, data, and where and how precisely they are computed."""
@@ -164,10 +166,13 @@ class Problem(Summarized):
         """Whether model or loss draw random numbers in training or evaluation mode (dropout, sampling).
 
         Raises:
-            ModelError: in that mode the model cannot be called, or gives something else at a second call.
+            ModelError: in that mode the model cannot be called, gives something else at a second call, or is no
+                function of its parameters, buffers and inputs (see `inspection.inspect`).
         """
         if training not in self._draws:
-            self._draws[training] = self.preflight.draws(training=training)
+            draws = self.preflight.draws(training=training)
+            self._inspected[training] = inspect(self.template, self.preflight.examples()[0], training=training)
+            self._draws[training] = draws
         return self._draws[training]
 
     def pads(self, *, training: bool) -> bool:
@@ -177,14 +182,18 @@ class Problem(Summarized):
             ModelError: in that mode the model cannot be called.
         """
         if training not in self._pads:
+            self.draws(training=training)
             self._pads[training] = self.preflight.pads(training=training)
         return self._pads[training]
 
-    def written(self) -> str | None:
-        """The name of a parameter that the model writes into in evaluation mode, or None."""
-        if not self._written:
-            self._written.append(self.preflight.written())
-        return self._written[0]
+    def inspected(self, *, training: bool) -> Inspection:
+        """What its calls in training or evaluation mode are like, such as why members are computed one by one.
+
+        Raises:
+            ModelError: see `draws`.
+        """
+        self.draws(training=training)
+        return self._inspected[training]
 
     def check(self, population: Population) -> None:
         """Raise UsageError unless the population has this problem's architecture, dtype and device."""
