@@ -34,13 +34,14 @@ class Absent:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise self._refused()
+        raise self.refused()
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        raise next(one for one in tree_leaves((args, kwargs)) if isinstance(one, Absent))._refused()
+        raise next(one for one in tree_leaves((args, kwargs)) if isinstance(one, Absent)).refused()
 
-    def _refused(self, *_: Any) -> ModelError:
+    def refused(self) -> ModelError:
+        """What it was, and what to write instead."""
         path, what = vars(self)["_path"], vars(self)["_what"]
         return ModelError(
             f"A loss or metric uses {path} of the model, which is {what}: outputs have a row for each example of the "
@@ -50,7 +51,7 @@ class Absent:
 
 
 def _refuse(self: Absent, *_: Any) -> Any:
-    raise self._refused()
+    raise self.refused()
 
 
 _COMPUTING = "add radd sub rsub mul rmul truediv rtruediv pow rpow matmul rmatmul neg abs getitem iter len float int"

@@ -23,6 +23,11 @@ from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
 from thalweg.population.padding import Padding
+from thalweg.population.plain_derivatives import (
+    plain_gradient,
+    plain_jacobian_product,
+    plain_transposed_product,
+)
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
@@ -50,12 +55,16 @@ def gradient(problem: Problem, population: Population, batch: Batch) -> Vectors:
     Cost: one forward and one backward pass a member.
     """
     functions = _Functions(problem, population)
+    if functions.alone:
+        return plain_gradient(problem, population, batch)
     return _map(problem, population, batch, grad(functions.loss))
 
 
 def jacobian_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Any:
     """J v: how the outputs (members, batch, ...) change along each member's vector. Cost: one forward-mode pass."""
     functions = _Functions(problem, population)
+    if functions.alone:
+        return plain_jacobian_product(problem, population, _checked(vectors, population), batch)
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Any:
         return jvp(lambda point: functions.outputs(point, buffers, inputs), (theta,), (vector,))[1]
@@ -66,6 +75,8 @@ def jacobian_product(problem: Problem, population: Population, vectors: Vectors,
 def transposed_jacobian_product(problem: Problem, population: Population, cotangents: Any, batch: Batch) -> Vectors:
     """J^T u for u of the outputs' shape, members in front. Cost: one forward and one backward pass a member."""
     functions = _Functions(problem, population)
+    if functions.alone:
+        return plain_transposed_product(problem, population, cotangents, batch)
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, cotangent: Any) -> Tensor:
         return vjp(lambda point: functions.outputs(point, buffers, inputs), theta)[1](cotangent)[0]
@@ -76,6 +87,14 @@ def transposed_jacobian_product(problem: Problem, population: Population, cotang
 def check_differentiable(problem: Problem) -> None:
     """Raise ModelError where the model or the loss draws random numbers in evaluation mode."""
     check_steady(problem, "it has no derivative")
+    hooked = problem.inspected(training=False).hooked
+    if hooked:
+        msg = (
+            f"The gradient hook on the parameter {hooked!r} changes what is taken for the gradient, so it belongs to no "
+            "loss that could be measured; leave it out to measure derivatives. What is to stay as it is can be frozen "
+            "by requires_grad_(False), or in training by train(mask=...)."
+        )
+        raise ModelError(msg)
 
 
 def check_steady(problem: Problem, otherwise: str) -> None:
@@ -96,13 +115,14 @@ class _Functions:
         self.layout = population.layout
         problem.check(population)
         check_differentiable(problem)
+        self.alone = problem.inspected(training=False).alone
         self.module: nn.Module = copied(problem.template).eval()
         self.running = tuple(population.running)
         self.pads = problem.pads(training=False)
 
     def outputs(self, theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any) -> Any:
         own = {name: buffers[name].clone() for name in self.running}  # the model may write into them
-        tensors = {**self.layout.views(theta), **buffers, **own}
+        tensors = {**self.layout.leaves(theta), **buffers, **own}
         with Padding() if self.pads else contextlib.nullcontext():
             return call(lambda *args, **names: functional_call(self.module, tensors, args, names), inputs)
 

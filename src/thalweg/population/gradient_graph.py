@@ -41,7 +41,7 @@ class GradientGraph:
 
     def __init__(self, problem: Problem, population: Population, batch: Batch) -> None:
         self.problem, self.layout = problem, population.layout
-        views = self.layout.views(population.theta)
+        views = self.layout.leaves(population.theta)
         self.leaves = [view.detach().requires_grad_() for view in views.values()]
         self.targets = batch.targets_of(slice(None), len(population))
         padding = Padding() if problem.pads(training=False) else contextlib.nullcontext()

@@ -155,6 +155,22 @@ class Layout(Summarized):
         rows = theta.shape[:-1]
         return {entry.name: theta[..., entry.columns].view((*rows, *entry.shape)) for entry in self.entries}
 
+    def leaves(self, theta: Shaped[Tensor, "*rows parameters"]) -> dict[str, Tensor]:
+        """The same to compute with: tensors of pairs (..., 2), which `torch.view_as_complex` may read, in own memory.
+
+        It reads pairs at even places only, and where those of a row lie depends on all tensors before it.
+        """
+        views = self.views(theta)
+        for name in self.uneven:
+            views[name] = views[name].clone(memory_format=torch.contiguous_format)
+        return views
+
+    @cached_property
+    def uneven(self) -> tuple[str, ...]:
+        """Tensors of pairs (..., 2) that begin at odd places of theta, or do so in some rows."""
+        odd = self.parameters % 2
+        return tuple(entry.name for entry in self.entries if entry.shape[-1:] == (2,) and (odd or entry.start % 2))
+
     def pack(self, tensors: Mapping[str, Tensor]) -> Shaped[Tensor, "*rows parameters"]:
         """The inverse of `views`: named tensors with equal leading dimensions, as columns of one matrix."""
         columns = []

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from thalweg.population.batch import Batch
@@ -75,6 +76,8 @@ class Looped:
 
     def _forward(self, member: int, inputs: Any) -> Any:
         buffers = self._buffers[member]
+        if self.layout.uneven:
+            self._read_uneven(member)
         if member != self._last:
             self.bound.bind(self._parameters[member], buffers)
             self._last = member
@@ -93,8 +96,16 @@ class Looped:
         if replaced:
             self.bound.bind(self._parameters[member], buffers)
 
+    @torch.no_grad()
+    def _read_uneven(self, member: int) -> None:
+        """Bring numbers from theta into those tensors that are copies; see `Layout.leaves`."""
+        views = self.layout.views(self.theta[member])
+        for entry, parameter in zip(self.layout, self._parameters[member], strict=True):
+            if entry.name in self.layout.uneven:
+                parameter.copy_(views[entry.name])
+
     def _parameters_of(self, member: int) -> list[nn.Parameter]:
-        parameters = [nn.Parameter(view) for view in self.layout.views(self.theta[member]).values()]
+        parameters = [nn.Parameter(view) for view in self.layout.leaves(self.theta[member]).values()]
         for parameter, hooks in zip(parameters, self.bound.hooks, strict=True):
             for hook in hooks:
                 parameter.register_hook(hook)
@@ -123,7 +134,26 @@ def activation_bytes(problem: Problem, population: Population, batch: Batch, *, 
     try:
         with torch.autograd.graph.saved_tensors_hooks(note, saved.__getitem__):
             problem.loss.mean(member._forward(0, inputs), targets)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        # Where the model itself transforms functions (torch.func), no hooks are possible: by all that is computed.
+        with _Made() as made:
+            problem.loss.mean(member._forward(0, inputs), targets)
+        return max(1, made.size)
     finally:
         saved.clear()
     kept.pop(member.theta.untyped_storage().data_ptr(), None)
     return max(1, sum(kept.values()))
+
+
+class _Made(TorchFunctionMode):
+    """The bytes of all tensors that functions return."""
+
+    size = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor) and not isinstance(found, nn.Parameter):
+            self.size += found.numel() * found.element_size()
+        return found

@@ -1,6 +1,5 @@
 """What would make a number wrong, found before any work is done."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +13,10 @@ from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
 from thalweg.population.binding import call
+from thalweg.population.answers import Absent
 from thalweg.population.copying import copied, in_mode
+from thalweg.population.differentiating import with_gradients
+from thalweg.population.inspection import inspect
 from thalweg.population.loss_checks import (
     check_gradient,
     check_mean,
@@ -26,6 +28,7 @@ from thalweg.population.loss_checks import (
     shapes,
     weighed_rows,
 )
+from thalweg.population.noise import near
 from thalweg.population.padding import Padding
 from thalweg.population.telling_rows import telling_rows
 from thalweg.randomness import generator, global_stream
@@ -55,9 +58,17 @@ class Preflight:
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
             untouched = _generators()
-            outputs = self._outputs(copied(self.model).eval(), inputs)
+            try:
+                outputs = self._outputs(copied(self.model).eval(), inputs)
+            except ModelError as error:
+                if not with_gradients(self.model, error):
+                    raise
+                inputs, targets = self.examples()
+                outputs = self._outputs(copied(self.model).eval(), inputs)
             if all(map(torch.equal, untouched, _generators())):
                 self._check_apart(inputs, outputs)
+            if isinstance(self.loss, UserLoss):
+                _check_present(self.loss, outputs, targets)
             object.__setattr__(self, "loss", checked(self.loss, outputs, targets))
             for metric in self.metrics:
                 check_metric(metric, outputs, targets)
@@ -143,6 +154,7 @@ class Preflight:
         except Exception:  # whatever a model cannot do with so few examples
             return
         if _same(outputs, again, count):
+            inspect(self.model, inputs, training=False)  # it may be that a call writes into the model
             msg = (
                 "What the model returns for an example in evaluation mode depends on the other examples of the batch, "
                 "so its loss would depend on the size of batches. Normalize by running statistics "
@@ -175,6 +187,16 @@ class Preflight:
         return outputs
 
 
+def _check_present(loss: UserLoss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError where the loss returns what is no output with a row for each example."""
+    try:
+        found = loss.function(outputs, targets)
+    except Exception:  # said by the check that follows
+        return
+    if isinstance(found, Absent):
+        raise found.refused()
+
+
 def _generators() -> list[Tensor]:
     """The states of torch's global generators."""
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
@@ -186,7 +208,8 @@ def _check_same(first: Any, second: Any) -> None:
         return
     msg = (
         "The model gives different outputs at a second call with the same inputs, parameters, buffers and random "
-        "stream. Keep what changes between calls in buffers (register_buffer), and draw random numbers with torch."
+        "stream. Keep what changes between calls in buffers (register_buffer), and draw random numbers with torch's "
+        "global generator, which is set for every member and step."
     )
     raise ModelError(msg)
 
@@ -202,10 +225,3 @@ def _same(one: Any, other: Any, count: int) -> bool:
         if a.shape != b.shape or not torch.allclose(a, b, rtol=near, atol=near * size, equal_nan=True):
             return False
     return True
-
-
-def near(values: Sequence[Tensor], draw: torch.Generator) -> list[Tensor]:
-    """Tensors with noise that hides no term, as weights of zero would, and keeps activations."""
-    sizes = [0.5 * (len(v) / v.numel()) ** 0.5 if v.ndim > 1 else 0.1 for v in values]
-    noise = [torch.randn(v.shape, generator=draw, dtype=torch.float64).to(v) for v in values]
-    return [v.detach() + size * n for v, size, n in zip(values, sizes, noise, strict=True)]

@@ -83,7 +83,7 @@ class Stacked:
     def outputs(self, rows: slice, batch: Batch, step: int = 0) -> Any:
         """Outputs (rows, batch, ...), without gradients."""
         with torch.no_grad():
-            return self.call(self.layout.views(self.theta[rows]), rows, batch)
+            return self.call(self.layout.leaves(self.theta[rows]), rows, batch)
 
     @torch.enable_grad()
     def gradient(
@@ -102,8 +102,8 @@ class Stacked:
     def _leaves_of(self, rows: slice) -> dict[str, Tensor]:
         """The rows' tensors, made once: they are views of theta, whatever is written to it."""
         key = rows.start, rows.stop
-        if key not in self._leaves:
-            views = self.layout.views(self.theta[rows])
+        if key not in self._leaves or self.layout.uneven:
+            views = self.layout.leaves(self.theta[rows])
             self._leaves[key] = {name: view.detach().requires_grad_() for name, view in views.items()}
         return self._leaves[key]
 
