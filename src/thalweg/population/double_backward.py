@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from thalweg.errors import ModelError
-from thalweg.population.binding import call
+from thalweg.population.binding import Bound, call
 from thalweg.population.copying import converted, copied
 from thalweg.population.padding import Padding
 from thalweg.population.preflight import near
+from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream
@@ -96,13 +96,15 @@ class _Model:
 
     def __init__(self, module: nn.Module, names: Sequence[str], inputs: Any) -> None:
         self.module, self.names, self.inputs = module, names, inputs
+        self.population = Population.of([module])
+        self.bound = Bound(module, self.population, training=False)  # stays so: a backward pass may read it again
         self.padding: list[Tensor] = []
 
     def __call__(self, point: Tensors) -> Any:
-        buffers = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
-        tensors = {**dict(zip(self.names, point, strict=True)), **buffers}
+        own = self.population.with_own_buffers()
+        self.bound.bind(point, {name: buffer[0] for name, buffer in own.buffers.items()})
         with Padding(self.padding):
-            return call(lambda *args, **named: functional_call(self.module, tensors, args, named), self.inputs)
+            return call(self.bound.module, self.inputs)
 
     def near(self, draw: torch.Generator) -> list[Tensor]:
         """The module's parameters with noise that hides no term, as weights of zero would, and keeps activations."""

@@ -22,6 +22,7 @@ from thalweg.randomness import generator, global_stream
 
 _REMEDY = "compute with the changed values and leave the parameter as it is"
 _MERGED = "(of loralib's layers, merge_weights=False)"
+_MANY = 10_000  # calls later a count still may not matter
 _FIRST = "or let it do so before: a function that builds the model may call it once on data and then return it"
 
 
@@ -118,8 +119,10 @@ class _Look:
                 parameter.copy_(value)
         before = _copies(module)
         in_mode(module, training=self.training)
+        counts = _counts(module)
         self._check_same(module, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}", buffers=True)
         outputs = self._outputs(module)
+        self._check_counts(module, counts, outputs)
         for parameter in own:
             parameter.grad = None
         total = _total(outputs)
@@ -183,10 +186,33 @@ class _Look:
             found, pulled = vjp(outputs, self.point)
             gradients = pulled([_weights(one) for one in found])[0]
         except Exception as error:
-            return f"torch.func cannot differentiate the model ({str(error).partition(chr(10))[0][:200]})"
-        if _near(found, plain.outputs) and _near(gradients, plain.gradients):
+            said = str(error.__cause__ or error).partition("\n")[0] or type(error.__cause__ or error).__name__
+            return f"torch.func cannot differentiate the model ({said})"
+        if not _near(found, plain.outputs):
+            return "the model holds parameters elsewhere too, such as in a list"
+        if _near(gradients, plain.gradients):
             return ""
         return "hooks or the backward pass of the model read it again (activation checkpointing, implicit layers)"
+
+    def _check_counts(self, module: nn.Module, before: dict[str, float], outputs: list[Tensor]) -> None:
+        """Raise ModelError where a number that the call changed matters once it has grown."""
+        moved = {name: now for name, now in _counts(module).items() if before.get(name, now) != now}
+        if not moved:
+            return
+        later = copied(self.template)
+        with torch.no_grad():
+            for (_, parameter), value in zip(later.named_parameters(), module.parameters(), strict=True):
+                parameter.copy_(value)
+        in_mode(later, training=self.training)
+        for name, now in moved.items():
+            path, _, leaf = name.rpartition(".")
+            setattr(dict(later.named_modules())[path], leaf, now + type(now)(_MANY * (now - before[name])))
+        if not _near(self._outputs(later), [one.detach() for one in outputs]):
+            msg = (
+                f"The model counts its calls in {next(iter(moved))!r} and computes with the count, which members would "
+                "share; keep it in a buffer (register_buffer), written in place."
+            )
+            raise ModelError(msg)
 
     def _own(self) -> list[Tensor]:
         named = dict(self.template.named_parameters())
@@ -215,6 +241,16 @@ class _Look:
                     f"{remedy}."
                 )
                 raise ModelError(msg)
+
+
+def _counts(module: nn.Module) -> dict[str, float]:
+    """The numbers that modules hold as attributes."""
+    return {
+        f"{path}.{name}".lstrip("."): value
+        for path, part in module.named_modules()
+        for name, value in vars(part).items()
+        if type(value) in (int, float)
+    }
 
 
 def _copies(module: nn.Module) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from thalweg.population.layout import Layout, same_layout
 from thalweg.randomness import global_stream
 from thalweg.results import Summarized, Table
 from thalweg.storage.statefile import misfits
+
+_EXTRA = "_extra_state"  # how names end of what `get_extra_state` gives
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +229,9 @@ class Population(Summarized):
         for number, state in enumerate(states):
             module = copied(self.template)
             whole = _tied(module, state, number)
-            _check_state(module.state_dict(), whole, number)
+            expected = module.state_dict()
+            whole = {**_extra(expected, state, number), **whole}
+            _check_state(_tensors(expected), _tensors(whole), number)
             module.load_state_dict(whole)
             modules.append(module)
         return Population.of(modules)
@@ -251,6 +256,31 @@ def _check_state(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], numb
     if faults:
         msg = f"State dict {number} does not fit the model: {'; '.join(faults)}.{_prefix(expected, got)}"
         raise StorageError(msg)
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """What a state dict holds beside what `get_extra_state` gives."""
+    return {name: tensor for name, tensor in state.items() if not name.endswith(_EXTRA)}
+
+
+def _extra(expected: Mapping[str, Any], got: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """What `get_extra_state` gives for the model; raises StorageError where a state dict has something else."""
+    own = {name: value for name, value in expected.items() if name.endswith(_EXTRA)}
+    for name, value in got.items():
+        if name.endswith(_EXTRA) and (name not in own or not _alike(own[name], value)):
+            msg = (
+                f"State dict {number} has another {name!r} than the model, and members differ in tensors only; build "
+                "the model with it, or keep what differs in buffers (register_buffer)."
+            )
+            raise StorageError(msg)
+    return own
+
+
+def _alike(one: Any, other: Any) -> bool:
+    try:
+        return bool(torch.equal(one, other) if isinstance(one, Tensor) else one == other)
+    except (TypeError, ValueError, RuntimeError):  # of what cannot be compared
+        return type(one) is type(other)
 
 
 def _prefix(expected: Mapping[str, Tensor], got: Mapping[str, Tensor]) -> str:
