@@ -20,7 +20,7 @@ from torch.utils.data import (
 from thalweg.data.dataset import Data, ExampleSet
 from thalweg.data.examples import Examples
 from thalweg.data.isolation import isolated
-from thalweg.data.lazy_examples import LazyExamples, collated, pair, tuples
+from thalweg.data.lazy_examples import LABELS, LazyExamples, check_no_graph, collated, pair, tuples
 from thalweg.data.trees import Tree, joined, labels, named, size_in_bytes
 from thalweg.errors import DataError, UsageError, check_type
 
@@ -40,7 +40,7 @@ def from_user(
     Args:
         train: one of
             (x, y): tensors, numpy arrays, data frames or lists of rows; x may be a tuple or dict of them;
-            {"inputs": x, "targets": y};
+            {"inputs": x, "targets": y}, or the targets under "labels" beside what the model takes by name;
             a map-style `Dataset`, or a list, of items (x, y);
             a `DataLoader`: its dataset, sampler and collate_fn are used, without shuffling or dropping a last batch;
             an `IterableDataset`: read once, to its end;
@@ -94,6 +94,7 @@ def _rows(source: Any, memory_budget: int, role: str, notes: list[str]) -> Examp
     if isinstance(source, LazyExamples):
         return source
     try:
+        check_no_graph(source)
         if isinstance(source, DataLoader):
             return _loader(source, memory_budget, role, notes)
         if isinstance(source, IterableDataset):
@@ -123,7 +124,7 @@ def _arrays(source: tuple[Any, ...] | Mapping[str, Any], role: str, notes: list[
         msg = "Got a tuple of datasets; write from_user(train, test)."
         raise DataError(msg)
     inputs, targets = pair(dict(source) if isinstance(source, Mapping) else source)
-    given = source["targets"] if isinstance(source, Mapping) else source[1]
+    given = next(source[name] for name in LABELS if name in source) if isinstance(source, Mapping) else source[1]
     if isinstance(targets, Tensor) and targets.shape != getattr(given, "shape", targets.shape):
         notes.append(f"{role}: targets of shape {tuple(given.shape)} are read as {tuple(targets.shape)}")
     return Examples(inputs, targets)

@@ -13,6 +13,8 @@ from thalweg.data.isolation import isolated, states
 from thalweg.data.trees import Tree, described, joined, labels, mapped, moved, named, tensors
 from thalweg.errors import DataError
 
+LABELS = ("labels", "label", "targets", "target")  # how batches that are dicts call their targets
+
 
 class LazyExamples:
     """The protocol of `Examples` over a map-style dataset too large for memory.
@@ -134,6 +136,8 @@ class LazyExamples:
 
 def collated(items: list[Any], collate: Callable[[list[Any]], Any]) -> tuple[Tree, Tree]:
     """Items of a dataset as one batch (inputs, targets) of tensors."""
+    if items:
+        check_no_graph(items[0])
     try:
         batch = collate([as_rows(item) for item in items] if collate is default_collate else items)
     except Exception as error:
@@ -184,18 +188,43 @@ def tuples(batch: Any) -> Any:
 
 def pair(batch: Any) -> tuple[Tree, Tree]:
     """A batch as (inputs, targets) of tensors, with integer targets as losses take them."""
-    if isinstance(batch, dict) and set(batch) == {"inputs", "targets"}:
-        batch = batch["inputs"], batch["targets"]
+    check_no_graph(batch)
+    if isinstance(batch, Mapping):
+        batch = _by_name(batch)
     if not isinstance(batch, tuple | list) or len(batch) != 2:
         got = f"{type(batch).__name__} of {len(batch)}" if isinstance(batch, tuple | list) else type(batch).__name__
-        keys = f" with keys {', '.join(map(repr, batch))}" if isinstance(batch, dict) else ""
+        keys = f" with keys {', '.join(map(repr, batch))}" if isinstance(batch, Mapping) else ""
         msg = (
             f"An item or batch of the data is {got}{keys}; expected (inputs, targets). Several inputs go "
-            "into a tuple or dict: ((a, b), y). An autoencoder takes (x, x)."
+            "into a tuple or dict: ((a, b), y), or into one dict with the targets under 'labels'. An autoencoder takes "
+            "(x, x)."
         )
         raise DataError(msg)
     inputs = tensors(batch[0], "inputs")
     return inputs, labels(tensors(batch[1], "targets"), inputs)
+
+
+def _by_name(batch: Mapping[str, Any]) -> Any:
+    """A batch of named parts as (inputs, targets): {"inputs": x, "targets": y}, or labels beside what models take."""
+    if set(batch) == {"inputs", "targets"}:
+        return batch["inputs"], batch["targets"]
+    found = [name for name in LABELS if name in batch]
+    if len(found) == 1 and len(batch) > 1:
+        return {name: part for name, part in batch.items() if name != found[0]}, batch[found[0]]
+    return batch
+
+
+def check_no_graph(batch: Any) -> None:
+    """Raise DataError for graphs as torch_geometric keeps them, in which no row is an example."""
+    if not hasattr(batch, "edge_index"):
+        return
+    msg = (
+        f"{type(batch).__name__} is a graph with edge_index, in which there is no row for each example. Several graphs "
+        "are padded to one number of nodes: ({'x': (graphs, nodes, features), 'adjacency': (graphs, nodes, nodes)}, "
+        "targets), as torch_geometric.utils.to_dense_batch and to_dense_adj make them. One large graph is kept by the "
+        "model in buffers; its inputs are numbers of nodes, and it returns their rows: (nodes, targets[nodes])."
+    )
+    raise DataError(msg)
 
 
 def _length(dataset: Any) -> int:

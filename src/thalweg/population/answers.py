@@ -83,46 +83,47 @@ class Outputs:
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self._names:
             return self._held[self._names.index(name)]
-        raise AttributeError(f"The model's output has no {name!r}; it has {', '.join(map(str, self._names))}.")
+        raise AttributeError(f"The model's output has no {name!r}; it has {', '.join(map(str, self.keys()))}.")
 
     def __getitem__(self, key: Any) -> Any:
-        if self._kind != "tuple" and key in self._names:
+        if self._kind != "tuple" and key in self.keys():
             return self._held[self._names.index(key)]
-        if isinstance(key, int | slice):  # as Hugging Face's outputs, which leave out what is None
-            return (self._held if self._kind == "tuple" else self.to_tuple())[key]
+        if isinstance(key, int | slice):
+            return self.values()[key]
         raise KeyError(key)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._held if self._kind == "tuple" else self._names)
+        return iter(self._held if self._kind == "tuple" else self.keys())
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self.keys())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._names
+        return key in self.keys()
 
     def __repr__(self) -> str:
-        return f"Outputs({', '.join(f'{n}={h!r}' for n, h in zip(self._names, self._held, strict=True))})"
-
-    def to_tuple(self) -> tuple[Any, ...]:
-        """The entries that are not None."""
-        return tuple(one for one in self._held if one is not None)
+        return f"Outputs({', '.join(f'{name}={one!r}' for name, one in self.items())})"
 
     def keys(self) -> tuple[Any, ...]:
-        """The names."""
-        return self._names
+        """The names; of an object, as Hugging Face's outputs, without those of what is None."""
+        pairs = zip(self._names, self._held, strict=True)
+        return tuple(name for name, one in pairs if one is not None or self._kind != "object")
 
     def values(self) -> tuple[Any, ...]:
-        """The entries."""
-        return self._held
+        """The entries of these names."""
+        return tuple(one for one in self._held if one is not None or self._kind != "object")
 
     def items(self) -> Iterator[tuple[Any, Any]]:
         """Names and entries."""
-        return zip(self._names, self._held, strict=True)
+        return zip(self.keys(), self.values(), strict=True)
 
     def get(self, name: str, default: Any = None) -> Any:
         """The entry of that name."""
-        return self[name] if name in self._names else default
+        return self[name] if name in self.keys() else default
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The entries, as Hugging Face's outputs give them."""
+        return self.values()
 
 
 def _flat(outputs: Outputs) -> tuple[list[Any], Any]:
@@ -151,7 +152,7 @@ def answer(outputs: Any, examples: int | None) -> Any:
     if isinstance(outputs, Tensor):
         return outputs
     leaves = tree_leaves(outputs)
-    if leaves and all(isinstance(leaf, Tensor) and leaf.ndim for leaf in leaves):
+    if leaves and all(isinstance(leaf, Tensor) and _has_rows(leaf, examples) for leaf in leaves):
         return outputs
     return _read(outputs, "output", examples)
 
@@ -161,15 +162,19 @@ def rows(inputs: Any) -> int | None:
     return next((len(leaf) for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor) and leaf.ndim), None)
 
 
+def _has_rows(tensor: Tensor, examples: int | None) -> bool:
+    return tensor.ndim > 0 and (examples is None or len(tensor) == examples)
+
+
 def _read(value: Any, path: str, examples: int | None) -> Any:
     if value is None or isinstance(value, Outputs):
         return value
     if isinstance(value, Tensor):
-        if value.ndim and (examples is None or len(value) == examples):
+        if _has_rows(value, examples):
             return value
         shape = tuple(value.shape)
         return Absent(path, f"of shape {shape}, not a row for each of {examples} examples" if shape else "a single number")
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and not is_dataclass(value):
         names = tuple(value)
         return Outputs("mapping", names, tuple(_read(value[name], f"{path}.{name}", examples) for name in names))
     if isinstance(value, tuple | list):

@@ -97,6 +97,18 @@ def check_differentiable(problem: Problem) -> None:
         raise ModelError(msg)
 
 
+def check_functional(problem: Problem) -> None:
+    """Raise ModelError where the model cannot be differentiated as a function of its parameters by torch.func."""
+    check_differentiable(problem)
+    alone = problem.inspected(training=False).alone
+    if alone:
+        msg = (
+            f"This needs the model as a function of its parameters, and {alone}. Losses, gradients and curvature "
+            "matrices of it work as they are; for this, write its forward and backward pass without that."
+        )
+        raise ModelError(msg)
+
+
 def check_steady(problem: Problem, otherwise: str) -> None:
     """Raise ModelError, saying what follows, where a call in evaluation mode draws; see `Problem.draws` for others."""
     if problem.draws(training=False):

@@ -13,7 +13,7 @@ from thalweg.evaluation import Sample, as_sample
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
-from thalweg.population.derivatives import check_differentiable
+from thalweg.population.derivatives import check_functional
 from thalweg.population.padding import Padding
 
 Function = Callable[[Tensor], Tensor]
@@ -56,7 +56,7 @@ def loss_functions(
         msg = f"loss_functions are for errors below the rounding of {problem.dtype}; write dtype=torch.float64."
         raise UsageError(msg)
     problem.check(population)
-    check_differentiable(problem)
+    check_functional(problem)
     if batches > 1 and problem.loss.weighted:
         msg = f"{problem.loss.name} is weighted, so its mean is not that of its batches; write batches=1."
         raise ModelError(msg)

@@ -20,7 +20,7 @@ from thalweg.ntk.gram.tiles import fill
 from thalweg.ntk.gram.wanted import Wanted, count
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.allocator import keep_freed_memory
-from thalweg.population.derivatives import check_differentiable
+from thalweg.population.derivatives import check_functional
 from thalweg.population.execution import explained
 
 OUTPUTS, METHODS = ("full", "trace", "diagonal", "sum"), ("automatic", "layers", "jacobian", "products")
@@ -65,7 +65,7 @@ class Work:
         """
         check_type("The kernel's population", population, Population, "a Population such as run.final")
         problem.check(population)
-        check_differentiable(problem)
+        check_functional(problem)
         check_choice("outputs", outputs, OUTPUTS)
         if outputs == "diagonal" and others is not None:
             msg = 'outputs="diagonal" is of every example with itself, so there are no others; leave them out.'
