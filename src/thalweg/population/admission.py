@@ -1,7 +1,6 @@
 """Modules whose parameters cannot be rows of a matrix as they are: each refused with what to write instead."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,10 +110,4 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 
 def _extent(view: Tensor) -> int:
     return 1 + sum((size - 1) * step for size, step in zip(view.shape, view.stride(), strict=True))
-
-
-def of_path(module: nn.Module, path: str) -> Any:
-    """What a copy of a module holds at that path."""
-    return next((place.value for place in places(module) if place.path == path), None)
-
 

@@ -28,7 +28,7 @@ def copied(module: nn.Module) -> nn.Module:
     >>> layer, seen = nn.Linear(2, 3), []
     >>> _ = layer.register_forward_hook(lambda module, inputs, output: seen.append(module is layer))
     >>> twin = copied(layer)
-    >>> _ = twin(torch.zeros(1, 2))
+    >>> _ = twin(twin.weight)
     >>> seen, twin.weight is layer.weight
     ([], False)
 

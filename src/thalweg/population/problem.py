@@ -21,7 +21,7 @@ from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
-from thalweg.population.template import template_of
+from thalweg.population.template import check_follows, template_of
 from thalweg.randomness import global_stream
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
@@ -94,7 +94,8 @@ class Problem(Summarized):
         self.device = as_device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
-            self.template = template_of(self.model(), self.device, dtype)
+            module = self.model()  # which may be one that it keeps
+            self.template = template_of(module, self.device, dtype)
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
         if self.dtype not in _DTYPES:
@@ -105,6 +106,7 @@ class Problem(Summarized):
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
         self.preflight = Preflight(self.template, named, self.metrics, self.data)
         self.loss = self.preflight.loss
+        check_follows(module, self.template, self.preflight.examples()[0])
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}

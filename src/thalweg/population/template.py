@@ -1,29 +1,53 @@
 """The private copy of a user's model that all members are computed with."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
+from thalweg.errors import ModelError
 from thalweg.population.admission import check_admitted, values_held
+from thalweg.population.binding import call
 from thalweg.population.copying import converted, copied
 from thalweg.population.holdings import places
+from thalweg.randomness import global_stream
 
 
 def template_of(module: nn.Module, device: torch.device, dtype: torch.dtype | None) -> nn.Module:
     """A copy of a module on a device and in a dtype, whose embeddings have dense gradients.
 
-    Tensors that it holds of an earlier call, or made of its parameters, are NaN in the copy: whoever computes with them
-    is noticed, and a call that makes them anew is not disturbed.
-
     Raises:
         ModelError: see `admission.check_admitted` and `copying.copied`.
     """
     check_admitted(module)
-    held = set(values_held(module))
     template = converted(copied(module), device, dtype)
     for part in template.modules():
         if isinstance(part, nn.Embedding | nn.EmbeddingBag):
             part.sparse = False  # as their gradients are columns of a matrix
-    for place in places(template) if held else ():
-        if place.path in held and isinstance(place.value, Tensor):
-            place.value.fill_(torch.nan)
     return template
+
+
+def check_follows(module: nn.Module, template: nn.Module, inputs: Any) -> None:
+    """Raise ModelError where a model computes with what was made of its parameters before it was called.
+
+    Args:
+        module: the user's.
+        template: its copy.
+        inputs: of a few examples.
+    """
+    held = values_held(module)
+    if not held:
+        return
+    twin = copied(template).eval()
+    for place in places(twin):
+        if place.path in held and isinstance(place.value, Tensor):
+            place.value.fill_(torch.nan)  # what a call makes anew does not stay so
+    with global_stream(0, "template"), torch.no_grad():
+        outputs = tree_leaves(call(twin, inputs))
+    if any(bool(leaf.isnan().any()) for leaf in outputs if isinstance(leaf, Tensor)):
+        msg = (
+            f"The model computes with {held[0]!r}, which was made of its parameters before it is called (a view of one, "
+            "or a result with gradients), and does not follow those of members; make it in forward."
+        )
+        raise ModelError(msg)
