@@ -158,10 +158,10 @@ def test_what_torch_cannot_differentiate_twice_is_named() -> None:
         curvature.hessian(problem, problem.initialize(1))
 
 
-def test_what_forward_mode_asks_of_a_function_is_said_by_torch() -> None:
+def test_a_function_without_forward_mode_is_differentiated_backward_twice_or_refused() -> None:
     problem = tw.Problem(lambda: Hidden(Once.apply), (X, Y))
     population = problem.initialize(2)
-    with pytest.raises(ModelError, match="setup_context"):
+    with pytest.raises(ModelError, match="no second derivative that can be trusted"):
         derivatives.jacobian_product(problem, population, population.theta, Batch(X, Y, shared=True))
 
 

@@ -19,6 +19,7 @@ from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
+from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
@@ -64,6 +65,7 @@ def jacobian_product(problem: Problem, population: Population, vectors: Vectors,
     """J v: how the outputs (members, batch, ...) change along each member's vector. Cost: one forward-mode pass."""
     functions = _Functions(problem, population)
     if functions.alone:
+        check_twice_differentiable(problem, "fisher")  # of the three, what a derivative along a vector needs
         return plain_jacobian_product(problem, population, _checked(vectors, population), batch)
 
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, vector: Tensor) -> Any:

@@ -34,8 +34,6 @@ _REMEDIES = {
     "Could not extract specialized integer": "shapes and indices may not depend on numbers; keep all rows and mask, or "
     "write torch.where",
     ".numpy() is not supported": "what is computed in NumPy cannot be followed; write it in torch",
-    "(graph leaves)": "a tensor that it holds was computed with gradients and cannot be copied; compute it under "
-    "torch.no_grad(), as when pruning",
 }
 
 
