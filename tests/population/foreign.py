@@ -134,6 +134,9 @@ def _trained(case: Foreign, seed: int) -> tuple[Tensor, float]:
 
 def _gradients(case: Foreign, module: nn.Module, *, graph: bool = False) -> tuple[list[Tensor], tuple[Tensor, ...]]:
     parameters = [one for one in module.parameters() if one.requires_grad]
+    for part in module.modules():
+        if isinstance(part, nn.Embedding | nn.EmbeddingBag):
+            part.sparse = False  # sparse gradients have no second derivative
     with sdpa_kernel(SDPBackend.MATH):
         loss = case.plain_loss(module)
         return parameters, torch.autograd.grad(loss, parameters, create_graph=graph, materialize_grads=True)

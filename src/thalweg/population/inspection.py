@@ -187,7 +187,8 @@ class _Look:
             found, pulled = vjp(outputs, self.point)
             gradients = pulled([_weights(one) for one in found])[0]
         except Exception as error:
-            said = str(error.__cause__ or error).partition("\n")[0] or type(error.__cause__ or error).__name__
+            cause = error.__cause__ or error
+            said = str(cause).partition("\n")[0].partition(". ")[0].rstrip(".") or type(cause).__name__
             return f"torch.func cannot differentiate the model ({said})"
         if not _near(found, plain.outputs):
             return "the model holds parameters elsewhere too, such as in a list"

@@ -94,7 +94,7 @@ class Problem(Summarized):
         self.device = as_device(device)
         self.memory_budget = memory_budget
         with global_stream(0, "template"):
-            module = self.model()  # which may be one that it keeps
+            module = model if isinstance(model, nn.Module) else self.model()  # which may be one that it keeps
             self.template = template_of(module, self.device, dtype)
         self.layout = Layout.of(self.template)
         self.dtype = next(p.dtype for p in self.template.parameters() if p.requires_grad)
