@@ -16,8 +16,8 @@ from torch import Tensor
 
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
-from thalweg.data.isolation import isolated
 from thalweg.errors import UsageError, check_count
+from thalweg.randomness import isolated
 
 
 def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: bool = False) -> Data:
@@ -69,7 +69,7 @@ def _examples(total: int, seed: int, shuffled: bool, folder: Path) -> tuple[Tens
 
 
 def _generate(total: int, seed: int, shuffled: bool) -> tuple[Tensor, Tensor]:
-    with isolated("mnist1d"):
+    with isolated(0, "mnist1d"):
         from mnist1d.data import get_dataset_args, make_dataset
 
         defaults = vars(get_dataset_args())

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import StorageError, UsageError
 from thalweg.population.copying import copied
 from thalweg.population.layout import Layout, same_layout
-from thalweg.randomness import global_stream
+from thalweg.randomness import isolated
 from thalweg.results import Summarized, Table
 from thalweg.storage.statefile import misfits
 
@@ -68,7 +68,7 @@ class Population(Summarized):
         """
         modules = []
         for seed in seeds:
-            with global_stream(seed, "initialization"):
+            with isolated(seed, "initialization"):
                 modules.append(model())
         return cls.of(modules)
 

@@ -20,7 +20,7 @@ from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
-from thalweg.randomness import global_stream
+from thalweg.randomness import isolated
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
@@ -91,7 +91,7 @@ class Problem(Summarized):
         named = loss_named(loss)
         self.device = as_device(device)
         self.memory_budget = memory_budget
-        with global_stream(0, "template"):
+        with isolated(0, "template"):
             template = copied(self.model()).to(dtype)  # model() may return a module it keeps
         self.template = template.to(self.device)
         self.layout = Layout.of(self.template)
