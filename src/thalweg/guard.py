@@ -44,7 +44,7 @@ def guarded(verb: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
         dtype = getattr(args[0] if args else kwargs.get("problem"), "default_dtype", torch.float32)
         if _undisturbed(dtype):
             return verb(*args, **kwargs)
-        with undisturbed(verb.__name__, dtype):
+        with undisturbed(verb.__qualname__.removesuffix(".__init__"), dtype):
             return verb(*args, **kwargs)
 
     return call

@@ -18,6 +18,7 @@ from torch import Tensor
 from thalweg.connectivity.ends import check_gradients
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.anchors import check_anchors
+from thalweg.guard import guarded
 from thalweg.optim import Rule, StepHyperparameters, Updater
 from thalweg.optim.decay import decays, shrinkage
 from thalweg.optim.matrix_rule import MatrixRule
@@ -80,6 +81,7 @@ class Descended:
     plan: Plan
 
 
+@guarded
 def descend(
     problem: Problem,
     control: Sequence[Population],

@@ -18,6 +18,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
+from thalweg.guard import guarded
 from thalweg.population import Batch, Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
@@ -120,6 +121,7 @@ class FastEnsemble(Result):
         return Figure.of(name, marks, Axis("snapshots"), Axis(name, self.reading.units.get(name, "")))
 
 
+@guarded
 def fast_ensemble(
     problem: Problem,
     run: Run,

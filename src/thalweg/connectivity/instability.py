@@ -16,6 +16,7 @@ from thalweg.connectivity.instability_steps import At, parting_seeds, parting_st
 from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
@@ -25,6 +26,7 @@ from thalweg.training import Recipe
 On = Sample | str | ExampleSet
 
 
+@guarded
 def instability(
     problem: Problem,
     recipe: Recipe,

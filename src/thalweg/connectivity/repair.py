@@ -19,6 +19,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, recomputed
 from thalweg.evaluation.points import check_anchors
 from thalweg.evaluation.running_statistics import renewed_layers
+from thalweg.guard import guarded
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
 from thalweg.population.derivatives import check_steady
@@ -41,6 +42,7 @@ class _Spread:
         return cls(lines.mean(0), lines.std(0, correction=0))
 
 
+@guarded
 def layers_repaired(problem: Problem) -> tuple[str, ...]:
     """The layers that `repaired` rescales: their paths in the model, in the order in which they are called.
 
@@ -79,6 +81,7 @@ def layers_repaired(problem: Problem) -> tuple[str, ...]:
     )
 
 
+@guarded
 def repaired(
     problem: Problem,
     averaged: Population,

@@ -22,11 +22,13 @@ from thalweg.data.examples import Examples
 from thalweg.data.lazy_examples import LazyExamples, collated, pair, tuples
 from thalweg.data.trees import Tree, joined, labels, named, size_in_bytes
 from thalweg.errors import DataError, UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.randomness import isolated
 
 _READ_AT_ONCE = 256  # items of a dataset collated together while it is read into memory
 
 
+@guarded
 def from_user(
     train: Any,
     test: Any = None,

@@ -17,9 +17,11 @@ from torch import Tensor
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
 from thalweg.randomness import isolated
 
 
+@guarded
 def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: bool = False) -> Data:
     """Ten templates of 12 points, padded, moved, scaled, sheared and noisy: (n, 40) float32, ten classes.
 

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.sample import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 
 POLICIES = ("frozen", "interpolate", "recompute")
@@ -85,6 +86,7 @@ def tracked(problem: Problem) -> bool:
     return bool(renewed_layers(problem.template))
 
 
+@guarded
 def recomputed(
     problem: Problem,
     population: Population,

@@ -25,6 +25,7 @@ from thalweg.connectivity.ends import check_ends, check_gradients
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem, UnitGroup
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
@@ -33,6 +34,7 @@ from thalweg.results import Cost, Provenance, Reading
 _ON = Sample("train", 1_024)
 
 
+@guarded
 def align(
     problem: Problem,
     reference: Population,
