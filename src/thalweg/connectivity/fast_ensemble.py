@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.ensemble import ways_to_combine
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
@@ -215,7 +214,6 @@ def fast_ensemble(
 
 def _check(problem: Problem, run: Run, cycles: int, end: Population | None) -> None:
     check_type("fast_ensemble problem", problem, Problem, "a Problem")
-    check_precision("fast_ensemble", problem)
     check_steady(problem, "networks cannot be compared")
     check_type("fast_ensemble run", run, Run, "a Run, such as train(problem, recipe, seeds=3)")
     check_type("fast_ensemble end", end, (Population, NoneType), "a Population, such as the final of a longer run")

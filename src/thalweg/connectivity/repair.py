@@ -13,7 +13,6 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
-from thalweg.connectivity.ends import check_precision
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, recomputed
@@ -124,7 +123,6 @@ def repaired(
     """
     check_type("repaired problem", problem, Problem, "a Problem")
     check_type("repaired averaged", averaged, Population, "a Population, or problem.population([module])")
-    check_precision("repaired", problem)
     check_steady(problem, "how far units spread is not known")
     check_anchors("repaired", [averaged, *ends])
     problem.check(averaged)

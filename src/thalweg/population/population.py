@@ -44,6 +44,11 @@ class Population(Summarized):
     template: nn.Module = field(repr=False)
     mask: Bool[Tensor, "members parameters"] | None = None
 
+    def __post_init__(self) -> None:
+        if self.theta.is_inference():  # made in the user's inference mode, of whose tensors torch follows no gradient
+            with torch.inference_mode(mode=False):
+                object.__setattr__(self, "theta", self.theta.clone())
+
     @classmethod
     def of(cls, modules: Sequence[nn.Module]) -> "Population":
         """The given modules as members; they are read, never kept or changed."""
