@@ -12,16 +12,17 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from thalweg.arguments import Arguments
 from thalweg.errors import UsageError
 
 __all__ = ["default_dtype", "guarded", "undisturbed"]
 
-Arguments = ParamSpec("Arguments")
+Given = ParamSpec("Given")
 Found = TypeVar("Found")
 _CPU = torch.device("cpu")
 
 
-def guarded(verb: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
+def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
     """The verb, undisturbed by modes of torch around its call; for what takes a problem first, in its default dtype.
 
     >>> import torch
@@ -36,16 +37,24 @@ def guarded(verb: Callable[Arguments, Found]) -> Callable[Arguments, Found]:
     Cost: a microsecond.
 
     Raises:
-        UsageError: at a call inside `torch.autocast`.
+        UsageError: at a call inside `torch.autocast`, and at one with arguments that the verb does not take.
     """
+    arguments = Arguments(verb)
 
     @functools.wraps(verb)
-    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Found:
+    def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
+        arguments.check(args, kwargs)
         dtype = getattr(args[0] if args else kwargs.get("problem"), "default_dtype", torch.float32)
-        if _undisturbed(dtype):
-            return verb(*args, **kwargs)
-        with undisturbed(verb.__qualname__.removesuffix(".__init__"), dtype):
-            return verb(*args, **kwargs)
+        try:
+            if _undisturbed(dtype):
+                return verb(*args, **kwargs)
+            with undisturbed(arguments.name, dtype):
+                return verb(*args, **kwargs)
+        except TypeError as error:
+            misread = arguments.misread(args, kwargs)
+            if misread is None:
+                raise
+            raise misread from error
 
     return call
 
