@@ -167,3 +167,40 @@ def test_workers_of_a_loader_do_not_read_an_iterable_again() -> None:
             return ((torch.full((5,), float(row)), row % 3) for row in range(60))
 
     assert len(tw.data.from_user(DataLoader(Rows(), 16, num_workers=2)).train) == 60
+
+
+def test_what_is_passed_in_place_of_a_population_is_said_with_what_to_write() -> None:
+    problem = a_problem()
+    wrong = {
+        r"got a Linear: write problem\.population\(model\)": (problem, nn.Linear(5, 3)),
+        r"got an OrderedDict: write problem\.load": (problem, Scaled().state_dict()),
+        r"must be a Problem; got a Linear: write Problem\(model, data, loss\)": (
+            nn.Linear(5, 3),
+            problem.initialize(1),
+        ),
+    }
+    for sentence, (first, second) in wrong.items():
+        with pytest.raises(tw.UsageError, match=sentence):
+            tw.evaluate(first, second)  # type: ignore[arg-type]
+
+
+def test_arguments_that_a_verb_does_not_take_are_refused_in_words() -> None:
+    problem = a_problem()
+    with pytest.raises(tw.UsageError, match=r"no argument of train 'epochs'\. .*Known: .*seeds"):
+        tw.train(problem, RECIPE, epochs=3)  # type: ignore[call-arg]
+    with pytest.raises(tw.UsageError, match=r"evaluate: missing a required argument: 'population'; it is"):
+        tw.evaluate(problem)  # type: ignore[call-arg]
+
+
+def test_a_type_error_of_the_users_own_stays_as_it_is() -> None:
+    def observe(step: int, population: tw.Population) -> None:
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="mine"):
+        tw.train(a_problem(), RECIPE, observe=observe, progress=None)
+
+
+def test_a_torch_optimizer_is_answered_with_its_adapter() -> None:
+    given = torch.optim.RAdam([torch.zeros(1, requires_grad=True)])
+    with pytest.raises(tw.UsageError, match=r"optim\.TorchOptimizer\(1e-3, lambda p: torch\.optim\.RAdam\(p\)\)"):
+        tw.Recipe(given, steps=3, batch_size=4)  # type: ignore[arg-type]

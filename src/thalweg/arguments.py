@@ -61,7 +61,7 @@ class Arguments:
         """The error of a call that the verb cannot take (an unknown keyword, one missing or too many), or None."""
         for name in kwargs:
             if name not in self.signature.parameters:
-                return unknown_name(f"argument of {self.name}", name, self.signature.parameters)
+                return unknown_name(f"argument of {self.name}", name, set(self.signature.parameters) - {"self"})
         try:
             self.signature.bind(*args, **kwargs)
         except TypeError as error:
@@ -80,8 +80,12 @@ class Arguments:
     def _refuse(self, name: str, kind: type, given: Any) -> None:
         bases = {base.__name__ for base in type(given).__mro__} | ({"Mapping"} if isinstance(given, Mapping) else set())
         hint = next((words for base, words in _INSTEAD.get(kind.__name__, ()) if base in bases), None)
-        what, noun = f"{self.name} {name}", f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+        what, noun, got = f"{self.name} {name}", _with_article(kind), _with_article(type(given))
         if hint is None:
             check_type(what, given, kind, noun)
-        msg = f"{what} must be {noun}; got a {type(given).__name__}: {hint}."
+        msg = f"{what} must be {noun}; got {got}: {hint}."
         raise UsageError(msg)
+
+
+def _with_article(kind: type) -> str:
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
