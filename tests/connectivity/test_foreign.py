@@ -278,8 +278,8 @@ def test_nothing_is_computed_in_half_precision_because_of_where_it_is_called(
 
 
 @pytest.mark.parametrize("name", ["bezier", "polygonal", "string", "auto_neb", "simplex", "straight-through"])
-def test_in_inference_mode_the_model_is_not_blamed(mlp: Problem, name: str) -> None:
-    with torch.inference_mode(), pytest.raises(UsageError, match=r"inference_mode.*call it outside"):
+def test_in_inference_mode_gradients_are_followed_all_the_same(mlp: Problem, name: str) -> None:
+    with torch.inference_mode():
         BETWEEN[name](mlp, mlp.initialize(2))
 
 

@@ -145,3 +145,10 @@ def test_a_rule_is_within_the_axis() -> None:
     axes = figure.to_matplotlib().axes[0]
     assert axes.get_ylim()[1] > 10
     assert axes.get_xlim()[0] < -5
+
+
+def test_an_axis_may_span_more_powers_of_ten_than_numbers_do() -> None:
+    values = np.array([1e-300, 1.0, 1e300])
+    figure = Figure.of("all", [Line(values, values)], Axis("x", scale="log"), Axis("y", scale="log"))
+    low, high = figure.to_plotly().layout.yaxis.range or (-300, 300)
+    assert np.isfinite([low, high]).all()

@@ -35,6 +35,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import check_count, check_type
 from thalweg.evaluation import Conditions, Points, Sample
 from thalweg.evaluation.points import AT_ONCE, everywhere
+from thalweg.guard import guarded
 from thalweg.optim import Momentum
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
@@ -43,6 +44,7 @@ from thalweg.training import Recipe
 _RATES, _STEPS, _BATCH = (0.1, 0.1, 0.1, 0.01), 150, 50
 
 
+@guarded
 def auto_neb(
     problem: Problem,
     first: Population,

@@ -22,6 +22,7 @@ from thalweg.evaluation import Evaluator, Sample
 from thalweg.evaluation.points import Entries
 from thalweg.evaluation.running_statistics import tracked
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_bars
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Progress, Watcher, automatic, watched
@@ -106,6 +107,7 @@ class Averaged(Result):
         return name
 
 
+@guarded
 def averaged(
     problem: Problem,
     population: Population,

@@ -16,6 +16,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
 from thalweg.evaluation import Conditions, Sample, line_heights
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -128,6 +129,7 @@ class Barrier(Result):
         return values[self._place(on)]
 
 
+@guarded
 def barrier(
     problem: Problem,
     first: Population,

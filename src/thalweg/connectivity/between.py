@@ -25,6 +25,7 @@ from thalweg.connectivity.samples import sets_of
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem, UnitGroup
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
@@ -35,6 +36,7 @@ _ONE_VALLEY = 0.02  # of error: below, Frankle et al. call networks stable
 _STAGES = 4
 
 
+@guarded
 def between(
     problem: Problem,
     checkpoints: Checkpoints,

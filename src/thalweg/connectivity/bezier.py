@@ -11,6 +11,7 @@ from thalweg.connectivity.curve import Curve
 from thalweg.connectivity.curve_training import CurveOptions, joined
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.training import Recipe
@@ -22,6 +23,7 @@ def bernstein(t: Float[Tensor, "..."], controls: int) -> Float[Tensor, "... cont
     return torch.stack([math.comb(n, k) * t**k * (1 - t) ** (n - k) for k in range(controls)], dim=-1)
 
 
+@guarded
 def bezier(
     problem: Problem,
     first: Population,

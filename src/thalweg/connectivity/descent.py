@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from thalweg.connectivity.ends import check_gradients
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.anchors import check_anchors
+from thalweg.guard import guarded
 from thalweg.optim import Rule, StepHyperparameters, Updater
 from thalweg.optim.decay import decays, shrinkage
 from thalweg.optim.matrix_rule import MatrixRule
@@ -80,6 +80,7 @@ class Descended:
     plan: Plan
 
 
+@guarded
 def descend(
     problem: Problem,
     control: Sequence[Population],
@@ -146,7 +147,6 @@ def descend(
     Source: Garipov et al., 2018, arXiv:1802.10026.
     """
     check_recipe(label, recipe)
-    check_gradients(label)
     check_anchors(label, control)
     if len(seeds) != len(control[0]):
         msg = f"{label} need a seed for each of {len(control[0])} members; got {len(seeds)}."

@@ -33,7 +33,6 @@ def check_ends(
     knows such.
     """
     check_type(f"{what} problem", problem, Problem, "a Problem")
-    check_precision(what, problem)
     check_anchors(what, ends)
     for end in ends:
         problem.check(end)
@@ -54,21 +53,6 @@ def check_ends(
             instead = "" if otherwise is None else f"write {otherwise}, or "
             msg += f"so that recomputing running statistics leaves it as it is; {instead}{same}."
             raise UsageError(msg)
-
-
-def check_precision(what: str, problem: Problem) -> None:
-    """Raise UsageError inside torch.autocast, which would round sums of weights, and not the model's work alone."""
-    kind = problem.device.type
-    if torch.is_autocast_enabled(kind):
-        msg = f"{what} inside torch.autocast would compute networks in {torch.get_autocast_dtype(kind)}, too coarse to "
-        raise UsageError(msg + "measure in; call it outside. What a model's forward does in autocast stays as it is.")
-
-
-def check_gradients(what: str) -> None:
-    """Raise UsageError inside torch.inference_mode(), where nothing has a gradient."""
-    if torch.is_inference_mode_enabled():
-        msg = f"{what} follows gradients, and inside torch.inference_mode() there are none; call it outside."
-        raise UsageError(msg)
 
 
 def _of_normalization(population: Population) -> set[str]:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.ensemble import ways_to_combine
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
+from thalweg.guard import guarded
 from thalweg.population import Batch, Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
@@ -120,6 +120,7 @@ class FastEnsemble(Result):
         return Figure.of(name, marks, Axis("snapshots"), Axis(name, self.reading.units.get(name, "")))
 
 
+@guarded
 def fast_ensemble(
     problem: Problem,
     run: Run,
@@ -213,7 +214,6 @@ def fast_ensemble(
 
 def _check(problem: Problem, run: Run, cycles: int, end: Population | None) -> None:
     check_type("fast_ensemble problem", problem, Problem, "a Problem")
-    check_precision("fast_ensemble", problem)
     check_steady(problem, "networks cannot be compared")
     check_type("fast_ensemble run", run, Run, "a Run, such as train(problem, recipe, seeds=3)")
     check_type("fast_ensemble end", end, (Population, NoneType), "a Population, such as the final of a longer run")

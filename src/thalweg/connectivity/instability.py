@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.connectivity.barrier import barrier
-from thalweg.connectivity.ends import check_precision
 from thalweg.connectivity.instability_copies import copies, trunks
 from thalweg.connectivity.instability_result import Instability
 from thalweg.connectivity.instability_steps import At, parting_seeds, parting_steps
 from thalweg.data import Examples, ExampleSet, LazyExamples
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
@@ -25,6 +25,7 @@ from thalweg.training import Recipe
 On = Sample | str | ExampleSet
 
 
+@guarded
 def instability(
     problem: Problem,
     recipe: Recipe,
@@ -84,7 +85,6 @@ def instability(
     """
     began = time.perf_counter()
     check_type("instability problem", problem, Problem, "a Problem")
-    check_precision("instability", problem)
     check_steady(problem, "points cannot be compared")
     check_count("instability points", points, 3)
     check_type("instability fresh_schedule", fresh_schedule, bool, "True or False")

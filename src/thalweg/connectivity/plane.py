@@ -15,6 +15,7 @@ from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Conditions, Points, Sample
 from thalweg.evaluation.points import AT_ONCE, advancing
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, Scatter
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -139,6 +140,7 @@ class Plane(Result):
         return member
 
 
+@guarded
 def plane(
     problem: Problem,
     first: Population,

@@ -10,6 +10,7 @@ from thalweg.connectivity.curve import Curve
 from thalweg.connectivity.curve_training import CurveOptions, joined
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.training import Recipe
@@ -21,6 +22,7 @@ def hats(t: Float[Tensor, "..."], controls: int) -> Float[Tensor, "... controls"
     return (1 - ((controls - 1) * t.unsqueeze(-1) - places).abs()).clamp_min(0)
 
 
+@guarded
 def polygonal(
     problem: Problem,
     first: Population,

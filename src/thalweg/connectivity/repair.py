@@ -13,12 +13,12 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._pytree import tree_leaves
 
-from thalweg.connectivity.ends import check_precision
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, recomputed
 from thalweg.evaluation.points import check_anchors
 from thalweg.evaluation.running_statistics import renewed_layers
+from thalweg.guard import guarded
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
 from thalweg.population.derivatives import check_steady
@@ -41,6 +41,7 @@ class _Spread:
         return cls(lines.mean(0), lines.std(0, correction=0))
 
 
+@guarded
 def layers_repaired(problem: Problem) -> tuple[str, ...]:
     """The layers that `repaired` rescales: their paths in the model, in the order in which they are called.
 
@@ -79,6 +80,7 @@ def layers_repaired(problem: Problem) -> tuple[str, ...]:
     )
 
 
+@guarded
 def repaired(
     problem: Problem,
     averaged: Population,
@@ -121,7 +123,6 @@ def repaired(
     """
     check_type("repaired problem", problem, Problem, "a Problem")
     check_type("repaired averaged", averaged, Population, "a Population, or problem.population([module])")
-    check_precision("repaired", problem)
     check_steady(problem, "how far units spread is not known")
     check_anchors("repaired", [averaged, *ends])
     problem.check(averaged)

@@ -21,6 +21,7 @@ from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Conditions, Points, Sample
 from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.figures import Axis, Figure, Scatter
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.randomness import generator
@@ -88,6 +89,7 @@ class Simplex(Result):
         )
 
 
+@guarded
 def simplex(
     problem: Problem,
     corners: Sequence[Population],

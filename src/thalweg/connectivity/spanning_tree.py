@@ -19,6 +19,7 @@ from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Conditions, Points, Sample
 from thalweg.evaluation.points import AT_ONCE, everywhere
 from thalweg.figures import Axis, Figure, HeatMap, Line, Scatter
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -97,6 +98,7 @@ class SpanningTree(Result):
         return [minimum for basin in basins for minimum in basin]
 
 
+@guarded
 def spanning_tree(
     problem: Problem,
     minima: Population,

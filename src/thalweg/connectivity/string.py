@@ -20,11 +20,13 @@ from thalweg.connectivity.string_pivots import equal_shares, straight
 from thalweg.data import ExampleSet
 from thalweg.errors import check_count
 from thalweg.evaluation import Sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.training import Recipe
 
 
+@guarded
 def string(
     problem: Problem,
     first: Population,

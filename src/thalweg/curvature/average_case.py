@@ -10,6 +10,7 @@ from thalweg.curvature.neighborhood import Neighborhood, radii
 from thalweg.data import ExampleSet
 from thalweg.errors import check_count, check_type
 from thalweg.evaluation import Sample
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
@@ -28,6 +29,7 @@ class AverageCase(Result):
     """
 
 
+@guarded
 def average_case_sharpness(
     problem: Problem,
     population: Population,

@@ -8,6 +8,7 @@ from thalweg.curvature.neighborhood import Neighborhood
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample
 from thalweg.evaluation.evaluate import example_weights
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.gradient_graph import GraphChunks
@@ -26,6 +27,7 @@ class FisherRaoNorm(Result):
     """
 
 
+@guarded
 def fisher_rao_norm(
     problem: Problem,
     population: Population,

@@ -8,6 +8,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import check_type
 from thalweg.evaluation.evaluate import shares
 from thalweg.evaluation.sample import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.derivatives import check_differentiable
 from thalweg.population.double_backward import check_twice_differentiable
@@ -18,6 +19,7 @@ _NAMES = {"hessian": "Hessian", "gauss_newton": "Gauss-Newton matrix", "fisher":
 _ATTENTION = "Attention was computed by its formula, since the fused kernels have no second derivative."
 
 
+@guarded
 def hessian(problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train") -> Operator:
     """The Hessian of every member's mean loss: the matrix of second derivatives d^2 loss / d theta^2.
 
@@ -48,6 +50,7 @@ def hessian(problem: Problem, population: Population, *, on: Sample | str | Exam
     return _operator("hessian", problem, population, on)
 
 
+@guarded
 def gauss_newton(problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train") -> Operator:
     """The Gauss-Newton matrix of every member's mean loss: the mean over examples of J^T (d^2 loss / d outputs^2) J.
 
@@ -68,6 +71,7 @@ def gauss_newton(problem: Problem, population: Population, *, on: Sample | str |
     return _operator("gauss_newton", problem, population, on)
 
 
+@guarded
 def fisher(problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train") -> Operator:
     """The empirical Fisher matrix of every member: the mean over examples of g g^T for their gradients g.
 
@@ -89,6 +93,7 @@ def fisher(problem: Problem, population: Population, *, on: Sample | str | Examp
     return _operator("fisher", problem, population, on)
 
 
+@guarded
 def block(A: Operator, population: Population, *names: str) -> Operator:
     """The block of a curvature matrix on some tensors of the model: the same operator with no other parameters active.
 

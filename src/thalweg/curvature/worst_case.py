@@ -16,6 +16,7 @@ from thalweg.curvature.neighborhood import Neighborhood, radii
 from thalweg.data import ExampleSet
 from thalweg.errors import check_type
 from thalweg.evaluation import Sample
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Result
@@ -39,6 +40,7 @@ class WorstCase(Result):
         return self.reading["converged"]
 
 
+@guarded
 def worst_case_sharpness(
     problem: Problem,
     population: Population,
@@ -99,6 +101,7 @@ def worst_case_sharpness(
     return WorstCase(reading)
 
 
+@guarded
 def keskar_sharpness(
     problem: Problem,
     population: Population,

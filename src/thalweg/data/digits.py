@@ -7,11 +7,13 @@ import torch
 
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
+from thalweg.guard import guarded
 from thalweg.randomness import stream_key
 
 _TEST = 360
 
 
+@guarded
 def digits(*, image: bool = False, seed: int = 0) -> Data:
     """The 1,797 handwritten digits that come with scikit-learn: 8x8 pixels in 0..1, ten classes.
 

@@ -19,14 +19,16 @@ from torch.utils.data import (
 
 from thalweg.data.dataset import Data, ExampleSet
 from thalweg.data.examples import Examples
-from thalweg.data.isolation import isolated
 from thalweg.data.lazy_examples import LABELS, LazyExamples, check_no_graph, collated, pair, tuples
 from thalweg.data.trees import Tree, joined, labels, named, size_in_bytes
 from thalweg.errors import DataError, UsageError, check_type
+from thalweg.guard import guarded
+from thalweg.randomness import isolated
 
 _READ_AT_ONCE = 256  # items of a dataset collated together while it is read into memory
 
 
+@guarded
 def from_user(
     train: Any,
     test: Any = None,
@@ -43,7 +45,7 @@ def from_user(
             {"inputs": x, "targets": y}, or the targets under "labels" beside what the model takes by name;
             a map-style `Dataset`, or a list, of items (x, y);
             a `DataLoader`: its dataset, sampler and collate_fn are used, without shuffling or dropping a last batch;
-            an `IterableDataset`: read once, to its end;
+            an `IterableDataset`, also in a loader: read once, to its end, in this process whatever its num_workers;
             `Examples`, or `Data` (returned as it is).
         test: held-out data in any of these forms.
         memory_budget: bytes that each of train and test may take in memory; a larger map-style dataset
@@ -132,7 +134,7 @@ def _arrays(source: tuple[Any, ...] | Mapping[str, Any], role: str, notes: list[
 
 def _loader(loader: DataLoader[Any], memory_budget: int, role: str, notes: list[str]) -> ExampleSet:
     if isinstance(loader.dataset, IterableDataset):
-        return _iterated(_undropped(loader), memory_budget)
+        return _iterated(_whole(loader), memory_budget)
     dataset: Any = loader.dataset
     indices, note = _indices(loader)
     if note:
@@ -146,12 +148,14 @@ def _loader(loader: DataLoader[Any], memory_budget: int, role: str, notes: list[
     return _read(rows, memory_budget, role, notes, loader.batch_size or _READ_AT_ONCE)
 
 
-def _undropped(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The loader, or one alike that does not drop the last batch."""
-    if not loader.drop_last:
+def _whole(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """The loader, or one alike that keeps the last batch and reads in this process.
+
+    Each worker of its own would iterate over its own copy of the dataset, from the first example to the last.
+    """
+    if not loader.drop_last and loader.num_workers == 0:
         return loader
-    alike = {"num_workers": loader.num_workers, "worker_init_fn": loader.worker_init_fn}
-    return DataLoader(loader.dataset, loader.batch_size, collate_fn=loader.collate_fn, **alike)
+    return DataLoader(loader.dataset, loader.batch_size, collate_fn=loader.collate_fn)
 
 
 def _mixes(rows: LazyExamples) -> bool:
@@ -176,7 +180,7 @@ def _indices(loader: DataLoader[Any]) -> tuple[Tensor | None, str]:
         return torch.as_tensor(sampler.indices).unique(), ""
     from_user = getattr(sampler, "generator", None)
     state = None if from_user is None else from_user.get_state()
-    with isolated("read"):
+    with isolated(0, "read"):
         visited = list(sampler) if usual else [index for batch in sampler for index in batch]
     if from_user is not None:
         from_user.set_state(state)
@@ -203,7 +207,7 @@ def _read(
 def _iterated(batches: Iterable[Any], memory_budget: int) -> Examples:
     parts: list[tuple[Tree, Tree]] = []
     size = 0
-    with isolated("read"):
+    with isolated(0, "read"):
         for batch in batches:
             parts.append(pair(tuples(batch)))
             size += sum(size_in_bytes(tree) for tree in parts[-1])

@@ -7,9 +7,11 @@ from torch import Tensor
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 
 
+@guarded
 def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0, test: int = 0) -> Data:
     """Whether an even number of the first `relevant` of some random signs are negative: class 1 if so, else 0.
 
@@ -50,6 +52,7 @@ def parity(n: int, bits: int = 12, relevant: int = 3, *, seed: int = 0, test: in
     return Data(examples("parity signs", n), held_out, "parity", 2)
 
 
+@guarded
 def friedman(n: int, *, seed: int = 0) -> Data:
     """y = 10 sin(pi x1 x2) + 20 (x3 - 1/2)^2 + 10 x4 + 5 x5 + e of ten uniform inputs, e ~ N(0, 1).
 
@@ -72,6 +75,7 @@ def friedman(n: int, *, seed: int = 0) -> Data:
     return Data(Examples(_standardized(x), _standardized(y[:, None])), None, "Friedman")
 
 
+@guarded
 def photograph(n: int, *, seed: int = 0) -> Data:
     """The color of a pixel from where it is, in scikit-learn's photograph of a temple.
 

@@ -9,9 +9,11 @@ from torch import Tensor
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 
 
+@guarded
 def gaussian_linear(
     n: int,
     d: int,
@@ -69,6 +71,7 @@ def gaussian_linear(
     )
 
 
+@guarded
 def gaussian_teacher(
     n: int,
     d: int,

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from thalweg.data.examples import check_finite, check_lengths
-from thalweg.data.isolation import isolated, states
 from thalweg.data.trees import Tree, described, joined, labels, mapped, moved, named, tensors
 from thalweg.errors import DataError
+from thalweg.randomness import global_states, isolated
 
 LABELS = ("labels", "label", "targets", "target")  # how batches that are dicts call their targets
 
@@ -113,18 +113,18 @@ class LazyExamples:
         )
 
     def _item(self, index: int) -> Any:
-        with isolated("example", index):
-            before = states()
+        with isolated(0, "example", index):
+            before = global_states()
             item = self.dataset[index]
-            self.draws = self.draws or before != states()
+            self.draws = self.draws or before != global_states()
         return item
 
     def _batch(self, flat: Int64[Tensor, " rows"]) -> tuple[Tree, Tree]:
         items = [self._item(index) for index in flat.tolist()]
-        with isolated("batch"):
-            before = states()
+        with isolated(0, "batch"):
+            before = global_states()
             inputs, targets = collated(items, self.collate)
-            self.draws = self.draws or before != states()
+            self.draws = self.draws or before != global_states()
         got = check_lengths(inputs, targets)
         if got != len(items):
             msg = f"collate made {got} rows of {len(items)} items; expected one row per item."

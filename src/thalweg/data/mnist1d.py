@@ -16,10 +16,12 @@ from torch import Tensor
 
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
-from thalweg.data.isolation import isolated
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
+from thalweg.randomness import isolated
 
 
+@guarded
 def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: bool = False) -> Data:
     """Ten templates of 12 points, padded, moved, scaled, sheared and noisy: (n, 40) float32, ten classes.
 
@@ -69,7 +71,7 @@ def _examples(total: int, seed: int, shuffled: bool, folder: Path) -> tuple[Tens
 
 
 def _generate(total: int, seed: int, shuffled: bool) -> tuple[Tensor, Tensor]:
-    with isolated("mnist1d"):
+    with isolated(0, "mnist1d"):
         from mnist1d.data import get_dataset_args, make_dataset
 
         defaults = vars(get_dataset_args())

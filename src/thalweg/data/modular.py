@@ -6,12 +6,14 @@ import torch.nn.functional as F
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count, check_type, unknown_name
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 
 _OPERATIONS = ("+", "-", "*", "/", "random")
 _ENCODINGS = ("one_hot", "tokens")
 
 
+@guarded
 def modular(
     p: int = 59,
     operation: str = "+",

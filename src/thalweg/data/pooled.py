@@ -9,8 +9,10 @@ from torch import Tensor
 from thalweg.data.examples import Examples
 from thalweg.data.trees import joined
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 
 
+@guarded
 def pooled(sets: Sequence[Examples]) -> tuple[Examples, Int64[Tensor, "sets n"]]:
     """The examples of all sets, one set after the other, and which of them are whose, as `train(examples=)` takes it.
 

@@ -9,8 +9,10 @@ from torch.nn import functional
 from thalweg.data.dataset import Data, ExampleSet
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
 
 
+@guarded
 def one_hot(data: Data) -> Data:
     """Targets as vectors that are 1 at the class and 0 elsewhere, for a loss such as the squared error.
 
@@ -37,6 +39,7 @@ def one_hot(data: Data) -> Data:
     return replace(data, train=changed(data.train), test=test, classes=None)
 
 
+@guarded
 def in_principal_components(data: Data, count: int) -> Data:
     """Inputs less the mean of the training inputs, along the first principal components of these, in float64.
 

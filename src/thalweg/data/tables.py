@@ -8,6 +8,7 @@ import torch
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import unknown_name
+from thalweg.guard import guarded
 from thalweg.randomness import stream_key
 
 _LOADERS = {
@@ -19,6 +20,7 @@ _LOADERS = {
 _HELD_OUT = 0.2
 
 
+@guarded
 def table(name: str, *, seed: int = 0) -> Data:
     """One of the real tables that come with scikit-learn, float32, a fifth of it held out.
 

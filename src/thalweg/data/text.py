@@ -12,8 +12,10 @@ from torch import Tensor
 from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.guard import guarded
 
 
+@guarded
 def text(*, context: int = 64, stride: int | None = None, test_fraction: float = 0.1) -> Data:
     """Windows of Python's language reference: inputs (n, context), targets the next byte at every position.
 
@@ -60,6 +62,7 @@ def text(*, context: int = 64, stride: int | None = None, test_fraction: float =
     )
 
 
+@guarded
 def decode(data: Data, tokens: Int64[Tensor, " length"]) -> str:
     """The text that tokens of `text()` stand for.
 

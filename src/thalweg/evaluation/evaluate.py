@@ -15,6 +15,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import DataError, check_type
 from thalweg.evaluation.rows import index_table
 from thalweg.evaluation.sample import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.losses.names import weight_of
 from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.batch import Batch
@@ -247,6 +248,7 @@ def fastest_batch(
     return (size, "looped") if larger.seconds / size < seconds / EXAMPLES_AT_ONCE else (EXAMPLES_AT_ONCE, plan)
 
 
+@guarded
 def evaluate(
     problem: Problem,
     population: Population,
@@ -284,6 +286,7 @@ def evaluate(
     return evaluator_of("evaluate", problem, population, on, rows=rows, plan=plan)()
 
 
+@guarded
 def by_example(
     problem: Problem,
     population: Population,

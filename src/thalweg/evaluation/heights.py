@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.guard import guarded
+
 Array = NDArray[np.float64]
 _SMOOTH = 0.25  # of the bend at the highest point, that its neighbors have at least where a curve has no kink
 
@@ -96,6 +98,7 @@ class LineHeights:
     location: Array
 
 
+@guarded
 def line_heights(values: ArrayLike, name: str = "loss") -> LineHeights:
     """How high a line rises, by either definition of a barrier: (..., points) to (...) each.
 

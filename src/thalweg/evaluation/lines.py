@@ -15,6 +15,7 @@ from thalweg.evaluation.heights import line_heights
 from thalweg.evaluation.points import AT_ONCE, Points, everywhere
 from thalweg.evaluation.sample import Sample
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -44,6 +45,7 @@ class Lines(Result):
         return Figure.of(f"{metric} between two networks", marks, Axis("t"), y, caption=caption)
 
 
+@guarded
 def lines(
     problem: Problem,
     first: Population,

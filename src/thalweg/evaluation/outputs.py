@@ -11,10 +11,12 @@ from torch.utils._pytree import tree_leaves
 from thalweg.data import ExampleSet
 from thalweg.evaluation.evaluate import evaluator_of
 from thalweg.evaluation.sample import Sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 
 
 @torch.no_grad()
+@guarded
 def outputs(
     problem: Problem,
     population: Population,

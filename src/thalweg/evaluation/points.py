@@ -17,6 +17,7 @@ from thalweg.evaluation.conditions import Conditions
 from thalweg.evaluation.evaluate import Evaluator, check_counted, fastest_batch
 from thalweg.evaluation.running_statistics import RunningStatistics
 from thalweg.evaluation.sample import Sample
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Progress, Watcher, automatic, watched
@@ -294,6 +295,7 @@ def _ratio_change(values: Tensor, weights: Tensor, first: Tensor, lighter: Tenso
     return change, change - (there * ratio - here * base)
 
 
+@guarded
 def weighted_sums(
     problem: Problem,
     anchors: Sequence[Population],

@@ -1,6 +1,5 @@
 """Running statistics of normalization layers at points that no training has visited."""
 
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
@@ -8,6 +7,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.sample import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.population.copying import copied, in_mode
 
@@ -85,6 +85,7 @@ def tracked(problem: Problem) -> bool:
     return bool(renewed_layers(problem.template))
 
 
+@guarded
 def recomputed(
     problem: Problem,
     population: Population,

@@ -75,7 +75,7 @@ def limits(panel: Panel) -> tuple[float, float] | None:
     if panel.y.limits or panel.y.scale == "linear" or ends is None or not (filled or banded):
         return panel.y.limits
     low, high = ends
-    margin = (high / low) ** 0.05 if high > low else 2.0
+    margin = high**0.05 / low**0.05 if high > low else 2.0  # beyond 308 powers of ten high / low would be infinite
     return low / (max(margin, 2.0) if filled else margin), high * margin
 
 

@@ -13,6 +13,7 @@ from thalweg.data import Data, Examples, pooled
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.dealt import drawn_anew
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading, Result
@@ -113,6 +114,7 @@ class Memorization(Result):
         )
 
 
+@guarded
 def memorization(
     model: Callable[[], nn.Module],
     data: Data,

@@ -14,6 +14,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Evaluator, Sample, as_sample
 from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
+from thalweg.guard import guarded
 from thalweg.population import Batch, Population, Problem, derivatives
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -83,6 +84,7 @@ class CriticalPoints(Result):
         return Figure.of("Where searches for critical points ended", marks, *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def critical_points(
     problem: Problem,
     population: Population,

@@ -10,6 +10,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count
 from thalweg.evaluation import Sample
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.landscape.directions import random
 from thalweg.landscape.views import line
 from thalweg.population import Plan, Population, Problem
@@ -46,6 +47,7 @@ class Roughness(Result):
         return Figure.of("The roughest line", marks, Axis("coordinate"), y, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def roughness(
     problem: Problem,
     population: Population,

@@ -14,6 +14,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Conditions, RunningStatistics, Sample, evaluate
 from thalweg.figures import Axis, Contour, Figure, HeatMap, Line, TrajectoryLine
+from thalweg.guard import guarded
 from thalweg.landscape.surface import Surface, surface_on
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic
@@ -77,6 +78,7 @@ class TrajectoryPlane(Result):
         return f"; random walk {self['random walk share'][number]:.0%}" if known else ""
 
 
+@guarded
 def trajectory_plane(
     problem: Problem,
     run: Run,

@@ -11,12 +11,14 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Conditions, Sample
+from thalweg.guard import guarded
 from thalweg.landscape.directions import between
 from thalweg.landscape.surface import Surface, surface_on
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Watcher, automatic
 
 
+@guarded
 def line(
     problem: Problem,
     population: Population,
@@ -78,6 +80,7 @@ def line(
     return surface_on("line", population, wanted, axes, conditions, seed=seed, to=to, progress=progress)
 
 
+@guarded
 def plane(
     problem: Problem,
     population: Population,

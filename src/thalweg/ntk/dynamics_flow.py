@@ -13,6 +13,7 @@ from scipy.integrate import LSODA
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
 from thalweg.ntk.dynamics_any_loss import AnyLoss, OnOutputs
 from thalweg.ntk.dynamics_coefficients import number
 from thalweg.ntk.dynamics_path import Path, decay_of, path_of
@@ -22,6 +23,7 @@ from thalweg.ntk.dynamics_spectrum import Spectrum
 _FINEST = 1e-13  # relative tolerance: below it rounding is taken for an error
 
 
+@guarded
 def flow(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor | None,

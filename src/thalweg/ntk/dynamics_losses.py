@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 from thalweg.ntk.dynamics_any_loss import AnyLoss, OnOutputs
 from thalweg.ntk.dynamics_coefficients import Descent
 from thalweg.ntk.dynamics_path import Path, decay_of, path_of
@@ -19,6 +20,7 @@ from thalweg.schedules import Schedule
 Batches = Sequence[Sequence[int] | Tensor | NDArray[np.int64]]
 
 
+@guarded
 def descend(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor | None,

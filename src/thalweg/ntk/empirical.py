@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
 from thalweg.evaluation import Drawn, Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.ntk.empirical_cost import cost_of
 from thalweg.ntk.empirical_kernel import EmpiricalKernel
 from thalweg.ntk.empirical_kernels import Method, Outputs
@@ -35,6 +36,7 @@ _WHAT = {
 }
 
 
+@guarded
 def empirical(
     problem: Problem,
     population: Population,

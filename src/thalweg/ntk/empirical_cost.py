@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.ntk.empirical_kernels import Outputs
 from thalweg.ntk.gram.kernels import Work
 from thalweg.population import Population, Problem
@@ -52,6 +53,7 @@ class EmpiricalCost(Summarized):
         return (self.note,) if self.note else ()
 
 
+@guarded
 def empirical_cost(
     problem: Problem,
     population: Population,

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from thalweg.guard import guarded
 from thalweg.ntk.gram.kernels import Work, kernels
 from thalweg.population import Population, Problem
 
@@ -11,6 +12,7 @@ Outputs = Literal["full", "trace", "diagonal", "sum"]
 Method = Literal["automatic", "layers", "jacobian", "products"]
 
 
+@guarded
 def empirical_kernels(
     problem: Problem,
     population: Population,

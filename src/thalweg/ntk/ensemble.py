@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 from thalweg.ntk.dynamics_coefficients import Flow
 from thalweg.ntk.dynamics_problem import FORMULAS, Convention, KernelProblem, numbers_of
 from thalweg.ntk.dynamics_spectrum import Spectrum
@@ -15,6 +16,7 @@ from thalweg.ntk.nonnegative import not_negative
 from thalweg.results import Cost, Provenance, Reading, Result
 
 
+@guarded
 def ensemble(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor,

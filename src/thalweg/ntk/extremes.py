@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Bars, Figure
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
@@ -37,6 +38,7 @@ class Extremes(Result):
         return Figure.of(self.reading.name, (bars,), Axis("member"), axis, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def extremes(
     A: Operator,
     *,

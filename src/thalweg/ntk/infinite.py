@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import DataError, UsageError, check_choice, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.nets.centered import Centered
 from thalweg.ntk.inputs import remarks_on_tensors
 from thalweg.ntk.limit_kernels import Kernels
@@ -24,6 +25,7 @@ from thalweg.results import Cost, Provenance, Reading, Table
 CONSTRUCTIONS = 16  # of a factory, from which variances are declared
 
 
+@guarded
 def infinite(
     module: nn.Module | Callable[[], nn.Module],
     *,

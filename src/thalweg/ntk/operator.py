@@ -2,6 +2,7 @@
 
 from thalweg.data import ExampleSet
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.ntk.inputs import remarks_on_inputs
 from thalweg.ntk.jacobians import Jacobians
 from thalweg.population import Population, Problem
@@ -9,6 +10,7 @@ from thalweg.spectra import Operator
 from thalweg.spectra.symmetry import Vectors
 
 
+@guarded
 def operator(problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train") -> Operator:
     """The tangent kernel of every member on examples and outputs, known by its products.
 

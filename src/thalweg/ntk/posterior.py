@@ -12,6 +12,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, Line, Scatter
+from thalweg.guard import guarded
 from thalweg.ntk.cholesky import Factored
 from thalweg.ntk.dynamics_coefficients import number
 from thalweg.ntk.dynamics_problem import KernelProblem, numbers_of
@@ -55,6 +56,7 @@ class Posterior(Result):
         return Figure.of(title, marks, Axis("target"), Axis("prediction without it"), caption=caption)
 
 
+@guarded
 def posterior(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor | None,

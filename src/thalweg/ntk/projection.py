@@ -12,6 +12,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, HeatMap
+from thalweg.guard import guarded
 from thalweg.ntk.inputs import remarks_on_inputs
 from thalweg.ntk.jacobians import Jacobians
 from thalweg.population import Population, Problem
@@ -77,6 +78,7 @@ class Projection(Result):
         return Figure.of(self.reading.name, (HeatMap(at, at, kernel),), *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def projection(
     problem: Problem,
     population: Population,

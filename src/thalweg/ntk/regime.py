@@ -10,6 +10,7 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample, outputs
+from thalweg.guard import guarded
 from thalweg.ntk import scores
 from thalweg.ntk.arrays import Array
 from thalweg.ntk.empirical import empirical
@@ -26,6 +27,7 @@ FEW = Sample("train", 64)
 HELD_OUT = Sample("test", 128)
 
 
+@guarded
 def regime(
     problem: Problem,
     run: Run | Population,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, Scatter
+from thalweg.guard import guarded
 from thalweg.ntk.nystroem import Sketch, sketched
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Result
@@ -55,6 +56,7 @@ class Solution(Result):
         )
 
 
+@guarded
 def solve(
     A: Operator,
     targets: Float[Tensor, "*members n"],

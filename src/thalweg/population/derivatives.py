@@ -15,6 +15,7 @@ from torch.func import functional_call, grad, jvp, vjp
 from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError, UsageError
+from thalweg.guard import guarded
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
@@ -37,6 +38,7 @@ Row = Callable[..., Any]
 _TANGENTS = 4  # copies of the activations that a derivative in forward mode keeps, at most
 
 
+@guarded
 def gradient(problem: Problem, population: Population, batch: Batch) -> Vectors:
     """The gradient of every member's mean loss, in evaluation mode: (members, parameters).
 

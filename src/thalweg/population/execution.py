@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError, ThalwegError, UsageError, check_count, unknown_name
+from thalweg.guard import guarded
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped, activation_bytes
@@ -164,6 +165,7 @@ def _chunks(rows: slice, size: int) -> list[slice]:
     return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
 
 
+@guarded
 def choose(
     problem: Problem,
     population: Population,

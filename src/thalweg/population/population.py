@@ -1,6 +1,5 @@
 """Members as rows."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from thalweg.errors import StorageError, UsageError
 from thalweg.population.copying import converted, copied, matching
 from thalweg.population.layout import Layout, same_layout
-from thalweg.randomness import global_stream
+from thalweg.randomness import isolated
 from thalweg.results import Summarized, Table
 from thalweg.storage.statefile import misfits
 
@@ -47,6 +46,11 @@ class Population(Summarized):
     template: nn.Module = field(repr=False)
     mask: Bool[Tensor, "members parameters"] | None = None
 
+    def __post_init__(self) -> None:
+        if self.theta.is_inference():  # made in the user's inference mode, of whose tensors torch follows no gradient
+            with torch.inference_mode(mode=False):
+                object.__setattr__(self, "theta", self.theta.clone())
+
     @classmethod
     def of(cls, modules: Sequence[nn.Module]) -> "Population":
         """The given modules as members; they are read, never kept or changed."""
@@ -71,7 +75,7 @@ class Population(Summarized):
         """
         modules = []
         for seed in seeds:
-            with global_stream(seed, "initialization"):
+            with isolated(seed, "initialization"):
                 modules.append(model())
         return cls.of(modules)
 
@@ -155,10 +159,7 @@ class Population(Summarized):
         return replace(
             self,
             theta=self.theta.to(device, dtype),
-            buffers={
-                name: buffer.to(device, matching(buffer, dtype))
-                for name, buffer in self.buffers.items()
-            },
+            buffers={name: buffer.to(device, matching(buffer, dtype)) for name, buffer in self.buffers.items()},
             template=converted(copied(self.template), device, dtype),
             mask=None if self.mask is None else self.mask.to(device),
         )

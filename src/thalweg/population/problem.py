@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from thalweg.data import Data, from_user
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.losses import Accuracy, CrossEntropy, Logistic, StableMax
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
 from thalweg.losses.per_position import NamedLoss
@@ -22,7 +23,7 @@ from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
 from thalweg.population.template import check_follows, template_of
-from thalweg.randomness import global_stream
+from thalweg.randomness import isolated
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
@@ -70,6 +71,15 @@ class Problem(Summarized):
     True
     """
 
+    default_dtype: torch.dtype  # torch's, when the problem was made: what its model and loss mean by none
+
+    def __new__(cls, *_: Any, **__: Any) -> "Problem":
+        """Note torch's default dtype before anything is computed in it."""
+        problem = super().__new__(cls)
+        problem.default_dtype = torch.get_default_dtype()
+        return problem
+
+    @guarded
     def __init__(
         self,
         model: Callable[[], nn.Module] | nn.Module,
@@ -93,7 +103,7 @@ class Problem(Summarized):
         named = loss_named(loss)
         self.device = as_device(device)
         self.memory_budget = memory_budget
-        with global_stream(0, "template"):
+        with isolated(0, "template"):
             module = model if isinstance(model, nn.Module) else self.model()  # which may be one that it keeps
             self.template = template_of(module, self.device, dtype)
         self.layout = Layout.of(self.template)
@@ -129,12 +139,14 @@ class Problem(Summarized):
         """Every tensor of the model."""
         return self.layout.details()
 
+    @guarded
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
         seeds = range(seeds) if isinstance(seeds, int) else seeds
         check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
         return Population.initialize(self.model, seeds).to(self.device, self.dtype)
 
+    @guarded
     def population(self, modules: nn.Module | Sequence[nn.Module]) -> Population:
         """Existing modules of this architecture as members; they are read, never changed.
 
@@ -146,6 +158,7 @@ class Problem(Summarized):
         same_layout(self.layout, population.layout)
         return population
 
+    @guarded
     def load(self, states: Sequence[Mapping[str, Tensor] | str | Path]) -> Population:
         """State dicts of this architecture, or files of them (.safetensors, .pt), as members.
 
@@ -156,6 +169,7 @@ class Problem(Summarized):
         return Population.of([self.template]).load(read).to(self.device, self.dtype)
 
     @cached_property
+    @guarded
     def structure(self) -> Structure:
         """The model's operations in order and the groups of its units, traced when first asked for; see `Structure`.
 

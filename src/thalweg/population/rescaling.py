@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type, unknown_name
+from thalweg.guard import guarded
 from thalweg.population.layout import Entry, Layout, same_layout
 from thalweg.population.permuting import change, copied, laid, width
 from thalweg.population.population import Population
@@ -13,6 +14,7 @@ from thalweg.population.problem import Problem
 from thalweg.population.structure import Slice, UnitGroup
 
 
+@guarded
 def rescaled(
     problem: Problem, population: Population, layer: str, factors: Float[Tensor, "*members units"]
 ) -> Population:
@@ -50,6 +52,7 @@ def rescaled(
     return _scaled(problem, population, layer, factors, absorbed=False)
 
 
+@guarded
 def rescaled_before_norm(
     problem: Problem, population: Population, layer: str, factors: Float[Tensor, "*members units"]
 ) -> Population:
@@ -81,6 +84,7 @@ def rescaled_before_norm(
     return _scaled(problem, population, layer, factors, absorbed=True)
 
 
+@guarded
 def layers_rescaled(problem: Problem, population: Population, factors: Float[Tensor, "members layers"]) -> Population:
     """Every hidden layer of a chain such as an MLP times a factor, the layer behind it divided by it; see `rescaled`.
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
@@ -107,6 +108,7 @@ class SpectralDensity(Result):
         return np.where(none, np.nan, np.nan_to_num(self.weights))
 
 
+@guarded
 def density(
     A: Operator, *, steps: int = 60, probes: int = 4, seed: int = 0, progress: Watcher | None = automatic
 ) -> SpectralDensity:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Histogram
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
@@ -45,6 +46,7 @@ class Diagonal(Result):
         )
 
 
+@guarded
 def diagonal(A: Operator, *, products: int = 32, seed: int = 0, progress: Watcher | None = automatic) -> Diagonal:
     """The diagonal of every member's matrix, unbiased, with a standard error of each entry.
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
@@ -44,6 +45,7 @@ class Eigenpairs(Result):
     converged: NDArray[np.bool_]
 
 
+@guarded
 def top_eigenvalues(
     A: Operator,
     k: int = 5,

@@ -5,11 +5,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.spectra.operator import Operator
 from thalweg.spectra.result import Measurement
 
 
+@guarded
 def from_matrix(matrix: Float[Tensor, "*members n n"], *, name: str = "matrix", dimension: str = "entries") -> Operator:
     """The operator of dense symmetric matrices, one a member.
 
@@ -53,6 +55,7 @@ def from_matrix(matrix: Float[Tensor, "*members n n"], *, name: str = "matrix", 
     )
 
 
+@guarded
 def as_matrix(A: Operator, *, progress: Watcher | None = automatic) -> Float[Tensor, "members n n"]:
     """The matrix of every member, column by column: A e_j for each entry j that is active in some member; symmetrized.
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Result
 from thalweg.spectra.density import density
@@ -28,6 +29,7 @@ class NegativeIndex(Result):
     """
 
 
+@guarded
 def negative_index(
     A: Operator,
     *,

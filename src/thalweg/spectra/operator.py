@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 from thalweg.spectra.symmetry import Product, Vectors, check_symmetric
 
@@ -73,6 +74,7 @@ class Operator:
         for what, size in zip(("members", "n"), shape, strict=True):
             check_count(f"Operator shape's {what}", size)
         self.shape, self.dtype, self.device = shape, dtype, torch.device(device)
+        self.default_dtype = torch.get_default_dtype()  # in which whoever made it computes
         self.name, self.dimension, self.sample_size, self.notes = name, dimension, sample_size, tuple(notes)
         self.memory_budget, self.products = memory_budget, 0
         self._product, self._select = product, select
@@ -82,6 +84,7 @@ class Operator:
             check_symmetric(self, *draws)
             self.products = 0
 
+    @guarded
     def __call__(self, vectors: Vectors) -> Vectors:
         """A v, one row a member.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count
+from thalweg.guard import guarded
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import generator
 from thalweg.results import Result
@@ -31,6 +32,7 @@ class Trace(Result):
     """
 
 
+@guarded
 def trace(
     A: Operator,
     *,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.randomness import stream_key
 from thalweg.tickets.allocation import Allocation, Counts, ErdosRenyi, Global
@@ -128,6 +129,7 @@ def _collapsing(scores: Scores, division: Division, kept: Counts) -> Mask:
     return mask_of(division, select_parts(scores, division, kept))
 
 
+@guarded
 def reinitialized(problem: Problem, seeds: Sequence[int], *, stream: str = REINITIALIZED) -> Population:
     """Another initialization for every seed, by the stream (seed, "reinitialization") of seeds, or one of another name.
 
@@ -184,6 +186,7 @@ def with_signs(fresh: Start, of: Population) -> Start:
     return replace(fresh, population=fresh.population.with_theta(signed), state=None)
 
 
+@guarded
 def first_units(problem: Problem, policy: Policy, weights: int) -> Mask:
     """The mask of a narrower dense network: the first units of every group, by one share, of about as many weights.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -57,6 +58,7 @@ class CriticalSparsity(Result):
         return Figure.of("Critical sparsity", marks, x, y, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def critical_sparsity(
     problem: Problem,
     recipe: Recipe,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, HeatMap, Line
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.tickets.allocation import Allocation, ByLayer, Counts
@@ -56,6 +57,7 @@ class EarlyBird(Result):
         return " ".join(self.reading.notes)
 
 
+@guarded
 def early_bird(
     problem: Problem,
     run: Run,

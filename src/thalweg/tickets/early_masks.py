@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -108,6 +109,7 @@ class EarlyMasks(Result):
         return self.reading.units.get(self.metric, "")
 
 
+@guarded
 def early_masks(
     problem: Problem,
     recipe: Recipe,

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.tickets.allocation import Allocation, ByLayer, Global
 from thalweg.tickets.policy import Policy
 from thalweg.tickets.selection import Mask, Scores, select
 
 
+@guarded
 def prune_in_rounds(
     problem: Problem,
     population: Population,

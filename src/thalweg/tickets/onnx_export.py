@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError, UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.binding import call
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -40,6 +41,7 @@ class Exported(Result):
     path: Path
 
 
+@guarded
 def to_onnx(problem: Problem, networks: Population | Sliced, path: str | os.PathLike[str]) -> Exported:
     """Write a network as an ONNX file with a free batch size, and compare what onnxruntime makes of it.
 

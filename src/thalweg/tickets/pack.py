@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import StorageError, UsageError, check_choice, check_type
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.storage.atomic import explaining, replacing
@@ -120,6 +121,7 @@ def pack(networks: Population | Sliced, path: str | os.PathLike[str], *, values:
     return _packed(population, path, size, values, codes[0], bytes_of, rounding, time.perf_counter() - began)
 
 
+@guarded
 def unpack(path: str | os.PathLike[str], problem: Problem) -> Population:
     """The networks of a packed file, with their masks; of a sliced model, with the layout of the small one.
 

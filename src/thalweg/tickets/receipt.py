@@ -13,6 +13,7 @@ from thalweg.errors import ThalwegError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample
 from thalweg.evaluation.sample import as_sample
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.binding import call
 from thalweg.population.layout import same_layout
@@ -63,6 +64,7 @@ class Receipt(Result):
         return Figure.of("Measured speed", lines, *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def receipt(
     problem: Problem,
     population: Population,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_choice, check_count, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -113,6 +114,7 @@ class RewindingMap(Result):
         return interval_line(self.reading.coordinate("density")[known], found, label=label)
 
 
+@guarded
 def rewinding_map(
     problem: Problem,
     recipe: Recipe,

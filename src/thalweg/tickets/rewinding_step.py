@@ -4,6 +4,7 @@ import re
 from numbers import Integral, Real
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.randomness import BatchOrder
 from thalweg.sweep import Sweep
@@ -13,6 +14,7 @@ Rewinding = int | float | str
 _EPOCHS = re.compile(r"\s*(\d+(?:\.\d*)?)\s*(?:ep|epochs?)\s*")
 
 
+@guarded
 def rewinding_step(problem: Problem, recipe: Recipe, rewind_to: Rewinding) -> int:
     """The step meant by a number of steps, a share of the recipe's steps, or epochs as text.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import check_choice, check_type
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
@@ -26,6 +27,7 @@ from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
 from thalweg.training import Recipe, Run, Start, train
 
 
+@guarded
 def search(
     problem: Problem,
     recipe: Recipe,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from thalweg.errors import check_count
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.results import Summarized
 from thalweg.tickets.arm_levels import ArmsWanted, arm_levels
@@ -42,6 +43,7 @@ class SearchCost(Summarized):
         )
 
 
+@guarded
 def search_cost(
     problem: Problem,
     recipe: Recipe,

@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.tickets.allocation import Allocation, ByLayer, Counts
 from thalweg.tickets.division import Division, Share
@@ -24,6 +25,7 @@ class EmptyLayerError(UsageError):
     """
 
 
+@guarded
 def prune(
     problem: Problem,
     scores: Scores,

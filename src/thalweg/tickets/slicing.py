@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError, UsageError, check_type, unknown_name
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.layout import same_layout
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -48,6 +49,7 @@ class Sliced(Result):
         return self.population.module(member)
 
 
+@guarded
 def sliced(
     problem: Problem, population: Population, keep: Keep | None = None, *, without: Sequence[str] = ()
 ) -> Sliced:

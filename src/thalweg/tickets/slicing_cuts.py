@@ -8,12 +8,14 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from thalweg.errors import ModelError, UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.population.structure import UnitGroup
 
 Keep = Mapping[str, Sequence[int] | Tensor]  # by group, which units stay
 
 
+@guarded
 def unit_mask(problem: Problem, keep: Keep) -> Bool[Tensor, "*members parameters"]:
     """The mask that keeps some units and prunes all that belongs to the others: what writes them and what reads them.
 

@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError, UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.layout import same_layout
 from thalweg.population.structure import Slice, Structure, UnitGroup
@@ -22,6 +23,7 @@ _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}  # constants are rounded
 _PARTS = ("query-key", "value")  # within a head, of which all heads must have as many
 
 
+@guarded
 def without_dead_units(problem: Problem, population: Population) -> Sliced:
     """The same function without the units that nothing reads, and without those that are constant.
 

@@ -10,6 +10,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import check_count, check_type
 from thalweg.evaluation import Sample, lines
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import stream_key
@@ -45,6 +46,7 @@ class Stability(Result):
         return Figure.of("Stability to the data order", marks, x, y, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def stability(
     problem: Problem,
     found: Search,

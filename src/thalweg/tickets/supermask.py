@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import evaluate
+from thalweg.guard import guarded
 from thalweg.optim import Adam, Rule, StepHyperparameters
 from thalweg.optim.updater import Updater
 from thalweg.population import Batch, Plan, Population, Problem, gradient
@@ -32,6 +33,7 @@ class Supermask(Result):
     mask: Mask
 
 
+@guarded
 def supermask(
     problem: Problem,
     population: Population,

@@ -13,6 +13,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, by_example, recomputed
 from thalweg.figures import Axis, Figure, ReferenceLine, interval_line
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -74,6 +75,7 @@ class Prunable(Result):
         return Figure.of("Pruned as it stands", marks, x, y, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def prunable(
     problem: Problem,
     run: Run | Population,

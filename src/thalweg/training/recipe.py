@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample
@@ -62,7 +63,11 @@ class Recipe(Summarized):
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "clip_norm"):
             object.__setattr__(self, name, plain(getattr(self, name)))
-        check_type("Recipe optimizer", self.optimizer, (Rule, Wrapper), "a rule such as optim.AdamW(lr=1e-3)")
+        rule = "a rule such as optim.AdamW(lr=1e-3)"
+        kind = self.optimizer if isinstance(self.optimizer, type) else type(self.optimizer)
+        if issubclass(kind, torch.optim.Optimizer):
+            rule += f", or one of torch's as optim.TorchOptimizer(1e-3, lambda p: torch.optim.{kind.__name__}(p))"
+        check_type("Recipe optimizer", self.optimizer, (Rule, Wrapper), rule)
         check_type("Recipe schedule", self.schedule, Schedule, "a schedule such as schedules.Cosine(warmup=100)")
         check_choice("Recipe spacing", self.spacing, SPACINGS)
         check_type("Recipe snapshot_state", self.snapshot_state, bool, "True or False")

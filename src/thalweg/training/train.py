@@ -13,6 +13,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation.rows import index_table
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.storage import Store
@@ -29,6 +30,7 @@ from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
 
 
+@guarded
 def train(
     problem: Problem,
     recipe: Recipe,

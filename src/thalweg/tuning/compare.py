@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
 from thalweg.results import Cost, Provenance
@@ -22,6 +23,7 @@ from thalweg.tuning.targets import reachable
 _LOOKS = 100  # evaluations of a scored run
 
 
+@guarded
 def compare(
     problems: Mapping[str, Problem],
     rules: Mapping[str, tuple[Make, Mapping[str, Range]]],

@@ -13,6 +13,7 @@ from thalweg.curvature import hessian
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.optim import Adam, AMSGrad, Rule, StepHyperparameters, Updater, Wrapper, preconditioner, stability_limit
 from thalweg.optim.stability import beside
 from thalweg.optim.wrapper import unwrapped
@@ -26,6 +27,7 @@ SOME = Sample("train", 512)
 _QUANTILES = (0.1, 0.5, 0.9)
 
 
+@guarded
 def effective_rates(problem: Problem, run: Run, *, on: Sample | str | ExampleSet = SOME) -> Result:
     """The step the run would take next, on one batch, masked and clipped as it is, by tensor and member.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Contour, Figure, Scatter, TrajectoryLine
 from thalweg.figures.marks import Mark
+from thalweg.guard import guarded
 from thalweg.optim import Rule, follow
 from thalweg.results import Reading, Summarized, Table
 
@@ -143,6 +144,7 @@ class Race(Summarized):
         )
 
 
+@guarded
 def race(
     rules: Mapping[str, Rule], *, courses: Mapping[str, Course] = COURSES, rates: ArrayLike = RATES, steps: int = 200
 ) -> Race:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Reading, Result
@@ -28,6 +29,7 @@ from thalweg.tuning.rates import (
 _UNKNOWN = float("nan")
 
 
+@guarded
 def range_test(
     problem: Problem,
     recipe: Recipe,
@@ -105,6 +107,7 @@ def range_test(
     return Result(reading)
 
 
+@guarded
 def classic_range_test(
     problem: Problem,
     recipe: Recipe,

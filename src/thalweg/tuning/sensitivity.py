@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Reading, Result
@@ -56,6 +57,7 @@ def sensitivity(losses: ArrayLike, before: ArrayLike | None = None) -> NDArray[n
     return np.where(capped.min(0) < start, capped.mean(0) - capped.min(0), np.nan)
 
 
+@guarded
 def rate_sensitivity(
     problem: Problem,
     recipe: Recipe,

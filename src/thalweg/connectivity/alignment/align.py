@@ -21,10 +21,11 @@ from thalweg.connectivity.alignment.specification import (
 from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.straight_through import matched_through
 from thalweg.connectivity.alignment.weights import compared
-from thalweg.connectivity.ends import check_ends, check_gradients
+from thalweg.connectivity.ends import check_ends
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_type
 from thalweg.evaluation import Drawn, Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem, UnitGroup
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
@@ -33,6 +34,7 @@ from thalweg.results import Cost, Provenance, Reading
 _ON = Sample("train", 1_024)
 
 
+@guarded
 def align(
     problem: Problem,
     reference: Population,
@@ -153,7 +155,6 @@ def _meant(problem: Problem, reference: Population, population: Population, meth
     if isinstance(method, StraightThrough):  # which trains and evaluates networks halfway
         ends = [reference[[0] * len(population)] if len(reference) == 1 else reference, population]
         check_ends("straight-through matching", problem, ends, otherwise=None)
-        check_gradients("straight-through matching")
     return method
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from thalweg.connectivity.ends import check_precision
 from thalweg.errors import ModelError, UsageError, check_type, unknown_name
 from thalweg.population import Population, Problem, Slice, UnitGroup
 
@@ -128,7 +127,6 @@ def check_start(groups: Sequence[UnitGroup], start: Mapping[str, Tensor] | None,
 
 def check_same_architecture(problem: Problem, reference: Population, population: Population) -> None:
     """Raise UsageError that lists every difference, unless both are of the problem's model."""
-    check_precision("align", problem)
     expected = _shapes(problem.initialize(1))
     for what, one in (("reference", reference), ("population", population)):
         got = _shapes(one)

@@ -16,6 +16,7 @@ from thalweg.connectivity.alignment.specification import ByHand, check_finite, c
 from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.weights import compared
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem, UnitGroup
 from thalweg.population.derivatives import check_steady
 from thalweg.progress import Progress, Watcher, automatic, watched
@@ -24,6 +25,7 @@ from thalweg.randomness import generator
 _MOST_ROUNDS = 50
 
 
+@guarded
 def align_together(
     problem: Problem,
     population: Population,

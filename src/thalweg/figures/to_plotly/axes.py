@@ -62,7 +62,7 @@ def _axis(axis: Axis, ends: tuple[float, float] | None, shown: tuple[float, floa
     if axis.scale == "log":
         low, high = ends or shown or (1.0, 1.0)
         settings |= _logarithmic(low, high, _LABELED_DECADES)
-        if np.log10(high / low) <= _LABELED_DECADES:
+        if np.log10(high) - np.log10(low) <= _LABELED_DECADES:
             settings |= {"minor": {"ticks": "outside", "ticklen": 3, "tickcolor": MUTED}}
     if axis.names:
         settings |= {"tickvals": list(range(len(axis.names))), "ticktext": [escaped(name) for name in axis.names]}
@@ -74,7 +74,7 @@ def _logarithmic(low: float, high: float, most: int) -> dict[str, Any]:
 
     Of Plotly's own those between two powers of ten are bare digits, a 2 for 0.02.
     """
-    decades = np.log10(high / low)
+    decades = np.log10(high) - np.log10(low)
     if decades >= _FEW_DECADES:
         return {"dtick": max(1, round(decades / most))}
     return {"nticks": _BETWEEN, "tickformat": "~g"}

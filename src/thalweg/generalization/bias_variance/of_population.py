@@ -10,10 +10,12 @@ from thalweg.generalization.bias_variance.audit import NoiseAudit, audit_predict
 from thalweg.generalization.bias_variance.decomposition import Decomposition, check_loss, decompose_predictions
 from thalweg.generalization.bias_variance.ensemble_gain import Ensembles, Sizes, ensembles_of_predictions
 from thalweg.generalization.bias_variance.outputs import predictions
+from thalweg.guard import guarded
 from thalweg.losses import CrossEntropy, Logistic, SquaredError
 from thalweg.population import Population, Problem
 
 
+@guarded
 def decompose(
     problem: Problem,
     population: Population,
@@ -68,6 +70,7 @@ def decompose(
     return decompose_predictions(*predictions(problem, population, on=on, loss=loss), loss, judges=judges, truth=truth)
 
 
+@guarded
 def audit(
     problem: Problem,
     population: Population,
@@ -106,6 +109,7 @@ def audit(
     return audit_predictions(*_by_judge("audit", problem, population, judges, on), seeds=seeds)
 
 
+@guarded
 def ensembles(
     problem: Problem,
     population: Population,

@@ -11,12 +11,14 @@ from thalweg.data.trees import Tree
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
 from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
+from thalweg.guard import guarded
 from thalweg.losses import CrossEntropy, Logistic
 from thalweg.population import Population, Problem
 
 Array = NDArray[np.float64]
 
 
+@guarded
 def predictions(
     problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "test", loss: str = "squared_error"
 ) -> tuple[Array, Array]:

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.generalization.dealt import dealt
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.training import MemberGrid, Recipe, train
 
 
+@guarded
 def refit(
     problem: Problem,
     recipe: Recipe,

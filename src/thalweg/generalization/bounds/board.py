@@ -21,6 +21,7 @@ from thalweg.generalization.bounds.of_checkpoint import around, measured_bits, u
 from thalweg.generalization.bounds.overlap import check_apart
 from thalweg.generalization.bounds.posted import Board, posted
 from thalweg.generalization.bounds.rows import BoundRow
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Cost, Provenance
@@ -28,6 +29,7 @@ from thalweg.results import Cost, Provenance
 _SHARE = 0.2  # of delta that the draws of a Gibbs predictor take
 
 
+@guarded
 def board(
     problem: Problem,
     population: Population,

@@ -13,12 +13,14 @@ from thalweg.generalization.bounds.half_prior import checked_deviations
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
 from thalweg.generalization.bounds.rows import GIBBS
 from thalweg.generalization.bounds.trainings import BoundCost, given
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 
+@guarded
 def data_free(
     problem: Problem,
     recipe: Recipe,
@@ -150,6 +152,7 @@ def data_free(
     )
 
 
+@guarded
 def data_free_cost(
     problem: Problem,
     recipe: Recipe,

@@ -13,6 +13,7 @@ from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Evaluator, Sample, as_sample
 from thalweg.generalization.bounds.arguments import Array
 from thalweg.generalization.bounds.gibbs import check_accuracy
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
@@ -32,6 +33,7 @@ class Flatness(Result):
     """
 
 
+@guarded
 def flatness(
     problem: Problem,
     population: Population,

@@ -14,12 +14,14 @@ from thalweg.generalization.bounds.gibbs import wrong
 from thalweg.generalization.bounds.hold_out import hold_out
 from thalweg.generalization.bounds.rows import NETWORK
 from thalweg.generalization.bounds.trainings import BoundCost, given_apart
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Provenance
 from thalweg.training import Recipe, train
 
 
+@guarded
 def half_hold_out(
     problem: Problem,
     recipe: Recipe,

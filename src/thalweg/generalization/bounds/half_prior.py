@@ -17,12 +17,14 @@ from thalweg.generalization.bounds.hold_out import hold_out
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
 from thalweg.generalization.bounds.rows import GIBBS
 from thalweg.generalization.bounds.trainings import BoundCost, Given, given_apart
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Provenance
 from thalweg.training import Recipe, train
 
 
+@guarded
 def half_prior(
     problem: Problem,
     recipe: Recipe,
@@ -146,6 +148,7 @@ def half_prior(
     )
 
 
+@guarded
 def half_prior_cost(
     problem: Problem,
     recipe: Recipe,

@@ -11,6 +11,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.bounds.arguments import Array
 from thalweg.generalization.bounds.chain import Chain, ChainLayer, chain_of
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.layout import same_layout
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -55,6 +56,7 @@ class LayerNorms(Result):
 
 
 @torch.no_grad()
+@guarded
 def layer_norms(problem: Problem, population: Population, *, initial: Population | None = None) -> LayerNorms:
     """Spectral norms, Frobenius norms, and sums over units of what each reads, of all linear and convolutional layers.
 

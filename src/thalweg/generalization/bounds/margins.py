@@ -9,11 +9,13 @@ from thalweg.errors import ModelError
 from thalweg.evaluation import Sample, as_sample, outputs
 from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
 from thalweg.generalization.bounds.arguments import Array
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 
 QUANTILES = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75)  # of the margins, at which bounds by margins are tried
 
 
+@guarded
 def margins(
     problem: Problem, population: Population, *, on: Sample | str | ExampleSet = "train", plan: Plan | str = "auto"
 ) -> Array:

@@ -22,6 +22,7 @@ from thalweg.generalization.bounds.layer_norms import LayerNorms, layer_norms
 from thalweg.generalization.bounds.margins import margins
 from thalweg.generalization.bounds.path_norm import path_norm
 from thalweg.generalization.bounds.ranking import Ranking, ranking
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, ignore, watched
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -57,6 +58,7 @@ class ComplexityMeasures(Result):
         return ranking(self.reading.arrays, gap, known, noise=noise)
 
 
+@guarded
 def complexity_measures(
     problem: Problem,
     population: Population,

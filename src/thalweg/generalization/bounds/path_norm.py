@@ -9,9 +9,11 @@ from thalweg.errors import ModelError
 from thalweg.evaluation import Evaluator
 from thalweg.generalization.bounds.arguments import Array
 from thalweg.generalization.bounds.chain import chain_of
+from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 
 
+@guarded
 def path_norm(problem: Problem, population: Population, *, plan: Plan | str = "auto") -> Array:
     """The root of the sum over all paths from inputs to outputs of the product of their squared weights: (members,).
 

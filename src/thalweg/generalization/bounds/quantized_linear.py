@@ -16,6 +16,7 @@ from thalweg.generalization.bounds.gibbs import wrong
 from thalweg.generalization.bounds.rows import QUANTIZED
 from thalweg.generalization.bounds.straight_through import Placed, on_levels, ternary_bits, train_codes
 from thalweg.generalization.bounds.trainings import BoundCost, given
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
@@ -25,6 +26,7 @@ from thalweg.training import Recipe
 CODES = {"sign": 2, "ternary": 3}  # levels
 
 
+@guarded
 def quantized_linear(
     problem: Problem,
     recipe: Recipe,

@@ -16,6 +16,7 @@ from thalweg.generalization.bounds.half_prior import checked_deviations
 from thalweg.generalization.bounds.rows import QUANTIZED
 from thalweg.generalization.bounds.straight_through import Placed, train_codes
 from thalweg.generalization.bounds.trainings import BoundCost, given
+from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
@@ -23,6 +24,7 @@ from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 
+@guarded
 def random_subspace(
     problem: Problem,
     recipe: Recipe,

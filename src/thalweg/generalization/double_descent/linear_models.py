@@ -22,6 +22,7 @@ from thalweg.generalization.double_descent.theory import (
     optimal_penalty,
     weak_features_risk,
 )
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import standard_error
@@ -86,6 +87,7 @@ class LinearCurve(Result):
         )
 
 
+@guarded
 def over_inputs(
     sizes: Sequence[int], *, n: int = 100, signal: float = 5**0.5, noise: float = 1.0, draws: int = 200, seed: int = 0
 ) -> LinearCurve:
@@ -134,6 +136,7 @@ def over_inputs(
     return replace(curve, measure="excess risk")
 
 
+@guarded
 def over_weak_features(
     sizes: Sequence[int],
     *,
@@ -186,6 +189,7 @@ def over_weak_features(
     )
 
 
+@guarded
 def over_examples(
     sizes: Sequence[int], *, inputs: int = 100, signal: float = 1.0, noise: float = 0.5, draws: int = 50, seed: int = 0
 ) -> LinearCurve:

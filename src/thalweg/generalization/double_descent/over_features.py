@@ -21,6 +21,7 @@ from thalweg.generalization.double_descent.feature_curve import COMPLEXITY, Feat
 from thalweg.generalization.double_descent.features import FourierFeatures, ReluFeatures
 from thalweg.generalization.double_descent.least_squares import least_squares
 from thalweg.generalization.double_descent.target_noise import target_noise
+from thalweg.guard import guarded
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import stream_key
 from thalweg.results import Cost, Provenance, Reading
@@ -33,6 +34,7 @@ REACH = 3  # times n, examples up to which effective model complexity is measure
 FEW = 3  # seeds over which effective model complexity is a mean
 
 
+@guarded
 def over_features(
     data: Data,
     sizes: Sequence[int],

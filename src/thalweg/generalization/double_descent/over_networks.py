@@ -19,6 +19,7 @@ from thalweg.evaluation import by_example
 from thalweg.generalization.dealt import own_sets
 from thalweg.generalization.double_descent.nested import columns_within, together, widened
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
+from thalweg.guard import guarded
 from thalweg.optim import Adam, Rule
 from thalweg.population import Population, Problem
 from thalweg.population.device import as_device
@@ -30,6 +31,7 @@ Array = NDArray[np.float64]
 _MEASURES = ("wrong", "test loss", "Brier score")
 
 
+@guarded
 def over_widths(
     data: Data,
     widths: Sequence[int],
@@ -80,6 +82,7 @@ def over_widths(
     )
 
 
+@guarded
 def over_depths(
     data: Data,
     depths: Sequence[int],

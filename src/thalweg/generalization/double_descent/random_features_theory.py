@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 
 Array = NDArray[np.float64]
 # E s(G), E G s(G), and what is left of E s(G)^2, of the ReLU s at G ~ N(0, 1).
 RELU_MEAN, RELU_LINEAR, RELU_REST = 1 / math.sqrt(2 * math.pi), 0.5, 0.25 - 1 / (2 * math.pi)
 
 
+@guarded
 def random_features_risk(
     features: ArrayLike,
     examples: float,

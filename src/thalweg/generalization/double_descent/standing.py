@@ -18,6 +18,7 @@ from thalweg.errors import DataError, UsageError, check_type
 from thalweg.evaluation import outputs
 from thalweg.figures import Axis, Figure, interval_line
 from thalweg.generalization.double_descent.changed_labels import changed_labels, share_followed
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Cost, Provenance, Reading, Result
@@ -121,6 +122,7 @@ class Standing(Result):
         return Figure.of("Where the run stands", lines, *axes, caption=self.text)
 
 
+@guarded
 def where_am_i(
     problem: Problem,
     run: Run,

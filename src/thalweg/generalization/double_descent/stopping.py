@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 
 Array = NDArray[np.float64]
 RULES = ("first fit", "short patience", "best on validation", "last")
@@ -13,6 +14,7 @@ FIT = 0.01  # the training error that counts as fitted
 PATIENCE, FEWEST = 2.0, 4  # times the best step, and evaluations, without a better one
 
 
+@guarded
 def stopped(steps: ArrayLike, train: ArrayLike, validation: ArrayLike) -> Mapping[str, NDArray[np.int64]]:
     """Which evaluation of each run four rules keep, by rule: (runs,) each, to index the steps.
 

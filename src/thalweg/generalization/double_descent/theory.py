@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
+from thalweg.guard import guarded
 
 Array = NDArray[np.float64]
 
@@ -99,6 +100,7 @@ def weak_features_risk(
     return signal**2 * used * _unseen(n, p) + rest * (1 + _inverse_trace(n, p))
 
 
+@guarded
 def hastie_limit(ratio: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -> Array:
     """The excess risk of the minimum-norm solution as p and n grow with p/n = ratio.
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure
 from thalweg.generalization.double_descent.least_squares import LeastSquares, least_squares
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result, spread
 
@@ -129,6 +130,7 @@ def risk_over_training(
     return noise**2 + ((bias @ turned) * bias).sum(1) + variance
 
 
+@guarded
 def over_training(
     steps: Sequence[int] | NDArray[np.int64],
     *,

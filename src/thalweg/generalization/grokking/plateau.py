@@ -18,6 +18,7 @@ from thalweg.generalization.grokking.fourier import fourier
 from thalweg.generalization.grokking.projected import projected
 from thalweg.generalization.grokking.standings import answers
 from thalweg.generalization.grokking.times import GENERALIZED, MEMORIZED, first_lasting
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import CORRELATION, Interval, interval
@@ -89,6 +90,7 @@ class Plateau(Result):
         return Figure.of(f"Is generalization to come? Answer: {self.answer}", marks, *axes, caption=self.sentence)
 
 
+@guarded
 def plateau(
     problem: Problem, run: Run, *, on: Sample | str | ExampleSet = "test", operation: str | None = None
 ) -> Plateau:

@@ -13,6 +13,7 @@ from thalweg.errors import check_type
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization.grokking.group import Group, as_addition, table_of
 from thalweg.generalization.grokking.outputs import logits, tensors
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 
@@ -40,6 +41,7 @@ class Restricted(Result):
         return Figure.of("With and without what depends on the sum", bars, *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def restricted(problem: Problem, population: Population, operation: str = "+") -> Restricted:
     """Loss and accuracy of the answers restricted to functions of x + y, and of the rest, on all pairs of a table.
 

@@ -6,12 +6,14 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
 from thalweg.generalization.grokking.outputs import logits
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 
 Shares = Float[Tensor, "members examples"]
 Right = Bool[Tensor, "members examples"]
 
 
+@guarded
 def standings(problem: Problem, population: Population, examples: ExampleSet) -> Shares:
     """The share of wrong classes that the right one beats, ties counting half, by example: (members, examples).
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.results import Provenance, Reading, Result
 
 Array = NDArray[np.float64]
@@ -40,6 +41,7 @@ class EarlyStoppingPath(Result):
         return Figure.row(parts, title="Early stopping against ridge", caption=" ".join(self.reading.notes))
 
 
+@guarded
 def early_stopping_path(
     x: ArrayLike,
     y: ArrayLike | None = None,

@@ -13,6 +13,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
+from thalweg.guard import guarded
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import check_differentiable, gradient
 from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
@@ -41,6 +42,7 @@ class GradientNoise(Result):
         return Figure.of("Gradient noise", marks, *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def gradient_noise(
     problem: Problem,
     population: Population,

@@ -9,6 +9,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, evaluate
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization.implicit.gradient_noise import gradient_noise
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading, Result
@@ -30,6 +31,7 @@ class GradientPenalty(Result):
         return Figure.of("What finite steps add to the loss", marks, Axis(), Axis("penalty / loss"), caption=caption)
 
 
+@guarded
 def gradient_penalty(
     problem: Problem,
     population: Population,

@@ -12,6 +12,7 @@ from thalweg.figures import Axis, Figure, ReferenceLine, Scatter
 from thalweg.generalization.implicit import descents
 from thalweg.generalization.implicit.descents import Descent, Linear
 from thalweg.generalization.implicit.linear_problems import linear_problems
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
 
@@ -49,6 +50,7 @@ class LimitPoints(Result):
         return Figure.of(title, marks, x, y, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def limit_points(
     x: ArrayLike,
     y: ArrayLike,

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
@@ -19,6 +20,7 @@ from thalweg.population.padding import Padding
 Function = Callable[[Tensor], Tensor]
 
 
+@guarded
 def loss_functions(
     problem: Problem,
     population: Population,

@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.implicit.linear_problems import linear_problems
+from thalweg.guard import guarded
 from thalweg.results import Provenance, Reading, Result
 
 Array = NDArray[np.float64]
@@ -45,6 +46,7 @@ class MaxMargin(Result):
         return Figure.row(parts, title="Logistic descent", caption=" ".join(self.reading.notes))
 
 
+@guarded
 def max_margin(
     x: ArrayLike,
     y: ArrayLike,

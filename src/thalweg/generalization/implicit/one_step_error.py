@@ -13,6 +13,7 @@ from torch.func import grad, vmap
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
+from thalweg.guard import guarded
 from thalweg.results import Provenance, Reading, Result
 
 Function = Callable[[Tensor], Tensor]
@@ -43,6 +44,7 @@ class OneStepError(Result):
         return Figure.of("Which flow gradient descent follows", marks, *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def one_step_error(
     losses: Function | Sequence[Function],
     starts: ArrayLike | Tensor,

@@ -8,12 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.layout import same_layout
 
 SCALES = (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)
 
 
+@guarded
 def scale_of_initialization(
     problem: Problem, seeds: int | Iterable[int] = 1, scales: Sequence[float] = SCALES
 ) -> dict[str, Population]:

@@ -5,11 +5,13 @@ import torch
 from numpy.typing import NDArray
 
 from thalweg.errors import UsageError, check_count
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 
 Array = NDArray[np.float64]
 
 
+@guarded
 def stationary_variance(
     curvature: float, rate: float, *, noise: float = 1.0, batch_size: int = 1, momentum: float = 0.0
 ) -> float:
@@ -73,6 +75,7 @@ def variance_over_steps(
     return found
 
 
+@guarded
 def simulated_variance(
     curvature: float,
     rate: float,

@@ -9,6 +9,7 @@ from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
 from thalweg.generalization.simplicity.learning_times import as_directions
+from thalweg.guard import guarded
 from thalweg.population import Batch, Population, Problem
 from thalweg.population.derivatives import transposed_jacobian_product
 from thalweg.results import Provenance, Reading, Result
@@ -16,6 +17,7 @@ from thalweg.results import Provenance, Reading, Result
 _AT_ONCE = 512  # examples in a product
 
 
+@guarded
 def direction_rates(
     problem: Problem,
     population: Population,

@@ -13,6 +13,7 @@ from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints
 from thalweg.generalization.simplicity.linear_first import classes_of
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
@@ -41,6 +42,7 @@ class Distributional(Result):
         return Figure.of("On the data and on its clones", lines, *axes, caption=" ".join(self.reading.notes))
 
 
+@guarded
 def distributional(
     problem: Problem,
     checkpoints: Checkpoints,

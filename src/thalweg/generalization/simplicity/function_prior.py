@@ -9,6 +9,7 @@ from scipy.special import gammaln
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Histogram, Scatter
 from thalweg.generalization.simplicity.lempel_ziv import as_bits, complexity
+from thalweg.guard import guarded
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 
@@ -55,6 +56,7 @@ class FunctionPrior(Result):
         return Figure.row([left, right], title="Random networks and simple functions", caption=self.reading.notes[0])
 
 
+@guarded
 def function_prior(
     functions: ArrayLike, *, balanced: int = 1_000, resamples: int = 1_000, seed: int = 0
 ) -> FunctionPrior:

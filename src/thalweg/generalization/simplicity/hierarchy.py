@@ -9,6 +9,7 @@ from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.simplicity.checkpoints import first_reached
 from thalweg.generalization.simplicity.tree_features import tree_features, tree_splits
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
 
@@ -40,6 +41,7 @@ class Hierarchy(Result):
         return Figure.row(panels, title="Broad splits before fine ones", caption=caption)
 
 
+@guarded
 def hierarchy(
     depth: int = 4,
     *,

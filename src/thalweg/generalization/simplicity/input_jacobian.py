@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.population.derivatives import check_differentiable
 from thalweg.population.padding import Padding
@@ -33,6 +34,7 @@ class InputJacobian(Result):
     """
 
 
+@guarded
 def input_jacobian(
     problem: Problem,
     population: Population,

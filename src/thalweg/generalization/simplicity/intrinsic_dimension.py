@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Bars, Figure
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
 
@@ -37,6 +38,7 @@ class IntrinsicDimension(Result):
         )
 
 
+@guarded
 def intrinsic_dimension(
     inputs: ArrayLike | Tensor, *, neighbors: int = 2, clones: int = 5, seed: int = 0
 ) -> IntrinsicDimension:

@@ -7,10 +7,12 @@ from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
 from thalweg.generalization.simplicity.learning_times import as_directions, check_level
+from thalweg.guard import guarded
 
 Array = NDArray[np.float64]
 
 
+@guarded
 def kernel_times(
     kernel: ArrayLike | Tensor,
     targets: ArrayLike | Tensor,

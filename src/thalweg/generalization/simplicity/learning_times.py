@@ -13,6 +13,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, HeatMap, Line
 from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints, first_reached, wanted
+from thalweg.guard import guarded
 from thalweg.population import Problem
 from thalweg.results import Provenance, Reading, Result
 
@@ -73,6 +74,7 @@ class LearningTimes(Result):
         )
 
 
+@guarded
 def learning_times(
     problem: Problem,
     checkpoints: Checkpoints,

@@ -14,6 +14,7 @@ from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints, rows_of, wanted
 from thalweg.generalization.simplicity.error_parts import error_parts, half_time
 from thalweg.generalization.simplicity.information import as_classes, corrupted, explained_share, mutual_information
+from thalweg.guard import guarded
 from thalweg.losses import CrossEntropy
 from thalweg.population import Problem
 from thalweg.results import Provenance, Reading, Result
@@ -55,6 +56,7 @@ class LinearFirst(Result):
         return Figure.row([told, share, error], title="The linear part first", caption=self.reading.notes[0])
 
 
+@guarded
 def linear_first(
     problem: Problem,
     checkpoints: Checkpoints,

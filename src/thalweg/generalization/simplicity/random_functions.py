@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.guard import guarded
 from thalweg.randomness import generator
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"relu": torch.relu_, "tanh": torch.tanh_}
@@ -18,6 +19,7 @@ _MOST_BITS = 16
 
 
 @torch.no_grad()
+@guarded
 def random_functions(
     nets: int,
     *,

@@ -12,6 +12,7 @@ from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
 from thalweg.figures import Axis, Bars, Figure, Line
+from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.results import Provenance, Reading, Result
@@ -42,6 +43,7 @@ class Symmetry(Result):
         return Figure.of("Under transformations", [bars], Axis("transformation"), Axis(shown))
 
 
+@guarded
 def symmetry(
     problem: Problem,
     population: Population,
