@@ -65,7 +65,7 @@ class Plain:
     extra: None = None
 
 
-Named = collections.namedtuple("Named", "logits hidden")  # noqa: PYI024
+Named = collections.namedtuple("Named", "logits hidden")
 
 
 class Returning(nn.Module):
@@ -102,7 +102,9 @@ CASES = {
     ),
     "a named tuple": Foreign(lambda: Returning(lambda y: Named(y, [y, None])), loss=OF_LOGITS),
     "a dataclass": Foreign(lambda: Returning(Plain), loss=OF_LOGITS),
-    "positions of all examples": Foreign(lambda: Returning(lambda y: {"logits": y, "at": torch.arange(3)}), loss=OF_KEY),
+    "positions of all examples": Foreign(
+        lambda: Returning(lambda y: {"logits": y, "at": torch.arange(3)}), loss=OF_KEY
+    ),
 }
 
 
@@ -233,7 +235,10 @@ def masked(output: Tensor, target: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 def test_graphs_as_they_are_advised() -> None:
     draw = torch.Generator().manual_seed(0)
-    many = {"x": torch.randn(24, 6, 4, generator=draw), "adjacency": (torch.rand(24, 6, 6, generator=draw) > 0.5).double()}
+    many = {
+        "x": torch.randn(24, 6, 4, generator=draw),
+        "adjacency": (torch.rand(24, 6, 6, generator=draw) > 0.5).double(),
+    }
     assert_as_plain(Foreign(Convolution, many))
     assert_as_plain(Foreign(OneGraph, torch.arange(24)))
     mask = torch.arange(24) < 16

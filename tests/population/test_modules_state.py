@@ -185,7 +185,11 @@ class ActNorm(nn.Module):
 
     def __init__(self, always: bool) -> None:
         super().__init__()
-        self.log_scale, self.shift, self.out = nn.Parameter(torch.zeros(4)), nn.Parameter(torch.zeros(4)), nn.Linear(4, 3)
+        self.log_scale, self.shift, self.out = (
+            nn.Parameter(torch.zeros(4)),
+            nn.Parameter(torch.zeros(4)),
+            nn.Linear(4, 3),
+        )
         self.always = always
         self.register_buffer("started", torch.tensor(data=False))
 

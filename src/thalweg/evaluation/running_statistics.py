@@ -1,6 +1,5 @@
 """Running statistics of normalization layers at points that no training has visited."""
 
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase

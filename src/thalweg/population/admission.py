@@ -110,4 +110,3 @@ def _overlap(one: Tensor, other: Tensor) -> bool:
 
 def _extent(view: Tensor) -> int:
     return 1 + sum((size - 1) * step for size, step in zip(view.shape, view.stride(), strict=True))
-

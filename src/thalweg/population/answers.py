@@ -173,7 +173,9 @@ def _read(value: Any, path: str, examples: int | None) -> Any:
         if _has_rows(value, examples):
             return value
         shape = tuple(value.shape)
-        return Absent(path, f"of shape {shape}, not a row for each of {examples} examples" if shape else "a single number")
+        return Absent(
+            path, f"of shape {shape}, not a row for each of {examples} examples" if shape else "a single number"
+        )
     if isinstance(value, Mapping) and not is_dataclass(value):
         names = tuple(value)
         return Outputs("mapping", names, tuple(_read(value[name], f"{path}.{name}", examples) for name in names))

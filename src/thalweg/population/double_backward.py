@@ -15,8 +15,8 @@ from thalweg.errors import ModelError
 from thalweg.population.binding import Bound, call
 from thalweg.population.copying import converted, copied
 from thalweg.population.padding import Padding
-from thalweg.population.preflight import near
 from thalweg.population.population import Population
+from thalweg.population.preflight import near
 from thalweg.population.problem import Problem
 from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream

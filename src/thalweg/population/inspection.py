@@ -16,8 +16,8 @@ from thalweg.errors import ModelError
 from thalweg.population.binding import Bound, call
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.layout import Layout
-from thalweg.population.population import Population
 from thalweg.population.noise import near
+from thalweg.population.population import Population
 from thalweg.randomness import generator, global_stream
 
 _REMEDY = "compute with the changed values and leave the parameter as it is"

@@ -1,6 +1,5 @@
 """Members as rows."""
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -155,10 +154,7 @@ class Population(Summarized):
         return replace(
             self,
             theta=self.theta.to(device, dtype),
-            buffers={
-                name: buffer.to(device, matching(buffer, dtype))
-                for name, buffer in self.buffers.items()
-            },
+            buffers={name: buffer.to(device, matching(buffer, dtype)) for name, buffer in self.buffers.items()},
             template=converted(copied(self.template), device, dtype),
             mask=None if self.mask is None else self.mask.to(device),
         )

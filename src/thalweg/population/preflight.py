@@ -12,8 +12,8 @@ from thalweg.data import Data, ExampleSet
 from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
-from thalweg.population.binding import call
 from thalweg.population.answers import Absent
+from thalweg.population.binding import call
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.differentiating import with_gradients
 from thalweg.population.inspection import inspect
