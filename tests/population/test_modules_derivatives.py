@@ -190,7 +190,10 @@ CASES = {
 
 
 BACKWARD = pytest.mark.filterwarnings(
-    "ignore:Full backward hook is firing", "ignore:There is a performance drop", "ignore:None of the inputs have"
+    "ignore:Full backward hook is firing",
+    "ignore:There is a performance drop",
+    "ignore:None of the inputs have",
+    "ignore::DeprecationWarning",
 )
 
 
@@ -314,3 +317,16 @@ def test_modules_that_cannot_be_members_name_the_remedy(make: Any, said: str) ->
         Problem(make, (X, Y))
     with pytest.raises(ModelError, match=said):
         Problem(make(), (X, Y))
+
+
+def test_inference_mode_is_left_for_what_is_made_and_refused_for_what_is_differentiated() -> None:
+    with torch.inference_mode():
+        module = nn.Linear(4, 3)
+        problem = Problem(module, (X + 0, Y))
+        population = problem.initialize(2)
+        found = tw.evaluate(problem, population)["loss"]
+        for refused in (lambda: tw.curvature.hessian(problem, population), lambda: tw.train(problem, RECIPE)):
+            with pytest.raises(UsageError, match=r"within torch.inference_mode\(\); call this outside"):
+                refused()
+    assert float(found[0]) == pytest.approx(float(F.cross_entropy(module(X), Y)))
+    tw.train(problem, RECIPE)

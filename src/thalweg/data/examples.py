@@ -32,8 +32,8 @@ class Examples:
     def __init__(self, inputs: Tree, targets: Tree) -> None:
         self._length = check_lengths(inputs, targets)
         check_finite(inputs, targets)
-        self.inputs: Tree = mapped(Tensor.detach, inputs)
-        self.targets: Tree = mapped(Tensor.detach, targets)
+        self.inputs: Tree = mapped(_held, inputs)
+        self.targets: Tree = mapped(_held, targets)
 
     def __len__(self) -> int:
         return self._length
@@ -70,6 +70,12 @@ class Examples:
             DataError: a value is too large for the dtype.
         """
         return Examples(moved(self.inputs, device, dtype), moved(self.targets, device, dtype))
+
+
+def _held(tensor: Tensor) -> Tensor:
+    """The tensor without its graph; a copy of one that was made in inference mode, which nothing can be trained on."""
+    with torch.inference_mode(mode=False):
+        return tensor.clone() if tensor.is_inference() else tensor.detach()
 
 
 def check_lengths(inputs: Tree, targets: Tree) -> int:

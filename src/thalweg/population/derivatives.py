@@ -90,6 +90,9 @@ def transposed_jacobian_product(problem: Problem, population: Population, cotang
 
 def check_differentiable(problem: Problem) -> None:
     """Raise ModelError where the model or the loss draws random numbers in evaluation mode."""
+    if torch.is_inference_mode_enabled():
+        msg = "Nothing can be differentiated within torch.inference_mode(); call this outside of it, or in no_grad()."
+        raise UsageError(msg)
     check_steady(problem, "it has no derivative")
     hooked = problem.inspected(training=False).hooked
     if hooked:

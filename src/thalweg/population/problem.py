@@ -185,10 +185,14 @@ class Problem(Summarized):
             ModelError: in that mode the model cannot be called, gives something else at a second call, or is no
                 function of its parameters, buffers and inputs (see `inspection.inspect`).
         """
+        if training and torch.is_inference_mode_enabled():
+            msg = "Nothing can be trained within torch.inference_mode(); call this outside of it, or in no_grad()."
+            raise UsageError(msg)
         if training not in self._draws:
-            draws = self.preflight.draws(training=training)
-            self._inspected[training] = inspect(self.template, self.preflight.examples()[0], training=training)
-            self._draws[training] = draws
+            with torch.inference_mode(mode=False):
+                draws = self.preflight.draws(training=training)
+                self._inspected[training] = inspect(self.template, self.preflight.examples()[0], training=training)
+                self._draws[training] = draws
         return self._draws[training]
 
     def pads(self, *, training: bool) -> bool:
@@ -199,7 +203,8 @@ class Problem(Summarized):
         """
         if training not in self._pads:
             self.draws(training=training)
-            self._pads[training] = self.preflight.pads(training=training)
+            with torch.inference_mode(mode=False):
+                self._pads[training] = self.preflight.pads(training=training)
         return self._pads[training]
 
     def inspected(self, *, training: bool) -> Inspection:
