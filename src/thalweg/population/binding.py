@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from thalweg.population.attention import one_path
 from thalweg.population.population import Population
 
 Slot = tuple[dict[str, Any], str]  # the owning module's dictionary, and the key there
@@ -60,8 +61,9 @@ class Bound:
 
 def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
     """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name."""
-    if isinstance(inputs, Mapping):
-        return module(**inputs)
-    if isinstance(inputs, tuple | list):
-        return module(*inputs)
-    return module(inputs)
+    with one_path:
+        if isinstance(inputs, Mapping):
+            return module(**inputs)
+        if isinstance(inputs, tuple | list):
+            return module(*inputs)
+        return module(inputs)

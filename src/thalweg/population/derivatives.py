@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError, UsageError
 from thalweg.population.allocator import keep_freed_memory
+from thalweg.population.attention import plain_attention
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
 from thalweg.population.execution import explained
@@ -25,7 +26,6 @@ from thalweg.population.looped import activation_bytes
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import plain_attention
 
 Row = Callable[..., Any]
 _TANGENTS = 4  # copies of the activations that a derivative in forward mode keeps, at most

@@ -14,11 +14,11 @@ from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from thalweg.errors import ModelError
+from thalweg.population.attention import plain_attention
 from thalweg.population.binding import call
 from thalweg.population.padding import Padding
 from thalweg.population.preflight import near
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream
 
 Tensors = Sequence[Tensor]

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError, ThalwegError, UsageError, check_count, unknown_name
+from thalweg.population.agreement import Difference
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped, activation_bytes
@@ -239,7 +240,7 @@ def _measure(
     chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
     looped = Trial(problem, population, batch, Looped, min(COMPARED, len(population)), training=training)
     looped.run()
-    trials, refused = {Plan("looped", 1): looped}, ""
+    trials, refused, said = {Plan("looped", 1): looped}, "", ""
     for chunk in chunks:
         trial = Trial(problem, population, batch, Stacked, chunk, training=training)
         try:
@@ -253,18 +254,33 @@ def _measure(
                 msg = f'Plan "stacked" was asked for, but {refused}; write plan="looped" or leave plan="auto".'
                 raise ModelError(msg) from error
             break
+        difference = trial.difference(looped)
+        if difference is not None and not difference.rounding:
+            return _apart(difference, plan)
+        said = f"; they differ by rounding, {difference}" if difference else ""
         if plan == "stacked":
-            return Plan("stacked", chunk)
+            return Plan("stacked", chunk, f"forced{said}")
         trials[Plan("stacked", chunk)] = trial
-        if not trial.agrees(looped):
-            return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
     threads = min(threads, len(population))
     if calls >= _FEW and threads > 1 and problem.device.type == "cpu":
         stacked = not refused
         trials |= _in_threads(problem, population, batch, looped, threads, training=training, stacked=stacked)
     if len(trials) == 1:
         return Plan("looped", 1, refused)
-    return _fastest(trials, calls, refused)
+    best = _fastest(trials, calls, refused)
+    return replace(best, reason=best.reason + said) if best.mode == "stacked" else best
+
+
+def _apart(difference: Difference, plan: str) -> Plan:
+    """The looped plan, where stacked members are not what the plain module gives; of a forced plan, an error."""
+    if difference.kind == "restless":
+        reason = f"the model is not a function of its parameters, buffers and inputs: a second call is {difference} off"
+    else:
+        reason = f"stacked results differ from those of the plain module by {difference}"
+    if plan == "stacked":
+        msg = f'Plan "stacked" was asked for, but {reason}; write plan="looped" or leave plan="auto".'
+        raise ModelError(msg)
+    return Plan("looped", 1, reason)
 
 
 def _in_threads(
@@ -291,7 +307,8 @@ def _in_threads(
     for kind, plan, rows, chunks in kinds:
         trial = Trial(problem, population, batch, kind, rows, training=training, chunks=chunks, threads=threads)
         trial.run()
-        if trial.agrees(looped):
+        difference = trial.difference(looped)
+        if difference is None or difference.rounding:
             trials[plan] = trial
     return trials
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from thalweg.data import ExampleSet
+from thalweg.population.attention import Attentive, plain_attention
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.execution import explained
@@ -23,7 +24,7 @@ from thalweg.population.looped import activation_bytes
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import Attentive, Stacked, plain_attention
+from thalweg.population.stacked import Stacked
 
 Product = Callable[[Vectors], Vectors]
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
