@@ -48,10 +48,17 @@ class Alone:
         return named_gradients(self.population.layout, losses, gradient, self.population.running)
 
     def moved(self, population: Population, batch: Batch, size: float, draw: int) -> dict[str, Tensor]:
-        """The results of members where parameters and inputs are moved by about such a share, at random by draw."""
-        stream = generator(0, "moved", draw)
-        self.put(population.with_theta(_moved(population.theta, size, stream)))
-        return self.results(replace(batch, inputs=tree_map(lambda leaf: _moved(leaf, size, stream), batch.inputs)))
+        """The results of members where parameters and inputs are moved (see `moved`)."""
+        there, seen = moved(population, batch, size, draw)
+        self.put(there)
+        return self.results(seen)
+
+
+def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple[Population, Batch]:
+    """Members and inputs with every number moved by about such a share of itself, at random by draw."""
+    stream = generator(0, "moved", draw)
+    there = population.with_theta(_moved(population.theta, size, stream))
+    return there, replace(batch, inputs=tree_map(lambda leaf: _moved(leaf, size, stream), batch.inputs))
 
 
 def named_gradients(layout: Layout, losses: Tensor, gradient: Tensor, buffers: Named) -> dict[str, Tensor]:
