@@ -7,7 +7,7 @@ from torch import nn
 from torch.func import functional_call
 
 import thalweg as tw
-from thalweg.population.stacked import plain_attention
+from thalweg.population.attention import plain_attention
 
 X = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 

@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, Execution, Plan, Population, Problem, choose, execution
+from thalweg.population.agreement import Difference
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.randomness import generator
 
@@ -199,8 +200,12 @@ def test_a_model_that_cannot_be_stacked_is_looped_and_it_is_said_why() -> None:
 
 def test_a_model_whose_stacked_results_differ_is_looped(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = CASE["mlp"].problem()
-    monkeypatch.setattr(execution.Trial, "agrees", lambda self, other: False)
-    assert choose(problem, _members(problem), _batch(problem, shared=True)).reason.startswith("stacked results differ")
+    off = Difference("the gradient of 'weight'", 0.25, "wrong")
+    monkeypatch.setattr(execution.Trial, "difference", lambda self, other: off)
+    plan = choose(problem, _members(problem), _batch(problem, shared=True))
+    assert plan.reason.endswith(
+        "differ from those of the plain module by 25% of the largest entry of the gradient of 'weight'"
+    )
 
 
 @pytest.mark.parametrize("case", [CASE["mlp"], CASE["batchnorm"], CASE["attention"]], ids=lambda case: case.name)

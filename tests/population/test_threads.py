@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_leaves
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, Execution, Plan, Problem, choose, execution, threads
+from thalweg.population.agreement import Difference
 from thalweg.population.threads import Team, one_thread
 
 pytestmark = pytest.mark.usefixtures("two_threads")
@@ -287,10 +288,13 @@ def test_with_one_thread_none_are_measured() -> None:
 
 
 def test_what_differs_in_threads_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    agrees = execution.Trial.agrees
-    monkeypatch.setattr(
-        execution.Trial, "agrees", lambda self, other: len(self.team.workers) == 1 and agrees(self, other)
-    )
+    difference = execution.Trial.difference
+
+    def differing(self: execution.Trial, other: execution.Trial) -> Difference | None:
+        off = Difference("loss", 0.1, "wrong")
+        return difference(self, other) if len(self.team.workers) == 1 else off
+
+    monkeypatch.setattr(execution.Trial, "difference", differing)
     problem = CASE["mlp"].problem()
     plan = choose(problem, problem.initialize(MEMBERS).copy(), _shared_batch(problem))
     assert plan.threads == 1

@@ -117,6 +117,13 @@ class Tracker:
         """Take note of what the rule remembers, by name; `train` calls this."""
         self._slots = slots
 
+    def forget(self, step: int) -> None:
+        """Drop the readings of this step and later ones, which come again; `train` calls this."""
+        kept = sum(one < step for one in self._steps)
+        self._steps, self._found = self._steps[:kept], self._found[:kept]
+        if not kept:
+            self._bases = []
+
     def __call__(self, step: int, population: Population) -> None:
         """Take a reading of the members as they are at a step; they are only read.
 

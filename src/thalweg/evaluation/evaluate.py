@@ -2,8 +2,9 @@
 
 import contextlib
 import math
-from collections.abc import Generator, Iterator
-from typing import Any
+import warnings
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Int64
@@ -18,6 +19,7 @@ from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
 from thalweg.losses.names import weight_of
 from thalweg.losses.weighted_mean import check_weights
+from thalweg.population.audits import Audited, StackedDiffers, drawn_cells, due
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, choose, explained
 from thalweg.population.looped import Looped, activation_bytes
@@ -29,6 +31,8 @@ from thalweg.randomness import global_stream
 EXAMPLES_AT_ONCE = 512
 _MORE_AT_ONCE = 2_048
 _WORTH_MEASURING, _ROUNDS = 32, 3  # evaluations; of timing
+
+Found = TypeVar("Found")
 
 
 class Evaluator:
@@ -61,7 +65,7 @@ class Evaluator:
         times: int = 1,
         batch_size: int = EXAMPLES_AT_ONCE,
     ) -> None:
-        self.population = population
+        self.problem, self.population = problem, population
         self.draws = problem.draws(training=False)
         self.examples, self.rows = examples, rows
         self.count = len(examples) if rows is None else rows.shape[1]
@@ -71,20 +75,30 @@ class Evaluator:
         calls = times * math.ceil(self.count / batch_size)
         self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
-    def __call__(self) -> dict[str, Tensor]:
+    def __call__(self, audit: Audited | None = None) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
 
         A metric is NaN where the mean loss is not finite: the accuracy of what is no number would be that of class 0.
         Weighted ones are sum(w l) / sum(w) over all examples; a metric of which nothing counts is NaN. Buffers that the
         model changes are put back; what a loss draws comes from a stream of its own.
 
+        Args:
+            audit: of which members' outputs on which batches are computed again alone, where members are stacked;
+                None: now and then of some at random, and where they differ all is computed anew, looped.
+
         Raises:
             DataError: the loss counts none of the examples.
             ModelError: weights that are negative or not finite.
+            StackedDiffers: an audit that was asked for found another result.
         """
+        if audit is None:
+            return self._audited(self._means)
+        return self._means(audit)
+
+    def _means(self, audit: Audited) -> dict[str, Tensor]:
         sums = {name: torch.zeros(self.execution.members, dtype=torch.float64) for name in self.functions}
         totals: dict[str, Tensor] = {}
-        for name, rows, _, values, weights in self._values():
+        for name, rows, _, values, weights in self._values(audit):
             if weights is None:
                 sums[name][rows] += values.sum(1).cpu()
             else:
@@ -112,10 +126,13 @@ class Evaluator:
         The value is the mean over the example's positions, 0 where its weight is 0, and the weight the sum of theirs;
         the mean over examples is sum(weight value) / sum(weight).
         """
+        return self._audited(self._entries)
+
+    def _entries(self, audit: Audited) -> dict[str, tuple[Tensor, Tensor | None]]:
         shape = self.execution.members, self.count
         table = {name: torch.empty(shape, dtype=torch.float64) for name in self.functions}
         weighed: dict[str, Tensor] = {}
-        for name, rows, examples, values, weights in self._values():
+        for name, rows, examples, values, weights in self._values(audit):
             table[name][rows, examples] = values.cpu()
             if weights is not None:
                 weighed.setdefault(name, torch.empty_like(table[name]))[rows, examples] = weights.cpu()
@@ -123,18 +140,39 @@ class Evaluator:
 
     def outputs(self) -> Any:
         """What the model returns: (members, examples, ...), or a tuple or dict of such."""
+        return self._audited(self._whole)
+
+    def _whole(self, audit: Audited) -> Any:
         batches: list[list[Any]] = []
-        for _, _, rows, outputs in self._outputs():
+        for _, _, rows, outputs in self._outputs(audit):
             if rows.start == 0:
                 batches.append([])
             batches[-1].append(outputs)
         of_all = [tree_map(lambda *leaves: torch.cat(leaves), *chunks) for chunks in batches]
         return tree_map(lambda *leaves: torch.cat(leaves, 1), *of_all)
 
+    def _audited(self, work: Callable[[Audited], Found]) -> Found:
+        """The work with audits now and then; anew by the looped plan where one finds that members are others."""
+        number = due(self.problem, "evaluation") if self.execution.plan.mode == "stacked" else None
+        try:
+            return work({} if number is None else self.audit(0, number))
+        except StackedDiffers as found:
+            warnings.warn(f"{found.reason}; evaluated anew, looped.", stacklevel=3)
+            plan = Plan("looped", 1, found.reason)
+            self.execution = Execution(self.problem, self.population, self._batch(0), plan=plan, training=False)
+            return work({})
+
+    def audit(self, seed: int, number: int, eligible: Tensor | None = None) -> Audited:
+        """What `drawn_cells` says of these batches and of the members that are eligible, which are all by default."""
+        every = torch.ones(self.execution.members, dtype=torch.bool)
+        return drawn_cells(
+            seed, number, math.ceil(self.count / self.batch_size), every if eligible is None else eligible
+        )
+
     @torch.no_grad()
-    def _values(self) -> Iterator[tuple[str, slice, slice, Tensor, Tensor | None]]:
+    def _values(self, audit: Audited) -> Iterator[tuple[str, slice, slice, Tensor, Tensor | None]]:
         """Of each function, some members and some examples: the values (members, examples), and the weights or None."""
-        with contextlib.closing(self._outputs()) as found:
+        with contextlib.closing(self._outputs(audit)) as found:
             for number, batch, rows, outputs in found:
                 start, targets = number * self.batch_size, batch.targets_of(rows, len(tree_leaves(outputs)[0]))
                 with self._stream(number):
@@ -147,14 +185,14 @@ class Evaluator:
                         yield name, rows, slice(start, start + values.shape[1]), values.double(), weights
 
     @torch.no_grad()
-    def _outputs(self) -> Generator[tuple[int, Batch, slice, Any]]:
+    def _outputs(self, audit: Audited) -> Generator[tuple[int, Batch, slice, Any]]:
         """Of some examples and some members: the number of the batch, the batch, the members, the outputs."""
         kept = {name: buffer.clone() for name, buffer in self.population.running.items()}
         try:
             with global_stream(0, "evaluation"):
                 for number in range(math.ceil(self.count / self.batch_size)):
                     batch = self._batch(number)
-                    for rows, outputs in self.execution.outputs(batch, number):
+                    for rows, outputs in self.execution.outputs(batch, number, audit=audit.get(number)):
                         yield number, batch, rows, outputs
         finally:
             for name, buffer in kept.items():

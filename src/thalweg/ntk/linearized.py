@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from thalweg.errors import UsageError, check_type
 from thalweg.ntk.plain_normalization import PlainNormalization
-from thalweg.population.stacked import plain_attention
+from thalweg.population.attention import plain_attention
 
 
 class Linearized(nn.Module):

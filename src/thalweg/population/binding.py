@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from thalweg.errors import ModelError
 from thalweg.population.answers import answer, rows
+from thalweg.population.attention import one_path
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.holdings import Place, places
 from thalweg.population.population import Population
@@ -98,7 +99,8 @@ class _Cell(dict[int, Any]):
 
 def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
     """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name; see `answers.answer`."""
-    outputs = _called(module, inputs)
+    with one_path:
+        outputs = _called(module, inputs)
     return outputs if isinstance(outputs, Tensor) else answer(outputs, rows(inputs))
 
 

@@ -16,7 +16,11 @@ from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError, UsageError
 from thalweg.guard import guarded
+from thalweg.population.agreement import Named, compare
 from thalweg.population.allocator import keep_freed_memory
+from thalweg.population.alone import moved, named_outputs
+from thalweg.population.attention import plain_attention
+from thalweg.population.audits import drawn_member, due, found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
@@ -24,6 +28,7 @@ from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
 from thalweg.population.looped import activation_bytes
+from thalweg.population.one_function import note_two_paths
 from thalweg.population.padding import Padding
 from thalweg.population.plain_derivatives import (
     plain_gradient,
@@ -32,7 +37,6 @@ from thalweg.population.plain_derivatives import (
 )
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import plain_attention
 
 Row = Callable[..., Any]
 _TANGENTS = 4  # copies of the activations that a derivative in forward mode keeps, at most
@@ -102,6 +106,7 @@ def check_differentiable(problem: Problem) -> None:
             "by requires_grad_(False), or in training by train(mask=...)."
         )
         raise ModelError(msg)
+    note_two_paths(problem)
 
 
 def check_functional(problem: Problem) -> None:
@@ -150,7 +155,10 @@ class _Functions:
 
 
 def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extra: Any) -> Any:
-    """The row function over all members: vmapped in chunks that fit the memory budget, or looped where vmap fails."""
+    """The row function over all members: vmapped in chunks that fit the memory budget, or looped where vmap fails.
+
+    Now and then a member drawn at random is done again without vmap, and all are where that is another result.
+    """
     keep_freed_memory()
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
@@ -159,14 +167,39 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
         # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.filterwarnings("ignore", "There is a performance drop")
-        try:
-            parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
-        except (RuntimeError, ValueError) as error:
-            if "vmap" not in str(error) and "atching rule" not in str(error):
-                raise
-            rows = _arguments(population, batch, extra, 1)
-            parts = [_in_front(row(*_single(arguments, shared=batch.shared))) for arguments in rows]
+        found = None
+        if not problem.unstacked:
+            try:
+                parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
+                found = tree_map(lambda *leaves: torch.cat(leaves), *parts)
+            except (RuntimeError, ValueError) as error:
+                if "vmap" not in str(error) and "atching rule" not in str(error):
+                    raise
+        if found is not None and not _other(problem, population, batch, row, extra, found):
+            return found
+        rows = _arguments(population, batch, extra, 1)
+        parts = [_in_front(row(*_single(arguments, shared=batch.shared))) for arguments in rows]
     return tree_map(lambda *leaves: torch.cat(leaves), *parts)
+
+
+def _other(
+    problem: Problem, population: Population, batch: Batch, row: Row, extra: tuple[Any, ...], found: Any
+) -> bool:
+    """Whether an audit is due and finds that a member without vmap has another result; it is said then."""
+    number = due(problem, "derivatives")
+    member = None if number is None else drawn_member(0, number, population.theta.isfinite().all(1))
+    if member is None:
+        return False
+    only = slice(member, member + 1)
+    own = [tree_map(lambda tensor: tensor[only], tree) for tree in extra]
+
+    def alone(size: float, draw: int) -> Named:
+        one, seen = moved(population[only], batch.rows(only), size, draw)
+        arguments = next(_arguments(one, seen, tuple(own), 1))
+        return named_outputs(_in_front(row(*_single(arguments, shared=batch.shared))), {})
+
+    difference = compare(named_outputs(one_of(found, member), {}), alone(0.0, 0), alone, problem.dtype)
+    return difference is not None and not difference.rounding and found_other(problem, difference, member)
 
 
 def _arguments(population: Population, batch: Batch, extra: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from thalweg.errors import ModelError
+from thalweg.population.attention import plain_attention
 from thalweg.population.binding import Bound, call
 from thalweg.population.copying import converted, copied
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.preflight import near
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import plain_attention
 from thalweg.randomness import generator, global_stream
 
 Tensors = Sequence[Tensor]

@@ -17,9 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from thalweg.errors import ModelError, ThalwegError, UsageError, check_count, unknown_name
+from thalweg.errors import ModelError, ThalwegError, check_count, unknown_name
 from thalweg.guard import guarded
+from thalweg.population.agreement import Difference
 from thalweg.population.allocator import keep_freed_memory
+from thalweg.population.audits import Audit, StackedDiffers, noted, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped, activation_bytes
 from thalweg.population.population import Population
@@ -28,6 +30,7 @@ from thalweg.population.separable import separable
 from thalweg.population.stacked import Stacked
 from thalweg.population.threads import Team, has_modes
 from thalweg.population.trial import COMPARED, Trial
+from thalweg.population.unstackable import refuse_stacked, unstackable
 
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
@@ -112,9 +115,12 @@ class Execution:
             _check_mode(problem, plan.mode, training=training)
             if plan.threads > 1 and problem.draws(training=training):
                 plan = replace(plan, threads=1)  # their streams are the process's
+            if plan.mode == "stacked" and problem.unstacked:
+                plan = Plan("looped", 1, problem.unstacked)
         if isinstance(plan, str):
             plan = choose(problem, population, batch, plan, training=training, calls=calls)
-        self.plan = plan
+        self.plan, self.problem = plan, problem
+        self._audit = Audit(problem, population, training=training)
         if self.plan.mode == "stacked":
             make: Callable[[], Stacked | Looped] = lambda: Stacked(problem, population, training=training)  # noqa: E731
         else:
@@ -137,28 +143,71 @@ class Execution:
         self._chunks = [chunk for run in runs for chunk in _chunks(run, self._size)]
 
     def gradient(
-        self, batch: Batch, out: Float[Tensor, "members parameters"], step: int = 0
+        self,
+        batch: Batch,
+        out: Float[Tensor, "members parameters"],
+        step: int = 0,
+        *,
+        audit: int | None = None,
     ) -> Float[Tensor, " members"]:
         """Mean losses of all members on the batch; their gradients are written to `out`.
 
         Those of members that are not attended to are 0, and `out` stays as it is there.
+
+        Args:
+            batch, step: what is seen, and the step that random numbers are of.
+            out: where gradients go.
+            audit: a member that is computed again alone, where members are stacked; None: none.
+
+        Raises:
+            StackedDiffers: stacked members are not what the plain module gives, or cannot be computed while it can.
         """
-        with explained(batch):
+        before = self._before(audit)
+        with self._watched(batch):
             losses = self._team.each(self._chunks, lambda worker, rows: worker.gradient(rows, batch, out, step))
         if sum(map(len, losses)) == self.members:
-            return losses[0] if len(losses) == 1 else torch.cat(losses)
-        every = out.new_zeros(self.members)
-        for rows, own in zip(self._chunks, losses, strict=True):
-            every[rows] = own
+            every = losses[0] if len(losses) == 1 else torch.cat(losses)
+        else:
+            every = out.new_zeros(self.members)
+            for rows, own in zip(self._chunks, losses, strict=True):
+                every[rows] = own
+        if before is not None:
+            with noted(self.problem):
+                self._audit.gradient(*before, batch, every, out, step)
         return every
 
-    def outputs(self, batch: Batch, step: int = 0) -> Iterator[tuple[slice, Any]]:
-        """Outputs (rows, batch, ...) chunk by chunk, without gradients."""
+    def outputs(self, batch: Batch, step: int = 0, *, audit: int | None = None) -> Iterator[tuple[slice, Any]]:
+        """Outputs (rows, batch, ...) chunk by chunk, without gradients; see `gradient`."""
+        before = self._before(audit)
         for first in range(0, len(self._chunks), self.plan.threads):
             some = self._chunks[first : first + self.plan.threads]
-            with explained(batch):
+            with self._watched(batch):
                 outputs = self._team.each(some, lambda worker, rows: worker.outputs(rows, batch, step))
-            yield from zip(some, outputs, strict=True)
+            for rows, part in zip(some, outputs, strict=True):
+                if before is not None and rows.start <= before[0] < rows.stop:
+                    with noted(self.problem):
+                        self._audit.outputs(*before, batch, one_of(part, before[0] - rows.start))
+                yield rows, part
+
+    def _before(self, audit: int | None) -> tuple[int, Population] | None:
+        """The member that is audited, if any, and what it is before the call."""
+        return None if audit is None or self.plan.mode == "looped" else (audit, self._audit.before(audit))
+
+    @contextlib.contextmanager
+    def _watched(self, batch: Batch) -> Iterator[None]:
+        """Name the batch on which the model fails; where the plain module does not, members cannot be stacked on it."""
+        try:
+            with explained(batch):
+                yield
+        except ModelError as error:
+            if self.plan.mode == "looped" or isinstance(error.__cause__, torch.OutOfMemoryError):
+                raise
+            members = (member for rows in self._chunks for member in range(rows.start, rows.stop))
+            if not self._audit.computes_alone(members, batch):
+                raise
+            with noted(self.problem):
+                reason = f"members cannot be stacked on a batch that the plain module computes: {error}".rstrip(".")
+                raise StackedDiffers(reason) from error
 
 
 def _chunks(rows: slice, size: int) -> list[slice]:
@@ -181,7 +230,9 @@ def choose(
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
-            numbers (members could not each have their own stream) or trains embeddings with padding rows.
+            numbers (members could not each have their own stream), trains embeddings with padding rows, or has hooks
+            on backward passes.
+        ModelError: "stacked" for a model that cannot be stacked, or whose stacked results are others.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
@@ -192,13 +243,9 @@ def choose(
     _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
-    if problem.draws(training=training):
-        return Plan("looped", 1, "each member draws its own random numbers")
-    alone = problem.inspected(training=training).alone
-    if alone:
-        return Plan("looped", 1, alone)
-    if training and problem.pads(training=training):
-        return Plan("looped", 1, "the model has an embedding with padding_idx, whose row vmap would train")
+    reason = unstackable(problem, training=training)
+    if reason:
+        return Plan("looped", 1, reason)
     threads = torch.get_num_threads() if separable(problem, batch) and not has_modes() else 1
     key = (plan, training, len(population), batch.shared, batch.size, torch.get_num_threads(), threads)
     known, measured_for = problem.plans.get(key, (None, 0))
@@ -224,22 +271,8 @@ def explained(batch: Batch) -> Iterator[None]:
 def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
     if mode not in ("auto", "stacked", "looped"):
         raise unknown_name("plan", mode, ("auto", "stacked", "looped"))
-    if mode == "stacked" and problem.draws(training=training):
-        msg = (
-            f"The model or its loss draws random numbers in {'training' if training else 'evaluation'} mode, and "
-            'stacked members cannot each have their own stream; write plan="looped" or leave plan="auto".'
-        )
-        raise UsageError(msg)
-    alone = problem.inspected(training=training).alone if mode == "stacked" else ""
-    if alone:
-        msg = f'Members cannot be stacked: {alone}; write plan="looped" or leave plan="auto".'
-        raise UsageError(msg)
-    if mode == "stacked" and training and problem.pads(training=training):
-        msg = (
-            "The model has an embedding with padding_idx, and vmap would train the padding rows of all stacked members "
-            'but the first; write plan="looped" or leave plan="auto".'
-        )
-        raise UsageError(msg)
+    if mode == "stacked":
+        refuse_stacked(problem, training=training)
 
 
 def _measure(
@@ -248,7 +281,7 @@ def _measure(
     chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
     looped = Trial(problem, population, batch, Looped, min(COMPARED, len(population)), training=training)
     looped.run()
-    trials, refused = {Plan("looped", 1): looped}, ""
+    trials, refused, said = {Plan("looped", 1): looped}, "", ""
     for chunk in chunks:
         trial = Trial(problem, population, batch, Stacked, chunk, training=training)
         try:
@@ -262,18 +295,33 @@ def _measure(
                 msg = f'Plan "stacked" was asked for, but {refused}; write plan="looped" or leave plan="auto".'
                 raise ModelError(msg) from error
             break
+        difference = trial.difference(looped)
+        if difference is not None and not difference.rounding:
+            return _apart(difference, plan)
+        said = f"; they differ by rounding, {difference}" if difference else ""
         if plan == "stacked":
-            return Plan("stacked", chunk)
+            return Plan("stacked", chunk, f"forced{said}")
         trials[Plan("stacked", chunk)] = trial
-        if not trial.agrees(looped):
-            return Plan("looped", 1, "stacked results differ: the model is not a function of parameters and buffers")
     threads = min(threads, len(population))
     if calls >= _FEW and threads > 1 and problem.device.type == "cpu":
         stacked = not refused
         trials |= _in_threads(problem, population, batch, looped, threads, training=training, stacked=stacked)
     if len(trials) == 1:
         return Plan("looped", 1, refused)
-    return _fastest(trials, calls, refused)
+    best = _fastest(trials, calls, refused)
+    return replace(best, reason=best.reason + said) if best.mode == "stacked" else best
+
+
+def _apart(difference: Difference, plan: str) -> Plan:
+    """The looped plan, where stacked members are not what the plain module gives; of a forced plan, an error."""
+    if difference.kind == "restless":
+        reason = f"the model is not a function of its parameters, buffers and inputs: a second call is {difference} off"
+    else:
+        reason = f"stacked results differ from those of the plain module by {difference}"
+    if plan == "stacked":
+        msg = f'Plan "stacked" was asked for, but {reason}; write plan="looped" or leave plan="auto".'
+        raise ModelError(msg)
+    return Plan("looped", 1, reason)
 
 
 def _in_threads(
@@ -300,7 +348,8 @@ def _in_threads(
     for kind, plan, rows, chunks in kinds:
         trial = Trial(problem, population, batch, kind, rows, training=training, chunks=chunks, threads=threads)
         trial.run()
-        if trial.agrees(looped):
+        difference = trial.difference(looped)
+        if difference is None or difference.rounding:
             trials[plan] = trial
     return trials
 

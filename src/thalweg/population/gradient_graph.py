@@ -15,6 +15,10 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from thalweg.data import ExampleSet
+from thalweg.population.agreement import Named, compare
+from thalweg.population.alone import moved, named_outputs
+from thalweg.population.attention import Attentive, plain_attention
+from thalweg.population.audits import drawn_member, due, found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.execution import explained
@@ -23,10 +27,12 @@ from thalweg.population.looped import activation_bytes
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.stacked import Attentive, Stacked, plain_attention
+from thalweg.population.stacked import Stacked
+from thalweg.randomness import generator
 
 Product = Callable[[Vectors], Vectors]
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
+_AUDITED = ("hessian", "fisher")  # which take all derivatives that there are
 _PROBE = 256  # examples on which the memory of a member is measured
 
 
@@ -136,7 +142,7 @@ class GradientGraph:
     def _forward(self, population: Population, batch: Batch) -> Any:
         """Outputs (members, batch, ...): by one call for all where the model can be stacked."""
         alone = self.problem.inspected(training=False).alone
-        if len(population) > 1 and not alone:
+        if len(population) > 1 and not alone and not self.problem.unstacked:
             try:
                 stacked = Stacked(self.problem, population.with_own_buffers(), training=False)
                 names = [entry.name for entry in self.layout]
@@ -144,6 +150,9 @@ class GradientGraph:
             except Exception as error:  # whatever vmap cannot do is done member by member
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
+        return self._one_by_one(population, batch)
+
+    def _one_by_one(self, population: Population, batch: Batch) -> Any:
         population = population.with_own_buffers()
         bound = Bound(self.problem.template, population, training=False)
         results = []
@@ -182,6 +191,46 @@ class GraphChunks:
         self.size = math.ceil(count / math.ceil(count / size))
         self.rows = max(1, min(len(population), int(budget / (example * self.size))))
         self.together = example * count * len(population) <= budget
+        if len(population) > 1 and not problem.unstacked:
+            self._audit()
+
+    def _audit(self) -> None:
+        """Now and then, do products of a member on some examples, at random, again alone, and loop where they differ.
+
+        It is done before the first product, so none is of a graph that was found to be wrong.
+        """
+        number = due(self.problem, "graphs")
+        member = None if number is None else drawn_member(0, number, self.population.theta.isfinite().all(1))
+        if number is None or member is None:
+            return
+        first = member // self.rows * self.rows
+        rows = slice(first, min(first + self.rows, len(self.population)))
+        start = int(torch.randint(0, self.count, (), generator=generator(0, "audit examples", number)))
+        start = start // self.size * self.size
+        batch = Batch.range(self.examples, start, min(start + self.size, self.count))
+        v = torch.randn(self.population.theta.shape[1:], generator=generator(0, "audit products", number))
+        v = v.to(self.population.theta)
+
+        def products(members: Population, seen: Batch, row: int) -> dict[str, Tensor]:
+            with explained(batch):
+                graph = GradientGraph(self.problem, members, seen)
+            found = named_outputs(one_of(graph.outputs, row), {})
+            for name in _AUDITED:
+                with contextlib.suppress(RuntimeError):  # that a matrix is not there is said where it is asked for
+                    found[f"the {name} product"] = getattr(graph, name)()(v.expand(len(members), -1))[row : row + 1]
+            return found
+
+        one = self.population[member]
+
+        def alone(size: float, draw: int) -> Named:
+            there, seen = moved(one, batch, size, draw)
+            return products(there, seen, 0)
+
+        found, wanted = products(self.population[rows], batch, member - rows.start), alone(0.0, 0)
+        both = {name: tensor for name, tensor in wanted.items() if name in found}
+        difference = compare(found, both, alone, self.problem.dtype)
+        if difference is not None and not difference.rounding:
+            found_other(self.problem, difference, member)
 
     def __iter__(self) -> Iterator[tuple[slice, slice, GradientGraph]]:
         """Some members, some examples, and their graph."""

@@ -1,7 +1,7 @@
 """Rows evaluated one after the other: one private module, bound to each row in turn."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,9 +37,12 @@ class Looped:
         self.draws = problem.draws(training=training)
         self.seeds = list(seeds) if seeds is not None else [0] * len(population)
         self._parameters = [self._parameters_of(member) for member in range(len(population))]
-        self._buffers = [
-            {name: buffer[member] for name, buffer in population.buffers.items()} for member in range(len(population))
-        ]
+        self.read(population.buffers)
+
+    def read(self, buffers: Mapping[str, Tensor]) -> None:
+        """From now on take these buffers (members, ...), which may be written into."""
+        members = range(len(self._parameters))
+        self._buffers = [{name: buffer[member] for name, buffer in buffers.items()} for member in members]
         self._last = -1
 
     @torch.no_grad()

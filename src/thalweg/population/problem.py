@@ -114,6 +114,8 @@ class Problem(Summarized):
         self.data: Data = from_user(data).to(self.device, self.dtype)
         self.metrics = _metrics(named, metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
+        self.audits: dict[str, int] = {}  # how often work was done that is audited now and then, by its name
+        self.unstacked = ""  # why members are no longer stacked, once an audit found what is wrong
         self.preflight = Preflight(self.template, named, self.metrics, self.data)
         self.loss = self.preflight.loss
         check_follows(module, self.template, self.preflight.examples()[0])

@@ -1,66 +1,18 @@
 """Rows evaluated together: one call of the model for all of them."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
 from thalweg.errors import ModelError
+from thalweg.population.attention import plain_attention
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.broadcast import Broadcast
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-
-# How the process computes attention: ways to read each part of the choice and to make it.
-_CHOICES: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [
-    (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
-    (torch._C._get_sdp_priority_order, torch._C._set_sdp_priority_order),
-    *(
-        (getattr(torch._C, f"_get_{kernel}_sdp_enabled"), getattr(torch._C, f"_set_sdp_use_{kernel}"))
-        for kernel in ("math", "flash", "mem_efficient", "cudnn", "overrideable")
-    ),
-]
-
-
-@contextlib.contextmanager
-def plain_attention() -> Iterator[None]:
-    """Attention by its formula: the fused kernels have neither batching rules on the CPU nor second derivatives."""
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with sdpa_kernel(SDPBackend.MATH):
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-@contextlib.contextmanager
-def kept_attention() -> Iterator[None]:
-    """The process's choice of attention afterwards as it was, however it is changed in between."""
-    before = [read() for read, _ in _CHOICES]
-    try:
-        yield
-    finally:
-        for (read, write), chosen in zip(_CHOICES, before, strict=True):
-            if read() != chosen:
-                write(chosen)
-
-
-class Attentive(TorchFunctionMode):
-    """Notes in `seen` whether attention was computed, so that a reading can say by which kernel."""
-
-    seen = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.seen = self.seen or func in (F.scaled_dot_product_attention, F.multi_head_attention_forward)
-        return func(*args, **(kwargs or {}))
 
 
 class Stacked:

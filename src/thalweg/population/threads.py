@@ -19,7 +19,8 @@ from typing import Generic, TypeVar
 
 import torch
 
-from thalweg.population.stacked import Stacked, kept_attention, plain_attention
+from thalweg.population.attention import kept_attention, one_path, plain_attention
+from thalweg.population.stacked import Stacked
 
 Worker = TypeVar("Worker")
 Found = TypeVar("Found")
@@ -50,7 +51,7 @@ class Team(Generic[Worker]):
                 begun, and all workers have come to their end.
         """
         if len(self.workers) == 1 or getattr(_here, "works", False) or has_modes():
-            with self.alone():
+            with self.alone(), one_path:
                 return [work(self.workers[0], rows) for rows in chunks]
         due, found, raised = deque(enumerate(chunks)), dict[int, Found](), dict[int, BaseException]()
         flushing = _flushes()
@@ -70,7 +71,7 @@ class Team(Generic[Worker]):
 
         # The choice of attention is the process's: it is made here, and what workers leave of theirs is undone.
         stacked = isinstance(self.workers[0], Stacked)
-        with kept_attention(), plain_attention() if stacked else contextlib.nullcontext():
+        with one_path, kept_attention(), plain_attention() if stacked else contextlib.nullcontext():
             pool, futures = _pool(len(self.workers)), []
             try:
                 for worker in self.workers[: len(chunks)]:

@@ -3,12 +3,13 @@
 import itertools
 import math
 import time
-from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_map
 
+from thalweg.population.agreement import Difference, Named, compare
+from thalweg.population.alone import Alone, named_gradients, named_outputs
 from thalweg.population.batch import Batch
 from thalweg.population.looped import Looped
 from thalweg.population.population import Population
@@ -47,14 +48,13 @@ class Trial:
         self.scale = len(population) / rows
         edges = [round(rows * part / chunks) for part in range(chunks + 1)]
         self.chunks = [slice(start, stop) for start, stop in itertools.pairwise(edges)]
-        chosen = population[slice(0, rows)]
-        self.buffers = {name: buffer.clone() for name, buffer in chosen.buffers.items()}
-        own = replace(chosen, buffers=self.buffers)
+        self.rows, self.chosen = rows, population[slice(0, rows)]
+        self.own = own = self.chosen.with_own_buffers()
         self.team = Team(lambda: kind(problem, own, training=training), threads, rows)
         self.batch = batch.rows(slice(0, rows))
-        self.out = torch.empty_like(chosen.theta) if training else chosen.theta
+        self.out = torch.empty_like(own.theta)
         self.seconds = math.inf
-        self.results: tuple[Tensor, ...] = ()
+        self.results: Named = {}
 
     def run(self) -> None:
         """Run once; `seconds` is the least so far, for all members."""
@@ -68,29 +68,32 @@ class Trial:
         self.seconds = min(self.seconds, self.scale * (time.perf_counter() - started))
         if self.results:
             return
-        parts = zip(*(tree_leaves(part) for part in found), strict=True)
-        tensors = [torch.cat(part) for part in parts if isinstance(part[0], Tensor)]
-        tensors += [self.out, *self.buffers.values()]
-        self.results = tuple(tensor[:COMPARED].clone() for tensor in tensors)
+        rows = slice(0, min(COMPARED, self.rows))
+        buffers = {name: buffer[rows] for name, buffer in self.own.running.items()}
+        join = lambda *leaves: torch.cat(leaves)[rows] if isinstance(leaves[0], Tensor) else leaves[0]  # noqa: E731
+        whole = tree_map(join, *found)
+        if self.training:
+            self.results = named_gradients(self.chosen.layout, whole, self.out[rows], buffers)
+        else:
+            self.results = {name: part.clone() for name, part in named_outputs(whole, buffers).items()}
 
-    def agrees(self, other: "Trial") -> bool:
-        """Whether both computed the same results, gradients and buffers on the rows both ran."""
-        tolerance = 1e-3 if self.problem.dtype != torch.float64 else 1e-8
-        pairs = zip(self.results, other.results, strict=True)
-        return all(_close(*_common(one, another), tolerance) for one, another in pairs)
+    def difference(self, other: "Trial") -> Difference | None:
+        """How the results, gradients and buffers of the rows that both ran differ; None where they are equal.
+
+        Args:
+            other: by the plain module.
+        """
+        rows = slice(0, min(COMPARED, self.rows, other.rows))
+        own, theirs = ({name: tensor[rows] for name, tensor in one.results.items()} for one in (self, other))
+        some, seen, alone = self.chosen[rows], self.batch.rows(rows), None
+
+        def again(size: float, draw: int) -> Named:
+            nonlocal alone
+            alone = alone or Alone(self.problem, some, training=self.training)
+            return alone.moved(some, seen, size, draw)
+
+        return compare(own, theirs, again, self.problem.dtype)
 
     def _synchronize(self) -> None:
         if self.problem.device.type == "cuda":
             torch.cuda.synchronize(self.problem.device)
-
-
-def _common(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    rows = min(len(one), len(other))
-    return one[:rows], other[:rows]
-
-
-def _close(one: Tensor, other: Tensor, tolerance: float) -> bool:
-    if not one.is_floating_point():
-        return torch.equal(one, other)
-    scale = one.abs().nan_to_num(0, 0, 0).amax() if one.numel() else 0
-    return torch.allclose(one, other, rtol=tolerance, atol=float(tolerance * scale), equal_nan=True)

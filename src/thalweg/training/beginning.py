@@ -63,6 +63,11 @@ class Beginning:
     steps: Int64[Tensor, " members"]
     fresh_since: Int64[Tensor, " members"]
 
+    def copy(self) -> "Beginning":
+        """The same in memory of its own."""
+        slots = {name: matrix.clone() for name, matrix in self.slots.items()}
+        return Beginning(self.population.copy(), slots, self.steps.clone(), self.fresh_since.clone())
+
 
 def arms_of(start: Starts, mask: Masks) -> list[Arm]:
     """The arms that starts and masks by name make, or the single one without a name.

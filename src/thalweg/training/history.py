@@ -36,6 +36,7 @@ class History(Summarized):
         batch_loss: the loss of every step's batch before its update, row k being step k: (steps, members); NaN where
             no target of the batch counts, and where metrics are.
         units: of the metrics, by name.
+        notes: what a reader of the numbers is to know, such as that an audit sent the run back to its beginning.
     """
 
     steps: NDArray[np.int64]
@@ -43,9 +44,12 @@ class History(Summarized):
     metrics: Mapping[str, NDArray[np.float64]]
     batch_loss: NDArray[np.floating]
     units: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, problem: Problem, axes: Mapping[str, NDArray[Any]], state: State) -> "History":
+    def of(
+        cls, problem: Problem, axes: Mapping[str, NDArray[Any]], state: State, notes: tuple[str, ...] = ()
+    ) -> "History":
         """The history recorded in a state, as far as it has come."""
         units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
         reached = [i for i, step in enumerate(state.evaluation_steps) if step <= state.step]
@@ -55,6 +59,7 @@ class History(Summarized):
             metrics={name: values[reached].numpy() for name, values in state.metrics.items()},
             batch_loss=state.batch_loss[: state.step].double().cpu().numpy(),
             units={name: units[name.partition("_")[2]] for name in state.metrics},
+            notes=notes,
         )
 
     def facts(self) -> dict[str, str]:
@@ -63,6 +68,7 @@ class History(Summarized):
             "evaluations": f"{len(self.steps)} from step {self.steps[0]:,} to {self.steps[-1]:,}",
             "members": f"{len(self.axes['seed']):,}",
             **self.last(),
+            **({"notes": "; ".join(self.notes)} if self.notes else {}),
         }
 
     def last(self) -> dict[str, str]:

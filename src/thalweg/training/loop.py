@@ -11,22 +11,26 @@ import torch
 from torch import Tensor
 
 from thalweg.data import Examples, ExampleSet
+from thalweg.errors import ModelError
 from thalweg.evaluation import Evaluator
 from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
+from thalweg.population.audits import Schedule, drawn_member
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder
+from thalweg.training.beginning import Beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.clipping import clipping
 from thalweg.training.interrupt import deferred
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.own_examples import OwnExamples
 from thalweg.training.recipe import Recipe
-from thalweg.training.state import State
+from thalweg.training.state import State, initial
 from thalweg.training.updaters import Updaters
 
 Observer = Callable[[int, Population], object]
+ANEW = "trained anew from the first step, looped"
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,17 @@ class Group:
     execution: Execution
     whole: Batch | None  # what every step's batch is, where it is all that a member has
 
-    def gradient(self, step: int, out: Tensor) -> Tensor:
-        """The losses (rows,) of this step's batches; their gradients are written to `out`."""
+    def gradient(self, step: int, out: Tensor, audit: int | None) -> Tensor:
+        """The losses (rows,) of this step's batches; their gradients are written to `out`.
+
+        Args:
+            step: counted from 0.
+            out: (rows, parameters).
+            audit: a member of the run that is computed again alone, if it is among these rows.
+        """
         batch = self.whole or _batch(self.examples, self.order, self.own, step)
-        return self.execution.gradient(batch, out=out, step=step)
+        here = audit is not None and self.rows.start <= audit < self.rows.stop
+        return self.execution.gradient(batch, out, step, audit=audit - self.rows.start if here else None)
 
 
 class Loop:
@@ -86,6 +97,10 @@ class Loop:
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
         self.observers, self.said = observers, False
+        first = int(state.began.min())
+        self.heard_from = state.step if state.step == first else state.step + 1  # of observers: the first step
+        self.audits = Schedule(grid.seeds[0], first, recipe.steps)
+        self.evaluation_audits = Schedule(grid.seeds[0], 0, len(state.evaluation_steps))
         self._begin()
         for observer in observers:
             if hasattr(observer, "begin"):
@@ -95,6 +110,7 @@ class Loop:
         """Train up to step `until`, evaluating and keeping snapshots on the way.
 
         Raises:
+            StackedDiffers: an audit found that stacked members are not what the plain module gives.
             KeyboardInterrupt: Ctrl-C, after the step under way and a checkpoint.
             Exception: whatever an observer raises, after a checkpoint.
         """
@@ -119,6 +135,34 @@ class Loop:
                     checkpoints.write(self.state, self.plans)
                 if interrupt.requested:
                     raise KeyboardInterrupt
+        if self.state.step == self.recipe.steps:
+            self.state.origin = None  # nothing sends it back any more
+
+    def keep_origin(self, begun: Beginning) -> None:
+        """Keep where the run began, which is still untouched, for as long as an audit may send it back there."""
+        stacked = any(plan.mode == "stacked" for plan in self._all_plans())
+        self.state.origin = (self.state.origin or begun.copy()) if stacked else None
+
+    def anew(self, reason: str) -> "Loop":
+        """The same run before its first step, looped for that reason; observers hear again what they heard."""
+        state, recipe = self.state, self.recipe
+        if state.origin is None:
+            msg = f"{reason}, which needs the run's beginning: train it again without resume."
+            raise ModelError(msg)
+        begun = state.origin.copy()
+        plan = Plan("looped", 1, reason)
+        plans = {"gradient": plan, "outputs": plan}
+        for observer in self.observers:
+            if hasattr(observer, "forget"):
+                observer.forget(self.heard_from)
+        fresh = initial(self.problem, recipe, begun)
+        loop = Loop(self.problem, recipe, self.grid, begun.population, fresh, plans, self.observers)
+        loop.heard_from = self.heard_from
+        return loop
+
+    def _all_plans(self) -> list[Plan]:
+        executions = [*(group.execution for group in self.groups), *(one.execution for one in self.evaluators.values())]
+        return [execution.plan for execution in executions]
 
     def _begin(self) -> None:
         """Take in the members that have begun by now; gradients of the others are not taken."""
@@ -157,7 +201,9 @@ class Loop:
 
     def _gradient(self) -> Tensor:
         """The losses (members,) of this step's batches at the point; their gradients are in `gradient`."""
-        parts = [group.gradient(self.state.step, self.gradient[group.rows]) for group in self.groups]
+        step = self.state.step
+        member = drawn_member(self.grid.seeds[0], step, self.active) if self.audits.due(step) else None
+        parts = [group.gradient(step, self.gradient[group.rows], member) for group in self.groups]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _ascend(self, ascent: Wrapper, h: StepHyperparameters) -> None:
@@ -213,15 +259,17 @@ class Loop:
             # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.
             self._freeze(torch.isfinite(state.theta.sum(1)), state.step)
             absent = ~self.active.cpu()
+            audited, seed = self.evaluation_audits.due(row), self.grid.seeds[0]
             for split, evaluator in self.evaluators.items():
-                for name, values in evaluator().items():
+                cells = evaluator.audit(seed, state.step, self.active) if audited else {}
+                for name, values in evaluator(cells).items():
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(absent, torch.nan)
 
     def _observe(self, checkpoints: Checkpoints) -> None:
         """Call the observers whose turn it is; where one fails, nothing of the run is lost."""
         step = self.state.step
         for observer in self.observers:
-            if step % getattr(observer, "every", 1):
+            if step < self.heard_from or step % getattr(observer, "every", 1):
                 continue
             try:
                 observer(step, self.members)

@@ -1,7 +1,7 @@
 """What a run is at a step: arrays and one integer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int64
@@ -32,6 +32,8 @@ class State:
         snapshot_buffers: the running buffers then, by name: (snapshots, members, ...).
         snapshot_slots: what the rule remembered then, by name, where the recipe keeps it: (snapshots, members, ...).
         evaluation_steps, snapshot_steps: those of the recipe from the first member's beginning on, beginnings too.
+        origin: the members before their first step, where an audit may send the run back to them; no file holds it,
+            as whoever goes on from one gives the same beginning.
     """
 
     step: int
@@ -48,6 +50,7 @@ class State:
     snapshot_slots: dict[str, Tensor]
     evaluation_steps: list[int]
     snapshot_steps: list[int]
+    origin: Beginning | None = field(default=None, repr=False)
 
     def tensors(self) -> dict[str, Tensor]:
         """All arrays under flat names, for a file."""

@@ -1,6 +1,7 @@
 """The verb `train`."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation.rows import index_table
 from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
+from thalweg.population.audits import StackedDiffers
 from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.storage import Store
 from thalweg.sweep import plain
@@ -22,7 +24,7 @@ from thalweg.training.beginning import Masks, Starts, arms_of, beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
 from thalweg.training.identity import digest, identity
-from thalweg.training.loop import Loop, Observer
+from thalweg.training.loop import ANEW, Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
@@ -55,6 +57,11 @@ def train(
     A member is initialized, and its batches are drawn, from streams of its own seed, so it does not depend
     on who else is trained. A member whose loss or gradient stops being finite is frozen and reported with
     its step; the others go on with the same bits.
+
+    Where members are stacked, the run audits itself: at eight random steps or more, keyed by (seed, step), a member
+    drawn at random is computed again alone by the plain module on its own batch. One that passes says nothing of the
+    steps before it; so where loss or gradient differ by more than rounding the run begins anew, looped, with a warning
+    and a note in `history.notes` and in the plan's reason. Evaluations of the run are audited likewise.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -95,7 +102,8 @@ def train(
             is the one being trained, to be read only: the next step changes it, so copy what you keep; members that
             begin later stand where they will begin. One with a method `begin` is given the rule's state by name, which
             the steps change too, before its first call. No bit of the run depends on them, and nothing of them is
-            stored: a run that goes on calls them for the steps from there.
+            stored: a run that goes on calls them for the steps from there. Where an audit sends the run back, the steps
+            come again: a method `forget` is told the first of them, and `begin` is called again.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
         name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, and what loss and
@@ -112,8 +120,9 @@ def train(
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
         Exception: whatever an observer raises, with a note that names it, and with a checkpoint in the store.
 
-    Memory: theta, the rule's state, one gradient (and a point uphill, for SAM), and
-    activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and member.
+    Memory: theta, where it began if members are stacked, the rule's state, one gradient (and a point uphill, for SAM),
+    and activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and
+    member.
     """
     check_type("train problem", problem, Problem, "a Problem")
     check_type("train recipe", recipe, Recipe, "a Recipe")
@@ -151,7 +160,9 @@ def train(
     store = Store(store) if isinstance(store, str | Path) else store
     determines = {} if store is None else identity(problem, recipe, grid, begun)
     checkpoints = Checkpoints(store, name or digest(determines), determines, checkpoint_seconds)
+    state.origin = None if store is None else begun.copy()
     if resume is not None:
+        state.origin = resume.state.origin
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
     # Under a name, what goes on takes the place of what it goes on from.
@@ -164,9 +175,10 @@ def train(
         raise UsageError(msg)
     if state.step < last:
         loop = Loop(problem, recipe, grid, population, state, plans, observers)
+        loop.keep_origin(begun)
         with watched(progress) as told:
-            loop.advance(last, checkpoints, told)
-        plans |= loop.plans
+            loop = _advanced(loop, last, checkpoints, told)
+        plans, state = plans | loop.plans, loop.state
         checkpoints.write(state, loop.plans)
     elif resume is not None and not stored:
         checkpoints.write(state, resume.plans)
@@ -174,7 +186,7 @@ def train(
         recipe=recipe,
         axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, grid.axes, state),
+        history=History.of(problem, grid.axes, state, _notes(plans)),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - clock,
@@ -182,6 +194,24 @@ def train(
         grid=grid,
         order=DataOrder.of(recipe.batch_size, grid.trained_on(len(problem.data.train))),
     )
+
+
+def _advanced(loop: Loop, last: int, checkpoints: Checkpoints, told: Watcher) -> Loop:
+    """The loop after its last step; begun anew, looped, where an audit found that stacked members are others."""
+    try:
+        loop.advance(last, checkpoints, told)
+    except StackedDiffers as found:
+        loop = loop.anew(f"{found.reason}; {ANEW}")
+        checkpoints.write(loop.state, loop.plans)
+        warnings.warn(f"{loop.plans['gradient'].reason}.", stacklevel=3)
+        loop.advance(last, checkpoints, told)
+    return loop
+
+
+def _notes(plans: Mapping[str, Plan | str]) -> tuple[str, ...]:
+    """What an audit found, once."""
+    reasons = [plan.reason for plan in plans.values() if isinstance(plan, Plan)]
+    return tuple(dict.fromkeys(reason for reason in reasons if reason.endswith(ANEW)))
 
 
 def _seeds(seeds: int | Sequence[int], *, repeated: bool) -> list[int]:

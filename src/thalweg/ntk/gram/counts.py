@@ -11,9 +11,9 @@ from thalweg.ntk.gram.counting import Block, by_factors, by_gradients
 from thalweg.ntk.gram.parts import Part, Plan
 from thalweg.ntk.gram.program import shape_of
 from thalweg.population import Problem
+from thalweg.population.attention import plain_attention
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
-from thalweg.population.stacked import plain_attention
 
 
 def forward_count(problem: Problem, inputs: Any) -> int:

@@ -15,10 +15,10 @@ from thalweg.errors import ModelError
 from thalweg.ntk.gram.program import Program, as_batch, shape_of, values_of
 from thalweg.ntk.gram.sites import Site
 from thalweg.population import Population, Problem
+from thalweg.population.attention import plain_attention
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
 from thalweg.population.padding import Padding
-from thalweg.population.stacked import plain_attention
 
 Tensors = dict[str, Tensor]
 

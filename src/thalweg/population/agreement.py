@@ -1,0 +1,127 @@
+"""Whether two ways to compute the same thing agree: tensor by tensor, each on its own scale, beside its own rounding.
+
+Kernels sum in other orders, so results differ by rounding; how much depends on the model. A gradient that is zero by a
+symmetry is nothing but rounding, and a ReLU whose input is zero to rounding may open in one way and not in the other.
+So what is beyond the dtype's tolerance is compared with how far the plain results move themselves where parameters and
+inputs move by a few units in the last place: by more than that is no rounding.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Named = Mapping[str, Tensor]  # results by name, members in front
+_MOVES = (16.0, 32.0, 64.0)  # units in the last place by which parameters and inputs are moved, in turns
+_DRAWS = 12  # of moves: an open ReLU that rounding may close is closed by half of them
+_BEYOND = 4  # times as far as the plain results move
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two results that are further apart than the tolerance of their dtype.
+
+    >>> from thalweg.population.agreement import Difference
+    >>> print(Difference("the gradient of 'weight'", 0.17, "wrong"))
+    17% of the largest entry of the gradient of 'weight'
+
+    Args:
+        name: of the tensor that is furthest off.
+        share: the largest difference as a share of the largest entry of that tensor.
+        kind: "wrong", "rounding", or "restless" where a second call of the plain module gives something else.
+    """
+
+    name: str
+    share: float
+    kind: str
+
+    @property
+    def rounding(self) -> bool:
+        """Whether the results move as far themselves where parameters and inputs are rounded."""
+        return self.kind == "rounding"
+
+    def __str__(self) -> str:
+        return f"{self.share:.2g} times the largest entry of {self.name}" if self.share > 1 else self._percent()
+
+    def _percent(self) -> str:
+        return f"{100 * self.share:.2g}% of the largest entry of {self.name}"
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """The share of a tensor's largest entry that needs no further look: epsilon^(2/3).
+
+    >>> import torch
+    >>> from thalweg.population.agreement import tolerance
+    >>> f"{tolerance(torch.float32):.1e}, {tolerance(torch.float64):.1e}"
+    '2.4e-05, 3.7e-11'
+    """
+    return torch.finfo(dtype).eps ** (2 / 3)
+
+
+def compare(found: Named, wanted: Named, again: Callable[[float, int], Named], dtype: torch.dtype) -> Difference | None:
+    """How the results differ; None where they are equal to the tolerance of the dtype.
+
+    >>> import torch
+    >>> from thalweg.population.agreement import compare
+    >>> def plain(size, draw):
+    ...     moved = 1 + size * torch.randn((), generator=torch.Generator().manual_seed(draw), dtype=torch.float64)
+    ...     return {"gradient": torch.tensor([[1.0, 2.0]], dtype=torch.float64) * moved}
+    >>> off = {"gradient": torch.tensor([[1.0, 2.5]], dtype=torch.float64)}
+    >>> compare(off, plain(0, 0), plain, torch.float64)
+    Difference(name='gradient', share=0.2, kind='wrong')
+    >>> compare(plain(1e-14, 3), plain(0, 0), plain, torch.float64) is None
+    True
+
+    Args:
+        found: what is judged, by name: (members, ...) each. Of a member whose "loss" is not finite in both nothing else
+            is compared.
+        wanted: what the plain module gave.
+        again: (size, draw) -> what it gives where parameters and inputs are moved by such a share, at random by draw.
+        dtype: in which they were computed.
+
+    Cost: a comparison; where something is beyond the tolerance, thirteen calls of `again`.
+    """
+    limit = tolerance(dtype)
+    apart = {name: _apart(found, wanted, name) for name in wanted}
+    if all(bool((share <= limit).all()) for _, share in apart.values()):
+        return None
+    worst = max(apart, key=lambda name: float(apart[name][1].max()))
+    still = {name: _apart(again(0.0, 0), wanted, name)[1] for name in (worst,)}
+    if bool((still[worst] > limit).any()):
+        return Difference(worst, float(still[worst].max()), "restless")
+    moves = {name: torch.zeros_like(distance) for name, (distance, _) in apart.items()}
+    for draw in range(_DRAWS):
+        moved = again(_MOVES[draw % len(_MOVES)] * torch.finfo(dtype).eps, draw)
+        for name, so_far in moves.items():
+            torch.maximum(so_far, _apart(moved, wanted, name)[0], out=so_far)
+    wrong = {}
+    for name, (distance, share) in apart.items():
+        beyond = (share > limit) & (distance > _BEYOND * moves[name])
+        if bool(beyond.any()):
+            wrong[name] = float(share[beyond].max())
+    if wrong:
+        name = max(wrong, key=wrong.__getitem__)
+        return Difference(name, wrong[name], "wrong")
+    return Difference(worst, float(apart[worst][1].max()), "rounding")
+
+
+def _apart(found: Named, wanted: Named, name: str) -> tuple[Tensor, Tensor]:
+    """The largest difference of a tensor for each member, and as a share of its largest entry: (members,) each."""
+    members = len(wanted[name])
+    if not wanted[name].numel():
+        return torch.zeros(members, dtype=torch.float64), torch.zeros(members, dtype=torch.float64)
+    one, other = (results[name].detach().double().reshape(members, -1) for results in (found, wanted))
+    known, too = one.isfinite(), other.isfinite()
+    # Where one way overflows the other is near it.
+    near = (known | ~too) & (too | ~known) | (torch.where(known, one, other).abs() > _near_overflow(found[name].dtype))
+    distance = torch.where(known & too, (one - other).abs(), torch.where(near, 0.0, torch.inf)).amax(1)
+    if name != "loss" and "loss" in wanted:
+        lost = ~(found["loss"].isfinite() | wanted["loss"].isfinite())
+        distance = distance.masked_fill(lost.flatten(), 0)
+    scale = torch.maximum(one.where(known, 0.0).abs().amax(1), other.where(too, 0.0).abs().amax(1))
+    return distance, torch.where(distance == 0, 0.0, distance / scale)
+
+
+def _near_overflow(dtype: torch.dtype) -> float:
+    return torch.finfo(dtype).max ** 0.75 if dtype.is_floating_point else torch.inf

@@ -1,0 +1,85 @@
+"""Members computed one by one by the plain module, in memory of their own: what other ways are compared with."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten_with_path, tree_map
+
+from thalweg.population.agreement import Named
+from thalweg.population.batch import Batch
+from thalweg.population.layout import Layout
+from thalweg.population.looped import Looped
+from thalweg.population.population import Population
+from thalweg.population.problem import Problem
+from thalweg.randomness import generator, global_stream
+
+
+class Alone:
+    """The plain module at copies of some members.
+
+    Args:
+        problem: what is evaluated.
+        population: whose members are computed; its running buffers and theta are copied.
+        training: see `Execution`.
+    """
+
+    def __init__(self, problem: Problem, population: Population, *, training: bool) -> None:
+        self.problem, self.training = problem, training
+        self.population = population.with_theta(population.theta.clone()).with_own_buffers()
+        self.looped = Looped(problem, self.population, training=training)
+
+    def put(self, population: Population) -> None:
+        """Take these members, as many, in the place of those before."""
+        self.population.theta.copy_(population.theta)
+        for name, buffer in self.population.running.items():
+            buffer.copy_(population.buffers[name])
+        self.looped.read({**population.buffers, **self.population.running})
+
+    def results(self, batch: Batch) -> dict[str, Tensor]:
+        """In training loss, gradients and buffers by name, in evaluation outputs and buffers; members in front."""
+        rows = slice(0, len(self.population))
+        with global_stream(0, "audit"):
+            if not self.training:
+                return named_outputs(self.looped.outputs(rows, batch), self.population.running)
+            gradient = torch.empty_like(self.population.theta)
+            losses = self.looped.gradient(rows, batch, gradient)
+        return named_gradients(self.population.layout, losses, gradient, self.population.running)
+
+    def moved(self, population: Population, batch: Batch, size: float, draw: int) -> dict[str, Tensor]:
+        """The results of members where parameters and inputs are moved (see `moved`)."""
+        there, seen = moved(population, batch, size, draw)
+        self.put(there)
+        return self.results(seen)
+
+
+def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple[Population, Batch]:
+    """Members and inputs with every number moved by about such a share of itself, at random by draw."""
+    stream = generator(0, "moved", draw)
+    there = population.with_theta(_moved(population.theta, size, stream))
+    return there, replace(batch, inputs=tree_map(lambda leaf: _moved(leaf, size, stream), batch.inputs))
+
+
+def named_gradients(layout: Layout, losses: Tensor, gradient: Tensor, buffers: Named) -> dict[str, Tensor]:
+    """Results of training as `compare` takes them, in memory of their own."""
+    parts = {f"the gradient of {name!r}": part.clone() for name, part in layout.views(gradient).items()}
+    return {"loss": losses.unsqueeze(1).clone()} | parts | _named_buffers(buffers)
+
+
+def named_outputs(outputs: Any, buffers: Named) -> dict[str, Tensor]:
+    """Results of evaluation likewise."""
+    leaves = [(path, leaf) for path, leaf in tree_flatten_with_path(outputs)[0] if isinstance(leaf, Tensor)]
+    parts = {f"output {''.join(map(str, path))}" if path else "the output": leaf for path, leaf in leaves}
+    return parts | _named_buffers(buffers)
+
+
+def _named_buffers(buffers: Named) -> dict[str, Tensor]:
+    return {f"buffer {name!r}": buffer.clone() for name, buffer in buffers.items()}
+
+
+def _moved(values: Any, size: float, stream: torch.Generator) -> Any:
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        return values
+    noise = torch.randn(values.shape, generator=stream, dtype=torch.float64)
+    return (values * (1 + size * noise.to(values.device))).to(values.dtype)

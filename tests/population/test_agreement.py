@@ -1,0 +1,170 @@
+"""What is rounding, and what is another function."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import ModelError, UsageError
+from thalweg.population import Batch, Execution, Plan, Problem, choose
+from thalweg.population.agreement import Difference, compare, tolerance
+from thalweg.population.looped import Looped
+from thalweg.population.stacked import Stacked
+from thalweg.population.trial import Trial
+
+X, Y = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 3
+MEMBERS = 4
+
+
+def _within_vmap() -> bool:
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+class Tiny(nn.Module):
+    """The gradient of one tensor is a millionth of the others', and wrong where members are stacked."""
+
+    def __init__(self, *, right: bool) -> None:
+        super().__init__()
+        self.large, self.tiny, self.right = nn.Linear(4, 3), nn.Linear(4, 3, bias=False), right
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.cumsum(-1)  # which is vmapped
+        small = 1e-6 * self.tiny(x)
+        return self.large(x) + (small if self.right or not _within_vmap() else 1.01 * small)
+
+
+class Silent(nn.Module):
+    """A gradient that is zero, to the bit, is not where members are stacked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.large, self.still = nn.Linear(4, 3), nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.large(x.sin()) + (1e-9 if _within_vmap() else 0.0) * self.still
+
+
+class Canceled(nn.Module):
+    """The gradient of a bias before a normalization is zero but for rounding, which is another in every kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.tanh(self.norm(self.first(x) * 100)))
+
+
+class Kinked(nn.Module):
+    """Many units are at their kink to rounding, which opens or closes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 64, bias=False), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.first(x)
+        flat = torch.einsum("...i,oi->...o", x, self.first.weight)  # the same by another kernel
+        return self.last(torch.relu(z - flat) * 1e6 + 0.1 * z)
+
+
+def _difference(problem: Problem) -> Difference | None:
+    population = problem.initialize(MEMBERS).copy()
+    batch = Batch.range(problem.data.train, 0, 32)
+    trials = [Trial(problem, population, batch, kind, MEMBERS, training=True) for kind in (Stacked, Looped)]
+    for trial in trials:
+        trial.run()
+    return trials[0].difference(trials[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_tensor_is_judged_on_its_own_scale(dtype: torch.dtype) -> None:
+    assert _difference(Problem(lambda: Tiny(right=True), (X, Y), dtype=dtype)) is None
+    found = _difference(Problem(lambda: Tiny(right=False), (X, Y), dtype=dtype))
+    assert found.name == "the gradient of 'tiny.weight'"
+    assert found.kind == "wrong"
+    assert 0.005 < found.share < 0.02
+
+
+def test_what_is_zero_to_the_bit_stays_so() -> None:
+    found = _difference(Problem(Silent, (X, Y)))
+    assert (found.name, found.kind) == ("the gradient of 'still'", "wrong")
+
+
+@pytest.mark.parametrize("model", [Canceled, Kinked])
+def test_rounding_is_called_rounding(model: type[nn.Module]) -> None:
+    problem = Problem(model, (X, Y))
+    found = _difference(problem)
+    assert found is None or found.rounding
+    population, batch = problem.initialize(MEMBERS), Batch.range(problem.data.train, 0, 32)
+    plan = choose(problem, population, batch, "stacked")
+    assert plan.mode == "stacked"
+    assert found is None or "rounding" in plan.reason
+
+
+def test_a_gradient_of_rounding_alone_is_far_from_itself_on_its_own_scale() -> None:
+    """Otherwise the test above could not fail."""
+    found = _difference(Problem(Canceled, (X, Y)))
+    assert found.name == "the gradient of 'first.bias'"
+    assert found.share > 1e-3
+
+
+def test_a_model_that_is_no_function_is_called_so() -> None:
+    draws = iter(range(1000))
+
+    def again(size: float, draw: int) -> dict[str, Tensor]:
+        return {"loss": torch.tensor([[1.0 + next(draws)]])}
+
+    found = compare({"loss": torch.tensor([[3.0]])}, {"loss": torch.tensor([[1.5]])}, again, torch.float32)
+    assert found.kind == "restless"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_not_finite_in_both_agrees(dtype: torch.dtype) -> None:
+    def never(size: float, draw: int) -> dict[str, Tensor]:
+        pytest.fail("there is nothing to look at again")
+
+    nan, inf, large = torch.nan, torch.inf, torch.finfo(dtype).max * 0.9
+    lost = {"loss": [[nan]], "gradient": [[1.0, nan]]}, {"loss": [[inf]], "gradient": [[2.0, 3.0]]}
+    over = {"loss": [[1.0]], "gradient": [[1.0, inf]]}, {"loss": [[1.0]], "gradient": [[1.0, large]]}
+    for one, other in (lost, over):
+        first, second = ({name: torch.tensor(v, dtype=dtype) for name, v in of.items()} for of in (one, other))
+        assert compare(first, second, never, dtype) is None
+
+
+def test_one_member_that_is_wrong_among_others_is_found() -> None:
+    wanted = torch.randn(4, 7, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = wanted.clone()
+    found[2, 5, 1] += 1e-4
+
+    def again(size: float, draw: int) -> dict[str, Tensor]:
+        noise = torch.randn(wanted.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(draw))
+        return {"the output": wanted * (1 + size * noise)}
+
+    off = compare({"the output": found}, {"the output": wanted}, again, torch.float64)
+    assert off.kind == "wrong"
+    assert off.share == pytest.approx(1e-4 / float(wanted[2].abs().max()), rel=0.1)
+    assert tolerance(torch.float64) < 1e-10
+
+
+class Hooked(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
+        self[2].register_full_backward_hook(lambda module, into, out: (into[0] * 0.1,))
+
+
+def test_backward_hooks_are_looped_by_name() -> None:
+    problem = Problem(Hooked, (X, Y))
+    population, batch = problem.initialize(MEMBERS), Batch.range(problem.data.train, 0, 32)
+    plan = choose(problem, population, batch)
+    assert plan == Plan("looped", 1, "the model has a backward hook on '2', which vmap does not call")
+    for forced in ("stacked", Plan("stacked")):
+        with pytest.raises(UsageError, match=r"backward hook on '2', .* write plan=\"looped\""):
+            Execution(problem, population, batch, plan=forced)
+
+
+def test_a_forced_plan_is_checked() -> None:
+    problem = Problem(lambda: Tiny(right=False), (X, Y))
+    population, batch = problem.initialize(MEMBERS), Batch.range(problem.data.train, 0, 32)
+    with pytest.raises(ModelError, match=r"asked for, but stacked results differ .* of 'tiny.weight'; write plan="):
+        choose(problem, population, batch, "stacked")
+    assert choose(problem, population, batch).reason.startswith("stacked results differ from those of the plain module")
