@@ -18,13 +18,14 @@ from thalweg.population.binding import call
 from thalweg.population.loss_checks import (
     check_gradient,
     check_mean,
-    check_mean_elsewhere,
     check_metric,
+    check_own_state,
     check_targets,
     check_weights_constant,
     checked,
     shapes,
     weighed_rows,
+    weighing,
 )
 from thalweg.population.padding import Padding
 from thalweg.population.telling_rows import telling_rows
@@ -61,12 +62,19 @@ class Preflight:
             object.__setattr__(self, "loss", checked(self.loss, outputs, targets))
             for metric in self.metrics:
                 check_metric(metric, outputs, targets)
+            module, others = self._nudged(inputs, outputs, targets)
+            outputs_of = lambda given: self._outputs(module, given)  # noqa: E731
+            weighed = [
+                weighing(one, self.data, others, outputs_of) if isinstance(one, UserLoss) else one
+                for one in self.metrics
+            ]
+            object.__setattr__(self, "metrics", tuple(weighed))
             if isinstance(self.loss, UserLoss):
+                check_own_state(self.loss, outputs, targets)
+                object.__setattr__(self, "loss", weighing(self.loss, self.data, others, outputs_of))
                 check_mean(self.loss, outputs, targets)
-                module, others = self._nudged(inputs, outputs, targets)
                 check_weights_constant(self.loss, outputs, others, targets)
-                for check in (check_mean_elsewhere, check_gradient):
-                    check(self.loss, self.data.train, others, lambda given: self._outputs(module, given))
+                check_gradient(self.loss, self.data.train, others, outputs_of)
             else:
                 check_targets(self.loss, self.data, outputs)
             if self.loss.weighted:

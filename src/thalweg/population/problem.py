@@ -100,10 +100,9 @@ class Problem(Summarized):
             msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
             raise UsageError(msg)
         self.data: Data = from_user(data).to(self.device, self.dtype)
-        self.metrics = _metrics(named, metrics)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
-        self.preflight = Preflight(self.template, named, self.metrics, self.data)
-        self.loss = self.preflight.loss
+        self.preflight = Preflight(self.template, named, _metrics(named, metrics), self.data)
+        self.loss, self.metrics = self.preflight.loss, self.preflight.metrics
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
