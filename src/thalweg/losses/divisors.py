@@ -29,7 +29,7 @@ class Divisors(TorchFunctionMode):
     [2.0, 2.0]
 
     Attributes:
-        found: the divisors, numbers and tensors of one element.
+        found: the divisors, numbers, and tensors without dimensions.
         classes: which of them are those of torch's own losses of classes.
     """
 
@@ -44,10 +44,10 @@ class Divisors(TorchFunctionMode):
         result = func(*args, **kwargs)
         if isinstance(divisor, int | float):
             divisor = torch.tensor(float(divisor))
-        if isinstance(divisor, Tensor) and isinstance(result, Tensor) and divisor.numel() == 1:
+        if isinstance(divisor, Tensor) and isinstance(result, Tensor) and not divisor.ndim:
             if func in (F.cross_entropy, F.nll_loss):
                 self.classes.append(len(self.found))
-            self.found.append(divisor.detach().clone().reshape(()))
+            self.found.append(divisor.detach().clone())
         return result
 
 

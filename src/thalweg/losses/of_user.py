@@ -16,11 +16,11 @@ from thalweg.losses.weighted_mean import Lead, check_weights, weighted_entries, 
 
 Found = Tensor | tuple[Tensor, Tensor]
 CLOSE = 1e-3  # the share of the values that a mean may be off by rounding
-REMEDY = (
+_REMEDY = (
     "Either outputs and targets broadcast against each other (give them one shape), or examples are weighted in a way "
-    "that cannot be told: return (values, weights), one of each per example or per token, or write "
-    "loss=losses.CrossEntropy(class_weights=..., ignore_index=...)."
+    "that cannot be told: return (values, weights), one of each per example or per token"
 )
+_NAMED = ", or write loss=losses.CrossEntropy(class_weights=..., ignore_index=...)"
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class UserLoss:
         """Whether it gives one number, and weights of examples are known from that."""
         return self.divisor is not None or self.comparison is not None
 
+    @property
+    def remedy(self) -> str:
+        """What to write instead of a number that is no mean over examples."""
+        return f"{_REMEDY}{_NAMED if self.kind == 'loss' else ''}."
+
     def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
         """The mean over the batch: a scalar or (members,).
 
@@ -95,13 +100,13 @@ class UserLoss:
 
         def one(output: Any, target: Any) -> tuple[Tensor, ...]:
             with Divisors() as divisors:
-                value = self._number(output, target)
+                value = self.number(output, target)
             return (value, *divisors.found)
 
         try:
             values, *found = mapped(one, *single(outputs, targets))
         except ValueError:
-            return mapped(self._number, *single(outputs, targets)), torch.empty(len(tree_leaves(targets)[0]), 0)
+            return mapped(self.number, *single(outputs, targets)), torch.empty(len(tree_leaves(targets)[0]), 0)
         table = [part.to(values.device, torch.float64) for part in found]
         return values, torch.stack(table, 1) if table else torch.empty(len(values), 0)
 
@@ -155,7 +160,7 @@ class UserLoss:
         if found.ndim:
             return {"values": found.flatten(1).double().mean(1) if found.ndim > 1 else found}
         if not self.tells_weights:
-            return {"values": mapped(self._number, *single(outputs, targets)), "whole": found}
+            return {"values": mapped(self.number, *single(outputs, targets)), "whole": found}
         values, weights = self._weighed(outputs, targets)
         empty = weights == 0
         if torch.is_grad_enabled() and (traced(empty) or bool(empty.any())):
@@ -163,14 +168,15 @@ class UserLoss:
             values, _ = self._weighed(*self._without(empty, outputs, targets, 1))
         return {"values": torch.where(empty, 0, values), "weights": weights, "whole": found}
 
-    def _number(self, outputs: Any, targets: Any) -> Tensor:
+    def number(self, outputs: Any, targets: Any) -> Tensor:
+        """What a function that gives one number for a batch gives."""
         found = self.function(outputs, targets)
         return found if isinstance(found, Tensor) else torch.as_tensor(found)
 
     def _watched(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
         """The number of a batch, and what the function divides by at its one division that counts."""
         with Divisors() as divisors:
-            found = self._number(outputs, targets)
+            found = self.number(outputs, targets)
         place = self.divisor or 0
         if place >= len(divisors.found):
             msg = (
@@ -185,8 +191,8 @@ class UserLoss:
         if self.comparison is None:
             values, weights = mapped(self._watched, *single(outputs, targets))
         else:
-            values = mapped(self._number, *single(outputs, targets))
-            weights = self.comparison.weights(self._number, outputs, targets)
+            values = mapped(self.number, *single(outputs, targets))
+            weights = self.comparison.weights(self.number, outputs, targets)
         return values, weights.to(values.dtype)
 
     def _divided(self, outputs: Any, targets: Any, lead: Lead) -> Tensor:
@@ -202,10 +208,10 @@ class UserLoss:
         """The number of a batch and its whole weight; that may be 1 where the number is none that needs it."""
         if self.comparison is None:
             return mapped(self._watched, outputs, targets) if lead == 2 else self._watched(outputs, targets)
-        whole = mapped(self._number, outputs, targets) if lead == 2 else self._number(outputs, targets)
+        whole = mapped(self.number, outputs, targets) if lead == 2 else self.number(outputs, targets)
         if not traced(whole) and not bool(whole.isnan().any()):
             return whole, torch.ones_like(whole)
-        total = lambda *batch: self.comparison.weights(self._number, *batch).sum()  # noqa: E731
+        total = lambda *batch: self.comparison.weights(self.number, *batch).sum()  # noqa: E731
         return whole, mapped(total, outputs, targets) if lead == 2 else total(outputs, targets)
 
     def _without(self, empty: Tensor, outputs: Any, targets: Any, lead: Lead) -> tuple[Any, Any]:
@@ -230,7 +236,7 @@ class UserLoss:
         msg = (
             f"The {self.kind} {self.name!r} of a batch of {values.shape[-1]} is not the {mean} of those of its "
             f"examples, as it was on the examples it was tried on: {float(got):.6g} against {float(wanted):.6g}. "
-            f"{REMEDY}"
+            f"{self.remedy}"
         )
         raise ModelError(msg)
 

@@ -10,7 +10,8 @@ from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError
 from thalweg.losses.comparison import Comparison
-from thalweg.losses.of_user import CLOSE, REMEDY, UserLoss, agree, mean_of
+from thalweg.losses.domains import Domains
+from thalweg.losses.of_user import CLOSE, UserLoss, agree, mean_of
 from thalweg.randomness import generator
 
 _SIZES = (2, 2, 3, 3, 5, 8, 13, 21)  # of batches drawn at random from those that it is tried on
@@ -35,7 +36,9 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
         ModelError: it is neither a mean nor a weighted one.
     """
     before = torch.get_rng_state()
-    if not _is_number(loss.function(outputs, targets)):
+    with Domains():
+        found = loss.function(outputs, targets)
+    if not isinstance(found, Tensor) or found.ndim:
         return loss
     values, divisors = loss.singles(outputs, targets)
     if not torch.equal(before, torch.get_rng_state()):
@@ -57,7 +60,7 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
         if _holds(weighted, outputs, targets):
             return weighted
     for comparison in _comparisons(loss, outputs, targets, values):
-        weights = comparison.weights(loss.function, outputs, targets)
+        weights = comparison.weights(loss.number, outputs, targets)
         if not bool((weights >= 0).all()) or _residual(values, weights, batches, observed) > CLOSE:
             continue
         counting = _heaviest(outputs, targets, weights)
@@ -92,7 +95,7 @@ def _comparisons(loss: UserLoss, outputs: Any, targets: Any, values: Tensor) -> 
         reference = _some((outputs, targets), order[place].reshape(1))
         for dtype in (torch.float64, values.dtype):
             try:
-                yield Comparison.of(loss.function, reference, _some(outputs, probes), dtype)
+                yield Comparison.of(loss.number, reference, _some(outputs, probes), dtype)
             except Exception:  # whatever cannot take float64
                 continue
             break
@@ -113,7 +116,7 @@ def _refusal(loss: UserLoss, values: Tensor, divisors: Tensor, whole: Tensor) ->
     expected = float(mean_of(values, None)[0])
     return (
         f"The {loss.kind} {loss.name!r} of a batch is not the mean of those of its examples, weighted or not: "
-        f"{float(whole):.6g} against {expected:.6g}. {REMEDY}"
+        f"{float(whole):.6g} against {expected:.6g}. {loss.remedy}"
     )
 
 
@@ -131,12 +134,8 @@ def _check_random(loss: UserLoss, outputs: Any, targets: Any, divisors: Tensor) 
             raise ModelError(msg)
 
 
-def _is_number(found: Any) -> bool:
-    return isinstance(found, Tensor) and not found.ndim
-
-
 def _number(loss: UserLoss, outputs: Any, targets: Any) -> Tensor:
-    return torch.as_tensor(loss.function(outputs, targets)).double()
+    return loss.number(outputs, targets).double()
 
 
 def _weighs(divisor: Tensor) -> bool:

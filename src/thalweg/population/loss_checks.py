@@ -1,7 +1,7 @@
 """A loss and metrics tried out on outputs of a few examples, and on targets from the whole set."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from thalweg.errors import DataError, ModelError
 from thalweg.losses import checks
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
-from thalweg.losses.per_position import NamedLoss
+from thalweg.losses.per_position import NamedLoss, PerPosition
 from thalweg.losses.recognition import recognized
 from thalweg.population.telling_rows import telling_rows
 from thalweg.randomness import generator
@@ -31,18 +31,49 @@ def checked(loss: Loss, outputs: Any, targets: Any) -> Loss:
     return replace(loss, weighted=paired or loss.tells_weights)
 
 
-def check_targets(loss: NamedLoss, data: Data, outputs: Tensor) -> None:
-    """Raise where targets have no such loss, or none of them counts: all in memory, of those streamed some."""
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """What targets the losses and metrics that are known here can take.
+
+    Args:
+        functions: the loss and the metrics.
+        outputs: of a few examples.
+    """
+
+    functions: tuple[Loss | Metric, ...]
+    outputs: Any
+
+    def __call__(self, targets: Any) -> None:
+        """Raise ModelError at targets, of any number of examples, that have no loss or no metric."""
+        for one in self.functions:
+            known = one.function if isinstance(one, UserLoss) else one
+            if not isinstance(known, PerPosition) or known.takes_any_target:
+                continue
+            if isinstance(targets, Tensor) and isinstance(self.outputs, Tensor):
+                known.check_targets(self.outputs, targets)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is known that targets could be wrong by."""
+        known = [one.function if isinstance(one, UserLoss) else one for one in self.functions]
+        return not any(isinstance(one, PerPosition) and not one.takes_any_target for one in known)
+
+
+def check_targets(loss: Loss, domain: Domain, data: Data) -> None:
+    """Raise where targets have no such loss or metric, or none of them counts: all in memory, of those streamed some.
+
+    The others are looked at when they are read.
+    """
     for name, rows in (("training", data.train), ("test", data.test)):
         held = isinstance(rows, Examples)
-        if rows is None or not (held or name == "training") or loss.takes_any_target:
+        if rows is None or not (held or name == "training") or domain.is_everything:
             continue
         targets = rows.targets if held else rows.take(telling_rows(rows, _MOST_ROWS))[1]
-        if not isinstance(targets, Tensor):
+        domain(targets)
+        if not isinstance(loss, NamedLoss) or not isinstance(targets, Tensor) or not held:
             continue
-        loss.check_targets(outputs, targets)
-        weights = loss.weights(targets, outputs)
-        if weights is not None and held and not bool(weights.any()):
+        weights = loss.weights(targets, domain.outputs)
+        if weights is not None and not bool(weights.any()):
             msg = (
                 f"The loss {loss.name} counts no target of the {len(rows):,} {name} examples: all are ignored or of a "
                 "class that weighs 0. Give some targets that count."
@@ -143,7 +174,9 @@ def check_metric(metric: Metric, outputs: Any, targets: Any) -> None:
     try:
         if isinstance(metric, UserLoss) and isinstance(metric.function(outputs, targets), tuple | list):
             metric.check(outputs, targets)
-        values = metric.entries(outputs, targets)[0]
+        # One number may be no mean of those of its examples, which `weighing` says.
+        untried = replace(metric, random=True) if isinstance(metric, UserLoss) else metric
+        values = untried.entries(outputs, targets)[0]
     except ModelError:
         raise
     except Exception as error:
@@ -173,7 +206,10 @@ def _explained(loss: UserLoss, check: Callable[[Any, Any], Any], outputs: Any, t
     except ModelError:
         raise
     except Exception as error:
-        msg = f"The loss {loss.name!r} cannot take outputs {shapes(outputs)} and targets {shapes(targets)}: {error}"
+        given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
+        msg = f"The {loss.kind} {loss.name!r} cannot take {given}: {error}"
+        if "expected scalar type" in str(error):
+            msg += "; put the loss's own tensors into the dtype of the outputs, as by weight.to(output)."
         raise ModelError(msg) from error
 
 
