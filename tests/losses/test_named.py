@@ -202,9 +202,7 @@ def test_a_rare_streamed_target_beyond_the_classes_is_named_where_it_is_met():
         y = Y.clone()
         y[rare] = label
         late = streamed("cross_entropy", y)
-        with pytest.raises(
-            ModelError, match=f"failed on a batch of 40 examples per member: Target {label} is out of bou"
-        ):
+        with pytest.raises(ModelError, match=r"Targets run from (0 to 7|-100 to 2), but the model returned 3 classes"):
             tw.evaluate(late, late.initialize(1))
 
 

@@ -21,7 +21,7 @@ def problem(loss="cross_entropy", metrics=None):
 @pytest.mark.parametrize(
     ("loss", "sentence"),
     [
-        (lambda o, t: F.cross_entropy(o, t, weight=torch.tensor([1.0, 9.0, 1.0])), "not the mean of the losses"),
+        (lambda o, t: F.cross_entropy(o, t).exp(), "is not the mean of those of its examples, weighted or not"),
         (lambda o, t: F.cross_entropy(o, t).view(1), r"shape \(1,\) for 8 examples"),
         (lambda o, t: F.cross_entropy(o, t, reduction="sum"), "not a mean over the batch but a sum"),
         (lambda o, t: ((o[:, :1] - t) ** 2).mean(), "broadcast"),
@@ -184,28 +184,34 @@ EQUAL[20:] = torch.where(torch.arange(6) < 1 + torch.arange(40)[:, None] % 6, TO
     ],
     ids=["weights", "ignored", "module", "last class"],
 )
-def test_weighted_means_are_refused_wherever_their_weights_differ(loss, y, model, streamed):
+def test_weighted_means_are_those_of_the_whole_wherever_their_weights_differ(loss, y, model, streamed):
     """Sorted by class, so that the first few examples show nothing; with outputs that are all equal, too."""
-    with pytest.raises(
-        ModelError, match=r"not the mean of the losses .*return \(values, weights\).*losses.CrossEntropy"
-    ):
-        tw.Problem(model, _data(MANY, y, streamed), loss)
+    own = tw.Problem(model, _data(MANY, y, streamed), loss)
+    members = own.initialize(2)
+    assert own.loss.weighted
+    for member in range(2):
+        wanted = loss(members.module(member)(MANY), y).detach().double()
+        found = tw.evaluation.Evaluator(own, members, own.data.train, batch_size=7)()["loss"][member]
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=0)
 
 
 def test_a_class_of_a_single_example_is_among_those_tried():
     x, y = torch.randn(5000, 4, generator=DRAW), torch.arange(5000) % 2
     y[4321] = 2
-    with pytest.raises(ModelError, match="not the mean of the losses"):
-        tw.Problem(lambda: tw.nets.mlp(4, 3), (x, y), lambda o, t: F.cross_entropy(o, t, weight=WEIGHT))
-    tw.Problem(lambda: tw.nets.mlp(4, 3), (x, y), F.cross_entropy)
+    weigh = lambda o, t: F.cross_entropy(o, t, weight=torch.tensor([1.0, 1.0, 20.0]))  # noqa: E731
+    assert tw.Problem(lambda: tw.nets.mlp(4, 3), (x, y), weigh).loss.weighted
+    assert not tw.Problem(lambda: tw.nets.mlp(4, 3), (x, y), F.cross_entropy).loss.weighted
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_means_over_tokens_are_refused_where_lengths_differ_and_those_over_examples_are_not(streamed):
+def test_means_over_tokens_weigh_examples_by_their_lengths_and_those_over_examples_do_not(streamed):
     model, data = lambda: tw.nets.transformer(5, 6, width=4, heads=1, depth=1), _data(TOKENS, EQUAL, streamed)
-    with pytest.raises(ModelError, match="not the mean of the losses"):
-        tw.Problem(model, data, _per_token)
-    tw.Problem(model, data, _per_sequence)
+    for loss, weighted in ((_per_token, True), (_per_sequence, False)):
+        own = tw.Problem(model, data, loss)
+        members = own.initialize(1)
+        wanted = loss(members.module(0)(TOKENS), EQUAL).detach().double()
+        torch.testing.assert_close(tw.evaluate(own, members)["loss"][0], wanted, rtol=1e-6, atol=0)
+        assert own.loss.weighted == weighted
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])

@@ -154,9 +154,13 @@ def _entries(case: Weighted, members: tw.Population, member: int) -> tuple[Tenso
 def _weight(case: Weighted, targets: object) -> Tensor:
     if isinstance(targets, tuple):
         return targets[1].double().sum()
-    table = getattr(case.loss, "class_weights", None)
+    table = getattr(case.loss, "class_weights", getattr(case.loss, "weight", None))
     kept = targets[targets >= 0]
-    return torch.tensor(table, dtype=torch.float64)[kept].sum() if table else torch.tensor(float(len(kept))).double()
+    return (
+        torch.as_tensor(table, dtype=torch.float64)[kept].sum()
+        if table is not None
+        else torch.tensor(float(len(kept))).double()
+    )
 
 
 @over_weighted

@@ -77,6 +77,12 @@ def _padded(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return F.cross_entropy(output.mT, target.clamp_min(0), reduction="none"), target >= 0
 
 
+def _by_hand(output: Tensor, target: Tensor) -> Tensor:
+    """One number for the batch: 0 / 0 with a gradient of NaN where nothing counts."""
+    values, kept = F.cross_entropy(output.mT, target.clamp_min(0), reduction="none"), (target >= 0).double()
+    return (values * kept).sum() / kept.sum()
+
+
 def _flat(**options: Any) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda output, target: F.cross_entropy(output.flatten(0, -2), target.flatten(), **options)
 
@@ -97,6 +103,8 @@ WEIGHTED = {
         tokens, (TOKENS, PADDED), CrossEntropy(TOKEN_CLASS, IGNORED), _flat(weight=TOKEN_CLASS), 6
     ),
     "padded, by a function": Weighted(tokens, (TOKENS, PADDED), _padded, _flat(), 6),
+    "classes, one number": Weighted(small, (X, HOLES), nn.CrossEntropyLoss(CLASS), _flat(weight=CLASS)),
+    "padded, by hand": Weighted(tokens, (TOKENS, PADDED), _by_hand, _flat(), 6),
     "importance, by a function": Weighted(small, (X, (SORTED, IMPORTANCE)), _important, _important_torch),
 }
 over_weighted = pytest.mark.parametrize("case", WEIGHTED.values(), ids=list(WEIGHTED))

@@ -29,6 +29,7 @@ class LazyExamples:
         indices: which of its items are the examples; None: all.
         device, dtype: where the rows are put and what floating ones are cast to; None: as they come.
         draws: whether reading an example is known to draw random numbers; it is noticed, too.
+        check: called with the targets of all that is read, to raise what is wrong with them; None: nothing is.
 
     Raises:
         DataError: the dataset is empty, its first item is not an (input, target) pair of numbers, or that item
@@ -50,8 +51,9 @@ class LazyExamples:
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
         draws: bool = False,
+        check: Callable[[Tree], None] | None = None,
     ) -> None:
-        self.dataset, self.collate = dataset, collate
+        self.dataset, self.collate, self.check = dataset, collate, check
         self.indices = torch.arange(_length(dataset)) if indices is None else indices
         self.device, self.dtype = device, dtype
         if not len(self.indices):
@@ -95,12 +97,17 @@ class LazyExamples:
         """The same rows, put on another device and floating ones cast as they are read."""
         return self._with(device=device or self.device, dtype=dtype or self.dtype)
 
+    def checked(self, check: Callable[[Tree], None]) -> "LazyExamples":
+        """The same rows, whose targets are passed to `check` whenever some are read."""
+        return self._with(check=check)
+
     def _with(
         self,
         *,
         indices: Tensor | None = None,
         device: str | torch.device | None = None,
         dtype: torch.dtype | None = None,
+        check: Callable[[Tree], None] | None = None,
     ) -> "LazyExamples":
         indices = self.indices if indices is None else indices
         return LazyExamples(
@@ -110,6 +117,7 @@ class LazyExamples:
             device=device or self.device,
             dtype=dtype or self.dtype,
             draws=self.draws,
+            check=check or self.check,
         )
 
     def _item(self, index: int) -> Any:
@@ -131,6 +139,8 @@ class LazyExamples:
             raise DataError(msg)
         inputs, targets = moved(inputs, self.device, self.dtype), moved(targets, self.device, self.dtype)
         check_finite(inputs, targets, flat)
+        if self.check is not None:
+            self.check(targets)
         return inputs, targets
 
 

@@ -64,7 +64,7 @@ class Sample:
 
     def _whole(self, problem: Problem) -> ExampleSet:
         if not isinstance(self.examples, str):
-            return self.examples
+            return _looked_at(problem, self.examples)
         if self.examples == "train":
             return problem.data.train
         if problem.data.test is None:
@@ -130,6 +130,16 @@ class Drawn:
         count = f"all {len(self.whole):,}" if self.indices is None else f"{len(self):,} of {len(self.whole):,}"
         which = f" {self.sample.examples}" if isinstance(self.sample.examples, str) else ""
         return f"{count}{which} examples"
+
+
+def _looked_at(problem: Problem, examples: ExampleSet) -> ExampleSet:
+    """The user's examples, after their targets were; those that are read when asked for are looked at then."""
+    if examples is problem.data.train or examples is problem.data.test:
+        return examples
+    if isinstance(examples, LazyExamples):
+        return examples.checked(problem.preflight.domain)
+    problem.preflight.domain(examples.targets)
+    return examples
 
 
 def _hold_the_same(one: ExampleSet, other: ExampleSet) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from thalweg.errors import ModelError
 from thalweg.losses.options import counted, ignored_value, target_weights
 from thalweg.losses.per_position import PerPosition
 
@@ -51,3 +52,25 @@ class Accuracy(PerPosition):
     def weights(self, targets: Any, like: Tensor) -> Tensor | None:
         """0 where a target is ignored, else 1."""
         return target_weights(targets, counted(targets, self.ignore_index), None, like)
+
+    def check_targets(self, outputs: Tensor, targets: Tensor) -> None:
+        """Raise ModelError when a target that counts is no class, or of answers neither from 0 to 1 nor -1 or 1."""
+        kept = counted(targets, self.ignore_index)
+        some = targets if kept is None else targets[kept]
+        if not some.numel():
+            return
+        low, high = float(some.min()), float(some.max())
+        left_out = "targets that do not count are left out by losses.Accuracy(ignore_index=...)."
+        if outputs.ndim == targets.ndim:
+            if not 0 <= low <= high <= 1 and not bool((some.abs() == 1).all()):
+                msg = (
+                    "accuracy takes answers from 0 (no) to 1 (yes), or -1 and 1, but they run from "
+                    f"{low:g} to {high:g}; {left_out}"
+                )
+                raise ModelError(msg)
+        elif not 0 <= low <= high < outputs.shape[-1]:
+            msg = (
+                f"accuracy takes classes, and targets run from {low:g} to {high:g}, but the model returned "
+                f"{outputs.shape[-1]} classes; {left_out}"
+            )
+            raise ModelError(msg)

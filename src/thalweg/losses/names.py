@@ -39,7 +39,7 @@ def loss_named(loss: str | NamedLoss | Callable[[Any, Any], Any]) -> Loss:
     if isinstance(loss, nn.Module) and any(parameter.requires_grad for parameter in loss.parameters()):
         msg = (
             f"The loss {type(loss).__name__} has parameters of its own, which are not trained. Make them parameters of "
-            "the model, which may return them beside its outputs, or buffers where they are constants."
+            "the model, which may return them beside its outputs, or constants by requires_grad_(False)."
         )
         raise ModelError(msg)
     if callable(loss):
@@ -74,7 +74,7 @@ def metrics_named(metrics: Mapping[str, Callable[[Any, Any], Any]]) -> tuple[Use
         if not callable(function):
             msg = f"The metric {name!r} must be a function (output, target); got a {type(function).__name__}."
             raise UsageError(msg)
-    return tuple(UserLoss(name, function) for name, function in metrics.items())
+    return tuple(UserLoss(name, function, kind="metric") for name, function in metrics.items())
 
 
 def weight_of(name: str) -> str:

@@ -17,6 +17,7 @@ class PerPosition:
 
     kind: ClassVar[str]
     unit: ClassVar[str] = ""
+    takes_any_target: ClassVar[bool] = False  # whether all targets have a value, so that none need be read and checked
 
     def values(self, outputs: Any, targets: Any) -> Tensor:
         """One value for every target, in the shape of the targets."""
@@ -42,6 +43,10 @@ class PerPosition:
         weights = self.weights(targets, values)
         return values if weights is None else (values, weights)
 
+    def check_targets(self, outputs: Tensor, targets: Tensor) -> None:
+        """Raise ModelError at targets, of any number of examples, that have no such value by outputs of this kind."""
+        raise NotImplementedError
+
     def mean(self, outputs: Any, targets: Any, lead: Lead = 1) -> Tensor:
         """The mean over the batch: a scalar or (members,)."""
         values = self.values(outputs, targets)
@@ -58,8 +63,6 @@ class PerPosition:
 class NamedLoss(PerPosition):
     """A loss that is known here: it says which outputs and targets it takes, and is trained on."""
 
-    takes_any_target: ClassVar[bool] = False  # whether all targets have a loss, so that none need be read and checked
-
     def check(self, outputs: Any, targets: Any) -> None:
         """Raise ModelError with both shapes when it cannot take these outputs and targets."""
         if not isinstance(outputs, Tensor):
@@ -74,10 +77,6 @@ class NamedLoss(PerPosition):
             if got == (*wanted, 1) and not targets.is_floating_point():
                 msg += " Integer targets (n, 1) are read as classes (n,); pass targets.float() to keep them."
             raise ModelError(msg)
-
-    def check_targets(self, outputs: Tensor, targets: Tensor) -> None:
-        """Raise ModelError at targets, of any number of examples, that have no loss by outputs of this kind."""
-        raise NotImplementedError
 
 
 def _rest(values: Tensor, lead: Lead) -> Tensor:

@@ -150,9 +150,9 @@ class GradientGraph:
             except Exception as error:  # whatever vmap cannot do is done member by member
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
-        return self._one_by_one(population, batch)
+        return self._one_by_one(population, batch, alone=bool(alone))
 
-    def _one_by_one(self, population: Population, batch: Batch) -> Any:
+    def _one_by_one(self, population: Population, batch: Batch, *, alone: bool) -> Any:
         population = population.with_own_buffers()
         bound = Bound(self.problem.template, population, training=False)
         results = []

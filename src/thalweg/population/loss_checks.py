@@ -1,7 +1,7 @@
 """A loss and metrics tried out on outputs of a few examples, and on targets from the whole set."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,9 +11,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import Data, Examples, ExampleSet
 from thalweg.errors import DataError, ModelError
+from thalweg.losses import checks
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
-from thalweg.losses.per_position import NamedLoss
+from thalweg.losses.per_position import NamedLoss, PerPosition
+from thalweg.losses.recognition import recognized
 from thalweg.population.telling_rows import telling_rows
 from thalweg.randomness import generator
 
@@ -25,21 +27,53 @@ def checked(loss: Loss, outputs: Any, targets: Any) -> Loss:
     if isinstance(loss, NamedLoss):
         loss.check(outputs, targets)
         return loss
-    return replace(loss, weighted=_explained(loss, loss.check, outputs, targets))
+    paired = _explained(loss, loss.check, outputs, targets)
+    return replace(loss, weighted=paired or loss.tells_weights)
 
 
-def check_targets(loss: NamedLoss, data: Data, outputs: Tensor) -> None:
-    """Raise where targets have no such loss, or none of them counts: all in memory, of those streamed some."""
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """What targets the losses and metrics that are known here can take.
+
+    Args:
+        functions: the loss and the metrics.
+        outputs: of a few examples.
+    """
+
+    functions: tuple[Loss | Metric, ...]
+    outputs: Any
+
+    def __call__(self, targets: Any) -> None:
+        """Raise ModelError at targets, of any number of examples, that have no loss or no metric."""
+        for one in self.functions:
+            known = one.function if isinstance(one, UserLoss) else one
+            if not isinstance(known, PerPosition) or known.takes_any_target:
+                continue
+            if isinstance(targets, Tensor) and isinstance(self.outputs, Tensor):
+                known.check_targets(self.outputs, targets)
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is known that targets could be wrong by."""
+        known = [one.function if isinstance(one, UserLoss) else one for one in self.functions]
+        return not any(isinstance(one, PerPosition) and not one.takes_any_target for one in known)
+
+
+def check_targets(loss: Loss, domain: Domain, data: Data) -> None:
+    """Raise where targets have no such loss or metric, or none of them counts: all in memory, of those streamed some.
+
+    The others are looked at when they are read.
+    """
     for name, rows in (("training", data.train), ("test", data.test)):
         held = isinstance(rows, Examples)
-        if rows is None or not (held or name == "training") or loss.takes_any_target:
+        if rows is None or not (held or name == "training") or domain.is_everything:
             continue
         targets = rows.targets if held else rows.take(telling_rows(rows, _MOST_ROWS))[1]
-        if not isinstance(targets, Tensor):
+        domain(targets)
+        if not isinstance(loss, NamedLoss) or not isinstance(targets, Tensor) or not held:
             continue
-        loss.check_targets(outputs, targets)
-        weights = loss.weights(targets, outputs)
-        if weights is not None and held and not bool(weights.any()):
+        weights = loss.weights(targets, domain.outputs)
+        if weights is not None and not bool(weights.any()):
             msg = (
                 f"The loss {loss.name} counts no target of the {len(rows):,} {name} examples: all are ignored or of a "
                 "class that weighs 0. Give some targets that count."
@@ -48,32 +82,43 @@ def check_targets(loss: NamedLoss, data: Data, outputs: Tensor) -> None:
 
 
 def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
-    """Raise ModelError unless the loss of this batch is the mean over its examples."""
-    _explained(loss, loss.check_mean, outputs, targets)
+    """Raise ModelError unless the loss of this batch is the (weighted) mean over its examples."""
+    _explained(loss, lambda *batch: checks.check_mean(loss, *batch), outputs, targets)
 
 
-def check_mean_elsewhere(loss: UserLoss, train: ExampleSet, outputs: Any, outputs_of: Callable[[Any], Any]) -> None:
-    """Raise ModelError unless the loss is the mean over examples on targets from the whole set too.
+def check_own_state(loss: UserLoss, outputs: Any, targets: Any) -> None:
+    """Raise ModelError where a loss has something to train, or keeps something from call to call."""
+    _explained(loss, lambda *batch: checks.check_nothing_trained(loss, *batch), outputs, targets)
+    _explained(loss, lambda *batch: checks.check_same_again(loss, *batch), outputs, targets)
 
-    It is tried on these targets with outputs of the few examples, again and again; what does not agree is tried once
-    more on outputs that belong to them.
+
+def weighing(loss: UserLoss, data: Data, outputs: Any, outputs_of: Callable[[Any], Any]) -> UserLoss:
+    """The loss, knowing how it weighs examples; ModelError unless it is a mean over examples, weighted or not.
+
+    It is tried on targets from the whole set and from the test set with outputs of the few examples, again and again;
+    what does not agree is tried once more on outputs that belong to them.
 
     Args:
-        loss: the user's.
-        train: the whole set.
-        outputs: of a few examples, best not all equal.
+        loss: the user's loss or metric.
+        data: training and test set.
+        outputs: of a few training examples, best not all equal.
         outputs_of: those of given inputs.
     """
-    rows = telling_rows(train, _most_rows(outputs))
-    if isinstance(train, Examples):
-        inputs, targets = None, _targets(train, rows)
-    else:
-        inputs, targets = train.take(rows)
+    most = _most_rows(outputs)
+    rows = [(some, telling_rows(some, most)) for some in (data.train, data.test) if some is not None]
+    targets = _joined([_targets(some, chosen) for some, chosen in rows])
     try:
-        loss.check_mean(_repeated(outputs, len(rows)), targets)
+        return _weighing(loss, _repeated(outputs, len(tree_leaves(targets)[0])), targets)
     except Exception:  # outputs of other examples may not go with these targets
-        inputs = train.take(rows)[0] if inputs is None else inputs
-        check_mean(loss, outputs_of(inputs), targets)
+        read = [some.take(chosen)[0] for some, chosen in rows]
+        found = _joined([outputs_of(inputs) for inputs in read])
+        return _explained(loss, lambda *batch: _weighing(loss, *batch), found, targets)
+
+
+def _weighing(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
+    found = recognized(loss, outputs, targets)
+    checks.check_mean(found, outputs, targets)
+    return found
 
 
 def check_gradient(loss: UserLoss, train: ExampleSet, outputs: Any, outputs_of: Callable[[Any], Any]) -> None:
@@ -82,31 +127,33 @@ def check_gradient(loss: UserLoss, train: ExampleSet, outputs: Any, outputs_of: 
     Such values are looked for in many examples, and the gradient is taken on a few that have some.
 
     Args:
-        loss, train, outputs, outputs_of: see `check_mean_elsewhere`.
+        loss: the user's.
+        train: the whole set.
+        outputs: of a few examples.
+        outputs_of: those of given inputs.
     """
     if not loss.weighted:
         return
     most = _most_rows(outputs)
     if isinstance(train, Examples):
         rows = torch.randperm(len(train), generator=generator(0, "weights"))[:most]
-        targets = _targets(train, rows)
     else:
         rows = telling_rows(train, most)
-        targets = train.take(rows)[1]
+    targets = _targets(train, rows)
     try:
-        lacking = loss.lacking(_repeated(outputs, len(rows)), targets).cpu()
+        lacking = checks.lacking(loss, _repeated(outputs, len(rows)), targets).cpu()
     except Exception:  # outputs of other examples may not go with these targets
         lacking = torch.ones(len(rows), dtype=torch.bool)
     if bool(lacking.any()):
         few = rows[lacking.argsort(descending=True, stable=True)][: len(tree_leaves(outputs)[0])]
         inputs, targets = train.take(few)
-        loss.check_gradient(outputs_of(inputs), targets)
+        checks.check_gradient(loss, outputs_of(inputs), targets)
 
 
 def check_weights_constant(loss: UserLoss, outputs: Any, others: Any, targets: Any) -> None:
     """Raise ModelError where weights differ between outputs of the same examples at different parameters."""
     if loss.weighted:
-        _explained(loss, lambda one, given: loss.check_constant(one, others, given), outputs, targets)
+        _explained(loss, lambda one, given: checks.check_constant(loss, one, others, given), outputs, targets)
 
 
 def weighed_rows(loss: Loss, train: ExampleSet, rows: Int64[Tensor, " few"], outputs: Any) -> Int64[Tensor, " few"]:
@@ -127,7 +174,9 @@ def check_metric(metric: Metric, outputs: Any, targets: Any) -> None:
     try:
         if isinstance(metric, UserLoss) and isinstance(metric.function(outputs, targets), tuple | list):
             metric.check(outputs, targets)
-        values = metric.entries(outputs, targets)[0]
+        # One number may be no mean of those of its examples, which `weighing` says.
+        untried = replace(metric, random=True) if isinstance(metric, UserLoss) else metric
+        values = untried.entries(outputs, targets)[0]
     except ModelError:
         raise
     except Exception as error:
@@ -157,13 +206,22 @@ def _explained(loss: UserLoss, check: Callable[[Any, Any], Any], outputs: Any, t
     except ModelError:
         raise
     except Exception as error:
-        msg = f"The loss {loss.name!r} cannot take outputs {shapes(outputs)} and targets {shapes(targets)}: {error}"
+        given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
+        msg = f"The {loss.kind} {loss.name!r} cannot take {given}: {error}"
+        if "expected scalar type" in str(error):
+            msg += "; put the loss's own tensors into the dtype of the outputs, as by weight.to(output)."
         raise ModelError(msg) from error
 
 
-def _targets(examples: Examples, rows: Int64[Tensor, " rows"]) -> Any:
-    """Those of these rows, without a copy of their inputs."""
-    return tree_map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), examples.targets)
+def _targets(examples: ExampleSet, rows: Int64[Tensor, " rows"]) -> Any:
+    """Those of these rows; where they are in memory, without a copy of their inputs."""
+    if isinstance(examples, Examples):
+        return tree_map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), examples.targets)
+    return examples.take(rows)[1]
+
+
+def _joined(trees: list[Any]) -> Any:
+    return tree_map(lambda *leaves: torch.cat(leaves), *trees)
 
 
 def _repeated(outputs: Any, count: int) -> Any:

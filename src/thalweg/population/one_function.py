@@ -1,6 +1,5 @@
 """Whether a model computes one function, with gradients and without."""
 
-import copy
 import warnings
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from thalweg.population.agreement import Named, compare
 from thalweg.population.alone import named_outputs
 from thalweg.population.binding import call
+from thalweg.population.copying import copied
 from thalweg.population.problem import Problem
 from thalweg.randomness import generator, global_stream
 
@@ -32,7 +32,7 @@ def note_two_paths(problem: Problem) -> None:
     inputs = problem.preflight.examples()[0]
 
     def outputs(gradients: bool, size: float = 0.0, draw: int = 0) -> Named:
-        module, stream = copy.deepcopy(problem.template).eval(), generator(0, "two paths", draw)
+        module, stream = copied(problem.template).eval(), generator(0, "two paths", draw)
         with torch.no_grad():
             for parameter in module.parameters():
                 noise = torch.randn(parameter.shape, generator=stream, dtype=torch.float64).to(parameter)

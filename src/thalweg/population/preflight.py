@@ -1,6 +1,6 @@
 """What would make a number wrong, found before any work is done."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from thalweg.data import Data, ExampleSet
+from thalweg.data import Data, ExampleSet, LazyExamples
 from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
@@ -18,15 +18,17 @@ from thalweg.population.copying import copied, in_mode
 from thalweg.population.differentiating import with_gradients
 from thalweg.population.inspection import inspect
 from thalweg.population.loss_checks import (
+    Domain,
     check_gradient,
     check_mean,
-    check_mean_elsewhere,
     check_metric,
+    check_own_state,
     check_targets,
     check_weights_constant,
     checked,
     shapes,
     weighed_rows,
+    weighing,
 )
 from thalweg.population.noise import near
 from thalweg.population.padding import Padding
@@ -52,6 +54,7 @@ class Preflight:
     metrics: tuple[Metric, ...]
     data: Data
     rows: Int64[Tensor, " few"] = field(init=False)
+    domain: Domain = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", torch.arange(min(_EXAMPLES, len(self.data.train))))
@@ -70,18 +73,35 @@ class Preflight:
             if isinstance(self.loss, UserLoss):
                 _check_present(self.loss, outputs, targets)
             object.__setattr__(self, "loss", checked(self.loss, outputs, targets))
-            for metric in self.metrics:
-                check_metric(metric, outputs, targets)
-            if isinstance(self.loss, UserLoss):
-                check_mean(self.loss, outputs, targets)
-                module, others = self._nudged(inputs, outputs, targets)
-                check_weights_constant(self.loss, outputs, others, targets)
-                for check in (check_mean_elsewhere, check_gradient):
-                    check(self.loss, self.data.train, others, lambda given: self._outputs(module, given))
-            else:
-                check_targets(self.loss, self.data, outputs)
+            if any(isinstance(function, UserLoss) for function in (self.loss, *self.metrics)):
+                self._try_own(inputs, outputs, targets)
+            object.__setattr__(self, "domain", Domain((self.loss, *self.metrics), outputs))
+            check_targets(self.loss, self.domain, self.data)
             if self.loss.weighted:
                 object.__setattr__(self, "rows", weighed_rows(self.loss, self.data.train, self.rows, outputs))
+
+    def _try_own(self, inputs: Any, outputs: Any, targets: Any) -> None:
+        """Try the loss and the metrics that are the user's own, and find out how they weigh examples."""
+        for function in (self.loss, *self.metrics):
+            if isinstance(function, UserLoss):
+                check_own_state(function, outputs, targets)
+        for metric in self.metrics:
+            check_metric(metric, outputs, targets)
+        module, others = self._nudged(inputs, outputs, targets)
+
+        def outputs_of(given: Any) -> Any:
+            return self._outputs(module, given)
+
+        weighed = [
+            weighing(function, self.data, others, outputs_of) if isinstance(function, UserLoss) else function
+            for function in (self.loss, *self.metrics)
+        ]
+        object.__setattr__(self, "loss", weighed[0])
+        object.__setattr__(self, "metrics", tuple(weighed[1:]))
+        if isinstance(self.loss, UserLoss):
+            check_mean(self.loss, outputs, targets)
+            check_weights_constant(self.loss, outputs, others, targets)
+            check_gradient(self.loss, self.data.train, others, outputs_of)
 
     def draws(self, *, training: bool) -> bool:
         """Whether model or loss draw random numbers (dropout, sampling), found by watching torch's generators.
@@ -120,6 +140,17 @@ class Preflight:
     def examples(self) -> tuple[Any, Any]:
         """Inputs and targets of the first few examples, or where the loss weighs none of these, of others."""
         return self.data.train.take(self.rows)
+
+    def watched(self) -> Data:
+        """The data, whose targets are looked at as they are read where they are not in memory."""
+        if self.domain.is_everything:
+            return self.data
+        train, test = self.data.train, self.data.test
+        if isinstance(train, LazyExamples):
+            train = train.checked(self.domain)
+        if isinstance(test, LazyExamples):
+            test = test.checked(self.domain)
+        return replace(self.data, train=train, test=test)
 
     def telling(self) -> ExampleSet:
         """Some training examples drawn at random, with some of many classes: what tells losses of one name apart."""

@@ -1,6 +1,7 @@
 """Model x loss x data."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -14,6 +15,7 @@ from thalweg.errors import UsageError, check_type
 from thalweg.guard import guarded
 from thalweg.losses import Accuracy, CrossEntropy, Logistic, StableMax
 from thalweg.losses.names import Loss, Metric, loss_named, metrics_named
+from thalweg.losses.of_user import UserLoss
 from thalweg.losses.per_position import NamedLoss
 from thalweg.population.copying import copied
 from thalweg.population.device import as_device
@@ -38,20 +40,23 @@ class Problem(Summarized):
             whose present weights are then where every member starts. It is copied, never changed.
         data: a `Data`, or whatever `thalweg.data.from_user` takes: (x, y), a Dataset, a DataLoader, arrays.
         loss: "cross_entropy", "squared_error", "logistic"; one of `losses` with options, such as
-            `losses.CrossEntropy(class_weights=[1, 5], ignore_index=-100)`; or a function (output, target) that returns
-            a mean over the batch, or one value per example or token, or (values, weights) of those. Weighted, the
-            objective is sum(w l) / sum(w) over what it is taken on: the batch in a training step, the whole sample
-            everywhere else. Weights are of the data: they do not depend on the parameters. Values and their derivatives
-            must be finite where the weight is 0, too.
-        metrics: further functions (output, target) with one value per example, or (values, weights), by name. None:
+            `losses.CrossEntropy(class_weights=[1, 5], ignore_index=-100)`; or a function or module (output, target)
+            that returns one number for the batch, or one value per example or token, or (values, weights) of those. One
+            number is a mean over examples or a weighted one (class weights, ignored or padded tokens, by torch or by
+            hand), which is found out and checked on examples from all of the data, and again wherever it is evaluated.
+            Weighted, the objective is sum(w l) / sum(w) over what it is taken on: the batch in a training step, the
+            whole sample everywhere else. Weights are of the data: they do not depend on the parameters. Values and
+            their derivatives must be finite where the weight is 0, too, but where the function itself divides by 0.
+        metrics: further functions (output, target) by name, which return what a loss may. None:
             accuracy, where the targets are classes, without those that the loss ignores.
         device, dtype: where and in what to compute; None is the model's own dtype.
         memory_budget: bytes that activations of one evaluation may take.
 
     Raises:
         ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
-            of the batch, or the loss is not a mean over examples, or has weights that cannot be meant,
-            or its gradient is not finite at values of weight 0.
+            of the batch, or the loss is not a mean over examples, weighted or not, or has weights that cannot be meant,
+            or its gradient is not finite at values of weight 0; it has something to train, or keeps something from call
+            to call; targets that a loss or metric known here is not made for.
         DataError: the data holds non-finite numbers or lengths that do not match, or no target that counts.
 
     >>> import thalweg as tw
@@ -111,13 +116,14 @@ class Problem(Summarized):
         if self.dtype not in _DTYPES:
             msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
             raise UsageError(msg)
-        self.data: Data = from_user(data).to(self.device, self.dtype)
-        self.metrics = _metrics(named, metrics)
+        given = from_user(data).to(self.device, self.dtype)
         self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
         self.audits: dict[str, int] = {}  # how often work was done that is audited now and then, by its name
         self.unstacked = ""  # why members are no longer stacked, once an audit found what is wrong
-        self.preflight = Preflight(self.template, named, self.metrics, self.data)
-        self.loss = self.preflight.loss
+        functions = [_placed(one, self.device, self.dtype) for one in (named, *_metrics(named, metrics))]
+        self.preflight = Preflight(self.template, functions[0], tuple(functions[1:]), given)
+        self.data: Data = self.preflight.watched()
+        self.loss, self.metrics = self.preflight.loss, self.preflight.metrics
         check_follows(module, self.template, self.preflight.examples()[0])
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
@@ -236,6 +242,17 @@ def _metrics(loss: Loss, metrics: Mapping[str, Callable[[Any, Any], Any]] | None
     if isinstance(loss, StableMax):
         return (Accuracy(),)
     return (Accuracy(loss.ignore_index),) if isinstance(loss, CrossEntropy | Logistic) else ()
+
+
+def _placed(function: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A loss or metric that is a module as a copy on that device, in that dtype; others as they are."""
+    if not isinstance(function, UserLoss) or not isinstance(function.function, nn.Module):
+        return function
+    try:
+        own = copied(function.function)
+    except Exception:  # what cannot be copied is looked at closely, too: it may not change
+        own = function.function
+    return replace(function, function=own.to(device, dtype))
 
 
 def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Module]:
