@@ -104,9 +104,13 @@ class Refused:
 
     def assert_refused(self) -> None:
         options: dict[str, Any] = {} if self.loss is None else {"loss": self.loss, "metrics": {}}
-        with pytest.raises(tw.ThalwegError, match=self.says):
+
+        def use() -> None:
             problem = Problem(self.make, (self.inputs, self.targets), **options)
             tw.train(problem, RECIPE, seeds=2)
+
+        with pytest.raises(tw.ThalwegError, match=self.says):
+            use()
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from foreign.harness import CLASSES, Case, assert_as_plain, double, integers, normal  # noqa: F401
+from foreign.harness import CLASSES, Case, Refused, assert_as_plain, double, integers, normal  # noqa: F401
 from torch import Tensor, nn
 
 IMAGES = normal(2, 4, 4)
@@ -69,7 +69,7 @@ class Inverted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.depthwise(self.expand(x))
-        gate = F.hardsigmoid(self.excite(F.hardswish(self.squeeze(hidden.mean((2, 3), keepdim=True)))))
+        gate = F.relu6(3 + self.excite(F.silu(self.squeeze(hidden.mean((2, 3), keepdim=True))))) / 6
         return x + self.project(hidden * gate)
 
 
@@ -170,7 +170,7 @@ CASES = [
     Case("MLP-Mixer", Mixer, IMAGES),
     Case("vision transformer", Vision, IMAGES),
     Case("GoogLeNet", Inception, IMAGES, loss=with_auxiliary),
-    Case("UNet", UNet, IMAGES, PIXELS),
+    Case("UNet", UNet, IMAGES, PIXELS, loss=F.cross_entropy),
     Case(
         "UNet with pixels that do not count",
         UNet,
@@ -190,7 +190,17 @@ CASES = [
 ]
 
 
+REFUSED = [
+    Refused("classes before pixels, by a name", UNet, IMAGES, "loss=torch.nn.functional.cross_entropy", targets=PIXELS),
+]
+
+
 @pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_vision(case: Case, tmp_path: Path) -> None:
     assert_as_plain(case, tmp_path)
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_vision_that_is_refused(case: Refused) -> None:
+    case.assert_refused()

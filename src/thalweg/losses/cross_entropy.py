@@ -106,9 +106,11 @@ class CrossEntropy(NamedLoss):
             super().check(outputs, targets)
         got, wanted = tuple(outputs.shape), tuple(targets.shape)
         if got[:-1] != wanted or targets.is_floating_point():
+            second = got[:1] + got[2:] == wanted and not targets.is_floating_point()
+            remedy = "; classes that are the second dimension are for loss=torch.nn.functional.cross_entropy"
             msg = (
                 f"cross_entropy takes outputs (batch, ..., classes) and integer targets (batch, ...); "
-                f"the model returned {got} for targets {wanted} of {targets.dtype}."
+                f"the model returned {got} for targets {wanted} of {targets.dtype}{remedy if second else ''}."
             )
             raise ModelError(msg)
         if self.class_weights is not None and len(self.class_weights) != got[-1]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import register_pytree_node, tree_leaves
+from torch.utils._pytree import MappingKey, SequenceKey, register_pytree_node, tree_leaves
 
 from thalweg.errors import ModelError
 
@@ -139,7 +139,22 @@ def _whole(kept: Any, context: Any) -> Outputs:
     return Outputs(kind, names, tuple(next(following) if ours else one for ours, one in zip(inside, rest, strict=True)))
 
 
-register_pytree_node(Outputs, _flat, _whole, serialized_type_name="thalweg.population.answers.Outputs")
+def _keyed(outputs: Outputs) -> tuple[list[tuple[Any, Any]], Any]:
+    kept, context = _flat(outputs)
+    kind, names, inside, _ = context
+    keys = [
+        SequenceKey(place) if kind == "tuple" else MappingKey(names[place]) for place, ours in enumerate(inside) if ours
+    ]
+    return list(zip(keys, kept, strict=True)), context
+
+
+register_pytree_node(
+    Outputs,
+    _flat,
+    _whole,
+    serialized_type_name="thalweg.population.answers.Outputs",
+    flatten_with_keys_fn=_keyed,
+)
 
 
 def answer(outputs: Any, examples: int | None) -> Any:

@@ -24,10 +24,15 @@ from thalweg.randomness import generator, global_stream
 Tensors = Sequence[Tensor]
 _TOLERANCE = 1e-3  # a share of the product: rounding is far below, a missing term mostly far above
 _STEP = 1e-5  # of a difference of gradients, by a vector of length 1
-_REMEDY = (
+_OF_FUNCTIONS = (
     "Where a torch.autograd.Function does it, write its backward pass in differentiable operations on what "
     "ctx.save_for_backward kept (inputs and outputs of forward), without no_grad, once_differentiable or detach; or "
     "call torch's own functions instead."
+)
+_OF_TORCH = (
+    "No torch.autograd.Function is in it, so it is a detach, or one of torch's own operations whose second derivative "
+    "torch lacks or has wrong, such as that of parametrizations.weight_norm; write it by its formula, there "
+    "g * v / v.norm(dim=1, keepdim=True)."
 )
 
 
@@ -85,7 +90,21 @@ def _fault(problem: Problem, matrix: str) -> str:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         found = str(error).partition("\n")[0].rstrip(".")
-    return found and f"The model or its loss has no second derivative that can be trusted: {found}. {_REMEDY}"
+    return found and f"The model or its loss has no second derivative that can be trusted: {found}. {_remedy(loss)}"
+
+
+def _remedy(loss: Tensor) -> str:
+    """What to write instead, by what is in the graph."""
+    seen: set[Any] = {None}
+    waiting: list[Any] = [loss.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return _OF_FUNCTIONS
+        if node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return _OF_TORCH
 
 
 class _Model:
