@@ -61,7 +61,7 @@ def copied(module: nn.Module) -> nn.Module:
     except Exception as error:
         raise _uncopyable(module, held, memo, error) from error
     for tensor in dict.fromkeys(hooked):
-        for hook in tensor._backward_hooks.values():
+        for hook in (tensor._backward_hooks or {}).values():
             memo[id(tensor)].register_hook(copy.deepcopy(hook, memo))
     return twin
 

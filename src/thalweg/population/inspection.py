@@ -61,8 +61,8 @@ def inspect(template: nn.Module, inputs: Any, *, training: bool) -> Inspection:
     if bounded:  # whose rows may be shorter here than elsewhere
         msg = (
             f"The model writes into its parameter {f'{bounded[0]}.weight'.lstrip('.')!r} in "
-            f"{'training' if training else 'evaluation'} mode, so its numbers would not be those of a member; bring the "
-            "rows to that norm where they are used, and leave max_norm out."
+            f"{'training' if training else 'evaluation'} mode, so its numbers would not be those of a member; bring "
+            "the rows to that norm where they are used, and leave max_norm out."
         )
         raise ModelError(msg)
     hooked = next((name for name, one in template.named_parameters() if one._backward_hooks), "")
@@ -153,10 +153,10 @@ class _Look:
         outputs = self._outputs(bound.module)
         if not _near(outputs, plain.outputs):
             msg = (
-                f"The model does not compute with the parameters that it is given in {self.mode} mode: it keeps numbers "
-                "that were computed before (weights folded when the mode is set, a cache, a counter, a view of a "
-                "parameter). Compute them in forward, from attributes such as self.weight, or keep what changes between "
-                "calls in buffers (register_buffer)."
+                f"The model does not compute with the parameters that it is given in {self.mode} mode: it keeps "
+                "numbers that were computed before (weights folded when the mode is set, a cache, a counter). Compute "
+                "them in forward, from attributes such as self.weight, or keep what changes between calls in buffers "
+                "(register_buffer)."
             )
             raise ModelError(msg)
         gradients = torch.autograd.grad(_total(outputs), leaves, materialize_grads=True) if leaves else ()
@@ -184,7 +184,7 @@ class _Look:
             return self._outputs(lambda *args, **named: functional_call(module, tensors, args, named))
 
         try:
-            found, pulled = vjp(outputs, self.point)
+            found, pulled, *_ = vjp(outputs, self.point)
             gradients = pulled([_weights(one) for one in found])[0]
         except Exception as error:
             cause = error.__cause__ or error

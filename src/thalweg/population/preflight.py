@@ -180,8 +180,8 @@ class Preflight:
         if not leaves or not all(isinstance(leaf, Tensor) and leaf.ndim for leaf in leaves):
             single = "; a loss of the whole batch is computed by loss=, from outputs and targets"
             msg = (
-                "The model must return a tensor with a row for each example, or tuples, dicts or dataclasses with such; "
-                f"it returned {shapes(outputs)}{single if isinstance(outputs, Tensor) else ''}."
+                "The model must return a tensor with a row for each example, or tuples, dicts, dataclasses of such, "
+                f"and returned {shapes(outputs)}{single if isinstance(outputs, Tensor) else ''}."
             )
             raise ModelError(msg)
         return outputs
