@@ -60,7 +60,7 @@ class Hooked(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.tanh(self.first(x))
-        if (self.training or self.always) and hidden.requires_grad:
+        if self.training or self.always:  # without gradients torch raises an error
             hidden.register_hook(lambda gradient: 2 * gradient)
         return self.out(hidden)
 
@@ -116,8 +116,7 @@ class Equilibrium(nn.Module):
                     found = torch.autograd.grad(again, start, found, retain_graph=True)[0] + gradient
                 return found
 
-            if z.requires_grad:
-                z.register_hook(implicit)
+            z.register_hook(implicit)
         return self.out(z)
 
 
