@@ -1,4 +1,4 @@
-"""What modules hold beside tensors: hooks, closures, locks, what an earlier call left; and the user's own stays as it is."""
+"""What modules hold beside tensors: hooks, closures, locks, activations; and the user's own stays as it is."""
 
 import io
 import threading

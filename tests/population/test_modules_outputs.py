@@ -141,7 +141,7 @@ def test_a_loss_that_is_of_the_whole_batch_is_refused(loss: Any, used: str) -> N
 
 
 def test_a_named_loss_and_a_single_number_say_what_they_take() -> None:
-    with pytest.raises(ModelError, match="takes one tensor.*pass loss=lambda output, target"):
+    with pytest.raises(ModelError, match=r"takes one tensor.*pass loss=lambda output, target"):
         Problem(Classifier, (X, Y))
     with pytest.raises(ModelError, match=r"a row for each example.*returned float64 \(\); a loss of the whole batch"):
         Problem(lambda: Returning(torch.mean), (X, Y))
@@ -181,7 +181,7 @@ def test_batches_that_are_dicts_with_labels() -> None:
 
 
 def test_a_dict_without_labels_says_where_they_go() -> None:
-    with pytest.raises(DataError, match="with keys 'a', 'b'; expected.*one dict with the targets under 'labels'"):
+    with pytest.raises(DataError, match=r"with keys 'a', 'b'; expected.*one dict with the targets under 'labels'"):
         tw.data.from_user([{"a": 1.0, "b": 2}])
 
 

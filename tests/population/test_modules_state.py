@@ -149,7 +149,7 @@ CASES = {
 def test_state_beside_parameters_changes_nothing(case: Foreign) -> None:
     problem = assert_as_plain(case)
     if case.plans == LONE and case.make is not Averaging and case.make is not Logging:
-        with pytest.raises(UsageError, match='Members cannot be stacked: .*; write plan="looped"'):
+        with pytest.raises(UsageError, match=r'Members cannot be stacked: .*; write plan="looped"'):
             tw.train(problem, RECIPE, seeds=2, plan="stacked")
 
 

@@ -121,7 +121,7 @@ def test_an_output_that_exists_in_training_only_is_named_before_training() -> No
 
 
 def test_outputs_must_be_tensors() -> None:
-    with pytest.raises(ModelError, match=r"must return a tensor with a row for each example.*it returned NoneType"):
+    with pytest.raises(ModelError, match=r"must return a tensor with a row for each example.*and returned NoneType"):
         Problem(lambda: Silent(4, CLASSES), (X, Y), loss=lambda out, y: F.cross_entropy(out[0], y))
 
 

@@ -61,6 +61,12 @@ def test_short_runs_and_members() -> None:
         close(OneCycle(rise, low)(step, T), alone)
 
 
+def test_a_rise_shorter_than_a_step_begins_at_its_initial_value() -> None:
+    """Torch's begins on its way down there."""
+    assert float(OneCycle(0.1)(1, 6)) == OneCycle().initial
+    assert float(torch_values(lambda one: OneCycleLR(one, 1.0, total_steps=6, pct_start=0.1), 6)[0]) > 0.9
+
+
 def test_what_cannot_be_meant() -> None:
     with pytest.raises(UsageError, match=r"rise must be from 0 to 0.5; got 0.6"):
         OneCycle(0.6, annihilate=True)

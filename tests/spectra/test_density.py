@@ -124,3 +124,9 @@ def test_what_cannot_be_meant() -> None:
     assert np.isnan(found.moment(1).standard_error).all()
     with pytest.raises(UsageError, match="smoothed width must be above 0; got 0"):
         found.smoothed(np.zeros(2), 0)
+
+
+def test_a_density_is_drawn_where_numpy_raises_at_underflow() -> None:
+    found = density(operator_of(np.linspace(-1, 2, 40)), steps=6, probes=2)
+    with np.errstate(all="raise"):
+        assert found.figure().title == "spectral density of the matrix"

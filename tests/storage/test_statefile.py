@@ -1,3 +1,4 @@
+import argparse
 import os
 import pickle
 import re
@@ -78,16 +79,18 @@ def test_no_weights(tmp_path: Path, content: object, fault: str) -> None:
         load_state_file(saved(tmp_path / "model.pt", content))
 
 
+@pytest.mark.parametrize("inside", [False, True])
 def test_a_pickle_that_needs_code_is_refused_with_its_conversion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: bool
 ) -> None:
-    path = saved(tmp_path / "net.pt", OwnNet(3, 2))
+    net = OwnNet(3, 2)
+    path = saved(tmp_path / "net.pt", {"state_dict": net.state_dict(), "args": argparse.Namespace()} if inside else net)
     with pytest.raises(StorageError, match="only be read by running code") as caught:
         load_state_file(path)
     first, *conversion = str(caught.value).splitlines()
-    assert "OwnNet" in first
-    assert len(conversion) == 2
-    # The two lines, run as printed where the file is, make a file that can be read.
+    assert ("Namespace" if inside else "OwnNet") in first
+    assert len(conversion) == 3
+    # The lines, run as printed where the file is, make a file that can be read.
     monkeypatch.chdir(tmp_path)
     exec("\n".join(line.strip() for line in conversion), {"torch": torch})
     (written,) = set(tmp_path.iterdir()) - {path}

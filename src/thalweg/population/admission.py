@@ -42,9 +42,9 @@ def values_held(module: nn.Module) -> list[str]:
     found = {}
     for place in places(module):
         value = place.value
-        if isinstance(value, Tensor) and id(value) not in named and value.is_floating_point():
-            if not value.is_leaf or _memory(value) in memory:
-                found.setdefault(id(value), place.path)
+        beside = isinstance(value, Tensor) and id(value) not in named and value.is_floating_point()
+        if beside and (not value.is_leaf or _memory(value) in memory):
+            found.setdefault(id(value), place.path)
     return list(found.values())
 
 
@@ -57,7 +57,9 @@ def _check_kind(what: str, part: nn.Module) -> None:
         )
         raise ModelError(msg)
     if kind == "OptimizedModule":
-        msg = f"{what} was made by torch.compile, which would compile anew for every member; pass the module it was given."
+        msg = (
+            f"{what} was made by torch.compile, which would compile anew for each member; pass the module that it got."
+        )
         raise ModelError(msg)
     if kind in _WRAPPERS:
         msg = f"{what} is a {kind}, which places copies of its own; pass the module that it wraps, its .module."
@@ -86,7 +88,7 @@ def _check_memory(module: nn.Module) -> None:
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if tensor.layout == torch.strided and not isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if tensor.layout == torch.strided and not nn.parameter.is_lazy(tensor):
             yield name, tensor
 
 

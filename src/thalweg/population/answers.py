@@ -83,7 +83,8 @@ class Outputs:
     def __getattr__(self, name: str) -> Any:
         if not name.startswith("_") and name in self._names:
             return self._held[self._names.index(name)]
-        raise AttributeError(f"The model's output has no {name!r}; it has {', '.join(map(str, self.keys()))}.")
+        msg = f"The model's output has no {name!r}; it has {', '.join(map(str, self.keys()))}."
+        raise AttributeError(msg)
 
     def __getitem__(self, key: Any) -> Any:
         if self._kind != "tuple" and key in self.keys():

@@ -12,7 +12,7 @@ from thalweg.population.copying import copied, in_mode
 from thalweg.population.holdings import Place, places
 from thalweg.population.population import Population
 
-Slot = tuple[dict[str, Any] | MutableSequence[Any], Any]  # what holds a tensor, and the key there
+Slot = tuple[dict[Any, Any] | MutableSequence[Any], Any]  # what holds a tensor, and the key there
 
 
 class Bound:

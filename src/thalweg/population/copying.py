@@ -25,12 +25,14 @@ def copied(module: nn.Module) -> nn.Module:
 
     >>> from torch import nn
     >>> from thalweg.population.copying import copied
-    >>> layer, seen = nn.Linear(2, 3), []
-    >>> _ = layer.register_forward_hook(lambda module, inputs, output: seen.append(module is layer))
+    >>> def listening():
+    ...     layer, seen = nn.Linear(2, 3), []
+    ...     layer.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    ...     return layer, seen
+    >>> layer, seen = listening()
     >>> twin = copied(layer)
-    >>> _ = twin(twin.weight)
-    >>> seen, twin.weight is layer.weight
-    ([], False)
+    >>> twin(twin.weight).shape, seen, twin.weight is layer.weight
+    (torch.Size([3, 3]), [], False)
 
     Raises:
         ModelError: it holds something that Python does not copy, or a view of its parameters; it is named.
@@ -61,7 +63,7 @@ def copied(module: nn.Module) -> nn.Module:
     except Exception as error:
         raise _uncopyable(module, held, memo, error) from error
     for tensor in dict.fromkeys(hooked):
-        for hook in tensor._backward_hooks.values():
+        for hook in (tensor._backward_hooks or {}).values():
             memo[id(tensor)].register_hook(copy.deepcopy(hook, memo))
     return twin
 

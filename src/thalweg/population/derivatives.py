@@ -101,7 +101,7 @@ def check_differentiable(problem: Problem) -> None:
     hooked = problem.inspected(training=False).hooked
     if hooked:
         msg = (
-            f"The gradient hook on the parameter {hooked!r} changes what is taken for the gradient, so it belongs to no "
+            f"The gradient hook on the parameter {hooked!r} changes what is taken for the gradient, so it is of no "
             "loss that could be measured; leave it out to measure derivatives. What is to stay as it is can be frozen "
             "by requires_grad_(False), or in training by train(mask=...)."
         )

@@ -5,7 +5,7 @@ from torch import nn
 
 from thalweg.errors import ModelError
 
-_SAID = ("does not require grad", "require_grad")
+_SAID = ("does not require grad", "doesn't require grad")
 
 
 def with_gradients(module: nn.Module, error: ModelError) -> bool:

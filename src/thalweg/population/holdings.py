@@ -1,4 +1,4 @@
-"""What a module holds, wherever Python keeps it: attributes, lists, hooks, and the variables that functions close over."""
+"""What a module holds, wherever Python keeps it: attributes, lists, hooks, variables that functions close over."""
 
 import collections
 import functools
@@ -96,7 +96,7 @@ def _inside(value: Any, above: Place | None) -> Iterator[Place]:
         return
     elif isinstance(value, Tensor):
         if value.is_leaf:
-            yield from _entries(value._backward_hooks, above, "'s hook {}")
+            yield from _entries(value._backward_hooks or {}, above, "'s hook {}")
     elif isinstance(value, (*_LISTS, tuple, set, frozenset)):
         for key, held in enumerate(value):
             if type(held) not in _PLAIN:
@@ -110,9 +110,14 @@ def _inside(value: Any, above: Place | None) -> Iterator[Place]:
     elif isinstance(value, functools.partial):
         for held in (value.func, *value.args, *value.keywords.values()):
             yield Place(above, "'s argument", value, None, held)
-    elif type(value).__reduce_ex__ is object.__reduce_ex__ and type(value).__reduce__ is object.__reduce__:
-        if not hasattr(type(value), "__deepcopy__"):
-            yield from _entries(getattr(value, "__dict__", {}), above, ".{}")
+    elif _is_usual(type(value)):
+        yield from _entries(getattr(value, "__dict__", {}), above, ".{}")
+
+
+def _is_usual(kind: type) -> bool:
+    """Whether Python copies objects of it attribute by attribute."""
+    reduced = kind.__reduce_ex__ is object.__reduce_ex__ and kind.__reduce__ is object.__reduce__
+    return reduced and not hasattr(kind, "__deepcopy__")
 
 
 def _entries(table: dict[Any, Any], above: Place | None, said: str) -> Iterator[Place]:

@@ -4,6 +4,7 @@ Members are one private copy of the model with their own tensors in the place of
 writes into its parameters, or does when it is set to a mode would belong to no member, or to all of them.
 """
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,8 +62,8 @@ def inspect(template: nn.Module, inputs: Any, *, training: bool) -> Inspection:
     if bounded:  # whose rows may be shorter here than elsewhere
         msg = (
             f"The model writes into its parameter {f'{bounded[0]}.weight'.lstrip('.')!r} in "
-            f"{'training' if training else 'evaluation'} mode, so its numbers would not be those of a member; bring the "
-            "rows to that norm where they are used, and leave max_norm out."
+            f"{'training' if training else 'evaluation'} mode, so its numbers would not be those of a member; bring "
+            "the rows to that norm where they are used, and leave max_norm out."
         )
         raise ModelError(msg)
     hooked = next((name for name, one in template.named_parameters() if one._backward_hooks), "")
@@ -104,10 +105,12 @@ class _Look:
         self.layout = Layout.of(template)
         self.mode = "training" if training else "evaluation"
         named = dict(template.named_parameters())
-        own = [named[entry.name].detach() for entry in self.layout]
-        moved = near(own, generator(0, "inspection"))
-        self.point = [one + size * (other - one) for one, other in zip(own, moved, strict=True)]
-        self.made = False
+        self.own = [named[entry.name].detach() for entry in self.layout]
+        moved = near(self.own, generator(0, "inspection"))
+        self.point = [one + size * (other - one) for one, other in zip(self.own, moved, strict=True)]
+        frozen = {name: one for name, one in named.items() if name not in {entry.name for entry in self.layout}}
+        self.buffers = {name: one.detach() for name, one in (*frozen.items(), *template.named_buffers())}
+        self.made, self.module, self._noise = False, template, {}
 
     def plain(self) -> _Pass:
         """By the module itself, `backward` and all."""
@@ -117,50 +120,55 @@ class _Look:
         with torch.no_grad():
             for parameter, value in zip(own, self.point, strict=True):
                 parameter.copy_(value)
-        before = _copies(module)
+        buffers = dict(module.named_buffers())
+        before = {name: tensor.detach().clone() for name, tensor in (named | buffers).items()}
         in_mode(module, training=self.training)
+        self._check_same(named, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}")
+        self._check_same(buffers, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}")
         counts = _counts(module)
-        self._check_same(module, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}", buffers=True)
         outputs = self._outputs(module)
         self._check_counts(module, counts, outputs)
-        for parameter in own:
-            parameter.grad = None
-        total = _total(outputs)
+        total = self._total(outputs)
         if total.requires_grad:
             total.backward()
-        self._check_same(module, before, f"in {self.mode} mode", f"{_REMEDY}, {_FIRST}")
+        self._check_same(named, before, f"in {self.mode} mode", f"{_REMEDY}, {_FIRST}")
         self.made = any(name not in before or b.shape != before[name].shape for name, b in module.named_buffers())
-        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in own]
-        return _Pass([one.detach() for one in outputs], [one.to_dense() if one.is_sparse else one for one in gradients])
+        gradients = [torch.zeros_like(one) if one.grad is None else dense(one.grad) for one in own]
+        return _Pass([one.detach() for one in outputs], gradients)
 
     def check_bound(self, plain: _Pass) -> None:
         """Raise ModelError unless a copy that was called before, bound to the parameters, gives the same."""
-        population = Population.of([self.template])
-        bound = Bound(self.template, population, training=self.training)
-        buffers = {name: buffer[0] for name, buffer in population.buffers.items()}
-        first = [parameter.detach().clone().requires_grad_() for parameter in self._own()]
-        bound.bind(first, {name: buffer.clone() for name, buffer in buffers.items()})
-        with global_stream(1, "inspection"):
-            call(bound.module, tree_map(lambda leaf: leaf.flip(0), self.inputs))
+        theta = torch.cat([one.reshape(1, -1) for one in self.own], 1)
+        buffers = {name: one.unsqueeze(0) for name, one in self.buffers.items()}
+        bound = Bound(self.template, Population(theta, buffers, self.layout, self.template), training=self.training)
+        bound.bind(map(nn.Parameter, self.own), {name: one.clone() for name, one in self.buffers.items()})
+        with contextlib.suppress(_CannotBeCalledError):
+            self._outputs(bound.module, tree_map(lambda leaf: leaf.flip(0), self.inputs))
         leaves = [nn.Parameter(value.clone()) for value in self.point]
         for leaf, hooks in zip(leaves, bound.hooks, strict=True):
             for hook in hooks:
                 leaf.register_hook(hook)
-        for name, tensor in bound.replaced(buffers).items():
-            if tensor.shape != buffers[name].shape:
+        for name, tensor in bound.replaced(self.buffers).items():
+            if tensor is None or tensor.shape != self.buffers[name].shape:
                 bound.release(name)
-        bound.bind(leaves, {name: buffer.clone() for name, buffer in buffers.items()})
-        outputs = self._outputs(bound.module)
+        bound.bind(leaves, {name: one.clone() for name, one in self.buffers.items()})
+        self.module = bound.module
+        try:
+            outputs = self._outputs(bound.module)
+        except _CannotBeCalledError as error:
+            msg = f"The model cannot be called with tensors of members in the place of its own: {error.__cause__}"
+            raise ModelError(msg) from error
         if not _near(outputs, plain.outputs):
             msg = (
-                f"The model does not compute with the parameters that it is given in {self.mode} mode: it keeps numbers "
-                "that were computed before (weights folded when the mode is set, a cache, a counter, a view of a "
-                "parameter). Compute them in forward, from attributes such as self.weight, or keep what changes between "
-                "calls in buffers (register_buffer)."
+                f"The model does not compute with the parameters that it is given in {self.mode} mode: it keeps "
+                "numbers that were computed before (weights folded when the mode is set, a cache, a counter). Compute "
+                "them in forward, from attributes such as self.weight, or keep what changes between calls in buffers "
+                "(register_buffer)."
             )
             raise ModelError(msg)
-        gradients = torch.autograd.grad(_total(outputs), leaves, materialize_grads=True) if leaves else ()
-        if not _near([one.to_dense() if one.is_sparse else one for one in gradients], plain.gradients):
+        total = self._total(outputs)
+        gradients = torch.autograd.grad(total, leaves, materialize_grads=True) if total.requires_grad else self.own
+        if total.requires_grad and not _near([dense(one) for one in gradients], plain.gradients):
             msg = (
                 "The backward pass of the model gives other gradients than backward() does: it writes them past "
                 "torch.autograd.grad, as torch.utils.checkpoint does with use_reentrant=True; write "
@@ -174,18 +182,17 @@ class _Look:
             return "the model makes buffers when it is called"
         if self.training:
             return ""
-        module = in_mode(copied(self.template), training=False)
         names = [entry.name for entry in self.layout]
-        buffers = dict(module.named_buffers())
+        running = {name: self.buffers[name] for name, _ in self.module.named_buffers() if name in self.buffers}
 
         def outputs(point: list[Tensor]) -> list[Tensor]:
-            own = {name: buffer.clone() for name, buffer in buffers.items()}  # the model may write into them
+            own = {name: buffer.clone() for name, buffer in running.items()}  # the model may write into them
             tensors = {**dict(zip(names, point, strict=True)), **own}
-            return self._outputs(lambda *args, **named: functional_call(module, tensors, args, named))
+            return self._outputs(lambda *args, **named: functional_call(self.module, tensors, args, named))
 
         try:
-            found, pulled = vjp(outputs, self.point)
-            gradients = pulled([_weights(one) for one in found])[0]
+            found, pulled, *_ = vjp(outputs, self.point)
+            gradients = pulled([self._weights(one) for one in found])[0]
         except Exception as error:
             cause = error.__cause__ or error
             said = str(cause).partition("\n")[0].partition(". ")[0].rstrip(".") or type(cause).__name__
@@ -220,28 +227,28 @@ class _Look:
             )
             raise ModelError(msg)
 
-    def _own(self) -> list[Tensor]:
-        named = dict(self.template.named_parameters())
-        return [named[entry.name] for entry in self.layout]
-
-    def _outputs(self, module: Any) -> list[Tensor]:
+    def _outputs(self, module: Any, inputs: Any = None) -> list[Tensor]:
         try:
             with global_stream(0, "inspection"):
-                outputs = call(module, self.inputs)
+                outputs = call(module, self.inputs if inputs is None else inputs)
         except Exception as error:
             raise _CannotBeCalledError from error
         return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
 
-    def _check_same(
-        self, module: nn.Module, before: dict[str, Tensor], when: str, remedy: str, *, buffers: bool = False
-    ) -> None:
-        """Raise ModelError where a parameter, or too a buffer, has other numbers than before."""
-        now = dict(module.named_parameters(remove_duplicate=False))
-        if buffers:
-            now |= dict(module.named_buffers(remove_duplicate=False))
+    def _weights(self, like: Tensor) -> Tensor:
+        if like.shape not in self._noise:
+            noise = torch.randn(like.shape, generator=generator(0, "weights"), dtype=torch.float64)
+            self._noise[like.shape] = noise.to(like.device, like.dtype)
+        return self._noise[like.shape]
+
+    def _total(self, outputs: list[Tensor]) -> Tensor:
+        return sum(((self._weights(one) * one).sum() for one in outputs if one.requires_grad), torch.zeros(()))
+
+    def _check_same(self, now: dict[str, Tensor], before: dict[str, Tensor], when: str, remedy: str) -> None:
+        """Raise ModelError where a parameter or buffer has other numbers than before."""
         for name, tensor in now.items():
-            if name in before and not _equal(tensor, before[name]):
-                what = "parameter" if name in dict(module.named_parameters(remove_duplicate=False)) else "buffer"
+            if not _equal(tensor, before[name]):
+                what = "parameter" if isinstance(tensor, nn.Parameter) else "buffer"
                 msg = (
                     f"The model writes into its {what} {name!r} {when}, so its numbers would not be those of a member; "
                     f"{remedy}."
@@ -259,22 +266,15 @@ def _counts(module: nn.Module) -> dict[str, float]:
     }
 
 
-def _copies(module: nn.Module) -> dict[str, Tensor]:
-    named = (module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False))
-    return {name: tensor.detach().clone() for one in named for name, tensor in one}
-
-
 def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+    if one.shape != other.shape:
+        return False
+    return torch.equal(one, other) or torch.equal(one.nan_to_num(), other.nan_to_num())
 
 
-def _weights(like: Tensor) -> Tensor:
-    noise = torch.randn(like.shape, generator=generator(0, "weights"), dtype=torch.float64)
-    return noise.to(like.device, like.dtype)
-
-
-def _total(outputs: list[Tensor]) -> Tensor:
-    return sum(((_weights(one) * one).sum() for one in outputs if one.requires_grad), torch.zeros(()))
+def dense(gradient: Tensor) -> Tensor:
+    """A gradient as columns of a matrix can hold it; embeddings may give sparse ones."""
+    return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
 def _near(found: Any, wanted: list[Tensor]) -> bool:
@@ -284,6 +284,8 @@ def _near(found: Any, wanted: list[Tensor]) -> bool:
     for one, other in zip(found, wanted, strict=True):
         if one.shape != other.shape:
             return False
+        if torch.equal(one, other):
+            continue
         scale = float(other.detach().abs().nan_to_num(0, 0, 0).max()) if other.numel() else 0.0
         near_by = torch.finfo(other.dtype).eps ** 0.5
         if not torch.allclose(one.detach(), other.detach(), rtol=near_by, atol=near_by * scale, equal_nan=True):

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
+from thalweg.population.inspection import dense
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.randomness import global_stream
@@ -113,11 +114,6 @@ class Looped:
             for hook in hooks:
                 parameter.register_hook(hook)
         return parameters
-
-
-def dense(gradient: Tensor) -> Tensor:
-    """A gradient as columns of a matrix can hold it; embeddings may give sparse ones."""
-    return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
 @torch.enable_grad()

@@ -113,7 +113,7 @@ class Preflight:
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
-            first = self._outputs(module, inputs)
+            first = self._called(module, inputs)
             loss = checked(self.loss, first, targets)
             if isinstance(loss, UserLoss):
                 check_mean(loss, first, targets)
@@ -123,7 +123,7 @@ class Preflight:
             for name, buffer in module.named_buffers():
                 if name in buffers and buffer.shape == buffers[name].shape:  # else a cache that the call made
                     buffer.copy_(buffers[name])
-            _check_same(first, self._outputs(module, inputs))
+            _check_same(first, self._called(module, inputs))
         return any(not torch.equal(a, b) for a, b in zip(drew, untouched, strict=True))
 
     def pads(self, *, training: bool) -> bool:
@@ -193,6 +193,11 @@ class Preflight:
             )
             raise ModelError(msg)
 
+    def _called(self, module: nn.Module, inputs: Any) -> Any:
+        """Its outputs, in training mode of a call with gradients, as training calls it: it may register hooks."""
+        with torch.set_grad_enabled(module.training):
+            return tree_map(Tensor.detach, self._outputs(module, inputs))
+
     def _outputs(self, module: nn.Module, inputs: Any) -> Any:
         before = [leaf._version for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
         try:
@@ -211,8 +216,8 @@ class Preflight:
         if not leaves or not all(isinstance(leaf, Tensor) and leaf.ndim for leaf in leaves):
             single = "; a loss of the whole batch is computed by loss=, from outputs and targets"
             msg = (
-                "The model must return a tensor with a row for each example, or tuples, dicts or dataclasses with such; "
-                f"it returned {shapes(outputs)}{single if isinstance(outputs, Tensor) else ''}."
+                "The model must return a tensor with a row for each example, or tuples, dicts, dataclasses of such, "
+                f"and returned {shapes(outputs)}{single if isinstance(outputs, Tensor) else ''}."
             )
             raise ModelError(msg)
         return outputs

@@ -47,7 +47,7 @@ def check_follows(module: nn.Module, template: nn.Module, inputs: Any) -> None:
         outputs = tree_leaves(call(twin, inputs))
     if any(bool(leaf.isnan().any()) for leaf in outputs if isinstance(leaf, Tensor)):
         msg = (
-            f"The model computes with {held[0]!r}, which was made of its parameters before it is called (a view of one, "
-            "or a result with gradients), and does not follow those of members; make it in forward."
+            f"The model computes with {held[0]!r}, which was made of its parameters before it is called (a view of "
+            "one, or a result with gradients), and does not follow those of members; make it in forward."
         )
         raise ModelError(msg)

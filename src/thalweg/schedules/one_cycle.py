@@ -39,7 +39,8 @@ class OneCycle(Schedule):
     With annihilate = True it comes down to `initial` in as many steps as it rose and only then goes on to
     `final`, as in the paper. Pieces are half cosines or straight lines, by `anneal`. Beyond T it holds `final`.
     Equals torch.optim.lr_scheduler.OneCycleLR(pct_start=rise, div_factor=1/initial,
-    final_div_factor=initial/final, three_phase=annihilate), whose defaults are these.
+    final_div_factor=initial/final, three_phase=annihilate), whose defaults are these, where rise T is at least 1;
+    where it is less, torch's begins on its way down, and this at `initial` all the same.
 
     >>> import thalweg as tw
     >>> s = tw.schedules.OneCycle(rise=0.5, initial=0.1, final=0.0)

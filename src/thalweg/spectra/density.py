@@ -67,8 +67,10 @@ class SpectralDensity(Result):
             msg = f"smoothed width must be above 0; got {width}."
             raise UsageError(msg)
         distance = (np.asarray(at, dtype=np.float64)[:, None] - np.nan_to_num(self.nodes)[:, :, None]) / width
-        bumps = np.exp(-0.5 * distance**2) / (width * (2 * np.pi) ** 0.5)
-        return _over_probes((bumps * self._mass[:, :, None]).sum(3))
+        with np.errstate(under="ignore"):  # far from a bump there is nothing left of it
+            bumps = np.exp(-0.5 * distance**2) / (width * (2 * np.pi) ** 0.5)
+            weighed = (bumps * self._mass[:, :, None]).sum(3)
+        return _over_probes(weighed)
 
     def figure(self, member: int = 0) -> Figure:
         """The density of one member on a log scale, with its 95 % band over probes, by Student's t.

@@ -173,8 +173,9 @@ def _read_torch(path: Path) -> Any:
         msg = (
             f"{path} can only be read by running code from it{needs}, which Thalweg never does. "
             "If you trust it, convert it once, where its classes can be imported, and pass the new file:\n"
-            f"    model = torch.load({path.name!r}, weights_only=False)\n"
-            f"    torch.save(model.state_dict(), {path.stem + '-weights.pt'!r})"
+            f"    loaded = torch.load({path.name!r}, weights_only=False)\n"
+            '    state = loaded["state_dict"] if isinstance(loaded, dict) else loaded.state_dict()\n'
+            f"    torch.save(state, {path.stem + '-weights.pt'!r})"
         )
         raise StorageError(msg) from error
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
