@@ -62,9 +62,9 @@ def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple
 
 
 def named_gradients(layout: Layout, losses: Tensor, gradient: Tensor, buffers: Named) -> dict[str, Tensor]:
-    """Results of training as `compare` takes them, in memory of their own."""
-    parts = {f"the gradient of {name!r}": part.clone() for name, part in layout.views(gradient).items()}
-    return {"loss": losses.unsqueeze(1).clone()} | parts | _named_buffers(buffers)
+    """Results of training as `compare` takes them; only buffers are copied."""
+    parts = {f"the gradient of {name!r}": part for name, part in layout.views(gradient).items()}
+    return {"loss": losses.unsqueeze(1)} | parts | _named_buffers(buffers)
 
 
 def named_outputs(outputs: Any, buffers: Named) -> dict[str, Tensor]:

@@ -118,10 +118,16 @@ class Audit:
         self.problem, self.population, self.training = problem, population, training
         self._alone: Alone | None = None
 
-    def before(self, member: int) -> Population:
-        """The member as it is before the call that is audited, in memory of its own."""
-        one = self.population[member]
-        return one.with_theta(one.theta.clone()).with_own_buffers()
+    def before(self, member: int, out: Tensor | None = None) -> Population:
+        """The member as it is before the call that is audited, in memory that the call does not write into.
+
+        Args:
+            member: which it is.
+            out: where gradients go, which may be theta itself.
+        """
+        one = self.population[member : member + 1].with_own_buffers()
+        written = out is not None and out.untyped_storage().data_ptr() == one.theta.untyped_storage().data_ptr()
+        return one.with_theta(one.theta.clone()) if written else one
 
     def gradient(self, member: int, before: Population, batch: Batch, losses: Tensor, out: Tensor, step: int) -> None:
         """Raise StackedDiffers where the loss, the gradient or the buffers of a member are not its own.
