@@ -242,3 +242,43 @@ def test_a_model_with_two_paths_is_said_to_have_them() -> None:
     assert len(said) == 1
     assert "the two differ by 20% of the largest entry of the output" in said[0]
     assert _said(lambda: derivatives.gradient(problem, population, batch))[1] == []
+
+
+class Shifted(nn.Module):
+    """Stacked, its running statistics are those of other activations."""
+
+    def __init__(self, *, right: bool = False) -> None:
+        super().__init__()
+        self.first, self.norm, self.out, self.right = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 3), right
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.first(x)
+        return self.out(self.norm(z + 1 if _vmapped(z) and not self.right else z))
+
+
+def test_running_statistics_that_differ_are_made_anew() -> None:
+    data = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 3
+    problem, right = Problem(Shifted, data), Problem(lambda: Shifted(right=True), data)
+    found, said = _said(
+        lambda: tw.evaluation.recomputed(problem, problem.initialize(3), plan=Plan("stacked", 0), on="train")
+    )
+    assert len(said) == 1
+    assert "in running statistics differ" in said[0]
+    wanted = tw.evaluation.recomputed(right, right.initialize(3), plan="looped", on="train")
+    for name, buffer in wanted.buffers.items():
+        assert torch.equal(found.buffers[name], buffer)
+
+
+def test_values_of_a_loss_that_differ_are_evaluated_anew() -> None:
+    late = False  # what the checks of a loss see is right
+
+    def biased(output: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(output, target, reduction="none") * (1.5 if late and _vmapped(output) else 1.0)
+
+    data = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 3
+    problem, right = Problem(lambda: nn.Linear(4, 3), data, biased), Problem(lambda: nn.Linear(4, 3), data)
+    population, late = problem.initialize(4), True
+    found, said = _said(lambda: tw.evaluate(problem, population, plan="stacked")["loss"])
+    assert len(said) == 1
+    assert "of the loss; evaluated anew, looped" in said[0]
+    torch.testing.assert_close(found, tw.evaluate(right, population, plan="looped")["loss"])

@@ -186,7 +186,10 @@ def _other(
         return named_outputs(_in_front(row(*_single(arguments, shared=batch.shared))), {})
 
     difference = compare(named_outputs(one_of(found, member), {}), alone(0.0, 0), alone, problem.dtype)
-    return difference is not None and not difference.rounding and found_other(problem, difference, member)
+    if difference is None or difference.rounding:
+        return False
+    found_other(problem, difference, f"member {member} in a derivative")
+    return True
 
 
 def _arguments(population: Population, batch: Batch, extra: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:

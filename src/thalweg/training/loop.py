@@ -149,14 +149,14 @@ class Loop:
         if state.origin is None:
             msg = f"{reason}, which needs the run's beginning: train it again without resume."
             raise ModelError(msg)
-        begun = state.origin.copy()
+        fresh = initial(self.problem, recipe, state.origin.copy())
+        state.load(fresh.tensors(), fresh.step)  # in place: observers may hold the population
         plan = Plan("looped", 1, reason)
         plans = {"gradient": plan, "outputs": plan}
         for observer in self.observers:
             if hasattr(observer, "forget"):
                 observer.forget(self.heard_from)
-        fresh = initial(self.problem, recipe, begun)
-        loop = Loop(self.problem, recipe, self.grid, begun.population, fresh, plans, self.observers)
+        loop = Loop(self.problem, recipe, self.grid, self.members, state, plans, self.observers)
         loop.heard_from = self.heard_from
         return loop
 
