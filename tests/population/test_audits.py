@@ -277,6 +277,7 @@ def test_values_of_a_loss_that_differ_are_evaluated_anew() -> None:
 
     data = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)), torch.arange(64) % 3
     problem, right = Problem(lambda: nn.Linear(4, 3), data, biased), Problem(lambda: nn.Linear(4, 3), data)
+    problem.draws(training=False)
     population, late = problem.initialize(4), True
     found, said = _said(lambda: tw.evaluate(problem, population, plan="stacked")["loss"])
     assert len(said) == 1
