@@ -19,7 +19,7 @@ from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
 from thalweg.losses.names import weight_of
 from thalweg.losses.weighted_mean import check_weights
-from thalweg.population.audits import Audited, StackedDiffers, drawn_cells, due
+from thalweg.population.audits import Audited, StackedDiffers, check_values, drawn_cells, due, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, choose, explained
 from thalweg.population.looped import Looped, activation_bytes
@@ -174,11 +174,16 @@ class Evaluator:
         """Of each function, some members and some examples: the values (members, examples), and the weights or None."""
         with contextlib.closing(self._outputs(audit)) as found:
             for number, batch, rows, outputs in found:
+                member = audit.get(number) if self.execution.plan.mode == "stacked" else None
                 start, targets = number * self.batch_size, batch.targets_of(rows, len(tree_leaves(outputs)[0]))
                 with self._stream(number):
                     for name, function in self.functions.items():
                         with explained(batch):
                             values, weights = function.entries(outputs, targets, 2)
+                        if member is not None and rows.start <= member < rows.stop:
+                            only = slice(member - rows.start, member - rows.start + 1)
+                            own, seen = one_of(outputs, only.start), batch.rows(slice(member, member + 1))
+                            check_values(self.problem, name, function, values[only], own, seen)
                         if weights is not None:
                             weights = weights.double()
                             check_weights(name, weights if name == "loss" else weights.nan_to_num())

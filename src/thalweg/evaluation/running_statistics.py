@@ -4,11 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from thalweg.data import ExampleSet
+from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
 from thalweg.population import Batch, Execution, Plan, Population, Problem
+from thalweg.population.agreement import Named, compare
+from thalweg.population.alone import moved
+from thalweg.population.audits import drawn_member, due, found_other
 from thalweg.population.copying import copied, in_mode
 
 POLICIES = ("frozen", "interpolate", "recompute")
@@ -41,10 +44,14 @@ class RunningStatistics:
     def __init__(
         self, problem: Problem, population: Population, examples: ExampleSet, *, plan: Plan | str = "auto"
     ) -> None:
-        self.batch = Batch.range(examples, 0, len(examples))
-        self.execution = Execution(problem, population, self.batch, plan=plan, training=False)
-        buffers: dict[str, Tensor] = {}
-        renewed = renewed_layers(problem.template)
+        self.problem, self.population, self.batch = problem, population, Batch.range(examples, 0, len(examples))
+        self._by(plan)
+
+    def _by(self, plan: Plan | str) -> None:
+        """Evaluate by this plan from now on."""
+        self.execution = Execution(self.problem, self.population, self.batch, plan=plan, training=False)
+        self.buffers: dict[str, Tensor] = {}
+        renewed = renewed_layers(self.problem.template)
         for module in self.execution.modules:
             for name, layer in module.named_modules():
                 if isinstance(layer, _NormBase) and name in renewed:
@@ -52,13 +59,34 @@ class RunningStatistics:
                     layer.momentum = 1.0
                     for leaf in ("running_mean", "running_var", "num_batches_tracked"):
                         key = f"{name}.{leaf}".lstrip(".")
-                        buffers[key] = population.buffers[key]
-        self.buffers = list(buffers.values())
+                        self.buffers[key] = self.population.buffers[key]
+
+    def recompute(self) -> None:
+        """One pass over the examples; where an audit finds that stacked statistics are others, one more, looped."""
+        self._pass()
+        number = due(self.problem, "statistics") if self.execution.plan.mode == "stacked" else None
+        member = None if number is None else drawn_member(0, number, self.population.theta.isfinite().all(1))
+        if member is None:
+            return
+        only = slice(member, member + 1)
+
+        def alone(size: float, draw: int) -> Named:
+            one, batch = moved(self.population[only].with_own_buffers(), self.batch, size, draw)
+            own = RunningStatistics(self.problem, one, Examples(batch.inputs, batch.targets), plan="looped")
+            own._pass()
+            return dict(own.buffers)
+
+        found = {name: buffer[only].clone() for name, buffer in self.buffers.items()}
+        difference = compare(found, alone(0.0, 0), alone, self.problem.dtype)
+        if difference is not None and not difference.rounding:
+            found_other(self.problem, difference, f"member {member} in running statistics")
+            self._by(Plan("looped", 1, self.problem.unstacked))
+            self._pass()
 
     @torch.no_grad()
-    def recompute(self) -> None:
+    def _pass(self) -> None:
         """One pass over the examples, whose outputs nobody wants."""
-        for buffer in self.buffers:
+        for buffer in self.buffers.values():
             buffer.zero_()  # what was not finite before would stay so: 0 times it is not 0
         for _ in self.execution.outputs(self.batch):
             pass

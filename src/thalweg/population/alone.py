@@ -56,15 +56,20 @@ class Alone:
 
 def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple[Population, Batch]:
     """Members and inputs with every number moved by about such a share of itself, at random by draw."""
+    there = population.with_theta(moved_tree(population.theta, size, draw))
+    return there, replace(batch, inputs=moved_tree(batch.inputs, size, draw))
+
+
+def moved_tree(tree: Any, size: float, draw: int) -> Any:
+    """A tensor, or tuples and dicts of them, moved likewise."""
     stream = generator(0, "moved", draw)
-    there = population.with_theta(_moved(population.theta, size, stream))
-    return there, replace(batch, inputs=tree_map(lambda leaf: _moved(leaf, size, stream), batch.inputs))
+    return tree_map(lambda leaf: _moved(leaf, size, stream), tree)
 
 
 def named_gradients(layout: Layout, losses: Tensor, gradient: Tensor, buffers: Named) -> dict[str, Tensor]:
-    """Results of training as `compare` takes them, in memory of their own."""
-    parts = {f"the gradient of {name!r}": part.clone() for name, part in layout.views(gradient).items()}
-    return {"loss": losses.unsqueeze(1).clone()} | parts | _named_buffers(buffers)
+    """Results of training as `compare` takes them; only buffers are copied."""
+    parts = {f"the gradient of {name!r}": part for name, part in layout.views(gradient).items()}
+    return {"loss": losses.unsqueeze(1)} | parts | _named_buffers(buffers)
 
 
 def named_outputs(outputs: Any, buffers: Named) -> dict[str, Tensor]:

@@ -15,11 +15,11 @@ from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError
 from thalweg.population.agreement import Difference, Named, compare
-from thalweg.population.alone import Alone, named_gradients, named_outputs
+from thalweg.population.alone import Alone, moved_tree, named_gradients, named_outputs
 from thalweg.population.batch import Batch
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.randomness import generator, stream_key
+from thalweg.randomness import generator, global_stream, stream_key
 
 LEAST = 8  # audits a run, or a problem of its evaluations and derivatives; fewer only where there are fewer steps
 ONE_IN = 50  # steps beyond which there are more: an audit takes less time than a step of two or more members
@@ -118,10 +118,16 @@ class Audit:
         self.problem, self.population, self.training = problem, population, training
         self._alone: Alone | None = None
 
-    def before(self, member: int) -> Population:
-        """The member as it is before the call that is audited, in memory of its own."""
-        one = self.population[member]
-        return one.with_theta(one.theta.clone()).with_own_buffers()
+    def before(self, member: int, out: Tensor | None = None) -> Population:
+        """The member as it is before the call that is audited, in memory that the call does not write into.
+
+        Args:
+            member: which it is.
+            out: where gradients go, which may be theta itself.
+        """
+        one = self.population[member : member + 1].with_own_buffers()
+        written = out is not None and out.untyped_storage().data_ptr() == one.theta.untyped_storage().data_ptr()
+        return one.with_theta(one.theta.clone()) if written else one
 
     def gradient(self, member: int, before: Population, batch: Batch, losses: Tensor, out: Tensor, step: int) -> None:
         """Raise StackedDiffers where the loss, the gradient or the buffers of a member are not its own.
@@ -171,12 +177,34 @@ def told(difference: Difference, what: str) -> str:
     return f"an audit found that stacked results of {what} differ from those of the plain module by {difference}"
 
 
-def found_other(problem: Problem, difference: Difference, member: int) -> bool:
-    """Say, and remember, that an audit of derivatives found another result, so that all are done anew; True."""
-    problem.unstacked = told(difference, f"member {member} in a derivative")
+def found_other(problem: Problem, difference: Difference, what: str) -> None:
+    """Say, and remember, that an audit found another result, so that all are done anew."""
+    problem.unstacked = told(difference, what)
     problem.plans.clear()
     warnings.warn(f"{problem.unstacked}; done anew, looped.", stacklevel=5)
-    return True
+
+
+def check_values(problem: Problem, name: str, function: Any, values: Tensor, outputs: Any, batch: Batch) -> None:
+    """Raise StackedDiffers where values of a loss or metric are others than those of the member alone.
+
+    Args:
+        problem: what is evaluated.
+        name, function: the loss or the metric.
+        values: (1, batch), of the member among others.
+        outputs: the member's, (1, batch, ...).
+        batch: what it sees.
+    """
+    own, targets = tree_map(lambda leaf: leaf[0], outputs), batch.member(0)[1]
+
+    def alone(size: float, draw: int) -> Named:
+        with global_stream(0, "audit"):
+            found, _ = function.entries(moved_tree(own, size, draw), targets, 1)
+        return {f"the {name}": found.unsqueeze(0)}
+
+    difference = compare({f"the {name}": values}, alone(0.0, 0), alone, problem.dtype)
+    if difference is not None and not difference.rounding:
+        with noted(problem):
+            raise StackedDiffers(told(difference, "a member's values in evaluation"))
 
 
 def one_of(outputs: Any, row: int) -> Any:

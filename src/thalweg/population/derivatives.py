@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vjp
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError, UsageError
 from thalweg.guard import guarded
@@ -64,7 +64,14 @@ def gradient(problem: Problem, population: Population, batch: Batch) -> Vectors:
     functions = _Functions(problem, population)
     if functions.alone:
         return plain_gradient(problem, population, batch)
-    return _map(problem, population, batch, grad(functions.loss))
+
+    def plain(theta: Tensor, *others: Any) -> Tensor:
+        point = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            loss = functions.loss(point, *others)
+        return torch.autograd.grad(loss, point, materialize_grads=True)[0]
+
+    return _map(problem, population, batch, grad(functions.loss), plain=plain)
 
 
 def jacobian_product(problem: Problem, population: Population, vectors: Vectors, batch: Batch) -> Any:
@@ -89,7 +96,15 @@ def transposed_jacobian_product(problem: Problem, population: Population, cotang
     def row(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, cotangent: Any) -> Tensor:
         return vjp(lambda point: functions.outputs(point, buffers, inputs), theta)[1](cotangent)[0]
 
-    return _map(problem, population, batch, row, cotangents)
+    def plain(theta: Tensor, buffers: Mapping[str, Tensor], inputs: Any, targets: Any, cotangent: Any) -> Tensor:
+        point = theta.detach().requires_grad_()
+        with torch.enable_grad():
+            pairs = zip(tree_leaves(functions.outputs(point, buffers, inputs)), tree_leaves(cotangent), strict=True)
+        moving = [pair for pair in pairs if pair[0].requires_grad]
+        values, weights = zip(*moving, strict=True) if moving else ((), ())
+        return torch.autograd.grad(values, point, weights)[0] if moving else torch.zeros_like(theta)
+
+    return _map(problem, population, batch, row, cotangents, plain=plain)
 
 
 def check_differentiable(problem: Problem) -> None:
@@ -154,10 +169,13 @@ class _Functions:
         return self.problem.loss.mean(self.outputs(theta, buffers, inputs), targets)
 
 
-def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extra: Any) -> Any:
+def _map(
+    problem: Problem, population: Population, batch: Batch, row: Row, *extra: Any, plain: Row | None = None
+) -> Any:
     """The row function over all members: vmapped in chunks that fit the memory budget, or looped where vmap fails.
 
-    Now and then a member drawn at random is done again without vmap, and all are where that is another result.
+    Now and then a member drawn at random is done again without vmap, by the plain module's own backward pass if there
+    is one for it, and all members are where that is another result.
     """
     keep_freed_memory()
     shared = None if batch.shared else 0
@@ -175,10 +193,10 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
             except (RuntimeError, ValueError) as error:
                 if "vmap" not in str(error) and "atching rule" not in str(error):
                     raise
-        if found is not None and not _other(problem, population, batch, row, extra, found):
+        if found is not None and not _other(problem, population, batch, plain or row, extra, found):
             return found
-        rows = _arguments(population, batch, extra, 1)
-        parts = [_in_front(row(*_single(arguments, shared=batch.shared))) for arguments in rows]
+        rows, one = _arguments(population, batch, extra, 1), plain or row
+        parts = [_in_front(one(*_single(arguments, shared=batch.shared))) for arguments in rows]
     return tree_map(lambda *leaves: torch.cat(leaves), *parts)
 
 
@@ -199,7 +217,10 @@ def _other(
         return named_outputs(_in_front(row(*_single(arguments, shared=batch.shared))), {})
 
     difference = compare(named_outputs(one_of(found, member), {}), alone(0.0, 0), alone, problem.dtype)
-    return difference is not None and not difference.rounding and found_other(problem, difference, member)
+    if difference is None or difference.rounding:
+        return False
+    found_other(problem, difference, f"member {member} in a derivative")
+    return True
 
 
 def _arguments(population: Population, batch: Batch, extra: tuple[Any, ...], size: int) -> Iterator[tuple[Any, ...]]:

@@ -162,7 +162,7 @@ class Execution:
         Raises:
             StackedDiffers: stacked members are not what the plain module gives, or cannot be computed while it can.
         """
-        before = self._before(audit)
+        before = self._before(audit, out)
         with self._watched(batch):
             losses = self._team.each(self._chunks, lambda worker, rows: worker.gradient(rows, batch, out, step))
         if sum(map(len, losses)) == self.members:
@@ -189,9 +189,9 @@ class Execution:
                         self._audit.outputs(*before, batch, one_of(part, before[0] - rows.start))
                 yield rows, part
 
-    def _before(self, audit: int | None) -> tuple[int, Population] | None:
+    def _before(self, audit: int | None, out: Tensor | None = None) -> tuple[int, Population] | None:
         """The member that is audited, if any, and what it is before the call."""
-        return None if audit is None or self.plan.mode == "looped" else (audit, self._audit.before(audit))
+        return None if audit is None or self.plan.mode == "looped" else (audit, self._audit.before(audit, out))
 
     @contextlib.contextmanager
     def _watched(self, batch: Batch) -> Iterator[None]:

@@ -230,7 +230,7 @@ class GraphChunks:
         both = {name: tensor for name, tensor in wanted.items() if name in found}
         difference = compare(found, both, alone, self.problem.dtype)
         if difference is not None and not difference.rounding:
-            found_other(self.problem, difference, member)
+            found_other(self.problem, difference, f"member {member} in a derivative")
 
     def __iter__(self) -> Iterator[tuple[slice, slice, GradientGraph]]:
         """Some members, some examples, and their graph."""

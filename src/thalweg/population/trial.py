@@ -73,9 +73,10 @@ class Trial:
         join = lambda *leaves: torch.cat(leaves)[rows] if isinstance(leaves[0], Tensor) else leaves[0]  # noqa: E731
         whole = tree_map(join, *found)
         if self.training:
-            self.results = named_gradients(self.chosen.layout, whole, self.out[rows], buffers)
+            results = named_gradients(self.chosen.layout, whole, self.out[rows], buffers)
         else:
-            self.results = {name: part.clone() for name, part in named_outputs(whole, buffers).items()}
+            results = named_outputs(whole, buffers)
+        self.results = {name: part.clone() for name, part in results.items()}  # which the next run writes over
 
     def difference(self, other: "Trial") -> Difference | None:
         """How the results, gradients and buffers of the rows that both ran differ; None where they are equal.

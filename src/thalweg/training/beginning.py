@@ -65,7 +65,15 @@ class Beginning:
 
     def copy(self) -> "Beginning":
         """The same in memory of its own."""
-        slots = {name: matrix.clone() for name, matrix in self.slots.items()}
+        slots = {name: matrix.clone(memory_format=torch.contiguous_format) for name, matrix in self.slots.items()}
+        return Beginning(self.population.copy(), slots, self.steps.clone(), self.fresh_since.clone())
+
+    def kept(self) -> "Beginning":
+        """A copy to be copied from, in which what the rule does not remember yet takes no memory."""
+        slots = {
+            name: matrix.clone() if bool(matrix.any()) else matrix.new_zeros(()).expand(matrix.shape)
+            for name, matrix in self.slots.items()
+        }
         return Beginning(self.population.copy(), slots, self.steps.clone(), self.fresh_since.clone())
 
 

@@ -15,10 +15,10 @@ from thalweg.errors import ModelError
 from thalweg.evaluation import Evaluator
 from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
-from thalweg.population.audits import Schedule, drawn_member
+from thalweg.population.audits import Audited, Schedule, drawn_member
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher
-from thalweg.randomness import BatchOrder
+from thalweg.randomness import BatchOrder, generator
 from thalweg.training.beginning import Beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.clipping import clipping
@@ -141,7 +141,7 @@ class Loop:
     def keep_origin(self, begun: Beginning) -> None:
         """Keep where the run began, which is still untouched, for as long as an audit may send it back there."""
         stacked = any(plan.mode == "stacked" for plan in self._all_plans())
-        self.state.origin = (self.state.origin or begun.copy()) if stacked else None
+        self.state.origin = (self.state.origin or begun.kept()) if stacked else None
 
     def anew(self, reason: str) -> "Loop":
         """The same run before its first step, looped for that reason; observers hear again what they heard."""
@@ -149,14 +149,14 @@ class Loop:
         if state.origin is None:
             msg = f"{reason}, which needs the run's beginning: train it again without resume."
             raise ModelError(msg)
-        begun = state.origin.copy()
+        fresh = initial(self.problem, recipe, state.origin.copy())
+        state.load(fresh.tensors(), fresh.step)  # in place: observers may hold the population
         plan = Plan("looped", 1, reason)
         plans = {"gradient": plan, "outputs": plan}
         for observer in self.observers:
             if hasattr(observer, "forget"):
                 observer.forget(self.heard_from)
-        fresh = initial(self.problem, recipe, begun)
-        loop = Loop(self.problem, recipe, self.grid, begun.population, fresh, plans, self.observers)
+        loop = Loop(self.problem, recipe, self.grid, self.members, state, plans, self.observers)
         loop.heard_from = self.heard_from
         return loop
 
@@ -259,11 +259,18 @@ class Loop:
             # Saturated units hide an infinite theta from loss and gradient, and after the last step nobody asks them.
             self._freeze(torch.isfinite(state.theta.sum(1)), state.step)
             absent = ~self.active.cpu()
-            audited, seed = self.evaluation_audits.due(row), self.grid.seeds[0]
+            cells = self._audited(row)
             for split, evaluator in self.evaluators.items():
-                cells = evaluator.audit(seed, state.step, self.active) if audited else {}
-                for name, values in evaluator(cells).items():
+                for name, values in evaluator(cells.get(split, {})).items():
                     state.metrics[f"{split}_{name}"][row] = values.masked_fill(absent, torch.nan)
+
+    def _audited(self, row: int) -> dict[str, Audited]:
+        """What is audited of an evaluation: outputs of a member on a batch of one of the sets, all at random."""
+        if not self.evaluation_audits.due(row):
+            return {}
+        seed, step, splits = self.grid.seeds[0], self.state.step, list(self.evaluators)
+        split = splits[int(torch.randint(len(splits), (), generator=generator(seed, "audit set", step)))]
+        return {split: self.evaluators[split].audit(seed, step, self.active)}
 
     def _observe(self, checkpoints: Checkpoints) -> None:
         """Call the observers whose turn it is; where one fails, nothing of the run is lost."""

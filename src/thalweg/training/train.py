@@ -160,7 +160,7 @@ def train(
     store = Store(store) if isinstance(store, str | Path) else store
     determines = {} if store is None else identity(problem, recipe, grid, begun)
     checkpoints = Checkpoints(store, name or digest(determines), determines, checkpoint_seconds)
-    state.origin = None if store is None else begun.copy()
+    state.origin = None if store is None else begun.kept()
     if resume is not None:
         state.origin = resume.state.origin
         state.load(resume.state.tensors(), resume.step)
