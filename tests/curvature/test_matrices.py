@@ -320,7 +320,7 @@ def test_examples_that_cannot_be_taken_are_named() -> None:
         Examples(inputs.double()[:, :3], targets),
         Examples(inputs.double(), targets + 3),
     ):
-        with pytest.raises(ModelError, match="failed on a batch of 24 examples per member: |Targets run from 3 to 5"):
+        with pytest.raises(ModelError, match=r"failed on a batch of 24 examples per member: |Targets run from 3 to 5"):
             hessian(problem, population, on=examples)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import functional
 
 import thalweg as tw
-from thalweg.errors import ModelError
+from thalweg.errors import DataError, ModelError
 from thalweg.evaluation import Evaluator, by_example
 from thalweg.losses.of_user import UserLoss
 from thalweg.losses.recognition import recognized
@@ -67,6 +67,21 @@ def each(output: Tensor, target: Tensor) -> Tensor:
 
 def selected(output: Tensor, target: Tensor) -> Tensor:
     return each(output, target.clamp_min(0))[target != -100].mean()
+
+
+def looped(output: Tensor, target: Tensor) -> Tensor:
+    """One division an example, and one in the end."""
+    sums = [F.cross_entropy(one, classes, reduction="sum") / 2 for one, classes in zip(output, target, strict=True)]
+    return 2 * torch.stack(sums).sum() / (target != -100).sum()
+
+
+def packed(output: Tensor, target: dict[str, Tensor]) -> Tensor:
+    """As recurrent networks have it."""
+    flat = [
+        nn.utils.rnn.pack_padded_sequence(one, target["length"].cpu(), batch_first=True, enforce_sorted=False).data
+        for one in (output, target["next"])
+    ]
+    return F.cross_entropy(*flat)
 
 
 def hinge(output: Tensor, target: Tensor) -> Tensor:
@@ -131,6 +146,13 @@ LOSSES = {
         tokens,
         (TOKENS, {"next": NEXT, "length": LENGTHS}),
         lambda o, t: each(o, t["next"]).sum(1).mean() / t["length"].double().mean(),
+    ),
+    "tokens, in a loop": (tokens, (TOKENS, NEXT), looped),
+    "tokens, packed": (tokens, (TOKENS, {"next": NEXT, "length": LENGTHS}), packed),
+    "pixels": (
+        lambda: nn.Conv2d(1, 3, 1),
+        (X.reshape(-1, 1, 2, 2), torch.where(X > 0.5, 255, Y[:, None]).reshape(-1, 2, 2)),
+        nn.CrossEntropyLoss(CLASS, ignore_index=255),
     ),
     "weights of examples": (small, (X, (Y, SHARES)), by_share),
     "weights of examples, normalized": (small, (X, (Y, SHARES)), by_norm),
@@ -334,6 +356,35 @@ def test_a_module_is_moved_as_a_copy() -> None:
     wanted = F.cross_entropy(members.module(0)(X.double()), Y, CLASS).detach()
     torch.testing.assert_close(tw.evaluate(own, members)["loss"][0], wanted, rtol=1e-12, atol=0)
     assert loss.weight.dtype == torch.float32
+
+
+def test_losses_in_a_short_dtype_agree_to_its_rounding() -> None:
+    own = tw.Problem(small, (X, LATE), lambda o, t: F.cross_entropy(o.bfloat16(), t))
+    members = own.initialize(1)
+    wanted = F.cross_entropy(members.module(0)(X), LATE).detach().double()
+    assert own.loss.weighted
+    torch.testing.assert_close(tw.evaluate(own, members)["loss"][0], wanted, rtol=0.01, atol=0)
+
+
+def _by_target(output: Tensor, target: Tensor) -> Tensor:
+    return (F.cross_entropy(output, target, reduction="none") * target).sum() / target.sum()
+
+
+@pytest.mark.parametrize(("loss", "label"), [(F.cross_entropy, -100), (_by_target, 0)])
+def test_a_set_of_which_nothing_counts_is_named(loss, label: int) -> None:
+    with pytest.raises(DataError, match="counts none of the 60 examples that it was tried on"):
+        problem((small, (X, torch.full_like(Y, label)), loss))
+
+
+def test_members_that_diverge_are_found_and_spoil_no_other() -> None:
+    case = LOSSES["ignored late"]
+    rates = tw.sweep.values([0.1, 1e200])
+    own = problem((lambda: nn.Linear(4, 3), case[1], case[2]), dtype=torch.float32)
+    with pytest.warns(UserWarning, match="counts no target"):
+        run = tw.train(own, tw.Recipe(tw.optim.SGD(rates), steps=30, batch_size=2))
+    assert run.diverged_at[0] == -1
+    assert run.diverged_at[1] > 0
+    assert np.isfinite(run.history.final("train_loss")[0])
 
 
 def test_a_single_example_is_its_own_mean() -> None:

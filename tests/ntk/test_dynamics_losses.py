@@ -103,3 +103,11 @@ def test_batches_that_make_no_sense(batches: list, message: str) -> None:
         tw.ntk.descend(
             torch.eye(3), None, torch.tensor([0, 1, 0]), loss="cross_entropy", lr=1.0, steps=2, batches=batches
         )
+
+
+@pytest.mark.parametrize(("loss", "y"), [("logistic", [1.0, 2.0, 1.0]), ("cross_entropy", [0, 1, -100])])
+def test_targets_that_a_named_loss_is_not_made_for(loss: str, y: list) -> None:
+    with pytest.raises(tw.ModelError, match="run from"):
+        tw.ntk.descend(torch.eye(3), None, torch.tensor(y), loss=loss, lr=1.0, steps=2)
+    with pytest.raises(tw.ModelError, match="run from"):
+        tw.ntk.flow(torch.eye(3), None, torch.tensor(y), loss=loss, times=[0.0, 1.0])

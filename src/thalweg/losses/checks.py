@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from thalweg.errors import ModelError
 from thalweg.losses.mapped import mapped, single
 from thalweg.losses.of_user import UserLoss, agree, mean_of
+from thalweg.losses.streams import drew, restore, states
 from thalweg.losses.weighted_mean import weighted_mean
 
 
@@ -25,9 +26,9 @@ def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
     for size in {count, (count + 1) // 2}:
         batch = tree_map(lambda tensor, size=size: tensor[:size], (outputs, targets))
         loss.entries(*batch)  # which checks functions that give one number
-        before = torch.get_rng_state()
+        before = states()
         found = loss.function(*batch)
-        if not torch.equal(before, torch.get_rng_state()):
+        if drew(before):
             return  # it draws random numbers, and draws others for each example
         if isinstance(found, Tensor):
             if found.ndim:
@@ -41,7 +42,7 @@ def _check_apart(loss: UserLoss, batch: tuple[Any, Any], whole: Tensor) -> None:
     parts = mapped(loss._parts, *single(*batch))
     values, weights = parts["values"][:, 0], parts["weights"][:, 0] if "weights" in parts else None
     expected, scale, total = mean_of(values, weights)
-    if not bool(total) or bool(agree(whole.double(), expected, scale)):
+    if not bool(total) or bool(agree(whole, expected, scale)):
         return
     mean = "the mean of the values" if weights is None else "sum(w l) / sum(w) of the values l and weights w"
     remedy = "leave weights as they are, they are divided by their sum" if weights is not None else "return them apart"
@@ -123,12 +124,12 @@ def check_same_again(loss: UserLoss, outputs: Any, targets: Any) -> None:
     """Raise ModelError when the loss gives something else at a second call, or writes into its buffers."""
     module = loss.function if isinstance(loss.function, nn.Module) else None
     kept = {} if module is None else {name: copy.deepcopy(buffer) for name, buffer in module.named_buffers()}
-    state = torch.get_rng_state()
+    before = states()
     first = tree_map(_plain, loss.function(tree_map(_plain, outputs), targets))
-    drew = torch.get_rng_state()
-    torch.set_rng_state(state)
+    after = states()
+    restore(before)
     second = tree_map(_plain, loss.function(tree_map(_plain, outputs), targets))
-    torch.set_rng_state(drew)
+    restore(after)
     written = "" if module is None else _restored(module, kept)
     pairs = zip(tree_leaves(first), tree_leaves(second), strict=True)
     if not written and all(_alike(one, other) for one, other in pairs):
@@ -137,8 +138,8 @@ def check_same_again(loss: UserLoss, outputs: Any, targets: Any) -> None:
     msg = (
         f"The {loss.kind} {loss.name!r} {what} of equal outputs, targets and random stream, so its value would depend "
         "on how often it was called, and members would share what it keeps. Make it a function of outputs and targets; "
-        "let the model keep what changes (register_buffer) and return it beside its outputs, and draw random numbers "
-        "with torch."
+        "let the model keep what changes (register_buffer) and return it beside its outputs, draw random numbers with "
+        "torch, and put networks that it calls into evaluation mode, as by .eval()."
     )
     raise ModelError(msg)
 

@@ -15,7 +15,7 @@ from thalweg.losses.mapped import mapped, single, traced
 from thalweg.losses.weighted_mean import Lead, check_weights, weighted_entries, weighted_mean
 
 Found = Tensor | tuple[Tensor, Tensor]
-CLOSE = 1e-3  # the share of the values that a mean may be off by rounding
+_CLOSE, _ULPS = 1e-3, 4  # the share of the values that a mean may be off by rounding; of short dtypes in their units
 _REMEDY = (
     "Either outputs and targets broadcast against each other (give them one shape), or examples are weighted in a way "
     "that cannot be told: return (values, weights), one of each per example or per token"
@@ -228,7 +228,7 @@ class UserLoss:
     def _check_whole(self, whole: Tensor, values: Tensor, weights: Tensor | None) -> None:
         """Raise ModelError where the number of a batch (...) is not the mean of those of its examples (..., batch)."""
         expected, scale, total = mean_of(values, weights)
-        wrong = ~agree(whole.double(), expected, scale) & (total > 0)
+        wrong = ~agree(whole, expected, scale) & (total > 0)
         if not bool(wrong.any()):
             return
         got, wanted = whole[wrong].flatten()[0], expected[wrong].flatten()[0]
@@ -250,7 +250,12 @@ def mean_of(values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Ten
     return parts.sum(-1) / some, parts.abs().sum(-1) / some, total
 
 
+def close(dtype: torch.dtype) -> float:
+    """The share of the values that their mean may be off by rounding, in that dtype."""
+    return max(_CLOSE, _ULPS * torch.finfo(dtype).eps) if dtype.is_floating_point else _CLOSE
+
+
 def agree(got: Tensor, expected: Tensor, scale: Tensor) -> Tensor:
     """Whether they are equal to rounding; of numbers that are not finite, whether both are, or the sum overflowed."""
-    near = (got - expected).abs() <= (CLOSE * scale).clamp_min(1e-6)
+    near = (got.double() - expected).abs() <= (close(got.dtype) * scale).clamp_min(1e-6)
     return near | (~got.isfinite() & ~expected.isfinite()) | got.isinf()

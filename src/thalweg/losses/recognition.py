@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from thalweg.errors import ModelError
+from thalweg.errors import DataError, ModelError
 from thalweg.losses.comparison import Comparison
 from thalweg.losses.domains import Domains
-from thalweg.losses.of_user import CLOSE, UserLoss, agree, mean_of
+from thalweg.losses.of_user import UserLoss, agree, close, mean_of
+from thalweg.losses.streams import drew, states
 from thalweg.randomness import generator
 
 _SIZES = (2, 2, 3, 3, 5, 8, 13, 21)  # of batches drawn at random from those that it is tried on
@@ -34,18 +35,26 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
 
     Raises:
         ModelError: it is neither a mean nor a weighted one.
+        DataError: none of the examples counts.
     """
-    before = torch.get_rng_state()
+    before = states()
     with Domains():
         found = loss.function(outputs, targets)
     if not isinstance(found, Tensor) or found.ndim:
         return loss
     values, divisors = loss.singles(outputs, targets)
-    if not torch.equal(before, torch.get_rng_state()):
+    if drew(before):
         _check_random(loss, outputs, targets, divisors)
         return replace(loss, random=True)
+    if bool(values.isnan().all()) and bool((divisors == 0).all(0).any()):
+        msg = (
+            f"The {loss.kind} {loss.name!r} counts none of the {len(values)} examples that it was tried on, drawn from "
+            "all of the data: every target is ignored, or weighs 0. Give some targets that count."
+        )
+        raise DataError(msg)
     batches = list(_batches(len(values)))
     observed = [_number(loss, *_some((outputs, targets), rows)) for rows in batches]
+    rounding = close(observed[0].dtype)
     plain = _residual(values, None, batches, observed)
     found = [
         (_residual(values, divisor, batches, observed), place)
@@ -53,21 +62,21 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
         if _weighs(divisor)
     ]
     best, place = min(found, default=(torch.inf, -1))
-    if plain <= CLOSE and (plain <= _EXACT or plain <= _WORSE * best):
+    if plain <= rounding and (plain <= _EXACT or plain <= _WORSE * best):
         return loss
-    if best <= CLOSE:
+    if best <= rounding:
         weighted = replace(loss, weighted=True, divisor=place, counting=_heaviest(outputs, targets, divisors[:, place]))
         if _holds(weighted, outputs, targets):
             return weighted
     for comparison in _comparisons(loss, outputs, targets, values):
         weights = comparison.weights(loss.number, outputs, targets)
-        if not bool((weights >= 0).all()) or _residual(values, weights, batches, observed) > CLOSE:
+        if not bool((weights >= 0).all()) or _residual(values, weights, batches, observed) > rounding:
             continue
         counting = _heaviest(outputs, targets, weights)
         weighted = replace(loss, weighted=True, comparison=comparison, counting=counting)
         if _holds(weighted, outputs, targets):
             return weighted
-    raise ModelError(_refusal(loss, values, divisors, observed[0]))
+    raise ModelError(_refusal(loss, values, divisors, batches, observed))
 
 
 def _holds(loss: UserLoss, outputs: Any, targets: Any) -> bool:
@@ -101,8 +110,9 @@ def _comparisons(loss: UserLoss, outputs: Any, targets: Any, values: Tensor) -> 
             break
 
 
-def _refusal(loss: UserLoss, values: Tensor, divisors: Tensor, whole: Tensor) -> str:
-    """Why the number of the whole batch is no mean."""
+def _refusal(loss: UserLoss, values: Tensor, divisors: Tensor, batches: list[Tensor], observed: list[Tensor]) -> str:
+    """Why the numbers of the batches, the first of which is the whole, are no means."""
+    whole = observed[0]
     for weights in (None, *divisors.unbind(1)):
         expected, scale, total = mean_of(values, weights)
         if not bool(whole.isfinite()) or len(values) < 2 or not float(total):
@@ -113,10 +123,12 @@ def _refusal(loss: UserLoss, values: Tensor, divisors: Tensor, whole: Tensor) ->
                 f"{len(values)} examples whose mean is {float(expected):.6g}. Divide by the batch size, or return one "
                 "value per example."
             )
-    expected = float(mean_of(values, None)[0])
+    off = [_residual(values, None, [rows], [got]) for rows, got in zip(batches, observed, strict=True)]
+    worst = off.index(max(off))
+    expected = float(mean_of(values[batches[worst].to(values.device)], None)[0])
     return (
         f"The {loss.kind} {loss.name!r} of a batch is not the mean of those of its examples, weighted or not: "
-        f"{float(whole):.6g} against {expected:.6g}. {loss.remedy}"
+        f"{float(observed[worst]):.6g} against {expected:.6g}. {loss.remedy}"
     )
 
 
@@ -135,7 +147,7 @@ def _check_random(loss: UserLoss, outputs: Any, targets: Any, divisors: Tensor) 
 
 
 def _number(loss: UserLoss, outputs: Any, targets: Any) -> Tensor:
-    return loss.number(outputs, targets).double()
+    return loss.number(outputs, targets)
 
 
 def _weighs(divisor: Tensor) -> bool:
@@ -171,7 +183,7 @@ def _residual(values: Tensor, weights: Tensor | None, batches: list[Tensor], obs
         if not float(total):
             wrong = torch.inf if bool(got.isfinite()) and float(got) else 0.0
         elif bool(expected.isfinite()) and bool(got.isfinite()):
-            wrong = float((got - expected).abs() / scale.clamp_min(1e-6 / CLOSE))
+            wrong = float((got.double() - expected).abs() / scale.clamp_min(1e-6 / close(got.dtype)))
         else:
             wrong = 0.0 if bool(agree(got, expected, scale)) else torch.inf
         worst = max(worst, wrong)

@@ -54,6 +54,7 @@ class OnOutputs:
 
         Raises:
             UsageError: as `KernelProblem.of`.
+            ModelError: targets that a named loss is not made for.
         """
         given, truth = tensor_of(kernel), self.truth
         shape, device = given.shape, given.device
@@ -65,4 +66,6 @@ class OnOutputs:
             classes = int(truth.max()) + 1 if not truth.is_floating_point() and truth.ndim == 1 else 1
             count = outputs or (truth.shape[-1] if truth.ndim > 1 else classes)
             like = torch.zeros(len(truth), count, dtype=torch.float64)
+        if isinstance(self.loss, NamedLoss) and not self.loss.takes_any_target:
+            self.loss.check_targets(like, truth)
         return KernelProblem.of(given, cross, like.to(device), start, start_test)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import Data, Examples, ExampleSet
-from thalweg.errors import DataError, ModelError
+from thalweg.errors import DataError, ModelError, ThalwegError
 from thalweg.losses import checks
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
@@ -95,8 +95,10 @@ def check_own_state(loss: UserLoss, outputs: Any, targets: Any) -> None:
 def weighing(loss: UserLoss, data: Data, outputs: Any, outputs_of: Callable[[Any], Any]) -> UserLoss:
     """The loss, knowing how it weighs examples; ModelError unless it is a mean over examples, weighted or not.
 
-    It is tried on targets from the whole set and from the test set with outputs of the few examples, again and again;
-    what does not agree is tried once more on outputs that belong to them.
+    It is tried on targets of training and of test examples with outputs of the few examples, again and again; what
+    does not agree is tried once more on outputs that belong to them. Seen are 64 of each set at random and one of every
+    value of integer targets, and 32 at random of a set that is streamed, however large it is; every batch that is
+    evaluated later is checked in the same way (see `UserLoss.entries`).
 
     Args:
         loss: the user's loss or metric.
@@ -203,7 +205,7 @@ def shapes(tree: Any) -> str:
 def _explained(loss: UserLoss, check: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
     try:
         return check(outputs, targets)
-    except ModelError:
+    except ThalwegError:
         raise
     except Exception as error:
         given = f"outputs {shapes(outputs)} and targets {shapes(targets)}"
