@@ -129,6 +129,7 @@ MASKED = {"input_ids": TOKENS, "attention_mask": MASK}
 COUNTED = MASK.sum(1)
 FIRST = ("gauss_newton", "fisher")
 FORMULA = "no second derivative that can be trusted.*weight_norm; write it by its formula"
+VMAP = "cannot be stacked"
 SINGLE = 1e-5  # they compute their norms or states in float32, whatever the model is in
 CASES = [
     Case("BERT", bert, {"input_ids": TOKENS}, TOKENS, of_tokens, alone="padding_idx"),
@@ -142,7 +143,7 @@ CASES = [
         alone="padding_idx",
     ),
     Case("GPT-2", gpt2, {"input_ids": TOKENS}, TOKENS, shifted),
-    Case("Llama", llama, MASKED, PADDED, of_tokens, COUNTED, alone="cannot be stacked", tolerance=SINGLE),
+    Case("Llama", llama, MASKED, PADDED, of_tokens, COUNTED, alone=VMAP, tolerance=SINGLE),
     Case(
         "T5",
         t5,
@@ -150,14 +151,14 @@ CASES = [
         PADDED,
         of_tokens,
         COUNTED,
-        alone="cannot be stacked",
+        alone=VMAP,
         tolerance=SINGLE,
     ),
     Case("ViT", vit, {"pixel_values": normal(2, 4, 4)}, CLASSES, of_logits),
     Case("Mamba", mamba, {"input_ids": TOKENS}, TOKENS, shifted, alone="stacked results differ", tolerance=SINGLE),
     Case("Wav2Vec2", wav2vec, {"input_values": normal(24)}, CLASSES, of_logits, matrices=FIRST, without=FORMULA),
     Case("a scale of logits", Clip, normal(6), CLASSES),
-    Case("LoRA", lora, MASKED, CLASSES, of_logits, alone="cannot be stacked"),
+    Case("LoRA", lora, MASKED, CLASSES, of_logits, alone=VMAP),
 ]
 REFUSED = [
     Refused(
