@@ -1,5 +1,6 @@
 """Architectures of transformers and peft in small configurations, without weights."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,8 @@ REFUSED = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_hugging_face(case: Case, tmp_path: Path) -> None:
+    if case.tolerance == SINGLE:  # whose rounding is no rounding of float64, so members are looped with a warning
+        warnings.filterwarnings("ignore", "an audit found that stacked results")
     assert_as_plain(case, tmp_path)
 
 
