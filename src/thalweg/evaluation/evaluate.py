@@ -17,7 +17,7 @@ from thalweg.errors import DataError, check_type
 from thalweg.evaluation.rows import index_table
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
-from thalweg.losses.names import weight_of
+from thalweg.losses.names import Loss, Metric, weight_of
 from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.audits import Audited, StackedDiffers, check_values, drawn_cells, due, one_of
 from thalweg.population.batch import Batch
@@ -179,7 +179,7 @@ class Evaluator:
                 with self._stream(number):
                     for name, function in self.functions.items():
                         with explained(batch):
-                            values, weights = function.entries(outputs, targets, 2)
+                            values, weights = self._entries_of(function, outputs, targets)
                         if member is not None and rows.start <= member < rows.stop:
                             only = slice(member - rows.start, member - rows.start + 1)
                             own, seen = one_of(outputs, only.start), batch.rows(slice(member, member + 1))
@@ -188,6 +188,14 @@ class Evaluator:
                             weights = weights.double()
                             check_weights(name, weights if name == "loss" else weights.nan_to_num())
                         yield name, rows, slice(start, start + values.shape[1]), values.double(), weights
+
+    def _entries_of(self, function: Loss | Metric, outputs: Any, targets: Any) -> tuple[Tensor, Tensor | None]:
+        """Values and weights (members, batch); of one member as written where vmap was found to be wrong."""
+        if not self.problem.unstacked or len(tree_leaves(outputs)[0]) > 1:
+            return function.entries(outputs, targets, 2)
+        alone, target = (tree_map(lambda leaf: leaf[0], tree) for tree in (outputs, targets))
+        values, weights = function.entries(alone, target, 1)
+        return values.unsqueeze(0), None if weights is None else weights.unsqueeze(0)
 
     @torch.no_grad()
     def _outputs(self, audit: Audited) -> Generator[tuple[int, Batch, slice, Any]]:

@@ -230,9 +230,9 @@ def choose(
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
-            numbers (members could not each have their own stream), trains embeddings with padding rows, or has hooks
-            on backward passes.
-        ModelError: "stacked" for a model that cannot be stacked, or whose stacked results are others.
+            numbers (members could not each have their own stream) or trains embeddings with padding rows.
+        ModelError: "stacked" for a model that cannot be stacked, has hooks on backward passes, or whose stacked
+            results are others than those of the plain module.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())

@@ -5,8 +5,9 @@ tests): of those that vmap computes without an error, only embeddings with a pad
 """
 
 from torch import nn
+from torch.nn.modules import module as torch_module
 
-from thalweg.errors import UsageError
+from thalweg.errors import ModelError, UsageError
 from thalweg.population.problem import Problem
 
 
@@ -37,7 +38,7 @@ def unstackable(problem: Problem, *, training: bool) -> str:
 
 
 def refuse_stacked(problem: Problem, *, training: bool) -> None:
-    """Raise UsageError where members that were asked to be stacked are known to be others then."""
+    """Raise UsageError, or ModelError for hooks, where members that were asked to be stacked would be others."""
     if problem.unstacked:  # that was found on the way and said, and the work goes on without stacking
         return
     if problem.draws(training=training):
@@ -64,11 +65,13 @@ def refuse_stacked(problem: Problem, *, training: bool) -> None:
             f"The model has a backward hook on {hooked}, which is not called where members are stacked; "
             'write plan="looped" or leave plan="auto".'
         )
-        raise UsageError(msg)
+        raise ModelError(msg)
 
 
 def hooked_backward(template: nn.Module) -> str | None:
     """The first layer with a hook on its backward pass, or None."""
+    if torch_module._global_backward_hooks or torch_module._global_backward_pre_hooks:
+        return "all layers"
     for path, layer in template.named_modules():
         if layer._backward_hooks or layer._backward_pre_hooks:
             return f"{path!r}" if path else "the whole of it"

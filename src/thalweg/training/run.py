@@ -111,6 +111,7 @@ class Run(Summarized):
             "steps": f"{self.step:,} of {self.recipe.steps:,}",
             "diverged": f"{diverged:,}" if diverged else "none",
             **self.history.last(),
+            **({"notes": "; ".join(self.history.notes)} if self.history.notes else {}),
         }
 
     def details(self) -> Table:
