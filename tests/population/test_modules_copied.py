@@ -239,3 +239,57 @@ def test_places_are_named_as_one_would_write_them() -> None:
     module.kept = [(module.out.weight, {"deep": module.out.bias})]
     found = {place.path for place in places(module) if isinstance(place.value, nn.Parameter)}
     assert {"first.weight", "out.bias", "kept[0][0]", "kept[0][1]['deep']"} <= found
+
+
+def test_functions_that_know_the_module_by_a_global_name_know_the_copy() -> None:
+    """As hooks in scripts and notebooks do, where the model is a global variable."""
+    scope: dict[str, Any] = {"nn": nn, "torch": torch, "X": X}
+    script = """
+def note(module, inputs, output):
+    helper(net.part.log)
+net = nn.Sequential()
+net.part = nn.Linear(4, 3)
+net.part.log = []
+net.part.register_forward_hook(note)
+def helper(log):
+    log.append(1.0)
+"""
+    exec(script, scope)
+    net = scope["net"]
+    twin = copied(net)
+    twin(X)
+    assert (net.part.log, twin.part.log) == ([], [1.0])
+    net(X)
+    assert (net.part.log, twin.part.log) == ([1.0], [1.0])
+
+
+def by_default() -> nn.Module:
+    """A module that finds its weights as the default of a function's argument."""
+    module = nn.Linear(4, 3)
+    module.forward = lambda x, weight=module.weight: x @ weight.T
+    return module
+
+
+def test_defaults_of_functions_are_copied_too() -> None:
+    module = by_default()
+    twin = copied(module)
+    with torch.no_grad():
+        twin.weight.zero_()
+    assert not twin(X).any()
+    assert module(X).any()
+
+
+class Tupled(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+        self.held = (self.weight,)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.held[0].T
+
+
+@pytest.mark.parametrize(("make", "where"), [(Tupled, r"held\[0\]"), (by_default, "forward's default")])
+def test_parameters_that_cannot_be_exchanged_are_named(make: Any, where: str) -> None:
+    problem = Problem(make, (X, Y))
+    with pytest.raises(ModelError, match=f"its parameter 'weight' at ['\"]{where}['\"] too.*use self.weight"):
+        tw.train(problem, RECIPE, seeds=2)

@@ -14,7 +14,7 @@ from thalweg.population.holdings import Place, is_empty, places
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _ANEW = (threading.Condition, threading.Event, threading.local, _LOCK, _RLOCK)
-_SHARED = (types.ModuleType, io.IOBase)
+_SHARED = (types.ModuleType, io.IOBase, torch.jit.ScriptFunction, torch.Stream, torch.Event)
 
 
 def copied(module: nn.Module) -> nn.Module:
@@ -40,6 +40,7 @@ def copied(module: nn.Module) -> nn.Module:
     held = list(places(module))
     memo: dict[int, Any] = {}
     functions: dict[int, types.FunctionType] = {}
+    parts = {id(module)} | {id(place.value) for place in held if isinstance(place.value, nn.Module | dict | list)}
     hooked = []
     for place in held:
         value = place.value
@@ -52,13 +53,13 @@ def copied(module: nn.Module) -> nn.Module:
             memo[id(value)] = type(value)() if type(value) not in (_LOCK, _RLOCK) else _lock(value)
         elif isinstance(value, _SHARED):
             memo[id(value)] = value
-        elif isinstance(value, types.FunctionType) and _closes_over(value):
-            functions[id(value)] = memo[id(value)] = _hollow(value, memo)
+        elif isinstance(value, types.FunctionType) and (_closes_over(value) or _named_parts(value, parts)):
+            functions[id(value)] = memo[id(value)] = _hollow(value, parts, memo)
     try:
         with torch.inference_mode(mode=False):
             twin = copy.deepcopy(module, memo)
             if functions:
-                _fill(held, functions, memo)
+                _fill(held, functions, parts, memo)
                 _exchange(twin, {id(place.value): place.value for place in held}, functions)
     except Exception as error:
         raise _uncopyable(module, held, memo, error) from error
@@ -111,22 +112,46 @@ def _lock(value: Any) -> Any:
 
 def _closes_over(function: types.FunctionType) -> bool:
     """Whether it has variables of its surroundings that are more than numbers and text."""
-    cells = [cell for cell in function.__closure__ or () if not is_empty(cell)]
-    return any(not isinstance(cell.cell_contents, str | bytes | int | float | type | types.NoneType) for cell in cells)
+    found = [cell.cell_contents for cell in function.__closure__ or () if not is_empty(cell)]
+    found += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    return any(not isinstance(one, str | bytes | int | float | type | types.NoneType) for one in found)
 
 
-def _hollow(function: types.FunctionType, memo: dict[int, Any]) -> types.FunctionType:
+def _named_parts(function: types.FunctionType, parts: set[int]) -> list[str]:
+    """The global names by which it reaches parts of the module, as hooks in a script do."""
+    known = function.__globals__
+    return [name for name in function.__code__.co_names if name in known and id(known[name]) in parts]
+
+
+class _Globals(dict[str, Any]):
+    """Globals of a function of a copy: the original's but for parts of the module."""
+
+    def __init__(self, original: dict[str, Any]) -> None:
+        super().__init__()
+        self.original = original
+
+    def __missing__(self, name: str) -> Any:
+        return self.original[name]
+
+
+def _hollow(function: types.FunctionType, parts: set[int], memo: dict[int, Any]) -> types.FunctionType:
     """The same function over variables of its own, which are still empty; shared ones stay shared among functions."""
     cells = tuple(memo.setdefault(id(cell), types.CellType()) for cell in function.__closure__ or ())
-    made = types.FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, cells)
-    made.__kwdefaults__, made.__qualname__ = function.__kwdefaults__, function.__qualname__
+    scope = _Globals(function.__globals__) if _named_parts(function, parts) else function.__globals__
+    made = types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)
+    made.__qualname__ = function.__qualname__
     made.__dict__.update(function.__dict__)
     return made
 
 
-def _fill(held: list[Place], functions: dict[int, types.FunctionType], memo: dict[int, Any]) -> None:
-    """Give hollow functions copies of what the functions close over."""
+def _fill(held: list[Place], functions: dict[int, types.FunctionType], parts: set[int], memo: dict[int, Any]) -> None:
+    """Give hollow functions copies of what the functions close over, and of the parts that they know by name."""
     for function in {id(place.value): place.value for place in held if id(place.value) in functions}.values():
+        made = functions[id(function)]
+        for name in _named_parts(function, parts):
+            made.__globals__[name] = copy.deepcopy(function.__globals__[name], memo)
+        made.__defaults__ = copy.deepcopy(function.__defaults__, memo)
+        made.__kwdefaults__ = copy.deepcopy(function.__kwdefaults__, memo)
         for cell in function.__closure__ or ():
             own = memo[id(cell)]
             if is_empty(cell) or not is_empty(own):

@@ -105,6 +105,9 @@ def _inside(value: Any, above: Place | None) -> Iterator[Place]:
         for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             if not is_empty(cell) and type(cell.cell_contents) not in _PLAIN:
                 yield Place(above, f"'s variable {name}", cell, None, cell.cell_contents)
+        for held in (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()):
+            if type(held) not in _PLAIN:
+                yield Place(above, "'s default", value, None, held)
     elif isinstance(value, types.MethodType):
         yield Place(above, "'s self", value, None, value.__self__)
     elif isinstance(value, functools.partial):

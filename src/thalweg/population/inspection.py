@@ -5,6 +5,7 @@ writes into its parameters, or does when it is set to a mode would belong to no 
 """
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from thalweg.errors import ModelError
 from thalweg.population.binding import Bound, call
 from thalweg.population.copying import copied, in_mode
+from thalweg.population.holdings import places
 from thalweg.population.layout import Layout
 from thalweg.population.noise import near
 from thalweg.population.population import Population
@@ -159,6 +161,7 @@ class _Look:
             msg = f"The model cannot be called with tensors of members in the place of its own: {error.__cause__}"
             raise ModelError(msg) from error
         if not _near(outputs, plain.outputs):
+            self._check_held()
             msg = (
                 f"The model does not compute with the parameters that it is given in {self.mode} mode: it keeps "
                 "numbers that were computed before (weights folded when the mode is set, a cache, a counter). Compute "
@@ -227,6 +230,18 @@ class _Look:
             )
             raise ModelError(msg)
 
+    def _check_held(self) -> None:
+        """Raise ModelError where a parameter is also held where it cannot be exchanged for those of members."""
+        names = {id(one): name for name, one in self.template.named_parameters()}
+        for place in places(self.template):
+            if id(place.value) in names and not place.writable:
+                name = names[id(place.value)]
+                msg = (
+                    f"The model finds its parameter {name!r} at {place.path!r} too, where it cannot be exchanged for "
+                    f"those of members; use self.{name}, or make a list of a tuple."
+                )
+                raise ModelError(msg)
+
     def _outputs(self, module: Any, inputs: Any = None) -> list[Tensor]:
         try:
             with global_stream(0, "inspection"):
@@ -244,7 +259,7 @@ class _Look:
     def _total(self, outputs: list[Tensor]) -> Tensor:
         return sum(((self._weights(one) * one).sum() for one in outputs if one.requires_grad), torch.zeros(()))
 
-    def _check_same(self, now: dict[str, Tensor], before: dict[str, Tensor], when: str, remedy: str) -> None:
+    def _check_same(self, now: Mapping[str, Tensor], before: dict[str, Tensor], when: str, remedy: str) -> None:
         """Raise ModelError where a parameter or buffer has other numbers than before."""
         for name, tensor in now.items():
             if not _equal(tensor, before[name]):
