@@ -316,6 +316,18 @@ def test_what_shows_in_a_rare_streamed_example_alone_is_said_where_it_is_read() 
         tw.evaluate(own, own.initialize(1), on="train")
 
 
+def test_no_order_of_the_examples_changes_what_is_found() -> None:
+    order = torch.randperm(COUNT, generator=generator(0, "order"))
+    for name in ("class weights", "ignored late"):
+        model, (x, y), loss = LOSSES[name]
+        problems = [problem((model, data, loss)) for data in ((x, y), (x[order], y[order]), (x.flip(0), y.flip(0)))]
+        members = problems[0].initialize(2)
+        found = [tw.evaluate(own, members, on="train")["loss"] for own in problems]
+        assert all(own.loss.weighted for own in problems)
+        for other in found[1:]:
+            torch.testing.assert_close(found[0], other, rtol=1e-12, atol=0)
+
+
 def test_weights_that_show_in_the_test_set_alone_are_found() -> None:
     own = tw.Problem(small, tw.data.from_user((X, Y), (X, LATE)), nn.CrossEntropyLoss())
     members = own.initialize(1)
@@ -346,6 +358,11 @@ def test_weights_are_in_proportion_to_those_that_are_meant() -> None:
         found = recognized(UserLoss("own", loss), outputs, targets)
         weights = found.entries(outputs, targets)[1].double()
         torch.testing.assert_close(weights / weights.sum(), (SHARES / SHARES.sum()).double(), rtol=1e-5, atol=0)
+
+
+def test_problems_say_that_their_loss_is_weighted() -> None:
+    assert problem(LOSSES["class weights"]).facts()["loss"] == "CrossEntropyLoss, a weighted mean"
+    assert problem((small, (X, Y), nn.CrossEntropyLoss())).facts()["loss"] == "CrossEntropyLoss"
 
 
 def test_a_module_is_moved_as_a_copy() -> None:
