@@ -36,3 +36,17 @@ def test_of_streamed_examples_only_a_few_are_read() -> None:
     examples = LazyExamples([(torch.zeros(1), i // 100) for i in range(300)])
     assert len(telling_rows(examples, 1000)) == 32
     assert telling_rows(Examples(torch.zeros(2, 1), torch.arange(2)), 8).sort().values.tolist() == [0, 1]
+
+
+def test_the_extremes_of_a_large_set_are_among_them() -> None:
+    """A single target that is ignored, beyond those searched for classes; a mask and a weight unlike others."""
+    tokens = torch.zeros(3000, 200, dtype=torch.long)
+    tokens[1234, 56] = -100
+    mask = torch.ones(3000, 5, dtype=torch.bool)
+    mask[77, 2] = False
+    weights = torch.rand(3000, 2, generator=torch.Generator().manual_seed(0))
+    weights[5], weights[2005] = 0.0, 9.0
+    for most in (8, 1000):
+        rows = telling_rows(Examples(torch.zeros(3000, 1), (tokens, mask, weights)), most)
+        assert {1234, 77, 5, 2005} <= set(rows.tolist())
+        assert len(set(rows.tolist())) == len(rows) <= most

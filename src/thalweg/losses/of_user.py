@@ -15,7 +15,7 @@ from thalweg.losses.mapped import mapped, single, traced
 from thalweg.losses.weighted_mean import Lead, check_weights, weighted_entries, weighted_mean
 
 Found = Tensor | tuple[Tensor, Tensor]
-_CLOSE, _ULPS = 1e-3, 4  # the share of the values that a mean may be off by rounding; of short dtypes in their units
+_CLOSE, _ULPS = 1e-4, 4  # the share of the values that a mean may be off by rounding; of short dtypes in their units
 _REMEDY = (
     "Either outputs and targets broadcast against each other (give them one shape), or examples are weighted in a way "
     "that cannot be told: return (values, weights), one of each per example or per token"

@@ -170,15 +170,18 @@ def weighed_rows(loss: Loss, train: ExampleSet, rows: Int64[Tensor, " few"], out
     return more[weights.cpu() > 0][: len(rows)]
 
 
+def unchecked(function: Loss | Metric) -> Loss | Metric:
+    """The same, whose one number may be no mean of those of its examples: that is for `weighing` to say."""
+    return replace(function, random=True) if isinstance(function, UserLoss) else function
+
+
 def check_metric(metric: Metric, outputs: Any, targets: Any) -> None:
     """Raise ModelError unless the metric has one value per example, and a weight for each if it is weighted."""
     count = len(tree_leaves(targets)[0])
     try:
         if isinstance(metric, UserLoss) and isinstance(metric.function(outputs, targets), tuple | list):
             metric.check(outputs, targets)
-        # One number may be no mean of those of its examples, which `weighing` says.
-        untried = replace(metric, random=True) if isinstance(metric, UserLoss) else metric
-        values = untried.entries(outputs, targets)[0]
+        values = unchecked(metric).entries(outputs, targets)[0]
     except ModelError:
         raise
     except Exception as error:

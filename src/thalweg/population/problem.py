@@ -134,9 +134,10 @@ class Problem(Summarized):
         """Model, loss, metrics, data, and where and how precisely they are computed."""
         test = "" if self.data.test is None else f" and {len(self.data.test):,} test"
         metrics = ", ".join(metric.name for metric in self.metrics)
+        own = isinstance(self.loss, UserLoss)
         return {
             "model": f"{type(self.template).__name__} of {self.layout.parameters:,} parameters",
-            "loss": self.loss.name,
+            "loss": f"{self.loss.name}{', a weighted mean' if own and self.loss.weighted else ''}",
             **({"metrics": metrics} if metrics else {}),
             "data": f"{self.data.name}: {len(self.data.train):,} train{test} examples",
             "dtype": str(self.dtype).removeprefix("torch."),

@@ -14,7 +14,10 @@ _SEARCHED = 2**18  # targets that classes are looked for in, at most
 
 
 def telling_rows(examples: ExampleSet, most: int) -> Int64[Tensor, " rows"]:
-    """Rows drawn at random from the whole set, with one of every value of integer targets that are held in memory.
+    """Rows drawn at random from the whole set, with such of targets held in memory as are unlike the others.
+
+    Those are one of every value of integer targets, and the rows of the least and the greatest value of all (as where a
+    target is ignored, or a length is short), of floating ones the rows that sum to the least and to the most.
 
     Args:
         examples: what to choose from.
@@ -23,14 +26,17 @@ def telling_rows(examples: ExampleSet, most: int) -> Int64[Tensor, " rows"]:
     Returns:
         Their numbers, each once, in a random order.
 
-    Cost: a sort of the integer targets, of a quarter of a million at most.
+    Cost: a sort of the integer targets, of a quarter of a million at most, and a look at each target.
     """
     stream = generator(0, "telling rows")
     order = torch.randperm(len(examples), generator=stream)
     chosen = [order[: _RANDOM if isinstance(examples, Examples) else _STREAMED]]
+    extreme = torch.empty(0, dtype=torch.long)
     if isinstance(examples, Examples):
-        for _, leaf in named(examples.targets, "targets"):
-            if leaf.is_floating_point() or leaf.is_complex():
+        leaves = [leaf for _, leaf in named(examples.targets, "targets") if leaf.numel() and not leaf.is_complex()]
+        extreme = torch.cat([extreme, *map(_extremes, leaves)]).unique()
+        for leaf in leaves:
+            if leaf.is_floating_point():
                 continue
             positions = max(1, leaf[0].numel())
             searched = order[: max(1, _SEARCHED // positions)]
@@ -38,4 +44,16 @@ def telling_rows(examples: ExampleSet, most: int) -> Int64[Tensor, " rows"]:
             first = np.unique(values, return_index=True)[1]
             chosen.append(searched[torch.as_tensor(first) // positions])
     rows = torch.cat(chosen).unique()
-    return rows[torch.randperm(len(rows), generator=stream)[:most]]
+    rows = rows[~torch.isin(rows, extreme)]
+    few = torch.cat([extreme, rows[torch.randperm(len(rows), generator=stream)]])[:most]
+    return few[torch.randperm(len(few), generator=stream)]
+
+
+def _extremes(leaf: Tensor) -> Tensor:
+    """The rows of the least and of the greatest value, or where they are floating, sum: (2,)."""
+    table = leaf.reshape(len(leaf), -1)
+    if table.is_floating_point():
+        sums = table.sum(1)
+        return torch.stack([sums.argmin(), sums.argmax()]).cpu()
+    values = table.to(torch.uint8) if table.dtype == torch.bool else table
+    return torch.stack([values.argmin(), values.argmax()]).cpu() // values.shape[1]
