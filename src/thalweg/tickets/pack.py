@@ -116,7 +116,7 @@ def pack(networks: Population | Sliced, path: str | os.PathLike[str], *, values:
     metadata = {"thalweg": text, "sha256": _checksum(text, tensors)}
     with explaining(path), replacing(path) as temporary:
         write_safetensors(temporary, tensors, metadata)
-    size = path.stat().st_size
+        size = temporary.stat().st_size
     return _packed(population, path, size, values, codes[0], bytes_of, rounding, time.perf_counter() - began)
 
 

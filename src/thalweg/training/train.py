@@ -1,5 +1,6 @@
 """The verb `train`."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -120,6 +121,9 @@ def train(
     check_type("train paired", paired, bool, "True or False")
     check_watcher("train", progress)
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
+    if not 0 <= checkpoint_seconds < math.inf:
+        msg = f"train checkpoint_seconds must be finite and not negative; got {checkpoint_seconds}."
+        raise UsageError(msg)
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
@@ -161,6 +165,7 @@ def train(
         msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
         raise UsageError(msg)
     if state.step < last:
+        checkpoints.try_out(state)
         loop = Loop(problem, recipe, grid, population, state, plans, observers)
         with watched(progress) as told:
             loop.advance(last, checkpoints, told)
