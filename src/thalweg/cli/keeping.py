@@ -76,7 +76,10 @@ def results(store: "Store") -> "list[StudyResult]":
     from thalweg.studies import catalog
 
     found: list[StudyResult] = []
-    for record in store.list("study"):
+    records, damaged = store.read("study")
+    for one in damaged:
+        output.note(f"Not on the page: {one}")
+    for record in records:
         try:
             found.append(StudyResult.load(store, record.key))
         except (ThalwegError, ValueError) as error:  # of an older Thalweg, perhaps: the others are shown all the same

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -13,6 +14,8 @@ from thalweg.errors import StorageError, UsageError
 JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-", help_behavior_hint="")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")]
 
+_COLORS = r"\x1b\[[0-9;]*m"  # which our own tables have
+_COMMANDS = re.compile(rf"(?!{_COLORS})[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PLAIN = str.maketrans("✓✗•─│╭╮╰╯", "+x*-|++++")  # for streams that have no such letters
 
 
@@ -53,7 +56,8 @@ def moment(iso: str) -> str:
 
 
 def _writable(text: str, stream: TextIO) -> str:
-    """The text in letters that a stream has."""
+    """The text in letters that a stream has; what would command a terminal, as names may, is written as its code."""
+    text = _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     encoding = stream.encoding or "utf-8"
     try:
         text.encode(encoding)

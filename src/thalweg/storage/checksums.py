@@ -6,7 +6,7 @@ import sqlite3
 # What a record says, as bytes: text that is damaged may be no text any more.
 _FIELDS = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(document AS BLOB), CAST(created AS BLOB)"
 _OBJECTS = (
-    "SELECT CAST(role AS BLOB), CAST(sha256 AS BLOB), CAST(bytes AS BLOB) FROM object WHERE record = ? ORDER BY 1"
+    "SELECT CAST(role AS BLOB), CAST(sha256 AS BLOB), CAST(bytes AS BLOB) FROM object"
 )
 
 
@@ -24,7 +24,7 @@ def checksum(fields: tuple[bytes, ...], objects: list[tuple[bytes, ...]]) -> str
 def of_record(database: sqlite3.Connection, record: int) -> str:
     """The checksum of a record as it is in the database."""
     fields = database.execute(f"{_FIELDS} FROM record WHERE id = ?", (record,)).fetchone()
-    return checksum(fields, database.execute(_OBJECTS, (record,)).fetchall())
+    return checksum(fields, database.execute(f"{_OBJECTS} WHERE record = ? ORDER BY 1", (record,)).fetchall())
 
 
 def seal(database: sqlite3.Connection, record: int) -> None:

@@ -76,7 +76,7 @@ class Store:
         self.path = Path(path)
         here = Path(os.path.abspath(path))
         self._objects, self._unfinished = here / "objects", here / "unfinished"
-        self._database = Database(here / "thalweg.db", self.path)
+        self._database, self._shown = Database(here / "thalweg.db", self.path), self.path / "thalweg.db"
         if not create and not self._database.path.is_file():
             msg = f"{self.path} is not a store: it has no thalweg.db."
             raise StorageError(msg)
@@ -348,7 +348,7 @@ class Store:
         orphans = self._kept()  # ahead of the version: whoever is making this store right now migrates it first
         with self._database.connection() as database:
             if schema.is_foreign(database):
-                msg = f"{self.path / self._database.path.name} is a SQLite file of another program; choose another place for the store."
+                msg = f"{self._shown} is a SQLite file of another program; choose another place for the store."
                 raise StorageError(msg)
             version = schema.version_of(database)
         if version > len(schema.MIGRATIONS):
@@ -368,7 +368,7 @@ class Store:
 
     def _orphaned(self, what: str) -> str:
         return (
-            f"{self.path / self._database.path.name} {what}, but {self.path / 'objects'} holds the arrays of a store, so nothing was changed; "
+            f"{self._shown} {what}, but {self.path / 'objects'} holds the arrays of a store, so nothing was changed; "
             "copy the database back, or choose another place."
         )
 
