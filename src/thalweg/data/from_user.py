@@ -71,6 +71,7 @@ def from_user(
             msg = "The data has its own held-out examples; write from_user(data.train, test) to test on others."
             raise UsageError(msg)
         return train
+    check_type("from_user name", name, str, "text, for titles and file names")
     notes: list[str] = []
     examples = _rows(train, memory_budget, "train", notes)
     held_out = None if test is None else _rows(test, memory_budget, "test", notes)

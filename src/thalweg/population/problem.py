@@ -20,7 +20,7 @@ from thalweg.population.layout import Layout, same_layout
 from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
-from thalweg.randomness import global_stream
+from thalweg.randomness import global_stream, numbered
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
@@ -128,7 +128,8 @@ class Problem(Summarized):
 
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
-        seeds = range(seeds) if isinstance(seeds, int) else seeds
+        if isinstance(seeds, int):
+            seeds = numbered("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
         check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
         return Population.initialize(self.model, seeds).to(self.device, self.dtype)
 

@@ -5,9 +5,7 @@ import sqlite3
 
 # What a record says, as bytes: text that is damaged may be no text any more.
 _FIELDS = "SELECT CAST(kind AS BLOB), CAST(key AS BLOB), CAST(document AS BLOB), CAST(created AS BLOB)"
-_OBJECTS = (
-    "SELECT CAST(role AS BLOB), CAST(sha256 AS BLOB), CAST(bytes AS BLOB) FROM object"
-)
+_OBJECTS = "SELECT CAST(role AS BLOB), CAST(sha256 AS BLOB), CAST(bytes AS BLOB) FROM object"
 
 
 def checksum(fields: tuple[bytes, ...], objects: list[tuple[bytes, ...]]) -> str:

@@ -73,10 +73,7 @@ def as_json(kind: str, key: str, document: Mapping[str, Any]) -> str:
     Raises:
         UsageError: it is none, or kind or key is empty or not text that can be shown.
     """
-    for name in (kind, key):
-        if not isinstance(name, str) or not name or not all(map(_shows, name)):
-            msg = f"A record needs a kind and a key, printable text both, and got {kind!r} and {key!r}."
-            raise UsageError(msg)
+    check_names(kind, key)
     try:
         text = json.dumps(dict(document), allow_nan=False)
         json.loads(text, object_pairs_hook=_distinct)
@@ -84,6 +81,14 @@ def as_json(kind: str, key: str, document: Mapping[str, Any]) -> str:
         msg = f"The document of the {kind} {key!r} is not strict JSON ({error}); put arrays into `arrays`."
         raise UsageError(msg) from error
     return text
+
+
+def check_names(kind: str, key: str) -> None:
+    """Raise UsageError for names that nobody could see or write again."""
+    for name in (kind, key):
+        if not isinstance(name, str) or not name or not all(map(_shows, name)):
+            msg = f"A record needs a kind and a key, printable text both, and got {kind!r} and {key!r}."
+            raise UsageError(msg)
 
 
 def _shows(letter: str) -> bool:
@@ -102,8 +107,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
 
 def objects_of(database: sqlite3.Connection, kind: str, key: str) -> set[str]:
     """The hashes of what a record refers to; none where there is no such record."""
-    query = "SELECT sha256 FROM object JOIN record ON record = id WHERE kind = ? AND key = ?"
-    return {row[0] for row in database.execute(query, (kind, key))}
+    query = "SELECT CAST(sha256 AS BLOB) FROM object JOIN record ON record = id WHERE kind = ? AND key = ?"
+    return {row[0].decode(errors="replace") for row in database.execute(query, (kind, key))}
 
 
 def write(database: sqlite3.Connection, kind: str, key: str, text: str, staged: Mapping[str, Staged]) -> Record:

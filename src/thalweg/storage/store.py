@@ -31,7 +31,7 @@ from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.storage import schema
 from thalweg.storage.atomic import explaining, sync, temporary_beside
 from thalweg.storage.database import Database
-from thalweg.storage.records import Damaged, Record, Staged, as_json, duplicate, objects_of, read, write
+from thalweg.storage.records import Damaged, Record, Staged, as_json, check_names, duplicate, objects_of, read, write
 from thalweg.storage.statefile import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -174,6 +174,9 @@ class Store:
         Raises:
             StorageError: there is none, or it is damaged.
         """
+        if not _is_text(kind) or not _is_text(key):
+            msg = f"The store {self.path} has no {kind!r} named {key!r}, which is no text."
+            raise StorageError(msg)
         with self._database.connection() as database:
             found, damaged = read(database, "WHERE kind = ? AND key = ?", (kind, key))
             if found:
@@ -188,6 +191,8 @@ class Store:
         raise StorageError(msg)
 
     def __contains__(self, kind_and_key: tuple[str, str]) -> bool:
+        if not all(map(_is_text, kind_and_key)):
+            return False
         with self._database.connection() as database:
             query = "SELECT 1 FROM record WHERE kind = ? AND key = ?"
             return database.execute(query, kind_and_key).fetchone() is not None
@@ -236,6 +241,7 @@ class Store:
         Raises:
             StorageError: there is no such record, or the store cannot be written; all is then as before.
         """
+        check_names(kind, new)
         self.get(kind, key)
         with explaining(self.path), self._database.transaction() as database:
             superseded = objects_of(database, kind, new)
@@ -341,7 +347,8 @@ class Store:
         # To remove them it must be inside a write transaction: no other process can be about to refer to one of them.
         rows = database.execute("SELECT DISTINCT CAST(sha256 AS BLOB) FROM object")
         kept = {row[0].decode(errors="replace") for row in rows}
-        return [path for sha256 in set(candidates) - kept if (path := self._object(sha256)).exists()]
+        gone = filter(_HASH.fullmatch, set(candidates) - kept)  # a damaged reference may be no hash
+        return [path for sha256 in gone if (path := self._object(sha256)).exists()]
 
     def _prepare(self, create: bool) -> None:
         """Refuse what is not ours or not known; bring an older schema up to date."""
@@ -371,6 +378,11 @@ class Store:
             f"{self._shown} {what}, but {self.path / 'objects'} holds the arrays of a store, so nothing was changed; "
             "copy the database back, or choose another place."
         )
+
+
+def _is_text(name: object) -> bool:
+    """Whether it is text that can be written at all: none with half a letter in it."""
+    return isinstance(name, str) and name == name.encode(errors="replace").decode()
 
 
 def _digest(path: Path) -> str:

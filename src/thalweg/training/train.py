@@ -16,6 +16,7 @@ from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation.rows import index_table
 from thalweg.population import Plan, Problem
 from thalweg.progress import Watcher, automatic, check_watcher, watched
+from thalweg.randomness import numbered
 from thalweg.storage import Store
 from thalweg.sweep import plain
 from thalweg.training.beginning import Masks, Starts, arms_of, beginning
@@ -97,8 +98,9 @@ def train(
             stored: a run that goes on calls them for the steps from there.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
-        name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, and what loss and
-            metrics say of the start. Give one where runs differ in ways that these do not show.
+        name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, what loss and metrics
+            say of the start, and of what is your own (layers, losses, rules, schedules) what it holds, its code and
+            what it does. Give one where runs differ in ways that these do not show, such as a table in a global.
         checkpoint_seconds: the most work, in seconds, that a kill can lose.
 
     Returns:
@@ -128,6 +130,8 @@ def train(
         check_count("train until", until)
     observers = _observers(observe)
     own = resume is not None or examples is not None
+    if isinstance(seeds, int | np.integer):
+        seeds = numbered("train", int(seeds), problem.layout.parameters * problem.dtype.itemsize)
     seeds = _seeds(seeds, repeated=own or (paired and start is not None))
     table = tested = None
     if examples is not None:
@@ -151,8 +155,8 @@ def train(
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
     plans |= _plans(plan)
     store = Store(store) if isinstance(store, str | Path) else store
-    determines = {} if store is None else identity(problem, recipe, grid, begun)
-    checkpoints = Checkpoints(store, name or digest(determines), determines, checkpoint_seconds)
+    determines = {} if store is None else identity(problem, recipe, grid, begun, named=name is not None)
+    checkpoints = Checkpoints(store, digest(determines) if name is None else name, determines, checkpoint_seconds)
     if resume is not None:
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
@@ -187,9 +191,8 @@ def train(
     )
 
 
-def _seeds(seeds: int | Sequence[int], *, repeated: bool) -> list[int]:
-    given = range(seeds) if isinstance(seeds, int | np.integer) else seeds
-    given = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+def _seeds(seeds: Sequence[int], *, repeated: bool) -> list[int]:
+    given = seeds if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
     chosen = [plain(seed) for seed in given]
     twice = len(set(chosen)) < len(chosen) and not repeated
     if not chosen or twice or not all(isinstance(seed, int) for seed in chosen):
