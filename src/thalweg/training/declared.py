@@ -88,7 +88,7 @@ class Declared:
         names = {*fields, *slots, *getattr(value, "__dict__", ())} - {"__dict__", "__weakref__"}
         held = {name: self.of(getattr(value, name)) for name in sorted(names) if hasattr(value, name)}
         code = {"code": code_of(kind)} if is_own(kind) and any(map(functions_of, kind.__mro__[:-1])) else {}
-        if not held and not code and not fields:
+        if not held and not code and not dataclasses.is_dataclass(value):
             self.unknown.append(kind.__name__)
         return {"is": named(kind)} | code | held
 
