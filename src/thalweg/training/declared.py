@@ -7,6 +7,7 @@ import enum
 import functools
 import hashlib
 import inspect
+import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -39,6 +40,7 @@ class Declared:
     def __init__(self) -> None:
         self.unknown: list[str] = []
         self._within: list[int] = []
+        self._codes: dict[type, str] = {}
 
     def of(self, value: Any) -> Any:
         """The value as JSON-able data."""
@@ -87,10 +89,18 @@ class Declared:
         fields = [field.name for field in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
         names = {*fields, *slots, *getattr(value, "__dict__", ())} - {"__dict__", "__weakref__"}
         held = {name: self.of(getattr(value, name)) for name in sorted(names) if hasattr(value, name)}
-        code = {"code": code_of(kind)} if is_own(kind) and any(map(functions_of, kind.__mro__[:-1])) else {}
+        code = {"code": self.code(kind)} if is_own(kind) and any(map(functions_of, kind.__mro__[:-1])) else {}
         if not held and not code and not dataclasses.is_dataclass(value):
             self.unknown.append(kind.__name__)
         return {"is": named(kind)} | code | held
+
+    def code(self, kind: type) -> str:
+        """A hash of the methods of a class, and of those of the user's classes that it inherits from."""
+        if kind not in self._codes:
+            own = [one for one in kind.__mro__ if is_own(one)]
+            said = [self._function(part) for one in own for part in functions_of(one)]
+            self._codes[kind] = _digest([json.dumps(said)])
+        return self._codes[kind]
 
     def layers(self, root: nn.Module) -> list[Any]:
         """What layers hold besides what torch's own print of themselves: numbers, words, functions, code and hooks."""
@@ -106,7 +116,7 @@ class Declared:
                 else {}
             )
             held |= {"forward": self.of(one)} if (one := attributes.get("forward")) is not None else {}
-            held |= {"code": code_of(kind)} if is_own(kind) else {}
+            held |= {"code": self.code(kind)} if is_own(kind) else {}
             if held:
                 found.append([path, held])
         return found
@@ -134,11 +144,6 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 def named(kind: type) -> str:
     """The full name of a class."""
     return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def code_of(kind: type) -> str:
-    """A hash of the methods of a class, and of those of the user's classes that it inherits from."""
-    return _digest([_source(part) for one in kind.__mro__ if is_own(one) for part in functions_of(one)])
 
 
 def holds_own(value: Any, depth: int = 0) -> bool:
