@@ -137,7 +137,7 @@ class Tracker:
         found = self._search(A, step)
         self._bases = [*self._bases, found.vectors][-_PERIOD:]
         self._steps.append(step)
-        self._found.append(replace(found, vectors=found.vectors[:, :0]))
+        self._found.append(replace(found, vectors=found.vectors.new_empty(0)))  # a view would keep them
         self._passes += A.products
         self._seconds += time.perf_counter() - began
 
