@@ -19,7 +19,7 @@ from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
-from thalweg.population.looped import activation_bytes
+from thalweg.population.looped import activations
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
@@ -27,6 +27,7 @@ from thalweg.population.stacked import Attentive, Stacked, plain_attention
 
 Product = Callable[[Vectors], Vectors]
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
+_VECTORS = 4  # of parameters that a member's product makes on its way
 _PROBE = 256  # examples on which the memory of a member is measured
 
 
@@ -173,11 +174,12 @@ class GraphChunks:
         self.problem, self.population, self.examples, self.count = problem, population, examples, count
         batch = Batch.range(examples, 0, min(_PROBE, count))
         with explained(batch), Attentive() as attentive:
-            example = _KEPT * activation_bytes(problem, population, batch, training=False) / batch.size
+            example = _KEPT * activations(problem, population, batch, training=False).peak / batch.size
         self.attention, budget = attentive.seen, problem.memory_budget
         size = max(1, min(count, int(budget / example)))
         self.size = math.ceil(count / math.ceil(count / size))
-        self.rows = max(1, min(len(population), int(budget / (example * self.size))))
+        row = _VECTORS * population.layout.parameters * population.theta.element_size()
+        self.rows = max(1, min(len(population), int(budget / (example * self.size + row))))
         self.together = example * count * len(population) <= budget
 
     def __iter__(self) -> Iterator[tuple[slice, slice, GradientGraph]]:

@@ -43,7 +43,8 @@ class Problem(Summarized):
         metrics: further functions (output, target) with one value per example, or (values, weights), by name. None:
             accuracy, where the targets are classes, without those that the loss ignores.
         device, dtype: where and in what to compute; None is the model's own dtype.
-        memory_budget: bytes that activations of one evaluation may take.
+        memory_budget: bytes that activations of one evaluation may take, at least those of one member on one batch of
+            training, or on one example elsewhere.
 
     Raises:
         ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
