@@ -52,9 +52,11 @@ def train(
 ) -> Run:
     """Train one member for every combination of the recipe's sweeps and seeds, all as one program.
 
-    A member is initialized, and its batches are drawn, from streams of its own seed, so it does not depend
-    on who else is trained. A member whose loss or gradient stops being finite is frozen and reported with
-    its step; the others go on with the same bits.
+    A member is initialized, and its batches are drawn, from streams of its own seed, so it does not depend on who else
+    is trained: bit for bit with plan="looped", and with "stacked" where kernels add in one order for any number of
+    members, as those of dense layers do; else, as with "auto", which may stack many and loops one, to the rounding of
+    gradients. (Where a gradient is nothing but rounding, rules such as Adam make steps of it.) A member whose loss or
+    gradient stops being finite is frozen and reported with its step; the others go on with the same bits.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
