@@ -123,9 +123,9 @@ def _map(problem: Problem, population: Population, batch: Batch, row: Row, *extr
     keep_freed_memory()
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
-    row = population.layout.parameters * population.theta.element_size()
-    of_one = _TANGENTS * (row + activations(problem, population, batch, training=False).peak)
-    size = max(1, problem.memory_budget // of_one)
+    parameters = population.layout.parameters * population.theta.element_size()
+    of_one = parameters + activations(problem, population, batch, training=False).peak
+    size = max(1, problem.memory_budget // (_TANGENTS * of_one))
     with explained(batch), plain_attention(), warnings.catch_warnings():
         # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -202,7 +202,7 @@ class Store:
         found, damaged = self.read(kind)
         for one in damaged:
             warnings.warn(str(one), stacklevel=2)
-        return found
+        return [*found]
 
     def read(self, kind: str) -> tuple[Sequence[Record], Sequence[Damaged]]:
         """Every record of a kind, newest first, and apart from them those that are damaged, as sentences by `str`."""

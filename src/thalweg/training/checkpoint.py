@@ -80,7 +80,7 @@ class Checkpoints:
         """
         if self.store is None:
             return {}
-        records = self._records()
+        records = self._records(self.store)
         own = [record for record in records if record.document.get("identity") == self.identity]
         if records and not own and not replaces:
             mine, theirs = self.identity, records[0].document.get("identity") or {}
@@ -94,7 +94,7 @@ class Checkpoints:
         furthest = max(own, key=lambda record: record.document["step"], default=None)
         if furthest is None or furthest.document["step"] < state.step:
             return {}
-        arrays = self._arrays(furthest)
+        arrays = self._arrays(self.store, furthest)
         if arrays is None:  # another process of the same run is ahead
             return self.restore(state, replaces=replaces)
         state.load(arrays, furthest.document["step"])
@@ -102,23 +102,23 @@ class Checkpoints:
             self._remove()
         return {name: Plan(**plan) for name, plan in furthest.document["plans"].items()}
 
-    def _records(self) -> list[Record]:
+    def _records(self, store: Store) -> list[Record]:
         """What the store has under this key."""
-        found = []
-        for kind in _KINDS if self.store is not None else ():
+        found: list[Record] = []
+        for kind in reversed(_KINDS):  # the run last: another process stores it before it removes the checkpoint
             try:
-                found.append(self.store.get(kind, self.key))
+                found.insert(0, store.get(kind, self.key))
             except StorageError:
-                if (kind, self.key) in self.store:  # and cannot be read
-                    raise
+                if (kind, self.key) in store:  # and cannot be read, or was stored just now
+                    found.insert(0, store.get(kind, self.key))
         return found
 
-    def _arrays(self, record: Record) -> dict[str, Tensor] | None:
+    def _arrays(self, store: Store, record: Record) -> dict[str, Tensor] | None:
         """The arrays of a record; None where it was replaced or removed since it was read."""
         try:
-            return self.store.arrays(record.objects["state"])
+            return store.arrays(record.objects["state"])
         except StorageError:
-            if any(one.objects == record.objects for one in self._records()):
+            if any(one.objects == record.objects for one in self._records(store)):
                 raise
             return None
 
