@@ -40,6 +40,18 @@ class Hidden(Net):
         return self.last(F.dropout(F.relu(self.first(x)), self.rates[0], self.training))
 
 
+class Attentive(nn.Module):
+    """Attention, which prints nothing of its dropout."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.mix, self.last = nn.MultiheadAttention(5, 1, dropout=rate, batch_first=True), nn.Linear(10, 3)
+
+    def forward(self, x):
+        parts = x.unflatten(1, (2, 5))
+        return self.last(self.mix(parts, parts, parts, need_weights=False)[0].flatten(1))
+
+
 class Gated(Net):
     """A branch that is closed at the start: no loss and no gradient of the start says how it computes."""
 
@@ -126,6 +138,13 @@ PAIRS = {
         lambda rate=rate: (lambda: Net(rate), Y, "cross_entropy", recipe()) for rate in (0.1, 0.1001)
     ],
     "dropout in a list": [lambda rate=rate: (lambda: Hidden(rate), Y, "cross_entropy", recipe()) for rate in (0, 0.9)],
+    "attention's own dropout": [
+        lambda rate=rate: (lambda: Attentive(rate), Y, "cross_entropy", recipe()) for rate in (0.1, 0.1001)
+    ],
+    "a loss of torch's": [
+        lambda smooth=smooth: (linear, Y, nn.CrossEntropyLoss(label_smoothing=smooth), recipe())
+        for smooth in (0.1, 0.100001)
+    ],
     "a closed branch": [lambda sign=sign: (lambda: Gated(sign), Y, "cross_entropy", recipe()) for sign in (1, -1)],
     "a hook in training mode": [
         lambda scale=scale: (lambda: hooked(scale), Y, "cross_entropy", recipe()) for scale in (1, 2)

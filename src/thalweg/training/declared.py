@@ -103,12 +103,15 @@ class Declared:
         return self._codes[kind]
 
     def layers(self, root: nn.Module) -> list[Any]:
-        """What layers hold besides what torch's own print of themselves: numbers, words, functions, code and hooks."""
+        """What layers hold besides what torch's own print of themselves: numbers, words, functions, code and hooks.
+
+        Some of torch's print nothing, such as attention with its dropout.
+        """
         found: list[Any] = []
         for path, module in root.named_modules():
             kind, attributes = type(module), vars(module)
             named_so = {name: one for name, one in attributes.items() if name[:1] != "_" and name != "training"}
-            printed = kind.__module__.startswith("torch.")
+            printed = kind.__module__.startswith("torch.") and kind.extra_repr is not nn.Module.extra_repr
             held = {name: self.of(one) for name, one in named_so.items() if _constant(one) and not printed}
             held |= (
                 {"hooks": hooks}
