@@ -7,6 +7,8 @@ execution, or on how often training was stopped and resumed.
 import contextlib
 import functools
 import hashlib
+import math
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -16,10 +18,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BatchOrder", "generator", "global_states", "global_stream", "isolated", "stream_key"]
+from thalweg.errors import UsageError
+
+__all__ = [
+    "BatchOrder",
+    "generator",
+    "global_states",
+    "global_stream",
+    "isolated",
+    "numbered",
+    "stream_key",
+    "whole",
+]
 
 # The global generators are the process's: of several threads that draw from them, one does at a time.
 _DRAWING = threading.RLock()
+_MOST = 10**6  # members that a number asks for
 
 
 def stream_key(seed: int, purpose: str, counter: int = 0) -> int:
@@ -29,7 +43,7 @@ def stream_key(seed: int, purpose: str, counter: int = 0) -> int:
     >>> stream_key(0, "order") == stream_key(0, "order", 0) != stream_key(1, "order")
     True
     """
-    text = f"{int(seed)}|{purpose}|{int(counter)}".encode()
+    text = f"{whole(seed)}|{purpose}|{int(counter)}".encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
 
@@ -44,6 +58,55 @@ def generator(seed: int, purpose: str, counter: int = 0) -> torch.Generator:
     tensor([0, 3, 4, 2, 1])
     """
     return torch.Generator().manual_seed(stream_key(seed, purpose, counter))
+
+
+def whole(seed: object) -> int:
+    """A seed as Python's own number, whichever library's it is.
+
+    >>> import numpy as np
+    >>> from thalweg.randomness import whole
+    >>> whole(np.int64(7)), whole(7.0)
+    (7, 7)
+
+    Raises:
+        UsageError: it is none, such as 0.7.
+    """
+    if isinstance(seed, int):
+        return seed
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(seed, str) and int(seed) == seed:  # type: ignore[call-overload]
+            return int(seed)  # type: ignore[call-overload]
+    msg = f"A seed is a whole number; got {seed!r}."
+    raise UsageError(msg)
+
+
+def numbered(what: str, seeds: int, bytes_each: int) -> range:
+    """The seeds 0 to n - 1 of `seeds=n`, which is a seed itself where there would be too many.
+
+    >>> from thalweg.randomness import numbered
+    >>> numbered("train", 3, bytes_each=4)
+    range(0, 3)
+    >>> numbered("train", 20240101, bytes_each=4)
+    Traceback (most recent call last):
+    ...
+    thalweg.errors.UsageError: train seeds=20240101 asks for 20,240,101 members; write seeds=[20240101] for that one.
+
+    Raises:
+        UsageError: more than a million, or more than fit the machine's memory.
+    """
+    if seeds > _MOST or seeds * bytes_each > _memory():
+        msg = f"{what} seeds={seeds} asks for {seeds:,} members; write seeds=[{seeds}] for that one."
+        raise UsageError(msg)
+    return range(seeds)
+
+
+@functools.cache
+def _memory() -> float:
+    """Bytes of the machine; infinite where it does not say."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names:
+        return math.inf
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @contextlib.contextmanager

@@ -214,3 +214,10 @@ def test_a_store_that_cannot_be_written_is_found_before_the_work(two, capsys, pl
     assert two["ran"] == ["ONE1", "ONE2"]
     assert main(["study", "one", "--no-save"]) == 0
     assert main(["report", "--out", "page.html"]) == 0
+
+
+def test_a_folder_in_the_place_of_the_page_is_said_before_the_work(two, tmp_path, capsys):
+    (tmp_path / "report.html").mkdir()
+    assert main(["study", "one", "--out", str(tmp_path)]) == 1
+    assert "report.html is a directory, and a file was expected" in " ".join(capsys.readouterr().err.split())
+    assert "ran" not in two

@@ -71,5 +71,5 @@ def test_a_newer_store_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT))
         Store(store.path)
-    with pytest.raises(StorageError, match=r"schema version 2, and this Thalweg knows versions up to 1.*upgrade"):
+    with pytest.raises(StorageError, match=r"schema version 3, and this Thalweg knows versions up to 2.*upgrade"):
         Store(store.path)

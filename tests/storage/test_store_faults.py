@@ -140,7 +140,7 @@ def test_a_database_cut_short(store: Store) -> None:
 
 
 def test_a_busy_store_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thalweg.storage.store._PATIENCE", 0.0)
+    monkeypatch.setattr("thalweg.storage.database._PATIENCE", 0.0)
     other = sqlite3.connect(store.path / "thalweg.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StorageError, match="kept busy by another process"):

@@ -176,6 +176,27 @@ def test_an_altered_setting_is_noticed(tmp_path: Path) -> None:
         unpack(path, problem)
 
 
+@pytest.mark.parametrize(
+    "lie", [{"members": 10**9}, {"members": -1}, {"dtype": "load"}, {"shapes": 7}, {"codes": []}, {"plan": ...}]
+)
+def test_a_header_that_asks_for_what_is_not_there(tmp_path: Path, lie: dict) -> None:
+    """With a checksum that is right: it was made to be so."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    from thalweg.storage.statefile import write_safetensors
+    from thalweg.tickets.pack import _checksum
+
+    problem, path = packed_file(tmp_path)
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["thalweg"]) | lie
+    text = json.dumps({name: value for name, value in header.items() if value is not ...})
+    tensors, made = load_file(path), tmp_path / "made.safetensors"
+    write_safetensors(made, tensors, {"thalweg": text, "sha256": _checksum(text, tensors)})
+    with pytest.raises(tw.StorageError, match="says of itself what its tensors do not"):
+        unpack(made, problem)
+
+
 def test_other_files_and_other_models(tmp_path: Path) -> None:
     problem, path = packed_file(tmp_path)
     with pytest.raises(tw.StorageError, match="another model"):

@@ -6,12 +6,15 @@ import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from thalweg.cli import keeping, output, tables
 from thalweg.cli.output import JsonTarget
+
+if TYPE_CHECKING:
+    from thalweg.storage import Store
 
 _ROOM = 2**30  # bytes free below which a store may not hold a tour
 
@@ -22,6 +25,8 @@ class Doctor:
 
     store: Annotated[Path, tyro.conf.arg(metavar="DIR")] = keeping.STORE
     """The store to look at."""
+    collect: bool = False
+    """Remove what killed processes left in the store: arrays of no record, checkpoints of finished runs."""
     json: JsonTarget = None
     """Write the findings as JSON to a file, or to stdout for -."""
 
@@ -33,7 +38,7 @@ class Doctor:
             "versions": _versions(problems),
             "machine": _machine(),
             "torch": _torch(problems),
-            "store": _store(self.store, problems),
+            "store": _store(self.store, problems, collect=self.collect),
         }
         if self.json is not None:
             output.write_json(self.json, output.as_json(facts | {"problems": problems}))
@@ -104,8 +109,8 @@ def _torch(problems: list[str]) -> dict[str, Any]:
     }
 
 
-def _store(path: Path, problems: list[str]) -> dict[str, Any]:
-    """Whether the store, or the folder it would be made in, can be written and has room."""
+def _store(path: Path, problems: list[str], *, collect: bool) -> dict[str, Any]:
+    """Whether the store, or the folder it would be made in, can be written and has room; and what is in it."""
     from thalweg.errors import StorageError
     from thalweg.storage import Store
 
@@ -126,10 +131,31 @@ def _store(path: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"Less than 1 GB is free where {path} is; free space, or choose another place.")
     if facts["there"]:
         try:
-            problems += Store(path, create=False).check()
+            store = Store(path, create=False)
+            problems += store.check()
+            facts["left over"] = _left_over(store, collect=collect)
         except StorageError as error:
             problems.append(str(error))
     return facts
+
+
+def _left_over(store: "Store", *, collect: bool) -> str:
+    """What killed processes left in the store, removed where that is wanted."""
+    from thalweg.training.checkpoint import left_over
+
+    checkpoints, files = left_over(store), store.abandoned()
+    count, size = len(checkpoints), sum(file.stat().st_size for file in files)
+    if not checkpoints and not files:
+        return "nothing"
+    said = [f"{count} checkpoint{'s' * (count != 1)} of finished runs"] if checkpoints else []
+    if files:
+        said.append(f"{len(files)} file{'s' * (len(files) != 1)} of no record ({size / 2**20:.1f} MB)")
+    if not collect:
+        return f"{' and '.join(said)}; `thalweg doctor --collect` removes them"
+    for key in checkpoints:
+        store.delete("checkpoint", key)
+    store.collect()
+    return f"{' and '.join(said)}, now removed"
 
 
 def _gigabytes(count: int) -> str:

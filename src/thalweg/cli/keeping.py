@@ -27,6 +27,7 @@ def make_store(folder: Path, otherwise: str) -> "Store":
         StorageError: it cannot be made or written.
     """
     from thalweg.storage import Store
+    from thalweg.storage.atomic import check_replaceable, explaining
 
     elsewhere = f"To keep the results elsewhere: {otherwise}."
     try:
@@ -38,6 +39,12 @@ def make_store(folder: Path, otherwise: str) -> "Store":
         if place.exists() and not os.access(place, os.W_OK):  # found now, and not after the first claim
             msg = f"{place} cannot be written; change its permissions or choose another place. {elsewhere}"
             raise StorageError(msg)
+    try:
+        with explaining(folder / _PAGE):
+            check_replaceable(folder / _PAGE)
+    except StorageError as error:
+        msg = f"{error} {elsewhere}"
+        raise StorageError(msg) from error
     return store
 
 
@@ -76,7 +83,10 @@ def results(store: "Store") -> "list[StudyResult]":
     from thalweg.studies import catalog
 
     found: list[StudyResult] = []
-    for record in store.list("study"):
+    records, damaged = store.read("study")
+    for one in damaged:
+        output.note(f"Not on the page: {one}")
+    for record in records:
         try:
             found.append(StudyResult.load(store, record.key))
         except (ThalwegError, ValueError) as error:  # of an older Thalweg, perhaps: the others are shown all the same

@@ -1,9 +1,8 @@
 """What goes to the user: results to stdout, everything else to stderr; a reader that went away is no error."""
 
-import errno
 import json
 import os
-import stat
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -15,7 +14,8 @@ from thalweg.errors import StorageError, UsageError
 JsonTarget = Annotated[str | None, tyro.conf.arg(metavar="FILE|-", help_behavior_hint="")]
 StoreFolder = Annotated[Path | None, tyro.conf.arg(metavar="DIR", help_behavior_hint="")]
 
-_STREAMS = (stat.S_IFCHR, stat.S_IFIFO)  # devices such as /dev/null, and pipes: written into
+_COLORS = r"\x1b\[[0-9;]*m"  # which our own tables have
+_COMMANDS = re.compile(rf"(?!{_COLORS})[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _PLAIN = str.maketrans("✓✗•─│╭╮╰╯", "+x*-|++++")  # for streams that have no such letters
 
 
@@ -56,7 +56,8 @@ def moment(iso: str) -> str:
 
 
 def _writable(text: str, stream: TextIO) -> str:
-    """The text in letters that a stream has."""
+    """The text in letters that a stream has; what would command a terminal, as names may, is written as its code."""
+    text = _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     encoding = stream.encoding or "utf-8"
     try:
         text.encode(encoding)
@@ -85,12 +86,8 @@ def write_json(target: str, text: str) -> None:
     from thalweg.storage.atomic import explaining, replacing
 
     path = Path(target)
-    with explaining(path):
-        if _kind(path) in _STREAMS:  # a file that took its place by renaming would be the end of /dev/null
-            path.write_text(f"{text}\n", encoding="utf-8")
-            return
-        with replacing(_led_to(path)) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
+    with explaining(path), replacing(path) as temporary:
+        temporary.write_text(f"{text}\n", encoding="utf-8")
 
 
 def check_json(target: str | None) -> None:
@@ -102,37 +99,17 @@ def check_json(target: str | None) -> None:
     """
     if target is None or target == "-":
         return
-    from thalweg.storage.atomic import explaining, temporary_beside
+    from thalweg.storage.atomic import check_replaceable, explaining
 
     path = Path(target)
     if path.is_dir():
         msg = f"--json {path} is a folder; name a file in it, such as {path / 'result.json'}."
         raise UsageError(msg)
+    if path.exists() and not (path.is_file() or path.is_fifo() or path.is_char_device()):
+        msg = f"--json {path} is neither a file nor a pipe; name a file, such as result.json, or - for stdout."
+        raise UsageError(msg)
     with explaining(path):
-        kind = _kind(path)
-        if kind in _STREAMS:
-            if not os.access(path, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            return
-        if kind not in (None, stat.S_IFREG):
-            msg = f"--json {path} is neither a file nor a pipe; name a file, such as result.json, or - for stdout."
-            raise UsageError(msg)
-        temporary = temporary_beside(_led_to(path))
-        temporary.touch()
-        temporary.unlink()
-
-
-def _kind(path: Path) -> int | None:
-    """What a path leads to, as `stat` names it; None where nothing is there."""
-    try:
-        return stat.S_IFMT(path.stat().st_mode)
-    except FileNotFoundError:
-        return None
-
-
-def _led_to(path: Path) -> Path:
-    """Where a file's content is: behind symbolic links."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+        check_replaceable(path)
 
 
 def as_json(document: Any) -> str:

@@ -30,10 +30,12 @@ class Show:
             raise UsageError(msg)
         store = keeping.open_store(self.store, "thalweg show --store DIR")
         if self.record is None:
-            for kind in KINDS:
-                for one in store.list(kind):  # never wrapped: a name is there to be copied
-                    output.say(f"{output.moment(one.created)}  {kind}/{one.key}")
-            if not any(store.list(kind) for kind in KINDS):
+            found = [store.read(kind) for kind in KINDS]
+            for record in (one for records, _ in found for one in records):  # never wrapped: a name is to be copied
+                output.say(f"{output.moment(record.created)}  {record.kind}/{record.key}")
+            for one in (one for _, damaged in found for one in damaged):
+                output.note(f"Not shown: {one}")
+            if not any(records or damaged for records, damaged in found):
                 output.say("The store is empty.")
             return 0
         kind, slash, key = self.record.partition("/")

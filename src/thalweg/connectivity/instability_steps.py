@@ -5,6 +5,7 @@ from numbers import Integral
 from typing import Any
 
 from thalweg.errors import UsageError, check_type
+from thalweg.randomness import numbered
 from thalweg.training import MemberGrid, Recipe
 
 At = int | float | Sequence[int | float]
@@ -60,7 +61,9 @@ def parting_seeds(recipe: Recipe, seeds: int | Sequence[int]) -> list[int]:
     """
     check_type("instability recipe", recipe, Recipe, "a Recipe")
     listed: Any = seeds.tolist() if hasattr(seeds, "tolist") else seeds
-    given: Any = list(range(listed)) if isinstance(listed, int) and not isinstance(listed, bool) else listed
+    given: Any = (
+        list(numbered("instability", listed, 1)) if isinstance(listed, int) and not isinstance(listed, bool) else listed
+    )
     check_type("instability seeds", given, list | tuple | range, "how many, or a list of whole numbers")
     whole = all(isinstance(seed, Integral) and not isinstance(seed, bool) for seed in given)
     if not whole or len(given) < 2 or len(set(given)) < len(given):

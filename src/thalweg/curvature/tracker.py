@@ -3,7 +3,6 @@
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,8 @@ class Tracker:
         self._slots: Mapping[str, Tensor] = {}
         self._bases: list[Basis] = []
         self._steps: list[int] = []
-        self._found: list[Uppermost] = []
+        self._before: Tensor | None = None  # the largest eigenvalues of the last reading
+        self._found: list[tuple[NDArray[Any], ...]] = []  # of every reading, what `reading` stacks
         self._name, self._passes, self._seconds = "", 0, 0.0
 
     def begin(self, slots: Mapping[str, Tensor]) -> None:
@@ -144,7 +144,9 @@ class Tracker:
         found = self._search(A, step)
         self._bases = [*self._bases, found.vectors][-_PERIOD:]
         self._steps.append(step)
-        self._found.append(replace(found, vectors=found.vectors[:, :0]))
+        self._before = found.values
+        kept = found.values, found.residuals, found.products, found.converged  # and no vectors, which are large
+        self._found.append(tuple(one.numpy().copy() for one in kept))
         self._passes += A.products
         self._seconds += time.perf_counter() - began
 
@@ -172,13 +174,9 @@ class Tracker:
             write = "pass it to train(observe=...), or call it with (step, population)"
             msg = f"The Tracker has been given no step yet; {write}."
             raise UsageError(msg)
-        arrays = {
-            "largest eigenvalue": np.stack([found.values.numpy() for found in self._found]),
-            "residual": np.stack([found.residuals.numpy() for found in self._found]),
-            "products": np.stack([found.products.numpy() for found in self._found]),
-            "converged": np.stack([found.converged.numpy() for found in self._found]),
-        }
-        members = len(self._found[0].values)
+        names = "largest eigenvalue", "residual", "products", "converged"
+        arrays = {name: np.stack(values) for name, values in zip(names, zip(*self._found, strict=True), strict=True)}
+        members = len(self._found[0][0])
         return Reading(
             f"largest eigenvalue of the {self._name}",
             arrays,
@@ -238,7 +236,7 @@ class Tracker:
         return largest_from(
             A,
             random_basis(A, self.seed, step) if random else self._bases[0],
-            before=self._found[-1].values if self._found else nan,
+            before=nan if self._before is None else self._before,
             random=random,
             spare=A.gaussian(generator(self.seed, "tracker, spare", step)),
             tolerance=self.tolerance,

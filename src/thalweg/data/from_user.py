@@ -73,6 +73,10 @@ def from_user(
             msg = "The data has its own held-out examples; write from_user(data.train, test) to test on others."
             raise UsageError(msg)
         return train
+    check_type("from_user name", name, str, "text, for titles and file names")
+    if not name.isprintable():
+        msg = f"from_user name must be printable text, for titles and file names; got {name!r}."
+        raise UsageError(msg)
     notes: list[str] = []
     examples = _rows(train, memory_budget, "train", notes)
     held_out = None if test is None else _rows(test, memory_budget, "test", notes)

@@ -18,7 +18,7 @@ from thalweg.data.dataset import Data
 from thalweg.data.examples import Examples
 from thalweg.errors import UsageError, check_count
 from thalweg.guard import guarded
-from thalweg.randomness import isolated
+from thalweg.randomness import isolated, whole
 
 
 @guarded
@@ -43,7 +43,7 @@ def mnist1d(*, train: int = 4_000, test: int = 1_000, seed: int = 42, shuffled: 
     """
     check_count("mnist1d train", train)
     check_count("mnist1d test", test)
-    total = train + test
+    seed, total = whole(seed), train + test
     if total % 10:
         msg = f"mnist1d train and test are together a multiple of ten; got {train} and {test}."
         raise UsageError(msg)

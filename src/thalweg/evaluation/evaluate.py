@@ -22,7 +22,7 @@ from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.audits import Audited, StackedDiffers, check_values, drawn_cells, due, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, choose, explained
-from thalweg.population.looped import Looped, activation_bytes
+from thalweg.population.looped import Looped, activations
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.trial import Trial
@@ -30,6 +30,7 @@ from thalweg.randomness import global_stream
 
 EXAMPLES_AT_ONCE = 512
 _MORE_AT_ONCE = 2_048
+_FEW = 16  # examples that the memory of others is judged by
 _WORTH_MEASURING, _ROUNDS = 32, 3  # evaluations; of timing
 
 Found = TypeVar("Found")
@@ -51,7 +52,7 @@ class Evaluator:
         rows: which of them each member is evaluated on, by index: (members, n), or (1, n) for all members; None: all.
         plan: see `train`.
         times: how often it will be called, roughly.
-        batch_size: examples at once.
+        batch_size: examples at once, or fewer: as many as fit the problem's memory budget.
     """
 
     def __init__(
@@ -70,9 +71,9 @@ class Evaluator:
         self.examples, self.rows = examples, rows
         self.count = len(examples) if rows is None else rows.shape[1]
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
-        self.batch_size = batch_size
+        self.batch_size = min(batch_size, _fitting(problem, population, examples, self.count))
         first = self._batch(0)
-        calls = times * math.ceil(self.count / batch_size)
+        calls = times * math.ceil(self.count / self.batch_size)
         self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
 
     def __call__(self, audit: Audited | None = None) -> dict[str, Tensor]:
@@ -283,8 +284,7 @@ def fastest_batch(
     if count <= EXAMPLES_AT_ONCE or few or isinstance(plan, Plan) or plan == "stacked":
         return EXAMPLES_AT_ONCE, plan
     batch = Batch.range(examples, 0, EXAMPLES_AT_ONCE)
-    example = activation_bytes(problem, population, batch, training=False) / EXAMPLES_AT_ONCE
-    size = min(count, _MORE_AT_ONCE, int(problem.memory_budget / example))
+    size = min(count, _MORE_AT_ONCE, _fitting(problem, population, examples, count))
     if size <= EXAMPLES_AT_ONCE:
         return EXAMPLES_AT_ONCE, plan
     calls = times * math.ceil(count / EXAMPLES_AT_ONCE)
@@ -297,6 +297,19 @@ def fastest_batch(
         larger.run()
     seconds = min([smaller.seconds, *chosen.seconds.values()]) if chosen.mode == "stacked" else smaller.seconds
     return (size, "looped") if larger.seconds / size < seconds / EXAMPLES_AT_ONCE else (EXAMPLES_AT_ONCE, plan)
+
+
+def _fitting(problem: Problem, population: Population, examples: ExampleSet, count: int) -> int:
+    """As many examples as fit the problem's memory budget for one member, by what a few of them take; at least 1."""
+    few = min(_FEW, len(examples))
+    if not count > few:
+        return max(1, count)
+    batch = Batch.range(examples, 0, few)
+    key = "bytes of an example", len(population.theta), *(leaf.shape[1:] for leaf in tree_leaves(batch.inputs))
+    if key not in problem.plans:
+        with explained(batch):
+            problem.plans[key] = activations(problem, population, batch, training=False).peak / few
+    return max(1, int(problem.memory_budget / problem.plans[key]))
 
 
 @guarded

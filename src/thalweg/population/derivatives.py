@@ -27,7 +27,7 @@ from thalweg.population.copying import copied
 from thalweg.population.double_backward import check_twice_differentiable
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
-from thalweg.population.looped import activation_bytes
+from thalweg.population.looped import activations
 from thalweg.population.one_function import note_two_paths
 from thalweg.population.padding import Padding
 from thalweg.population.plain_derivatives import (
@@ -180,7 +180,9 @@ def _map(
     keep_freed_memory()
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
-    size = max(1, problem.memory_budget // (_TANGENTS * activation_bytes(problem, population, batch, training=False)))
+    parameters = population.layout.parameters * population.theta.element_size()
+    of_one = parameters + activations(problem, population, batch, training=False).peak
+    size = max(1, problem.memory_budget // (_TANGENTS * of_one))
     with explained(batch), plain_attention(), warnings.catch_warnings():
         # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -23,7 +23,7 @@ from thalweg.population.agreement import Difference
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.audits import Audit, StackedDiffers, noted, one_of
 from thalweg.population.batch import Batch
-from thalweg.population.looped import Looped, activation_bytes
+from thalweg.population.looped import Looped, activations
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.separable import separable
@@ -381,9 +381,9 @@ def _chunk_candidates(
 ) -> list[int]:
     """As many rows as the memory budget allows, as fit the cache, and one size between; in about equal chunks."""
     row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
-    bytes_each = row + activation_bytes(problem, population, batch, training=training)
-    largest = max(1, min(len(population), problem.memory_budget // (threads * bytes_each)))
-    cached = max(1, min(largest, _CACHE // bytes_each))
+    of_one = activations(problem, population, batch, training=training)
+    largest = max(1, min(len(population), problem.memory_budget // (threads * (row + of_one.peak))))
+    cached = max(1, min(largest, _CACHE // (row + of_one.kept)))
     sizes = {largest, cached, round((largest * cached) ** 0.5)} - ({1} if largest > 1 else set())
     counts = {math.ceil(len(population) / size) for size in sizes}
     return sorted({math.ceil(len(population) / count) for count in counts}, reverse=True)

@@ -23,7 +23,7 @@ from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.execution import explained
 from thalweg.population.layout import Vectors
-from thalweg.population.looped import activation_bytes
+from thalweg.population.looped import activations
 from thalweg.population.padding import Padding
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
@@ -33,6 +33,7 @@ from thalweg.randomness import generator
 Product = Callable[[Vectors], Vectors]
 _KEPT = 4  # copies of the activations that a graph of second derivatives keeps
 _AUDITED = ("hessian", "fisher")  # which take all derivatives that there are
+_VECTORS = 4  # of parameters that a member's product makes on its way
 _PROBE = 256  # examples on which the memory of a member is measured
 
 
@@ -185,11 +186,12 @@ class GraphChunks:
         self.problem, self.population, self.examples, self.count = problem, population, examples, count
         batch = Batch.range(examples, 0, min(_PROBE, count))
         with explained(batch), Attentive() as attentive:
-            example = _KEPT * activation_bytes(problem, population, batch, training=False) / batch.size
+            example = _KEPT * activations(problem, population, batch, training=False).peak / batch.size
         self.attention, budget = attentive.seen, problem.memory_budget
         size = max(1, min(count, int(budget / example)))
         self.size = math.ceil(count / math.ceil(count / size))
-        self.rows = max(1, min(len(population), int(budget / (example * self.size))))
+        row = _VECTORS * population.layout.parameters * population.theta.element_size()
+        self.rows = max(1, min(len(population), int(budget / (example * self.size + row))))
         self.together = example * count * len(population) <= budget
         if len(population) > 1 and not problem.unstacked:
             self._audit()

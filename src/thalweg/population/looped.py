@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
@@ -116,9 +117,28 @@ class Looped:
         return parameters
 
 
-@torch.enable_grad()
+@dataclass(frozen=True)
+class Activations:
+    """Bytes that one member's activations on a batch take.
+
+    Args:
+        kept: what the backward pass keeps, with the tensors that hold the batch.
+        peak: at most at any time, without the batch: what is kept, and two more of the largest while one is computed
+            from the other, forward or backward.
+    """
+
+    kept: int
+    peak: int
+
+
 def activation_bytes(problem: Problem, population: Population, batch: Batch, *, training: bool) -> int:
     """Bytes that the backward pass of one member keeps in memory, measured on the first member."""
+    return activations(problem, population, batch, training=training).kept
+
+
+@torch.enable_grad()
+def activations(problem: Problem, population: Population, batch: Batch, *, training: bool) -> Activations:
+    """The bytes of one member's activations, measured on the first member."""
     member = Looped(problem, population[0].copy(), training=training)
     kept: dict[int, int] = {}
     saved: list[Tensor] = []  # the graph gets their numbers: a function that held its own output would never be freed
@@ -131,7 +151,7 @@ def activation_bytes(problem: Problem, population: Population, batch: Batch, *, 
 
     inputs, targets = batch.member(0)
     try:
-        with torch.autograd.graph.saved_tensors_hooks(note, saved.__getitem__):
+        with global_stream(0, "activations"), torch.autograd.graph.saved_tensors_hooks(note, saved.__getitem__):
             problem.loss.mean(member._forward(0, inputs), targets)
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
@@ -139,11 +159,14 @@ def activation_bytes(problem: Problem, population: Population, batch: Batch, *, 
         # Where the model itself transforms functions (torch.func), no hooks are possible: by all that is computed.
         with _Made() as made:
             problem.loss.mean(member._forward(0, inputs), targets)
-        return max(1, made.size)
+        return Activations(max(1, made.size), max(1, made.size))
     finally:
         saved.clear()
     kept.pop(member.theta.untyped_storage().data_ptr(), None)
-    return max(1, sum(kept.values()))
+    leaves = [leaf for leaf in tree_leaves((inputs, targets)) if isinstance(leaf, Tensor)]
+    given = {leaf.untyped_storage().data_ptr() for leaf in leaves}
+    made = [size for storage, size in kept.items() if storage not in given]
+    return Activations(max(1, sum(kept.values())), max(1, sum(made) + 2 * max(made, default=0)))
 
 
 class _Made(TorchFunctionMode):

@@ -25,7 +25,7 @@ from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
 from thalweg.population.template import check_follows, template_of
-from thalweg.randomness import isolated
+from thalweg.randomness import isolated, numbered
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
@@ -50,7 +50,8 @@ class Problem(Summarized):
         metrics: further functions (output, target) by name, which return what a loss may. None:
             accuracy, where the targets are classes, without those that the loss ignores.
         device, dtype: where and in what to compute; None is the model's own dtype.
-        memory_budget: bytes that activations of one evaluation may take.
+        memory_budget: bytes that activations of one evaluation may take, at least those of one member on one batch of
+            training, or on one example elsewhere.
 
     Raises:
         ModelError: the model cannot be called on the data, its output does not fit the loss or depends on the rest
@@ -151,7 +152,8 @@ class Problem(Summarized):
     @guarded
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
-        seeds = range(seeds) if isinstance(seeds, int) else seeds
+        if isinstance(seeds, int):
+            seeds = numbered("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
         check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
         return Population.initialize(self.model, seeds).to(self.device, self.dtype)
 

@@ -43,11 +43,10 @@ def write(results: Sequence[StudyResult], path: Path) -> Path:
     Raises:
         StorageError: the file cannot be written; what was there is as before.
     """
-    content = page(results)
     with explaining(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+        with replacing(path) as temporary:  # which says first whether that can be, as figures take a while
+            temporary.write_text(page(results), encoding="utf-8")
     return path
 
 

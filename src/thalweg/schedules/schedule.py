@@ -23,6 +23,9 @@ def check_numbers(least: float, most: float = np.inf, **fields: Any) -> None:
         if isinstance(value, list | tuple):
             msg = f"A schedule's {name} is a number or a sweep; write sweep.values({list(value)})."
             raise UsageError(msg)
+        if hasattr(value, "detach"):
+            msg = f"A schedule's {name} is a number or a sweep, and no tensor; write {value.tolist()}."
+            raise UsageError(msg)
         points = getattr(value, "points", value)
         if isinstance(points, str | bool) or not np.issubdtype(np.asarray(points).dtype, np.number):
             msg = f"A schedule's {name} is a number or a sweep; got {value!r}."

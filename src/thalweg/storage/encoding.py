@@ -12,6 +12,8 @@ from thalweg.errors import StorageError, UsageError
 
 # JSON has no words for these three, and a bare NaN is what makes a file unreadable to everything but Python.
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_DTYPES = {"bool", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64))}
+_DTYPES |= {"float16", "float32", "float64"}
 
 
 def encode_number(value: float) -> float | str:
@@ -60,20 +62,39 @@ def decode_array(encoded: Mapping[str, Any]) -> NDArray[Any]:
         StorageError: the object is not one of `encode_array`.
     """
     try:
-        dtype = np.dtype(np.str_ if encoded["dtype"] == "text" else encoded["dtype"])
+        dtype = _dtype(encoded["dtype"])
         values = encoded["values"]
         if dtype.kind == "f":
             values = [decode_number(value) for value in values]
         return np.array(values, dtype=dtype).reshape(encoded["shape"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         msg = f"An array in this JSON cannot be read ({error!r}); it needs dtype, shape and values that fit."
         raise StorageError(msg) from error
 
 
+def _dtype(name: Any) -> np.dtype[Any]:
+    """The type of entries; only those that `encode_array` writes, as one such as U999999999 asks for gigabytes."""
+    if name == "text":
+        return np.dtype(np.str_)
+    if name not in _DTYPES:
+        msg = f"{name!r} is no type of entries"
+        raise ValueError(msg)
+    return np.dtype(name)
+
+
 def parsed(text: str) -> Any:
-    """What JSON text says; StorageError where it is not JSON."""
+    """What strict JSON text says.
+
+    Raises:
+        StorageError: it is not strict JSON, or nested or with numbers beyond all measure.
+    """
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError) as error:
         msg = f"This text is not JSON: {error}."
         raise StorageError(msg) from error
+
+
+def _refused(word: str) -> None:
+    msg = f"{word} is no JSON number"
+    raise ValueError(msg)

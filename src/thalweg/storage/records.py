@@ -1,14 +1,20 @@
 """Records of a store as rows of its database, and their documents as JSON."""
 
+import contextlib
+import itertools
 import json
+import operator
 import sqlite3
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from thalweg.errors import UsageError
+from thalweg.errors import StorageError, UsageError
+from thalweg.storage.checksums import checksum, seal
+from thalweg.storage.encoding import parsed
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,21 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """A record whose content is not what was put."""
+
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        return (
+            f"The {self.kind} {self.key!r} is damaged: its document does not have the checksum that was stored with "
+            f"it. Nothing of it is used; copy thalweg.db back, or remove it, store.delete({self.kind!r}, "
+            f"{self.key!r}), and make it again."
+        )
+
+
+@dataclass(frozen=True)
 class Staged:
     """A finished file that does not have its name yet."""
 
@@ -50,11 +71,9 @@ def as_json(kind: str, key: str, document: Mapping[str, Any]) -> str:
     """A document as strict JSON.
 
     Raises:
-        UsageError: it is none, or kind or key is empty.
+        UsageError: it is none, or kind or key is empty or not text that can be shown.
     """
-    if not kind or not key:
-        msg = f"A record needs a kind and a key, and got {kind!r} and {key!r}."
-        raise UsageError(msg)
+    check_names(kind, key)
     try:
         text = json.dumps(dict(document), allow_nan=False)
         json.loads(text, object_pairs_hook=_distinct)
@@ -62,6 +81,19 @@ def as_json(kind: str, key: str, document: Mapping[str, Any]) -> str:
         msg = f"The document of the {kind} {key!r} is not strict JSON ({error}); put arrays into `arrays`."
         raise UsageError(msg) from error
     return text
+
+
+def check_names(kind: str, key: str) -> None:
+    """Raise UsageError for names that nobody could see or write again."""
+    for name in (kind, key):
+        if not isinstance(name, str) or not name or not all(map(_shows, name)):
+            msg = f"A record needs a kind and a key, printable text both, and got {kind!r} and {key!r}."
+            raise UsageError(msg)
+
+
+def _shows(letter: str) -> bool:
+    """Whether a letter is one to look at, or a space: none that commands a terminal, and no half of one."""
+    return letter.isprintable() or unicodedata.category(letter) == "Zs"
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> None:
@@ -75,8 +107,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
 
 def objects_of(database: sqlite3.Connection, kind: str, key: str) -> set[str]:
     """The hashes of what a record refers to; none where there is no such record."""
-    query = "SELECT sha256 FROM object JOIN record ON record = id WHERE kind = ? AND key = ?"
-    return {row[0] for row in database.execute(query, (kind, key))}
+    query = "SELECT CAST(sha256 AS BLOB) FROM object JOIN record ON record = id WHERE kind = ? AND key = ?"
+    return {row[0].decode(errors="replace") for row in database.execute(query, (kind, key))}
 
 
 def write(database: sqlite3.Connection, kind: str, key: str, text: str, staged: Mapping[str, Staged]) -> Record:
@@ -90,6 +122,7 @@ def write(database: sqlite3.Connection, kind: str, key: str, text: str, staged: 
         "INSERT INTO object (record, role, sha256, bytes) VALUES (?, ?, ?, ?)",
         [(row.lastrowid, role, file.sha256, file.size) for role, file in staged.items()],
     )
+    seal(database, row.lastrowid or 0)
     return Record(kind, key, json.loads(text), created, {role: file.sha256 for role, file in staged.items()})
 
 
@@ -106,19 +139,27 @@ def duplicate(database: sqlite3.Connection, kind: str, key: str, new: str) -> No
         "INSERT INTO object (record, role, sha256, bytes) SELECT ?, role, sha256, bytes FROM object WHERE record = ?",
         (row.lastrowid, source),
     )
+    seal(database, row.lastrowid or 0)
 
 
-def read(database: sqlite3.Connection, where: str, values: tuple[str, ...]) -> list[Record]:
-    """The records that an SQL condition chooses, newest first."""
-    # One statement, so that records and objects are of the same moment.
-    query = f"""SELECT kind, key, document, created, role, sha256 FROM record
-        LEFT JOIN object ON record = id {where} ORDER BY id DESC, role"""
-    records: dict[tuple[str, str], Record] = {}
-    objects: dict[tuple[str, str], dict[str, str]] = {}
-    for kind, key, document, created, role, sha256 in database.execute(query, values):
-        if (kind, key) not in records:
-            objects[kind, key] = {}
-            records[kind, key] = Record(kind, key, json.loads(document), created, objects[kind, key])
-        if role is not None:
-            objects[kind, key][role] = sha256
-    return list(records.values())
+def read(database: sqlite3.Connection, where: str, values: tuple[str, ...]) -> tuple[list[Record], list[Damaged]]:
+    """The records that an SQL condition chooses, newest first, and those of them whose content is not what was put."""
+    # One statement, so that records and objects are of the same moment; as bytes, as damaged text may be none.
+    fields = ("kind", "key", "document", "created", "role", "object.sha256", "bytes", "checksum.sha256")
+    query = f"""SELECT id, {", ".join(f"CAST({field} AS BLOB)" for field in fields)} FROM record
+        LEFT JOIN object ON object.record = id LEFT JOIN checksum ON checksum.record = id
+        {where} ORDER BY id DESC, 6"""
+    records: list[Record] = []
+    damaged: list[Damaged] = []
+    for _, rows in itertools.groupby(database.execute(query, values), operator.itemgetter(0)):
+        lines = [row[1:] for row in rows]
+        own, sealed = lines[0][:4], lines[0][7]
+        objects = [line[4:7] for line in lines if line[4] is not None]
+        if sealed is not None and checksum(own, objects).encode() == sealed:
+            kind, key, document, created = (field.decode() for field in own)
+            with contextlib.suppress(StorageError):
+                hashes = {role.decode(): sha256.decode() for role, sha256, _ in objects}
+                records.append(Record(kind, key, parsed(document), created, hashes))
+                continue
+        damaged.append(Damaged(*(field.decode(errors="backslashreplace") for field in own[:2])))
+    return records, damaged

@@ -1,13 +1,16 @@
 """The tables of a store, and how an older store becomes a current one."""
 
 import sqlite3
+from collections.abc import Callable
+
+from thalweg.storage.checksums import seal_all
 
 # In the header of every store's database, so that someone else's SQLite file is never written into: "THLW".
 APPLICATION_ID = 0x54484C57
 
 # MIGRATIONS[v] turns a database of version v into version v + 1; an empty file has version 0. A migration
 # that was released is never edited: a change of the tables is another entry at the end.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS: tuple[tuple[str | Callable[[sqlite3.Connection], None], ...], ...] = (
     (
         """CREATE TABLE record (
     id       INTEGER PRIMARY KEY AUTOINCREMENT, -- a replaced record gets a new one, so the highest is the newest
@@ -25,6 +28,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     PRIMARY KEY (record, role)
 )""",
         "CREATE INDEX object_sha256 ON object (sha256)",
+    ),
+    (
+        """CREATE TABLE checksum (
+    record INTEGER PRIMARY KEY REFERENCES record (id) ON DELETE CASCADE,
+    sha256 TEXT NOT NULL                        -- of all that the record says
+)""",
+        seal_all,
     ),
 )
 
@@ -46,6 +56,9 @@ def migrate(database: sqlite3.Connection) -> None:
     """Bring a database to the newest version; call it inside a transaction, which makes it all or nothing."""
     for statements in MIGRATIONS[version_of(database) :]:
         for statement in statements:
-            database.execute(statement)
+            if isinstance(statement, str):
+                database.execute(statement)
+            else:
+                statement(database)
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

@@ -146,8 +146,9 @@ def _independent(tensors: Mapping[str, Any]) -> dict[str, "Tensor"]:
         except (TypeError, ValueError, RuntimeError) as error:
             msg = f"The entry {name!r} is a {type(value).__name__}, not a dense tensor or numeric array: {error}"
             raise UsageError(msg) from error
-        if not isinstance(name, str):
-            msg = f"Tensors are saved by names that are text; got {name!r}."
+        if not isinstance(name, str) or name == "__metadata__":
+            header = ", which is the header's own name in safetensors files" if name == "__metadata__" else ""
+            msg = f"Tensors are saved by names that are text; got {name!r}{header}."
             raise UsageError(msg)
         if tensor.dtype == torch.complex128 or tensor.is_quantized:
             how = "torch.view_as_real(x)" if tensor.is_complex() else "x.dequantize()"

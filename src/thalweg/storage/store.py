@@ -15,20 +15,23 @@ A connection lives for one call, which keeps a store usable across threads and f
 
 import contextlib
 import difflib
+import errno
 import hashlib
 import os
 import re
+import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from thalweg.errors import StorageError, UsageError
+from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.storage import schema
 from thalweg.storage.atomic import explaining, sync, temporary_beside
-from thalweg.storage.records import Record, Staged, as_json, duplicate, objects_of, read, write
+from thalweg.storage.database import Database
+from thalweg.storage.records import Damaged, Record, Staged, as_json, check_names, duplicate, objects_of, read, write
 from thalweg.storage.statefile import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -37,19 +40,23 @@ if TYPE_CHECKING:
 
 _HASH = re.compile("[0-9a-f]{64}")
 _ABANDONED = 3600.0  # seconds since the last write after which an unfinished file belongs to nobody
-_PATIENCE = 60.0  # seconds to wait for another process's transaction, which takes milliseconds
+
+
+class _UndoneError(Exception):
+    """Ends a transaction of which nothing is to stay."""
 
 
 class Store:
     """A directory that holds results: `thalweg.db` and `objects/<sha256>.safetensors`.
 
     Args:
-        path: the directory; made when it is missing.
+        path: the directory; made when it is missing. A relative one is that of the moment, wherever the process goes.
         create: False to refuse a directory that is not a store yet, for those who only read.
 
     Raises:
         StorageError: the path is a file, cannot be written, holds a foreign or damaged database or objects without
             one, or was written by a newer Thalweg.
+        UsageError: the path is empty.
 
     Example:
         >>> import tempfile, torch
@@ -62,25 +69,29 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, create: bool = True) -> None:
+        check_type("Store path", path, (str, os.PathLike), "the path of a folder")
+        if not str(path) or "\0" in str(path):
+            msg = f"A store needs the path of its folder; got {str(path)!r}. Write '.' for the working folder."
+            raise UsageError(msg)
         self.path = Path(path)
-        self._database = self.path / "thalweg.db"
-        self._objects = self.path / "objects"
-        self._unfinished = self.path / "unfinished"
-        if not create and not self._database.is_file():
+        here = Path(os.path.abspath(path))
+        self._objects, self._unfinished = here / "objects", here / "unfinished"
+        self._database, self._shown = Database(here / "thalweg.db", self.path), self.path / "thalweg.db"
+        if not create and not self._database.path.is_file():
             msg = f"{self.path} is not a store: it has no thalweg.db."
             raise StorageError(msg)
         with explaining(self.path):
-            if self.path.exists() and not self.path.is_dir():
+            if here.exists() and not here.is_dir():
                 msg = f"{self.path} is a file, and a store is a directory; choose another place."
                 raise StorageError(msg)
             orphans = self._kept()
-            if not self._database.is_file():
+            if not self._database.path.is_file():
                 if orphans:
                     raise StorageError(self._orphaned("is missing"))
                 self._objects.mkdir(parents=True, exist_ok=True)
                 self._unfinished.mkdir(exist_ok=True)
-                self._database.touch()
-                sync(self.path)
+                self._database.path.touch()
+                sync(here)
         self._prepare(create)
 
     def __repr__(self) -> str:
@@ -115,7 +126,7 @@ class Store:
                     self._unfinished.mkdir(exist_ok=True)
                 for role, tensors in (arrays or {}).items():
                     staged[role] = self._stage(tensors)
-                with self._transaction() as database:
+                with self._database.transaction() as database:
                     superseded = objects_of(database, kind, key)
                     for file in staged.values():
                         os.replace(file.temporary, self._object(file.sha256))
@@ -127,30 +138,75 @@ class Store:
                 file.temporary.unlink(missing_ok=True)
             self._tidy(superseded | {file.sha256 for file in staged.values()})
 
+    def try_out(
+        self, kind: str, key: str, document: Mapping[str, Any], arrays: Mapping[str, Mapping[str, "Tensor"]]
+    ) -> None:
+        """Find now whether `put` of these would fail; a few bytes are written and removed again.
+
+        Raises:
+            StorageError: the store cannot be written, or the disk has no room for the arrays.
+            UsageError: the document is not JSON-able, or an entry of the arrays cannot be stored.
+        """
+        text = as_json(kind, key, document)
+        few = {role: {name: one.reshape(-1)[:0] for name, one in tensors.items()} for role, tensors in arrays.items()}
+        size = sum(one.nbytes for tensors in arrays.values() for one in tensors.values())
+        staged: dict[str, Staged] = {}
+        try:
+            with explaining(self.path):
+                self._objects.mkdir(exist_ok=True)
+                self._unfinished.mkdir(exist_ok=True)
+                for role, tensors in few.items():
+                    staged[role] = self._stage(tensors)
+                if staged and not os.access(self._objects, os.W_OK):
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+                if 0 < shutil.disk_usage(self._objects).free < size:  # 0 is what some network disks say
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                with contextlib.suppress(_UndoneError), self._database.transaction() as database:
+                    write(database, kind, key, text, staged)
+                    raise _UndoneError
+        finally:
+            for file in staged.values():
+                file.temporary.unlink(missing_ok=True)
+
     def get(self, kind: str, key: str) -> Record:
         """The record of this kind and key.
 
         Raises:
-            StorageError: there is none.
+            StorageError: there is none, or it is damaged.
         """
-        with self._connection() as database:
-            found = read(database, "WHERE kind = ? AND key = ?", (kind, key))
+        if not _is_text(kind) or not _is_text(key):
+            msg = f"The store {self.path} has no {kind!r} named {key!r}, which is no text."
+            raise StorageError(msg)
+        with self._database.connection() as database:
+            found, damaged = read(database, "WHERE kind = ? AND key = ?", (kind, key))
             if found:
                 return found[0]
-            keys = [row[0] for row in database.execute("SELECT key FROM record WHERE kind = ?", (kind,))]
+            if damaged:
+                raise StorageError(str(damaged[0]))
+            rows = database.execute("SELECT CAST(key AS BLOB) FROM record WHERE kind = ?", (kind,))
+            keys = [row[0].decode(errors="backslashreplace") for row in rows]
         near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
         hint = f" Did you mean {near[0]!r}?" if near else f" It has {len(keys)} of that kind."
         msg = f"The store {self.path} has no {kind} named {key!r}.{hint}"
         raise StorageError(msg)
 
     def __contains__(self, kind_and_key: tuple[str, str]) -> bool:
-        with self._connection() as database:
+        if not all(map(_is_text, kind_and_key)):
+            return False
+        with self._database.connection() as database:
             query = "SELECT 1 FROM record WHERE kind = ? AND key = ?"
             return database.execute(query, kind_and_key).fetchone() is not None
 
     def list(self, kind: str) -> list[Record]:
-        """Every record of a kind, newest first."""
-        with self._connection() as database:
+        """Every record of a kind, newest first; a warning names each that is damaged, which is left out."""
+        found, damaged = self.read(kind)
+        for one in damaged:
+            warnings.warn(str(one), stacklevel=2)
+        return [*found]
+
+    def read(self, kind: str) -> tuple[Sequence[Record], Sequence[Damaged]]:
+        """Every record of a kind, newest first, and apart from them those that are damaged, as sentences by `str`."""
+        with self._database.connection() as database:
             return read(database, "WHERE kind = ?", (kind,))
 
     def arrays(self, sha256: str) -> dict[str, "Tensor"]:
@@ -185,8 +241,9 @@ class Store:
         Raises:
             StorageError: there is no such record, or the store cannot be written; all is then as before.
         """
+        check_names(kind, new)
         self.get(kind, key)
-        with explaining(self.path), self._transaction() as database:
+        with explaining(self.path), self._database.transaction() as database:
             superseded = objects_of(database, kind, new)
             duplicate(database, kind, key, new)
         self._tidy(superseded)
@@ -197,8 +254,9 @@ class Store:
         Raises:
             StorageError: there is none, or the store cannot be written.
         """
-        self.get(kind, key)
-        with explaining(self.path), self._transaction() as database:
+        if (kind, key) not in self:
+            self.get(kind, key)  # says what there is
+        with explaining(self.path), self._database.transaction() as database:
             gone = objects_of(database, kind, key)
             database.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
         self._tidy(gone)
@@ -207,31 +265,46 @@ class Store:
         """Remove what killed processes left: objects without a record, files unfinished for an hour; how many.
 
         Raises:
-            StorageError: the store cannot be written.
+            StorageError: the store cannot be written, or a record is damaged, which may refer to any of the objects.
         """
-        with explaining(self.path), self._transaction() as database:
-            removed = self._remove_unreferenced(database, self._kept())
-            abandoned = time.time() - _ABANDONED
-            for unfinished in self._unfinished.glob("*"):
-                with contextlib.suppress(FileNotFoundError):
-                    if unfinished.stat().st_mtime < abandoned:
-                        unfinished.unlink()
-                        removed += 1
-        return removed
+        with explaining(self.path), self._database.transaction() as database:
+            damaged = read(database, "", ())[1]
+            if damaged:
+                msg = f"{damaged[0]} Until then nothing is removed that it may refer to."
+                raise StorageError(msg)
+            abandoned = self.abandoned(database)
+            for path in abandoned:
+                path.unlink(missing_ok=True)
+        return len(abandoned)
+
+    def abandoned(self, database: sqlite3.Connection | None = None) -> Sequence[Path]:
+        """The files that `collect` would remove.
+
+        Args:
+            database: of the transaction they are removed in, if any.
+        """
+        with contextlib.nullcontext(database) if database else self._database.connection() as one:
+            found = [*self._unreferenced(one, self._kept())]
+        latest = time.time() - _ABANDONED
+        for unfinished in self._unfinished.glob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if unfinished.stat().st_mtime < latest:
+                    found.append(unfinished)
+        return found
 
     def check(self) -> Sequence[str]:
-        """Every fault of the store as a sentence; [] when all is well. Reads every object."""
-        with self._connection() as database:
+        """Every fault of the store as a sentence; [] when all is well. Reads every record and every object."""
+        with self._database.connection() as database:
             problems = [row[0] for row in database.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            rows = database.execute(
-                "SELECT kind, key, role, sha256 FROM object JOIN record ON record = id ORDER BY id, role"
-            ).fetchall()
+            records, damaged = read(database, "", ())
+        problems += map(str, damaged)
         faults: dict[str, str | None] = {}
-        for kind, key, role, sha256 in rows:
-            if sha256 not in faults:
-                faults[sha256] = self._fault(sha256)
-            if faults[sha256]:
-                problems.append(f"The {role} of the {kind} {key!r}: {faults[sha256]}")
+        for record in reversed(records):
+            for role, sha256 in record.objects.items():
+                if sha256 not in faults:
+                    faults[sha256] = self._fault(sha256)
+                if faults[sha256]:
+                    problems.append(f"The {role} of the {record.kind} {record.key!r}: {faults[sha256]}")
         return problems
 
     def _fault(self, sha256: str) -> str | None:
@@ -266,23 +339,23 @@ class Store:
         """Remove those of the objects that no record refers to; a failure waits for `collect`."""
         if not candidates:
             return
-        with contextlib.suppress(OSError), self._transaction() as database:
-            self._remove_unreferenced(database, candidates)
+        with contextlib.suppress(OSError), self._database.transaction() as database:
+            for path in self._unreferenced(database, candidates):
+                path.unlink(missing_ok=True)
 
-    def _remove_unreferenced(self, database: sqlite3.Connection, candidates: Iterable[str]) -> int:
-        # Inside a write transaction, so that no other process can be about to refer to one of them.
-        kept = {row[0] for row in database.execute("SELECT DISTINCT sha256 FROM object")}
-        unreferenced = [path for sha256 in set(candidates) - kept if (path := self._object(sha256)).exists()]
-        for path in unreferenced:
-            path.unlink(missing_ok=True)
-        return len(unreferenced)
+    def _unreferenced(self, database: sqlite3.Connection, candidates: Iterable[str]) -> Sequence[Path]:
+        # To remove them it must be inside a write transaction: no other process can be about to refer to one of them.
+        rows = database.execute("SELECT DISTINCT CAST(sha256 AS BLOB) FROM object")
+        kept = {row[0].decode(errors="replace") for row in rows}
+        gone = filter(_HASH.fullmatch, set(candidates) - kept)  # a damaged reference may be no hash
+        return [path for sha256 in gone if (path := self._object(sha256)).exists()]
 
     def _prepare(self, create: bool) -> None:
         """Refuse what is not ours or not known; bring an older schema up to date."""
         orphans = self._kept()  # ahead of the version: whoever is making this store right now migrates it first
-        with self._connection() as database:
+        with self._database.connection() as database:
             if schema.is_foreign(database):
-                msg = f"{self._database} is a SQLite file of another program; choose another place for the store."
+                msg = f"{self._shown} is a SQLite file of another program; choose another place for the store."
                 raise StorageError(msg)
             version = schema.version_of(database)
         if version > len(schema.MIGRATIONS):
@@ -297,57 +370,19 @@ class Store:
             msg = f"{self.path} is not a store: its thalweg.db is empty."
             raise StorageError(msg)
         if version < len(schema.MIGRATIONS):
-            with self._transaction() as database:
+            with self._database.transaction() as database:
                 schema.migrate(database)
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one call, with SQLite's errors in words."""
-        location = f"file:{quote(str(self._database.absolute()))}?mode=rw"
-        try:
-            database = sqlite3.connect(location, uri=True, timeout=_PATIENCE, isolation_level=None)
-            try:
-                database.execute("PRAGMA foreign_keys = ON")
-                database.execute("PRAGMA synchronous = EXTRA")  # a commit survives a power cut
-                yield database
-            finally:
-                database.close()
-        except sqlite3.Error as error:
-            raise StorageError(self._describe(error)) from error
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection that holds the store's only write lock; all of it is committed, or none."""
-        with self._connection() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    database.execute("ROLLBACK")
-                raise
 
     def _orphaned(self, what: str) -> str:
         return (
-            f"{self._database} {what}, but {self._objects} holds the arrays of a store, so nothing was changed; "
+            f"{self._shown} {what}, but {self.path / 'objects'} holds the arrays of a store, so nothing was changed; "
             "copy the database back, or choose another place."
         )
 
-    def _describe(self, error: sqlite3.Error) -> str:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
-            return f"The store {self.path} was kept busy by another process for {_PATIENCE:.0f} s; try again later."
-        if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}:
-            return f"{self._database} cannot be opened or written; change its permissions or choose another place."
-        if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-            return (
-                f"The disk or quota that holds {self.path} is full or failing, so nothing was changed; "
-                "free space and run it again."
-            )
-        if code in {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}:
-            return f"{self._database} is damaged, or is not a database; copy it back or choose another place."
-        return f"The store {self.path} failed: {error}."
+
+def _is_text(name: object) -> bool:
+    """Whether it is text that can be written at all: none with half a letter in it."""
+    return isinstance(name, str) and name == name.encode(errors="replace").decode()
 
 
 def _digest(path: Path) -> str:

@@ -92,9 +92,10 @@ def to_onnx(problem: Problem, networks: Population | Sliced, path: str | os.Path
         if apart > _TOLERANCE[problem.dtype]:
             msg = f"onnxruntime computes something else than torch, by {apart:.2g} of the largest; no file stays."
             raise ModelError(msg)
+        size = temporary.stat().st_size
     reading = Reading(
         "ONNX file",
-        {"size": path.stat().st_size, "difference": apart},
+        {"size": size, "difference": apart},
         units={"size": "bytes"},
         cost=Cost(time.perf_counter() - began, forwards=2),
         provenance=Provenance.here(None, "cpu", str(problem.dtype)),

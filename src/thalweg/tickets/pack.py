@@ -17,6 +17,7 @@ from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.storage.atomic import explaining, replacing
+from thalweg.storage.encoding import parsed
 from thalweg.storage.statefile import read_safetensors, write_safetensors
 from thalweg.tickets.pack_positions import decoded, encoded
 from thalweg.tickets.pack_values import VALUES, restored, stored
@@ -117,7 +118,7 @@ def pack(networks: Population | Sliced, path: str | os.PathLike[str], *, values:
     metadata = {"thalweg": text, "sha256": _checksum(text, tensors)}
     with explaining(path), replacing(path) as temporary:
         write_safetensors(temporary, tensors, metadata)
-    size = path.stat().st_size
+        size = temporary.stat().st_size
     return _packed(population, path, size, values, codes[0], bytes_of, rounding, time.perf_counter() - began)
 
 
@@ -278,9 +279,16 @@ def _header(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     if _checksum(metadata["thalweg"], tensors) != metadata["sha256"]:
         msg = f"{path} was altered after it was written (its checksum differs); copy it again or make it again."
         raise StorageError(msg)
-    header = json.loads(metadata["thalweg"])
-    if header.get("format") != _FORMAT:
-        msg = f"{path} has format {header.get('format')!r}, and {_FORMAT} is read here."
+    header = parsed(metadata["thalweg"])
+    if not isinstance(header, dict) or header.get("format") != _FORMAT:
+        found = header.get("format") if isinstance(header, dict) else None
+        msg = f"{path} has format {found!r}, and {_FORMAT} is read here."
+        raise StorageError(msg)
+    members, codes = header.get("members"), header.get("codes")
+    whole = isinstance(members, int) and isinstance(codes, list) and 0 < members == len(codes) <= len(tensors)
+    known = isinstance(getattr(torch, str(header.get("dtype")), None), torch.dtype)
+    if not (whole and known and isinstance(header.get("shapes"), dict) and {"masked", "plan"} <= header.keys()):
+        msg = f"{path} says of itself what its tensors do not; it was not written by pack(), so make it again."
         raise StorageError(msg)
     return header
 

@@ -1,13 +1,16 @@
 """Checkpoints in a store: written between steps, read back bit for bit."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from thalweg.errors import StorageError
 from thalweg.population import Plan
-from thalweg.storage import Store
+from thalweg.storage import Record, Store
 from thalweg.training.state import State
 
 _KINDS = ("run", "checkpoint")
@@ -36,16 +39,34 @@ class Checkpoints:
         """Replace the record by the state as it is; at its last step the checkpoint becomes the finished run."""
         if self.store is None:
             return
-        finished = state.step == len(state.batch_loss)
-        document = {
+        kind = "run" if state.step == len(state.batch_loss) else "checkpoint"
+        self.store.put(kind, self.key, self._document(state, plans), {"state": state.tensors()})
+        if kind == "run":
+            self._remove()
+        self.last = time.monotonic()
+
+    def try_out(self, state: State) -> None:
+        """Find before the first step whether `write` would fail.
+
+        Raises:
+            StorageError: the store cannot be written, or has no room.
+            UsageError: something of the run cannot be stored, such as a complex buffer.
+        """
+        if self.store is not None:
+            self.store.try_out("checkpoint", self.key, self._document(state, {}), {"state": state.tensors()})
+
+    def _document(self, state: State, plans: Mapping[str, Plan]) -> dict[str, Any]:
+        return {
             "identity": self.identity,
             "step": state.step,
             "plans": {name: dataclasses.asdict(plan) for name, plan in plans.items()},
         }
-        self.store.put("run" if finished else "checkpoint", self.key, document, {"state": state.tensors()})
-        if finished and ("checkpoint", self.key) in self.store:
-            self.store.delete("checkpoint", self.key)
-        self.last = time.monotonic()
+
+    def _remove(self) -> None:
+        """Remove the checkpoint of a finished run; another process may have done so meanwhile."""
+        if self.store is not None and ("checkpoint", self.key) in self.store:
+            with contextlib.suppress(StorageError):  # whatever stays is found by the next call, or by `left_over`
+                self.store.delete("checkpoint", self.key)
 
     def restore(self, state: State, *, replaces: bool = False) -> dict[str, Plan]:
         """Bring `state` to what the store holds for this run, if that is further, and return its plans; else {}.
@@ -59,7 +80,7 @@ class Checkpoints:
         """
         if self.store is None:
             return {}
-        records = [self.store.get(kind, self.key) for kind in _KINDS if (kind, self.key) in self.store]
+        records = self._records(self.store)
         own = [record for record in records if record.document.get("identity") == self.identity]
         if records and not own and not replaces:
             mine, theirs = self.identity, records[0].document.get("identity") or {}
@@ -73,5 +94,45 @@ class Checkpoints:
         furthest = max(own, key=lambda record: record.document["step"], default=None)
         if furthest is None or furthest.document["step"] < state.step:
             return {}
-        state.load(self.store.arrays(furthest.objects["state"]), furthest.document["step"])
+        arrays = self._arrays(self.store, furthest)
+        if arrays is None:  # another process of the same run is ahead
+            return self.restore(state, replaces=replaces)
+        state.load(arrays, furthest.document["step"])
+        if furthest.kind == "run" and len(own) > 1:  # a kill came between storing the one and removing the other
+            self._remove()
         return {name: Plan(**plan) for name, plan in furthest.document["plans"].items()}
+
+    def _records(self, store: Store) -> list[Record]:
+        """What the store has under this key."""
+        found: list[Record] = []
+        for kind in reversed(_KINDS):  # the run last: another process stores it before it removes the checkpoint
+            try:
+                found.insert(0, store.get(kind, self.key))
+            except StorageError:
+                if (kind, self.key) in store:  # and cannot be read, or was stored just now
+                    found.insert(0, store.get(kind, self.key))
+        return found
+
+    def _arrays(self, store: Store, record: Record) -> dict[str, Tensor] | None:
+        """The arrays of a record; None where it was replaced or removed since it was read."""
+        try:
+            return store.arrays(record.objects["state"])
+        except StorageError:
+            if any(one.objects == record.objects for one in self._records(store)):
+                raise
+            return None
+
+
+def left_over(store: Store) -> list[str]:
+    """The keys of checkpoints whose finished run is in the store too: a kill came before they were removed.
+
+    >>> import tempfile
+    >>> import thalweg as tw
+    >>> from thalweg.training.checkpoint import left_over
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     left_over(tw.Store(folder))
+    []
+    """
+    finished = {record.key: record.document.get("identity") for record in store.read("run")[0]}
+    kept = store.read("checkpoint")[0]
+    return [one.key for one in kept if one.key in finished and finished[one.key] == one.document.get("identity")]

@@ -6,42 +6,81 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, ExampleSet
+from thalweg.errors import UsageError
 from thalweg.evaluation import by_example
-from thalweg.population import Population, Problem
+from thalweg.losses.of_user import UserLoss
+from thalweg.population import Batch, Population, Problem
+from thalweg.population.execution import explained
+from thalweg.population.looped import Looped
 from thalweg.training.beginning import Beginning
+from thalweg.training.declared import Declared, holds_own
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 
 _STREAMED = 32  # examples of a streamed set that its hash looks at
+_ROWS, _BATCHES, _MEMBERS = 64, 8, 4  # at most, of the training that a run is known by
+_STEPS = 65  # at which a schedule of the user's own is read
 
 
-def identity(problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginning) -> dict[str, Any]:
+def identity(
+    problem: Problem, recipe: Recipe, grid: MemberGrid, begun: Beginning, *, named: bool = False
+) -> dict[str, Any]:
     """All that determines a run, in a form that fits in a document.
 
     What a run need not have is a part of it only where it has it, so that runs stored before there was such a thing
-    keep their identity, and a store finds them: what is added here is added likewise.
+    keep their identity, and a store finds them: what is added here is added likewise. Where all is torch's and
+    Thalweg's own, the parts name themselves; what is the user's own is known by what it holds, by its code, and by
+    what it does: losses and gradients in training mode on examples drawn at random, schedules over the steps.
+
+    Raises:
+        UsageError: the recipe holds what cannot be told from another of its kind, and `named` is False.
     """
     population = begun.population
+    declared = Declared()
+    own: dict[str, Any] = {}
+    if holds_own(recipe.optimizer) or holds_own(recipe.schedule):
+        own["own"] = [declared.of(recipe.optimizer), declared.of(recipe.schedule), _over_steps(recipe, grid)]
+        if declared.unknown and not named:
+            msg = (
+                f"The recipe holds a {declared.unknown[0]}, which cannot be told from another one, so the store cannot "
+                "tell this run from others; write train(..., name=...), another name for each."
+            )
+            raise UsageError(msg)
+    functions = [one.function for one in (problem.loss, *problem.metrics) if isinstance(one, UserLoss)]
+    if functions:
+        own["functions"] = declared.of(functions)
+    if layers := declared.layers(problem.template):
+        own["layers"] = digest({"layers": layers})
+    if functions or layers:
+        own["training"] = _training(problem, grid, population)
     tested = {} if grid.test_examples is None else {"test_examples": _hash(grid.test_examples)}
-    return tested | {
-        "recipe": recipe.describe(),
-        "seeds": grid.given_seeds,
-        "data": [problem.data.name, *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows)],
-        "loss": problem.loss.name,
-        "probe": _probe(problem, population),
-        "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
-        "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
-        "start": _hash((population.theta, dict(population.buffers))),
-        "examples": None if grid.examples is None else _hash(grid.examples),
-        "arms": [origin.arm for origin in grid.origins],
-        "steps": begun.steps.tolist(),
-        "moments": _hash((begun.slots, begun.fresh_since)) if _kept(begun) else None,
-        "mask": None if population.mask is None else _hash(population.mask),
-    }
+    return (
+        tested
+        | own
+        | {
+            "recipe": recipe.describe(),
+            "seeds": grid.given_seeds,
+            "data": [
+                problem.data.name,
+                *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows),
+            ],
+            "loss": problem.loss.name,
+            "probe": _probe(problem, population),
+            "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
+            "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
+            "start": _hash((population.theta, dict(population.buffers))),
+            "examples": None if grid.examples is None else _hash(grid.examples),
+            "arms": [origin.arm for origin in grid.origins],
+            "steps": begun.steps.tolist(),
+            "moments": _hash((begun.slots, begun.fresh_since)) if _kept(begun) else None,
+            "mask": None if population.mask is None else _hash(population.mask),
+        }
+    )
 
 
 def _kept(begun: Beginning) -> bool:
@@ -65,6 +104,33 @@ def _probe(problem: Problem, population: Population) -> dict[str, list[str]]:
     buffers = {name: buffer.clone() for name, buffer in population.buffers.items()}
     found = by_example(problem, replace(population, buffers=buffers), problem.preflight.telling(), plan="looped")
     return {name: [f"{value:.4g}" for value in values.nanmean(1).tolist()] for name, values in found.items()}
+
+
+def _training(problem: Problem, grid: MemberGrid, population: Population) -> list[list[str]]:
+    """Losses and norms of gradients in training mode, of a few members on batches drawn at random.
+
+    Three digits, as rounding is another on other machines.
+    """
+    examples = problem.preflight.telling()
+    largest = max(size or len(examples) for size in grid.batch_sizes.tolist())
+    size = min(largest, len(examples), _ROWS)
+    members = torch.linspace(0, len(population) - 1, min(_MEMBERS, len(population))).long().tolist()
+    some = population[members].copy()
+    looped = Looped(problem, some, training=True, seeds=[grid.seeds[member] for member in members])
+    found = []
+    for start in range(0, min(len(examples) - size + 1, _ROWS, _BATCHES * size), size):
+        batch, gradient = Batch.range(examples, start, start + size), torch.empty_like(some.theta)
+        with explained(batch):
+            losses = looped.gradient(slice(0, len(members)), batch, gradient, start)
+        found.append([f"{value:.3g}" for value in (*losses.tolist(), *gradient.norm(dim=1).tolist())])
+    return found
+
+
+def _over_steps(recipe: Recipe, grid: MemberGrid) -> str:
+    """A hash of the numbers that the recipe has at steps throughout, to six digits."""
+    steps = sorted(set(np.linspace(1, recipe.steps, _STEPS).round().astype(int).tolist()))
+    numbers = [[name, np.ravel(value).tolist()] for step in steps for name, value in grid.at(step).numbers.items()]
+    return digest({"numbers": [[name, *(f"{one:.6g}" for one in values)] for name, values in numbers]})
 
 
 def _hash(tree: Any) -> str:

@@ -15,6 +15,7 @@ from thalweg.optim import Rule, Wrapper
 from thalweg.results import Summarized
 from thalweg.results.summary import called
 from thalweg.schedules import Constant, Schedule
+from thalweg.storage.encoding import encode_number
 from thalweg.sweep import Sweep, plain, points_of
 
 SPACINGS = ("linear", "log")
@@ -147,4 +148,11 @@ def _plain(value: Any) -> Any:
         return {"is": type(value).__name__} | {
             f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value) if f.repr
         }
-    return list(value) if isinstance(value, tuple) else value
+    value = plain(value)
+    if isinstance(value, Sweep):
+        return _plain(value)
+    if isinstance(value, float):
+        return encode_number(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, bool | int | str) else f"a {type(value).__name__}"

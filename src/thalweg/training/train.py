@@ -1,5 +1,6 @@
 """The verb `train`."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.progress import Watcher, automatic, check_watcher, watched
+from thalweg.randomness import numbered
 from thalweg.storage import Store
 from thalweg.sweep import plain
 from thalweg.training.beginning import Masks, Starts, arms_of, beginning
@@ -54,9 +56,11 @@ def train(
 ) -> Run:
     """Train one member for every combination of the recipe's sweeps and seeds, all as one program.
 
-    A member is initialized, and its batches are drawn, from streams of its own seed, so it does not depend
-    on who else is trained. A member whose loss or gradient stops being finite is frozen and reported with
-    its step; the others go on with the same bits.
+    A member is initialized, and its batches are drawn, from streams of its own seed, so it does not depend on who else
+    is trained: bit for bit with plan="looped", and with "stacked" where kernels add in one order for any number of
+    members, as those of dense layers do; else, as with "auto", which may stack many and loops one, to the rounding of
+    gradients. (Where a gradient is nothing but rounding, rules such as Adam make steps of it.) A member whose loss or
+    gradient stops being finite is frozen and reported with its step; the others go on with the same bits.
 
     Where members are stacked, the run audits itself: at eight random steps or more, keyed by (seed, step), a member
     drawn at random is computed again alone by the plain module on its own batch. One that passes says nothing of the
@@ -106,8 +110,9 @@ def train(
             come again: a method `forget` is told the first of them, and `begin` is called again.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
-        name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, and what loss and
-            metrics say of the start. Give one where runs differ in ways that these do not show.
+        name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, what loss and metrics
+            say of the start, and of what is your own (layers, losses, rules, schedules) what it holds, its code and
+            what it does. Give one where runs differ in ways that these do not show, such as a table in a global.
         checkpoint_seconds: the most work, in seconds, that a kill can lose.
 
     Returns:
@@ -131,10 +136,15 @@ def train(
     check_type("train paired", paired, bool, "True or False")
     check_watcher("train", progress)
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
+    if not 0 <= checkpoint_seconds < math.inf:
+        msg = f"train checkpoint_seconds must be finite and not negative; got {checkpoint_seconds}."
+        raise UsageError(msg)
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
     own = resume is not None or examples is not None
+    if isinstance(seeds, int | np.integer):
+        seeds = numbered("train", int(seeds), problem.layout.parameters * problem.dtype.itemsize)
     seeds = _seeds(seeds, repeated=own or (paired and start is not None))
     table = tested = None
     if examples is not None:
@@ -158,8 +168,8 @@ def train(
     plans: dict[str, Plan | str] = {"gradient": "auto", "outputs": "auto"}
     plans |= _plans(plan)
     store = Store(store) if isinstance(store, str | Path) else store
-    determines = {} if store is None else identity(problem, recipe, grid, begun)
-    checkpoints = Checkpoints(store, name or digest(determines), determines, checkpoint_seconds)
+    determines = {} if store is None else identity(problem, recipe, grid, begun, named=name is not None)
+    checkpoints = Checkpoints(store, digest(determines) if name is None else name, determines, checkpoint_seconds)
     state.origin = None if store is None else begun.kept()
     if resume is not None:
         state.origin = resume.state.origin
@@ -174,6 +184,7 @@ def train(
         msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
         raise UsageError(msg)
     if state.step < last:
+        checkpoints.try_out(state)
         loop = Loop(problem, recipe, grid, population, state, plans, observers)
         loop.keep_origin(begun)
         with watched(progress) as told:
@@ -214,9 +225,8 @@ def _notes(plans: Mapping[str, Plan | str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reason for reason in reasons if reason.endswith(ANEW)))
 
 
-def _seeds(seeds: int | Sequence[int], *, repeated: bool) -> list[int]:
-    given = range(seeds) if isinstance(seeds, int | np.integer) else seeds
-    given = given if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+def _seeds(seeds: Sequence[int], *, repeated: bool) -> list[int]:
+    given = seeds if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
     chosen = [plain(seed) for seed in given]
     twice = len(set(chosen)) < len(chosen) and not repeated
     if not chosen or twice or not all(isinstance(seed, int) for seed in chosen):

@@ -23,7 +23,7 @@ from thalweg.generalization.double_descent.least_squares import least_squares
 from thalweg.generalization.double_descent.target_noise import target_noise
 from thalweg.guard import guarded
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.randomness import stream_key
+from thalweg.randomness import stream_key, whole
 from thalweg.results import Cost, Provenance, Reading
 
 Array = NDArray[np.float64]
@@ -92,7 +92,7 @@ def over_features(
     check_count("over_features n", n, 2)
     check_count("over_features validation", validation)
     check_count("over_features members", members)
-    seeds, levels = [int(seed) for seed in seeds], [float(level) for level in noise]
+    seeds, levels = [whole(seed) for seed in seeds], [float(level) for level in noise]
     if not seeds or not levels:
         msg = f"over_features needs at least one seed and one level of noise; got seeds {seeds} and noise {levels}."
         raise UsageError(msg)

@@ -24,6 +24,7 @@ from thalweg.optim import Adam, Rule
 from thalweg.population import Population, Problem
 from thalweg.population.device import as_device
 from thalweg.progress import Watcher, automatic
+from thalweg.randomness import whole
 from thalweg.results import Provenance, Reading
 from thalweg.training import Recipe, train
 
@@ -132,7 +133,7 @@ def _curve(
     device: str | torch.device,
     progress: Watcher | None,
 ) -> NetworkCurve:
-    (steps, batch_size, optimizer, evaluate), seeds = training, [int(seed) for seed in seeds]
+    (steps, batch_size, optimizer, evaluate), seeds = training, [whole(seed) for seed in seeds]
     if data.classes is None:
         msg = f"{data.name!r} has numbers as targets; labels are made wrong, and counted, where targets are classes."
         raise UsageError(msg)
