@@ -9,7 +9,7 @@ from thalweg.errors import ModelError
 from thalweg.population.answers import answer, rows
 from thalweg.population.attention import one_path
 from thalweg.population.copying import copied, in_mode
-from thalweg.population.holdings import Place, places
+from thalweg.population.holdings import Place, is_plain, places
 from thalweg.population.population import Population
 
 Slot = tuple[dict[Any, Any] | MutableSequence[Any], Any]  # what holds a tensor, and the key there
@@ -78,6 +78,8 @@ class Bound:
 
     def _elsewhere(self, own: list[Tensor]) -> None:
         """Add the places where parameters are held beside the modules' own dictionaries: lists, variables of hooks."""
+        if is_plain(self.module):
+            return
         slots = {id(parameter): slots for parameter, slots in zip(own, self._parameters, strict=True)}
         tables = {id(table) for one in self._parameters for table, _ in one}
         for place in places(self.module):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.population.holdings import Place, is_empty, places
+from thalweg.population.holdings import Place, is_empty, is_plain, places
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _ANEW = (threading.Condition, threading.Event, threading.local, _LOCK, _RLOCK)
@@ -37,6 +37,9 @@ def copied(module: nn.Module) -> nn.Module:
     Raises:
         ModelError: it holds something that Python does not copy, or a view of its parameters; it is named.
     """
+    if is_plain(module):
+        with torch.inference_mode(mode=False):
+            return copy.deepcopy(module)
     held = list(places(module))
     memo: dict[int, Any] = {}
     functions: dict[int, types.FunctionType] = {}

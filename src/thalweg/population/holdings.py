@@ -80,6 +80,23 @@ def places(root: nn.Module) -> Iterator[Place]:
                 stack.append(_inside(value, place))
 
 
+def is_plain(module: nn.Module) -> bool:
+    """Whether it is made of torch's and Thalweg's own layers, and holds nothing but tensors, numbers and text."""
+    for part in module.modules():
+        if not type(part).__module__.startswith(("torch.nn.modules.", "thalweg.nets.")):
+            return False
+        for name, held in part.__dict__.items():
+            kind = type(held)
+            if kind in _PLAIN or name in _TABLES or (kind in _TABLE_TYPES and not held):
+                continue
+            if kind not in (tuple, list) or any(type(one) not in _PLAIN for one in held):
+                return False
+        for tensor in (*part._parameters.values(), *part._buffers.values()):
+            if tensor is not None and (tensor._backward_hooks or not tensor.is_leaf):
+                return False
+    return True
+
+
 def _inside(value: Any, above: Place | None) -> Iterator[Place]:
     if isinstance(value, nn.Module):
         for name, held in value.__dict__.items():
