@@ -20,4 +20,36 @@ CORRECTIONS: tuple[Correction, ...] = (
         source="Valle-Perez, Camargo & Louis (2018), arXiv:1805.08522; measured by SIM3",
         claims=("SIM3",),
     ),
+    Correction(
+        id="smooth-of-functions-that-fit-equally",
+        section=SECTION,
+        lecture="The functions found vary smoothly.",
+        right="More smoothly than functions that fit the same labels as well from a bad start; not the most smoothly.",
+        why=(
+            "A network that fits true labels has a smaller input Jacobian than one that fits random labels. But no "
+            "smooth function fits random labels, so that this compares tasks and would be so whatever training "
+            "prefers. Hold the labels and the loss, and change the start: from weights that had memorized random "
+            "labels training ends at rougher functions, so there was a choice. From a start 4 times the usual one it "
+            "ends at smoother ones. And the Jacobian grows with the logits: compare at equal loss, or per margin."
+        ),
+        source=(
+            "Novak et al. (2018), arXiv:1802.08760; Liu, Papailiopoulos & Achlioptas (2020), arXiv:1906.02613 (bad "
+            "global minima); measured by SIM4"
+        ),
+        claims=("SIM4",),
+    ),
+    Correction(
+        id="symmetries-of-the-architecture",
+        section=SECTION,
+        lecture="The functions found match symmetries of the data.",
+        right="They have the symmetries of the architecture, which helps where the data have them and hurts elsewhere.",
+        why=(
+            "The mean over places of circular convolutions is the same for a signal and its shifts, whatever the "
+            "weights and the data. So such a network cannot learn a label that says where a pulse is, which a "
+            "perceptron learns easily. Convolutions alone are equivariant: a shift of the input shifts what they "
+            "give, and a linear layer behind them that sees every place is not invariant."
+        ),
+        source="Cohen & Welling (2016), arXiv:1602.07576; measured by SIM5",
+        claims=("SIM5",),
+    ),
 )
