@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from thalweg import optim
+from thalweg import ntk, optim
 from thalweg.claims import Claim, Finding, Part, greater, within
 from thalweg.data import Data, Examples, pooled
 from thalweg.figures import Axis, Figure, HeatMap, Line
 from thalweg.generalization import simplicity
 from thalweg.generalization.simplicity import LearningTimes
 from thalweg.generalization.simplicity.checkpoints import first_reached
-from thalweg.population import Population, Problem
+from thalweg.population import Problem
 from thalweg.statistics import Interval, exponents, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
@@ -70,6 +70,8 @@ POINTS, WIDTH, LEVEL = 64, 1_024, 0.9
 RATE = 3.0  # on half the mean square, whose curvature is at most 0.55; the loss is the mean square, whose rate is half
 PERMUTATIONS, SPACING = 25, 0.02  # permutations a seed; the width of a kernel that is narrower than the points' spacing
 
+NET, THEORY = "net, 90 %", "kernel of infinite width, 90 %"
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -91,13 +93,13 @@ class Learned:
     Args:
         found: the share learned of each frequency and step, and the times of the level.
         modes: cos(k theta + phase) of each seed: (seeds, frequencies, points).
-        rates: by which each network's own kernel learns each of them at the start: (seeds, frequencies).
+        expected: the times that each network's own kernel at the start predicts: (seeds, frequencies).
         movement: |theta - theta_0| / |theta_0|: (seeds,).
     """
 
     found: LearningTimes
     modes: Array
-    rates: Array
+    expected: Array
     movement: Array
 
     def times(self, level: float) -> Array:
@@ -122,18 +124,11 @@ def learned(lab: Lab, arm: Arm, seeds: Sequence[int]) -> Learned:
     run = lab.train(problem, recipe, list(seeds), arm.name, examples=rows)
     names = list(arm.frequencies)
     found = simplicity.learning_times(problem, run, modes, coordinates=names, rows=rows, level=LEVEL)
-    start = run.snapshots[0]
+    start, points = run.snapshots[0], problem.data.train.select(rows[0])  # the same inputs for all seeds
+    kernels = ntk.empirical(problem, start, on=points, outputs="trace", progress=None)["kernel"]
+    expected = np.stack([predicted(kernel, own) for kernel, own in zip(kernels, modes, strict=True)])
     moved = (run.final.theta - start.theta).norm(dim=1) / start.theta.norm(dim=1)
-    return Learned(found, modes, own_rates(problem, start, rows, modes), moved.double().cpu().numpy())
-
-
-def own_rates(problem: Problem, start: Population, rows: torch.Tensor, modes: Array) -> Array:
-    """By each network's own tangent kernel: (seeds, frequencies)."""
-    each = []
-    for member, own in enumerate(modes):
-        points = problem.data.train.select(rows[member])
-        each.append(simplicity.direction_rates(problem, start[[member]], own, on=points)["rate"])
-    return np.concatenate(each)
+    return Learned(found, modes, expected, moved.double().cpu().numpy())
 
 
 def predicted(kernel: Array, modes: Array) -> Array:
@@ -184,8 +179,7 @@ def experiment(lab: Lab) -> Finding:
     of_even = None if even is None else exponents(WITH_EVEN.frequencies, even.found["time"].T)
     of_large = None if large is None else exponents(names, large.times(0.5).T)
     half = exponents(names, lazy.times(0.5)[: len(some)].T)
-    by_own = np.log(1 - LEVEL) / np.log1p(-RATE * lazy.rates)
-    spread = [float(np.sqrt(np.square(np.log(time / one)).mean())) for one in (theory, by_own)]
+    spread = [float(np.sqrt(np.square(np.log(time / one)).mean())) for one in (theory, lazy.expected)]
     own = interval.mean(power)
     parts = {
         KERNEL: interval.mean(exponents(theory, time.T)),
@@ -215,8 +209,8 @@ def experiment(lab: Lab) -> Finding:
             + ", ".join(f"k = {k} after {step:.0f} steps" for k, step in zip(names, means, strict=True))
             + f"; infinite width predicts {', '.join(f'{step:.0f}' for step in theory)}. Weights move by "
             f"{100 * lazy.movement.mean():.1f} % of their length.",
-            f"Single times are {100 * spread[0]:.0f} % away from these, and {100 * spread[1]:.0f} % from what each "
-            f"network's own kernel at the start predicts (root mean squares).",
+            f"Single times are {100 * spread[0]:.0f} % away from these, and {100 * spread[1]:.1f} % from what each "
+            "network's own kernel at the start predicts (root mean squares).",
             f"Nulls: with targets permuted over the points the power is {parts[PERMUTED]}; with a kernel narrower than "
             f"the spacing of the points, {narrow:.4f}.",
             *(
@@ -242,21 +236,21 @@ def figure(
     lazy: Learned, large: Learned | None, theory: Array, seeds: Sequence[int], kernel: Array, moved: Array
 ) -> Figure:
     """Share learned by frequency and step: of networks, of permuted targets, and of networks far from their start."""
-    rows = np.array(LAZY.frequencies, dtype=np.float64)
-    steps = np.unique(np.geomspace(1, LAZY.steps, 120).round())
+    steps = np.unique(np.geomspace(1, LARGE.steps, 120).round())
     tables = [one for seed, own in zip(seeds, lazy.modes, strict=True) for one in permuted(seed, own)]
     null = [simplicity.kernel_shares(kernel, one.sum(0), one, steps, learning_rate=RATE) for one in tables]
+    of_null = mean_time(moved.reshape(-1, len(LAZY.frequencies)))
     maps = [
-        panel("Lazy network", *mean_share(lazy), {"90 %": mean_time(lazy.found["time"]), "kernel": theory}, rows),
-        panel("Permuted targets", steps, np.mean(null, 0), {"90 %, kernel": mean_time(moved.reshape(-1, 4))}, rows),
+        panel("Near the start", *mean_share(lazy), {NET: mean_time(lazy.found["time"]), THEORY: theory}),
+        panel("Permuted targets, kernel", steps, np.mean(null, 0), {THEORY: of_null}),
     ]
     if large is not None:
-        maps.append(panel("Amplitude 1", *mean_share(large), {"50 %": mean_time(large.times(0.5))}, rows))
+        maps.append(panel("Amplitude 1, net", *mean_share(large), {"net, 50 %": mean_time(large.times(0.5))}))
     return Figure.row(
         maps,
         title="Low frequencies are learned first",
-        caption=f"{POINTS} points of a circle, {2 * WIDTH:,} ReLU units; means over {len(seeds)} seeds. Lines: when 90 "
-        "% (amplitude 1: half) of a frequency is learned, and when the kernel of infinite width predicts it.",
+        caption=f"{POINTS} points of a circle, {2 * WIDTH:,} ReLU units; means over {len(seeds)} seeds. Lines: when a "
+        "share of a frequency is learned.",
     )
 
 
@@ -272,7 +266,11 @@ def mean_share(one: Learned) -> tuple[Array, Array]:
     return steps[some].astype(np.float64), one.found["share"].mean(0)[:, some]
 
 
-def panel(title: str, steps: Array, share: Array, times: dict[str, Array], rows: Array) -> Figure:
-    """A map with lines of times."""
-    marks = [HeatMap(steps, rows, share.clip(0, 1)), *(Line(time, rows, label=name) for name, time in times.items())]
-    return Figure.of(title, marks, Axis("step", scale="log"), Axis("frequency"), Axis("share learned"))
+def panel(title: str, steps: Array, share: Array, times: dict[str, Array]) -> Figure:
+    """A map with lines of times, low frequencies on top."""
+    names, rows = [str(k) for k in reversed(LAZY.frequencies)], np.arange(len(share), dtype=np.float64)
+    lines = [Line(time[::-1], rows, label=name) for name, time in times.items()]
+    axes = Axis("step", scale="log", limits=(1, LARGE.steps)), Axis("frequency", names=names)
+    return Figure.of(
+        title, [HeatMap(steps, rows, share[::-1].clip(0, 1)), *lines], *axes, Axis("share learned", limits=(0, 1))
+    )
