@@ -40,13 +40,15 @@ def as_checkpoints(name: str, given: Checkpoints) -> dict[int, Population]:
     return {int(step): found[step] for step in sorted(found)}
 
 
-def answers(name: str, problem: Problem, population: Population, examples: ExampleSet) -> Tensor:
-    """What every member returns, as a table on the CPU: (members, examples, outputs), float64.
+def answers(
+    name: str, problem: Problem, population: Population, examples: ExampleSet, *, rows: Tensor | None = None
+) -> Tensor:
+    """What every member returns, for all examples or for its rows of them: (members, examples, outputs), float64, CPU.
 
     Raises:
         ModelError: a model that does not return one row of numbers an example.
     """
-    found = outputs(problem, population, examples)
+    found = outputs(problem, population, examples, rows=rows)
     if not isinstance(found, Tensor) or found.ndim not in (2, 3):
         msg = f"{name} needs a model that returns (batch, outputs); wrap it in a module that does."
         raise ModelError(msg)

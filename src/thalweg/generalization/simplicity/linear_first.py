@@ -27,11 +27,11 @@ class LinearFirst(Result):
 
     Args:
         reading: by member and step, (member, step), NaN where a member is not finite: "accuracy"; "information",
-            I(F; Y), and "beyond linear", I(F; Y | L); "explained share"; "linear error" and "non-linear error". By
-            member (member,): "share", the explained share at the first step with the linear model's accuracy, "null
-            share", that of an equally accurate corrupted copy of the last network, and "step", when that was, all NaN
-            where it never was; "linear half-time" and "non-linear half-time", infinite where a part is never halved.
-            "linear accuracy" ().
+            I(F; Y), and "beyond linear", I(F; Y | L); "explained share"; "linear error" and "non-linear error", and
+            "constant error", the part of the linear one that is the same for all examples. By member (member,):
+            "share", the explained share at the first step with the linear model's accuracy, "null share", that of an
+            equally accurate corrupted copy of the last network, and "step", when that was, all NaN where it never was;
+            "linear half-time" and "non-linear half-time", infinite where a part is never halved. "linear accuracy" ().
     """
 
     def figure(self, member: int = 0) -> Figure:
@@ -82,7 +82,7 @@ def linear_first(
     ((1, 3), True)
 
     Args:
-        problem: of classes.
+        problem: of classes, also one-hot ones, as squared error needs them.
         checkpoints: a run with snapshots, or {step: population}.
         linear: the classes that the linear model predicts on these examples, see `best_linear`: (examples,).
         on: the examples.
@@ -104,12 +104,14 @@ def linear_first(
         msg = f"linear_first needs the linear model's class of each of {len(labels)} examples; got {len(known)}."
         raise UsageError(msg)
     level, inputs = float((known == labels).mean()), rows_of("linear_first", examples).numpy()
-    predicted, errors = [], []
+    predicted, errors, shifts = [], [], []
     for population in along.values():
         found = answers("linear_first", problem, population, examples)
         predicted.append(found.argmax(2).numpy())
         values = found.softmax(2) if isinstance(problem.loss, CrossEntropy) else found
-        errors.append(error_parts(values - wanted("linear_first", problem, examples, found.shape[2]), inputs))
+        error = values - wanted("linear_first", problem, examples, found.shape[2])
+        errors.append(error_parts(error, inputs))
+        shifts.append(error.mean(1).square().sum(1).numpy())
     classes = found.shape[2]
     table = np.stack(predicted, 1)  # (member, step, example)
     linear_error, rest = (np.stack(part, 1) for part in zip(*errors, strict=True))
@@ -134,6 +136,7 @@ def linear_first(
         "explained share": share,
         "linear error": linear_error,
         "non-linear error": rest,
+        "constant error": np.stack(shifts, 1),
         "share": at,
         "null share": null,
         "step": np.where(place >= 0, steps[place], np.nan),
@@ -145,7 +148,7 @@ def linear_first(
     reading = Reading(
         "linear part first",
         arrays,
-        dict.fromkeys(names[:6], ("member", "step")) | dict.fromkeys(names[6:11], ("member",)),
+        dict.fromkeys(names[:7], ("member", "step")) | dict.fromkeys(names[7:12], ("member",)),
         {"member": np.arange(len(table)), "step": steps},
         {"information": "bits", "beyond linear": "bits"},
         sample_size=len(drawn),
@@ -191,13 +194,21 @@ def best_linear(train: ExampleSet, on: ExampleSet, *, penalty: float = 1e-3) -> 
 
 
 def classes_of(name: str, examples: ExampleSet) -> NDArray[np.int64]:
-    """The targets as classes: (examples,).
+    """The targets as classes, of one-hot ones the place of the 1: (examples,).
 
     Raises:
-        UsageError: they are not; `name` is the asker's.
+        UsageError: they are neither; `name` is the asker's.
     """
     _, targets = examples.slice(0, len(examples))
+    if isinstance(targets, Tensor) and targets.ndim == 2 and _is_one_hot(targets):
+        return targets.argmax(1).cpu().numpy()
     if not isinstance(targets, Tensor):
         msg = f"{name} needs targets that are classes, (examples,); got {type(targets).__name__}."
         raise UsageError(msg)
     return as_classes(f"{name} targets", targets.cpu().numpy())
+
+
+def _is_one_hot(table: Tensor) -> bool:
+    """Whether every row has a single 1 among zeros."""
+    ones = table == 1
+    return table.shape[1] > 1 and bool((ones | (table == 0)).all()) and bool((ones.sum(1) == 1).all())

@@ -246,6 +246,6 @@ def figure(found: dict[str, Accuracies]) -> Figure:
     return Figure.row(
         [shifted, bars],
         title="Symmetry by construction",
-        caption=f"{N:,} signals of MNIST-1D, as they are or with their coordinates shuffled, or pulses; {STEPS} steps of "
-        f"Adam; means over {len(found[POOLED].test[TRUE])} seeds. The dashed line at 10 % is chance.",
+        caption=f"{N:,} signals of MNIST-1D, as they are or with their coordinates shuffled, or pulses; {STEPS} steps "
+        f"of Adam; means over {len(found[POOLED].test[TRUE])} seeds. The dashed line at 10 % is chance.",
     )
