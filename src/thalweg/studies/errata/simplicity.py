@@ -27,8 +27,8 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         id="simple-at-equal-balance",
         section=SECTION,
-        lecture="Random networks prefer simple functions.",
-        right="They do, also among functions with as many ones; that simple ones are more frequent does not show it.",
+        lecture="Networks prefer simple functions.",
+        right="Random ones do, among functions with as many ones too; that simple ones are frequent does not show it.",
         why=(
             "Toss 128 coins of one bias, drawn anew for every function and mostly near 0 or 1. Functions with few ones "
             "are then frequent, and they are simple as well: probability falls with complexity, though coins know "
@@ -43,7 +43,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         id="smooth-of-functions-that-fit-equally",
         section=SECTION,
-        lecture="The functions found vary smoothly.",
+        lecture="Networks prefer simple functions that vary smoothly.",
         right="More smoothly than functions that fit the same labels as well from a bad start; not the most smoothly.",
         why=(
             "A network that fits true labels has a smaller input Jacobian than one that fits random labels. But no "
@@ -61,7 +61,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     Correction(
         id="symmetries-of-the-architecture",
         section=SECTION,
-        lecture="The functions found match symmetries of the data.",
+        lecture="Networks prefer simple functions that match data symmetries.",
         right="They have the symmetries of the architecture, which helps where the data have them and hurts elsewhere.",
         why=(
             "The mean over places of circular convolutions is the same for a signal and its shifts, whatever the "

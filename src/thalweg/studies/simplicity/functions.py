@@ -24,7 +24,7 @@ CLAIM = Claim(
     "and as many tanh nets (1 / sqrt(inputs), 0.2) on the 128 inputs of 7 bits, functions of lower Lempel-Ziv "
     "complexity are more probable at equal numbers of ones, by more than 0.02 decades per bit, and functions with 32 "
     "to 96 ones have less than 0.9 of the complexity of their bits in a random order.",
-    lecture="Random networks prefer simple functions.",
+    lecture="Networks prefer simple functions.",
     rule=every_part(),
     unit=SLOPE,
     budget={"nets": NETS},

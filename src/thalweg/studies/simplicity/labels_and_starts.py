@@ -175,12 +175,12 @@ def read(problem: Problem, run: Run, arms: Sequence[str], of: Given, level: floa
     few = [one.select(torch.arange(LOOKED_AT // 4)) for one in looked_at]
     along = np.stack([norms(problem, run.snapshots[step], few) for step in kept])
     paths = np.stack([run.history["train_loss"][np.searchsorted(run.history.steps, kept)], along])
-    return {
-        name: Arm(level, *(values[own] for values in (loss, norm, margin, 100 * (1 - accuracy))), path)
-        for number, name in enumerate(arms)
-        for own in (slice(number * count, (number + 1) * count),)
-        for path in (np.exp(np.log(paths[:, :, own]).mean(2)),)
-    }
+    found = {}
+    for number, name in enumerate(arms):
+        own = slice(number * count, (number + 1) * count)
+        path = np.exp(np.log(paths[:, :, own]).mean(2))
+        found[name] = Arm(level, loss[own], norm[own], margin[own], 100 * (1 - accuracy[own]), path)
+    return found
 
 
 def memorizing(run: Run, members: Sequence[int]) -> Population | None:

@@ -40,7 +40,7 @@ CLAIM = Claim(
     f"norm after true labels that it has after random ones, at a training loss of {TASK_LEVEL:g}; and on the same true "
     f"labels at {LEVEL:g} less than 0.8 from the standard start of that from a network that had memorized random "
     "labels.",
-    lecture="The functions found vary smoothly.",
+    lecture="Networks prefer simple functions that vary smoothly.",
     rule=every_part(),
     unit=RATIO,
     corrected="True labels against random ones compares tasks: random labels need a rough function, whatever a network "

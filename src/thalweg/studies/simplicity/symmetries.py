@@ -42,7 +42,7 @@ CLAIM = Claim(
     "test signals are shifted by 20 of 40 places, and is more than 10 points more accurate on signals as they are, "
     "by more than 10 points more than with the coordinates shuffled; where the place of a pulse is the label it is "
     f"more than 50 points less accurate ({STEPS} steps).",
-    lecture="The functions found match symmetries of the data.",
+    lecture="Networks prefer simple functions that match data symmetries.",
     rule=every_part(),
     unit=POINTS,
     corrected="A network has the symmetries of its architecture, before training and after, whether or not the data "
@@ -225,7 +225,7 @@ def figure(found: dict[str, Accuracies]) -> Figure:
         "Shifts of test signals",
         [
             *(
-                Line(SHIFTS, one.test[kind].mean(0), label=name if kind == TRUE else f"{name}, shuffled")
+                Line(np.array(SHIFTS), one.test[kind].mean(0), label=name if kind == TRUE else f"{name}, shuffled")
                 for kind in (TRUE, SHUFFLED)
                 for name, one in found.items()
             ),
