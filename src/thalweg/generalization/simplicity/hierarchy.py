@@ -14,6 +14,7 @@ from thalweg.results import Provenance, Reading, Result
 
 Array = NDArray[np.float64]
 _LEVEL = 0.5
+_TITLES = {"tree": "Features on a tree", "shuffled": "Shuffled features"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class Hierarchy(Result):
             for level in self.reading.coordinate("level").tolist():
                 lines.append(Line(steps, self["share"][place, level], label=f"level {level}"))
                 lines.append(Line(steps, self["predicted share"][place, level], thin=True))
-            panels.append(Figure.of(str(name), lines, Axis("step"), Axis("share learned")))
+            panels.append(Figure.of(_TITLES[name], lines, Axis("step"), Axis("share learned")))
         caption = "Thin: the closed form. Level 0 is what all items share; the last tells neighbors apart."
         return Figure.row(panels, title="Broad splits before fine ones", caption=caption)
 

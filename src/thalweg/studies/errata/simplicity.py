@@ -25,6 +25,36 @@ CORRECTIONS: tuple[Correction, ...] = (
         claims=("SIM1",),
     ),
     Correction(
+        id="the-linear-part-first",
+        section=SECTION,
+        lecture="Networks are lazy and want to compute as little as possible.",
+        right="They learn the part first that a linear model could know, as descent on any smooth kernel does.",
+        why=(
+            "That a network agrees more and more with a linear model is so of everything that improves; to be compared "
+            "with is a network that is as accurate by chance. Nor is it about wanting: a smooth kernel has its large "
+            "eigenvalues along what varies slowly, constants and linear functions before all, and descent learns along "
+            "these first, so that the order is one of the data and the kernel. If all eigenvalues are equal, as of a "
+            "kernel narrower than the distances of the data, both parts are halved at the same time. In the end "
+            "networks need not be simple: on random labels they memorize."
+        ),
+        source="Kalimeris et al. (2019), arXiv:1905.11604; measured by SIM2, with both kernels beside",
+        claims=("SIM2",),
+    ),
+    Correction(
+        id="broad-splits-first",
+        section=SECTION,
+        lecture="Networks prefer simple functions that decompose hierarchically.",
+        right="Where the data are on a tree, deep linear networks learn broad splits before fine ones.",
+        why=(
+            "A mode of singular value s of the data grows as s / (1 + (s / a - 1) exp(-2 s t)) from its start a, and "
+            "is half there at t = ln(s / a - 1) / (2 s). On a tree the singular values fall with the level of the "
+            "split, so that broad ones come first; shuffle every feature over the items, and all splits have nearly "
+            "the same value and come together. The hierarchy is that of the data."
+        ),
+        source="Saxe, McClelland & Ganguli (2019), arXiv:1810.10531; shown beside SIM2",
+        claims=("SIM2",),
+    ),
+    Correction(
         id="simple-at-equal-balance",
         section=SECTION,
         lecture="Networks prefer simple functions.",
