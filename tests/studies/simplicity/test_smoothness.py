@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from thalweg.evaluation import evaluate
 from thalweg.generalization.simplicity import input_jacobian
 from thalweg.population import Problem
 from thalweg.studies import Lab
@@ -65,7 +66,7 @@ def test_one_network_that_does_not_come_to_the_loss_leaves_it_undecided() -> Non
     late, task, starts = outcomes(missing=1)
     assert late[TASK] == "undecided"
     assert late[PREFERENCE] == "holds"
-    assert "1 networks did not come to a loss of 0.01" in Compared(task, starts).ratios[TASK].method
+    assert "1 of 10 networks did not come to a loss of 0.01" in Compared(task, starts).ratios[TASK].method
     assert not Compared(task, {STANDARD: starts[STANDARD]}).ratios[PREFERENCE].known
 
 
@@ -98,6 +99,8 @@ def test_each_network_is_read_where_it_first_comes_to_the_loss(relabelled: tuple
     assert arms[RELABELLED].norm[1] == pytest.approx(direct["norm"][0])
     assert arms[RELABELLED].loss[1] == run.history["train_loss"][row, member] <= 0.5
     assert arms[RELABELLED].margin[1] > 0
+    held = evaluate(problem, network, of.whole.select(of.tested[1]))
+    assert arms[RELABELLED].error[1] == pytest.approx(100 * (1 - float(held["accuracy"])))
 
 
 def test_bad_starts_are_the_first_without_training_error(relabelled: tuple[Given, Problem, Run]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from thalweg import data, nets, optim
 from thalweg.data import Data, Examples, pooled
+from thalweg.evaluation import evaluate
 from thalweg.generalization.bounds import margins
 from thalweg.generalization.dealt import drawn_anew
 from thalweg.generalization.implicit import scale_of_initialization
@@ -27,7 +28,7 @@ STANDARD, MEMORIZED, FOUR, EIGHT = "standard start", "random labels memorized be
 TASK, PREFERENCE = "true / random labels", "standard / bad start"
 TASK_LEVEL, LEVEL = 0.02, 0.01
 FULL_ALONE = "trained at full scale alone"
-EXAMPLES, LOOKED_AT, PATH = 500, 200, 10
+EXAMPLES, LOOKED_AT, PATH = 500, 200, 8
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,9 @@ def ratio(first: Arm | None, second: Arm | None, *, per_margin: bool = False) ->
         return unknown(FULL_ALONE)
     one, other = (arm.norm / (arm.margin if per_margin else 1) for arm in (first, second))
     late = int(np.isnan(one).sum() + np.isnan(other).sum())
-    return unknown(f"{late} networks did not come to a loss of {first.level:g}") if late else interval.ratio(one, other)
+    if late:
+        return unknown(f"{late} of {2 * len(one)} networks did not come to a loss of {first.level:g}")
+    return interval.ratio(one, other)
 
 
 def unknown(why: str) -> Interval:
@@ -137,7 +140,7 @@ def trained(
 ) -> tuple[Problem, Run]:
     """Networks (labels, seeds), or of one kind of labels (starts, seeds)."""
     pool, rows = pooled([one for name in labels for one in of.sets[name]])
-    problem = Problem(partial(nets.mlp, *setting.widths), Data(pool, of.whole, setting.name, 10), device=lab.device)
+    problem = Problem(partial(nets.mlp, *setting.widths), Data(pool, name=setting.name, classes=10), device=lab.device)
     run = lab.train(
         problem,
         how,
@@ -146,7 +149,6 @@ def trained(
         start=start or None,
         paired=bool(start),
         examples=rows,
-        test_examples=of.tested.repeat(len(labels), 1),
     )
     return problem, run
 
@@ -165,7 +167,9 @@ def read(problem: Problem, run: Run, arms: Sequence[str], of: Given, level: floa
     if (run.history["train_loss"] <= level).any():
         at = run.at_first("train_loss", level)
         there = np.searchsorted(run.history.steps, at.steps), at.members
-        loss, accuracy = (at.among_all(run.history[name][there]) for name in ("train_loss", "test_accuracy"))
+        loss = at.among_all(run.history["train_loss"][there])
+        rows = of.tested.repeat(len(arms), 1)[at.members]
+        accuracy = at.among_all(evaluate(problem, at.population, of.whole, rows=rows)["accuracy"])
         norm = at.among_all(norms(problem, at.population, [looked_at[member] for member in at.members]))
         assert run.examples is not None
         sets = [problem.data.train.select(run.examples[member]) for member in at.members]
