@@ -142,3 +142,21 @@ def test_one_hot_targets_are_classes_and_the_constant_error_is_part_of_the_linea
     numbers = tw.Problem(lambda: tw.nets.mlp(64, 10), (torch.randn(20, 64), torch.randn(20, 10)), "squared_error")
     with pytest.raises(tw.UsageError, match="classes"):
         simplicity.linear_first(numbers, numbers.initialize(1), np.zeros(20, int), on="train")
+
+
+def test_members_are_measured_on_examples_of_their_own() -> None:
+    data = tw.data.digits().subset(train=300)
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), data)
+    run = tw.train(problem, tw.Recipe(tw.optim.Adam(lr=3e-3), steps=60, batch_size=50, snapshot=(0, 30, 60)), seeds=2)
+    linear = simplicity.best_linear(data.train, data.test)
+    rows = torch.stack([torch.arange(0, 180), torch.arange(180, 360)])
+    found = simplicity.linear_first(problem, run, linear, rows=rows)
+    for member in range(2):
+        alone = {step: population[[member]] for step, population in run.snapshots.items()}
+        own = data.test.select(rows[member])
+        single = simplicity.linear_first(problem, alone, linear[rows[member].numpy()], on=own)
+        for name in ("accuracy", "information", "beyond linear", "linear error", "non-linear error", "constant error"):
+            assert np.allclose(found[name][member], single[name][0]), name
+        assert found["linear accuracy"][member] == single["linear accuracy"][0]
+    with pytest.raises(tw.UsageError, match="a row for each member"):
+        simplicity.linear_first(problem, run, linear, rows=rows[:1])

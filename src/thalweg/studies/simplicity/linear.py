@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from thalweg import data, nets, optim
 from thalweg.claims import Claim, Finding, Part, every_part, greater
-from thalweg.data import Data
+from thalweg.data import Data, Examples, pooled
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization import simplicity
 from thalweg.generalization.simplicity import Hierarchy, LinearFirst
 from thalweg.generalization.simplicity.checkpoints import first_reached
 from thalweg.population import Problem
-from thalweg.randomness import generator
 from thalweg.statistics import Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
@@ -60,39 +59,44 @@ NARROW, SMOOTH = 0.02, 1.0  # squared widths of kernels, in units of the median 
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """What networks are trained on, and what all are tested on.
+    """Signals of every seed, its own draw of those trained on, tested on, and fitted by a linear model.
 
     Args:
-        problem: its training examples are those that seeds draw from; targets are one-hot.
-        linear: the classes that the best linear model predicts for the test examples: (examples,).
+        problem: those of all seeds, one seed after the other; targets are one-hot.
+        train, test: which of them are whose: (seeds, n) each.
+        linear: the classes that each seed's best linear model predicts for its test signals: (seeds * n,).
     """
 
     problem: Problem
+    train: torch.Tensor
+    test: torch.Tensor
     linear: NDArray[np.int64]
 
-    def drawn(self, seeds: Sequence[int]) -> torch.Tensor:
-        """Which examples each seed is trained on: (seeds, n)."""
-        count = len(self.problem.data.train)
-        return torch.stack([torch.randperm(count, generator=generator(seed, "own signals"))[:N] for seed in seeds])
 
-
-def signals(seed: int, device: str = "cpu") -> Signals:
-    """Of 20,000 signals 4,000 to test on, 8,000 to fit the linear model to, and 8,000 to draw from."""
-    given = data.mnist1d(train=18_000, test=2_000).split_anew(20_000 - TESTED, seed=seed, stream="linear part")
-    fitted, rest = (given.train.select(one) for one in torch.arange(len(given.train)).split(FITTED))
-    assert given.test is not None
-    linear = simplicity.best_linear(fitted, given.test)
-    own = data.one_hot(Data(rest, given.test, name="MNIST-1D", classes=10))
-    problem = Problem(lambda: nets.mlp(40, 100, 100, 10), own, "squared_error", device=device)
-    return Signals(problem, linear)
+def signals(seeds: Sequence[int], device: str = "cpu") -> Signals:
+    """Of 20,000 signals, for each seed anew, 1,000 to train on, 4,000 to test on, and 8,000 for the linear model."""
+    whole = data.mnist1d(train=18_000, test=2_000)
+    train, test, linear = [], [], []
+    for seed in seeds:
+        given = whole.split_anew(N, seed=seed, stream="linear part")
+        assert isinstance(given.train, Examples)
+        assert isinstance(given.test, Examples)
+        tested, fitted = (given.test.select(one) for one in torch.arange(TESTED + FITTED).split([TESTED, FITTED]))
+        train.append(given.train)
+        test.append(tested)
+        linear.append(simplicity.best_linear(fitted, tested))
+    (own, rows), (held_out, test_rows) = pooled(train), pooled(test)
+    pool = data.one_hot(Data(own, held_out, "MNIST-1D", 10))
+    problem = Problem(lambda: nets.mlp(40, 100, 100, 10), pool, "squared_error", device=device)
+    return Signals(problem, rows, test_rows, np.concatenate(linear))
 
 
 def learned(lab: Lab, given: Signals, seeds: Sequence[int]) -> LinearFirst:
-    """Train on each seed's own signals, and follow what is known of the labels of others."""
+    """Train on each seed's own signals, and follow what is known of the labels of its test signals."""
     kept = np.unique(np.geomspace(1, STEPS, 50).round()).astype(int).tolist()
     recipe = Recipe(optim.Adam(1e-3), STEPS, 100, evaluate=0, snapshot=(0, *kept))
-    run = lab.train(given.problem, recipe, list(seeds), "MLP", examples=given.drawn(seeds))
-    return simplicity.linear_first(given.problem, run, given.linear, seed=lab.seed)
+    run = lab.train(given.problem, recipe, list(seeds), "MLP", examples=given.train, test_examples=given.test)
+    return simplicity.linear_first(given.problem, run, given.linear, rows=given.test, seed=lab.seed)
 
 
 def judged(found: LinearFirst) -> dict[str, Interval]:
@@ -146,17 +150,17 @@ def on_a_tree(seeds: Sequence[int]) -> tuple[list[Hierarchy], str]:
 def experiment(lab: Lab) -> Finding:
     """Follow what networks know along training, and kernels beside."""
     seeds = lab.seeds(quick=5, full=10).scored
-    given = signals(seeds[0], lab.device)
+    given = signals(seeds, lab.device)
     found = learned(lab, given, seeds)
     parts = judged(found)
-    some = given.drawn(seeds[: lab.pick(quick=1, full=5)])
+    some = given.train[: lab.pick(quick=1, full=5)]
     kernels = {
         name: float(np.exp(np.mean([math.log(of_kernel(given, rows, width)) for rows in some])))
         for name, width in (("equal eigenvalues", NARROW), ("smooth", SMOOTH))
     }
     trees, on_trees = on_a_tree(seeds[: lab.pick(quick=1, full=5)])
     means = {name: float(found[name].mean()) for name in ("share", "null share", "step", "linear accuracy")}
-    late = int(np.isinf(found["non-linear half-time"]).sum())
+    never = int(np.isinf(found["non-linear half-time"]).sum())
     rest = found["non-linear error"]
     fall = float((1 - rest.min(1) / rest[:, 0]).mean())
     last = found["accuracy"][:, -1].mean()
@@ -170,9 +174,9 @@ def experiment(lab: Lab) -> Finding:
             f"steps; then it explains {100 * means['share']:.0f} % of what they know, and of what equally accurate "
             f"corrupted copies know {100 * means['null share']:.0f} %.",
             f"The linear part of the error is halved after {np.exp(np.log(found['linear half-time']).mean()):.0f} "
-            f"steps, and the rest {parts[ORDER]} times as late ({late} of {len(seeds)} networks do not halve it within "
-            f"{STEPS:,}, as it falls by {100 * fall:.0f} % and then rises). To half of what each part ever falls, less "
-            f"what is the same for all signals, the ratio is {parts[FALL]}.",
+            f"steps, and the rest {parts[ORDER]} times as late, where {never} of {len(seeds)} networks never halve it: "
+            f"it falls by {100 * fall:.0f} % and then rises. To half of what each part ever falls, less what is the "
+            f"same for all signals, the ratio is {parts[FALL]}.",
             f"Descent on a kernel of equal eigenvalues has a ratio of {kernels['equal eigenvalues']:.2f} on what it is "
             f"trained on, and on a smooth one of {kernels['smooth']:.0f}: the order is one of smooth kernels, too.",
             on_trees,
