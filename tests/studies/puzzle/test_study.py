@@ -122,5 +122,5 @@ def test_shifts_move_by_one_place_and_keep_what_is_there() -> None:
 
 
 def test_the_study_at_quick_scale() -> None:
-    claims = claims_of("puzzle")
+    claims = claims_of("puzzle", seed=600)
     assert {name: claims[name]["verdict"] for name in VERDICTS} == VERDICTS

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from thalweg.errors import ModelError, UsageError, check_choice
+from thalweg.errors import ModelError, UsageError, check_choice, check_count
 from thalweg.generalization.bounds.certificate import Certificate, certificate
 from thalweg.generalization.bounds.finite_class import occam
 from thalweg.generalization.bounds.gibbs import wrong
@@ -31,6 +31,7 @@ def quantized_linear(
     *,
     codes: Sequence[str] = ("sign", "ternary"),
     scale: float = 0.3,
+    settings: int = 1,
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
     test_examples: ArrayLike | Tensor | None = None,
@@ -56,6 +57,8 @@ def quantized_linear(
         recipe: how numbers are trained whose nearest levels are the weights, by a rule such as optim.Adam.
         codes: "sign", "ternary" or both; of both, one more bit says which.
         scale: of the weights while they are trained.
+        settings: how many settings of rule, levels and the like there were to choose among with a look at data that may
+            be the bound's: log2 of it is added to the bits; 1: nothing was chosen so.
         seeds: of first weights and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
         test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
@@ -74,6 +77,7 @@ def quantized_linear(
         "quantized_linear", problem, recipe, seeds, deltas=(delta,), examples=examples, test_examples=test_examples
     )
     _check_codes(codes)
+    check_count("quantized_linear settings", settings)
     if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         msg = f"quantized_linear scale must be above 0; got {scale!r}."
         raise UsageError(msg)
@@ -105,7 +109,7 @@ def quantized_linear(
             told=told,
             plan=plan,
         )
-    shape, choice = (len(codes), count), np.log2(len(codes))
+    shape, choice = (len(codes), count), np.log2(len(codes) * settings)
     found = on_levels(latents, levels)
     each = []
     for place, code in enumerate(codes):

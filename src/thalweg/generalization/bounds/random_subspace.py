@@ -30,6 +30,7 @@ def random_subspace(
     bits: int | Sequence[int] = (3, 3, 2),
     *,
     steps: Sequence[float] = (0.5, 1.0),
+    settings: int = 1,
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
     test_examples: ArrayLike | Tensor | None = None,
@@ -58,6 +59,8 @@ def random_subspace(
         dimensions: k, or several.
         bits: b, for each k or for all.
         steps: the distance of levels.
+        settings: how many settings of rule, levels and the like there were to choose among with a look at data that may
+            be the bound's: log2 of it is added to the bits; 1: nothing was chosen so.
         seeds: of initialization, subspace and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
         test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
@@ -79,6 +82,7 @@ def random_subspace(
         "random_subspace", problem, recipe, seeds, deltas=(delta,), examples=examples, test_examples=test_examples
     )
     pairs = _pairs(dimensions, bits)
+    check_count("random_subspace settings", settings)
     sizes = checked_deviations("random_subspace steps", steps)
     expected = random_subspace_cost(recipe, dimensions, bits, steps=sizes, seeds=seeds)
     candidates = [(k, b, size) for k, b in pairs for size in sizes]
@@ -116,7 +120,8 @@ def random_subspace(
     shape = len(candidates), count
     rows = None if of.rows is None else of.rows[which]
     errors = wrong(problem, final, of.examples, rows, plan=plan).reshape(shape)
-    lengths = np.repeat([[k * b + np.log2(len(candidates))] for k, b, _ in candidates], count, axis=1)
+    choice = np.log2(len(candidates) * settings)
+    lengths = np.repeat([[k * b + choice] for k, b, _ in candidates], count, axis=1)
     test = problem.data.test
     again = None if of.test_rows is None else of.test_rows[which]
     held_out = None if test is None else (wrong(problem, final, test, again, plan=plan).reshape(shape), of.tested)

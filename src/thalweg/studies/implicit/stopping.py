@@ -1,4 +1,7 @@
-"""IMP3: stopping early is ridge in linear models, and in networks lowers the error where labels are noisy."""
+"""IMP3: stopping early is ridge in linear models, and in networks lowers the error where labels are noisy.
+
+A label that is noisy is another than the true one: 20 % noise is 20 % wrong labels.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
