@@ -6,7 +6,7 @@ bounds is judged in two parts, as those by counting are numbers of m and p alone
 spread to make an interval of; both parts together say that the smallest of all is at least 1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -19,7 +19,6 @@ from thalweg.data import Data, Examples
 from thalweg.figures import Figure
 from thalweg.generalization import Memorization, bounds
 from thalweg.generalization.bounds import Board
-from thalweg.population import Problem
 from thalweg.statistics import SHARE, Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.puzzle.setting import FULL, QUICK
@@ -88,13 +87,12 @@ class Looked:
 def board_of(lab: Lab, networks: Memorization, fraction: float, place: int) -> Board:
     """Every bound of the network of a seed, on what it was trained on."""
     member, seed = networks.members(fraction)[place], networks.seeds[place]
-    own, held = networks.training_set(member), networks.held_out(member)
-    problem = Problem(networks.problem.model, Data(own, held, "digits", 10), device=lab.device)
     return bounds.board(
-        problem,
+        networks.problem,
         networks.final[[member]],
-        held_out="test" if fraction == 0 else None,
-        initial=problem.initialize([seed]),
+        on=networks.training_set(member),
+        held_out=networks.held_out(member) if fraction == 0 else None,
+        initial=networks.problem.initialize([seed]),
         delta=DELTA,
         draws=lab.pick(quick=20, full=300),
         seed=seed,
@@ -111,7 +109,7 @@ def coin_flips(lab: Lab, seeds: list[int]) -> Array:
     found = generalization.memorization(
         partial(nets.mlp, *own.widths),
         two,
-        own.recipe,
+        replace(own.recipe, evaluate=1),
         n=own.n,
         fractions=(1.0,),
         seeds=seeds,
