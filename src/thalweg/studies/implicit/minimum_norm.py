@@ -95,7 +95,7 @@ class Ends:
     from_scales: dict[float, LimitPoints]
 
     def of(self, rule: str, name: str = "distance to the minimum norm") -> Array:
-        """What a rule came to from 0: (seeds,)."""
+        """What a rule came to from 0: (seeds,), or where it ended (seeds, features)."""
         return self.from_zero[name][[str(one) for one in self.from_zero.reading.coordinate("rule")].index(rule)]
 
     @property
@@ -131,12 +131,12 @@ def judged(found: Ends) -> dict[str, Interval]:
     }
 
 
-def controls(given: Problems, seeds: Sequence[int]) -> tuple[dict[str, Interval], float, float]:
+def controls(found: Ends, seeds: Sequence[int]) -> tuple[dict[str, Interval], float, float]:
     """Both controls of Adam; and how far rotated coordinates move the limits of gradient descent and of Adam.
 
     Distances are over the norm of the minimum-norm solution, the last two means over seeds.
     """
-    full = problems(seeds, FEATURES, EXAMPLES)
+    given, full = found.given, problems(seeds, FEATURES, EXAMPLES)
     determined = limit_points(full.x, full.y, steps=STEPS)
     large = limit_points(given.x, given.y, rules=[ADAM], steps=STEPS, rate=RATE, epsilon=EPSILON)
     parts = {}
@@ -147,9 +147,10 @@ def controls(given: Problems, seeds: Sequence[int]) -> tuple[dict[str, Interval]
     turns = np.stack(
         [np.linalg.qr(np.random.default_rng([seed, 2]).normal(size=(FEATURES, FEATURES)))[0] for seed in seeds]
     )
-    plain, turned = (limit_points(x, given.y, rules=[GD, ADAM], steps=STEPS) for x in (given.x, given.x @ turns))
+    turned = limit_points(given.x @ turns, given.y, rules=[GD, ADAM], steps=STEPS)
     back = np.einsum("sij,rsj->rsi", turns, turned["limit"])
-    moved = np.linalg.norm(back - plain["limit"], axis=2) / np.linalg.norm(plain["minimum norm"], axis=1)
+    plain = np.stack([found.of(rule, "limit") for rule in (GD, ADAM)])
+    moved = np.linalg.norm(back - plain, axis=2) / np.linalg.norm(found.from_zero["minimum norm"], axis=1)
     return parts, float(moved[0].mean()), float(moved[1].mean())
 
 
@@ -159,8 +160,7 @@ def experiment(lab: Lab) -> Finding:
     seeds = lab.seeds(quick=6, full=20).scored
     given = problems(seeds)
     found = ends(given, seeds, lab.seed)
-    few = seeds[: lab.pick(quick=2, full=6)]
-    beside, moved, moved_adam = controls(Problems(given.x[: len(few)], given.truth[: len(few)]), few)
+    beside, moved, moved_adam = controls(found, seeds)
     parts = judged(found) | beside
     rules = (*IN_THE_SPAN, *OUT_OF_IT)
     norms = {rule: float(found.of(rule, "norm").mean()) for rule in rules}
