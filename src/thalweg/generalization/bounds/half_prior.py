@@ -10,16 +10,15 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample
-from thalweg.generalization.bounds.certificate import Certificate, certificate
+from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.drawn import Candidate, answers, certified, held_out_draws
+from thalweg.generalization.bounds.endings import of_draws
 from thalweg.generalization.bounds.gibbs import wrong
 from thalweg.generalization.bounds.hold_out import hold_out
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
-from thalweg.generalization.bounds.rows import GIBBS
 from thalweg.generalization.bounds.trainings import BoundCost, Given, given_apart
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.results import Provenance
 from thalweg.training import Recipe, train
 
 
@@ -123,25 +122,15 @@ def half_prior(
         )
         errors = wrong(of.bounded, center, of.examples, of.rows, plan=plan)
     counted = hold_out(np.round(errors * of.m), of.m, delta)
-    return certificate(
+    return of_draws(
         "PAC-Bayes, prior from half",
-        GIBBS,
-        found.bounds,
-        found.errors,
-        sizes=("KL", found.sizes),
-        candidates=[one.name for one in candidates],
-        seeds=of.seeds,
-        m=of.m,
+        of,
+        found,
+        candidates,
         delta=delta,
-        held_out=found.held_out,
         cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(
-            of.text,
-            f"Each bound holds by itself with probability {1 - delta:g}.",
-            f"Clopper and Pearson's of the network itself by the same half: {np.median(counted):.3g} (median).",
-        ),
+        began=began,
+        notes=(f"Clopper and Pearson's of the network itself by the same half: {np.median(counted):.3g} (median).",),
         beside={"hold-out bound": counted},
     )
 

@@ -10,16 +10,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from thalweg.errors import ModelError, UsageError, check_choice, check_count
-from thalweg.generalization.bounds.certificate import Certificate, certificate
-from thalweg.generalization.bounds.finite_class import occam
-from thalweg.generalization.bounds.gibbs import wrong
-from thalweg.generalization.bounds.rows import QUANTIZED
+from thalweg.generalization.bounds.certificate import Certificate
+from thalweg.generalization.bounds.endings import of_codes
 from thalweg.generalization.bounds.straight_through import Placed, on_levels, ternary_bits, train_codes
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
-from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 CODES = {"sign": 2, "ternary": 3}  # levels
@@ -109,32 +106,24 @@ def quantized_linear(
             told=told,
             plan=plan,
         )
-    shape, choice = (len(codes), count), np.log2(len(codes) * settings)
+    choice = np.log2(len(codes) * settings)
     found = on_levels(latents, levels)
     each = []
     for place, code in enumerate(codes):
         own = found[place * count : (place + 1) * count]
         each.append(choice + (np.full(count, float(p)) if code == "sign" else ternary_bits(own)))
-    lengths = np.stack(each)
-    errors = wrong(linear, final, of.examples, rows, plan=plan).reshape(shape)
-    test = linear.data.test
-    again = None if of.test_rows is None else of.test_rows[which]
-    held_out = None if test is None else (wrong(linear, final, test, again, plan=plan).reshape(shape), of.tested)
-    return certificate(
+    return of_codes(
         "Occam, linear of few bits",
-        QUANTIZED,
-        occam(errors, of.m, lengths, delta),
-        errors,
-        sizes=("bits", lengths),
-        candidates=list(codes),
-        seeds=of.seeds,
-        m=of.m,
+        of,
+        linear,
+        final,
+        np.stack(each),
+        candidates=codes,
         delta=delta,
-        held_out=held_out,
         cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(of.text, f"A linear classifier of {p:,} weights, not the problem's model."),
+        began=began,
+        notes=(f"A linear classifier of {p:,} weights, not the problem's model.",),
+        plan=plan,
     )
 
 

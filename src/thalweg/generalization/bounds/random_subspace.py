@@ -9,17 +9,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_count
-from thalweg.generalization.bounds.certificate import Certificate, certificate
-from thalweg.generalization.bounds.finite_class import occam
-from thalweg.generalization.bounds.gibbs import wrong
+from thalweg.generalization.bounds.certificate import Certificate
+from thalweg.generalization.bounds.endings import of_codes
 from thalweg.generalization.bounds.half_prior import checked_deviations
-from thalweg.generalization.bounds.rows import QUANTIZED
 from thalweg.generalization.bounds.straight_through import Placed, train_codes
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
-from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 
@@ -117,29 +114,19 @@ def random_subspace(
             told=told,
             plan=plan,
         )
-    shape = len(candidates), count
-    rows = None if of.rows is None else of.rows[which]
-    errors = wrong(problem, final, of.examples, rows, plan=plan).reshape(shape)
     choice = np.log2(len(candidates) * settings)
-    lengths = np.repeat([[k * b + choice] for k, b, _ in candidates], count, axis=1)
-    test = problem.data.test
-    again = None if of.test_rows is None else of.test_rows[which]
-    held_out = None if test is None else (wrong(problem, final, test, again, plan=plan).reshape(shape), of.tested)
-    return certificate(
+    return of_codes(
         "Occam, random subspace",
-        QUANTIZED,
-        occam(errors, of.m, lengths, delta),
-        errors,
-        sizes=("bits", lengths),
+        of,
+        problem,
+        final,
+        np.repeat([[k * b + choice] for k, b, _ in candidates], count, axis=1),
         candidates=[f"{k} of {b} bits, step {size:g}" for k, b, size in candidates],
-        seeds=of.seeds,
-        m=of.m,
         delta=delta,
-        held_out=held_out,
         cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(of.text, f"Each bound holds by itself with probability {1 - delta:g}."),
+        began=began,
+        notes=(f"Each bound holds by itself with probability {1 - delta:g}.",),
+        plan=plan,
     )
 
 
