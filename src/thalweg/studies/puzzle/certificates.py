@@ -44,16 +44,12 @@ def on_true_labels(lab: Lab, seeds: list[int], how: dict[str, Setting] | None = 
     of = digits(seeds)
     common, net = given(lab, of, "true labels"), of.problem(lab, *NET)
     if how is None:
-        return {
-            HOLD_OUT: bounds.half_hold_out(net, PLAIN, **common),
-            HALF: bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common),
-            LINEAR: signs(net, UNCHOSEN, common),
-        }
+        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common)
+        return {**both(half), LINEAR: signs(net, UNCHOSEN, common)}
     linear = of.problem(lab, 64, 10)
     own, few = how[SUBSPACE], how[LINEAR]
     return {
-        HOLD_OUT: bounds.half_hold_out(net, PLAIN, **common),
-        HALF: bounds.half_prior(net, PLAIN, sigmas=SIGMAS, posterior=MOVED, draws=DRAWS, **common),
+        **both(bounds.half_prior(net, PLAIN, sigmas=SIGMAS, posterior=MOVED, draws=DRAWS, **common)),
         FREE: bounds.data_free(of.problem(lab, *SMALL), POSTERIOR, prior_stds=PRIOR_STDS, draws=DRAWS, **common),
         FREE_LINEAR: bounds.data_free(linear, LINEAR_POSTERIOR, prior_stds=[1.0], draws=DRAWS, **common),
         SUBSPACE: bounds.random_subspace(
@@ -72,14 +68,19 @@ def on_random_labels(lab: Lab, seeds: list[int], how: dict[str, Setting] | None 
         return {HALF: half, LINEAR: signs(net, UNCHOSEN, common)}
     large, own = of.problem(lab, *MEMORIZER), how[SUBSPACE]
     return {
-        HOLD_OUT: bounds.half_hold_out(large, MEMORIZING, **common),
-        HALF: bounds.half_prior(large, MEMORIZING, sigmas=SIGMAS[:1], draws=DRAWS, **common),
+        **both(bounds.half_prior(large, MEMORIZING, sigmas=SIGMAS[:1], draws=DRAWS, **common)),
         FREE: bounds.data_free(of.problem(lab, *SMALL), POSTERIOR, prior_stds=[0.6], draws=DRAWS, **common),
         SUBSPACE: bounds.random_subspace(
             net, own.recipe(SUBSPACE_STEPS), 100, 3, steps=own.levels[1:], settings=own.settings, **common
         ),
         LINEAR: signs(net, how[LINEAR], common),
     }
+
+
+def both(half: Certificate) -> dict[str, Certificate]:
+    """The bound with a prior from half, and the hold-out bound of the same networks."""
+    assert half.network is not None
+    return {HOLD_OUT: half.network, HALF: half}
 
 
 def signs(net: Problem, how: Setting, common: Common) -> Certificate:
