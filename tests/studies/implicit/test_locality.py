@@ -44,6 +44,16 @@ def test_both_orders_hold_the_same_numbers_and_labels() -> None:
             assert len(set(column)) == 16  # one order for all examples of a seed
 
 
+def test_the_grid_of_rates_grows_until_the_best_lies_inside() -> None:
+    def score(best: float):
+        return lambda rates: -np.abs(np.log2(np.asarray(rates) / best))
+
+    assert [locality.inside((1.0, 2.0, 4.0), score(best)) for best in (2.0, 16.0, 0.5)] == [2.0, 16.0, 0.5]
+    tried = []
+    locality.inside((1.0, 2.0, 4.0), lambda rates: tried.extend(rates) or score(4.0)(rates))
+    assert tried == [1.0, 2.0, 4.0, 8.0]
+
+
 def test_signals_shuffled_twice_give_the_convnet_no_advantage() -> None:
     given = locality.signals([500_000, 500_001, 500_002])
     found = {}

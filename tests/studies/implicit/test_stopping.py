@@ -60,9 +60,9 @@ def test_clean_labels_gain_less_than_noisy_ones(monkeypatch: pytest.MonkeyPatch)
     steps = (5, 20, 60, 150, 300)
     monkeypatch.setattr(stopping, "RECIPE_STEPS", steps)
     monkeypatch.setattr(stopping, "RECIPE", replace(stopping.RECIPE, steps=300, evaluate=steps, snapshot=steps))
-    clean, noisy = (
-        stopping.watched(LAB, data.digits(), [500_000, 500_001], noise, n=200, validation=100) for noise in (0.0, 0.4)
-    )
+    both = {CLEAN: 0.0, MUCH: 0.4}
+    found = stopping.watched(LAB, data.digits(), [500_000, 500_001], both, n=200, validation=100)
+    clean, noisy = found[CLEAN], found[MUCH]
     assert clean.error.shape == clean.validation_loss.shape == (2, 5)
     assert abs(clean.gain.mean()) < 2
     assert noisy.gain.mean() > 5

@@ -10,7 +10,7 @@ from thalweg.claims import Finding
 from thalweg.generalization import bounds
 from thalweg.generalization.bounds import Certificate
 from thalweg.studies import Lab
-from thalweg.studies.puzzle import certificates, not_vacuous, small_class, vacuous, validity
+from thalweg.studies.puzzle import certificates, codes, not_vacuous, samples, small_class, vacuous, validity
 from thalweg.studies.puzzle.setting import Setting, trained
 from thalweg.studies.puzzle.vacuous import Looked
 from thalweg.studies.puzzle.validity import Validity
@@ -42,6 +42,7 @@ def test_bounds_of_large_networks_are_vacuous_and_of_a_small_class_not(looked: L
     assert (vacuous.smallest(looked.random) >= 0.9).all()
     counted = next(part for part in finding.verdict.parts if part.part.id == vacuous.COUNTED)
     assert counted.interval.low == pytest.approx(np.log10(bounds.vc(0.0, 100, 4_810, 0.05)))  # at no training error
+    assert counted.interval.low == counted.interval.high
     assert looked.small.below == 0
     assert "0 of 9 bounds" in " ".join(finding.sentences)
     finding.figures[0].to_matplotlib()
@@ -89,10 +90,10 @@ Certificates = dict[str, Certificate]
 def few() -> tuple[Certificates, Certificates]:
     """The families of quick scale on few digits and steps: on true labels, and on random ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(certificates, "TRAINED", 600)
+        patch.setattr(samples, "TRAINED", 600)
         patch.setattr(certificates, "DRAWS", 100)
         patch.setattr(certificates, "PLAIN", certificates.adam(5e-3, 200))
-        patch.setattr(certificates, "SIGNS", certificates.adam(0.02, 200))
+        patch.setattr(certificates, "LINEAR_STEPS", 200)
         return certificates.on_true_labels(LAB, SEEDS), certificates.on_random_labels(LAB, SEEDS)
 
 
@@ -164,6 +165,25 @@ def test_a_bound_of_held_out_examples_in_disguise_is_larger(few: tuple[Certifica
     assert certificates.looser(half, draws=100) >= half["bound"].mean()
     signs = few[0][certificates.LINEAR]
     assert certificates.looser(signs) >= signs["bound"].mean()
+
+
+def test_codes_are_trained_by_what_is_smallest_on_other_seeds_and_pay_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(samples, "TRAINED", 300)
+    monkeypatch.setattr(codes, "RATES", (1e-6, 0.3))
+    monkeypatch.setattr(codes, "SUBSPACE_STEPS", 60)
+    monkeypatch.setattr(codes, "LINEAR_STEPS", 60)
+    how = certificates.chosen(LAB, SEEDS[:1])
+    assert {name: one.rate for name, one in how.items()} == {certificates.SUBSPACE: 0.3, certificates.LINEAR: 0.3}
+    assert how[certificates.SUBSPACE].settings == 6
+    of = certificates.digits(SEEDS[:1])
+    net, common = of.problem(LAB, 64, 4, 10), certificates.given(LAB, of, "")
+    recipe = how[certificates.SUBSPACE].recipe(5)
+    plain, paid = (bounds.random_subspace(net, recipe, 10, 2, steps=[1.0], settings=n, **common) for n in (1, 8))
+    assert (paid["bits"] - plain["bits"] == 3).all()
+    assert (paid["bound"] > plain["bound"]).all()
+    plain, paid = (bounds.quantized_linear(net, recipe, codes=["sign"], settings=n, **common) for n in (1, 8))
+    assert (paid["bits"] - plain["bits"] == 3).all()
+    assert "of 6 settings" in not_vacuous.of_choice("code", how[certificates.SUBSPACE])
 
 
 def test_digits_are_drawn_anew_for_each_seed() -> None:

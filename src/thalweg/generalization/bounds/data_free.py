@@ -7,15 +7,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.generalization.bounds.certificate import Certificate, certificate
+from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.drawn import Candidate, answers, certified, held_out_draws
+from thalweg.generalization.bounds.endings import of_draws
 from thalweg.generalization.bounds.half_prior import checked_deviations
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
-from thalweg.generalization.bounds.rows import GIBBS
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 
@@ -132,22 +131,7 @@ def data_free(
             told=told,
             plan=plan,
         )
-    return certificate(
-        "PAC-Bayes, data-free prior",
-        GIBBS,
-        found.bounds,
-        found.errors,
-        sizes=("KL", found.sizes),
-        candidates=[one.name for one in candidates],
-        seeds=of.seeds,
-        m=of.m,
-        delta=delta,
-        held_out=found.held_out,
-        cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(of.text, f"Each bound holds by itself with probability {1 - delta:g}."),
-    )
+    return of_draws("PAC-Bayes, data-free prior", of, found, candidates, delta=delta, cost=expected, began=began)
 
 
 def data_free_cost(

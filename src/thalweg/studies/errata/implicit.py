@@ -31,7 +31,8 @@ CORRECTIONS: tuple[Correction, ...] = (
             "On an interpolating linear model the limit is the same for every batch size, so noise changes nothing of "
             "it. In a diagonal linear net it shrinks the small coefficients, as a smaller start would. What acts is "
             "rate / batch: full batches at twice the rate gain nothing, and single examples at a quarter of the rate "
-            "much less than at all of it. Where a network errs little, as on digits, there is little to gain."
+            "much less than at all of it. Where a network errs little, as on digits, no more than that little can be "
+            "gained; the study states what it found there, with its interval."
         ),
         source="Woodworth et al. (2020), arXiv:2002.09277; Pesme et al. (2021), arXiv:2106.09524; measured by IMP2",
         claims=("IMP2",),

@@ -50,12 +50,13 @@ CLAIM = Claim(
     ),
 )
 N, TESTED, BATCH = 1_000, 2_000, 100
+EXTENDED = 6  # times, at most, that a grid of rates is
 ORDERS = (TRUE, SHUFFLED)
 
 
 @dataclass(frozen=True)
 class Net:
-    """A network and its rate; at full scale the best of half, all and twice that on seeds of their own."""
+    """A network and its rate; at full scale the rate is chosen on seeds of their own, beginning from this one."""
 
     name: str
     model: Callable[[], nn.Module]
@@ -113,17 +114,35 @@ def accuracy(run: Run) -> Array:
 
 
 def best_rates(lab: Lab, seeds: Sequence[int]) -> dict[tuple[str, str], float]:
-    """The rate of each network and order: as set, or at full scale the best on seeds that are not scored."""
+    """The rate of each network and order: as set, or at full scale the best on seeds that are not scored.
+
+    Half of it, all and twice are tried, and while the best is the least or the largest, half or twice that too.
+    """
     if not seeds:
         return {(net.name, order): net.rate for net in NETS for order in ORDERS}
     given, found = signals(seeds), {}
     for net in NETS:
         problem = Problem(net.model, given.pool, device=lab.device)
         for order in ORDERS:
-            rates = [net.rate / 2, net.rate, 2 * net.rate]
-            means = accuracy(trained(lab, problem, net, given, order, seeds, rates)).reshape(len(rates), -1).mean(1)
-            found[net.name, order] = rates[int(means.argmax())]
+            found[net.name, order] = inside(
+                (net.rate / 2, net.rate, 2 * net.rate),
+                lambda rates, of=(problem, net, given, order): (
+                    accuracy(trained(lab, *of, seeds, rates)).reshape(len(rates), -1).mean(1)
+                ),
+            )
     return found
+
+
+def inside(rates: Sequence[float], score: Callable[[Sequence[float]], Array]) -> float:
+    """The rate of the highest score: more are tried, by factors of 2, until it is neither the least nor the largest."""
+    found = dict(zip(rates, score(rates), strict=True))
+    for _ in range(EXTENDED):
+        best = max(found, key=lambda rate: found[rate])
+        if min(found) < best < max(found):
+            break
+        further = best / 2 if best == min(found) else 2 * best
+        found[further] = score([further])[0]
+    return max(found, key=lambda rate: found[rate])
 
 
 def judged(found: dict[tuple[str, str], Array]) -> dict[str, Interval]:

@@ -1,4 +1,8 @@
-"""IMP5: the larger the start, the larger the error where features are to be learned; on digits a large one alone."""
+"""IMP5: the larger the start, the larger the error where features are to be learned; on digits a large one alone.
+
+The null, softmax regression, is trained at a rate ten times that of the networks: at theirs it would need as many times
+more steps to come to the same training loss.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace

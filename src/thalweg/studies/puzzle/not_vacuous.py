@@ -12,15 +12,16 @@ from thalweg.generalization.bounds import Board, Certificate
 from thalweg.statistics import POSITIVE, SHARE, Interval, interval
 from thalweg.studies.lab import Lab
 from thalweg.studies.puzzle.certificates import (
-    DELTA,
     HALF,
     HOLD_OUT,
     NOT_VACUOUS,
-    TRAINED,
+    chosen,
     looser,
     on_random_labels,
     on_true_labels,
 )
+from thalweg.studies.puzzle.codes import Setting
+from thalweg.studies.puzzle.samples import DELTA, TRAINED
 from thalweg.studies.puzzle.vacuous import picture
 from thalweg.studies.puzzle.validity import SLACK, Validity, validity
 
@@ -28,6 +29,7 @@ Array = NDArray[np.float64]
 Found = Mapping[str, Certificate]
 TWO, APART, CONTRADICTED, VALID, RANDOM = "two families", "hold-out", "not contradicted", "valid", "random labels"
 BOUND = "bound of the share of wrong answers"
+TUNED = 3  # seeds on which it is chosen how codes are trained
 RANDOM_SEEDS = 6  # as many as a share of them that is below one half takes
 READINGS = {"bound": "bound", "error on the bound's examples": "error", "held-out error": "held-out error"}
 CLAIM = Claim(
@@ -114,15 +116,23 @@ def found(lab: Lab, boards: Sequence[Board]) -> Finding:
         lab: at quick scale two of the four kinds are trained, and the claim stays undecided.
         boards: of networks with vacuous bounds, one a seed, for the figure: of as many seeds as there are here.
     """
-    seeds = lab.seeds(quick=3, full=8).scored
-    true = on_true_labels(lab, seeds)
-    random = on_random_labels(lab, seeds[:RANDOM_SEEDS])
+    drawn = lab.seeds(quick=3, full=8, shared_tuning=lab.pick(quick=0, full=TUNED))
+    seeds, how = drawn.scored, chosen(lab, drawn.shared_tuning) if drawn.shared_tuning else None
+    true = on_true_labels(lab, seeds, how)
+    random = on_random_labels(lab, seeds[:RANDOM_SEEDS], how)
     checked = validity(lab.seed)
     board = bounds.side_by_side(boards[: len(seeds)])
-    return finding(lab, board, true, random, checked)
+    return finding(lab, board, true, random, checked, how)
 
 
-def finding(lab: Lab, board: Board, true: Found, random: Found, checked: Validity) -> Finding:
+def finding(
+    lab: Lab,
+    board: Board,
+    true: Found,
+    random: Found,
+    checked: Validity,
+    how: Mapping[str, Setting] | None = None,
+) -> Finding:
     """What they say of the claim."""
     mean = levels(true)
     ran = sum(name in true for name in NOT_VACUOUS)
@@ -154,6 +164,7 @@ def finding(lab: Lab, board: Board, true: Found, random: Found, checked: Validit
             of_hold_out(true),
             of_random(random),
             of_validity(checked),
+            *(of_choice(name, one) for name, one in (how or {}).items()),
         ],
         numbers={
             "mean bound, 95 % interval": {name: [one.low, one.estimate, one.high] for name, one in mean.items()},
@@ -212,4 +223,13 @@ def of_validity(checked: Validity) -> str:
         + "; of what is no bound, "
         + ", ".join(f"{one.estimate:.3f} ({name})" for name, one in checked.broken.items())
         + ("." if checked.caught else ": not all of that is caught.")
+    )
+
+
+def of_choice(name: str, how: Setting) -> str:
+    """How a code is trained, and what that choice costs."""
+    levels = f" and levels {' and '.join(f'{one:g}' for one in how.levels)} apart" if how.levels else ""
+    return (
+        f"{name}: the rate {how.rate:g}{levels} are what had the smallest bound on {TUNED} other seeds, of "
+        f"{how.settings} settings, for which {np.log2(how.settings):.1f} bits are added."
     )

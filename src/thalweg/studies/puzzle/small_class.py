@@ -92,9 +92,7 @@ def small_class(lab: Lab, seeds: list[int]) -> SmallClass:
     risks: dict[str, list[float]] = {name: [] for name in found}
     boards: list[Board] = []
     for member, (seed, (train, fresh)) in enumerate(zip(seeds, both, strict=True)):
-        problem = Problem(model, Data(train, fresh, classes=2), device=lab.device)
-        network = problem.initialize([seed]).with_theta(final.theta[[member]])
-        board = bounds.board(problem, network, held_out="test", delta=DELTA, progress=None)
+        board = bounds.board(whole, final[[member]], on=train, held_out=fresh, delta=DELTA, progress=None)
         boards.append(board)
         for name in FAMILIES:
             found[name].append(float(board.row(name).bound[0]))
