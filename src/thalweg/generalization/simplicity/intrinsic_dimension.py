@@ -79,9 +79,9 @@ def intrinsic_dimension(
     if not bool(x.isfinite().all()) or not x.shape[1]:
         msg = f"intrinsic_dimension needs finite numbers (points, ...), at least one a point; got {tuple(given.shape)}"
         raise UsageError(msg + ". Drop the rows that have others.")
-    x = x / (
-        x.abs().max() if x.numel() and bool(x.any()) else 1.0
-    )  # squares of very small or large ones are no numbers
+    if bool(x.any()):  # squares of very small and of very large numbers are none; powers of 2 leave all digits
+        places = int(torch.frexp(x.abs().max()).exponent)
+        x = x * 2.0 ** -(places // 2) * 2.0 ** -(places - places // 2)
     x = _apart(x.unique(dim=0), torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0)
     if len(x) <= neighbors + 1:
         msg = f"intrinsic_dimension with {neighbors} neighbors needs more than {neighbors + 1} different points; got "
