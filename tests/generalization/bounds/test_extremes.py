@@ -1,5 +1,7 @@
 """Inequalities where numbers end: a bound is a number or infinite, and what cannot be meant is refused."""
 
+from math import comb
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,37 @@ def test_a_network_of_zeros_has_measures() -> None:
     found = bounds.complexity_measures(problem, zero, initial=start, draws=1, sharpness_steps=1)
     assert (found["spectral complexity over margin"] == np.inf).all()
     assert found["stable rank"].tolist() == [0.0, 0.0]
+
+
+def test_a_mask_is_paid_for_and_so_are_the_ends_of_ranges_in_float64() -> None:
+    """A mask that training chose tells as much of the examples as weights do."""
+    x = torch.randn(3_000, 4, generator=torch.Generator().manual_seed(0))
+    lengths = {}
+    for dtype in (torch.float32, torch.float64):
+        problem = tw.Problem(lambda: tw.nets.mlp(4, 3), (x, torch.arange(3_000) % 3), dtype=dtype)
+        whole = problem.initialize(1)
+        whole = whole.with_theta(torch.zeros_like(whole.theta))  # as well with two bits a weight as with more
+        masked = whole.with_mask(torch.arange(15) < 5)
+        lengths[dtype] = [length_of(bounds.board(problem, one)) for one in (whole, masked)]
+    for whole, masked in lengths.values():
+        assert masked == pytest.approx(whole - 10 * 2 + np.log2(16) + np.log2(comb(15, 5)), abs=0.01)
+    assert lengths[torch.float64][0] - lengths[torch.float32][0] == pytest.approx(2 * 2 * 32, abs=0.01)
+
+
+def test_a_prior_with_the_mask_that_training_chose_is_paid_for() -> None:
+    x = torch.randn(3_000, 4, generator=torch.Generator().manual_seed(0))
+    problem = tw.Problem(lambda: tw.nets.mlp(4, 3), (x, torch.arange(3_000) % 3))
+    start = problem.initialize(1)
+    zero, mask = start.with_theta(torch.zeros_like(start.theta)), torch.arange(15) < 5
+    rows = [
+        bounds.board(problem, one, initial=zero, draws=20).row("PAC-Bayes, from the initialization")
+        for one in (start.with_mask(mask), start.with_theta(start.theta * mask))
+    ]
+    assert rows[0].bound > rows[1].bound + 0.001
+    assert rows[0].error == pytest.approx(rows[1].error, abs=0.05)
+
+
+def length_of(board: bounds.Board) -> float:
+    """Bits of the network with quantized weights, by its bound of what it errs."""
+    row = board.row("Occam, quantized weights")
+    return float((bounds.binary_kl(row.error, row.bound)[0] * row.examples + np.log(0.05)) / np.log(2))
