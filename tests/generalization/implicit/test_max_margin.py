@@ -88,5 +88,5 @@ def test_a_thin_margin_is_exact_or_refused() -> None:
     draw = np.random.default_rng(1)
     w, x = draw.normal(size=20), draw.normal(size=(300, 20))
     signed = x * np.sign(x @ w)[:, None]
-    with pytest.raises(UsageError, match="of one scale|scale them alike"):
+    with pytest.raises(UsageError, match=r"of one scale|scale them alike"):
         implicit.hard_margin(signed * 10.0 ** draw.uniform(-6, 6, (300, 1)))
