@@ -101,3 +101,18 @@ def test_what_cannot_be_meant_is_refused() -> None:
         implicit.gradient_noise(weighted, weighted.initialize(1), batch_sizes=[1])
     drops = _problem(model=lambda: torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(3, 2)))
     assert implicit.gradient_noise(drops, drops.initialize(1), batch_sizes=[1])["trace"].item() > 0
+
+
+def test_where_the_whole_gradient_is_0_the_noise_scale_is_infinite() -> None:
+    data = (torch.tensor([[1.0], [-1.0]]), torch.tensor([[1.0], [1.0]]))
+    problem = tw.Problem(lambda: tw.nets.mlp(1, 1, bias=False), data, "squared_error")
+    start = problem.initialize(1)
+    found = implicit.gradient_noise(problem, start.with_theta(torch.zeros_like(start.theta)), batch_sizes=[1])
+    assert found["trace"] > 0
+    assert found["noise scale"].tolist() == [np.inf]
+
+
+def test_a_penalty_of_batches_larger_than_the_set_is_refused_by_its_name() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits().subset(train=20))
+    with pytest.raises(UsageError, match="gradient_penalty batch_size is at most all 20"):
+        implicit.gradient_penalty(problem, problem.initialize(1), 0.1, batch_size=50)

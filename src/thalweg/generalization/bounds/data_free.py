@@ -11,6 +11,7 @@ from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.drawn import Candidate, answers, certified, held_out_draws
 from thalweg.generalization.bounds.endings import of_draws
 from thalweg.generalization.bounds.half_prior import checked_deviations
+from thalweg.generalization.bounds.pac_bayes import enough
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.population import Plan, Population, Problem
@@ -64,7 +65,7 @@ def data_free(
         progress: told how far it is, and first what it costs.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: arguments that cannot be meant; fewer than 8 examples.
         ModelError: answers that are not right or wrong.
 
     Cost: see `data_free_cost`.
@@ -82,6 +83,7 @@ def data_free(
         examples=examples,
         test_examples=test_examples,
     )
+    enough("data_free", of.m)
     sizes = checked_deviations("data_free prior_stds", prior_stds)
     checked_deviations("data_free start_std", [start_std])
     initial = problem.initialize(of.seeds)

@@ -15,6 +15,7 @@ from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.drawn import Candidate, answers, certified, held_out_draws
 from thalweg.generalization.bounds.endings import of_draws
 from thalweg.generalization.bounds.half_hold_out import of_networks
+from thalweg.generalization.bounds.pac_bayes import enough
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
 from thalweg.generalization.bounds.trainings import BoundCost, Given, given_apart
 from thalweg.population import Plan, Population, Problem
@@ -72,7 +73,8 @@ def half_prior(
         progress: told how far it is, and first what it costs.
 
     Raises:
-        UsageError: arguments that cannot be meant; samples for prior and bound that share examples.
+        UsageError: arguments that cannot be meant; samples for prior and bound that share examples; fewer than 8 for
+            the bound.
         ModelError: answers that are not right or wrong.
 
     Cost: see `half_prior_cost`.
@@ -92,6 +94,7 @@ def half_prior(
         examples=examples,
         test_examples=test_examples,
     )
+    enough("half_prior bound's", of.m)
     check_type("half_prior posterior", posterior, (Recipe, type(None)), "a Recipe, or None")
     sizes = checked_deviations("half_prior sigmas", sigmas)
     expected = half_prior_cost(problem, recipe, seeds=seeds, sigmas=sizes, posterior=posterior, draws=draws)

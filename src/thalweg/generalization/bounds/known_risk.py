@@ -114,11 +114,14 @@ def violations(bound: ArrayLike, risk: ArrayLike) -> Interval:
         bound, risk: of each sample: (samples,).
 
     Raises:
-        UsageError: not as many of both, or none.
+        UsageError: not as many of both, none, or NaN.
     """
     first, second = numbers("violations bound", bound), numbers("violations risk", risk)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         msg = f"violations takes a bound and a risk of each sample; got shapes {first.shape} and {second.shape}."
+        raise UsageError(msg)
+    if np.isnan(first).any() or np.isnan(second).any():
+        msg = "violations takes numbers; a bound or a risk that is NaN neither holds nor fails."
         raise UsageError(msg)
     failed, count, tail = int((first < second).sum()), len(first), (1 - LEVEL) / 2
     low, high = float(hold_out_lower(failed, count, tail)), float(hold_out(failed, count, tail))

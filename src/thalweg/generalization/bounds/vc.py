@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.generalization.bounds.arguments import Array, amounts, failure, losses, sample
+from thalweg.generalization.bounds.arguments import Array, amounts, counts, failure, losses, sample
 
 
 def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -> Array:
@@ -40,7 +40,7 @@ def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -
         raise UsageError(msg)
     few = np.minimum(d, 2 * count)
     ways = np.minimum(few * np.log(2 * np.e * count / few), 2 * count * np.log(2))
-    return mean + np.sqrt(8 / count * (ways + np.log(4 / failure("vc", delta))))
+    return mean + np.sqrt(8 / count * (ways + np.log(4) - np.log(failure("vc", delta))))
 
 
 def relu_dimension(weights: Sequence[int], units: Sequence[int]) -> float:
@@ -67,9 +67,11 @@ def relu_dimension(weights: Sequence[int], units: Sequence[int]) -> float:
         Bartlett, Harvey, Liaw & Mehrabian (2019), JMLR 20 (63), arXiv:1703.02930, theorem 7.
     """
     own, made = list(weights), list(units)
-    if not own or len(own) != len(made) or min(*own, *made) < 1:
-        msg = f"relu_dimension takes weights and units of every layer, at least 1 each; got {own} and {made}."
+    if not own or len(own) != len(made):
+        msg = f"relu_dimension takes weights and units of every layer; got {own} and {made}."
         raise UsageError(msg)
+    counts("relu_dimension weights", own)
+    counts("relu_dimension units", made)
     so_far = np.cumsum(own, dtype=np.float64).sum()
     pieces = sum(layer * count for layer, count in enumerate(made, start=1))
     return float(len(own) + so_far * np.log2(4 * np.e * pieces * np.log2(2 * np.e * pieces)))

@@ -57,7 +57,8 @@ def gradient_noise(
 
     for the N examples of the set and the n of them that are measured. Where n < N, |g|^2 is that of the whole set,
     estimated without bias by |mean g_i|^2 - (1 - n / N) tr C / n, which can be negative where it is near 0; the noise
-    scale is then NaN. In evaluation mode: without dropout, and with the running statistics of normalization.
+    scale is then NaN, and infinite where it is 0. In evaluation mode: without dropout, and with the running statistics
+    of normalization.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -109,7 +110,7 @@ def gradient_noise(
     trace = np.array(traces)
     squared = np.array(means) - (1 - n / whole) * trace / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(squared > 0, trace / squared, np.nan)
+        scale = np.where(squared >= 0, trace / squared, np.nan)
     reading = Reading(
         "gradient noise",
         {
@@ -139,7 +140,7 @@ def noise_scale(rate: float, examples: int, batch_size: int, *, momentum: float 
 
     Args:
         rate: the learning rate.
-        examples, batch_size: n and B, without replacement; 0 for the full batch.
+        examples, batch_size: n and B, without replacement; of the full batch, B = n, the scale is 0.
         momentum: of heavy ball, in [0, 1).
 
     Raises:

@@ -120,3 +120,14 @@ def first_reached(steps: ArrayLike, values: ArrayLike, level: float | ArrayLike,
     found = at[before] + np.where(place > 0, np.where(np.isfinite(share), share, 1.0), 0.0) * (at[place] - at[before])
     found = np.expm1(found) if logarithmic else found
     return np.where(reached.any(-1), found, np.inf)
+
+
+def predicted(found: Tensor) -> Tensor:
+    """The class with the largest output, and -1, which is none, where outputs are no numbers: (..., outputs) to (...).
+
+    >>> import torch
+    >>> from thalweg.generalization.simplicity.checkpoints import predicted
+    >>> predicted(torch.tensor([[0.1, 0.9], [torch.nan, 0.9]])).tolist()
+    [1, -1]
+    """
+    return torch.where(found.isnan().any(-1), -1, found.argmax(-1))

@@ -78,7 +78,7 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
         linear, non-linear; infinite where half of it is never learned.
 
     Raises:
-        UsageError: shapes that do not fit.
+        UsageError: shapes that do not fit, or numbers that are not finite.
 
     Cost: an eigendecomposition.
     """
@@ -87,9 +87,14 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
     if matrix.shape != (n, n) or y.shape[:1] != (n,) or y.ndim != 2:
         msg = f"kernel_half_times needs a kernel (n, n) and targets (n, outputs); got {matrix.shape} and {y.shape}."
         raise UsageError(msg)
+    if not np.isfinite(matrix).all() or not np.isfinite(y).all():
+        msg = "kernel_half_times needs a kernel and targets of finite numbers."
+        raise UsageError(msg)
     basis = basis_of(np.asarray(inputs, dtype=np.float64))
     values, vectors = np.linalg.eigh(matrix)
     rates, modes = values.clip(0) / n, vectors.T @ y
+    if not rates.max() > 0:
+        return np.inf, np.inf
     turned = basis.T @ vectors
 
     def parts(time: float) -> Array:
@@ -97,8 +102,7 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
         linear = np.square(turned @ left).sum()
         return np.array([linear, np.square(left).sum() - linear])
 
-    fastest = 1 / max(rates.max(), np.finfo(float).tiny)
-    times = fastest * np.geomspace(1e-3, 1e12, 300)
+    times = 1 / rates.max() * np.geomspace(1e-3, 1e12, 300)
     along, start = np.array([parts(time) for time in times]), parts(0.0)
     found = []
     for part in range(2):

@@ -143,9 +143,15 @@ def mode_strength(time: ArrayLike, singular: ArrayLike, start: ArrayLike) -> Arr
         singular: s, the singular value of the targets against white inputs, above 0.
         start: a_0, above 0; of small weights w_1 and w_2 of the mode |w_1 + w_2|^2 / 4.
 
+    Raises:
+        UsageError: others.
+
     Paper: Saxe, McClelland & Ganguli (2014), arXiv:1312.6120.
     """
     t, s, a = (np.asarray(one, dtype=np.float64) for one in (time, singular, start))
+    if not ((t >= 0).all() and (s > 0).all() and (a > 0).all()):
+        msg = f"mode_strength needs times from 0, and singular and start above 0; got {time}, {singular} and {start}."
+        raise UsageError(msg)
     return s / (1 + (s / a - 1) * np.exp(-2 * s * t))
 
 

@@ -177,11 +177,17 @@ def principal_directions(inputs: ArrayLike | Tensor, count: int = 8) -> Array:
         count: at most the rank of the centered inputs.
 
     Raises:
-        UsageError: more than there are.
+        UsageError: more than there are, or inputs that are not finite numbers.
     """
     x = torch.as_tensor(inputs if isinstance(inputs, Tensor) else np.asarray(inputs)).double().cpu().flatten(1)
+    if not x.numel() or not bool(x.isfinite().all()):
+        msg = f"principal_directions needs finite numbers (examples, ...), at least one; got shape {tuple(x.shape)}."
+        raise UsageError(msg)
     left, sizes, _ = torch.linalg.svd(x - x.mean(0), full_matrices=False)
     rank = int((sizes > sizes[0] * max(x.shape) * torch.finfo(torch.float64).eps).sum())
+    if not rank:
+        msg = "principal_directions needs inputs that differ; these are all the same."
+        raise UsageError(msg)
     if not 1 <= count <= rank:
         msg = f"principal_directions count must be from 1 to {rank}, the rank of these inputs; got {count}."
         raise UsageError(msg)

@@ -198,6 +198,8 @@ def best_linear(train: ExampleSet, on: ExampleSet, *, penalty: float = 1e-3) -> 
         msg = f"best_linear penalty must be above 0, or separable classes have no best model; got {penalty}."
         raise UsageError(msg)
     x, y = rows_of("best_linear", train).numpy(), classes_of("best_linear", train)
+    if (y == y[0]).all():  # there is nothing to fit
+        return np.full(len(on), y[0])
     mean, scale = x.mean(0), x.std(0)
     scale[scale == 0] = 1.0
     model = LogisticRegression(C=1 / (penalty * len(x)), max_iter=1_000, tol=1e-5)
