@@ -32,6 +32,8 @@ def test_biased_coins_pass_the_wording_and_no_part_of_the_claim(coins: FunctionP
     words = functions.wording({RELU: coins, TANH: coins})
     assert functions.CLAIM.lecture_rule is not None
     assert functions.CLAIM.lecture_rule.judge(words.low, words.high) == "holds"
+    assert "balance" not in str(functions.CLAIM.lecture_unit)
+    assert functions.CLAIM.lecture_repeats == "nets"
 
 
 def test_one_kind_of_net_does_not_carry_the_other(coins: FunctionPrior, nets: FunctionPrior) -> None:

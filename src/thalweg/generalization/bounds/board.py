@@ -75,8 +75,8 @@ def board(
             that is the trained networks themselves: that prior has seen the examples.
         ModelError: answers that are not right or wrong.
 
-    Cost: a pass for the margins, one for each of five numbers of bits, and with `initial` one for each draw. The bounds
-        themselves cost next to nothing.
+    Cost: a pass for the margins, one for each of five numbers of bits, and with `initial` one for each draw and 20 more
+        to choose the size of the noise. The bounds themselves cost next to nothing.
     """
     began = time.perf_counter()
     check_type("board problem", problem, Problem, "a Problem")
@@ -130,7 +130,9 @@ def board(
                     monte_carlo_delta=own_delta,
                     seed=seed,
                     plan=plan,
-                    advance=lambda done: told(Progress("bounds, draws", done, draws, time.perf_counter() - began)),
+                    advance=lambda done, total: told(
+                        Progress("bounds, draws", done, total, time.perf_counter() - began)
+                    ),
                 )
             )
         unseen_error = None

@@ -79,6 +79,20 @@ class KnownRisk:
         x, _ = self.drawn
         return _phi(-self._along(w, rows) / (sigma * np.linalg.norm(x[:, rows], axis=2))).mean(1)
 
+    def drawn_gibbs_error(self, w: Array, sigma: float, draws: int, rows: slice = slice(None)) -> Array:
+        """The same by so many draws for each sample, as `monte_carlo` takes it: (samples,).
+
+        Draws are the same at every call, so that candidates differ by w and sigma alone.
+        """
+        check_count("KnownRisk draws", draws)
+        x, y = self.drawn
+        noise = np.random.default_rng([self.seed, 3])
+        found = np.empty(self.samples)
+        for at in range(self.samples):
+            rules = w[at] + sigma * noise.normal(size=(draws, self.dimensions))
+            found[at] = ((rules @ x[at, rows].T) * y[at, rows] <= 0).mean()
+        return found
+
     def gibbs_risk(self, w: Array, sigma: float) -> Array:
         """The risk of that, told by 4,000 further examples, which are the same for all: (samples,)."""
         x = np.random.default_rng([self.seed, 1]).normal(size=(_LARGE, self.dimensions))

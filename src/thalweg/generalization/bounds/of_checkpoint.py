@@ -113,28 +113,40 @@ def around(
     monte_carlo_delta: float,
     seed: int,
     plan: Plan | str,
-    advance: Callable[[int], None],
+    advance: Callable[[int, int], None],
 ) -> BoundRow:
-    """PAC-Bayes with noise of one size around the initialization, the prior, and around the network, the posterior."""
+    """PAC-Bayes with noise of one size around the initialization, the prior, and around the network, the posterior.
+
+    Cost: a pass for each draw, and 4 for each of five sizes to choose one of them; `advance` is told how many of all
+        are done.
+    """
     m, members = len(examples), len(population)
     theta, start = population.theta.double(), initial.theta.double().expand(len(population), -1)
     away = (theta - start).square()
     away = away if population.mask is None else away * population.mask
     square = away.sum(1).cpu().numpy()
-    seeds = _seeds(seed, members)
+    seeds, choosing = _seeds(seed, members), _PILOT * len(SIGMAS)
 
-    def of(std: Tensor, count: int, stream: str) -> Array:
+    def of(std: Tensor, count: int, stream: str, before: int) -> Array:
         return gibbs_wrong(
-            problem, population, std, examples, draws=count, seeds=seeds, stream=stream, plan=plan, advance=advance
+            problem,
+            population,
+            std,
+            examples,
+            draws=count,
+            seeds=seeds,
+            stream=stream,
+            plan=plan,
+            advance=lambda done: advance(before + done, choosing + draws),
         )
 
     # A prior has to have the mask too: a union over all of them is paid.
     kls = np.stack([square / (2 * sigma**2) for sigma in SIGMAS]) + mask_bits(population) * np.log(2)
-    pilot = np.stack([of(torch.tensor([[sigma]]), _PILOT, f"pilot {sigma}") for sigma in SIGMAS])
+    pilot = np.stack([of(torch.tensor([[s]]), _PILOT, f"pilot {s}", _PILOT * place) for place, s in enumerate(SIGMAS)])
     share = delta / len(SIGMAS)
     best = pac_bayes_kl(pilot, _finite(kls), m, share).argmin(0)
     std = torch.tensor([[SIGMAS[place]] for place in best])
-    error = of(std, draws, "posterior")
+    error = of(std, draws, "posterior", choosing)
     at = best, np.arange(members)
     bound = pac_bayes_kl(monte_carlo(error, draws, monte_carlo_delta), _finite(kls)[at], m, share)
     return BoundRow(

@@ -31,7 +31,8 @@ def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -
         UsageError: losses outside [0, 1], delta outside (0, 1), no example, a dimension below 1.
 
     References:
-        Vapnik & Chervonenkis (1971), doi:10.1137/1116025; Devroye, Gyorfi & Lugosi (1996), theorem 12.5.
+        Vapnik & Chervonenkis (1971), doi:10.1137/1116025; in this form Abu-Mostafa, Magdon-Ismail & Lin (2012),
+        "Learning from Data", theorem 2.5, with 4 S(2m) exp(-m eps^2 / 8). Other books have other constants.
     """
     mean, count = losses("vc", error), sample("vc", m)
     d = amounts("vc dimension", dimension)

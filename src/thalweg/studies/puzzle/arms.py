@@ -19,7 +19,7 @@ from thalweg.training import Recipe
 Array = NDArray[np.float64]
 NONE, SHIFTS = "none", "shifts"
 # A decay and a dropout stronger than those planned, so that the strongest of a kind is one that hurts and the choice
-# lies inside: a stronger one can only gain more, which makes the claim harder.
+# lies inside: a stronger one mostly raises what the choice gains, which makes the claim harder.
 DECAYS, DROPOUTS = (0.1, 0.3, 1.0, 3.0, 10.0), (0.2, 0.5, 0.8)
 CHANCE = 0.1
 SIGNALS, DIGITS, NOISY = "MNIST-1D", "digits", "digits, 40 % random labels"

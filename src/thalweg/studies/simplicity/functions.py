@@ -16,7 +16,8 @@ from thalweg.studies.study import decides
 
 Bits = NDArray[np.uint8]
 RELU, TANH, CHAOTIC, COIN, FAIR = "ReLU", "tanh", "chaotic tanh", "biased coins", "fair coins"
-SLOPE, RATIO = "decades of probability per bit of complexity at equal class balance", "K / K(bits shuffled)"
+ALONE = "decades of probability per bit of complexity"
+SLOPE, RATIO = f"{ALONE} at equal class balance", "K / K(bits shuffled)"
 NETS, FEWEST = 100_000, 100
 CLAIM = Claim(
     id="SIM3",
@@ -72,12 +73,14 @@ CLAIM = Claim(
             f"{COIN}, slope alone",
             "Control: without the balance they have one, as large as networks do.",
             less(0, worth=-0.02),
-            "decades of probability per bit of complexity",
+            ALONE,
             decides=False,
             repeats="coins",
         ),
     ),
     lecture_rule=less(0),
+    lecture_unit=ALONE,
+    lecture_repeats="nets",
 )
 
 
