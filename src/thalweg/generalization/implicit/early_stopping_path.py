@@ -56,8 +56,8 @@ def early_stopping_path(
 
         flow 1 - exp(-s_i t),    ridge s_i / (s_i + lambda),    lambda = factor / t
 
-    whose ratio, flow's over ridge's, is between 1 and 1.2985 where factor is 1. So the solutions are nowhere more than 0.2299 |theta_flow|
-    apart, and with y = X beta + noise the risks, for b_i of beta in direction i,
+    whose ratio, flow's over ridge's, is between 1 and 1.2985 where factor is 1. So the solutions are nowhere more than
+    0.2299 |theta_flow| apart, and with y = X beta + noise the risks, for b_i of beta in direction i,
 
         E|theta_t - beta|^2 = sum_i b_i^2 exp(-2 s_i t) + sigma^2/n (1 - exp(-s_i t))^2 / s_i    (estimation)
         E|theta_l - beta|^2 = sum_i b_i^2 lambda^2 / (s_i + lambda)^2 + sigma^2/n s_i / (s_i + lambda)^2
