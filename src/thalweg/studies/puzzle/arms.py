@@ -60,7 +60,8 @@ QUICK = Setting(DIGITS, (64, 128, 10), 500, 800, 3e-3, (1.0,), (0.5,), shifted=F
 SETTINGS = (
     Setting(SIGNALS, (40, 128, 10), 2_000, 3_000, 2e-3, tested=4_000),
     Setting(DIGITS, (64, 128, 10), 500, 1_500, 2e-3),
-    Setting(NOISY, (64, 128, 10), 500, 1_000, 3e-3, random=0.4, shifted=False),
+    # Planned were 1,000 steps, which fit 95 % of these labels; 1,500, as of digits, fit more than 99 %.
+    Setting(NOISY, (64, 128, 10), 500, 1_500, 3e-3, random=0.4, shifted=False),
 )
 
 
