@@ -74,8 +74,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "From a large start the weights fit the examples by moving a small share of their length, so that the "
             "features stay random, and the parity of two of many bits is not among those that random features give "
-            "from few examples. On digits they do as well from the usual start as from smaller ones. So the error "
-            "need not fall with the scale, and that a function is simple is to be measured."
+            "from few examples. Where random features do, a smaller start need not help: on digits the study has the "
+            "errors from starts below the usual one beside. And that a function is simple is to be measured."
         ),
         source="Chizat et al. (2019), arXiv:1812.07956; Woodworth et al. (2020), arXiv:2002.09277; measured by IMP5",
         claims=("IMP5",),

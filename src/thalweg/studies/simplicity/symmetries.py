@@ -219,7 +219,7 @@ def experiment(lab: Lab) -> Finding:
             f"In the true order the pooled convnet is right on {as_is[POOLED][TRUE]:.1f} % and the MLP on "
             f"{as_is[PERCEPTRON][TRUE]:.1f} %, with shuffled coordinates on {as_is[POOLED][SHUFFLED]:.1f} and "
             f"{as_is[PERCEPTRON][SHUFFLED]:.1f} %. Shuffled, a shift of the signal costs the one {other[POOLED]:.1f} "
-            f"points and the other {other[PERCEPTRON]:.1f}: a bag of values knows no places.",
+            f"points and the other {other[PERCEPTRON]:.1f}.",
             f"Where the place of a pulse is the label the pooled convnet is right on {as_is[POOLED][PULSE]:.1f} %, "
             f"chance being 10 %, and the MLP on {as_is[PERCEPTRON][PULSE]:.1f} %.",
         ],
