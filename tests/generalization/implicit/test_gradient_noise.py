@@ -38,6 +38,16 @@ def test_the_variance_of_batches_is_that_of_all_batches_there_are() -> None:
     found.figure()
 
 
+def test_batches_are_as_noisy_as_the_gradient_below_the_noise_scale() -> None:
+    problem, n = _problem(40), 40
+    found = implicit.gradient_noise(problem, problem.initialize(2), batch_sizes=range(1, n + 1))
+    scale = found["noise scale"]
+    for member, size in enumerate(scale / (1 + scale / n)):
+        variance = np.interp(size, np.arange(1, n + 1), found["batch variance"][:, member] * np.arange(1, n + 1)) / size
+        assert variance == pytest.approx(found["squared gradient"][member])
+        assert size < min(scale[member], n)
+
+
 def test_a_sample_estimates_the_whole_without_bias() -> None:
     problem = _problem(40)
     population = problem.initialize(1)
@@ -95,7 +105,7 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(UsageError, match="above 0"):
         implicit.gradient_penalty(problem, population, 0.0)
     with pytest.raises(UsageError, match="at most all examples"):
-        implicit.noise_scale(0.1, 10, 11)
+        implicit.sgd_noise_scale(0.1, 10, 11)
     weighted = tw.Problem(problem.model, problem.data, tw.losses.CrossEntropy(class_weights=[1.0, 2.0]))
     with pytest.raises(ModelError, match="weighted"):
         implicit.gradient_noise(weighted, weighted.initialize(1), batch_sizes=[1])

@@ -31,6 +31,12 @@ def test_a_net_that_gains_in_both_orders_is_not_local() -> None:
     assert none[SAME] == none[EXCHANGEABLE] == "holds"
 
 
+def test_where_rates_come_from_is_said() -> None:
+    rates = locality.best_rates(LAB, [])
+    assert locality.of_rates(rates, chosen=False).startswith("Rates are set by hand, not chosen: 0.005 (convnet, true")
+    assert "chosen on other seeds" in locality.of_rates(rates, chosen=True)
+
+
 def test_both_orders_hold_the_same_numbers_and_labels() -> None:
     given = locality.signals([500_000, 500_001])
     assert given.pool.test is not None

@@ -46,6 +46,16 @@ def test_a_narrow_kernel_and_permuted_targets_have_no_order() -> None:
     assert abs(found.estimate) < 0.1
 
 
+def test_times_in_proportion_to_the_prediction_are_not_the_prediction() -> None:
+    rule = next(part.rule for part in circle.CLAIM.parts if part.id == circle.KERNEL)
+    theory = circle.predicted(simplicity.circle_kernel(ANGLES), modes()[0])
+    spread = 1 + 0.01 * np.random.default_rng(0).normal(size=(4, len(theory)))
+    for factor, outcome in ((1, "holds"), (3, "fails"), (0.1, "fails"), (np.array([1, 1, 1, 1.5]), "fails")):
+        found = circle.times_over(factor * theory * spread, theory)
+        assert rule.judge(found.low, found.high) == outcome
+    assert not circle.times_over(np.full((4, 4), np.inf), theory).known
+
+
 def test_odd_frequencies_are_never_learned_without_biases() -> None:
     times = circle.predicted(simplicity.circle_kernel(ANGLES, bias=False), modes()[0])
     assert np.isinf(times).all()

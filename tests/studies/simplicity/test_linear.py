@@ -62,6 +62,17 @@ def test_a_rest_that_is_never_halved_leaves_the_ratio_open_above() -> None:
     assert 2 < order.low < 1_200
 
 
+def test_what_is_said_of_the_rest_is_what_was_found() -> None:
+    found = made(0.4, 20)
+    assert linear.of_the_rest(found).startswith("Every network halves it: ")
+    own = {name: found[name] for name in found.reading.arrays}
+    rest = np.tile(0.8 + 0.0 * STEPS, (5, 1))
+    rest[:, 20] = 0.6
+    some = own | {"non-linear error": rest, "non-linear half-time": np.array([100, np.inf, 200, np.inf, 300])}
+    said = linear.of_the_rest(LinearFirst(Reading("made up", some, found.reading.dims, found.reading.coordinates)))
+    assert said == ("2 of 5 networks never halve it: at its lowest it has fallen by 25 %, and by 0 % in the end.")
+
+
 def test_descent_on_equal_eigenvalues_has_no_order_and_on_a_smooth_kernel_it_has() -> None:
     given = linear.signals([500_000, 500_001, 500_002])
     equal = [linear.of_kernel(given, own, linear.NARROW) for own in given.train]

@@ -86,14 +86,36 @@ def test_pulses_are_places_and_nothing_else() -> None:
     assert float(right.float().mean()) > 0.98
 
 
-def test_shuffled_signals_are_the_same_numbers_in_one_order() -> None:
+def test_shuffled_signals_are_the_same_numbers_in_an_order_of_each_seed() -> None:
     given = symmetries.signals([500_000, 500_001])
-    for true, shuffled in zip(given.train[TRUE], given.train[SHUFFLED], strict=True):
-        assert torch.equal(given.order(true.inputs), shuffled.inputs)
+    for order, true, shuffled in zip(given.orders, given.train[TRUE], given.train[SHUFFLED], strict=True):
+        assert torch.equal(order(true.inputs), shuffled.inputs)
         assert not torch.equal(true.inputs, shuffled.inputs)
         assert torch.equal(true.targets, shuffled.targets)
+    places = torch.arange(symmetries.LENGTH)[None]
+    first, second = (order(places) for order in given.orders)
+    assert not torch.equal(first, second)
     trained, held = given.train[TRUE][0].inputs, given.test[TRUE][0].inputs
     assert not (trained[:, None] == held[None, :50]).all(2).any()
+
+
+def test_each_network_is_tested_in_the_order_of_its_own_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(symmetries, "STEPS", 1)
+    monkeypatch.setattr(symmetries, "SHIFTS", (0, 20))
+    seen = []
+    whole = symmetries.symmetry
+
+    def recorded(problem, population, moves, *, on):
+        seen.append(moves[0](torch.arange(symmetries.LENGTH)[None]))
+        return whole(problem, population, moves, on=on)
+
+    monkeypatch.setattr(symmetries, "symmetry", recorded)
+    seeds = [500_000, 500_001]
+    given = symmetries.signals(seeds)
+    symmetries.trained(LAB, symmetries.NETS[1], given, seeds)
+    places = torch.arange(symmetries.LENGTH)[None]
+    expected = [places, places, *(order(places) for order in given.orders), places, places]
+    assert all(torch.equal(one, other) for one, other in zip(seen, expected, strict=True))
 
 
 def test_where_places_are_labels_throughout_nothing_is_gained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +124,9 @@ def test_where_places_are_labels_throughout_nothing_is_gained(monkeypatch: pytes
     seeds = [0, 1, 2]
     pulses = symmetries.signals(seeds)
     kinds = (TRUE, SHUFFLED, PULSE)
-    order = pulses.order
     train = {kind: pulses.train[PULSE] for kind in kinds}
     few = [one.select(torch.arange(500)) for one in pulses.test[PULSE]]
-    given = Signals(train, dict.fromkeys(kinds, few), order)
+    given = Signals(train, dict.fromkeys(kinds, few), pulses.orders)
     found = {net.name: symmetries.trained(LAB, net, given, seeds) for net in symmetries.NETS}
     parts = outcomes(found)
     assert parts[GAIN] == "fails"

@@ -14,9 +14,9 @@ CORRECTIONS: tuple[Correction, ...] = (
             "log(10) / (rate lambda) steps. On the circle the eigenvectors of a ReLU network's kernel are cos(k theta) "
             "and sin(k theta), and lambda is 1 / (pi k)^2 for odd k from 3: three times the frequency takes nine times "
             "as long. That of k = 1 and those of even k lie above this law, most so the lowest, so that over all k the "
-            "power is larger than 2; without biases lambda is 0 for odd k from 3. It is about the order in which a "
-            "target is learned and not about the function in the end, and it needs targets that are smooth in the "
-            "inputs: with labels permuted over the points none is first."
+            "power is larger than 2; in theory lambda is 0 for odd k from 3 without biases. It is about the order in "
+            "which a target is learned and not about the function in the end, and it needs targets that are smooth in "
+            "the inputs: with labels permuted over the points none is first by the kernel's prediction."
         ),
         source=(
             "Rahaman et al. (2019), arXiv:1806.08734; Basri et al. (2019), arXiv:1906.00425; measured by SIM1, with "
@@ -74,14 +74,14 @@ CORRECTIONS: tuple[Correction, ...] = (
         id="smooth-of-functions-that-fit-equally",
         section=SECTION,
         lecture="Networks prefer simple functions that vary smoothly.",
-        right="More smoothly than functions that fit the same labels as well from a bad start; not the most smoothly.",
+        right="Those found are smoother than ones that fit as well from a bad start; they need not be the smoothest.",
         why=(
             "A network that fits true labels has a smaller input Jacobian than one that fits random labels. But no "
             "smooth function fits random labels, so that this compares tasks and would be so whatever training "
             "prefers. Hold the labels and the loss, and change the start: from weights that had memorized random "
-            "labels training ends at rougher functions, so there was a choice. From a start 4 times the usual one it "
-            "ends at smoother ones; and on MNIST-1D, where networks err much, neither comparison shows much. The "
-            "Jacobian grows with the logits: compare at equal loss, or per margin."
+            "labels training ends at rougher functions, so there was a choice. Starts 4 and 8 times the usual one, and "
+            "MNIST-1D, where networks err much, are measured beside the claim. The Jacobian grows with the logits: "
+            "compare at equal loss, or per margin."
         ),
         source=(
             "Novak et al. (2018), arXiv:1802.08760; Liu, Papailiopoulos & Achlioptas (2020), arXiv:1906.02613 (bad "

@@ -27,6 +27,7 @@ from thalweg.training import Recipe
 
 Array = NDArray[np.float64]
 RISK, APART, LITTLE, MUCH, CLEAN, RANDOM = "risk", "distance", "20 % noise", "40 % noise", "clean", "random step"
+FALLS, RISES = "clean, error after the stop", "clean, loss after the stop"
 NOISE = {CLEAN: 0.0, LITTLE: 0.2, MUCH: 0.4}
 POINTS = "points of test error"
 CLAIM = Claim(
@@ -39,14 +40,16 @@ CLAIM = Claim(
     rule=every_part(),
     unit=POINTS,
     budget={"steps": 1_500},
-    corrected="It needs noise to gain anything. On clean labels the validation loss is lowest early because networks "
-    "become overconfident, and the test error goes on falling: a lower loss is not a lower error.",
+    corrected="It needs noise to gain much. Without it the risk of a linear model only falls, and a network's loss can "
+    "rise while its error does not: a lower loss is not a lower error. What both do after the stop is measured beside.",
     parts=(
         Part(RISK, "The risk is at most 1.6862 times ridge's.", less(RISK_RATIO), "risk / ridge's", bounds=POSITIVE),
         Part(APART, "The solutions are at most 0.2299 apart.", less(DISTANCE), "distance / norm", bounds=POSITIVE),
         Part(LITTLE, "With 20 % wrong labels stopping lowers the error.", greater(2), POINTS),
         Part(MUCH, "With 40 % wrong labels it does.", greater(5), POINTS),
         Part(CLEAN, "Without it changes little.", within(-1, 1), POINTS),
+        Part(FALLS, "There the test error falls further after the stop.", less(0), POINTS, decides=False),
+        Part(RISES, "There the test loss rises after the stop.", greater(0), "nats, end - stopped", decides=False),
         Part(
             RANDOM,
             "With 40 % it lowers the error by more than a random step of the later half of the log axis does.",
@@ -156,11 +159,13 @@ def judged(linear: Mapping[str, Sequence[EarlyStoppingPath]], networks: Mapping[
     """Every part."""
     risks, distances = zip(*map(worst, linear.values()), strict=True)
     text = f"over times and draws of {len(linear)} designs"
-    noisy = networks[MUCH]
+    noisy, clean = networks[MUCH], networks[CLEAN]
     return {
         RISK: largest(risks, text),
         APART: largest(distances, text),
         **{name: interval.mean(networks[name].gain) for name in (LITTLE, MUCH, CLEAN)},
+        FALLS: interval.mean(clean.gain),
+        RISES: interval.mean(clean.loss[:, -1] - clean.stopped(clean.loss)),
         RANDOM: interval.mean(noisy.gain - noisy.gain_at_random),
     }
 

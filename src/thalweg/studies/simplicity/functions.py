@@ -190,7 +190,7 @@ def figures(found: Mapping[str, FunctionPrior]) -> list[Figure]:
         Figure.row(
             [found[name].complexities(name) for name in (RELU, TANH, CHAOTIC, FAIR)],
             title="Complexity of balanced functions",
-            caption="Functions with 32 to 96 ones of 128 values, and their bits in a random order; ratios of means are "
+            caption="Functions with 32 to 96 ones of 128 values, and their bits in a random order; means of ratios are "
             "in the titles.",
         ),
     ]

@@ -33,7 +33,7 @@ CLAIM = Claim(
     lecture="Networks prefer simple functions, are lazy and want to compute as little as possible.",
     rule=every_part(),
     unit="share, and ratio of times",
-    corrected="The order is that of what is learned, not of what is known in the end, and descent on any smooth kernel "
+    corrected="The order is that of what is learned, not of what is known in the end, and descent on a smooth kernel "
     "has it too; it asks for data on which a linear model knows something, and far from all.",
     parts=(
         Part(
@@ -123,6 +123,15 @@ def halfway(steps: Array, values: Array) -> Array:
     return first_reached(steps, -values, -(values[:, 0] + values.min(1)) / 2, logarithmic=True)
 
 
+def of_the_rest(found: LinearFirst) -> str:
+    """What became of the non-linear part of the error: whether networks halve it, and where it is in the end."""
+    rest = found["non-linear error"]
+    never, networks = int(np.isinf(found["non-linear half-time"]).sum()), len(rest)
+    least, last = (float((1 - part / rest[:, 0]).mean()) for part in (rest.min(1), rest[:, -1]))
+    halved = f"{never} of {networks} networks never halve it" if never else "Every network halves it"
+    return f"{halved}: at its lowest it has fallen by {100 * least:.0f} %, and by {100 * last:.0f} % in the end."
+
+
 def of_kernel(given: Signals, rows: torch.Tensor, width: float) -> float:
     """The ratio of half-times of descent on a Gaussian kernel of one seed's signals; its squared width is relative."""
     inputs, targets = (np.asarray(part, dtype=np.float64) for part in given.problem.data.train.take(rows))
@@ -160,9 +169,6 @@ def experiment(lab: Lab) -> Finding:
     }
     trees, on_trees = on_a_tree(seeds[: lab.pick(quick=1, full=5)])
     means = {name: float(found[name].mean()) for name in ("share", "null share", "step", "linear accuracy")}
-    never = int(np.isinf(found["non-linear half-time"]).sum())
-    rest = found["non-linear error"]
-    fall = float((1 - rest.min(1) / rest[:, 0]).mean())
     last = found["accuracy"][:, -1].mean()
     return lab.finding(
         parts=parts,
@@ -174,9 +180,8 @@ def experiment(lab: Lab) -> Finding:
             f"steps; then it explains {100 * means['share']:.0f} % of what they know, and of what equally accurate "
             f"corrupted copies know {100 * means['null share']:.0f} %.",
             f"The linear part of the error is halved after {np.exp(np.log(found['linear half-time']).mean()):.0f} "
-            f"steps, and the rest {parts[ORDER]} times as late, where {never} of {len(seeds)} networks never halve it: "
-            f"it falls by {100 * fall:.0f} % and then rises. To half of what each part ever falls, less what is the "
-            f"same for all signals, the ratio is {parts[FALL]}.",
+            f"steps, and the rest {parts[ORDER]} times as late. {of_the_rest(found)} To half of what each part ever "
+            f"falls, less what is the same for all signals, the ratio is {parts[FALL]}.",
             f"Descent on a kernel of equal eigenvalues has a ratio of {kernels['equal eigenvalues']:.2f} on what it is "
             f"trained on, and on a smooth one of {kernels['smooth']:.0f}: the order is one of smooth kernels, too.",
             on_trees,

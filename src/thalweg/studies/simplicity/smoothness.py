@@ -45,7 +45,7 @@ CLAIM = Claim(
     unit=RATIO,
     corrected="True labels against random ones compares tasks: random labels need a rough function, whatever a network "
     "prefers. Of networks that fit the same labels equally well, those from a standard start are smoother than those "
-    "from a bad one; they are not the smoothest there are.",
+    "from a bad one; they need not be the smoothest there are.",
     parts=(
         Part(TASK, "Networks on true labels are smoother.", less(1, worth=0.8), RATIO, bounds=POSITIVE),
         Part(PREFERENCE, "On equal labels the standard start is.", less(1, worth=0.8), RATIO, bounds=POSITIVE),
