@@ -13,7 +13,7 @@ from thalweg.studies.puzzle.arms import DIGITS, NOISY, NONE, SIGNALS, Arms
 from thalweg.studies.puzzle.memorizing import CHANCE, GAP, MEMORIZES, NULLS, SMALL, Compared
 from thalweg.studies.puzzle.setting import QUICK, trained
 
-VERDICTS = {"GEN1": "holds", "GEN2": "fails", "GEN3": "undecided", "GEN4": "undecided"}
+VERDICTS = {"GEN1": "holds", "GEN2": "holds", "GEN3": "undecided", "GEN4": "undecided"}
 
 
 @pytest.fixture(scope="module")

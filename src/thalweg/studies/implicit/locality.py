@@ -226,7 +226,7 @@ def figure(found: dict[tuple[str, str], Array]) -> Figure:
     return Figure.of(
         "The order of coordinates",
         [*marks, ReferenceLine(10.0, label="chance")],
-        Axis("0: true order, 1: shuffled"),
+        Axis("order of the coordinates", names=ORDERS),
         Axis("test accuracy", "%"),
         caption=f"{N:,} signals of MNIST-1D; thin: single seeds, each with an order of its own; thick: means.",
     )
