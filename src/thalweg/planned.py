@@ -11,7 +11,6 @@ __all__ = ["PLANNED", "sentence"]
 # In the order of the README and of ARCHITECTURE.md: what each one will be.
 PLANNED: dict[str, str] = {
     "examine": "a report card of your own model and checkpoints (verb)",
-    "simplicity": "whether training prefers simple functions (study)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
     "workers": "where slices of the work run (a room of the package)",
 }
@@ -23,8 +22,8 @@ def sentence(name: str) -> str | None:
     """That a name is planned, and what it will be; None for all others.
 
     >>> from thalweg.planned import sentence
-    >>> sentence("simplicity")
-    "'simplicity' is planned and not here yet: whether training prefers simple functions (study)."
+    >>> sentence("two-views")
+    "'two-views' is planned and not here yet: where sparse subnetworks and the tangent kernel meet (study)."
     >>> sentence("landscape") is None
     True
     """

@@ -309,6 +309,18 @@ def test_what_does_not_fit_the_claim_is_refused(claim: Claim, arguments: dict, m
         claim.judge(Interval(1, 0.5, 1.5, 5, "m"), **arguments)
 
 
+def test_the_lectures_wording_has_a_unit_of_its_own() -> None:
+    ends, wide = Interval(0.5, 0.2, 0.8, 5, "m"), Interval(3, 2, 4, 5, "m")
+    plain = _claim(bounds=(0, 1), lecture_rule=greater(1), repeats="nets").judge(ends, lecture=ends).lecture
+    assert plain is not None
+    assert (plain.part.unit, plain.part.repeats, plain.part.bounds) == (_claim().unit, "nets", (0, 1))
+    claim = _claim(bounds=(0, 1), lecture_rule=greater(1), lecture_unit="decades", lecture_repeats="coins")
+    verdict = claim.judge(ends, lecture=wide)
+    assert verdict.lecture is not None
+    assert (verdict.lecture.part.unit, verdict.lecture.part.repeats) == ("decades", "coins")
+    assert verdict_from(json.loads(json.dumps(summary(verdict) | whole(verdict)))) == verdict
+
+
 def test_a_verdict_is_made_again_from_its_document() -> None:
     claim = _claim(
         parts=(Part("early", "Early.", within(0, 2), "a", decides=False, bounds=(-1, math.inf)),),

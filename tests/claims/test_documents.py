@@ -27,7 +27,7 @@ def test_a_verdict_is_read_as_it_was_written():
     assert read.lacking == VERDICT.lacking
 
 
-@pytest.mark.parametrize("name", ["repeats", "proportion"])
+@pytest.mark.parametrize("name", ["repeats", "proportion", "lecture_unit", "lecture_repeats"])
 def test_a_record_from_before_what_n_counts_was_written_is_read(name: str):
     old = document()
     for holder in (old, old["claim"], *old["claim"]["parts"], *old["intervals"].values()):

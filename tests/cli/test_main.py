@@ -49,7 +49,7 @@ def process(*arguments, interrupt=None, **options):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], [], ["tuor"], ["examine"], ["simplicity"], ["landscape"], *([verb, "--help"] for verb in VERBS)],
+    [["--help"], [], ["tuor"], ["examine"], ["two-views"], ["landscape"], *([verb, "--help"] for verb in VERBS)],
 )
 def test_help_and_mistakes_do_not_load_torch(arguments):
     code = f"import sys; from thalweg.cli.main import main; main({arguments!r}); sys.exit('torch' in sys.modules)"

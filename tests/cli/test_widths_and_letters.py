@@ -45,7 +45,7 @@ def test_the_list_of_studies_reads_from_top_to_bottom(catalog_of_one, capsys, mo
     assert lines[start + 1] == "        ratio of steps: holds if wholly above 1.1, the"
     assert lines[start + 2].startswith("          smallest effect worth having; fails if")
     assert max(map(len, lines)) <= 60
-    assert any(line.startswith("planned: simplicity, ") for line in lines[-3:])
+    assert any(line.startswith("planned: two-views") for line in lines[-3:])
 
 
 def test_verdicts_are_blocks_where_a_table_would_be_too_narrow(catalog_of_one, capsys, monkeypatch):

@@ -37,6 +37,8 @@ class Claim:
         corrected: what is right, where the lecture is imprecise or wrong.
         parts: further statements that belong to it; those that decide must hold as well.
         lecture_rule: when the lecture's own wording would hold, where it differs from the statement.
+        lecture_unit, lecture_repeats: of the quantity that the wording is judged by, and what its n counts, where they
+            are others than the claim's.
         budget: the smallest budget that the claim is about, by what is counted, such as {"steps": 1000}; an experiment
             that ran less shows its interval, and the verdict is undecided.
         bounds: what no value of the quantity can be beyond, such as `statistics.SHARE`; give them to the interval too,
@@ -58,6 +60,8 @@ class Claim:
     budget: Mapping[str, float] = field(default_factory=dict)
     bounds: Bounds = ANYTHING
     repeats: str = "seeds"
+    lecture_unit: str | None = None
+    lecture_repeats: str | None = None
 
     @property
     def needs(self) -> str:
@@ -117,8 +121,7 @@ class Claim:
         judged = tuple(self._judged(part, parts[part.id]) for part in self.parts)
         words = None
         if lecture is not None and self.lecture_rule is not None:
-            wording = Part("lecture", self.lecture, self.lecture_rule, self.unit, decides=False, bounds=self.bounds)
-            words = self._judged(wording, lecture)
+            words = self._judged(self._wording(self.lecture_rule), lecture)
         if interval is None:
             own = weakest(one for one in judged if one.part.decides)
         else:
@@ -129,6 +132,19 @@ class Claim:
         verdict = Verdict(self, own.interval, dict(numbers or {}), judged, words, ran, own)
         counted = {one.id: one.numbers for one in verdict.to_decide}
         return replace(verdict, numbers={**verdict.numbers, TO_DECIDE: counted}) if counted else verdict
+
+    def _wording(self, rule: Rule) -> Part:
+        """The lecture's own wording: of the claim's quantity, or of one of its own unit, whose bounds are not known."""
+        own = self.lecture_unit is not None
+        return Part(
+            "lecture",
+            self.lecture,
+            rule,
+            self.unit if self.lecture_unit is None else self.lecture_unit,
+            decides=False,
+            bounds=ANYTHING if own else self.bounds,
+            repeats=self.repeats if self.lecture_repeats is None else self.lecture_repeats,
+        )
 
     def _judged(self, part: Part, interval: Interval) -> Judgment:
         """The part with its interval, which must lie within the bounds of the quantity."""

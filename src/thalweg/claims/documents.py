@@ -59,6 +59,8 @@ def whole(verdict: Verdict) -> dict[str, Any]:
                 for part in claim.parts
             ],
             "lecture_rule": None if claim.lecture_rule is None else rule_to_json(claim.lecture_rule),
+            "lecture_unit": claim.lecture_unit,
+            "lecture_repeats": claim.lecture_repeats,
             "budget": dict(claim.budget),
         },
         "proportion": verdict.interval.proportion,
@@ -85,6 +87,8 @@ def verdict_from(document: Mapping[str, Any]) -> Verdict:
             for part in stored["parts"]
         ),
         lecture_rule=None if stored["lecture_rule"] is None else rule_from_json(stored["lecture_rule"]),
+        lecture_unit=stored.get("lecture_unit"),  # as repeats
+        lecture_repeats=stored.get("lecture_repeats"),
         budget=stored["budget"],
     )
     lecture = document["lecture_interval"]

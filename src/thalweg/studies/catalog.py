@@ -12,6 +12,7 @@ MODULES: dict[str, str] = {
     "schedules": "thalweg.studies.schedules",
     "puzzle": "thalweg.studies.puzzle",
     "implicit": "thalweg.studies.implicit",
+    "simplicity": "thalweg.studies.simplicity",
     "grokking": "thalweg.studies.grokking",
     "bias-variance": "thalweg.studies.bias_variance",
     "double-descent": "thalweg.studies.double_descent",

@@ -11,6 +11,7 @@ from thalweg.errors import ModelError, UsageError
 from thalweg.generalization import bounds
 from thalweg.generalization.bounds import Board
 from thalweg.generalization.bounds.of_checkpoint import measured_bits
+from thalweg.progress import Progress
 
 SEEDS = [500, 501]
 DIGITS = tw.data.digits().subset(train=500, test=300)
@@ -90,7 +91,11 @@ def test_on_random_labels_no_bound_says_anything() -> None:
     data = Data(Examples(torch.as_tensor(DIGITS.train.inputs)[:200], labels), classes=10)
     problem = tw.Problem(lambda: tw.nets.mlp(64, 200, 10), data)
     final = trained(problem, 600)
-    board = bounds.board(problem, final, initial=problem.initialize(SEEDS), draws=10, progress=None)
+    told: list[Progress] = []
+    board = bounds.board(problem, final, initial=problem.initialize(SEEDS), draws=10, progress=told.append)
+    done = [one.done for one in told if one.label == "bounds, draws"]
+    assert done == sorted(done)
+    assert done[-1] == 30  # with 4 for each of five sizes to choose by
     assert (board["training error"] < 0.1).all()
     for row in board.rows:
         assert (row.bound >= 0.9).all(), row.family

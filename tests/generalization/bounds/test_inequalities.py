@@ -153,7 +153,7 @@ def test_what_is_no_loss_no_confidence_and_no_sample_is_refused(name: str) -> No
         with pytest.raises(UsageError, match="above 0 and below 1"):
             call(0.1, 100, delta)
     for m in (0, -3, 10.5, np.nan):
-        with pytest.raises(UsageError, match="whole number of examples"):
+        with pytest.raises(UsageError, match="whole number"):
             call(0.1, m, 0.05)
 
 

@@ -201,6 +201,10 @@ def test_a_hold_out_bound_is_smaller_than_pac_bayes_by_the_same_half() -> None:
     counted = bounds.half_hold_out(problem, recipe(3e-3, 250), **given)
     noisy = bounds.half_prior(problem, recipe(3e-3, 250), sigmas=[0.01], draws=50, **given)
     assert counted["bound"] == pytest.approx(noisy["hold-out bound"])
+    assert noisy.network is not None
+    for name in ("bound", "held-out error", "contradicted"):
+        np.testing.assert_array_equal(noisy.network[name], counted[name])
+    assert noisy.network.cost == counted.cost
     assert (counted["bound"] < noisy["bound"]).all()
     assert counted.row.about == "the network"
     assert not counted["contradicted"].any()

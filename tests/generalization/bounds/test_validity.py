@@ -61,6 +61,14 @@ def test_the_draws_of_the_gibbs_predictor_are_paid_for() -> None:
     assert_caught(seen, np.full(SAMPLES, risk))
 
 
+def test_draws_of_rules_with_noise_err_as_often_as_the_closed_form_says() -> None:
+    setting = KnownRisk(40, 10, 1.0, samples=200)
+    w, rows = setting.mean_rule(), slice(10, 30)
+    difference = setting.drawn_gibbs_error(w, 0.5, 400, rows) - setting.gibbs_error(w, 0.5, rows)
+    assert abs(difference.mean()) < 0.005
+    assert 0.001 < difference.std() < 0.05
+
+
 def signs(d: int, count: int) -> Array:
     """Rules that were fixed before the data: (count, d)."""
     return np.random.default_rng(5).choice([-1.0, 1.0], size=(count, d))

@@ -66,6 +66,8 @@ def test_without_noise_stopping_only_costs() -> None:
     x = np.random.default_rng(0).normal(size=(20, 10))
     found = implicit.early_stopping_path(x, coefficients=np.ones(10), noise=0.0)
     np.testing.assert_allclose(found["final over stopped"], 1)
+    assert found["risk ratio"].max() <= RISK_RATIO
+    assert found["risk ratio"].min() < 0.01  # one-sided: ridge may have any number of times the risk of the flow
 
 
 def test_data_without_a_known_truth_has_the_distance_alone() -> None:

@@ -38,6 +38,16 @@ def test_the_variance_of_batches_is_that_of_all_batches_there_are() -> None:
     found.figure()
 
 
+def test_batches_are_as_noisy_as_the_gradient_below_the_noise_scale() -> None:
+    problem, n = _problem(40), 40
+    found = implicit.gradient_noise(problem, problem.initialize(2), batch_sizes=range(1, n + 1))
+    scale = found["noise scale"]
+    for member, size in enumerate(scale / (1 + scale / n)):
+        variance = np.interp(size, np.arange(1, n + 1), found["batch variance"][:, member] * np.arange(1, n + 1)) / size
+        assert variance == pytest.approx(found["squared gradient"][member])
+        assert size < min(scale[member], n)
+
+
 def test_a_sample_estimates_the_whole_without_bias() -> None:
     problem = _problem(40)
     population = problem.initialize(1)
@@ -95,9 +105,24 @@ def test_what_cannot_be_meant_is_refused() -> None:
     with pytest.raises(UsageError, match="above 0"):
         implicit.gradient_penalty(problem, population, 0.0)
     with pytest.raises(UsageError, match="at most all examples"):
-        implicit.noise_scale(0.1, 10, 11)
+        implicit.sgd_noise_scale(0.1, 10, 11)
     weighted = tw.Problem(problem.model, problem.data, tw.losses.CrossEntropy(class_weights=[1.0, 2.0]))
     with pytest.raises(ModelError, match="weighted"):
         implicit.gradient_noise(weighted, weighted.initialize(1), batch_sizes=[1])
     drops = _problem(model=lambda: torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Linear(3, 2)))
     assert implicit.gradient_noise(drops, drops.initialize(1), batch_sizes=[1])["trace"].item() > 0
+
+
+def test_where_the_whole_gradient_is_0_the_noise_scale_is_infinite() -> None:
+    data = (torch.tensor([[1.0], [-1.0]]), torch.tensor([[1.0], [1.0]]))
+    problem = tw.Problem(lambda: tw.nets.mlp(1, 1, bias=False), data, "squared_error")
+    start = problem.initialize(1)
+    found = implicit.gradient_noise(problem, start.with_theta(torch.zeros_like(start.theta)), batch_sizes=[1])
+    assert found["trace"] > 0
+    assert found["noise scale"].tolist() == [np.inf]
+
+
+def test_a_penalty_of_batches_larger_than_the_set_is_refused_by_its_name() -> None:
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits().subset(train=20))
+    with pytest.raises(UsageError, match="gradient_penalty batch_size is at most all 20"):
+        implicit.gradient_penalty(problem, problem.initialize(1), 0.1, batch_size=50)

@@ -77,3 +77,16 @@ def test_its_first_step_is_by_hand() -> None:
 def test_what_cannot_be_meant_is_refused(x, y, more, sentence) -> None:
     with pytest.raises(UsageError, match=sentence):
         implicit.max_margin(x, y, **more)
+
+
+def test_a_thin_margin_is_exact_or_refused() -> None:
+    """Of nonnegative least squares alone the first two have margins of 0.9 and of 1.00002, and the last may not end."""
+    for far in (1e8, 1e6):
+        assert implicit.hard_margin([[far, 1.0], [-far, 1.0]]) == pytest.approx([0, 1], abs=1e-9)
+    with pytest.raises(UsageError, match="none by more than a billionth"):
+        implicit.hard_margin([[1e10, 1.0], [-1e10, 1.0]])
+    draw = np.random.default_rng(1)
+    w, x = draw.normal(size=20), draw.normal(size=(300, 20))
+    signed = x * np.sign(x @ w)[:, None]
+    with pytest.raises(UsageError, match=r"of one scale|scale them alike"):
+        implicit.hard_margin(signed * 10.0 ** draw.uniform(-6, 6, (300, 1)))

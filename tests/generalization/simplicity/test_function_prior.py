@@ -61,6 +61,13 @@ def test_random_nets_prefer_simple_functions(activation: str, weight: float, bia
     assert found.slope.high < -0.02
     assert found.ratio.high < 0.9
     assert 50 < len(found["complexity"]) < 300
+    assert found.slope.n == found.slope_without_balance.n == 10_000  # the nets that are resampled
+    dots, alone, balanced = found.probabilities("nets").panels[0].marks
+    assert np.abs(dots.x - found["complexity"]).max() < 1.75  # half a step between complexities
+    for line, slope in ((alone, found.slope_without_balance), (balanced, found.slope)):
+        assert np.diff(line.y) / np.diff(line.x) == pytest.approx(slope.estimate)
+    shown = found.complexities().panels[0].marks
+    assert [int(one.heights.sum()) for one in shown] == [1_000, 1_000]
     assert len(found.figure().panels) == 2
 
 
@@ -78,6 +85,8 @@ def test_uniform_functions_are_no_simpler_than_shuffled_ones() -> None:
     found = simplicity.function_prior(functions)
     assert abs(found.ratio.estimate - 1) < 0.02
     assert math.isnan(found.slope.estimate)
+    assert "too few" in found.slope.method
+    assert [mark.label for mark in found.probabilities().panels[0].marks] == ["functions"]
     assert len(found["complexity"]) == 0
 
 

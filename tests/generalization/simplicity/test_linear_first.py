@@ -124,3 +124,39 @@ def test_a_member_that_is_not_finite_knows_nothing() -> None:
     assert np.isnan(found["explained share"][1, 1])
     assert np.isnan(found["step"]).all()
     assert found["linear half-time"].tolist() == [np.inf, np.inf]
+
+
+def test_one_hot_targets_are_classes_and_the_constant_error_is_part_of_the_linear_one() -> None:
+    data = tw.data.one_hot(tw.data.digits().subset(train=300))
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), data, "squared_error")
+    run = tw.train(problem, tw.Recipe(tw.optim.Adam(lr=3e-3), steps=60, batch_size=50, snapshot=(0, 30, 60)), seeds=2)
+    linear = simplicity.best_linear(data.train, data.test)
+    labels = tw.data.digits().subset(train=300).test.take(torch.arange(len(data.test)))[1].numpy()
+    assert (linear == labels).mean() > 0.85
+    found = simplicity.linear_first(problem, run, linear)
+    answers = tw.evaluation.outputs(problem, run.final, "test").double()
+    assert found["accuracy"][:, -1] == pytest.approx((answers.argmax(2).numpy() == labels).mean(1))
+    shift = (answers - torch.nn.functional.one_hot(torch.from_numpy(labels), 10)).mean(1).square().sum(1)
+    assert found["constant error"][:, -1] == pytest.approx(shift.numpy())
+    assert (found["constant error"] < found["linear error"]).all()
+    numbers = tw.Problem(lambda: tw.nets.mlp(64, 10), (torch.randn(20, 64), torch.randn(20, 10)), "squared_error")
+    with pytest.raises(tw.UsageError, match="classes"):
+        simplicity.linear_first(numbers, numbers.initialize(1), np.zeros(20, int), on="train")
+
+
+def test_members_are_measured_on_examples_of_their_own() -> None:
+    data = tw.data.digits().subset(train=300)
+    problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), data)
+    run = tw.train(problem, tw.Recipe(tw.optim.Adam(lr=3e-3), steps=60, batch_size=50, snapshot=(0, 30, 60)), seeds=2)
+    linear = simplicity.best_linear(data.train, data.test)
+    rows = torch.stack([torch.arange(0, 180), torch.arange(180, 360)])
+    found = simplicity.linear_first(problem, run, linear, rows=rows)
+    for member in range(2):
+        alone = {step: population[[member]] for step, population in run.snapshots.items()}
+        own = data.test.select(rows[member])
+        single = simplicity.linear_first(problem, alone, linear[rows[member].numpy()], on=own)
+        for name in ("accuracy", "information", "beyond linear", "linear error", "non-linear error", "constant error"):
+            assert np.allclose(found[name][member], single[name][0]), name
+        assert found["linear accuracy"][member] == single["linear accuracy"][0]
+    with pytest.raises(tw.UsageError, match="a row for each member"):
+        simplicity.linear_first(problem, run, linear, rows=rows[:1])

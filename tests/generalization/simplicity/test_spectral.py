@@ -157,3 +157,40 @@ def test_shares_start_at_zero_and_end_at_one() -> None:
     zero = {0: start.with_theta(torch.zeros_like(start.theta))}
     with pytest.raises(tw.UsageError, match="nothing to learn"):
         simplicity.learning_times(fitted, zero, np.ones((1, 30)))
+
+
+def test_members_with_targets_of_their_own_are_followed_along_directions_of_their_own() -> None:
+    sets = [simplicity.circle(32, (1, 3), amplitude=0.5, seed=seed) for seed in (1, 2)]
+    pool, rows = tw.data.pooled([one.train for one in sets])
+    problem = tw.Problem(lambda: simplicity.LazyNet(2, 64), pool, "squared_error")
+    recipe = tw.Recipe(tw.optim.SGD(lr=0.5), steps=60, snapshot=tuple(range(0, 61, 4)))
+    run = tw.train(problem, recipe, seeds=2, examples=rows)
+    modes = np.stack([one.ground_truth["modes"].numpy() for one in sets])
+    found = simplicity.learning_times(problem, run, modes, rows=run.examples)
+    for member in range(2):
+        alone = {step: population[[member]] for step, population in run.snapshots.items()}
+        own = problem.data.train.select(rows[member])
+        single = simplicity.learning_times(problem, alone, modes[member], on=own)
+        assert np.allclose(found["share"][member], single["share"][0], atol=1e-6)
+    with pytest.raises(tw.UsageError, match=r"\(2, directions, 32\)"):
+        simplicity.learning_times(problem, run, modes[:1], rows=run.examples)
+    with pytest.raises(tw.UsageError, match="a row for each member"):
+        simplicity.learning_times(problem, run, modes, rows=rows[:1])
+
+
+def test_shares_of_a_kernel_are_those_of_descent() -> None:
+    draw = np.random.default_rng(1)
+    root = draw.standard_normal((10, 10))
+    kernel, y, directions = root @ root.T, draw.standard_normal(10), draw.standard_normal((2, 10))
+    rate = 1.8 * 10 / np.linalg.eigvalsh(kernel)[-1]
+    f, expected = np.zeros(10), []
+    for _ in range(30):
+        expected.append(directions @ f / (directions @ y))
+        f -= rate * kernel @ (f - y) / 10
+    found = simplicity.kernel_shares(kernel, y, directions, np.arange(30), learning_rate=rate)
+    assert np.allclose(found, np.array(expected).T)
+    times = simplicity.kernel_times(kernel, y, directions, learning_rate=rate, level=0.3)
+    for place in range(2):
+        assert simplicity.kernel_shares(kernel, y, directions, [times[place]], learning_rate=rate)[place, 0] > 0.2999
+    with pytest.raises(tw.UsageError, match="numbers from 0"):
+        simplicity.kernel_shares(kernel, y, directions, [-1.0])

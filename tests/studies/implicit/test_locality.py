@@ -31,6 +31,12 @@ def test_a_net_that_gains_in_both_orders_is_not_local() -> None:
     assert none[SAME] == none[EXCHANGEABLE] == "holds"
 
 
+def test_where_rates_come_from_is_said() -> None:
+    rates = locality.best_rates(LAB, [])
+    assert locality.of_rates(rates, chosen=False).startswith("Rates are set by hand, not chosen: 0.005 (convnet, true")
+    assert "chosen on other seeds" in locality.of_rates(rates, chosen=True)
+
+
 def test_both_orders_hold_the_same_numbers_and_labels() -> None:
     given = locality.signals([500_000, 500_001])
     assert given.pool.test is not None
@@ -42,6 +48,16 @@ def test_both_orders_hold_the_same_numbers_and_labels() -> None:
             assert torch.equal(true.sort(1).values, shuffled.sort(1).values)
             column = [int((shuffled == true[:, [place]]).all(0).nonzero()[0]) for place in range(12, 28)]
             assert len(set(column)) == 16  # one order for all examples of a seed
+
+
+def test_the_grid_of_rates_grows_until_the_best_lies_inside() -> None:
+    def score(best: float):
+        return lambda rates: -np.abs(np.log2(np.asarray(rates) / best))
+
+    assert [locality.inside((1.0, 2.0, 4.0), score(best)) for best in (2.0, 16.0, 0.5)] == [2.0, 16.0, 0.5]
+    tried = []
+    locality.inside((1.0, 2.0, 4.0), lambda rates: tried.extend(rates) or score(4.0)(rates))
+    assert tried == [1.0, 2.0, 4.0, 8.0]
 
 
 def test_signals_shuffled_twice_give_the_convnet_no_advantage() -> None:

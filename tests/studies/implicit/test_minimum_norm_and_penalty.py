@@ -1,5 +1,7 @@
 """Planted nulls of IMP1 and IMP6: where one solution fits no rule chooses, and other penalties are not the one."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from thalweg.studies import Lab
@@ -26,6 +28,19 @@ def test_with_more_examples_than_features_no_rule_chooses() -> None:
 def test_a_rule_that_does_not_come_to_zero_loss_says_nothing(monkeypatch) -> None:
     monkeypatch.setattr(minimum_norm, "STEPS", 50)
     assert not any(one.known for one in judged(ends(problems(SEEDS), SEEDS, 0)).values())
+
+
+def test_every_rule_of_the_span_is_judged_from_every_start() -> None:
+    found = ends(problems(SEEDS), SEEDS, 0)
+    assert set(outcomes(minimum_norm.CLAIM, judged(found)).values()) == {"holds"}
+    for rule in range(3):
+        one = found.from_scales[10.0]
+        away = one["distance to the projection"].copy()
+        away[rule, 1] = 1e-3
+        arrays = {name: one[name] for name in one.reading.arrays} | {"distance to the projection": away}
+        moved = replace(one, reading=replace(one.reading, arrays=arrays))
+        parts = judged(replace(found, from_scales=found.from_scales | {10.0: moved}))
+        assert outcomes(minimum_norm.CLAIM, parts)[PROJECTION] == "fails"
 
 
 def test_no_wrong_coefficient_is_third_order() -> None:

@@ -45,6 +45,14 @@ def test_a_planted_slope_is_found(per_decade: float, outcome: str) -> None:
     assert not noise.of_slope(setting, found).known
 
 
+def test_twice_the_rate_and_the_batch_is_compared_with_the_smallest_batch() -> None:
+    setting, level = SETTINGS[0], 40 + np.random.default_rng(0).normal(size=12)
+    found = {name: level + (3 if name == noise.BOTH else 0) for name in setting.arms}
+    assert noise.of_both(setting, found).estimate == pytest.approx(3)
+    found[noise.BOTH][0] = np.nan
+    assert not noise.of_both(setting, found).known
+
+
 def planted(below: float, above: float) -> Scaled:
     """Errors with one slope per decade below the scale 1 and another above it."""
     scales = np.array([1 / 8, 1 / 2, 1.0, 2.0, 8.0])

@@ -8,7 +8,16 @@ import pytest
 from thalweg import data
 from thalweg.studies import Lab
 from thalweg.studies.implicit import stopping
-from thalweg.studies.implicit.stopping import CLEAN, DESIGNS, LITTLE, MUCH, RANDOM, WRONG_FACTORS, Watched
+from thalweg.studies.implicit.stopping import (
+    CLEAN,
+    DESIGNS,
+    FALLS,
+    LITTLE,
+    MUCH,
+    RANDOM,
+    WRONG_FACTORS,
+    Watched,
+)
 
 LAB = Lab("quick", 500, progress=None)
 
@@ -53,16 +62,18 @@ def test_networks_that_gain_nothing_do_not_make_it_hold() -> None:
     found = stopping.judged(linear, dict.fromkeys((CLEAN, LITTLE, MUCH), planted(6.0)))
     outcomes = {name: rules[name].judge(one.low, one.high) for name, one in found.items()}
     assert outcomes[LITTLE] == outcomes[MUCH] == outcomes[RANDOM] == "holds"
-    assert outcomes[CLEAN] == "fails"
+    assert outcomes[CLEAN] == outcomes[FALLS] == "fails"
+    found = stopping.judged(linear, dict.fromkeys((CLEAN, LITTLE, MUCH), planted(-0.5)))
+    assert rules[FALLS].judge(found[FALLS].low, found[FALLS].high) == "holds"
 
 
 def test_clean_labels_gain_less_than_noisy_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = (5, 20, 60, 150, 300)
     monkeypatch.setattr(stopping, "RECIPE_STEPS", steps)
     monkeypatch.setattr(stopping, "RECIPE", replace(stopping.RECIPE, steps=300, evaluate=steps, snapshot=steps))
-    clean, noisy = (
-        stopping.watched(LAB, data.digits(), [500_000, 500_001], noise, n=200, validation=100) for noise in (0.0, 0.4)
-    )
+    both = {CLEAN: 0.0, MUCH: 0.4}
+    found = stopping.watched(LAB, data.digits(), [500_000, 500_001], both, n=200, validation=100)
+    clean, noisy = found[CLEAN], found[MUCH]
     assert clean.error.shape == clean.validation_loss.shape == (2, 5)
     assert abs(clean.gain.mean()) < 2
     assert noisy.gain.mean() > 5

@@ -8,7 +8,7 @@ VERDICTS = {
     "IMP3": "holds",
     "IMP4": "holds",
     "IMP5": "undecided",
-    "IMP6": "holds",
+    "IMP6": "undecided",  # 4 random starts, one of them where the powers are of higher orders
 }
 
 

@@ -34,11 +34,13 @@ def losses(name: str, error: ArrayLike) -> Array:
     found = numbers(f"{name} error", error)
     wrong = found[~((found >= 0) & (found <= 1))]
     if len(wrong):
-        msg = (
-            f"{name} error must be a mean loss in [0, 1], such as a share of wrong answers; got {wrong.flat[0]:g}. "
+        remedy = (
             "Divide a bounded loss by its largest value; cross-entropy has none, so give the share of wrong answers."
         )
-        raise UsageError(msg)
+        if np.isnan(wrong.flat[0]):
+            remedy = "Count as wrong what is not a number."
+        msg = f"{name} error must be a mean loss in [0, 1], such as a share of wrong answers; got {_said(wrong)}. "
+        raise UsageError(msg + remedy)
     return found
 
 
@@ -53,7 +55,7 @@ def failure(name: str, delta: ArrayLike) -> Array:
     if len(wrong):
         msg = (
             f"{name} delta is the probability with which the bound may fail, above 0 and below 1, such as 0.05; got "
-            f"{wrong.flat[0]:g}."
+            f"{_said(wrong)}."
         )
         raise UsageError(msg)
     return found
@@ -65,11 +67,24 @@ def sample(name: str, m: ArrayLike, least: int = 1, why: str = "") -> Array:
     Raises:
         UsageError: no whole number, or fewer than the bound needs; `why` says why it needs them.
     """
-    found = numbers(f"{name} m", m)
+    return counts(f"{name} m", m, least, kind="a whole number of examples", why=why)
+
+
+def counts(what: str, value: ArrayLike, least: int = 1, *, kind: str = "a whole number", why: str = "") -> Array:
+    """How many there are of something.
+
+    >>> from thalweg.generalization.bounds.arguments import counts
+    >>> counts("golowich_complexity depth", 3).tolist()
+    3.0
+
+    Raises:
+        UsageError: no whole number, or fewer than `least`; `why` says why it is needed.
+    """
+    found = numbers(what, value)
     wrong = found[~((found >= least) & (found == np.floor(found)) & np.isfinite(found))]
     if len(wrong):
         reason = f": {why}" if why else ""
-        msg = f"{name} m must be a whole number of examples, at least {least}{reason}; got {wrong.flat[0]:g}."
+        msg = f"{what} must be {kind}, at least {least}{reason}; got {_said(wrong)}."
         raise UsageError(msg)
     return found
 
@@ -87,7 +102,7 @@ def amounts(what: str, value: ArrayLike, *, above: bool = False) -> Array:
     found = numbers(what, value)
     right = found > 0 if above else found >= 0
     if not right.all():
-        msg = f"{what} must be {'above 0' if above else 'at least 0'}; got {found[~right].flat[0]:g}."
+        msg = f"{what} must be {'above 0' if above else 'at least 0'}; got {_said(found[~right])}."
         raise UsageError(msg)
     return found
 
@@ -104,3 +119,20 @@ def product(*factors: ArrayLike) -> Array:
         for factor in factors:
             found = found * np.asarray(factor, dtype=np.float64)
     return np.where(np.isnan(found), np.inf, found)
+
+
+def inverse(value: Array) -> Array:
+    """1 / value, infinite where that is too large.
+
+    >>> import numpy as np
+    >>> from thalweg.generalization.bounds.arguments import inverse
+    >>> inverse(np.array([0.5, 1e-320])).tolist()
+    [2.0, inf]
+    """
+    with np.errstate(over="ignore"):
+        return 1 / value
+
+
+def _said(wrong: Array) -> str:
+    """The first of the numbers that are refused, with all its digits."""
+    return repr(float(wrong.flat[0])).removesuffix(".0")

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.generalization.bounds.arguments import Array, amounts, failure, losses, product, sample
+from thalweg.generalization.bounds.arguments import Array, amounts, failure, inverse, losses, product, sample
 
 
 def spectral_complexity(spectral: ArrayLike, away: ArrayLike) -> Array:
@@ -33,13 +33,17 @@ def spectral_complexity(spectral: ArrayLike, away: ArrayLike) -> Array:
     if s.ndim == 0 or s.shape[-1] == 0:
         msg = f"spectral_complexity takes norms of every layer, (..., layers), at least one; got shape {s.shape}."
         raise UsageError(msg)
-    # A layer of norm 0 makes the product 0, whatever it is away: the limit of s -> 0 with b fixed.
-    safe = np.where(s > 0, s, 1.0)
+    # A layer of norm 0 leaves one function, which is 0 everywhere, however far its weights are from the reference.
+    some = (s > 0).all(-1)
     finite = np.isfinite(s).all(-1) & np.isfinite(b).all(-1)
-    with np.errstate(over="ignore", invalid="ignore"):
-        inside = np.where(np.isfinite(b) & np.isfinite(safe), b / safe, 0.0) ** (2 / 3)
-        size = np.exp(np.log(safe).sum(-1)) * inside.sum(-1) ** 1.5
-    return np.where(finite, np.where((s > 0).all(-1), size, 0.0), np.inf)
+    with np.errstate(over="ignore", divide="ignore"):
+        # By logarithms, as a product of large numbers and one of small ones may be a number where neither is.
+        log_s = np.log(np.where((s > 0) & np.isfinite(s), s, 1.0))
+        parts = 2 / 3 * (np.log(np.where(np.isfinite(b), b, 1.0)) - log_s)
+        top = parts.max(-1, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0.0)
+        size = np.exp(log_s.sum(-1) + 1.5 * (top[..., 0] + np.log(np.exp(parts - top).sum(-1))))
+    return np.where(finite, np.where(some, size, 0.0), np.inf)
 
 
 def bartlett(
@@ -81,8 +85,8 @@ def bartlett(
     widest = amounts("bartlett width", width, above=True)
     wide = np.maximum(np.log(2 * widest), np.sqrt(np.log(2 * np.maximum(widest, 1) ** 2)))  # the latter below 3
     size = product(amounts("bartlett complexity", complexity), amounts("bartlett inputs", inputs))
-    term = 8 / count**1.5 + product(72 * wide * np.log(count), size, 1 / at) / count
-    return mean + term + 3 * np.sqrt(np.log(2 / failure("bartlett", delta)) / (2 * count))
+    term = 8 / count**1.5 + product(72 * wide * np.log(count), size, inverse(at)) / count
+    return mean + term + 3 * np.sqrt((np.log(2) - np.log(failure("bartlett", delta))) / (2 * count))
 
 
 def bartlett_generous(
@@ -103,4 +107,4 @@ def bartlett_generous(
     mean, count = losses("bartlett_generous", error), sample("bartlett_generous", m)
     at = amounts("bartlett_generous margin", margin, above=True)
     size = product(amounts("bartlett_generous complexity", complexity), amounts("bartlett_generous inputs", inputs))
-    return mean + product(size, 1 / at) / count
+    return mean + product(size, inverse(at)) / count

@@ -8,7 +8,7 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from thalweg.data import ExampleSet
-from thalweg.errors import ModelError, check_count, check_type
+from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
 from thalweg.generalization.bounds import arguments
@@ -73,11 +73,12 @@ def board(
         progress: told how far it is.
 
     Raises:
-        UsageError: arguments that cannot be meant, or held-out examples that are among those trained on.
+        UsageError: arguments that cannot be meant, held-out examples that are among those trained on, or `initial`
+            that is the trained networks themselves: that prior has seen the examples.
         ModelError: answers that are not right or wrong.
 
-    Cost: a pass for the margins, one for each of five numbers of bits, and with `initial` one for each draw. The bounds
-        themselves cost next to nothing.
+    Cost: a pass for the margins, one for each of five numbers of bits, and with `initial` one for each draw and 20 more
+        to choose the size of the noise. The bounds themselves cost next to nothing.
     """
     began = time.perf_counter()
     check_type("board problem", problem, Problem, "a Problem")
@@ -119,6 +120,7 @@ def board(
         if initial is not None and measured_bits(population):
             notes.append("PAC-Bayes is left out: layers measured running statistics, of which there is no prior.")
         elif initial is not None:
+            _check_began(population, initial)
             rows.append(
                 around(
                     problem,
@@ -130,7 +132,9 @@ def board(
                     monte_carlo_delta=own_delta,
                     seed=seed,
                     plan=plan,
-                    advance=lambda done: told(Progress("bounds, draws", done, draws, time.perf_counter() - began)),
+                    advance=lambda done, total: told(
+                        Progress("bounds, draws", done, total, time.perf_counter() - began)
+                    ),
                 )
             )
         unseen_error = None
@@ -143,6 +147,16 @@ def board(
     here = Provenance.here(seed, str(problem.device), str(problem.dtype))
     cost = Cost(time.perf_counter() - began)
     return posted((*rows, *more), classes, of.error, unseen_error, cost, here, tuple(notes))
+
+
+def _check_began(population: Population, initial: Population) -> None:
+    """Raise UsageError where networks are given as their own beginning: a prior that saw all that the bound counts."""
+    if torch.equal(population.theta, initial.theta.to(population.theta).expand_as(population.theta)):
+        msg = (
+            "board initial is where each network began, before it saw the examples, and here it is the networks "
+            "themselves, whose bound would not hold; write initial=problem.initialize(seeds), or leave it out."
+        )
+        raise UsageError(msg)
 
 
 def _lengths(examples: ExampleSet) -> Array:

@@ -26,10 +26,12 @@ class Certificate(Result):
             "contradicted" (seed): whether the bound is below the lower end of that.
         row: for a board of as many networks.
         cost: what it took, as was said beforehand.
+        network: of `half_prior`, the hold-out bound of its networks themselves, as `half_hold_out` gives it.
     """
 
     row: BoundRow = field(repr=False)
     cost: BoundCost
+    network: "Certificate | None" = field(default=None, repr=False)
 
     def figure(self) -> Figure:
         """The bound of every candidate and seed beside the error that it is taken of."""

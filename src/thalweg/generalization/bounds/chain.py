@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from thalweg.errors import ModelError
+from thalweg.generalization.bounds.windows import slope_of_average, windows_over
 from thalweg.population import Problem
 from thalweg.population.structure.operation import Operation, kinds
 
@@ -23,7 +23,8 @@ _MOVES = kinds(
     "alias alpha_dropout clone contiguous detach dropout dropout1d dropout2d feature_dropout flatten moveaxis movedim "
     "permute reshape squeeze swapaxes t to transpose unflatten unsqueeze view"
 )
-_MEANS = kinds("adaptive_avg_pool1d adaptive_avg_pool2d avg_pool1d avg_pool2d avg_pool3d mean")
+_AVERAGES = kinds("adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d avg_pool2d avg_pool3d")
+_MEANS = kinds("mean")
 _MAXIMA = kinds("max_pool1d max_pool2d max_pool3d")
 _CONVOLUTIONS = kinds("conv1d conv2d conv3d")
 _REASONS = {
@@ -49,6 +50,8 @@ class ChainLayer:
     Args:
         weight, bias: names of the tensors; None without a bias.
         taps: positions of the input that one of the output reads: 1 of a linear layer.
+        reads: how many positions of the output read one of the input, at most: fewer than taps where the stride is
+            above 1.
         groups: of channels.
         channels, positions: of the output.
         inputs: numbers that it reads.
@@ -58,6 +61,7 @@ class ChainLayer:
     weight: str
     bias: str | None
     taps: int
+    reads: int
     groups: int
     channels: int
     positions: int
@@ -76,7 +80,8 @@ class Chain:
 
     Args:
         layers: at least one.
-        slopes: behind every layer, the largest of its activation: 1 of none, and of pooling.
+        slopes: behind every layer, the largest of its activation, times that of pooling: 1 of none, and of pooling
+            whose windows do not give anything more weight than it had.
         kinked: whether all activations are ReLU or leaky ReLU, and no maximum is taken.
     """
 
@@ -131,10 +136,15 @@ def chain_of(problem: Problem) -> Chain:
             slopes[-1] *= _slope(one)
             kinked &= one.kind in _KINKED
         elif one.kind in _MAXIMA:
-            stride = one.arguments.get("stride") or one.arguments["kernel_size"]
-            if any(a > b for a, b in zip(_each(one.arguments["kernel_size"]), _each(stride), strict=False)):
+            if windows_over(one, len(one.shape) - 2) > 1:
                 raise _refusal(one, "its windows overlap")
             kinked = False
+        elif one.kind in _AVERAGES:
+            if not layers:
+                raise _refusal(one, "it comes before the first layer")
+            if one.arguments.get("divisor_override"):
+                raise _refusal(one, "it divides by a number of its own")
+            slopes[-1] *= slope_of_average(one, sizes.get(now, one.shape))
         elif one.kind not in (*_MOVES, *_MEANS):
             raise _refusal(one, _REASONS.get(one.kind, "it is no layer, activation with f(0) = 0, or pooling"))
         now = one.name
@@ -164,6 +174,7 @@ def _layer(one: Operation, shapes: Mapping[str, tuple[int, ...]], before: tuple[
         weight=str(weight),
         bias=None if bias is None else str(bias),
         taps=taps,
+        reads=windows_over(one, len(shape) - 2, shape[2:]) if one.kind in _CONVOLUTIONS else 1,
         groups=groups,
         channels=shape[0],
         positions=math.prod(after),
@@ -180,7 +191,3 @@ def _slope(one: Operation) -> float:
     if one.kind == "hardtanh" and not one.arguments.get("min_val", -1.0) <= 0 <= one.arguments.get("max_val", 1.0):
         raise _refusal(one, "it is not 0 at 0")
     return _SLOPES[one.kind]
-
-
-def _each(size: Any) -> list[int]:
-    return [int(size)] if isinstance(size, int) else [int(one) for one in size]

@@ -40,7 +40,7 @@ def cover(
     """
     mean, count = losses("cover", error), sample("cover", m)
     p, ball = amounts("cover parameters", parameters), amounts("cover radius", radius)
-    slope, log = amounts("cover lipschitz", lipschitz), np.log(2 / failure("cover", delta))
+    slope, log = amounts("cover lipschitz", lipschitz), np.log(2) - np.log(failure("cover", delta))
     mean, count, p, ball, slope, log = (one[..., None] for one in np.broadcast_arrays(mean, count, p, ball, slope, log))
     terms = product(2 * _RADII, slope, ball) + np.sqrt((p * np.log1p(2 / _RADII) + log) / (2 * count))
     return mean[..., 0] + terms.min(-1)

@@ -7,16 +7,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_type
-from thalweg.generalization.bounds.certificate import Certificate, certificate
+from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.drawn import Candidate, answers, certified, held_out_draws
+from thalweg.generalization.bounds.endings import of_draws
 from thalweg.generalization.bounds.half_prior import checked_deviations
+from thalweg.generalization.bounds.pac_bayes import enough
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
-from thalweg.generalization.bounds.rows import GIBBS
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 
@@ -67,7 +67,7 @@ def data_free(
         progress: told how far it is, and first what it costs.
 
     Raises:
-        UsageError: arguments that cannot be meant.
+        UsageError: arguments that cannot be meant; fewer than 8 examples.
         ModelError: answers that are not right or wrong.
 
     Cost: see `data_free_cost`.
@@ -85,6 +85,7 @@ def data_free(
         examples=examples,
         test_examples=test_examples,
     )
+    enough("data_free", of.m)
     sizes = checked_deviations("data_free prior_stds", prior_stds)
     checked_deviations("data_free start_std", [start_std])
     initial = problem.initialize(of.seeds)
@@ -134,22 +135,7 @@ def data_free(
             told=told,
             plan=plan,
         )
-    return certificate(
-        "PAC-Bayes, data-free prior",
-        GIBBS,
-        found.bounds,
-        found.errors,
-        sizes=("KL", found.sizes),
-        candidates=[one.name for one in candidates],
-        seeds=of.seeds,
-        m=of.m,
-        delta=delta,
-        held_out=found.held_out,
-        cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(of.text, f"Each bound holds by itself with probability {1 - delta:g}."),
-    )
+    return of_draws("PAC-Bayes, data-free prior", of, found, candidates, delta=delta, cost=expected, began=began)
 
 
 @guarded

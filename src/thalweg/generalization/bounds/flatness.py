@@ -29,7 +29,8 @@ class Flatness(Result):
 
     Args:
         reading: "sigma" (member), a standard deviation, in units of a weight, or where `relative` of each weight's own
-            magnitude; and "error" (member), the training error without noise.
+            magnitude, from 1e-5 to 100, which it also is where the error cannot rise by so much; and "error" (member),
+            the training error without noise.
     """
 
 

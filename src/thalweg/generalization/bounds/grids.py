@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.generalization.bounds.arguments import Array, amounts, sample
+from thalweg.generalization.bounds.arguments import Array, amounts, counts
 
 RATIO = 1.1  # of neighbors on the grid
 
@@ -65,7 +65,7 @@ def variance_price(place: ArrayLike) -> Array:
     References:
         Langford & Caruana (2001), NeurIPS 14; Dziugaite & Roy (2017), arXiv:1703.11008, section 3.1.
     """
-    return np.log(np.pi**2 * sample("variance_price", place) ** 2 / 6)
+    return np.log(np.pi**2 * counts("variance_price place", place) ** 2 / 6)
 
 
 def _on_grid(name: str, value: ArrayLike, ratio: float, way: np.ufunc) -> tuple[Array, Array]:

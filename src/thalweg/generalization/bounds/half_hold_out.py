@@ -13,9 +13,9 @@ from thalweg.generalization.bounds.certificate import Certificate, certificate
 from thalweg.generalization.bounds.gibbs import wrong
 from thalweg.generalization.bounds.hold_out import hold_out
 from thalweg.generalization.bounds.rows import NETWORK
-from thalweg.generalization.bounds.trainings import BoundCost, given_apart
+from thalweg.generalization.bounds.trainings import BoundCost, Given, given_apart
 from thalweg.guard import guarded
-from thalweg.population import Plan, Problem
+from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Provenance
 from thalweg.training import Recipe, train
@@ -77,9 +77,24 @@ def half_hold_out(
     with watched(progress) as told:
         told(Progress(f"half_hold_out. {expected}", 0, recipe.steps, 0.0))
         run = train(of.problem, recipe, of.seeds, examples=of.trained_on, plan=plan, progress=told)
-    errors = wrong(of.bounded, run.final, of.examples, of.rows, plan=plan)
+    return of_networks(problem, of, run.final, delta=delta, cost=expected, began=began, plan=plan)
+
+
+def of_networks(
+    problem: Problem, of: Given, networks: Population, *, delta: float, cost: BoundCost, began: float, plan: Plan | str
+) -> Certificate:
+    """The bound of networks that were trained on their halves.
+
+    Args:
+        problem: whose test examples are looked at.
+        of: the examples of the bound, and seeds.
+        networks: one of every seed.
+        delta, plan: see `half_hold_out`.
+        cost, began: what was said beforehand, and when it began.
+    """
+    errors = wrong(of.bounded, networks, of.examples, of.rows, plan=plan)
     test = problem.data.test
-    held_out = None if test is None else (wrong(problem, run.final, test, of.test_rows, plan=plan)[None], of.tested)
+    held_out = None if test is None else (wrong(problem, networks, test, of.test_rows, plan=plan)[None], of.tested)
     return certificate(
         "hold-out, half",
         NETWORK,
@@ -91,7 +106,7 @@ def half_hold_out(
         m=of.m,
         delta=delta,
         held_out=held_out,
-        cost=expected,
+        cost=cost,
         seconds=time.perf_counter() - began,
         provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
         notes=(of.text.replace("The prior", "The network"), f"It holds with probability {1 - delta:g} for each seed."),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,17 +11,16 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample
-from thalweg.generalization.bounds.certificate import Certificate, certificate
+from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.drawn import Candidate, answers, certified, held_out_draws
-from thalweg.generalization.bounds.gibbs import wrong
-from thalweg.generalization.bounds.hold_out import hold_out
+from thalweg.generalization.bounds.endings import of_draws
+from thalweg.generalization.bounds.half_hold_out import of_networks
+from thalweg.generalization.bounds.pac_bayes import enough
 from thalweg.generalization.bounds.posterior import Gaussian, optimized
-from thalweg.generalization.bounds.rows import GIBBS
 from thalweg.generalization.bounds.trainings import BoundCost, Given, given_apart
 from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.results import Provenance
 from thalweg.training import Recipe, train
 
 
@@ -50,7 +50,7 @@ def half_prior(
     also one whose mean that recipe moves on the bound's examples by the gradient of the quadratic bound. All n
     candidates are bounded, each at its n-th part of delta and of delta', the share of the draws. The best KL is mostly
     next to 0: then this is a hold-out bound of a noisy network, and larger than Clopper and Pearson's of the same half,
-    which is "hold-out bound" (seed) in the reading.
+    which is "hold-out bound" (seed) in the reading, and `network` of the result as a certificate of its own.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 32, 10), tw.data.digits())
@@ -75,7 +75,8 @@ def half_prior(
         progress: told how far it is, and first what it costs.
 
     Raises:
-        UsageError: arguments that cannot be meant; samples for prior and bound that share examples.
+        UsageError: arguments that cannot be meant; samples for prior and bound that share examples; fewer than 8 for
+            the bound.
         ModelError: answers that are not right or wrong.
 
     Cost: see `half_prior_cost`.
@@ -95,6 +96,7 @@ def half_prior(
         examples=examples,
         test_examples=test_examples,
     )
+    enough("half_prior bound's", of.m)
     check_type("half_prior posterior", posterior, (Recipe, type(None)), "a Recipe, or None")
     sizes = checked_deviations("half_prior sigmas", sigmas)
     expected = half_prior_cost(problem, recipe, seeds=seeds, sigmas=sizes, posterior=posterior, draws=draws)
@@ -123,29 +125,21 @@ def half_prior(
             told=told,
             plan=plan,
         )
-        errors = wrong(of.bounded, center, of.examples, of.rows, plan=plan)
-    counted = hold_out(np.round(errors * of.m), of.m, delta)
-    return certificate(
+        cost = BoundCost(len(center), len(center) * recipe.steps, 0, len(center))
+        network = of_networks(problem, of, center, delta=delta, cost=cost, began=began, plan=plan)
+    counted = network["bound"]
+    found_of_draws = of_draws(
         "PAC-Bayes, prior from half",
-        GIBBS,
-        found.bounds,
-        found.errors,
-        sizes=("KL", found.sizes),
-        candidates=[one.name for one in candidates],
-        seeds=of.seeds,
-        m=of.m,
+        of,
+        found,
+        candidates,
         delta=delta,
-        held_out=found.held_out,
         cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(
-            of.text,
-            f"Each bound holds by itself with probability {1 - delta:g}.",
-            f"Clopper and Pearson's of the network itself by the same half: {np.median(counted):.3g} (median).",
-        ),
+        began=began,
+        notes=(f"Clopper and Pearson's of the network itself by the same half: {np.median(counted):.3g} (median).",),
         beside={"hold-out bound": counted},
     )
+    return replace(found_of_draws, network=network)
 
 
 @guarded

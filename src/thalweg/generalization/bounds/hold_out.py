@@ -27,11 +27,12 @@ def hold_out(wrong: ArrayLike, m: ArrayLike, delta: ArrayLike) -> Array:
     References:
         Clopper & Pearson (1934), doi:10.2307/2331986; Langford (2005), JMLR 6, 273-306.
     """
-    from scipy.special import betaincinv  # here, for it takes longer to load than all that draws needs
+    from scipy.special import betainccinv  # here, for it takes longer to load than all that draws needs
 
     k, count = _counts("hold_out", wrong, m)
     inside = np.minimum(k, count - 1)
-    return np.where(k == count, 1.0, betaincinv(inside + 1, count - inside, 1 - failure("hold_out", delta)))
+    # By the complement, as 1 - delta has few of the digits of a small delta.
+    return np.where(k == count, 1.0, betainccinv(inside + 1, count - inside, failure("hold_out", delta)))
 
 
 def hold_out_lower(wrong: ArrayLike, m: ArrayLike, delta: ArrayLike) -> Array:
@@ -44,8 +45,11 @@ def hold_out_lower(wrong: ArrayLike, m: ArrayLike, delta: ArrayLike) -> Array:
     Args:
         wrong, m, delta: see `hold_out`, also for what is raised.
     """
+    from scipy.special import betaincinv
+
     k, count = _counts("hold_out_lower", wrong, m)
-    return 1 - hold_out(count - k, count, delta)
+    some = np.maximum(k, 1)
+    return np.where(k == 0, 0.0, betaincinv(some, count - some + 1, failure("hold_out_lower", delta)))
 
 
 def _counts(name: str, wrong: ArrayLike, m: ArrayLike) -> tuple[Array, Array]:

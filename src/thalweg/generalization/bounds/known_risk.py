@@ -79,6 +79,20 @@ class KnownRisk:
         x, _ = self.drawn
         return _phi(-self._along(w, rows) / (sigma * np.linalg.norm(x[:, rows], axis=2))).mean(1)
 
+    def drawn_gibbs_error(self, w: Array, sigma: float, draws: int, rows: slice = slice(None)) -> Array:
+        """The same by so many draws for each sample, as `monte_carlo` takes it: (samples,).
+
+        Draws are the same at every call, so that candidates differ by w and sigma alone.
+        """
+        check_count("KnownRisk draws", draws)
+        x, y = self.drawn
+        noise = np.random.default_rng([self.seed, 3])
+        found = np.empty(self.samples)
+        for at in range(self.samples):
+            rules = w[at] + sigma * noise.normal(size=(draws, self.dimensions))
+            found[at] = ((rules @ x[at, rows].T) * y[at, rows] <= 0).mean()
+        return found
+
     def gibbs_risk(self, w: Array, sigma: float) -> Array:
         """The risk of that, told by 4,000 further examples, which are the same for all: (samples,)."""
         x = np.random.default_rng([self.seed, 1]).normal(size=(_LARGE, self.dimensions))
@@ -114,11 +128,14 @@ def violations(bound: ArrayLike, risk: ArrayLike) -> Interval:
         bound, risk: of each sample: (samples,).
 
     Raises:
-        UsageError: not as many of both, or none.
+        UsageError: not as many of both, none, or NaN.
     """
     first, second = numbers("violations bound", bound), numbers("violations risk", risk)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         msg = f"violations takes a bound and a risk of each sample; got shapes {first.shape} and {second.shape}."
+        raise UsageError(msg)
+    if np.isnan(first).any() or np.isnan(second).any():
+        msg = "violations takes numbers; a bound or a risk that is NaN neither holds nor fails."
         raise UsageError(msg)
     failed, count, tail = int((first < second).sum()), len(first), (1 - LEVEL) / 2
     low, high = float(hold_out_lower(failed, count, tail)), float(hold_out(failed, count, tail))

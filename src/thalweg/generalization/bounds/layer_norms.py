@@ -64,8 +64,8 @@ def layer_norms(problem: Problem, population: Population, *, initial: Population
 
     each of the matrix of the layer with its biases as a further column, for an input that is always 1, which goes along
     through a row (0, ..., 0, 1) of every layer but the last. Convolutions are matrices too, with a row for each channel
-    and position; of these the norms are upper bounds: sqrt(taps) times the spectral norm of the kernel, and those of
-    kernels everywhere within the input.
+    and position; of these the norms are upper bounds: the spectral norm of the kernel times the root of how many
+    positions of the output read one of the input, at most, and those of kernels everywhere within the input.
 
     >>> import torch
     >>> import thalweg as tw
@@ -168,5 +168,5 @@ def _of_layer(layer: ChainLayer, tensors: dict[str, Tensor], one: float) -> tupl
     else:
         grouped = rows.reshape(members, layer.groups, layer.channels // layer.groups, -1)
         of_kernel = torch.linalg.matrix_norm(grouped, ord=2).amax(1)
-        spectral = (layer.taps * of_kernel.square() + positions * bias.square().sum((1, 2)) + one).sqrt()
+        spectral = (layer.reads * of_kernel.square() + positions * bias.square().sum((1, 2)) + one).sqrt()
     return tuple(torch.where(finite, of, torch.inf) for of in (spectral, frobenius, by_unit))  # type: ignore[return-value]

@@ -60,6 +60,12 @@ def margins_and_outputs(
         classes = at.ndim == 1 and not at.is_floating_point() and bool((at >= 0).all())
         if classes and found.ndim == 3 and found.shape[2] > 1:
             return _clean(_of_classes(found, at)), found.shape[2]
+        if classes and found.ndim == 3:
+            msg = (
+                "margins need two classes at least, and this model has one output for one class, so that every answer "
+                "is right; write a problem with the loss 'logistic' where the output says yes or no."
+            )
+            raise ModelError(msg)
         if found[0].numel() == len(at) and at.numel() == len(at):
             sign = (at.reshape(-1) > 0.5).to(found.dtype) * 2 - 1
             return _clean(found.reshape(len(found), -1) * sign), 1

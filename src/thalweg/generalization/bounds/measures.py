@@ -14,7 +14,7 @@ from thalweg.curvature import fisher_rao_norm, worst_case_sharpness
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
-from thalweg.generalization.bounds.arguments import Array
+from thalweg.generalization.bounds.arguments import Array, product
 from thalweg.generalization.bounds.bartlett import spectral_complexity
 from thalweg.generalization.bounds.flatness import flatness
 from thalweg.generalization.bounds.gibbs import check_accuracy
@@ -185,9 +185,11 @@ def _by_layers(
     }
     if norms.chain.kinked:
         found["path norm"] = path_norm(problem, population, plan=plan)
-    with np.errstate(invalid="ignore"):
-        found |= {f"{name} over margin": values * over for name, values in found.items()}
-        found["stable rank"] = (norms["Frobenius"] ** 2 / norms["spectral"] ** 2).sum(1)
+    found |= {f"{name} over margin": product(values, over) for name, values in found.items()}
+    largest = norms["spectral"]
+    with np.errstate(over="ignore", invalid="ignore"):
+        rank = (norms["Frobenius"] / np.where(largest > 0, largest, 1.0)) ** 2  # 0 of a layer that is 0
+    found["stable rank"] = rank.sum(1)
     return found
 
 
@@ -206,7 +208,7 @@ def _by_curvature(
     problem: Problem, population: Population, examples: ExampleSet, norm: Array, steps: int, seed: int
 ) -> dict[str, Array]:
     fisher = fisher_rao_norm(problem, population, on=examples, progress=ignore)
-    finite = norm[np.isfinite(norm)]
+    finite = norm[np.isfinite(norm) & (norm > 0)]
     radius = _SIZE * float(np.median(finite)) if len(finite) else _SIZE
     sharp = worst_case_sharpness(
         problem, population, radius=radius, steps=steps, on=examples, seed=seed, progress=ignore

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from scipy.special import gammaln
 from torch import Tensor
 
 from thalweg.data import ExampleSet
@@ -17,7 +18,6 @@ from thalweg.population import Plan, Population, Problem
 
 BITS = (2, 3, 4, 6, 8)  # of a quantized weight
 SIGMAS = (0.003, 0.01, 0.03, 0.1, 0.3)  # standard deviations of the noise
-_SCALE = 64  # bits of the two ends of a tensor's range, as float32
 _PILOT = 4  # draws by which sigma is chosen, apart from those that count
 
 
@@ -62,6 +62,27 @@ def measured_bits(population: Population) -> int:
     return sum(one.numel() * torch.finfo(one.dtype).bits for one in found)
 
 
+def mask_bits(population: Population) -> Array:
+    """Bits that say which weights are kept, of every member: how many, and which of all such choices; 0 without a mask.
+
+    A mask that training chose has seen the examples, as weights have.
+
+    >>> import torch
+    >>> import thalweg as tw
+    >>> from thalweg.generalization.bounds.of_checkpoint import mask_bits
+    >>> population = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits()).initialize(2)
+    >>> half = population.with_mask(torch.arange(650) % 2 == 0)
+    >>> mask_bits(population).tolist(), mask_bits(half).round().tolist()
+    ([0.0, 0.0], [654.0, 654.0])
+    """
+    if population.mask is None:
+        return np.zeros(len(population))
+    whole = population.layout.parameters
+    kept = population.mask.expand(len(population), whole).sum(1).double().cpu().numpy()
+    choices = gammaln(whole + 1) - gammaln(kept + 1) - gammaln(whole - kept + 1)
+    return np.log2(whole + 1) + choices / np.log(2)
+
+
 def written(
     problem: Problem, population: Population, examples: ExampleSet, delta: float, *, plan: Plan | str
 ) -> BoundRow:
@@ -69,7 +90,10 @@ def written(
     m, layout, kept = len(examples), population.layout, measured_bits(population)
     errors = np.stack([wrong(problem, quantized(population, bits), examples, plan=plan) for bits in BITS])
     free = np.full(len(population), float(layout.parameters))
-    rest = _SCALE * len(layout.entries) + kept + np.log2(len(BITS))
+    if population.mask is not None:
+        free = population.mask.expand(population.theta.shape).sum(1).double().cpu().numpy()
+    ends = 2 * torch.finfo(population.theta.dtype).bits  # of a tensor's range
+    rest = ends * len(layout.entries) + kept + mask_bits(population) + np.log2(len(BITS))
     lengths = np.stack([bits * free + rest for bits in BITS])
     bounds = occam(errors, m, lengths, delta)
     best = bounds.argmin(0)
@@ -89,27 +113,40 @@ def around(
     monte_carlo_delta: float,
     seed: int,
     plan: Plan | str,
-    advance: Callable[[int], None],
+    advance: Callable[[int, int], None],
 ) -> BoundRow:
-    """PAC-Bayes with noise of one size around the initialization, the prior, and around the network, the posterior."""
+    """PAC-Bayes with noise of one size around the initialization, the prior, and around the network, the posterior.
+
+    Cost: a pass for each draw, and 4 for each of five sizes to choose one of them; `advance` is told how many of all
+        are done.
+    """
     m, members = len(examples), len(population)
     theta, start = population.theta.double(), initial.theta.double().expand(len(population), -1)
     away = (theta - start).square()
     away = away if population.mask is None else away * population.mask
     square = away.sum(1).cpu().numpy()
-    seeds = _seeds(seed, members)
+    seeds, choosing = _seeds(seed, members), _PILOT * len(SIGMAS)
 
-    def of(std: Tensor, count: int, stream: str) -> Array:
+    def of(std: Tensor, count: int, stream: str, before: int) -> Array:
         return gibbs_wrong(
-            problem, population, std, examples, draws=count, seeds=seeds, stream=stream, plan=plan, advance=advance
+            problem,
+            population,
+            std,
+            examples,
+            draws=count,
+            seeds=seeds,
+            stream=stream,
+            plan=plan,
+            advance=lambda done: advance(before + done, choosing + draws),
         )
 
-    kls = np.stack([square / (2 * sigma**2) for sigma in SIGMAS])
-    pilot = np.stack([of(torch.tensor([[sigma]]), _PILOT, f"pilot {sigma}") for sigma in SIGMAS])
+    # A prior has to have the mask too: a union over all of them is paid.
+    kls = np.stack([square / (2 * sigma**2) for sigma in SIGMAS]) + mask_bits(population) * np.log(2)
+    pilot = np.stack([of(torch.tensor([[s]]), _PILOT, f"pilot {s}", _PILOT * place) for place, s in enumerate(SIGMAS)])
     share = delta / len(SIGMAS)
     best = pac_bayes_kl(pilot, _finite(kls), m, share).argmin(0)
     std = torch.tensor([[SIGMAS[place]] for place in best])
-    error = of(std, draws, "posterior")
+    error = of(std, draws, "posterior", choosing)
     at = best, np.arange(members)
     bound = pac_bayes_kl(monte_carlo(error, draws, monte_carlo_delta), _finite(kls)[at], m, share)
     return BoundRow(

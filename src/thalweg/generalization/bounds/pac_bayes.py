@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.generalization.bounds.arguments import Array, amounts, failure, losses, numbers, sample
+from thalweg.generalization.bounds.arguments import Array, amounts, counts, failure, losses, numbers, product, sample
 from thalweg.generalization.bounds.kl_inverse import kl_inverse
 
 _LEAST = 8
@@ -28,17 +28,21 @@ def gaussian_kl(mean: ArrayLike, std: ArrayLike, prior_mean: ArrayLike, prior_st
         mean, std: of the posterior; std is a standard deviation, not a variance.
         prior_mean, prior_std: of the prior.
 
+    Returns:
+        infinite where a mean or a standard deviation is no finite number, as of training that diverged.
+
     Raises:
         UsageError: a standard deviation that is not above 0.
     """
     mu, nu = numbers("gaussian_kl mean", mean), numbers("gaussian_kl prior_mean", prior_mean)
-    s = amounts("gaussian_kl std", std, above=True)
-    t = amounts("gaussian_kl prior_std", prior_std, above=True)
-    ratio = s / t
-    # x - 1 - ln x with x = ratio^2 keeps its digits where the two agree
-    rest = np.square(ratio) - 1
-    each = 0.5 * (rest - np.log1p(rest) + np.square((mu - nu) / t))
-    return np.maximum(each.sum(-1), 0.0)
+    s, t = _deviations("gaussian_kl std", std), _deviations("gaussian_kl prior_std", prior_std)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        rest = np.square(s / t) - 1
+        # x - 1 - ln x with x = (s / t)^2 keeps its digits where the two agree.
+        near = np.abs(rest) < 0.5
+        logs = np.where(near, np.log1p(np.where(near, rest, 0.0)), 2 * (np.log(s) - np.log(t)))
+        total = (0.5 * (rest - logs + np.square((mu - nu) / t))).sum(-1)
+    return np.where(np.isnan(total), np.inf, np.maximum(total, 0.0))
 
 
 def pac_bayes_kl(error: ArrayLike, kl: ArrayLike, m: ArrayLike, delta: ArrayLike) -> Array:
@@ -98,7 +102,8 @@ def pac_bayes_quadratic(error: ArrayLike, kl: ArrayLike, m: ArrayLike, delta: Ar
     """
     mean, count, nats = _checked("pac_bayes_quadratic", error, kl, m, delta)
     c = nats / (2 * count)
-    return np.square(np.sqrt(mean + c) + np.sqrt(c))
+    root = np.sqrt(mean + c) + np.sqrt(c)
+    return product(root, root)
 
 
 def pac_bayes_lambda(
@@ -130,7 +135,8 @@ def pac_bayes_lambda(
         if not (t < 2).all():
             msg = f"pac_bayes_lambda trade_off must be between 0 and 2; got {trade_off}."
             raise UsageError(msg)
-    return (mean + nats / (count * t)) / (1 - t / 2)
+    with np.errstate(over="ignore"):
+        return (mean + nats / (count * t)) / (1 - t / 2)
 
 
 def monte_carlo(error: ArrayLike, draws: ArrayLike, delta: ArrayLike) -> Array:
@@ -153,11 +159,30 @@ def monte_carlo(error: ArrayLike, draws: ArrayLike, delta: ArrayLike) -> Array:
     References:
         Langford & Caruana (2001), NeurIPS 14; Dziugaite & Roy (2017), arXiv:1703.11008, section 3.3.
     """
-    distance = np.log(2 / failure("monte_carlo", delta)) / sample("monte_carlo draws", draws)
+    distance = (np.log(2) - np.log(failure("monte_carlo", delta))) / counts("monte_carlo draws", draws)
     return kl_inverse(losses("monte_carlo", error), distance)
 
 
 def _checked(name: str, error: ArrayLike, kl: ArrayLike, m: ArrayLike, delta: ArrayLike) -> tuple[Array, Array, Array]:
     """The mean loss, the examples, and KL + ln(2 sqrt(m)/delta)."""
-    mean, count = losses(name, error), sample(name, m, _LEAST, _WHY)
-    return mean, count, amounts(f"{name} kl", kl) + np.log(2 * np.sqrt(count) / failure(name, delta))
+    mean, count = losses(name, error), enough(name, m)
+    return mean, count, amounts(f"{name} kl", kl) + np.log(2 * np.sqrt(count)) - np.log(failure(name, delta))
+
+
+def enough(name: str, m: ArrayLike) -> Array:
+    """The number of examples, where these bounds are stated for so many.
+
+    >>> from thalweg.generalization.bounds.pac_bayes import enough
+    >>> float(enough("half_prior", 8))
+    8.0
+
+    Raises:
+        UsageError: fewer than 8.
+    """
+    return sample(name, m, _LEAST, _WHY)
+
+
+def _deviations(what: str, value: ArrayLike) -> Array:
+    """Standard deviations above 0; what is no number is infinite."""
+    found = numbers(what, value)
+    return amounts(what, np.where(np.isnan(found), np.inf, found), above=True)

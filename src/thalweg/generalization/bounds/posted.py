@@ -149,7 +149,7 @@ def posted(
     """The board of these families.
 
     Raises:
-        UsageError: a family of another number of networks, or two of one name.
+        UsageError: a family of another number of networks, two of one name, or a bound that is NaN.
     """
     members = len(error)
     others = [row.family for row in rows if row.bound.shape != (members,)]
@@ -157,6 +157,10 @@ def posted(
         msg = f"The board is of {members} networks, and {', '.join(others)} of another number of them."
         raise UsageError(msg)
     names = [row.family for row in rows]
+    lost = [row.family for row in rows if np.isnan(row.bound).any()]
+    if lost:
+        msg = f"A bound of {', '.join(lost)} is NaN, which bounds nothing; write np.inf where there is none."
+        raise UsageError(msg)
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         msg = f"The board has {', '.join(twice)} already; leave it out, or give the row another name."

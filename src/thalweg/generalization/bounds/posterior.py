@@ -30,9 +30,10 @@ class Gaussian:
     std: Tensor
 
     def kl(self, prior: "Gaussian") -> Array:
-        """KL(this || prior): (members,)."""
+        """KL(this || prior): (members,), infinite where training diverged or a deviation came to be 0."""
         width = self.mean.shape[1]
-        parts = (self.mean, self.std.expand(-1, width), prior.mean, prior.std.expand(-1, width))
+        std = torch.where(self.std > 0, self.std, torch.inf).expand(-1, width)
+        parts = (self.mean, std, prior.mean, prior.std.expand(-1, width))
         return gaussian_kl(*(part.double().cpu().numpy() for part in parts))
 
 

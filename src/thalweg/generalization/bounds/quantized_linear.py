@@ -9,18 +9,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from thalweg.errors import ModelError, UsageError, check_choice
-from thalweg.generalization.bounds.certificate import Certificate, certificate
-from thalweg.generalization.bounds.finite_class import occam
-from thalweg.generalization.bounds.gibbs import wrong
-from thalweg.generalization.bounds.rows import QUANTIZED
+from thalweg.errors import ModelError, UsageError, check_choice, check_count
+from thalweg.generalization.bounds.certificate import Certificate
+from thalweg.generalization.bounds.endings import of_codes
 from thalweg.generalization.bounds.straight_through import Placed, on_levels, ternary_bits, train_codes
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
-from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 CODES = {"sign": 2, "ternary": 3}  # levels
@@ -33,6 +30,7 @@ def quantized_linear(
     *,
     codes: Sequence[str] = ("sign", "ternary"),
     scale: float = 0.3,
+    settings: int = 1,
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
     test_examples: ArrayLike | Tensor | None = None,
@@ -58,6 +56,8 @@ def quantized_linear(
         recipe: how numbers are trained whose nearest levels are the weights, by a rule such as optim.Adam.
         codes: "sign", "ternary" or both; of both, one more bit says which.
         scale: of the weights while they are trained.
+        settings: how many settings of rule, levels and the like there were to choose among with a look at data that may
+            be the bound's: log2 of it is added to the bits; 1: nothing was chosen so.
         seeds: of first weights and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
         test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
@@ -76,6 +76,7 @@ def quantized_linear(
         "quantized_linear", problem, recipe, seeds, deltas=(delta,), examples=examples, test_examples=test_examples
     )
     _check_codes(codes)
+    check_count("quantized_linear settings", settings)
     if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         msg = f"quantized_linear scale must be above 0; got {scale!r}."
         raise UsageError(msg)
@@ -107,32 +108,24 @@ def quantized_linear(
             told=told,
             plan=plan,
         )
-    shape, choice = (len(codes), count), np.log2(len(codes))
+    choice = np.log2(len(codes) * settings)
     found = on_levels(latents, levels)
     each = []
     for place, code in enumerate(codes):
         own = found[place * count : (place + 1) * count]
         each.append(choice + (np.full(count, float(p)) if code == "sign" else ternary_bits(own)))
-    lengths = np.stack(each)
-    errors = wrong(linear, final, of.examples, rows, plan=plan).reshape(shape)
-    test = linear.data.test
-    again = None if of.test_rows is None else of.test_rows[which]
-    held_out = None if test is None else (wrong(linear, final, test, again, plan=plan).reshape(shape), of.tested)
-    return certificate(
+    return of_codes(
         "Occam, linear of few bits",
-        QUANTIZED,
-        occam(errors, of.m, lengths, delta),
-        errors,
-        sizes=("bits", lengths),
-        candidates=list(codes),
-        seeds=of.seeds,
-        m=of.m,
+        of,
+        linear,
+        final,
+        np.stack(each),
+        candidates=codes,
         delta=delta,
-        held_out=held_out,
         cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(of.text, f"A linear classifier of {p:,} weights, not the problem's model."),
+        began=began,
+        notes=(f"A linear classifier of {p:,} weights, not the problem's model.",),
+        plan=plan,
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thalweg.generalization.bounds.arguments import Array, amounts, failure, losses, product, sample
+from thalweg.generalization.bounds.arguments import Array, amounts, counts, failure, inverse, losses, product, sample
 
 
 def rademacher(
@@ -36,18 +36,18 @@ def rademacher(
         outputs: 1, or how many classes.
 
     Raises:
-        UsageError: losses outside [0, 1], delta outside (0, 1), no example, or a margin that is not above 0.
+        UsageError: losses outside [0, 1], delta outside (0, 1), no example, no outputs, or a margin that is not above
+            0.
 
     References:
         Bartlett & Mendelson (2002), JMLR 3, 463-482; Mohri, Rostamizadeh & Talwalkar (2018), theorems 5.8 and 9.2.
     """
     mean, count = losses("rademacher error", error), sample("rademacher", m)
     size, at = amounts("rademacher complexity", complexity), amounts("rademacher margin", margin, above=True)
-    classes = amounts("rademacher outputs", outputs, above=True)
+    classes = counts("rademacher outputs", outputs)
     factor = np.where(classes > 1, 4 * classes, 2)
-    return (
-        mean + product(factor, size, _inverse(at)) + 3 * np.sqrt(np.log(2 / failure("rademacher", delta)) / (2 * count))
-    )
+    nats = np.log(2) - np.log(failure("rademacher", delta))
+    return mean + product(factor, size, inverse(at)) + 3 * np.sqrt(nats / (2 * count))
 
 
 def linear_complexity(norm: ArrayLike, lengths: ArrayLike) -> Array:
@@ -68,8 +68,10 @@ def linear_complexity(norm: ArrayLike, lengths: ArrayLike) -> Array:
         Kakade, Sridharan & Tewari (2008), NeurIPS 21; Mohri, Rostamizadeh & Talwalkar (2018), theorem 5.10.
     """
     of_inputs = amounts("linear_complexity lengths", lengths)
-    sample("linear_complexity", of_inputs.size)
-    return amounts("linear_complexity norm", norm) * np.sqrt((of_inputs**2).sum()) / of_inputs.size
+    counts("The number of lengths of linear_complexity", of_inputs.size)
+    with np.errstate(over="ignore"):
+        whole = np.sqrt((of_inputs**2).sum())
+    return product(amounts("linear_complexity norm", norm), whole) / of_inputs.size
 
 
 def golowich_complexity(product_of_norms: ArrayLike, longest: ArrayLike, depth: ArrayLike, m: ArrayLike) -> Array:
@@ -96,7 +98,7 @@ def golowich_complexity(product_of_norms: ArrayLike, longest: ArrayLike, depth: 
     References:
         Golowich, Rakhlin & Shamir (2018), arXiv:1712.06541, theorem 1.
     """
-    layers = sample("golowich_complexity depth", depth)
+    layers = counts("golowich_complexity depth", depth)
     of_class = _of("golowich_complexity", product_of_norms, longest)
     return of_class * (np.sqrt(2 * layers * np.log(2)) + 1) / np.sqrt(sample("golowich_complexity", m))
 
@@ -118,13 +120,8 @@ def golowich_generous(
     """
     mean, count = losses("golowich_generous", error), sample("golowich_generous", m)
     at = amounts("golowich_generous margin", margin, above=True)
-    return mean + product(_of("golowich_generous", product_of_norms, longest), _inverse(at)) / np.sqrt(count)
+    return mean + product(_of("golowich_generous", product_of_norms, longest), inverse(at)) / np.sqrt(count)
 
 
 def _of(name: str, product_of_norms: ArrayLike, longest: ArrayLike) -> Array:
     return product(amounts(f"{name} product_of_norms", product_of_norms), amounts(f"{name} longest", longest))
-
-
-def _inverse(margin: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return 1 / margin

@@ -9,18 +9,15 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from thalweg.errors import UsageError, check_count
-from thalweg.generalization.bounds.certificate import Certificate, certificate
-from thalweg.generalization.bounds.finite_class import occam
-from thalweg.generalization.bounds.gibbs import wrong
+from thalweg.generalization.bounds.certificate import Certificate
+from thalweg.generalization.bounds.endings import of_codes
 from thalweg.generalization.bounds.half_prior import checked_deviations
-from thalweg.generalization.bounds.rows import QUANTIZED
 from thalweg.generalization.bounds.straight_through import Placed, train_codes
 from thalweg.generalization.bounds.trainings import BoundCost, given
 from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.randomness import generator
-from thalweg.results import Provenance
 from thalweg.training import Recipe
 
 
@@ -32,6 +29,7 @@ def random_subspace(
     bits: int | Sequence[int] = (3, 3, 2),
     *,
     steps: Sequence[float] = (0.5, 1.0),
+    settings: int = 1,
     seeds: int | Sequence[int] = 1,
     examples: ArrayLike | Tensor | None = None,
     test_examples: ArrayLike | Tensor | None = None,
@@ -60,6 +58,8 @@ def random_subspace(
         dimensions: k, or several.
         bits: b, for each k or for all.
         steps: the distance of levels.
+        settings: how many settings of rule, levels and the like there were to choose among with a look at data that may
+            be the bound's: log2 of it is added to the bits; 1: nothing was chosen so.
         seeds: of initialization, subspace and data order; an integer n means 0 to n - 1.
         examples: the training examples of each seed, by index: (seeds, n); None: all.
         test_examples: the test examples of each seed, likewise, which it was not trained on; None: all.
@@ -81,6 +81,7 @@ def random_subspace(
         "random_subspace", problem, recipe, seeds, deltas=(delta,), examples=examples, test_examples=test_examples
     )
     pairs = _pairs(dimensions, bits)
+    check_count("random_subspace settings", settings)
     sizes = checked_deviations("random_subspace steps", steps)
     expected = random_subspace_cost(recipe, dimensions, bits, steps=sizes, seeds=seeds)
     candidates = [(k, b, size) for k, b in pairs for size in sizes]
@@ -115,28 +116,19 @@ def random_subspace(
             told=told,
             plan=plan,
         )
-    shape = len(candidates), count
-    rows = None if of.rows is None else of.rows[which]
-    errors = wrong(problem, final, of.examples, rows, plan=plan).reshape(shape)
-    lengths = np.repeat([[k * b + np.log2(len(candidates))] for k, b, _ in candidates], count, axis=1)
-    test = problem.data.test
-    again = None if of.test_rows is None else of.test_rows[which]
-    held_out = None if test is None else (wrong(problem, final, test, again, plan=plan).reshape(shape), of.tested)
-    return certificate(
+    choice = np.log2(len(candidates) * settings)
+    return of_codes(
         "Occam, random subspace",
-        QUANTIZED,
-        occam(errors, of.m, lengths, delta),
-        errors,
-        sizes=("bits", lengths),
+        of,
+        problem,
+        final,
+        np.repeat([[k * b + choice] for k, b, _ in candidates], count, axis=1),
         candidates=[f"{k} of {b} bits, step {size:g}" for k, b, size in candidates],
-        seeds=of.seeds,
-        m=of.m,
         delta=delta,
-        held_out=held_out,
         cost=expected,
-        seconds=time.perf_counter() - began,
-        provenance=Provenance.here(of.seeds, str(problem.device), str(problem.dtype)),
-        notes=(of.text, f"Each bound holds by itself with probability {1 - delta:g}."),
+        began=began,
+        notes=(f"Each bound holds by itself with probability {1 - delta:g}.",),
+        plan=plan,
     )
 
 

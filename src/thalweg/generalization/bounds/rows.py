@@ -43,4 +43,4 @@ class BoundRow:
 
     def vacuous(self, classes: int) -> np.ndarray:
         """Whether it says no more than is known of a guess, which errs in 1 - 1/classes: (members,)."""
-        return self.bound >= 1 - 1 / classes
+        return ~(self.bound < 1 - 1 / classes)  # what is no number says nothing, either

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from thalweg.generalization.bounds.arguments import Array, sample
+from thalweg.generalization.bounds.arguments import Array, counts
 
 
 def separability(n: ArrayLike, dimensions: ArrayLike) -> Array:
@@ -27,6 +27,6 @@ def separability(n: ArrayLike, dimensions: ArrayLike) -> Array:
     """
     from scipy.special import bdtr  # here, for it takes longer to load than all that draws needs
 
-    points, room = np.broadcast_arrays(sample("separability n", n), sample("separability dimensions", dimensions))
+    points, room = np.broadcast_arrays(counts("separability n", n), counts("separability dimensions", dimensions))
     whole = (points - 1).astype(np.int64)
     return np.where(room >= points, 1.0, bdtr(np.minimum(room, points) - 1, whole, 0.5))

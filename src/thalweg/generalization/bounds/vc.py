@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg.errors import UsageError
-from thalweg.generalization.bounds.arguments import Array, amounts, failure, losses, sample
+from thalweg.generalization.bounds.arguments import Array, amounts, counts, failure, losses, sample
 
 
 def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -> Array:
@@ -31,7 +31,8 @@ def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -
         UsageError: losses outside [0, 1], delta outside (0, 1), no example, a dimension below 1.
 
     References:
-        Vapnik & Chervonenkis (1971), doi:10.1137/1116025; Devroye, Gyorfi & Lugosi (1996), theorem 12.5.
+        Vapnik & Chervonenkis (1971), doi:10.1137/1116025; in this form Abu-Mostafa, Magdon-Ismail & Lin (2012),
+        "Learning from Data", theorem 2.5, with 4 S(2m) exp(-m eps^2 / 8). Other books have other constants.
     """
     mean, count = losses("vc", error), sample("vc", m)
     d = amounts("vc dimension", dimension)
@@ -40,7 +41,7 @@ def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -
         raise UsageError(msg)
     few = np.minimum(d, 2 * count)
     ways = np.minimum(few * np.log(2 * np.e * count / few), 2 * count * np.log(2))
-    return mean + np.sqrt(8 / count * (ways + np.log(4 / failure("vc", delta))))
+    return mean + np.sqrt(8 / count * (ways + np.log(4) - np.log(failure("vc", delta))))
 
 
 def relu_dimension(weights: Sequence[int], units: Sequence[int]) -> float:
@@ -67,9 +68,11 @@ def relu_dimension(weights: Sequence[int], units: Sequence[int]) -> float:
         Bartlett, Harvey, Liaw & Mehrabian (2019), JMLR 20 (63), arXiv:1703.02930, theorem 7.
     """
     own, made = list(weights), list(units)
-    if not own or len(own) != len(made) or min(*own, *made) < 1:
-        msg = f"relu_dimension takes weights and units of every layer, at least 1 each; got {own} and {made}."
+    if not own or len(own) != len(made):
+        msg = f"relu_dimension takes weights and units of every layer; got {own} and {made}."
         raise UsageError(msg)
+    counts("relu_dimension weights", own)
+    counts("relu_dimension units", made)
     so_far = np.cumsum(own, dtype=np.float64).sum()
     pieces = sum(layer * count for layer, count in enumerate(made, start=1))
     return float(len(own) + so_far * np.log2(4 * np.e * pieces * np.log2(2 * np.e * pieces)))

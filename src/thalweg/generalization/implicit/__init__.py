@@ -2,7 +2,7 @@
 
 from thalweg.generalization.implicit.diagonal_linear import DiagonalLinear, effective_coefficients, sparse_linear
 from thalweg.generalization.implicit.early_stopping_path import EarlyStoppingPath, early_stopping_path
-from thalweg.generalization.implicit.gradient_noise import GradientNoise, gradient_noise, noise_scale
+from thalweg.generalization.implicit.gradient_noise import GradientNoise, gradient_noise, sgd_noise_scale
 from thalweg.generalization.implicit.gradient_penalty import GradientPenalty, gradient_penalty
 from thalweg.generalization.implicit.limit_points import LimitPoints, limit_points
 from thalweg.generalization.implicit.loss_functions import loss_functions
@@ -31,10 +31,10 @@ __all__ = [
     "limit_points",
     "loss_functions",
     "max_margin",
-    "noise_scale",
     "one_step_error",
     "relative_movement",
     "scale_of_initialization",
+    "sgd_noise_scale",
     "simulated_variance",
     "sparse_linear",
     "stationary_variance",

@@ -27,12 +27,17 @@ class GradientNoise(Result):
     """What `gradient_noise` found.
 
     Args:
-        reading: "trace" of C, "squared gradient" |g|^2 of the mean loss and "noise scale" tr C / |g|^2, (member,) each;
-            "batch variance", the trace of the covariance of the mean gradient of a batch (batch size, member).
+        reading: "trace" of C, "squared gradient" |g|^2 of the mean loss and "noise scale" tr C / |g|^2, in examples,
+            (member,) each; "batch variance", the trace of the covariance of the mean gradient of a batch (batch size,
+            member). The noise scale is the simple one of McCandlish et al.; `sgd_noise_scale` is another quantity.
     """
 
     def figure(self) -> Figure:
-        """The variance of batches over their size, beside |g|^2: they cross at the noise scale."""
+        """The variance of batches over their size, beside |g|^2.
+
+        They cross at S / (1 + S / N) for the noise scale S and N examples, as batches are drawn without replacement:
+        near S where it is small against N, and below N wherever it is.
+        """
         sizes = self.reading.coordinate("batch size")
         marks: list[Line | ReferenceLine] = [
             Line(sizes, row, label=f"member {member}") for member, row in enumerate(self["batch variance"].T)
@@ -55,11 +60,13 @@ def gradient_noise(
 
         g = mean_i g_i,    tr C = sum_i |g_i - g|^2 / (n - 1)
         tr Cov(mean of B examples without replacement) = (1 - B / N) tr C / B
-        noise scale = tr C / |g|^2,    the batch size whose noise is as large as its gradient
+        noise scale S = tr C / |g|^2
 
-    for the N examples of the set and the n of them that are measured. Where n < N, |g|^2 is that of the whole set,
-    estimated without bias by |mean g_i|^2 - (1 - n / N) tr C / n, which can be negative where it is near 0; the noise
-    scale is then NaN. In evaluation mode: without dropout, and with the running statistics of normalization.
+    S is the batch size whose noise is as large as the gradient, of batches drawn with replacement; without it that is
+    S / (1 + S / N), which is near S where S is small against N. Of the N examples of the set n are measured. Where
+    n < N, |g|^2 is that of the whole set, estimated without bias by |mean g_i|^2 - (1 - n / N) tr C / n, which can be
+    negative where it is near 0; the noise scale is then NaN, and infinite where it is 0. In evaluation mode: without
+    dropout, and with the running statistics of normalization.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -111,7 +118,7 @@ def gradient_noise(
     trace = np.array(traces)
     squared = np.array(means) - (1 - n / whole) * trace / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(squared > 0, trace / squared, np.nan)
+        scale = np.where(squared >= 0, trace / squared, np.nan)
     reading = Reading(
         "gradient noise",
         {
@@ -132,16 +139,19 @@ def gradient_noise(
     return GradientNoise(reading)
 
 
-def noise_scale(rate: float, examples: int, batch_size: int, *, momentum: float = 0.0) -> float:
+def sgd_noise_scale(rate: float, examples: int, batch_size: int, *, momentum: float = 0.0) -> float:
     """The one number by which rate, batch size and momentum enter the noise of SGD: rate (n / B - 1) / (1 - momentum).
 
+    It grows with the learning rate, as a temperature does. The array "noise scale" of `gradient_noise` is another
+    quantity, a batch size, in examples; one is not to be compared with the other.
+
     >>> import thalweg as tw
-    >>> round(tw.generalization.implicit.noise_scale(0.1, 1_000, 100, momentum=0.9), 6)
+    >>> round(tw.generalization.implicit.sgd_noise_scale(0.1, 1_000, 100, momentum=0.9), 6)
     9.0
 
     Args:
         rate: the learning rate.
-        examples, batch_size: n and B, without replacement; 0 for the full batch.
+        examples, batch_size: n and B, without replacement; of the full batch, B = n, the scale is 0.
         momentum: of heavy ball, in [0, 1).
 
     Raises:
@@ -150,10 +160,10 @@ def noise_scale(rate: float, examples: int, batch_size: int, *, momentum: float 
     References:
         Smith & Le (2018), arXiv:1710.06451.
     """
-    check_count("noise_scale examples", examples)
-    check_count("noise_scale batch_size", batch_size)
+    check_count("sgd_noise_scale examples", examples)
+    check_count("sgd_noise_scale batch_size", batch_size)
     if batch_size > examples or not 0 <= rate < np.inf or not 0 <= momentum < 1:
-        msg = "noise_scale needs a batch of at most all examples, a rate of at least 0 and momentum in [0, 1); got "
+        msg = "sgd_noise_scale needs a batch of at most all examples, a rate of at least 0 and momentum in [0, 1); got "
         raise UsageError(msg + f"{batch_size} of {examples}, {rate} and {momentum}.")
     return rate * (examples / batch_size - 1) / (1 - momentum)
 

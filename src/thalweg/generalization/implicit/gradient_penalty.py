@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from thalweg.data import ExampleSet
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample, evaluate
 from thalweg.figures import Axis, Bars, Figure
 from thalweg.generalization.implicit.gradient_noise import gradient_noise
@@ -80,6 +80,10 @@ def gradient_penalty(
     check_type("gradient_penalty problem", problem, Problem, "a Problem")
     drawn = as_sample("gradient_penalty", on).draw(problem)
     size = len(drawn.whole) if batch_size is None else batch_size
+    check_count("gradient_penalty batch_size", size)
+    if size > len(drawn.whole):
+        msg = f"gradient_penalty batch_size is at most all {len(drawn.whole):,} examples; got {size:,}."
+        raise UsageError(msg)
     noise = gradient_noise(problem, population, on=on, batch_sizes=(size,), progress=progress)
     loss = evaluate(problem, population, drawn.examples)["loss"].double().cpu().numpy()
     arrays = {

@@ -15,6 +15,7 @@ from thalweg.results import Provenance, Reading, Result
 
 Array = NDArray[np.float64]
 _SEPARABLE = 1e-9  # of the distance left in the dual problem, which is 0 where no direction separates
+_EXACT, _NEAR = 1e-9, 1e-6  # by which the smallest margin may be off 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +154,8 @@ def hard_margin(signed: ArrayLike) -> Array:
         (features,).
 
     Raises:
-        UsageError: no table, or classes that no direction separates.
+        UsageError: no table, classes that no direction separates, or inputs of so different lengths that float64 does
+            not tell.
 
     References:
         Lawson & Hanson (1974), Solving Least Squares Problems, chapter 23 (least distance programming).
@@ -165,12 +167,29 @@ def hard_margin(signed: ArrayLike) -> Array:
     scale = float(np.abs(z).max()) or 1.0  # so that what is small against 1 is small against the data
     E = np.concatenate([z.T / scale, np.ones((1, len(z)))])
     f = np.append(np.zeros(z.shape[1]), 1.0)
-    u, left = nnls(E, f)
+    try:
+        u, left = nnls(E, f)
+    except RuntimeError as error:
+        raise UsageError(_LOST) from error
     if left < _SEPARABLE:
-        msg = "No direction separates these classes, so descent has a finite limit and there is no margin to maximize."
+        msg = (
+            "No direction separates these classes, or none by more than a billionth of the largest input: descent has "
+            "a finite limit, or a margin that float64 does not see. Give features of one scale."
+        )
         raise UsageError(msg)
     r = E @ u - f
-    return -r[:-1] / r[-1] / scale
+    w = -r[:-1] / r[-1] / scale
+    if abs((z @ w).min() - 1) > _EXACT:
+        w = np.linalg.lstsq(z[u > 0], np.ones(int((u > 0).sum())), rcond=None)[0]  # by the examples at the margin alone
+    if not abs((z @ w).min() - 1) < _NEAR:
+        raise UsageError(_LOST)
+    return w
+
+
+_LOST = (
+    "The separator of largest margin is not found in float64, as inputs or features differ too much in length; scale "
+    "them alike."
+)
 
 
 def _times(steps: int, at: Sequence[int] | None) -> NDArray[np.int64]:

@@ -1,7 +1,5 @@
 """How far a step of gradient descent is from a flow, and which flow it is that it follows."""
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.func import grad, vmap
+from torch.func import vmap
 
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
@@ -139,29 +137,42 @@ def one_step_error(
 
 def _stepped(parts: Sequence[Function], rows: Tensor, steps: Tensor) -> Tensor:
     """The mean over all orders of where a step on each loss ends."""
-    gradients = [vmap(grad(part)) for part in parts]
-    total = torch.zeros_like(rows)
-    for order in itertools.permutations(gradients):
-        point = rows
-        for gradient in order:
-            point = point - steps * gradient(point)
-        total += point
-    return total / math.factorial(len(parts))
+    ends = {(): rows}  # of every order so far
+    for _ in parts:
+        further = {(*order, k): point for order, point in ends.items() for k in range(len(parts)) if k not in order}
+        for k, part in enumerate(parts):
+            orders = [order for order in further if order[-1] == k]
+            points = torch.cat([further[order] for order in orders])
+            moved = points - steps.repeat(len(orders), 1) * _gradient(part, points)
+            further |= dict(zip(orders, moved.chunk(len(orders)), strict=True))
+        ends = further
+    return torch.stack(list(ends.values())).mean(0)
+
+
+def _gradient(part: Function, rows: Tensor) -> Tensor:
+    """The gradient of a loss at every row: (rows, parameters)."""
+    return _slopes(vmap(part)(theta := rows.detach().requires_grad_()), theta).detach()
+
+
+def _slopes(values: Tensor, theta: Tensor, *, again: bool = False) -> Tensor:
+    """The gradient of each row's value, which is that of their sum; 0 where values are constant."""
+    return torch.autograd.grad(values.sum() + 0 * theta.sum(), theta, create_graph=again)[0]
 
 
 def _field(parts: Sequence[Function], penalty: float, batch_penalty: float) -> Callable[[Tensor, Tensor], Tensor]:
     """The gradient of the modified loss, for rows (rows, parameters) at rates (rows, 1)."""
 
-    def modified(theta: Tensor, rate: Tensor) -> Tensor:
-        mean = torch.stack([part(theta) for part in parts]).mean()
+    def modified(rows: Tensor, rate: Tensor) -> Tensor:
         if not penalty and not batch_penalty:
-            return mean
-        gradients = torch.stack([grad(part)(theta) for part in parts])
+            return torch.stack([_gradient(part, rows) for part in parts]).mean(0)
+        theta = rows.detach().requires_grad_()
+        gradients = torch.stack([_slopes(vmap(part)(theta), theta, again=True) for part in parts])
         whole = gradients.mean(0)
-        spread = ((gradients - whole) ** 2).sum() / len(parts)
-        return mean + rate[0] * (penalty * (whole**2).sum() + batch_penalty * spread)
+        spread = ((gradients - whole) ** 2).sum(2).mean(0)
+        added = rate[:, 0] * (penalty * (whole**2).sum(1) + batch_penalty * spread)
+        return (whole + _slopes(added, theta)).detach()
 
-    return vmap(grad(modified))
+    return modified
 
 
 def _flowed(

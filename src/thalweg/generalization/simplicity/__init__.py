@@ -9,7 +9,7 @@ from thalweg.generalization.simplicity.hierarchy import Hierarchy, hierarchy, mo
 from thalweg.generalization.simplicity.information import corrupted, explained_share, mutual_information
 from thalweg.generalization.simplicity.input_jacobian import InputJacobian, input_jacobian
 from thalweg.generalization.simplicity.intrinsic_dimension import IntrinsicDimension, intrinsic_dimension
-from thalweg.generalization.simplicity.kernel_times import kernel_times, principal_directions
+from thalweg.generalization.simplicity.kernel_times import kernel_shares, kernel_times, principal_directions
 from thalweg.generalization.simplicity.learning_times import LearningTimes, learning_times
 from thalweg.generalization.simplicity.lempel_ziv import complexity, lempel_ziv_words
 from thalweg.generalization.simplicity.linear_first import LinearFirst, best_linear, linear_first
@@ -43,6 +43,7 @@ __all__ = [
     "input_jacobian",
     "intrinsic_dimension",
     "kernel_half_times",
+    "kernel_shares",
     "kernel_times",
     "learning_times",
     "lempel_ziv_words",

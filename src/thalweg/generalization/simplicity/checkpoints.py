@@ -40,13 +40,15 @@ def as_checkpoints(name: str, given: Checkpoints) -> dict[int, Population]:
     return {int(step): found[step] for step in sorted(found)}
 
 
-def answers(name: str, problem: Problem, population: Population, examples: ExampleSet) -> Tensor:
-    """What every member returns, as a table on the CPU: (members, examples, outputs), float64.
+def answers(
+    name: str, problem: Problem, population: Population, examples: ExampleSet, *, rows: Tensor | None = None
+) -> Tensor:
+    """What every member returns, for all examples or for its rows of them: (members, examples, outputs), float64, CPU.
 
     Raises:
         ModelError: a model that does not return one row of numbers an example.
     """
-    found = outputs(problem, population, examples)
+    found = outputs(problem, population, examples, rows=rows)
     if not isinstance(found, Tensor) or found.ndim not in (2, 3):
         msg = f"{name} needs a model that returns (batch, outputs); wrap it in a module that does."
         raise ModelError(msg)
@@ -118,3 +120,14 @@ def first_reached(steps: ArrayLike, values: ArrayLike, level: float | ArrayLike,
     found = at[before] + np.where(place > 0, np.where(np.isfinite(share), share, 1.0), 0.0) * (at[place] - at[before])
     found = np.expm1(found) if logarithmic else found
     return np.where(reached.any(-1), found, np.inf)
+
+
+def predicted(found: Tensor) -> Tensor:
+    """The class with the largest output, and -1, which is none, where outputs are no numbers: (..., outputs) to (...).
+
+    >>> import torch
+    >>> from thalweg.generalization.simplicity.checkpoints import predicted
+    >>> predicted(torch.tensor([[0.1, 0.9], [torch.nan, 0.9]])).tolist()
+    [1, -1]
+    """
+    return torch.where(found.isnan().any(-1), -1, found.argmax(-1))

@@ -11,7 +11,7 @@ from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
 from thalweg.figures import Axis, Figure, Line
-from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints
+from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints, predicted
 from thalweg.generalization.simplicity.linear_first import classes_of
 from thalweg.guard import guarded
 from thalweg.population import Problem
@@ -91,7 +91,9 @@ def distributional(
         [
             np.stack(
                 [
-                    (answers("distributional", problem, population, examples).argmax(2).numpy() == labels[name]).mean(1)
+                    (predicted(answers("distributional", problem, population, examples)).numpy() == labels[name]).mean(
+                        1
+                    )
                     for population in along.values()
                 ],
                 1,

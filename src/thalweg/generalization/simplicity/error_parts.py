@@ -35,9 +35,7 @@ def error_parts(errors: ArrayLike, inputs: ArrayLike) -> tuple[Array, Array]:
     if x.ndim != 2 or table.ndim < 2 or table.shape[-2] != len(x):
         msg = f"error_parts needs errors (..., examples, outputs) and inputs (examples, features); got {table.shape} "
         raise UsageError(msg + f"and {x.shape}.")
-    basis = _checked_basis(x)
-    linear = np.square(basis.T @ table).sum((-2, -1)) / len(x)
-    return linear, np.square(table).sum((-2, -1)) / len(x) - linear
+    return parts_in(basis_of(x), table)
 
 
 def half_time(steps: ArrayLike, values: ArrayLike) -> Array:
@@ -80,7 +78,7 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
         linear, non-linear; infinite where half of it is never learned.
 
     Raises:
-        UsageError: shapes that do not fit.
+        UsageError: shapes that do not fit, or numbers that are not finite.
 
     Cost: an eigendecomposition.
     """
@@ -89,9 +87,14 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
     if matrix.shape != (n, n) or y.shape[:1] != (n,) or y.ndim != 2:
         msg = f"kernel_half_times needs a kernel (n, n) and targets (n, outputs); got {matrix.shape} and {y.shape}."
         raise UsageError(msg)
-    basis = _checked_basis(np.asarray(inputs, dtype=np.float64))
+    if not np.isfinite(matrix).all() or not np.isfinite(y).all():
+        msg = "kernel_half_times needs a kernel and targets of finite numbers."
+        raise UsageError(msg)
+    basis = basis_of(np.asarray(inputs, dtype=np.float64))
     values, vectors = np.linalg.eigh(matrix)
     rates, modes = values.clip(0) / n, vectors.T @ y
+    if not rates.max() > 0:
+        return np.inf, np.inf
     turned = basis.T @ vectors
 
     def parts(time: float) -> Array:
@@ -99,8 +102,7 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
         linear = np.square(turned @ left).sum()
         return np.array([linear, np.square(left).sum() - linear])
 
-    fastest = 1 / max(rates.max(), np.finfo(float).tiny)
-    times = fastest * np.geomspace(1e-3, 1e12, 300)
+    times = 1 / rates.max() * np.geomspace(1e-3, 1e12, 300)
     along, start = np.array([parts(time) for time in times]), parts(0.0)
     found = []
     for part in range(2):
@@ -113,16 +115,22 @@ def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) 
     return found[0], found[1]
 
 
-def _checked_basis(inputs: Array) -> Array:
-    """That of (1, x), where something is beyond it."""
-    basis = _basis(inputs)
+def parts_in(basis: Array, errors: Array) -> tuple[Array, Array]:
+    """The parts of errors (..., examples, outputs) in the span of a basis of `basis_of`, and beyond: (...,) each."""
+    linear = np.square(basis.T @ errors).sum((-2, -1)) / len(basis)
+    return linear, np.square(errors).sum((-2, -1)) / len(basis) - linear
+
+
+def basis_of(inputs: Array) -> Array:
+    """An orthonormal basis of the columns of (1, X): (examples, rank).
+
+    Raises:
+        UsageError: so few examples that nothing is beyond it.
+    """
+    table = np.column_stack([np.ones(len(inputs)), inputs])
+    left, sizes, _ = np.linalg.svd(table, full_matrices=False)
+    basis = left[:, sizes > sizes[0] * max(table.shape) * np.finfo(float).eps]
     if basis.shape[1] >= len(inputs):
         msg = f"{len(inputs)} examples in {inputs.shape[1]} dimensions are fitted by a linear model whatever the "
         raise UsageError(msg + "targets are, so no part of the error is non-linear; give more examples.")
     return basis
-
-
-def _basis(inputs: Array) -> Array:
-    table = np.column_stack([np.ones(len(inputs)), inputs])
-    left, sizes, _ = np.linalg.svd(table, full_matrices=False)
-    return left[:, sizes > sizes[0] * max(table.shape) * np.finfo(float).eps]

@@ -1,5 +1,6 @@
 """Whether random networks prefer simple functions: probability against complexity, at equal class balance."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln
 
 from thalweg.errors import UsageError, check_count
-from thalweg.figures import Axis, Figure, Histogram, Scatter
+from thalweg.figures import Axis, Figure, Histogram, Line, Scatter
 from thalweg.generalization.simplicity.lempel_ziv import as_bits, complexity
 from thalweg.guard import guarded
 from thalweg.results import Provenance, Reading, Result
@@ -15,6 +16,7 @@ from thalweg.statistics import Interval, interval
 
 Array = NDArray[np.float64]
 _SEEN = 2  # times in the first half
+_GOLDEN = 0.618  # multiples of it leave no gaps
 _FEWEST = 39  # resamples, of which the least and the most are the 2.5 % and 97.5 % points
 
 
@@ -40,20 +42,63 @@ class FunctionPrior(Result):
 
     def figure(self) -> Figure:
         """Probability against complexity by the number of ones; and complexities of balanced functions and shuffles."""
+        panels = [self.probabilities(), self.complexities()]
+        return Figure.row(panels, title="Random networks and simple functions", caption=self.reading.notes[0])
+
+    def probabilities(self, title: str = "") -> Figure:
+        """Every function's probability against its complexity, colored by its balance, with both fitted slopes.
+
+        Dots of functions of one complexity are spread sideways, as many of them have one probability.
+
+        >>> from thalweg.generalization import simplicity
+        >>> found = simplicity.function_prior(simplicity.random_functions(3_000), resamples=99)
+        >>> [mark.label for mark in found.probabilities("ReLU").panels[0].marks]
+        ['functions', 'slope alone', 'slope at equal balance']
+
+        Args:
+            title: how it begins, such as the networks' name.
+        """
+        simple, height = self["complexity"], self["log10 probability"]
         fewer = np.minimum(self["ones"], self.inputs - self["ones"])
-        dots = Scatter(self["complexity"], self["log10 probability"], size=4, color=fewer)
-        left = Figure.of(
-            f"{self.slope.estimate:.3f} decades a bit at equal balance",
-            [dots],
+        aside = (np.arange(len(simple)) * _GOLDEN % 1 - 0.5) * 0.8 * self._step
+        marks: list[Scatter | Line] = [Scatter(simple + aside, height, size=4, color=fewer, label="functions")]
+        slopes = {"slope alone": self.slope_without_balance, "slope at equal balance": self.slope}
+        for name, slope in slopes.items():
+            if np.isfinite(slope.estimate):
+                ends = np.array([simple.min(), simple.max()])
+                marks.append(Line(ends, height.mean() + slope.estimate * (ends - simple.mean()), label=name))
+        words = f"{self.slope.estimate:.3f} decades a bit" if np.isfinite(self.slope.estimate) else "no slope"
+        return Figure.of(
+            f"{title}: {words}" if title else f"{words} at equal balance",
+            marks,
             Axis("complexity K", "bits"),
             Axis("log10 of the probability"),
-            Axis("ones, or zeros if fewer"),
+            Axis("ones, or zeros if fewer", scale="log"),
         )
-        shown = [Histogram(self[f"{kind} complexity"], label=kind) for kind in ("balanced", "shuffled")]
-        right = Figure.of(
-            f"K(f) / K(shuffled) {self.ratio.estimate:.2f}", shown, Axis("complexity K", "bits"), Axis("nets")
-        )
-        return Figure.row([left, right], title="Random networks and simple functions", caption=self.reading.notes[0])
+
+    @property
+    def _step(self) -> float:
+        """By how much complexities differ at least: half a word."""
+        return math.log2(self.inputs) / 2 or 1.0
+
+    def complexities(self, title: str = "") -> Figure:
+        """Complexities of balanced functions and of the same bits shuffled.
+
+        >>> from thalweg.generalization import simplicity
+        >>> found = simplicity.function_prior(simplicity.random_functions(3_000), resamples=99)
+        >>> found.complexities("ReLU").title[:4]
+        'ReLU'
+
+        Args:
+            title: how it begins, such as the networks' name.
+        """
+        values = {kind: self[f"{kind} complexity"] for kind in ("balanced", "shuffled")}
+        both = np.round(np.concatenate(list(values.values())) / self._step)
+        edges = self._step * (np.arange(both.min(), both.max() + 2) - 0.5) if len(both) else 1
+        shown = [Histogram(one, bins=edges, label=kind) for kind, one in values.items()]
+        words = f"K / K(shuffled) {self.ratio.estimate:.2f}"
+        name = f"{title}: {words}" if title else words
+        return Figure.of(name, shown, Axis("complexity K", "bits"), Axis("nets"))
 
 
 @guarded
@@ -132,7 +177,7 @@ def function_prior(
             f"{len(even):,} balanced nets.",
         ),
     )
-    return FunctionPrior(reading, n, _interval(several, len(chosen)), _interval(alone, len(chosen)), ratio)
+    return FunctionPrior(reading, n, _interval(several, others), _interval(alone, others), ratio)
 
 
 def _seen_twice(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
@@ -166,11 +211,11 @@ def _slopes(regressors: Array, tables: Array) -> Array:
     return np.linalg.lstsq(design, tables, rcond=None)[0][1]
 
 
-def _interval(slopes: Array, functions: int) -> Interval:
+def _interval(slopes: Array, nets: int) -> Interval:
+    if not np.isfinite(slopes[0]):
+        return _nothing("functions seen twice are too few, or too much alike, for a slope")
     low, high = np.quantile(slopes[1:], (0.025, 0.975))
-    return Interval(
-        float(slopes[0]), float(low), float(high), functions, "bootstrap over nets, 2.5 % and 97.5 % points"
-    )
+    return Interval(float(slopes[0]), float(low), float(high), nets, "bootstrap over nets, 2.5 % and 97.5 % points")
 
 
 def _nothing(why: str) -> Interval:

@@ -15,6 +15,7 @@ from thalweg.results import Provenance, Reading, Result
 
 Array = NDArray[np.float64]
 _LEVEL = 0.5
+_TITLES = {"tree": "Features on a tree", "shuffled": "Shuffled features"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Hierarchy(Result):
             for level in self.reading.coordinate("level").tolist():
                 lines.append(Line(steps, self["share"][place, level], label=f"level {level}"))
                 lines.append(Line(steps, self["predicted share"][place, level], thin=True))
-            panels.append(Figure.of(str(name), lines, Axis("step"), Axis("share learned")))
+            panels.append(Figure.of(_TITLES[name], lines, Axis("step"), Axis("share learned")))
         caption = "Thin: the closed form. Level 0 is what all items share; the last tells neighbors apart."
         return Figure.row(panels, title="Broad splits before fine ones", caption=caption)
 
@@ -144,9 +145,15 @@ def mode_strength(time: ArrayLike, singular: ArrayLike, start: ArrayLike) -> Arr
         singular: s, the singular value of the targets against white inputs, above 0.
         start: a_0, above 0; of small weights w_1 and w_2 of the mode |w_1 + w_2|^2 / 4.
 
+    Raises:
+        UsageError: others.
+
     Paper: Saxe, McClelland & Ganguli (2014), arXiv:1312.6120.
     """
     t, s, a = (np.asarray(one, dtype=np.float64) for one in (time, singular, start))
+    if not ((t >= 0).all() and (s > 0).all() and (a > 0).all()):
+        msg = f"mode_strength needs times from 0, and singular and start above 0; got {time}, {singular} and {start}."
+        raise UsageError(msg)
     return s / (1 + (s / a - 1) * np.exp(-2 * s * t))
 
 

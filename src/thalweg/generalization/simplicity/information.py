@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError, check_count, check_type
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -95,6 +95,7 @@ def corrupted(predictions: ArrayLike, labels: ArrayLike, accuracy: float, *, cla
         UsageError: predictions that are less accurate, or an accuracy that no replacement leaves.
     """
     found, right = as_classes("corrupted predictions", predictions), as_classes("corrupted labels", labels)
+    check_count("corrupted classes", classes)
     check_type("corrupted accuracy", accuracy, (int, float), "a share between 0 and 1")
     if len(found) != len(right):
         msg = f"corrupted needs as many predictions as labels; got {len(found)} and {len(right)}."

@@ -59,13 +59,15 @@ def intrinsic_dimension(
     (2.0, 1.9)
 
     Args:
-        inputs: (points, ...); points that are there twice count once.
+        inputs: (points, ...), in any unit; points that are there twice count once, and so do those that differ by no
+            more than the rounding of their numbers.
         neighbors: k, at least 2.
         clones: Gaussian samples; 0 for none.
         seed: of the clones, the stream (seed, "intrinsic dimension").
 
     Raises:
-        UsageError: numbers that are not finite, or no more different points than neighbors.
+        UsageError: numbers that are not finite, no more different points than neighbors, or neighbors that are equally
+            far from every point, as on a grid.
 
     Cost: all distances, n^2 times features, of the data and of every clone.
 
@@ -73,15 +75,23 @@ def intrinsic_dimension(
     """
     check_count("intrinsic_dimension neighbors", neighbors, 2)
     check_count("intrinsic_dimension clones", clones, 0)
-    x = torch.as_tensor(inputs if isinstance(inputs, Tensor) else np.asarray(inputs)).double().cpu()
-    x = (x.flatten(1) if x.ndim > 1 else x[:, None]).unique(dim=0)
-    if not bool(x.isfinite().all()):
-        msg = "intrinsic_dimension needs finite numbers; drop the rows that have others."
-        raise UsageError(msg)
+    given = torch.as_tensor(inputs if isinstance(inputs, Tensor) else np.asarray(inputs)).cpu()
+    x = given.double()
+    x = x.flatten(1) if x.ndim > 1 else x.reshape(-1, 1)
+    if not bool(x.isfinite().all()) or not x.shape[1]:
+        msg = f"intrinsic_dimension needs finite numbers (points, ...), at least one a point; got {tuple(given.shape)}"
+        raise UsageError(msg + ". Drop the rows that have others.")
+    if bool(x.any()):  # squares of very small and of very large numbers are none; powers of 2 leave all digits
+        places = int(torch.frexp(x.abs().max()).exponent)
+        x = x * 2.0 ** -(places // 2) * 2.0 ** -(places - places // 2)
+    x = _apart(x.unique(dim=0), torch.finfo(given.dtype).eps if given.is_floating_point() else 0.0)
     if len(x) <= neighbors + 1:
         msg = f"intrinsic_dimension with {neighbors} neighbors needs more than {neighbors + 1} different points; got "
         raise UsageError(msg + f"{len(x)}.")
     found = _dimension(x, neighbors)
+    if np.isinf(found):
+        msg = f"The {neighbors} nearest neighbors of every point are equally far, as on a grid; take more neighbors."
+        raise UsageError(msg)
     many = len(x) * (neighbors - 1)
     values, vectors = torch.linalg.eigh(x.T.cov().reshape(x.shape[1], x.shape[1]))
     root = vectors * values.clamp_min(0).sqrt()
@@ -103,6 +113,19 @@ def intrinsic_dimension(
         notes=(f"Of {len(x):,} different points by {neighbors} neighbors; the error takes points as independent.",),
     )
     return IntrinsicDimension(reading)
+
+
+def _apart(x: Tensor, rounding: float) -> Tensor:
+    """The points without those that are another one but for rounding: the first of each remains."""
+    kept = torch.ones(len(x), dtype=torch.bool)
+    for start in range(0, len(x), _AT_ONCE):
+        rows = x[start : start + _AT_ONCE]
+        near = (
+            torch.cdist(rows, x, compute_mode="donot_use_mm_for_euclid_dist")
+            <= 2 * rounding * rows.norm(dim=1)[:, None]
+        )
+        kept[start : start + len(rows)] = ~near.tril(start - 1).any(1)
+    return x[kept]
 
 
 def _dimension(x: Tensor, neighbors: int) -> float:

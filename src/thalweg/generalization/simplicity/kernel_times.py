@@ -1,5 +1,7 @@
 """When descent on a kernel has learned targets along directions: in closed form, without training."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +12,64 @@ from thalweg.generalization.simplicity.learning_times import as_directions, chec
 from thalweg.guard import guarded
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Descent:
+    """Gradient descent on a kernel from 0.
+
+    Args:
+        parts: of what is to be learned along each direction, the share in each eigenvector: (directions, n).
+        left: what a step leaves of each eigenvector, 1 - rate lambda: (n,).
+    """
+
+    parts: Array
+    left: Array
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        kernel: ArrayLike | Tensor,
+        targets: ArrayLike | Tensor,
+        directions: ArrayLike | Tensor,
+        learning_rate: float,
+    ) -> "_Descent":
+        """Checked; `name` is the asker's, for errors."""
+        check_type(f"{name} learning_rate", learning_rate, (int, float), "a number above 0")
+        matrix, y = (np.asarray(one.cpu() if isinstance(one, Tensor) else one, np.float64) for one in (kernel, targets))
+        y = y.reshape(-1)
+        if matrix.shape != (len(y), len(y)):
+            msg = f"{name} needs a kernel (n, n) and targets (n,); got {matrix.shape} and {len(y)} targets."
+            raise UsageError(msg)
+        table = as_directions(name, directions, len(y)).numpy()
+        values, vectors = np.linalg.eigh(matrix)
+        left = 1 - learning_rate * values.clip(0) / len(y)
+        if not learning_rate > 0 or left.min() <= -1:
+            most = 2 * len(y) / values[-1]
+            msg = f"Descent on this kernel needs a learning rate above 0 and below {most:.4g}; got {learning_rate}."
+            raise UsageError(msg)
+        whole = table @ y
+        if (np.abs(whole) <= 1e-12 * np.linalg.norm(table, axis=1) * np.linalg.norm(y)).any():
+            msg = "The targets have nothing along one of the directions, so there is nothing to learn."
+            raise UsageError(msg)
+        return cls((table @ vectors) * (vectors.T @ y) / whole[:, None], left)
+
+    def kept(self, times: Array) -> Array:
+        """What is left of each eigenvector: (..., n); between two steps a factor below 0 turns as exp(i pi t)."""
+        with np.errstate(divide="ignore"):
+            sizes = np.exp(np.multiply.outer(times, np.log(np.abs(self.left))))
+        return np.where(self.left < 0, np.cos(np.pi * times)[..., None], 1.0) * np.where(
+            times[..., None] == 0, 1.0, sizes
+        )
+
+    def shares(self, times: Array) -> Array:
+        """Of every direction at all of these times: (directions, times)."""
+        return self.parts.sum(1)[:, None] - self.parts @ self.kept(times).T
+
+    def shares_of_each(self, times: Array) -> Array:
+        """Of every direction at a time of its own: (directions,)."""
+        return (self.parts * (1 - self.kept(times))).sum(1)
 
 
 @guarded
@@ -53,47 +113,54 @@ def kernel_times(
     Paper: Basri et al. (2019), arXiv:1906.00425.
     """
     check_level("kernel_times", level)
-    check_type("kernel_times learning_rate", learning_rate, (int, float), "a number above 0")
-    matrix, y = (np.asarray(one.cpu() if isinstance(one, Tensor) else one, np.float64) for one in (kernel, targets))
-    y = y.reshape(-1)
-    if matrix.shape != (len(y), len(y)):
-        msg = f"kernel_times needs a kernel (n, n) and targets (n,); got {matrix.shape} and {len(y)} targets."
-        raise UsageError(msg)
-    table = as_directions("kernel_times", directions, len(y)).numpy()
-    values, vectors = np.linalg.eigh(matrix)
-    left = 1 - learning_rate * values.clip(0) / len(y)
-    if not learning_rate > 0 or left.min() <= -1:
-        most = 2 * len(y) / values[-1]
-        msg = f"Descent on this kernel needs a learning rate above 0 and below {most:.4g}; got {learning_rate}."
-        raise UsageError(msg)
-    whole = table @ y
-    if (np.abs(whole) <= 1e-12 * np.linalg.norm(table, axis=1) * np.linalg.norm(y)).any():
-        msg = "The targets have nothing along one of the directions, so there is nothing to learn."
-        raise UsageError(msg)
-    parts = (table @ vectors) * (vectors.T @ y) / whole[:, None]
-
-    def shares(time: Array) -> Array:
-        """At a time of each direction; between two steps a factor below 0 turns as exp(i pi t)."""
-        with np.errstate(divide="ignore"):
-            sizes = np.exp(np.multiply.outer(time, np.log(np.abs(left))))
-        turned = np.where(left < 0, np.cos(np.pi * time)[..., None], 1.0)
-        return (parts * (1 - turned * sizes)).sum(-1)
-
+    descent = _Descent.of("kernel_times", kernel, targets, directions, learning_rate)
+    left = descent.left
     slow = np.abs(np.log(np.abs(left[(left != 0) & (left < 1)])))
     longest = 40 / slow.min() if len(slow) else 1.0
     grid = np.geomspace(1e-3, max(longest, 1.0), 2_000)
-    found = np.full(len(table), np.inf)
-    along = np.stack([shares(np.full(len(table), time)) for time in grid], 1)
-    reached = along >= level
-    some = reached.any(1)
-    place = reached.argmax(1)
+    reached = descent.shares(grid) >= level
+    some, place = reached.any(1), reached.argmax(1)
     low, high = np.where(place > 0, grid[place - 1], 0.0), grid[place]
     for _ in range(60):
         middle = (low + high) / 2
-        beyond = shares(middle) >= level
+        beyond = descent.shares_of_each(middle) >= level
         low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
-    found[some] = high[some]
-    return found
+    return np.where(some, high, np.inf)
+
+
+def kernel_shares(
+    kernel: ArrayLike | Tensor,
+    targets: ArrayLike | Tensor,
+    directions: ArrayLike | Tensor,
+    steps: ArrayLike,
+    *,
+    learning_rate: float = 1.0,
+) -> Array:
+    """How far gradient descent on a kernel has come along each direction after so many steps: (directions, steps).
+
+    The share of the way to the targets, in closed form, of which `kernel_times` is the time to a level.
+
+    >>> import numpy as np
+    >>> from thalweg.generalization import simplicity
+    >>> simplicity.kernel_shares(np.eye(2), [1.0, 2.0], [[1.0, 0.0]], [0, 1, 2]).round(6).tolist()  # 1 - (1 - 1/2)^t
+    [[0.0, 0.5, 0.75]]
+
+    Args:
+        kernel, targets, directions, learning_rate: see `kernel_times`.
+        steps: from 0: (steps,).
+
+    Raises:
+        UsageError: what `kernel_times` refuses, or steps that are negative or not finite.
+
+    Cost: an eigendecomposition.
+
+    Paper: Basri et al. (2019), arXiv:1906.00425.
+    """
+    times = np.atleast_1d(np.asarray(steps, dtype=np.float64))
+    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any():
+        msg = f"kernel_shares steps must be numbers from 0, (steps,); got {steps}."
+        raise UsageError(msg)
+    return _Descent.of("kernel_shares", kernel, targets, directions, learning_rate).shares(times)
 
 
 def principal_directions(inputs: ArrayLike | Tensor, count: int = 8) -> Array:
@@ -112,11 +179,17 @@ def principal_directions(inputs: ArrayLike | Tensor, count: int = 8) -> Array:
         count: at most the rank of the centered inputs.
 
     Raises:
-        UsageError: more than there are.
+        UsageError: more than there are, or inputs that are not finite numbers.
     """
     x = torch.as_tensor(inputs if isinstance(inputs, Tensor) else np.asarray(inputs)).double().cpu().flatten(1)
+    if not x.numel() or not bool(x.isfinite().all()):
+        msg = f"principal_directions needs finite numbers (examples, ...), at least one; got shape {tuple(x.shape)}."
+        raise UsageError(msg)
     left, sizes, _ = torch.linalg.svd(x - x.mean(0), full_matrices=False)
     rank = int((sizes > sizes[0] * max(x.shape) * torch.finfo(torch.float64).eps).sum())
+    if not rank:
+        msg = "principal_directions needs inputs that differ; these are all the same."
+        raise UsageError(msg)
     if not 1 <= count <= rank:
         msg = f"principal_directions count must be from 1 to {rank}, the rank of these inputs; got {count}."
         raise UsageError(msg)

@@ -11,6 +11,7 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.evaluation.rows import index_table
 from thalweg.figures import Axis, Figure, HeatMap, Line
 from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints, first_reached, wanted
 from thalweg.guard import guarded
@@ -82,6 +83,7 @@ def learning_times(
     *,
     coordinates: Sequence[float] | Sequence[str] | None = None,
     on: Sample | str | ExampleSet = "train",
+    rows: Tensor | ArrayLike | None = None,
     level: float = 0.9,
 ) -> LearningTimes:
     """How far outputs have come to the targets along each direction v of the data, and when to a level.
@@ -105,9 +107,10 @@ def learning_times(
         problem: its targets are numbers, or classes, which are one-hot; outputs are taken as they are.
         checkpoints: a run with snapshots, or {step: population}; the first is where shares are 0.
         directions: one number an example: (directions, examples), such as `data.ground_truth["modes"]` of `circle` or
-            `principal_directions`.
+            `principal_directions`; or of each member its own, (members, directions, examples).
         coordinates: a number or name of each, such as its frequency.
         on: the examples.
+        rows: which of them are each member's, by index: (members, n), such as `run.examples`; None: all.
         level: the share that counts as learned, between 0 and 1.
 
     Raises:
@@ -120,13 +123,17 @@ def learning_times(
     check_type("learning_times problem", problem, Problem, "a Problem")
     check_level("learning_times", level)
     along, drawn = as_checkpoints("learning_times", checkpoints), as_sample("learning_times", on).draw(problem)
-    examples = drawn.examples
-    table = as_directions("learning_times", directions, len(examples))
+    examples, members = drawn.examples, len(next(iter(along.values())))
+    own = None if rows is None else index_table("learning_times rows", rows, "member", members, len(examples))
+    count = len(examples) if own is None else own.shape[1]
+    text = drawn.text if own is None else f"{count} examples of each member"
+    table = _of_members(directions, members, count)
     left = []
     for population in along.values():
-        found = answers("learning_times", problem, population, examples)
-        error = found - wanted("learning_times", problem, examples, found.shape[2])
-        left.append(torch.einsum("dn,mno->mdo", table, error))
+        found = answers("learning_times", problem, population, examples, rows=own)
+        target = wanted("learning_times", problem, examples, found.shape[2])
+        error = found - (target if own is None else target[own])
+        left.append(torch.einsum("mdn,mno->mdo", table, error))
     rest = torch.stack(left, 2)  # (member, direction, step, output)
     first = rest[:, :, :1]
     size = first.square().sum(3)
@@ -136,9 +143,10 @@ def learning_times(
         raise UsageError(msg)
     share = (1 - (rest * first).sum(3) / size).numpy()
     steps = np.array(list(along))
-    names = list(range(len(table))) if coordinates is None else list(coordinates)
-    if len(names) != len(table):
-        msg = f"learning_times needs a coordinate of each of {len(table)} directions; got {len(names)}."
+    directed = table.shape[1]
+    names = list(range(directed)) if coordinates is None else list(coordinates)
+    if len(names) != directed:
+        msg = f"learning_times needs a coordinate of each of {directed} directions; got {len(names)}."
         raise UsageError(msg)
     reading = Reading(
         "learning along directions",
@@ -146,11 +154,27 @@ def learning_times(
         {"share": ("member", "direction", "step"), "time": ("member", "direction")},
         {"member": np.arange(len(share)), "direction": names, "step": steps},
         {"time": "steps"},
-        sample_size=len(drawn),
+        sample_size=count,
         provenance=Provenance.here(None, str(problem.device), str(problem.dtype)),
-        notes=(f"On {drawn.text}; learned is {level:.0%} of the way to the targets.",),
+        notes=(f"On {text}; learned is {level:.0%} of the way to the targets.",),
     )
     return LearningTimes(reading, level)
+
+
+def _of_members(directions: ArrayLike | Tensor, members: int, examples: int) -> Tensor:
+    """Directions of every member: (members or 1 for all, directions, examples).
+
+    Raises:
+        UsageError: tables of another number of members, or what `as_directions` refuses.
+    """
+    given = directions if isinstance(directions, Tensor) else np.asarray(directions)
+    if given.ndim != 3:
+        return as_directions("learning_times", given, examples).expand(members, -1, -1)
+    if len(given) != members:
+        shape = f"({members}, directions, {examples})"
+        msg = f"learning_times directions of members must be {shape}; got {tuple(given.shape)}."
+        raise UsageError(msg)
+    return torch.stack([as_directions("learning_times", one, examples) for one in given])
 
 
 def as_directions(name: str, directions: ArrayLike | Tensor, examples: int) -> Tensor:

@@ -72,8 +72,8 @@ def as_bits(name: str, rows: ArrayLike) -> NDArray[np.uint8]:
         UsageError: not a table of bits; `name` is the function's.
     """
     table = np.asarray(rows)
-    if table.ndim != 2 or table.shape[1] < 1:
-        msg = f"{name} needs a table (rows, n) of bits; got an array of shape {table.shape}."
+    if table.ndim != 2 or table.shape[1] < 1 or table.dtype.kind not in "biuf":
+        msg = f"{name} needs a table (rows, n) of bits; got {table.dtype} of shape {table.shape}."
         raise UsageError(msg)
     if table.dtype != bool and not np.isin(table, (0, 1)).all():
         msg = f"{name} needs bits, 0 and 1; got numbers from {table.min():g} to {table.max():g}. Write values > 0."

@@ -10,9 +10,10 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
+from thalweg.evaluation.rows import index_table
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization.simplicity.checkpoints import Checkpoints, answers, as_checkpoints, rows_of, wanted
-from thalweg.generalization.simplicity.error_parts import error_parts, half_time
+from thalweg.generalization.simplicity.error_parts import basis_of, half_time, parts_in
 from thalweg.generalization.simplicity.information import as_classes, corrupted, explained_share, mutual_information
 from thalweg.guard import guarded
 from thalweg.losses import CrossEntropy
@@ -28,11 +29,11 @@ class LinearFirst(Result):
 
     Args:
         reading: by member and step, (member, step), NaN where a member is not finite: "accuracy"; "information",
-            I(F; Y), and "beyond linear", I(F; Y | L); "explained share"; "linear error" and "non-linear error". By
-            member (member,): "share", the explained share at the first step with the linear model's accuracy, "null
-            share", that of an equally accurate corrupted copy of the last network, and "step", when that was, all NaN
-            where it never was; "linear half-time" and "non-linear half-time", infinite where a part is never halved.
-            "linear accuracy" ().
+            I(F; Y), and "beyond linear", I(F; Y | L); "explained share"; "linear error" and "non-linear error", and
+            "constant error", the part of the linear one that is the same for all examples. By member (member,):
+            "share", the explained share at the first step with the linear model's accuracy, "null share", that of an
+            equally accurate corrupted copy of the last network, and "step", when that was, all NaN where it never was;
+            "linear half-time" and "non-linear half-time", infinite where a part is never halved; "linear accuracy".
     """
 
     def figure(self, member: int = 0) -> Figure:
@@ -63,6 +64,7 @@ def linear_first(
     linear: ArrayLike,
     *,
     on: Sample | str | ExampleSet = "test",
+    rows: Tensor | ArrayLike | None = None,
     seed: int = 0,
 ) -> LinearFirst:
     """What networks know along training that the best linear model knows too, and when the linear error is halved.
@@ -84,11 +86,12 @@ def linear_first(
     ((1, 3), True)
 
     Args:
-        problem: of classes.
+        problem: of classes, also one-hot ones, as squared error needs them.
         checkpoints: a run with snapshots, or {step: population}.
         linear: the classes that the linear model predicts on these examples, see `best_linear`: (examples,).
         on: the examples.
-        seed: of the corrupted copy.
+        rows: which of them are each member's, by index: (members, n), such as `run.test_examples`; None: all.
+        seed: of the corrupted copies, each of which is drawn by itself.
 
     Raises:
         UsageError: targets that are no classes, or not as many predictions as examples.
@@ -105,29 +108,39 @@ def linear_first(
     if len(labels) != len(known):
         msg = f"linear_first needs the linear model's class of each of {len(labels)} examples; got {len(known)}."
         raise UsageError(msg)
-    level, inputs = float((known == labels).mean()), rows_of("linear_first", examples).numpy()
-    predicted, errors = [], []
+    members = len(next(iter(along.values())))
+    own = None if rows is None else index_table("linear_first rows", rows, "member", members, len(examples))
+    places = np.arange(len(labels))[None].repeat(members, 0) if own is None else own.numpy()
+    labels, known, inputs = labels[places], known[places], rows_of("linear_first", examples).numpy()
+    level = (known == labels).mean(1)
+    bases = [basis_of(inputs)] * members if own is None else [basis_of(inputs[of]) for of in places]
+    predicted, errors, shifts = [], [], []
     for population in along.values():
-        found = answers("linear_first", problem, population, examples)
+        found = answers("linear_first", problem, population, examples, rows=own)
         predicted.append(found.argmax(2).numpy())
         values = found.softmax(2) if isinstance(problem.loss, CrossEntropy) else found
-        errors.append(error_parts(values - wanted("linear_first", problem, examples, found.shape[2]), inputs))
+        target = wanted("linear_first", problem, examples, found.shape[2])
+        error = (values - (target if own is None else target[own])).numpy()
+        errors.append(np.array([parts_in(basis, one) for basis, one in zip(bases, error, strict=True)]).T)
+        shifts.append(np.square(error.mean(1)).sum(1))
     classes = found.shape[2]
     table = np.stack(predicted, 1)  # (member, step, example)
     linear_error, rest = (np.stack(part, 1) for part in zip(*errors, strict=True))
     finite = np.isfinite(linear_error + rest)
-    accuracy = np.where(finite, (table == labels).mean(2), np.nan)
-    told = np.array([[mutual_information(one, labels) for one in member] for member in table])
+    accuracy = np.where(finite, (table == labels[:, None]).mean(2), np.nan)
+    each = list(zip(table, labels, known, strict=True))
+    told = np.array([[mutual_information(one, of) for one in member] for member, of, _ in each])
     told = np.where(finite, told, np.nan)
-    beyond = np.array([[mutual_information(one, labels, given=known) for one in member] for member in table])
+    beyond = np.array([[mutual_information(one, of, given=by) for one in member] for member, of, by in each])
     share = np.divide(told - beyond, told, out=np.full_like(told, np.nan), where=told > 0)
-    reached = accuracy >= level
+    reached = accuracy >= level[:, None]
     place = np.where(reached.any(1), reached.argmax(1), -1)
     null = np.full(len(table), np.nan)
     for member, first in enumerate(place):
         if first >= 0 and accuracy[member, -1] >= accuracy[member, first]:
-            copy = corrupted(table[member, -1], labels, accuracy[member, first], classes=classes, seed=seed)
-            null[member] = explained_share(copy, known, labels)
+            last, of, by = table[member, -1], labels[member], known[member]
+            copy = corrupted(last, of, accuracy[member, first], classes=classes, seed=1_000 * seed + member)
+            null[member] = explained_share(copy, by, of)
     at = np.where(place >= 0, share[np.arange(len(table)), place], np.nan)
     arrays = {
         "accuracy": accuracy,
@@ -136,23 +149,25 @@ def linear_first(
         "explained share": share,
         "linear error": linear_error,
         "non-linear error": rest,
+        "constant error": np.stack(shifts, 1),
         "share": at,
         "null share": null,
         "step": np.where(place >= 0, steps[place], np.nan),
         "linear half-time": half_time(steps, linear_error),
         "non-linear half-time": half_time(steps, rest),
-        "linear accuracy": np.array(level),
+        "linear accuracy": level,
     }
     names = list(arrays)
+    text = drawn.text if own is None else f"{labels.shape[1]:,} examples of each member"
     reading = Reading(
         "linear part first",
         arrays,
-        dict.fromkeys(names[:6], ("member", "step")) | dict.fromkeys(names[6:11], ("member",)),
+        dict.fromkeys(names[:7], ("member", "step")) | dict.fromkeys(names[7:], ("member",)),
         {"member": np.arange(len(table)), "step": steps},
         {"information": "bits", "beyond linear": "bits"},
-        sample_size=len(drawn),
+        sample_size=labels.shape[1],
         provenance=Provenance.here(seed, str(problem.device), str(problem.dtype)),
-        notes=(f"On {drawn.text}; the linear model's accuracy is {level:.3f}.",),
+        notes=(f"On {text}; the linear model's accuracy is {level.mean():.3f}.",),
     )
     return LinearFirst(reading)
 
@@ -185,6 +200,8 @@ def best_linear(train: ExampleSet, on: ExampleSet, *, penalty: float = 1e-3) -> 
         msg = f"best_linear penalty must be above 0, or separable classes have no best model; got {penalty}."
         raise UsageError(msg)
     x, y = rows_of("best_linear", train).numpy(), classes_of("best_linear", train)
+    if (y == y[0]).all():  # there is nothing to fit
+        return np.full(len(on), y[0])
     mean, scale = x.mean(0), x.std(0)
     scale[scale == 0] = 1.0
     model = LogisticRegression(C=1 / (penalty * len(x)), max_iter=1_000, tol=1e-5)
@@ -193,13 +210,21 @@ def best_linear(train: ExampleSet, on: ExampleSet, *, penalty: float = 1e-3) -> 
 
 
 def classes_of(name: str, examples: ExampleSet) -> NDArray[np.int64]:
-    """The targets as classes: (examples,).
+    """The targets as classes, of one-hot ones the place of the 1: (examples,).
 
     Raises:
-        UsageError: they are not; `name` is the asker's.
+        UsageError: they are neither; `name` is the asker's.
     """
     _, targets = examples.slice(0, len(examples))
+    if isinstance(targets, Tensor) and targets.ndim == 2 and _is_one_hot(targets):
+        return targets.argmax(1).cpu().numpy()
     if not isinstance(targets, Tensor):
         msg = f"{name} needs targets that are classes, (examples,); got {type(targets).__name__}."
         raise UsageError(msg)
     return as_classes(f"{name} targets", targets.cpu().numpy())
+
+
+def _is_one_hot(table: Tensor) -> bool:
+    """Whether every row has a single 1 among zeros."""
+    ones = table == 1
+    return table.shape[1] > 1 and bool((ones | (table == 0)).all()) and bool((ones.sum(1) == 1).all())

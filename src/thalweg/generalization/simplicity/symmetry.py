@@ -12,6 +12,7 @@ from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
 from thalweg.figures import Axis, Bars, Figure, Line
+from thalweg.generalization.simplicity.checkpoints import predicted
 from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.randomness import generator
@@ -26,7 +27,8 @@ class Symmetry(Result):
     """What `symmetry` found.
 
     Args:
-        reading: by member and transformation, (member, transformation): "equivariance error"; where targets are classes
+        reading: by member and transformation, (member, transformation): "equivariance error", NaN where outputs are no
+            numbers, which are wrong answers; where targets are classes
             "accuracy" on transformed inputs, "drop", how much less that is than on the inputs as they are, and
             "agreement", the share of the examples whose predicted class stays. "accuracy as is" (member,).
     """
@@ -114,15 +116,16 @@ def symmetry(
         follow = follows.get(name, everywhere)
         expected = plain if follow is None else follow(plain)
         size = (found - expected).flatten(1).square().mean(1).sqrt()
-        errors.append(torch.where(spread > 0, size / spread, torch.where(size > 0, torch.inf, 0.0)))
+        error = torch.where(spread > 0, size / spread, torch.where(size > 0, torch.inf, 0.0))
+        errors.append(torch.where(size.isnan() | spread.isnan(), torch.nan, error))
         if classes is not None:
-            answers = found.argmax(2)
+            answers = predicted(found)
             right.append((answers == classes).double().mean(1))
-            agree.append((answers == plain.argmax(2)).double().mean(1))
+            agree.append(((answers == predicted(plain)) & (answers >= 0)).double().mean(1))
     arrays = {"equivariance error": torch.stack(errors, 1).numpy()}
     dims: dict[str, tuple[str, ...]] = {"equivariance error": ("member", "transformation")}
     if classes is not None:
-        as_is = (plain.argmax(2) == classes).double().mean(1).numpy()
+        as_is = (predicted(plain) == classes).double().mean(1).numpy()
         accuracy = torch.stack(right, 1).numpy()
         more = {"accuracy": accuracy, "drop": as_is[:, None] - accuracy, "agreement": torch.stack(agree, 1).numpy()}
         arrays |= more | {"accuracy as is": as_is}

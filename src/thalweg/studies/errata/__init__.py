@@ -11,6 +11,7 @@ from thalweg.studies.errata import (
     optimizers,
     puzzle,
     schedules,
+    simplicity,
     tickets,
 )
 from thalweg.studies.errata.correction import LECTURE, Correction
@@ -22,6 +23,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     *schedules.CORRECTIONS,
     *puzzle.CORRECTIONS,
     *implicit.CORRECTIONS,
+    *simplicity.CORRECTIONS,
     *grokking.CORRECTIONS,
     *bias_variance.CORRECTIONS,
     *double_descent.CORRECTIONS,

@@ -29,9 +29,10 @@ CORRECTIONS: tuple[Correction, ...] = (
         right="At equal training loss it lowers the risk in some models and settings; in others it changes nothing.",
         why=(
             "On an interpolating linear model the limit is the same for every batch size, so noise changes nothing of "
-            "it. In a diagonal linear net it shrinks the small coefficients, as a smaller start would. What acts is "
-            "rate / batch: full batches at twice the rate gain nothing, and single examples at a quarter of the rate "
-            "much less than at all of it. Where a network errs little, as on digits, there is little to gain."
+            "it. In a diagonal linear net it shrinks the small coefficients, as a smaller start would. In theory it is "
+            "rate / batch that counts: the study has full batches at twice the rate and single examples at a quarter "
+            "of it beside. Where a network errs little, as on digits, no more than that little can be gained; the "
+            "study states what it found there, with its interval."
         ),
         source="Woodworth et al. (2020), arXiv:2002.09277; Pesme et al. (2021), arXiv:2106.09524; measured by IMP2",
         claims=("IMP2",),
@@ -44,9 +45,9 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "Along a direction of eigenvalue s gradient flow from 0 has found 1 - exp(-s t) at time t, and ridge "
             "s / (s + 1/t); with z = s t these are 0.632 and 0.5 at z = 1, and never further apart than by a factor "
-            "of 1.30. Without noise the risk falls with t to the end, and stopping only loses. Networks on clean "
-            "labels become overconfident: the validation loss rises while the error goes on falling, so that a stop "
-            "at the lowest loss need not be one at the lowest error."
+            "of 1.30. Without noise the risk falls with t to the end, and stopping only loses. A network that is right "
+            "and too sure of the few labels that it gets wrong has a high loss and a low error, so that a stop at the "
+            "lowest loss need not be one at the lowest error; the study has both on clean labels."
         ),
         source="Ali, Kolter & Tibshirani (2019), arXiv:1810.10082; measured by IMP3",
         claims=("IMP3",),
@@ -73,8 +74,8 @@ CORRECTIONS: tuple[Correction, ...] = (
         why=(
             "From a large start the weights fit the examples by moving a small share of their length, so that the "
             "features stay random, and the parity of two of many bits is not among those that random features give "
-            "from few examples. On digits they do as well from the usual start as from smaller ones. So the error "
-            "need not fall with the scale, and that a function is simple is to be measured."
+            "from few examples. Where random features do, a smaller start need not help: on digits the study has the "
+            "errors from starts below the usual one beside. And that a function is simple is to be measured."
         ),
         source="Chizat et al. (2019), arXiv:1812.07956; Woodworth et al. (2020), arXiv:2002.09277; measured by IMP5",
         claims=("IMP5",),

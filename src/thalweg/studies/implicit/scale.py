@@ -1,4 +1,8 @@
-"""IMP5: the larger the start, the larger the error where features are to be learned; on digits a large one alone."""
+"""IMP5: the larger the start, the larger the error where features are to be learned; on digits a large one alone.
+
+The null, softmax regression, is trained on the networks' own digits, at a rate ten times theirs: at that rate it would
+need as many times more steps to come to the same training loss.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +26,7 @@ from thalweg.training import Recipe, Run
 
 Array = NDArray[np.float64]
 SMALL, LARGE, DIGITS, SOFTMAX = "parity, small", "parity, large", "digits", "softmax regression"
+FLAT = "digits, small"
 SLOPE, POINTS = "points of test error per decade of the scale", "points of test error, scale 8 - scale 1"
 CLAIM = Claim(
     id="IMP5",
@@ -32,13 +37,14 @@ CLAIM = Claim(
     rule=every_part(),
     unit=SLOPE,
     budget={"networks on digits at each scale": 12},
-    corrected="A small start gives the simpler function where features are to be learned. On digits the error is flat "
-    "up to and beyond the usual scale, and a large start alone hurts: there weights hardly move.",
+    corrected="A small start gives the lower error where features are to be learned. On digits a large start hurts; "
+    "what starts below the usual one do is measured beside.",
     parts=(
         Part(SMALL, "It grows from 1/8 to 1.", greater(0, worth=5), SLOPE),
         Part(LARGE, "It grows from 1 to 8.", greater(0, worth=5), SLOPE),
         Part(DIGITS, "On digits a large start hurts.", greater(0, worth=2), POINTS),
-        Part(SOFTMAX, "On 1,000 digits it does not hurt a linear model.", within(-1, 1), POINTS, decides=False),
+        Part(FLAT, "On digits the error is flat from 1/8 to 1.", within(-1, 1), SLOPE, decides=False),
+        Part(SOFTMAX, "On the same digits it does not hurt a linear model.", within(-1, 1), POINTS, decides=False),
     ),
 )
 SCALES = {"quick": (1 / 8, 1.0, 8.0), "full": (1 / 8, 1 / 4, 1 / 2, 1.0, 2.0, 4.0, 8.0)}
@@ -74,7 +80,7 @@ OF_DIGITS = Setting(
 OF_SOFTMAX = Setting(
     SOFTMAX,
     lambda: nets.mlp(64, 10),
-    lambda seed: data.digits().split_anew(1_000, seed=seed, stream="scale of the start"),
+    lambda seed: data.digits().split_anew(200, seed=seed, stream="scale of the start"),
     2_500,
     optim.Adam(1e-2),
 )
@@ -171,6 +177,7 @@ def experiment(lab: Lab) -> Finding:
             SMALL: parity.slope(parity.scales <= 1),
             LARGE: parity.slope(parity.scales >= 1),
             DIGITS: missing if digits is None else digits.hurt,
+            FLAT: missing if digits is None else digits.slope(digits.scales <= 1),
             SOFTMAX: missing if softmax is None else softmax.hurt,
         },
         ran={"networks on digits at each scale": len(seeds) if full else 0},
@@ -187,7 +194,7 @@ def experiment(lab: Lab) -> Finding:
         sentences=[
             *(sentence(name, one) for name, one in found.items()),
             *([] if digits is None else [of_digits(digits)]),
-            *([] if softmax is None else [f"Softmax regression on 1,000 digits: {softmax.hurt} points more at 8."]),
+            *([] if softmax is None else [f"Softmax regression on the same digits: {softmax.hurt} points more at 8."]),
             *([] if momentum is None else [of_momentum(momentum)]),
         ],
         numbers={

@@ -18,7 +18,9 @@ from thalweg.training import Recipe
 
 Array = NDArray[np.float64]
 NONE, SHIFTS = "none", "shifts"
-DECAYS, DROPOUTS = (0.1, 0.3, 1.0, 3.0), (0.2, 0.5)
+# A decay and a dropout stronger than those planned, so that the strongest of a kind is one that hurts and the choice
+# lies inside: a stronger one mostly raises what the choice gains, which makes the claim harder.
+DECAYS, DROPOUTS = (0.1, 0.3, 1.0, 3.0, 10.0), (0.2, 0.5, 0.8)
 CHANCE = 0.1
 SIGNALS, DIGITS, NOISY = "MNIST-1D", "digits", "digits, 40 % random labels"
 
@@ -58,7 +60,8 @@ QUICK = Setting(DIGITS, (64, 128, 10), 500, 800, 3e-3, (1.0,), (0.5,), shifted=F
 SETTINGS = (
     Setting(SIGNALS, (40, 128, 10), 2_000, 3_000, 2e-3, tested=4_000),
     Setting(DIGITS, (64, 128, 10), 500, 1_500, 2e-3),
-    Setting(NOISY, (64, 128, 10), 500, 1_000, 3e-3, random=0.4, shifted=False),
+    # Planned were 1,000 steps, which fit 95 % of these labels; 1,500, as of digits, fit more than 99 %.
+    Setting(NOISY, (64, 128, 10), 500, 1_500, 3e-3, random=0.4, shifted=False),
 )
 
 

@@ -1,27 +1,22 @@
-"""The bounds that need trainings, of the same digits: what is trained, on true labels and on random ones."""
+"""The bounds that need trainings, of the same digits: what is trained, on true labels and on random ones.
 
-from dataclasses import dataclass
-from functools import partial
-from typing import TypedDict
+The prior of softmax regression has the initial weights as its center, which are within 1/8 of 0, and deviation 1. On
+random labels each family has one candidate: more would only make every bound larger, as each pays for all.
+"""
 
 import numpy as np
-from jaxtyping import Int64
 from numpy.typing import NDArray
-from torch import Tensor
 
-from thalweg import data, nets, optim, schedules
-from thalweg.data import Data, Examples, pooled
 from thalweg.generalization import bounds
 from thalweg.generalization.bounds import Certificate
-from thalweg.generalization.dealt import drawn_anew
 from thalweg.population import Problem
-from thalweg.progress import Watcher
-from thalweg.schedules import Schedule
 from thalweg.studies.lab import Lab
-from thalweg.training import Recipe
+from thalweg.studies.puzzle import codes
+from thalweg.studies.puzzle.codes import LINEAR_STEPS, SCALE, SUBSPACE_STEPS, UNCHOSEN, Setting
+from thalweg.studies.puzzle.samples import DELTA, Common, adam, digits, given
 
 Array = NDArray[np.float64]
-TRAINED, DELTA, DRAWS = 1_437, 0.05, 1_000
+DRAWS = 1_000
 MONTE_CARLO = 0.2  # of delta, for the draws
 HOLD_OUT, HALF, FREE, SUBSPACE, LINEAR = (
     "hold-out, half",
@@ -36,107 +31,69 @@ NET, SMALL, MEMORIZER = (64, 50, 10), (64, 20, 10), (64, 512, 10)
 SIGMAS, PRIOR_STDS = (0.01, 0.03, 0.1), (0.3, 0.6, 1.0)
 
 
-def adam(rate: float, steps: int, schedule: Schedule | None = None) -> Recipe:
-    """In batches of 100; at a constant rate, unless there is a schedule."""
-    return Recipe(optim.Adam(rate), steps, 100, schedule or schedules.Constant(), evaluate=1)
-
-
-PLAIN, MOVED, MEMORIZING = adam(1e-3, 1_500), adam(3e-5, 60), adam(3e-3, 2_500)
+PLAIN, MOVED, MEMORIZING = adam(1e-3, 1_500), adam(1e-3, 60), adam(3e-3, 2_500)
 POSTERIOR, LINEAR_POSTERIOR = adam(3e-3, 1_200), adam(5e-3, 800)
-CODES, SIGNS = adam(0.1, 800, schedules.Cosine()), adam(0.02, 600, schedules.Cosine())
-# Chosen with the rates of both codes among a dozen settings, by training errors and with the bounds in sight, on seeds
-# that are never scored: the distance of levels in the subspace, and the scale of one-bit weights in training.
-LEVELS, SCALE = (1.0, 2.0), 1.0
 
 
-@dataclass(frozen=True, eq=False)
-class Digits:
-    """1,437 digits of each seed to train on, and the 360 others.
+def on_true_labels(lab: Lab, seeds: list[int], how: dict[str, Setting] | None = None) -> dict[str, Certificate]:
+    """Every family at full scale; at quick scale those that take seconds, with their first candidate alone.
 
     Args:
-        data: the training sets of all seeds, one after the other, and all digits.
-        examples, test_examples: which of them are whose: (seeds, n).
-        seeds: as many.
+        how: codes are trained at full scale, by `chosen`.
     """
-
-    data: Data
-    examples: Int64[Tensor, "seeds n"]
-    test_examples: Int64[Tensor, "seeds test"]
-    seeds: list[int]
-
-    def problem(self, lab: Lab, *widths: int) -> Problem:
-        """A perceptron on them."""
-        return Problem(partial(nets.mlp, *widths), self.data, device=lab.device)
-
-
-class Common(TypedDict):
-    """What every family is given."""
-
-    seeds: list[int]
-    examples: Int64[Tensor, "seeds n"]
-    test_examples: Int64[Tensor, "seeds test"]
-    delta: float
-    progress: Watcher | None
-
-
-def digits(seeds: list[int], share: float = 0.0) -> Digits:
-    """Drawn anew for each seed, with so large a share of random training labels; test labels are true."""
-    clean, whole, tested = drawn_anew(data.digits(), TRAINED, seeds, stream="not vacuous")
-    sets = [
-        Data(one, name="digits", classes=10).with_random_labels(share, seed).train if share else one
-        for one, seed in zip(clean, seeds, strict=True)
-    ]
-    pool, table = pooled([one for one in sets if isinstance(one, Examples)])
-    return Digits(Data(pool, whole, "digits", 10), table, tested, seeds)
-
-
-def on_true_labels(lab: Lab, seeds: list[int]) -> dict[str, Certificate]:
-    """Every family at full scale; at quick scale those that take seconds, with their first candidate alone."""
     of = digits(seeds)
     common, net = given(lab, of, "true labels"), of.problem(lab, *NET)
-    if lab.scale == "quick":
-        return {
-            HOLD_OUT: bounds.half_hold_out(net, PLAIN, **common),
-            HALF: bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common),
-            LINEAR: bounds.quantized_linear(net, SIGNS, codes=["sign"], scale=SCALE, **common),
-        }
+    if how is None:
+        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common)
+        return {**both(half), LINEAR: signs(net, UNCHOSEN, common)}
     linear = of.problem(lab, 64, 10)
+    own, few = how[SUBSPACE], how[LINEAR]
     return {
-        HOLD_OUT: bounds.half_hold_out(net, PLAIN, **common),
-        HALF: bounds.half_prior(net, PLAIN, sigmas=SIGMAS, posterior=MOVED, draws=DRAWS, **common),
+        **both(bounds.half_prior(net, PLAIN, sigmas=SIGMAS, posterior=MOVED, draws=DRAWS, **common)),
         FREE: bounds.data_free(of.problem(lab, *SMALL), POSTERIOR, prior_stds=PRIOR_STDS, draws=DRAWS, **common),
         FREE_LINEAR: bounds.data_free(linear, LINEAR_POSTERIOR, prior_stds=[1.0], draws=DRAWS, **common),
-        SUBSPACE: bounds.random_subspace(net, CODES, steps=LEVELS, **common),
-        LINEAR: bounds.quantized_linear(net, SIGNS, scale=SCALE, **common),
+        SUBSPACE: bounds.random_subspace(
+            net, own.recipe(SUBSPACE_STEPS), steps=own.levels, settings=own.settings, **common
+        ),
+        LINEAR: bounds.quantized_linear(net, few.recipe(LINEAR_STEPS), scale=SCALE, settings=few.settings, **common),
     }
 
 
-def on_random_labels(lab: Lab, seeds: list[int]) -> dict[str, Certificate]:
+def on_random_labels(lab: Lab, seeds: list[int], how: dict[str, Setting] | None = None) -> dict[str, Certificate]:
     """The same with one candidate each; at full scale the network of the prior is one that memorizes its half."""
     of = digits(seeds, 1.0)
     common, net = given(lab, of, "random labels"), of.problem(lab, *NET)
-    linear = bounds.quantized_linear(net, SIGNS, codes=["sign"], scale=SCALE, **common)
-    if lab.scale == "quick":
-        return {HALF: bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=200, **common), LINEAR: linear}
-    large = of.problem(lab, *MEMORIZER)
+    if how is None:
+        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common)
+        return {HALF: half, LINEAR: signs(net, UNCHOSEN, common)}
+    large, own = of.problem(lab, *MEMORIZER), how[SUBSPACE]
     return {
-        HOLD_OUT: bounds.half_hold_out(large, MEMORIZING, **common),
-        HALF: bounds.half_prior(large, MEMORIZING, sigmas=SIGMAS[:1], draws=200, **common),
+        **both(bounds.half_prior(large, MEMORIZING, sigmas=SIGMAS[:1], draws=DRAWS, **common)),
         FREE: bounds.data_free(of.problem(lab, *SMALL), POSTERIOR, prior_stds=[0.6], draws=DRAWS, **common),
-        SUBSPACE: bounds.random_subspace(net, CODES, 100, 3, steps=LEVELS[1:], **common),
-        LINEAR: linear,
+        SUBSPACE: bounds.random_subspace(
+            net, own.recipe(SUBSPACE_STEPS), 100, 3, steps=own.levels[1:], settings=own.settings, **common
+        ),
+        LINEAR: signs(net, how[LINEAR], common),
     }
 
 
-def given(lab: Lab, of: Digits, label: str) -> Common:
-    """To each family."""
-    return {
-        "seeds": of.seeds,
-        "examples": of.examples,
-        "test_examples": of.test_examples,
-        "delta": DELTA,
-        "progress": lab.labelled(label),
-    }
+def both(half: Certificate) -> dict[str, Certificate]:
+    """The bound with a prior from half, and the hold-out bound of the same networks."""
+    assert half.network is not None
+    return {HOLD_OUT: half.network, HALF: half}
+
+
+def signs(net: Problem, how: Setting, common: Common) -> Certificate:
+    """The linear classifier of one bit a weight."""
+    recipe = how.recipe(LINEAR_STEPS)
+    return bounds.quantized_linear(net, recipe, codes=["sign"], scale=SCALE, settings=how.settings, **common)
+
+
+def chosen(lab: Lab, seeds: list[int]) -> dict[str, Setting]:
+    """How each code is trained, by the rule of `codes` on seeds that are not scored."""
+    of = digits(seeds)
+    common, net = given(lab, of, "choosing how codes are trained"), of.problem(lab, *NET)
+    return {SUBSPACE: codes.of_subspace(net, common), LINEAR: codes.of_linear(net, common)}
 
 
 def looser(found: Certificate, draws: int = DRAWS) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from thalweg.claims import Finding
 from thalweg.studies.lab import Lab
-from thalweg.studies.puzzle import memorizing, not_vacuous, vacuous
+from thalweg.studies.puzzle import memorizing, not_vacuous, structure, vacuous
 from thalweg.studies.puzzle.setting import shared
 from thalweg.studies.study import decides
 
@@ -13,7 +13,7 @@ from thalweg.studies.study import decides
 def experiment(lab: Lab) -> Iterator[Finding]:
     """Train on every fraction of random labels, ask what networks have memorized, and what bounds say of them."""
     networks = shared(lab)
-    yield memorizing.found(lab, memorizing.compared(lab, networks))
+    yield structure.beside(memorizing.found(lab, memorizing.compared(lab, networks)), structure.measured(lab))
     looked = vacuous.looked_at(lab, networks)
     yield vacuous.found(lab, looked)
     yield not_vacuous.found(lab, looked.boards)

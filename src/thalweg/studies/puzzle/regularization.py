@@ -1,4 +1,8 @@
-"""GEN4: what weight decay and dropout add where a network generalizes without them."""
+"""GEN4: what weight decay and dropout add where a network generalizes without them.
+
+Six arms were planned, the strongest of them so that the choice lies inside; where it did not, one stronger arm of each
+kind was added for all settings, which mostly raises what the choice gains. The line of a tenth stays where it was.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,8 +27,8 @@ CLAIM = Claim(
     "generalize.",
     rule=less(LINE),
     unit=RATIO,
-    corrected="Of true labels. With 40 % random labels the plain network memorizes them, and decay gains several times "
-    "as much. On digits the plain network is right on so many that nothing could gain a tenth.",
+    corrected="Of true labels. With 40 % random labels, which the plain network memorizes, the choice gains more than "
+    "a tenth. On digits the plain network is right on so many that nothing could gain a tenth.",
     parts=(
         Part(HELPS, "The choice gains something on MNIST-1D.", greater(0), POINTS, decides=False),
         Part(
@@ -41,7 +45,13 @@ CLAIM = Claim(
             RATIO,
             decides=False,
         ),
-        Part(ON_NOISE, "With 40 % random labels it gains more than a tenth.", greater(LINE), RATIO, decides=False),
+        Part(
+            ON_NOISE,
+            "With 40 % random labels, which the plain network fits, it gains more than a tenth.",
+            greater(LINE),
+            RATIO,
+            decides=False,
+        ),
     ),
     budget={"steps on MNIST-1D": 3_000},
 )
@@ -49,20 +59,25 @@ CLAIM = Claim(
 
 def judged(found: Mapping[str, Arms]) -> tuple[Interval, dict[str, Interval]]:
     """The interval of the claim, and of every part, from the settings that were trained, by name."""
-    nan = float("nan")
-    missing = Interval(nan, nan, nan, 0, "trained at full scale alone")
+    missing = Interval.missing("trained at full scale alone")
     parts = dict.fromkeys((HELPS, DONE, ON_DIGITS, ON_NOISE), missing)
-    for part, name in ((ON_DIGITS, DIGITS), (ON_NOISE, NOISY)):
-        if name in found:
-            parts[part] = interval.mean(found[name].ratio(found[name].best))
+    if DIGITS in found:
+        parts[ON_DIGITS] = interval.mean(found[DIGITS].ratio(found[DIGITS].best))
+    if NOISY in found:
+        parts[ON_NOISE] = trained_out(found[NOISY])
     if SIGNALS not in found:
         return missing, parts
     signals = found[SIGNALS]
     parts[HELPS] = interval.mean(100 * signals.gap(signals.best))
     parts[DONE] = interval.mean(100 * signals.later)
-    if signals.train[signals.choosing :].mean() < FITTED:
-        return Interval(nan, nan, nan, 0, f"the plain network fits less than {FITTED:.0%} of its training set"), parts
-    return interval.mean(signals.ratio(signals.best)), parts
+    return trained_out(signals), parts
+
+
+def trained_out(arms: Arms) -> Interval:
+    """The ratio of the choice; unknown where the plain network does not fit its training set."""
+    if arms.train[arms.choosing :].mean() < FITTED:
+        return Interval.missing(f"the plain network fits less than {FITTED:.0%} of its training set")
+    return interval.mean(arms.ratio(arms.best))
 
 
 def dumbbell(found: Mapping[str, Arms]) -> Figure:
