@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from thalweg.arguments import in_words
 from thalweg.errors import ModelError, ThalwegError, check_count, unknown_name
 from thalweg.guard import guarded
 from thalweg.population.agreement import Difference
@@ -97,6 +98,7 @@ class Execution:
     torch.Size([3])
     """
 
+    @in_words
     def __init__(
         self,
         problem: Problem,
