@@ -49,7 +49,7 @@ class Arguments:
 
     def __init__(self, verb: Callable[..., Any]) -> None:
         self.signature = inspect.signature(verb)
-        self.name = verb.__qualname__.removesuffix(".__init__")
+        self.name = verb.__qualname__.rpartition("<locals>.")[2].removesuffix(".__init__")
         checked = [
             (place, name, given.annotation)
             for place, (name, given) in enumerate(self.signature.parameters.items())
@@ -76,7 +76,10 @@ class Arguments:
             if name not in self.signature.parameters:
                 return unknown_name(f"argument of {self.name}", name, set(self.signature.parameters) - {"self"})
         try:
+            self.check(args, kwargs)
             bound = self.signature.bind(*args, **kwargs).arguments
+        except UsageError as mistake:
+            return mistake
         except TypeError as mistake:
             return UsageError(f"{self.name}: {mistake}; it is {self.name}({', '.join(self._words())}).")
         return self._of_another_kind(bound, ours=_is_ours(error.__traceback__))
@@ -85,7 +88,9 @@ class Arguments:
         """Which argument is not what its annotation says; numbers without a dimension where the error is of ours."""
         for find in (misfit, flat) if ours else (misfit,):
             for name, value in given.items():
-                wanted = find(self.signature.parameters[name].annotation, value)
+                taken = self.signature.parameters[name]
+                several = taken.kind in (taken.VAR_POSITIONAL, taken.VAR_KEYWORD)  # annotated one by one
+                wanted = "" if several else find(taken.annotation, value)
                 if wanted:
                     try:
                         check_type(f"{self.name} {name}", value, (), wanted)
@@ -115,11 +120,16 @@ class Arguments:
 def in_words(verb: Callable[Given, Found]) -> Callable[Given, Found]:
     """The verb, which says in words which argument is of another kind than it takes.
 
-    >>> import thalweg as tw
-    >>> tw.statistics.spearman("x", [1.0, 2.0])
+    >>> import numpy as np
+    >>> from numpy.typing import ArrayLike
+    >>> from thalweg.arguments import in_words
+    >>> @in_words
+    ... def centered(values: ArrayLike) -> np.ndarray:
+    ...     return values - np.mean(values)
+    >>> centered("x")
     Traceback (most recent call last):
     ...
-    thalweg.errors.UsageError: spearman first must be numbers (an array, a tensor or a list); got 'x'.
+    thalweg.errors.UsageError: centered values must be numbers (an array, a tensor or a list); got 'x'.
 
     Cost: a microsecond; more is looked at where the verb ends in a raw error.
 
@@ -130,7 +140,6 @@ def in_words(verb: Callable[Given, Found]) -> Callable[Given, Found]:
 
     @functools.wraps(verb)
     def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
-        arguments.check(args, kwargs)
         try:
             return verb(*args, **kwargs)
         except MISREAD as error:

@@ -12,6 +12,7 @@ __all__ = ["flat", "misfit", "with_article"]
 
 _NUMBERS = "numbers (an array, a tensor or a list)"
 _WORDS = {"ExampleSet": "examples, such as problem.data.train"}
+_OF_ARRAYS = (bool, int, float, complex, str, bytes)  # what is in numpy's ArrayLike beside arrays
 _FEW = 3  # entries of a sequence that are looked at
 
 
@@ -25,8 +26,11 @@ def misfit(annotation: Any, value: Any) -> str:
     """
     if annotation is Any or annotation is inspect.Parameter.empty or isinstance(annotation, str | typing.TypeVar):
         return ""
-    if _is_of_numbers(annotation):
+    if typing.get_origin(annotation) is np.ndarray:
         return "" if _has_numbers(value) else _NUMBERS
+    if _is_of_numbers(annotation):
+        others = [part for part in typing.get_args(annotation) if part not in _OF_ARRAYS and not _is_of_numbers(part)]
+        return "" if _has_numbers(value) or any(not misfit(part, value) for part in others) else _NUMBERS
     if annotation in (None, types.NoneType):
         return "" if value is None else "None"
     origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
@@ -44,7 +48,8 @@ def misfit(annotation: Any, value: Any) -> str:
 
 def flat(annotation: Any, value: Any) -> str:
     """The same for numbers that have no dimension."""
-    return f"{_NUMBERS} of one dimension or more" if _is_of_numbers(annotation) and np.ndim(value) == 0 else ""
+    single = isinstance(value, int | float) or getattr(value, "shape", None) == ()
+    return f"{_NUMBERS} of one dimension or more" if single and misfit(annotation, [value]) == "" else ""
 
 
 def with_article(kind: type) -> str:
@@ -63,7 +68,7 @@ def _class_misfit(kind: Any, parts: tuple[Any, ...], value: Any) -> str:
     if kind in (int, float, bool, str):
         fits = {int: int | np.integer, float: float | int | np.number, bool: bool | np.bool, str: str}[kind]
         word = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}[kind]
-        return "" if isinstance(value, fits) else word
+        return "" if isinstance(value, fits) or getattr(value, "shape", None) == () else word
     of = f" of {' or '.join(getattr(part, '__name__', str(part)) for part in parts[:1])}" if parts else ""
     if not issubclass(kind, Iterable) or not kind.__module__.startswith(("collections", "builtins", "typing")):
         return "" if isinstance(value, kind) else with_article(kind)
