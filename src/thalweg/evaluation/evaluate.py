@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import DataError, check_type
 from thalweg.evaluation.rows import index_table
@@ -56,7 +55,6 @@ class Evaluator:
         batch_size: examples at once, or fewer: as many as fit the problem's memory budget.
     """
 
-    @in_words
     def __init__(
         self,
         problem: Problem,
