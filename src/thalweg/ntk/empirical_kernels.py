@@ -1,5 +1,6 @@
 """Tangent kernels of finite networks, as tensors."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from torch import Tensor
