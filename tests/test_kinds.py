@@ -48,7 +48,7 @@ MISFITS = [
     (int, 1.5, "a whole number"),
     (float | None, "x", "a number or None"),
     (Literal["a", "b"], "c", "one of 'a', 'b'"),
-    (ExampleSet, torch.zeros(2), "examples, such as problem.data.train"),
+    (ExampleSet, torch.zeros(2), "an Examples or a LazyExamples"),
     (tw.Population, nn.Linear(2, 2), "a Population"),
 ]
 

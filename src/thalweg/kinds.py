@@ -11,7 +11,6 @@ import numpy as np
 __all__ = ["flat", "misfit", "with_article"]
 
 _NUMBERS = "numbers (an array, a tensor or a list)"
-_WORDS = {"ExampleSet": "examples, such as problem.data.train"}
 _OF_ARRAYS = (bool, int, float, complex, str, bytes)  # what is in numpy's ArrayLike beside arrays
 _FEW = 3  # entries of a sequence that are looked at
 
@@ -62,9 +61,11 @@ def _class_misfit(kind: Any, parts: tuple[Any, ...], value: Any) -> str:
         return ""
     if getattr(kind, "_is_protocol", False):
         lacks = [name for name in vars(kind) if _is_method(kind, name) and not hasattr(value, name)]
-        return _WORDS.get(kind.__name__, with_article(kind)) if lacks else ""
-    if hasattr(kind, "dim_str"):  # of jaxtyping
-        return "" if isinstance(value, kind) else f"{with_article(kind.array_type)} of shape ({kind.dim_str.strip()})"
+        return with_article(kind) if lacks else ""
+    shape: Any = getattr(kind, "dim_str", None)  # of jaxtyping
+    if shape is not None:
+        held: Any = getattr(kind, "array_type", kind)
+        return "" if isinstance(value, kind) else f"{with_article(held)} of shape ({shape.strip()})"
     if kind in (int, float, bool, str):
         fits = {int: int | np.integer, float: float | int | np.number, bool: bool | np.bool, str: str}[kind]
         word = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}[kind]

@@ -51,7 +51,7 @@ def empirical_kernels(
     Cost: see `empirical`.
     """
     check_type(
-        "empirical_kernels inputs", inputs, (Tensor, tuple, list, dict), "as the model takes them, such as x[:5]"
+        "empirical_kernels inputs", inputs, (Tensor, tuple, list, Mapping), "as the model takes them, such as x[:5]"
     )
     work = Work.of(problem, population, inputs, others, outputs, _whole)
     return kernels(work, work.chosen(method), memory_budget, _whole, lambda done, total: None)["kernel"]
