@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from thalweg.arguments import Arguments
+from thalweg.arguments import MISREAD, Arguments
 from thalweg.errors import UsageError
 
 __all__ = ["default_dtype", "guarded", "undisturbed"]
@@ -50,8 +50,8 @@ def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
                 return verb(*args, **kwargs)
             with undisturbed(arguments.name, dtype):
                 return verb(*args, **kwargs)
-        except TypeError as error:
-            misread = arguments.misread(args, kwargs)
+        except MISREAD as error:
+            misread = arguments.misread(args, kwargs, error)
             if misread is None:
                 raise
             raise misread from error

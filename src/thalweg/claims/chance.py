@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from thalweg.arguments import in_words
 from thalweg.claims.claim import Verdict
 from thalweg.statistics import COVERED, LEVEL
 
@@ -42,6 +43,7 @@ class Chance:
         )
 
 
+@in_words
 def chance(verdicts: Iterable[Verdict]) -> Chance:
     """How many of these verdicts would be wrong by chance at most, were every truth exactly at its threshold.
 
@@ -67,6 +69,7 @@ def chance(verdicts: Iterable[Verdict]) -> Chance:
     return Chance(len(rates), sum(rates), 1 - right)
 
 
+@in_words
 def close_calls(verdicts: Iterable[Verdict]) -> tuple[Verdict, ...]:
     """Those that another machine or other seeds could well call otherwise, see `Verdict.close`; the closest first.
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from thalweg.arguments import in_words
 from thalweg.claims.rule import Failure, Outcome, Rule
 from thalweg.statistics import ANYTHING, Bounds, Interval
 
@@ -115,6 +116,7 @@ class Judgment:
         return found
 
 
+@in_words
 def weakest(judgments: Iterable[Judgment]) -> Judgment:
     """The judgment that decides a conjunction: one that fails, else one that is undecided, else any.
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 
 Outcome = Literal["holds", "fails", "undecided"]
@@ -170,6 +171,7 @@ Rule = Greater | Less | Within
 _KINDS: dict[str, type[Rule]] = {"greater": Greater, "less": Less, "within": Within}
 
 
+@in_words
 def greater(threshold: float, *, worth: float | None = None) -> Greater:
     """Holds when the interval is wholly above `worth`, by default the threshold; fails when it is wholly below.
 
@@ -186,6 +188,7 @@ def greater(threshold: float, *, worth: float | None = None) -> Greater:
     return Greater(float(threshold), float(threshold if worth is None else worth))
 
 
+@in_words
 def less(threshold: float, *, worth: float | None = None) -> Less:
     """Holds when the interval is wholly below `worth`, by default the threshold; fails when it is wholly above.
 
@@ -199,6 +202,7 @@ def less(threshold: float, *, worth: float | None = None) -> Less:
     return Less(float(threshold), float(threshold if worth is None else worth))
 
 
+@in_words
 def within(low: float, high: float) -> Within:
     """Holds when the interval is wholly between low and high; fails when it is wholly outside.
 

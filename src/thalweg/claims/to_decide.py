@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from thalweg.arguments import in_words
 from thalweg.claims.judgment import Judgment
 from thalweg.statistics import ANYTHING, units_to_clear
 
@@ -52,6 +53,7 @@ class ToDecide:
         return f"How many {self.repeats} would decide {self.id} is not known: {self.why}."
 
 
+@in_words
 def to_decide(judgment: Judgment) -> ToDecide:
     """What one undecided statement lacks.
 

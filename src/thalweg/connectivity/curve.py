@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, unknown_name
 from thalweg.evaluation import Conditions
 from thalweg.figures import Axis, Figure, Line, Scatter
@@ -20,6 +21,7 @@ Array = NDArray[np.float64]
 Basis = Callable[[Tensor, int], Tensor]  # the weights (..., controls) of so many control points at t (...)
 
 
+@in_words
 def curve_schedule(steps: int) -> Schedule:
     """The schedule by which curves are trained: constant over half of the steps, then down to 1 % at 90 % of them.
 

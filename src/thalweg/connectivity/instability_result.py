@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 from thalweg.connectivity.barrier import bounds_of
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, interval_line
@@ -116,6 +117,7 @@ class Instability(Result):
         return instability_figure({"": self}, name=name, threshold=threshold)
 
 
+@in_words
 def instability_figure(
     found: Mapping[str, Instability],
     *,

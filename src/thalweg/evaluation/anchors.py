@@ -16,7 +16,8 @@ def check_anchors(what: str, anchors: Sequence[Population]) -> None:
             f"members of one population as anchors write [population[0], population[1], ...]."
         )
         raise UsageError(msg)
-    check_type(f"{what} anchors", anchors or None, Sequence, "a list of at least one Population")
+    check_type(f"{what} anchors", anchors, Sequence, "a list of at least one Population")
+    check_type(f"{what} anchors", list(anchors) or None, list, "a list of at least one Population")
     for anchor in anchors:
         check_type(
             f"{what} anchor", anchor, Population, "a Population such as run.final, or problem.population([module])"

@@ -72,9 +72,8 @@ class Evaluator:
         self.count = len(examples) if rows is None else rows.shape[1]
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
         self.batch_size = min(batch_size, _fitting(problem, population, examples, self.count))
-        first = self._batch(0)
         calls = times * math.ceil(self.count / self.batch_size)
-        self.execution = Execution(problem, population, first, plan=plan, training=False, calls=calls)
+        self.execution = Execution(problem, population, self._batch(0), plan=plan, training=False, calls=calls)
 
     def __call__(self, audit: Audited | None = None) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.
@@ -287,14 +286,12 @@ def fastest_batch(
     size = min(count, _MORE_AT_ONCE, _fitting(problem, population, examples, count))
     if size <= EXAMPLES_AT_ONCE:
         return EXAMPLES_AT_ONCE, plan
-    calls = times * math.ceil(count / EXAMPLES_AT_ONCE)
-    chosen = choose(problem, population, batch, plan, training=False, calls=calls)
+    chosen = choose(problem, population, batch, plan, training=False, calls=times * math.ceil(count / EXAMPLES_AT_ONCE))
     smaller, larger = (
         Trial(problem, population, some, Looped, 1, training=False) for some in (batch, Batch.range(examples, 0, size))
     )
-    for _ in range(_ROUNDS):
-        smaller.run()
-        larger.run()
+    for trial in (smaller, larger) * _ROUNDS:
+        trial.run()
     seconds = min([smaller.seconds, *chosen.seconds.values()]) if chosen.mode == "stacked" else smaller.seconds
     return (size, "looped") if larger.seconds / size < seconds / EXAMPLES_AT_ONCE else (EXAMPLES_AT_ONCE, plan)
 

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
 from thalweg.evaluation.anchors import check_anchors
@@ -118,6 +119,7 @@ class Points:
         ModelError: a model that draws random numbers in evaluation mode.
     """
 
+    @in_words
     def __init__(
         self, anchors: Sequence[Population], conditions: Conditions, *, rows: int = AT_ONCE, times: int = 1
     ) -> None:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from thalweg.arguments import in_words
 from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation.sample import Sample, as_sample
@@ -41,6 +42,7 @@ class RunningStatistics:
     Memory: the activations of all these examples, in one member or in the members of a chunk of the plan.
     """
 
+    @in_words
     def __init__(
         self, problem: Problem, population: Population, examples: ExampleSet, *, plan: Plan | str = "auto"
     ) -> None:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thalweg.arguments import in_words
 from thalweg.figures.marks import Bars, Line
 from thalweg.figures.validation import Numbers
 from thalweg.statistics import Interval
 
 
+@in_words
 def interval_line(x: ArrayLike, intervals: Sequence[Interval], *, label: str = "") -> Line:
     """The line through estimates, with their intervals as its band.
 
@@ -28,6 +30,7 @@ def interval_line(x: ArrayLike, intervals: Sequence[Interval], *, label: str = "
     return Line(np.asarray(x, dtype=np.float64), middle, low=low, high=high, label=label)
 
 
+@in_words
 def interval_bars(intervals: Mapping[str, Interval], *, label: str = "") -> Bars:
     """One bar for each estimate by its name, with its interval as the error bar.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count
 from thalweg.evaluation import Sample
@@ -128,6 +129,7 @@ def roughness(
     )
 
 
+@in_words
 def distance_from_convex(lines: Array) -> Array:
     """The root mean square distance from the largest convex function below, by the range: (..., points) to (...).
 

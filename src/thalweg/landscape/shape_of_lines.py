@@ -3,9 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
+
 Array = NDArray[np.float64]
 
 
+@in_words
 def distance_from_parabola(lines: ArrayLike) -> Array:
     """The root mean square distance from the best convex parabola, by the range: (..., points) to (...).
 

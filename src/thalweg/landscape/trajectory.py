@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Conditions, RunningStatistics, Sample, evaluate
@@ -235,6 +236,7 @@ def principal_components(
     return axes, paths, values / values.sum()
 
 
+@in_words
 def random_walk_shares(steps: NDArray[np.int64], anchor: str = "mean") -> NDArray[np.float64]:
     """The shares of the principal components of a random walk in infinitely many dimensions, seen at these steps.
 

@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import nn
 
+from thalweg.arguments import in_words
+
 
 class Centered(nn.Module):
     """The outputs of a network minus those of a frozen copy of it; see `centered`.
@@ -32,6 +34,7 @@ class Centered(nn.Module):
         return self
 
 
+@in_words
 def centered(network: nn.Module) -> Centered:
     """The network minus what it is now: f(x) - f_0(x), which is 0 before training.
 

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Bars, Figure, ReferenceLine
 from thalweg.ntk.arrays import Array, broken, precision, square, targets_of
@@ -43,6 +44,7 @@ class KernelBounds(Result):
         )
 
 
+@in_words
 def bounds(
     kernel: ArrayLike | Tensor, targets: ArrayLike | Tensor, *, ridge: Ridge = 0.0, delta: float = 0.05
 ) -> KernelBounds:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.ntk.dynamics_coefficients import Descent, Flow, number
 from thalweg.ntk.dynamics_path import Path, closed_path, decay_of
 from thalweg.ntk.dynamics_problem import FORMULAS, Convention, KernelProblem, points_of
@@ -15,6 +16,7 @@ from thalweg.ntk.dynamics_spectrum import Spectrum
 from thalweg.schedules import Schedule
 
 
+@in_words
 def gradient_flow(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor | None,
@@ -77,6 +79,7 @@ def gradient_flow(
     )
 
 
+@in_words
 def gradient_descent(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor | None,

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.ntk.arrays import Array, square, targets_of
@@ -41,6 +42,7 @@ class Eigenlearning(Result):
         return Figure.of(self.reading.name, lines, x, y, caption=" ".join(self.reading.notes))
 
 
+@in_words
 def eigenlearning(
     eigenvalues: ArrayLike,
     coefficients: ArrayLike,
@@ -120,6 +122,7 @@ def eigenlearning(
     return Eigenlearning(reading)
 
 
+@in_words
 def eigenmodes(kernel: ArrayLike | Tensor, targets: ArrayLike | Tensor) -> tuple[Array, Array]:
     """The eigenvalues lambda_i and coefficients v_i that `eigenlearning` takes, from a kernel on many examples.
 

@@ -1,9 +1,11 @@
 """Tangent kernels of finite networks, as tensors."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from torch import Tensor
 
+from thalweg.errors import check_type
 from thalweg.guard import guarded
 from thalweg.ntk.gram.kernels import Work, kernels
 from thalweg.population import Population, Problem
@@ -48,6 +50,9 @@ def empirical_kernels(
 
     Cost: see `empirical`.
     """
+    check_type(
+        "empirical_kernels inputs", inputs, (Tensor, tuple, list, Mapping), "as the model takes them, such as x[:5]"
+    )
     work = Work.of(problem, population, inputs, others, outputs, _whole)
     return kernels(work, work.chosen(method), memory_budget, _whole, lambda done, total: None)["kernel"]
 

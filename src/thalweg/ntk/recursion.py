@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import DataError, UsageError, check_type
 from thalweg.ntk.dual import Dual, dual_of
 
@@ -31,6 +32,7 @@ class KernelsOverDepth:
     ntk: Float[Tensor, "depths *batch n m"]
 
 
+@in_words
 def over_depth(
     inputs: Float[Tensor, "*batch n d"],
     others: Float[Tensor, "*batch m d"] | None = None,

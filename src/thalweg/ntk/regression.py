@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.ntk.cholesky import Factored
 from thalweg.ntk.dynamics_problem import KernelProblem, tensor_of
@@ -15,6 +16,7 @@ from thalweg.ntk.ridges import Ridge, ridges_of, said
 from thalweg.results import Cost, Provenance, Reading, Result
 
 
+@in_words
 def regression(
     kernel: ArrayLike | Tensor, cross: ArrayLike | Tensor, targets: ArrayLike | Tensor, *, ridge: Ridge = 0.0
 ) -> Result:
@@ -81,6 +83,7 @@ def regression(
     return Result(reading)
 
 
+@in_words
 def one_hot(labels: ArrayLike | Tensor, classes: int | None = None) -> Tensor:
     """Targets of squared error for classes: 1 for the own class and 0 for others, minus 1/C.
 
@@ -106,6 +109,7 @@ def one_hot(labels: ArrayLike | Tensor, classes: int | None = None) -> Tensor:
     return torch.nn.functional.one_hot(known, count).to(torch.float64) - 1 / count
 
 
+@in_words
 def accuracy(outputs: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> NDArray[np.float64]:
     """Share of examples whose largest output is that of their class, or, of one output, has the sign of their target.
 
@@ -134,6 +138,7 @@ def accuracy(outputs: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> NDArray
     return np.asarray(right.mean(-1))
 
 
+@in_words
 def classify(
     kernel: ArrayLike | Tensor,
     cross: ArrayLike | Tensor,

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type
 from thalweg.optim.inplace import Hyper
 from thalweg.optim.rule import Rule
@@ -13,6 +14,7 @@ from thalweg.optim.step_hyperparameters import StepHyperparameters
 from thalweg.optim.updater import Updater
 
 
+@in_words
 def follow(
     rule: Rule,
     gradient: Callable[[Tensor], Tensor],

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.optim.adam import Adam, AdamW
 from thalweg.optim.amsgrad import AMSGrad
@@ -26,6 +27,7 @@ _ADAPTIVE = (RMSprop, Adam, AdamW, AMSGrad)  # these and none that inherit: a fo
 _KNOWN = (SGD, Momentum, Nesterov, *_ADAPTIVE)
 
 
+@in_words
 def stability_limit(rule: Rule | Wrapper, h: StepHyperparameters | None = None) -> float | NDArray[np.float64]:
     """The largest curvature a at which a rule is stable on the quadratic a theta^2/2: above it, theta oscillates away.
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from thalweg.arguments import in_words
 from thalweg.errors import ModelError, ThalwegError, check_count, unknown_name
 from thalweg.guard import guarded
 from thalweg.population.agreement import Difference
@@ -96,6 +97,7 @@ class Execution:
     torch.Size([3])
     """
 
+    @in_words
     def __init__(
         self,
         problem: Problem,

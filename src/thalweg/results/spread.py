@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_choice, unknown_name
 from thalweg.figures.figure import Figure
 from thalweg.figures.marks import Line
@@ -17,6 +18,7 @@ Center = Literal["mean", "median", "geometric mean"]
 _CENTERS = ("mean", "median", "geometric mean")
 
 
+@in_words
 def spread(
     reading: Reading,
     *,

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.randomness import generator
 from thalweg.spectra.symmetry import Product, Vectors
 
@@ -62,6 +63,7 @@ class Krylov:
     Memory: as many matrices (members, n) as steps.
     """
 
+    @in_words
     def __init__(self, product: Product, start: Vectors, *, seed: int = 0) -> None:
         self.product, self.seed = product, seed
         self.members, self.n = start.shape

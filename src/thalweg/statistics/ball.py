@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.statistics.bootstrap import counts
 from thalweg.statistics.estimate import Interval
@@ -16,6 +17,7 @@ RESAMPLES = 999  # of which 95 % are below the 950th
 Array = NDArray[np.float64]
 
 
+@in_words
 def distance_of_mean(
     samples: Sequence[ArrayLike],
     reference: ArrayLike,

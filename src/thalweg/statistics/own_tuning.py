@@ -9,11 +9,13 @@ is about tuning and scoring together.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 
 __all__ = ["own_choices", "taken"]
 
 
+@in_words
 def own_choices(tuned: ArrayLike) -> NDArray[np.int64]:
     """What each scored seed chooses: argmin over choices of the mean over its own tuning seeds: (seeds,).
 
@@ -38,6 +40,7 @@ def own_choices(tuned: ArrayLike) -> NDArray[np.int64]:
     return means.argmin(0)
 
 
+@in_words
 def taken(scored: ArrayLike, choices: NDArray[np.int64]) -> NDArray[np.float64]:
     """The value of every scored seed at its own choice: (choices, seeds, ...) to (seeds, ...); see `own_choices`.
 

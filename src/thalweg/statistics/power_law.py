@@ -3,9 +3,11 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 
 
+@in_words
 def exponents(sizes: ArrayLike, values: ArrayLike) -> NDArray[np.float64]:
     """The exponent p of the best power law, values = c sizes^p, by least squares in logarithms: (sizes, n) to (n,).
 

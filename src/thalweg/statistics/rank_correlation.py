@@ -5,11 +5,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 
 Array = NDArray[np.float64]
 
 
+@in_words
 def kendall(first: ArrayLike, second: ArrayLike, *, axis: int = 0, fewest: int = 2) -> Array:
     """Kendall's tau-b along an axis: (points, ...) each to (...), or to a number of one row.
 
@@ -36,6 +38,7 @@ def kendall(first: ArrayLike, second: ArrayLike, *, axis: int = 0, fewest: int =
     return _along("kendall", first, second, axis, fewest, lambda a, b: stats.kendalltau(a, b).statistic)
 
 
+@in_words
 def spearman(first: ArrayLike, second: ArrayLike, *, axis: int = 0, fewest: int = 2) -> Array:
     """Spearman's correlation, Pearson's of the ranks, along an axis: (points, ...) each to (...); see `kendall`.
 

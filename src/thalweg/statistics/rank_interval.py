@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.statistics.estimate import Interval
 from thalweg.statistics.rank_correlation import kendall
@@ -14,6 +15,7 @@ Array = NDArray[np.float64]
 _FEWEST = 4
 
 
+@in_words
 def rank_correlation(scores: ArrayLike, outcomes: ArrayLike) -> Interval:
     """Kendall's tau-b of a score with an outcome over things that are drawn at random, such as architectures.
 

@@ -3,7 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 
+
+@in_words
 def standard_error(samples: NDArray[np.float64], *, axis: int = -1) -> NDArray[np.float64]:
     """The standard error of the mean over an axis: std / sqrt(n), with n - 1 degrees of freedom.
 

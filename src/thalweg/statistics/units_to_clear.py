@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from thalweg.arguments import in_words
 from thalweg.statistics import student_t
 from thalweg.statistics.bounds import ANYTHING, SHARE, Bounds
 from thalweg.statistics.estimate import Interval
@@ -12,6 +13,7 @@ _ROUNDING = 1e-9  # of the reach: an estimate as near to the threshold is on it
 _MOST = 10**9  # units, which nobody runs
 
 
+@in_words
 def units_to_clear(found: Interval, threshold: float, *, bounds: Bounds = ANYTHING) -> int | None:
     """About how many units give an interval that leaves out a threshold in half of all repeats, were the estimate true.
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
@@ -171,6 +172,7 @@ def fresh_at(
     return train(problem, recipe, list(seeds), start=population, paired=True, until=k, plan=plan).at(k)
 
 
+@in_words
 def with_signs(fresh: Start, of: Population) -> Start:
     """The magnitudes of fresh networks with the signs of others; where those are zero, the fresh numbers.
 
@@ -222,6 +224,7 @@ def first_units(problem: Problem, policy: Policy, weights: int) -> Mask:
     return best[1]
 
 
+@in_words
 def rescaled_to(population: Population, small: Mask) -> Population:
     """Weights as their own layers would draw them with the fan-in that the mask leaves: times sqrt(fan-in / left).
 

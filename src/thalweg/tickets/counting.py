@@ -2,9 +2,11 @@
 
 import math
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 
 
+@in_words
 def log10_subnetworks(weights: int, kept: int) -> float:
     """log10 of the number of masks that keep so many of the weights: log10 C(n, k), by logarithms of gamma functions.
 

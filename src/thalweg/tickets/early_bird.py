@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, HeatMap, Line
 from thalweg.guard import guarded
@@ -158,6 +159,7 @@ def early_bird(
     return EarlyBird(reading)
 
 
+@in_words
 def corrected_overlap(first: Parts, second: Parts, division: Division, kept: Counts, layer: str | None = None) -> Array:
     """What two masks have in common beyond chance, of 1: (members,); see `early_bird`.
 

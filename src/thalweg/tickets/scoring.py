@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.population import Population, Problem
 from thalweg.tickets import scores
@@ -12,6 +13,7 @@ OF_ONE = (scores.magnitude, scores.gamma)
 OF_PROBLEM = (scores.snip, scores.taylor, scores.grasp, scores.synflow)
 
 
+@in_words
 def by_magnitude(trained: Population, first: Population) -> Scores:
     """|theta| of the trained network: the score of iterative magnitude pruning.
 

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type
 from thalweg.guard import guarded
 from thalweg.population import Problem
@@ -87,6 +88,7 @@ def remaining(division: Division, within: Mask) -> Counts:
     return counts[0]
 
 
+@in_words
 def select(scores: Scores, division: Division, kept: Counts, *, within: Mask | None = None) -> Mask:
     """The mask of the parts with the highest scores: exactly `kept` of every pool.
 

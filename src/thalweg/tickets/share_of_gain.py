@@ -5,10 +5,12 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.statistics import Interval, student_t
 
 
+@in_words
 def share_of_gain(part: ArrayLike, whole: ArrayLike) -> Interval:
     """mean(part) / mean(whole) over paired seeds, with Fieller's interval: all r for which part - r whole may be 0.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from thalweg.arguments import in_words
 from thalweg.population import Entry
 from thalweg.randomness import generator
 from thalweg.tickets.division import Division
@@ -12,6 +13,7 @@ from thalweg.tickets.selection import Mask, Parts, alive_parts, mask_of
 SHUFFLED = "shuffled mask"  # the stream of seeds from which places are drawn
 
 
+@in_words
 def shuffled(mask: Mask, entries: Sequence[Entry], seeds: Sequence[int], *, stream: str = SHUFFLED) -> Mask:
     """The mask with its places exchanged at random within every tensor: equal counts, arbitrary structure.
 
@@ -40,6 +42,7 @@ def shuffled(mask: Mask, entries: Sequence[Entry], seeds: Sequence[int], *, stre
     return found
 
 
+@in_words
 def shuffled_parts(
     mask: Mask,
     division: Division,

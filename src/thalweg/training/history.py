@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type, unknown_name
 from thalweg.figures import Axis, Figure, Line
 from thalweg.population import Problem
@@ -190,6 +191,7 @@ def steps_to(target: float, steps: ArrayLike, losses: ArrayLike) -> NDArray[np.f
     return np.where(reached.any(0), at[before] + part * (at[first] - at[before]), np.inf)
 
 
+@in_words
 def infinite_if_diverged(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Losses, infinite where a run diverged, so that a diverged run is the worst one and not left out.
 

@@ -5,7 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 
+
+@in_words
 def on_edge(value: float, grid: Sequence[float] | NDArray[np.float64]) -> bool:
     """Whether a value is the smallest or the largest of an ascending grid, so that one beyond could be better.
 
@@ -16,6 +19,7 @@ def on_edge(value: float, grid: Sequence[float] | NDArray[np.float64]) -> bool:
     return value in (grid[0], grid[-1])
 
 
+@in_words
 def edge_warnings(
     best: Mapping[str, float | Sequence[float] | NDArray[np.float64]],
     grid: Sequence[float] | NDArray[np.float64],

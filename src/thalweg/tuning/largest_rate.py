@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.results import Summarized
 from thalweg.results.summary import spanned
@@ -65,6 +66,7 @@ class LargestRate(Summarized):
         return replace(found.opened(low=0.0 if least else None, high=math.inf if most else None), method=method)
 
 
+@in_words
 def largest_rate(rates: ArrayLike, losses: ArrayLike, threshold: float) -> LargestRate:
     """Where the final loss rises above a threshold for the last time, linear in the logarithm of the rate.
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, HeatMap
 from thalweg.optim import Rule, follow
@@ -88,6 +89,7 @@ class Modes(Summarized):
         )
 
 
+@in_words
 def modes(rules: Mapping[str, Rule], eigenvalues: ArrayLike, steps: int) -> Modes:
     """Minimize sum_i h_i theta_i^2 / 2 from theta = 1, and keep every theta_i of every step.
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.sweep import Sweep, plain, values
 
@@ -69,6 +70,7 @@ class Range:
         return (value - self.low) / (self.high - self.low)
 
 
+@in_words
 def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[str, NDArray[np.float64]]:
     """Points of the scrambled Halton sequence in the ranges: by name (count,) each, the i-th values going together.
 
@@ -100,6 +102,7 @@ def halton(count: int, ranges: Mapping[str, Range], *, seed: int = 0) -> dict[st
     return {name: one.at(points[:, column]) for column, (name, one) in enumerate(ranges.items())}
 
 
+@in_words
 def grid(count: int, ranges: Mapping[str, Range]) -> dict[str, NDArray[np.float64]]:
     """All combinations of `count` values of each range, ends included: by name (count^ranges,) each.
 

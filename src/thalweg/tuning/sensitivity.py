@@ -6,6 +6,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.guard import guarded
@@ -138,6 +139,7 @@ def _expected_fall(draws: int) -> float:
     return NormalDist().inv_cdf((draws - 0.375) / (draws + 0.25))
 
 
+@in_words
 def sensitivity_figure(results: Mapping[str, Result]) -> Figure:
     """The loss against the rate, one line with its bootstrap band for each result of `rate_sensitivity`.
 

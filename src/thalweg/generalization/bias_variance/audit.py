@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import DataError, UsageError, check_choice, check_count
 from thalweg.figures import Axis, Bars, Figure, interval_bars
 from thalweg.generalization.bias_variance.grams import COMPONENTS, CROSSED, DESIGNS, Grams, components, left_over
@@ -108,6 +109,7 @@ class NoiseAudit(Result):
         )
 
 
+@in_words
 def audit_predictions(predictions: ArrayLike, targets: ArrayLike, *, seeds: str = "nested") -> NoiseAudit:
     """Divide the squared error of judges on occasions into bias^2, level, stable pattern and occasion noise.
 

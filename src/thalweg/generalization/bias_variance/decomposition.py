@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax
 
+from thalweg.arguments import in_words
 from thalweg.errors import DataError, UsageError, check_count, unknown_name
 from thalweg.figures import Axis, Figure, Scatter, interval_bars
 from thalweg.generalization.bias_variance.forms import (
@@ -85,6 +86,7 @@ class Decomposition(Result):
         )
 
 
+@in_words
 def decompose_predictions(
     predictions: ArrayLike,
     targets: ArrayLike,

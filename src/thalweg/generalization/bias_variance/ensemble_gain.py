@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_choice, unknown_name
 from thalweg.figures import Axis, Figure, interval_bars
 from thalweg.generalization.bias_variance.audit import errors_of
@@ -66,6 +67,7 @@ class Ensembles(Result):
         return Figure.of("What averaging removes", bars, *axes, caption=" ".join(self.reading.notes))
 
 
+@in_words
 def ensembles_of_predictions(
     predictions: ArrayLike, targets: ArrayLike, sizes: Sizes | None = None, *, seeds: str = "nested"
 ) -> Ensembles:

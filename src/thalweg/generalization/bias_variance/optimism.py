@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Figure, interval_bars
 from thalweg.figures.panel import Axis
@@ -46,6 +47,7 @@ class Optimism(Result):
         return Figure.of("Optimism of the training error", [bars], Axis(""), Axis("mean squared error"), caption=notes)
 
 
+@in_words
 def optimism(
     fit: Callable[[Array], ArrayLike], truth: ArrayLike, noise: float, *, draws: int = 1_000, seed: int = 0
 ) -> Optimism:

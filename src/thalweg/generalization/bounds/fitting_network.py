@@ -5,6 +5,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from thalweg.arguments import in_words
 from thalweg.errors import DataError
 from thalweg.randomness import generator
 
@@ -30,6 +31,7 @@ class FittingNetwork(nn.Module):
         return (x.flatten(1) @ self.direction).unsqueeze(1).sub(self.thresholds).relu() @ self.weights
 
 
+@in_words
 def fitting_network(x: ArrayLike | Tensor, labels: ArrayLike | Tensor, *, seed: int = 0) -> FittingNetwork:
     """A two-layer ReLU network with 2n + d weights that gives n different inputs any labels whatever.
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from thalweg.arguments import in_words
 from thalweg.errors import ModelError, UsageError, check_choice, check_count
 from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.endings import of_codes
@@ -129,6 +130,7 @@ def quantized_linear(
     )
 
 
+@in_words
 def quantized_linear_cost(
     recipe: Recipe, *, codes: Sequence[str] = ("sign", "ternary"), seeds: int | Sequence[int] = 1
 ) -> BoundCost:

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count
 from thalweg.generalization.bounds.certificate import Certificate
 from thalweg.generalization.bounds.endings import of_codes
@@ -132,6 +133,7 @@ def random_subspace(
     )
 
 
+@in_words
 def random_subspace_cost(
     recipe: Recipe,
     dimensions: int | Sequence[int] = (60, 100, 250),

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 
 _MOST = 10**18
 
 
+@in_words
 def examples_needed(bound: Callable[[int], float], level: float = 1.0, *, least: int = 8) -> int:
     """The smallest sample at which a bound that falls with its size is below a level.
 

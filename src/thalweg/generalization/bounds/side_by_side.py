@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.generalization.bounds.posted import Board, posted
 from thalweg.results import Cost
 
 
+@in_words
 def side_by_side(boards: Sequence[Board]) -> Board:
     """Several boards as one, the networks of all of them in a row: of networks that saw examples of their own.
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.generalization.bounds.arguments import Array, amounts, counts, failure, losses, sample
 
@@ -44,6 +45,7 @@ def vc(error: ArrayLike, m: ArrayLike, dimension: ArrayLike, delta: ArrayLike) -
     return mean + np.sqrt(8 / count * (ways + np.log(4) - np.log(failure("vc", delta))))
 
 
+@in_words
 def relu_dimension(weights: Sequence[int], units: Sequence[int]) -> float:
     """An upper bound of the VC dimension of a network with piecewise linear activations of one kink, such as ReLU.
 

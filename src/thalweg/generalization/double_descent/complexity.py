@@ -5,10 +5,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count
 from thalweg.generalization.double_descent.least_squares import LeastSquares
 
 
+@in_words
 def effective_parameters(fit: LeastSquares, features: ArrayLike, *, penalty: float = 0.0) -> float:
     """The effective parameters of least squares at some inputs: how far predictions there follow single targets.
 
@@ -40,6 +42,7 @@ def of_turned(fit: LeastSquares, turned: NDArray[np.float64], penalty: float = 0
     return float(fit.examples * ((turned * weights) ** 2).sum(1).mean())
 
 
+@in_words
 def effective_model_complexity(
     error: Callable[[int], float], most: int, *, tolerance: float = 0.1, least: int = 0
 ) -> int:

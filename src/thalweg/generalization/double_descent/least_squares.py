@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import DataError, UsageError
 
 Array = NDArray[np.float64]
@@ -151,6 +152,7 @@ class LeastSquares:
         return weights.reshape(*weights.shape, *[1] * (self.rotated.ndim - 1)) * self.rotated
 
 
+@in_words
 def least_squares(features: ArrayLike, targets: ArrayLike) -> LeastSquares:
     """Decompose the features of a training set once, for the minimum-norm solution and ridge at every penalty.
 

@@ -7,12 +7,14 @@ expectation of (x . (beta - estimate))^2 over training set and test input; the r
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.guard import guarded
 
 Array = NDArray[np.float64]
 
 
+@in_words
 def isotropic_risk(n: ArrayLike, p: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -> Array:
     """The excess risk of the minimum-norm solution with n examples of p inputs, exact at every n and p.
 
@@ -44,6 +46,7 @@ def isotropic_risk(n: ArrayLike, p: ArrayLike, *, signal: float = 1.0, noise: fl
     return signal**2 * _unseen(n, p) + spread
 
 
+@in_words
 def isotropic_norm(n: ArrayLike, p: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -> Array:
     """The expected squared norm of the minimum-norm solution: what explodes at p = n.
 
@@ -61,6 +64,7 @@ def isotropic_norm(n: ArrayLike, p: ArrayLike, *, signal: float = 1.0, noise: fl
     return signal**2 * (1 - _unseen(n, p)) + spread
 
 
+@in_words
 def weak_features_risk(
     n: ArrayLike, p: ArrayLike, inputs: int, *, signal: float = 1.0, noise: float = 0.2, share: ArrayLike | None = None
 ) -> Array:
@@ -133,6 +137,7 @@ def hastie_limit(ratio: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -
     return signal**2 * np.maximum(0, 1 - 1 / ratio) + noise**2 * spread
 
 
+@in_words
 def optimal_penalty(p: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -> Array:
     """The ridge penalty with the least risk, p sigma^2 / |beta|^2, whatever the number of examples.
 
@@ -160,6 +165,7 @@ def optimal_penalty(p: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) ->
     return np.asarray(p, dtype=np.float64) * (noise / signal) ** 2
 
 
+@in_words
 def optimal_ridge_limit(ratio: ArrayLike, *, signal: float = 1.0, noise: float = 1.0) -> Array:
     """The excess risk of ridge at the best penalty as p and n grow with p/n = ratio: no peak anywhere.
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure
 from thalweg.generalization.double_descent.least_squares import LeastSquares, least_squares
@@ -75,6 +76,7 @@ def gradient_descent(fit: LeastSquares, steps: ArrayLike, *, rate: float) -> Arr
     return np.stack([fit.from_targets(weights) for weights in grown])
 
 
+@in_words
 def risk_over_training(
     x: ArrayLike,
     coefficients: ArrayLike,

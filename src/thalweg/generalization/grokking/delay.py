@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.figures import Axis, Figure, Line, Scatter
 from thalweg.results import Reading, Result
@@ -48,6 +49,7 @@ class DelayLaw(Result):
         return Figure.of("The delay of generalization", marks, *axes, caption=" ".join(self.reading.notes))
 
 
+@in_words
 def delay_law(products: ArrayLike, delays: ArrayLike, *, fitted: Sequence[int]) -> DelayLaw:
     """Fit delay = a + b / (lr x decay) on some cells, and predict the others.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.generalization.grokking.times import first_lasting
@@ -34,6 +35,7 @@ class LinearGrokking(Result):
         return Figure.of("Linear regression that generalizes late", marks, *axes, caption=" ".join(self.reading.notes))
 
 
+@in_words
 def linear(
     train: tuple[ArrayLike, ArrayLike],
     test: tuple[ArrayLike, ArrayLike],

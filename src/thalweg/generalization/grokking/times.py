@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, Line, ReferenceLine
 from thalweg.results import Provenance, Reading, Result
@@ -16,6 +17,7 @@ Steps = NDArray[np.float64]
 MEMORIZED, GENERALIZED, LASTING = 0.99, 0.95, 3
 
 
+@in_words
 def first_lasting(steps: ArrayLike, values: ArrayLike, level: float, lasting: int = 1) -> Steps:
     """The first step of `lasting` evaluations in a row at or above a level: (evaluations, members) to (members,).
 
@@ -120,6 +122,7 @@ class Times(Result):
         return Figure.of(known or "Nothing memorized", marks, *axes, caption=caption)
 
 
+@in_words
 def times(
     run: Run | Sequence[Run],
     *,

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
@@ -139,6 +140,7 @@ def gradient_noise(
     return GradientNoise(reading)
 
 
+@in_words
 def sgd_noise_scale(rate: float, examples: int, batch_size: int, *, momentum: float = 0.0) -> float:
     """The one number by which rate, batch size and momentum enter the noise of SGD: rate (n / B - 1) / (1 - momentum).
 

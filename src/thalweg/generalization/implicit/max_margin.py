@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import nnls
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.implicit.linear_problems import linear_problems
@@ -136,6 +137,7 @@ def max_margin(
     return MaxMargin(reading)
 
 
+@in_words
 def hard_margin(signed: ArrayLike) -> Array:
     """The w of least norm with z_i.w >= 1 for all rows z_i = y_i x_i: the separator of margin 1 / |w|.
 

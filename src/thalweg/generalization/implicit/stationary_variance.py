@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count
 from thalweg.guard import guarded
 from thalweg.randomness import generator
@@ -47,6 +48,7 @@ def stationary_variance(
     return above / (batch_size * curvature * (1 - momentum) * (2 * (1 + momentum) - rate * curvature))
 
 
+@in_words
 def variance_over_steps(
     steps: int, curvature: float, rate: float, *, noise: float = 1.0, batch_size: int = 1, momentum: float = 0.0
 ) -> Array:

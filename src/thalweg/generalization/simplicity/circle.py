@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from thalweg.arguments import in_words
 from thalweg.data import Data, Examples
 from thalweg.errors import UsageError, check_count
 from thalweg.randomness import generator
@@ -94,6 +95,7 @@ class LazyNet(nn.Module):
         return self.output(self.hidden(inputs).relu()) * self.factor
 
 
+@in_words
 def circle_kernel(angles: ArrayLike, *, bias: bool = True) -> NDArray[np.float64]:
     """The tangent kernel of `LazyNet` of infinite width on the circle: (points,) to (points, points).
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_choice, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
@@ -124,6 +125,7 @@ def distributional(
     return Distributional(reading)
 
 
+@in_words
 def gaussian_clone(examples: ExampleSet, count: int, *, kind: str = "covariances", seed: int = 0) -> Examples:
     """New examples that share class frequencies, class means and, of kind "covariances", class covariances.
 

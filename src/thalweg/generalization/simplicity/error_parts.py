@@ -3,12 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError
 from thalweg.generalization.simplicity.checkpoints import first_reached
 
 Array = NDArray[np.float64]
 
 
+@in_words
 def error_parts(errors: ArrayLike, inputs: ArrayLike) -> tuple[Array, Array]:
     """The mean squared error in the span of (1, x), and the rest: (..., examples, outputs) to (...,) each.
 
@@ -38,6 +40,7 @@ def error_parts(errors: ArrayLike, inputs: ArrayLike) -> tuple[Array, Array]:
     return parts_in(basis_of(x), table)
 
 
+@in_words
 def half_time(steps: ArrayLike, values: ArrayLike) -> Array:
     """The first step at which half of the first value is left, on the log grid: (..., steps) to (...,).
 
@@ -55,6 +58,7 @@ def half_time(steps: ArrayLike, values: ArrayLike) -> Array:
     return first_reached(steps, -table, -table[..., 0] / 2, logarithmic=True)
 
 
+@in_words
 def kernel_half_times(kernel: ArrayLike, targets: ArrayLike, inputs: ArrayLike) -> tuple[float, float]:
     """When descent on a kernel halves the linear and the non-linear part of its training error, from zero.
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.figures import Axis, Figure, Line
 from thalweg.generalization.simplicity.checkpoints import first_reached
@@ -130,6 +131,7 @@ def hierarchy(
     return Hierarchy(reading)
 
 
+@in_words
 def mode_strength(time: ArrayLike, singular: ArrayLike, start: ArrayLike) -> Array:
     """How strong a linear network with one hidden layer has made a mode of the data.
 

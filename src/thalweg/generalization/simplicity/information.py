@@ -3,12 +3,14 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_count, check_type
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
+@in_words
 def mutual_information(first: ArrayLike, second: ArrayLike, given: ArrayLike | None = None) -> float:
     """I(A; B), or I(A; B | C), of classes from their counts, in bits.
 

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type
 from thalweg.generalization.simplicity.learning_times import as_directions, check_level
 from thalweg.guard import guarded
@@ -128,6 +129,7 @@ def kernel_times(
     return np.where(some, high, np.inf)
 
 
+@in_words
 def kernel_shares(
     kernel: ArrayLike | Tensor,
     targets: ArrayLike | Tensor,
@@ -163,6 +165,7 @@ def kernel_shares(
     return _Descent.of("kernel_shares", kernel, targets, directions, learning_rate).shares(times)
 
 
+@in_words
 def principal_directions(inputs: ArrayLike | Tensor, count: int = 8) -> Array:
     """The leading principal components of the inputs, as directions over the examples: (count, examples).
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample
@@ -172,6 +173,7 @@ def linear_first(
     return LinearFirst(reading)
 
 
+@in_words
 def best_linear(train: ExampleSet, on: ExampleSet, *, penalty: float = 1e-3) -> NDArray[np.int64]:
     """The classes that a logistic regression fitted to some examples predicts for others: (examples,).
 

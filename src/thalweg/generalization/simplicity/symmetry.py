@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
@@ -142,6 +143,7 @@ def symmetry(
     return Symmetry(reading)
 
 
+@in_words
 def rolls(shifts: Sequence[int], dim: int = -1) -> dict[int, Transformation]:
     """Rolls of inputs along a dimension, what leaves at one end entering at the other: {shift: function}.
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from thalweg.arguments import in_words
 from thalweg.errors import check_count
 from thalweg.ntk.dual.bent import Bent, bent_part
 from thalweg.ntk.dual.kinks import kinks_of
@@ -19,6 +20,7 @@ KEPT = 2**24  # numbers in the tables that are kept for the next tile
 _keeping = threading.RLock()  # tables and bounds are of all tiles, which several threads compute
 
 
+@in_words
 def hermite(
     function: Function, name: str, *, kinks: Sequence[float] | None = None, goal: float = 1e-11, terms: int = 1024
 ) -> "Hermite":

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from thalweg.arguments import in_words
 from thalweg.ntk.dual.affine import Affine
 from thalweg.ntk.dual.base import Dual
 from thalweg.ntk.dual.elementwise import checked, function_of
@@ -17,6 +18,7 @@ from thalweg.ntk.dual.sign import Sign
 from thalweg.ntk.dual.waves import Cosine, Exponential, Sine
 
 
+@in_words
 def dual_of(kind: str, arguments: Mapping[str, Any]) -> Dual:
     """The dual of a traced operation: in closed form where there is one, else by a Hermite series.
 

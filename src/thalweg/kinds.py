@@ -1,0 +1,108 @@
+"""Whether a value is of the kind that an annotation says, as far as that can be told; and kinds in words."""
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["flat", "misfit", "with_article"]
+
+_NUMBERS = "numbers (an array, a tensor or a list)"
+_OF_ARRAYS = (bool, int, float, complex, str, bytes)  # what is in numpy's ArrayLike beside arrays
+_FEW = 3  # entries of a sequence that are looked at
+
+
+def misfit(annotation: Any, value: Any) -> str:
+    """What the value should be, where it is certainly not; else empty.
+
+    >>> from collections.abc import Sequence
+    >>> from thalweg.kinds import misfit
+    >>> misfit(Sequence[int], "x"), misfit(int | None, 3), misfit(list[int] | None, "x")
+    ('a sequence of int', '', 'a list of int or None')
+    """
+    if annotation is Any or annotation is inspect.Parameter.empty or isinstance(annotation, str | typing.TypeVar):
+        return ""
+    if typing.get_origin(annotation) is np.ndarray:
+        return "" if _has_numbers(value) else _NUMBERS
+    if _is_of_numbers(annotation):
+        others = [part for part in typing.get_args(annotation) if part not in _OF_ARRAYS and not _is_of_numbers(part)]
+        return "" if _has_numbers(value) or any(not misfit(part, value) for part in others) else _NUMBERS
+    if annotation in (None, types.NoneType):
+        return "" if value is None else "None"
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (typing.Union, types.UnionType):
+        found = [misfit(part, value) for part in parts]
+        return " or ".join(dict.fromkeys(found)) if all(found) else ""
+    if origin is typing.Literal:
+        return "" if value in parts else f"one of {', '.join(map(repr, parts))}"
+    if origin is typing.Annotated:
+        return misfit(parts[0], value)
+    if annotation is Callable or origin is Callable:
+        return "" if callable(value) else "a function"
+    return _class_misfit(origin or annotation, parts, value)
+
+
+def flat(annotation: Any, value: Any) -> str:
+    """The same for numbers that have no dimension."""
+    single = isinstance(value, int | float) or getattr(value, "shape", None) == ()
+    return f"{_NUMBERS} of one dimension or more" if single and misfit(annotation, [value]) == "" else ""
+
+
+def with_article(kind: type) -> str:
+    """The name of a class after "a" or "an"."""
+    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+
+
+def _class_misfit(kind: Any, parts: tuple[Any, ...], value: Any) -> str:
+    if not inspect.isclass(kind):
+        return ""
+    if getattr(kind, "_is_protocol", False):
+        lacks = [name for name in vars(kind) if _is_method(kind, name) and not hasattr(value, name)]
+        return with_article(kind) if lacks else ""
+    shape: Any = getattr(kind, "dim_str", None)  # of jaxtyping
+    if shape is not None:
+        held: Any = getattr(kind, "array_type", kind)
+        return "" if isinstance(value, kind) else f"{with_article(held)} of shape ({shape.strip()})"
+    if kind in (int, float, bool, str):
+        fits = {int: int | np.integer, float: float | int | np.number, bool: bool | np.bool, str: str}[kind]
+        word = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}[kind]
+        return "" if isinstance(value, fits) or getattr(value, "shape", None) == () else word
+    of = f" of {' or '.join(getattr(part, '__name__', str(part)) for part in parts[:1])}" if parts else ""
+    if not issubclass(kind, Iterable) or not kind.__module__.startswith(("collections", "builtins", "typing")):
+        return "" if isinstance(value, kind) else with_article(kind)
+    words = f"a {kind.__name__.lower()}{of}"
+    if issubclass(kind, Mapping):
+        return "" if isinstance(value, Mapping) else words.partition(" of ")[0]
+    arrays = hasattr(value, "shape") and parts[:1] in ((int,), (float,))
+    if isinstance(value, str | bytes | Mapping) or not (isinstance(value, kind) or arrays):
+        return words
+    listed = value if isinstance(value, list | tuple) else []
+    wrong = parts and kind is not tuple and any(misfit(parts[0], entry) for entry in listed[:_FEW])
+    return words if wrong else ""
+
+
+def _is_method(kind: type, name: str) -> bool:
+    return callable(vars(kind)[name]) and (not name.startswith("_") or name in ("__len__", "__call__", "__getitem__"))
+
+
+def _is_of_numbers(annotation: Any) -> bool:
+    parts = (annotation, *typing.get_args(annotation))
+    return typing.get_origin(annotation) is np.ndarray or any(
+        getattr(part, "__module__", "").startswith("numpy._typing") for part in parts
+    )
+
+
+def _has_numbers(value: Any) -> bool:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return getattr(value.dtype, "kind", "f") in "biufc"
+    try:
+        return np.asarray(value).dtype.kind in "biufc"
+    except Exception:  # ragged, or what is no array at all
+        return _are_tensors(value)
+
+
+def _are_tensors(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(hasattr(entry, "shape") for entry in value)
