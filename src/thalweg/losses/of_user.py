@@ -73,7 +73,7 @@ class UserLoss:
             return self._divided(outputs, targets, lead)
         if lead == 2:
             return mapped(self.mean, outputs, targets)
-        found = self.function(outputs, targets)
+        found = self.called(outputs, targets)
         if isinstance(found, Tensor):
             return found.mean()
         values, weights = found
@@ -116,7 +116,7 @@ class UserLoss:
         Raises:
             ModelError: what it returns for this batch has no mean over examples, or weights that cannot be meant.
         """
-        count, found = len(tree_leaves(targets)[0]), self.function(outputs, targets)
+        count, found = len(tree_leaves(targets)[0]), self.called(outputs, targets)
         parts = found if isinstance(found, tuple | list) else (found, None)
         values, weights = parts if len(parts) == 2 else (None, None)
         paired = weights is not None
@@ -152,7 +152,7 @@ class UserLoss:
 
     def _parts(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
         """Of the examples of a batch "values" and, where they have some, "weights", (batch,) each; and the "whole"."""
-        found = self.function(outputs, targets)
+        found = self.called(outputs, targets)
         if not isinstance(found, Tensor):
             values, weights = found
             values, weights = weighted_entries(values, weights.to(values.dtype), 1)
@@ -170,8 +170,15 @@ class UserLoss:
 
     def number(self, outputs: Any, targets: Any) -> Tensor:
         """What a function that gives one number for a batch gives."""
-        found = self.function(outputs, targets)
+        found = self.called(outputs, targets)
         return found if isinstance(found, Tensor) else torch.as_tensor(found)
+
+    def called(self, outputs: Any, targets: Any) -> Any:
+        """What the function returns, its values as floating numbers: booleans are 0 and 1."""
+        found = self.function(outputs, targets)
+        if isinstance(found, tuple | list) and len(found) == 2:
+            return _floating(found[0]), found[1]
+        return _floating(found)
 
     def _watched(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
         """The number of a batch, and what the function divides by at its one division that counts."""
@@ -248,6 +255,12 @@ def mean_of(values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Ten
     total, parts = weights.sum(-1), torch.where(weights == 0, 0, weights * values)
     some = total.masked_fill(total == 0, 1)
     return parts.sum(-1) / some, parts.abs().sum(-1) / some, total
+
+
+def _floating(found: Any) -> Any:
+    if not isinstance(found, Tensor) or found.is_floating_point() or found.is_complex():
+        return found
+    return found.double()
 
 
 def close(dtype: torch.dtype) -> float:
