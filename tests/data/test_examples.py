@@ -110,7 +110,8 @@ BAD = [
     (lambda: Examples([X], Y), "inputs is list; expected a tensor"),
     (lambda: LazyExamples(Items(X[:0], Y[:0])), "length 0"),
     (lambda: LazyExamples([(X[0], Y[0], 1)]), "tuple of 3|list of 3"),
-    (lambda: LazyExamples([{"image": X[0], "label": 1}]), "keys 'image', 'label'; expected"),
+    (lambda: LazyExamples([{"image": X[0], "digit": 1}]), "keys 'image', 'digit'; expected"),
+    (lambda: LazyExamples([{"x": X[0], "label": 1, "target": 1}]), "keys 'x', 'label', 'target'; expected"),
     (lambda: LazyExamples([("text", object())]), "cannot be made a batch"),
 ]
 

@@ -236,7 +236,7 @@ REFUSED = {
     "one array": (lambda: X.numpy(), r"expected \(inputs, targets\)"),
     "three parts": (lambda: (X, Y, Y), "tuple of 3; expected"),
     "three tensors": (lambda: TensorDataset(X, Y, Y), "tuple of 3; expected"),
-    "other keys": (lambda: {"data": X, "target": Y}, "keys 'data', 'target'; expected"),
+    "other keys": (lambda: {"data": X, "answer": Y}, "keys 'data', 'answer'; expected"),
     "two datasets": (lambda: (Items(), Items()), r"from_user\(train, test\)"),
     "a path": (lambda: "data.csv", "train is str; expected"),
     "a number": (lambda: 3, "train is int; expected"),

@@ -10,7 +10,7 @@ import thalweg as tw
 from thalweg.data import Examples, from_user
 from thalweg.errors import UsageError
 from thalweg.evaluation import Evaluator, by_example, evaluate
-from thalweg.evaluation.evaluate import fastest_batch
+from thalweg.evaluation.batch_size import fastest_batch
 from thalweg.population import Batch, Plan, Population, Problem
 
 PLANS = ("stacked", "looped", "auto")
@@ -165,7 +165,7 @@ def test_the_size_that_takes_less_time_an_example_is_taken(
 
         def run(self) -> None: ...
 
-    monkeypatch.setattr(sys.modules["thalweg.evaluation.evaluate"], "Trial", Planted)
+    monkeypatch.setattr(sys.modules["thalweg.evaluation.batch_size"], "Trial", Planted)
     x = torch.randn(1_300, 4, generator=torch.Generator().manual_seed(0))
     problem = Problem(lambda: tw.nets.mlp(4, 5, 3), (x, torch.arange(1_300) % 3))
     assert fastest_batch(problem, problem.initialize(8), problem.data.train, plan="looped", times=100) == wanted

@@ -89,7 +89,11 @@ def test_examples_that_are_read_as_they_are_wanted() -> None:
     some = tw.Sample(streamed, 9, seed=2).draw(_problem())
     assert isinstance(some.examples, LazyExamples)
     assert _rows(some.examples) == sampled(COUNT, 9, 2).tolist()
-    assert tw.Sample(streamed).draw(_problem()).examples is streamed
+    looked_at = tw.Sample(streamed).draw(_problem()).examples  # classes are looked at as they are read
+    assert looked_at.dataset is streamed.dataset
+    assert torch.equal(looked_at.indices, streamed.indices)
+    regression = tw.Problem(lambda: tw.nets.mlp(4, 1), (X, X[:, :1]), "squared_error")
+    assert tw.Sample(streamed).draw(regression).examples is streamed
 
 
 def test_one_sample_is_the_same_examples_in_every_instrument() -> None:

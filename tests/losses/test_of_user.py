@@ -328,3 +328,24 @@ def test_metrics_do_not_take_the_names_of_weights(name):
         problem(ones, {"own": ones, name: lambda o, t: o[:, 0]})
     own = problem(ones, {"body weight": lambda o, t: o[:, 0]})
     assert list(tw.evaluation.by_example(own, own.initialize(1))) == ["loss", "loss weight", "body weight"]
+
+
+def test_booleans_are_numbers():
+    """Of examples, of tokens, with weights, and as one number."""
+    right = lambda o, t: o.argmax(1) == t  # noqa: E731
+    metrics = {
+        "each": right,
+        "tokens": lambda o, t: torch.stack([right(o, t)] * 2, 1),
+        "weighted": lambda o, t: (right(o, t), t > 0),
+        "counts": lambda o, t: right(o, t).long(),
+    }
+    x, y = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)), torch.arange(30) % 3
+    problem = tw.Problem(lambda: tw.nets.mlp(4, 5, 3), (x, y), metrics=metrics)
+    members = problem.initialize(2)
+    found = tw.evaluate(problem, members)
+    for member in range(2):
+        hits = right(members.module(member)(x), y).double()
+        wanted = {"each": hits.mean(), "tokens": hits.mean(), "weighted": hits[y > 0].mean(), "counts": hits.mean()}
+        assert {name: found[name][member].item() for name in metrics} == pytest.approx(
+            {name: value.item() for name, value in wanted.items()}
+        )

@@ -157,6 +157,39 @@ def test_what_is_no_mean_over_examples_is_refused(loss, y, sentence) -> None:
         problem((small, (X, y), loss))
 
 
+SOME = torch.where(torch.arange(COUNT)[:, None] % 3 == 0, -100, NEXT)  # of every third example nothing counts
+
+
+def guarded(output: Tensor, target: Tensor) -> Tensor:
+    kept = target != -100
+    return (each(output, target) * kept).sum() / kept.sum() if kept.any() else output.sum() * 0
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda o, t: each(o, t).sum() / (t != -100).sum().clamp(min=1),
+        lambda o, t: each(o, t).sum() / (t != -100).sum().clamp_min(1).to(o.dtype),
+        lambda o, t: each(o, t).sum() * (1 / torch.maximum((t != -100).double().sum(), torch.tensor(1.0).double())),
+        guarded,
+    ],
+    ids=["clamp", "clamp, cast", "maximum", "guarded"],
+)
+def test_what_keeps_a_mean_from_dividing_by_zero_is_seen_through(loss) -> None:
+    """So that no example is compared with others, in every batch."""
+    own = problem((tokens, (TOKENS, SOME), loss))
+    assert own.loss.divisor is not None
+    assert own.loss.comparison is None
+    members = own.initialize(2)
+    found = Evaluator(own, members, own.data.train, batch_size=1)()["loss"]
+    for member in range(2):
+        wanted = loss(members.module(member)(TOKENS), SOME).detach()
+        torch.testing.assert_close(found[member], wanted, rtol=1e-9, atol=0)
+    batch, out = Batch.of(own.data.train, torch.tensor([[0, 3], [1, 2]])), torch.empty_like(members.theta)
+    losses = Execution(own, members, batch, plan="looped").gradient(batch, out)
+    assert (losses[0] == 0, bool((out[0] == 0).all()), bool((out[1] == 0).all())) == (True, True, False)
+
+
 def test_plain_means_stay_plain() -> None:
     """Also where they divide by what differs between examples."""
     for loss in (F.cross_entropy, lambda o, t: (F.cross_entropy(o, t, reduction="none") / (1 + t)).mean()):

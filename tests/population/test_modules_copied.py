@@ -222,6 +222,21 @@ def test_a_view_of_a_parameter_or_a_result_that_is_kept_is_refused(made: Any) ->
         Problem(lambda: Stale(made), (X, Y))
 
 
+class Validating(Stale):
+    """It says itself what it cannot compute with."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = super().forward(x)
+        if not bool(outputs.isfinite().all()):
+            raise ValueError("numbers that are not finite")
+        return outputs
+
+
+def test_a_model_that_checks_its_numbers_is_refused_in_the_same_words() -> None:
+    with pytest.raises(ModelError, match="computes with 'made', which was made of its parameters before"):
+        Problem(lambda: Validating(lambda w: 2 * w), (X, Y))
+
+
 def test_parts_that_were_left_in_evaluation_mode_stay_there() -> None:
     module = Half()
     assert [part.training for part in in_mode(copied(module), training=True).children()] == [False, True]

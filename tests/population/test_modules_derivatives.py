@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
-from thalweg.population import Batch, Problem, derivatives
+from thalweg.population import Batch, Problem, derivatives, plain_derivatives
 
 LONE = ("auto", "looped")
 POINTS = X[:, :2].contiguous()
@@ -353,3 +353,23 @@ def test_inference_mode_is_left_for_what_is_made_and_refused_for_what_is_differe
                 refused()
     assert float(found[0]) == pytest.approx(float(F.cross_entropy(module(X), Y).detach()))
     tw.train(problem, RECIPE)
+
+
+class Unused(nn.Module):
+    """What it returns does not depend on its parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.clone()
+
+
+def test_outputs_of_no_parameters_have_derivatives_of_zero_by_plain_autograd() -> None:
+    own = Problem(Unused, (POINTS, POINTS), "squared_error")
+    members, batch = own.initialize(2), Batch.range(own.data.train, 0, 4)
+    back = plain_derivatives.plain_transposed_product(own, members, torch.ones(2, 4, 2), batch)
+    assert torch.equal(back, torch.zeros_like(members.theta))
+    change = plain_derivatives.plain_jacobian_product(own, members, torch.ones_like(members.theta), batch)
+    assert torch.equal(change, torch.zeros(2, 4, 2))

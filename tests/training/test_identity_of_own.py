@@ -12,6 +12,7 @@ from torch import nn
 import thalweg as tw
 from thalweg.errors import UsageError
 from thalweg.randomness import generator
+from thalweg.training.declared import Declared
 
 DRAW = generator(0, "test identity of own")
 X, Y = torch.randn(60, 10, generator=DRAW), torch.randint(0, 3, (60,), generator=DRAW)
@@ -235,3 +236,11 @@ def test_the_recipe_is_as_it_was_declared():
     assert recipe(schedule=Holding(object())).describe()["schedule"] == {"is": "Holding"}
     with pytest.raises(UsageError, match="warmup is a number or a sweep, and no tensor; write 2"):
         tw.schedules.Cosine(warmup=torch.tensor(2))
+
+
+def test_the_order_in_which_a_process_keeps_a_set_says_nothing():
+    """That of words follows the process; that of numbers which collide, their order in the source."""
+    one, same, other = (eval(f"lambda x: (x in {{{words}}}, 1)") for words in ("0, 8", "8, 0", "0, 7"))
+    said = [Declared().of(function) for function in (one, same, other)]
+    assert repr(one.__code__.co_consts) != repr(same.__code__.co_consts)
+    assert said[0] == said[1] != said[2]

@@ -33,8 +33,8 @@ class Complex(nn.Module):
         return self.layer(x) * self.table.abs().mean().to(x)
 
 
-def problem(model=lambda: nn.Linear(3, 2)):
-    return tw.Problem(model, (X, Y))
+def problem(model=lambda: nn.Linear(3, 2), **options):
+    return tw.Problem(model, (X, Y), **options)
 
 
 def assert_said_at_once(error, match, **options):
@@ -45,11 +45,16 @@ def assert_said_at_once(error, match, **options):
     assert told == []
 
 
-@pytest.mark.filterwarnings("ignore:Casting complex values")
 def test_a_buffer_that_no_file_can_hold(tmp_path):
-    assert_said_at_once(UsageError, r"'buffers/table' is torch.complex128", problem=problem(Complex), store=tmp_path)
+    double = problem(Complex, dtype=torch.float64)
+    assert_said_at_once(UsageError, r"'buffers/table' is torch.complex128", problem=double, store=tmp_path)
     assert list((tmp_path / "unfinished").iterdir()) == []
     assert Store(tmp_path).collect() == 0
+
+
+def test_complex_buffers_are_as_precise_as_the_parameters(tmp_path):
+    run = tw.train(problem(Complex), RECIPE, store=tmp_path)
+    assert run.final.buffers["table"].dtype == torch.complex64
 
 
 @pytest.mark.parametrize("name", ["\ud800", "\x1b[31m", "", "a\nb"])
@@ -155,7 +160,7 @@ def left_by_a_kill(path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:os.fork")
 def test_a_checkpoint_that_a_kill_left_is_removed_by_the_next_call(tmp_path):
     store = left_by_a_kill(tmp_path)
     assert left_over(store) == ["r"]
@@ -165,7 +170,7 @@ def test_a_checkpoint_that_a_kill_left_is_removed_by_the_next_call(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a process is killed")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:os.fork")
 def test_the_doctor_says_what_is_left_and_collects_it(tmp_path, capsys):
     store = left_by_a_kill(tmp_path / "store")
     run = store.get("run", "r")

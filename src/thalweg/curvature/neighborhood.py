@@ -14,7 +14,8 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Evaluator
-from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE, shares
+from thalweg.evaluation.batch_size import EXAMPLES_AT_ONCE
+from thalweg.evaluation.evaluate import shares
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.optim.inplace import norms
 from thalweg.population import Batch, Population, Problem

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.data import ExampleSet
 from thalweg.errors import DataError, check_type
+from thalweg.evaluation.batch_size import EXAMPLES_AT_ONCE, fitting
 from thalweg.evaluation.rows import index_table
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
@@ -21,17 +22,10 @@ from thalweg.losses.names import Loss, Metric, weight_of
 from thalweg.losses.weighted_mean import check_weights
 from thalweg.population.audits import Audited, StackedDiffers, check_values, drawn_cells, due, one_of
 from thalweg.population.batch import Batch
-from thalweg.population.execution import Execution, Plan, choose, explained
-from thalweg.population.looped import Looped, activations
+from thalweg.population.execution import Execution, Plan, explained
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
-from thalweg.population.trial import Trial
 from thalweg.randomness import global_stream
-
-EXAMPLES_AT_ONCE = 512
-_MORE_AT_ONCE = 2_048
-_FEW = 16  # examples that the memory of others is judged by
-_WORTH_MEASURING, _ROUNDS = 32, 3  # evaluations; of timing
 
 Found = TypeVar("Found")
 
@@ -71,7 +65,7 @@ class Evaluator:
         self.examples, self.rows = examples, rows
         self.count = len(examples) if rows is None else rows.shape[1]
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
-        self.batch_size = min(batch_size, _fitting(problem, population, examples, self.count))
+        self.batch_size = min(batch_size, fitting(problem, population, examples, self.count))
         calls = times * math.ceil(self.count / self.batch_size)
         self.execution = Execution(problem, population, self._batch(0), plan=plan, training=False, calls=calls)
 
@@ -269,44 +263,6 @@ def example_weights(problem: Problem, population: Population, examples: ExampleS
     if weights is not None:
         check_counted(weights.sum(1), len(examples))
     return None if weights is None else weights[0]
-
-
-def fastest_batch(
-    problem: Problem, population: Population, examples: ExampleSet, *, plan: Plan | str, times: int
-) -> tuple[int, Plan | str]:
-    """How many examples at once an Evaluator that is called so often should take, and by which plan: by timing.
-
-    Either 512, or up to 2,048 with members one by one: fewer calls, where the activations of several would leave the
-    cache. Results are the same to rounding. Cost: a few evaluations of one member, beside those that choose a plan.
-    """
-    count, few = len(examples), times * len(population) < _WORTH_MEASURING
-    if count <= EXAMPLES_AT_ONCE or few or isinstance(plan, Plan) or plan == "stacked":
-        return EXAMPLES_AT_ONCE, plan
-    batch = Batch.range(examples, 0, EXAMPLES_AT_ONCE)
-    size = min(count, _MORE_AT_ONCE, _fitting(problem, population, examples, count))
-    if size <= EXAMPLES_AT_ONCE:
-        return EXAMPLES_AT_ONCE, plan
-    chosen = choose(problem, population, batch, plan, training=False, calls=times * math.ceil(count / EXAMPLES_AT_ONCE))
-    smaller, larger = (
-        Trial(problem, population, some, Looped, 1, training=False) for some in (batch, Batch.range(examples, 0, size))
-    )
-    for trial in (smaller, larger) * _ROUNDS:
-        trial.run()
-    seconds = min([smaller.seconds, *chosen.seconds.values()]) if chosen.mode == "stacked" else smaller.seconds
-    return (size, "looped") if larger.seconds / size < seconds / EXAMPLES_AT_ONCE else (EXAMPLES_AT_ONCE, plan)
-
-
-def _fitting(problem: Problem, population: Population, examples: ExampleSet, count: int) -> int:
-    """As many examples as fit the problem's memory budget for one member, by what a few of them take; at least 1."""
-    few = min(_FEW, len(examples))
-    if not count > few:
-        return max(1, count)
-    batch = Batch.range(examples, 0, few)
-    key = "bytes of an example", len(population.theta), *(leaf.shape[1:] for leaf in tree_leaves(batch.inputs))
-    if key not in problem.plans:
-        with explained(batch):
-            problem.plans[key] = activations(problem, population, batch, training=False).peak / few
-    return max(1, int(problem.memory_budget / problem.plans[key]))
 
 
 @guarded

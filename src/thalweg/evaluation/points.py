@@ -14,8 +14,9 @@ from thalweg.arguments import in_words
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError
 from thalweg.evaluation.anchors import check_anchors
+from thalweg.evaluation.batch_size import fastest_batch
 from thalweg.evaluation.conditions import Conditions
-from thalweg.evaluation.evaluate import Evaluator, check_counted, fastest_batch
+from thalweg.evaluation.evaluate import Evaluator, check_counted
 from thalweg.evaluation.running_statistics import RunningStatistics
 from thalweg.evaluation.sample import Sample
 from thalweg.guard import guarded

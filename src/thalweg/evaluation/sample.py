@@ -136,9 +136,12 @@ def _looked_at(problem: Problem, examples: ExampleSet) -> ExampleSet:
     """The user's examples, after their targets were; those that are read when asked for are looked at then."""
     if examples is problem.data.train or examples is problem.data.test:
         return examples
+    domain = problem.preflight.domain
+    if domain.is_everything:
+        return examples
     if isinstance(examples, LazyExamples):
-        return examples.checked(problem.preflight.domain)
-    problem.preflight.domain(examples.targets)
+        return examples.checked(domain)
+    domain(examples.targets)
     return examples
 
 

@@ -27,7 +27,7 @@ def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
         batch = tree_map(lambda tensor, size=size: tensor[:size], (outputs, targets))
         loss.entries(*batch)  # which checks functions that give one number
         before = states()
-        found = loss.function(*batch)
+        found = loss.called(*batch)
         if drew(before):
             return  # it draws random numbers, and draws others for each example
         if isinstance(found, Tensor):
@@ -73,7 +73,7 @@ def check_gradient(loss: UserLoss, outputs: Any, targets: Any) -> None:
         used = tree_map(torch.clone, given)  # it may work in place
         try:
             if not loss.tells_weights:
-                values, weights = loss.function(used, targets)
+                values, weights = loss.called(used, targets)
                 without, mean = _without_weight(weights), weighted_mean(values, weights.to(values.dtype), 1)
             else:
                 without, mean = lacking(loss, outputs, targets), loss.mean(used, targets)

@@ -10,6 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 _DIVISIONS = ("div", "div_", "divide", "divide_", "true_divide", "true_divide_", "__truediv__", "__itruediv__")
 _REVERSED = ("__rdiv__", "__rtruediv__", "reciprocal", "reciprocal_")
+_FLOORS = ("clamp", "clamp_", "clamp_min", "clamp_min_", "clip", "clip_", "maximum", "max")
+_CASTS = ("to", "float", "double", "half", "bfloat16", "type", "type_as")
 _OTHER_MEANS = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "kl_div")
 
 
@@ -18,7 +20,8 @@ class Divisors(TorchFunctionMode):
 
     A weighted mean sum(w l) / sum(w) of one example divides by the weight of that example, whoever wrote it: by hand,
     by `.mean()` of what a mask selects, or as torch's cross-entropy with class weights or an ignored target. Which of
-    the divisors is the weight, and whether one is, the values of batches tell.
+    the divisors is the weight, and whether one is, the values of batches tell. Where it is kept from being 0, as by
+    `.clamp(min=1)`, the weight is what was clamped, which is noted before it.
 
     >>> import torch
     >>> from thalweg.losses.divisors import Divisors
@@ -37,18 +40,33 @@ class Divisors(TorchFunctionMode):
         super().__init__()
         self.found: list[Tensor] = []
         self.classes: list[int] = []
+        self._floored: dict[int, tuple[Tensor, Tensor]] = {}  # by identity what was clamped: the result, and the number
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         divisor = _divisor(func, args, kwargs)  # before the call, which may work in place
+        source = self._source(func, args)
         result = func(*args, **kwargs)
+        if source is not None and isinstance(result, Tensor):
+            self._floored[id(result)] = result, source
         if isinstance(divisor, int | float):
             divisor = torch.tensor(float(divisor))
         if isinstance(divisor, Tensor) and isinstance(result, Tensor) and not divisor.ndim:
             if func in (F.cross_entropy, F.nll_loss):
                 self.classes.append(len(self.found))
+            if id(divisor) in self._floored:
+                self.found.append(self._floored[id(divisor)][1])
             self.found.append(divisor.detach().clone())
         return result
+
+    def _source(self, func: Any, args: Sequence[Any]) -> Tensor | None:
+        """The number that this call clamps from below, or None."""
+        name, number = getattr(func, "__name__", ""), args[0] if args else None
+        if not isinstance(number, Tensor) or number.ndim:
+            return None
+        if id(number) in self._floored and name in (*_CASTS, *_FLOORS):
+            return self._floored[id(number)][1]
+        return number.detach().clone() if name in _FLOORS else None
 
 
 def _divisor(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

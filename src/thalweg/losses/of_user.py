@@ -73,7 +73,7 @@ class UserLoss:
             return self._divided(outputs, targets, lead)
         if lead == 2:
             return mapped(self.mean, outputs, targets)
-        found = self.function(outputs, targets)
+        found = self.called(outputs, targets)
         if isinstance(found, Tensor):
             return found.mean()
         values, weights = found
@@ -95,7 +95,8 @@ class UserLoss:
         """What a function that gives one number gives for every example alone, and all it divides by there.
 
         Returns:
-            values (batch,) and divisors (batch, divisors), none where their number differs between examples.
+            values (batch,) and divisors (batch, divisors), none where their number differs between examples; 0 for an
+            example that divides by nothing where others do, and whose value is nothing.
         """
 
         def one(output: Any, target: Any) -> tuple[Tensor, ...]:
@@ -106,9 +107,22 @@ class UserLoss:
         try:
             values, *found = mapped(one, *single(outputs, targets))
         except ValueError:
-            return mapped(self.number, *single(outputs, targets)), torch.empty(len(tree_leaves(targets)[0]), 0)
+            values, found = self._unlike(outputs, targets)
         table = [part.to(values.device, torch.float64) for part in found]
         return values, torch.stack(table, 1) if table else torch.empty(len(values), 0)
+
+    def _unlike(self, outputs: Any, targets: Any) -> tuple[Tensor, list[Tensor]]:
+        """See `singles`, of a function that does not divide as often for every example."""
+        values, found = [], []
+        for place in range(len(tree_leaves(targets)[0])):
+            with Divisors() as divisors:
+                values.append(self.number(*tree_map(lambda leaf, i=place: leaf[i : i + 1], (outputs, targets))))
+            found.append(divisors.found)
+        most, zero = max(map(len, found)), torch.zeros_like(values[0], dtype=torch.float64)
+        if any(len(one) != most and (one or not _is_nothing(value)) for one, value in zip(found, values, strict=True)):
+            return torch.stack(values), []
+        columns = zip(*(one or [zero] * most for one in found), strict=True)
+        return torch.stack(values), [torch.stack([part.to(zero) for part in column]) for column in columns]
 
     def check(self, outputs: Any, targets: Any) -> bool:
         """Whether it returns values and weights.
@@ -116,7 +130,7 @@ class UserLoss:
         Raises:
             ModelError: what it returns for this batch has no mean over examples, or weights that cannot be meant.
         """
-        count, found = len(tree_leaves(targets)[0]), self.function(outputs, targets)
+        count, found = len(tree_leaves(targets)[0]), self.called(outputs, targets)
         parts = found if isinstance(found, tuple | list) else (found, None)
         values, weights = parts if len(parts) == 2 else (None, None)
         paired = weights is not None
@@ -152,7 +166,7 @@ class UserLoss:
 
     def _parts(self, outputs: Any, targets: Any) -> dict[str, Tensor]:
         """Of the examples of a batch "values" and, where they have some, "weights", (batch,) each; and the "whole"."""
-        found = self.function(outputs, targets)
+        found = self.called(outputs, targets)
         if not isinstance(found, Tensor):
             values, weights = found
             values, weights = weighted_entries(values, weights.to(values.dtype), 1)
@@ -170,14 +184,23 @@ class UserLoss:
 
     def number(self, outputs: Any, targets: Any) -> Tensor:
         """What a function that gives one number for a batch gives."""
-        found = self.function(outputs, targets)
+        found = self.called(outputs, targets)
         return found if isinstance(found, Tensor) else torch.as_tensor(found)
+
+    def called(self, outputs: Any, targets: Any) -> Any:
+        """What the function returns, its values as floating numbers: booleans are 0 and 1."""
+        found = self.function(outputs, targets)
+        if isinstance(found, tuple | list) and len(found) == 2:
+            return _floating(found[0]), found[1]
+        return _floating(found)
 
     def _watched(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
         """The number of a batch, and what the function divides by at its one division that counts."""
         with Divisors() as divisors:
             found = self.number(outputs, targets)
         place = self.divisor or 0
+        if not divisors.found and not traced(found) and _is_nothing(found):
+            return found, torch.zeros_like(found)  # it found out that nothing counts
         if place >= len(divisors.found):
             msg = (
                 f"The {self.kind} {self.name!r} weighs examples by what it divides by, and divides more or less often "
@@ -248,6 +271,16 @@ def mean_of(values: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor, Ten
     total, parts = weights.sum(-1), torch.where(weights == 0, 0, weights * values)
     some = total.masked_fill(total == 0, 1)
     return parts.sum(-1) / some, parts.abs().sum(-1) / some, total
+
+
+def _is_nothing(value: Tensor) -> bool:
+    return bool(value.isnan() | (value == 0))
+
+
+def _floating(found: Any) -> Any:
+    if not isinstance(found, Tensor) or found.is_floating_point() or found.is_complex():
+        return found
+    return found.double()
 
 
 def close(dtype: torch.dtype) -> float:

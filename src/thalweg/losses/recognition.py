@@ -39,7 +39,7 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
     """
     before = states()
     with Domains():
-        found = loss.function(outputs, targets)
+        found = loss.called(outputs, targets)
     if not isinstance(found, Tensor) or found.ndim:
         return loss
     values, divisors = loss.singles(outputs, targets)

@@ -88,7 +88,7 @@ def drawn_cells(seed: int, number: int, batches: int, eligible: Tensor) -> Audit
     >>> import torch
     >>> from thalweg.population.audits import drawn_cells
     >>> [len(drawn_cells(0, 0, batches, torch.ones(64, dtype=torch.bool))) for batches in (1, 100)]
-    [1, 17]
+    [1, 15]
 
     Args:
         seed, number: of the random stream.
@@ -96,7 +96,8 @@ def drawn_cells(seed: int, number: int, batches: int, eligible: Tensor) -> Audit
         eligible: the members that may be drawn: (members,).
 
     Returns:
-        The member by the number of the batch; one, and more where there are hundreds of members times batches.
+        The member by the number of the batch; one, and more where there are hundreds of members times batches: one for
+        every 400, less those that fall on one batch.
     """
     stream, among = generator(seed, "audit evaluation", number), eligible.cpu().nonzero().flatten()
     chosen: Audited = {}

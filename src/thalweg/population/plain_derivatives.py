@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from thalweg.population.attention import plain_attention
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.layout import Vectors
@@ -42,7 +42,9 @@ def plain_jacobian_product(problem: Problem, population: Population, vectors: Ve
         parts = list(problem.layout.views(vectors[member]).values())
         used = [place for place, part in enumerate(pulled) if part.requires_grad]
         made, along = [pulled[place] for place in used], [parts[place] for place in used]
-        changes = iter(torch.autograd.grad(made, weights, along, materialize_grads=True) if used else weights)
+        changes = iter(
+            torch.autograd.grad(made, weights, along, materialize_grads=True) if used and moving else weights
+        )
         found = [next(changes).detach() if value.requires_grad else torch.zeros_like(value) for value in values]
         return tree_unflatten(found, form)
 
@@ -55,6 +57,8 @@ def plain_transposed_product(problem: Problem, population: Population, cotangent
     def of(member: int, leaves: list[Tensor], outputs: Any, targets: Any) -> Tensor:
         pairs = zip(tree_leaves(outputs), (one[member] for one in tree_leaves(cotangents)), strict=True)
         chosen = [(value, weight) for value, weight in pairs if value.requires_grad]
+        if not chosen:
+            return _flat([torch.zeros_like(leaf) for leaf in leaves])
         values, weights = zip(*chosen, strict=True)
         return _flat(torch.autograd.grad(values, leaves, weights, materialize_grads=True))
 
@@ -66,7 +70,7 @@ def _each(problem: Problem, population: Population, batch: Batch, of: Member) ->
     population = population.with_own_buffers()
     bound = Bound(problem.template, population, training=False)
     results = []
-    with sdpa_kernel(SDPBackend.MATH):
+    with plain_attention():
         for member in range(len(population)):
             views = population.layout.leaves(population.theta[member])
             leaves = [view.detach().requires_grad_() for view in views.values()]

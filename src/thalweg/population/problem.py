@@ -125,7 +125,7 @@ class Problem(Summarized):
         self.preflight = Preflight(self.template, functions[0], tuple(functions[1:]), given)
         self.data: Data = self.preflight.watched()
         self.loss, self.metrics = self.preflight.loss, self.preflight.metrics
-        check_follows(module, self.template, self.preflight.examples()[0])
+        check_follows(module, self.template, self.preflight.examples)
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}

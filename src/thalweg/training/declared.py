@@ -199,8 +199,16 @@ def _source(function: FunctionType) -> str:
 
 def _spelled(code: CodeType) -> str:
     """The instructions of code and of the code within it."""
-    constants = [_spelled(one) if isinstance(one, CodeType) else repr(one) for one in code.co_consts]
-    return f"{code.co_code.hex()} {code.co_names} {constants}"
+    return f"{code.co_code.hex()} {code.co_names} {_constants(code.co_consts)}"
+
+
+def _constants(value: Any) -> str:
+    """A constant of code; the entries of sets, whose order differs from process to process, are sorted."""
+    if isinstance(value, CodeType):
+        return _spelled(value)
+    if isinstance(value, frozenset):
+        return f"{{{sorted(map(_constants, value))}}}"
+    return f"({[_constants(one) for one in value]})" if isinstance(value, tuple) else repr(value)
 
 
 def _filled(cell: Any) -> bool:

@@ -10,7 +10,7 @@ from thalweg.data import ExampleSet
 from thalweg.data.trees import Tree
 from thalweg.errors import UsageError, check_type
 from thalweg.evaluation import Sample, as_sample, outputs
-from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
+from thalweg.evaluation.batch_size import EXAMPLES_AT_ONCE
 from thalweg.guard import guarded
 from thalweg.losses import CrossEntropy, Logistic
 from thalweg.population import Population, Problem

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_leaves
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError, UsageError, check_count, check_type
 from thalweg.evaluation import Sample, as_sample
-from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
+from thalweg.evaluation.batch_size import EXAMPLES_AT_ONCE
 from thalweg.generalization.bounds import arguments
 from thalweg.generalization.bounds.arguments import Array
 from thalweg.generalization.bounds.by_norms import Trained, counted, with_margins

@@ -7,7 +7,7 @@ from torch import Tensor
 from thalweg.data import ExampleSet
 from thalweg.errors import ModelError
 from thalweg.evaluation import Sample, as_sample, outputs
-from thalweg.evaluation.evaluate import EXAMPLES_AT_ONCE
+from thalweg.evaluation.batch_size import EXAMPLES_AT_ONCE
 from thalweg.generalization.bounds.arguments import Array
 from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
