@@ -215,7 +215,6 @@ REFUSED = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_layers(case: Case, tmp_path: Path) -> None:
     assert_as_plain(case, tmp_path)

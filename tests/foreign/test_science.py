@@ -307,7 +307,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_science(case: Case, tmp_path: Path) -> None:
     assert_as_plain(case, tmp_path)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import thalweg as tw
 from thalweg.errors import ModelError
 from thalweg.population import Batch, Execution, Plan, Problem, choose
 from thalweg.population.agreement import Difference, compare, tolerance
@@ -65,6 +66,35 @@ class Kinked(nn.Module):
         z = self.first(x)
         flat = torch.einsum("...i,oi->...o", x, self.first.weight)  # the same by another kernel
         return self.last(torch.relu(z - flat) * 1e6 + 0.1 * z)
+
+
+class Single(nn.Module):
+    """Normalizes in float32, or in bfloat16, whatever it is given."""
+
+    def __init__(self, dtype: torch.dtype, *, right: bool = True) -> None:
+        super().__init__()
+        self.first, self.last, self.dtype, self.right = nn.Linear(4, 16), nn.Linear(16, 3), dtype, right
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.first(x).to(self.dtype)
+        flat = z.cumsum(-1) * z.square().mean(-1, keepdim=True).add(1e-3).rsqrt()
+        if _within_vmap() and not self.right:
+            flat = 1.5 * flat
+        return self.last(flat.to(x.dtype))
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(torch.float32, torch.float64), (torch.bfloat16, torch.float32)])
+def test_rounding_is_that_of_the_coarsest_numbers_that_are_computed_with(
+    inner: torch.dtype, outer: torch.dtype
+) -> None:
+    problem = Problem(lambda: Single(inner), (X, Y), dtype=outer)
+    choose(problem, problem.initialize(MEMBERS), Batch.range(problem.data.train, 0, 32), "stacked")
+    assert problem.precision == inner
+    tw.curvature.hessian(problem, problem.initialize(MEMBERS))  # warnings are errors
+    wrong = Problem(lambda: Single(inner, right=False), (X, Y), dtype=outer)
+    with pytest.raises(ModelError, match="stacked results differ"):
+        choose(wrong, wrong.initialize(MEMBERS), Batch.range(wrong.data.train, 0, 32), "stacked")
+    assert Problem(lambda: nn.Linear(4, 3), (X, Y), dtype=outer).precision == outer
 
 
 def _trials(problem: Problem) -> list[Trial]:

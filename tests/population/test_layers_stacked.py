@@ -147,7 +147,6 @@ for _d in (1, 2, 3):
 
 WRONG = {"Embedding(padding_idx)"}
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:There is a performance drop"),
     pytest.mark.filterwarnings("ignore:enable_nested_tensor is True"),
 ]
 

@@ -131,7 +131,6 @@ CASES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_a_module_holds_changes_nothing(case: Foreign) -> None:
     assert_as_plain(case)

@@ -192,7 +192,6 @@ CASES = {
 
 BACKWARD = pytest.mark.filterwarnings(
     "ignore:Full backward hook is firing",
-    "ignore:There is a performance drop",
     "ignore:None of the inputs have",
     "ignore::DeprecationWarning",
 )
@@ -248,6 +247,31 @@ def test_gradients_that_are_written_past_autograd_are_refused() -> None:
     problem = Problem(lambda: Checkpointed(reentrant=True), (X, Y))
     with pytest.raises(ModelError, match=r"checkpoint does with use_reentrant=True; write use_reentrant=False"):
         tw.train(problem, RECIPE, seeds=2)
+
+
+class Cautious(Hooked):
+    """Registers its hook only where there is something to be changed, which is nowhere under vmap."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(x))
+        if self.training and hidden.requires_grad:
+            hidden.register_hook(lambda gradient: 2 * gradient)
+        return self.out(hidden)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Hooked(always=False), "cannot register a hook on a tensor"),
+        (lambda: Cautious(always=False), r"stacked results differ .* the gradient of 'first\.\w+'"),
+        (Registering, "the parameter 'first.weight' has a gradient hook"),
+    ],
+)
+def test_hooks_that_a_call_registers_while_training_are_not_lost_in_stacked_members(make: Any, said: str) -> None:
+    case = Foreign(make, plans=LONE)
+    problem = assert_as_plain(case)
+    with pytest.raises(tw.ThalwegError, match=said + r'.*write plan="looped"'):
+        tw.train(problem, RECIPE, seeds=2, plan="stacked")
 
 
 @BACKWARD

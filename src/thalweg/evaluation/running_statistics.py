@@ -77,7 +77,7 @@ class RunningStatistics:
             return dict(own.buffers)
 
         found = {name: buffer[only].clone() for name, buffer in self.buffers.items()}
-        difference = compare(found, alone(0.0, 0), alone, self.problem.dtype)
+        difference = compare(found, alone(0.0, 0), alone, self.problem.precision)
         if difference is not None and not difference.rounding:
             found_other(self.problem, difference, f"member {member} in running statistics")
             self._by(Plan("looped", 1, self.problem.unstacked))

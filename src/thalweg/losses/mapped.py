@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from thalweg.switches import vmap_warning_off
+
 
 def mapped(function: Callable[[Any, Any], Any], outputs: Any, targets: Any) -> Any:
     """The function on each entry of the first dimension: by one call where vmap can, else one by one, as written."""
     try:
-        return torch.vmap(function, randomness="different")(outputs, targets)
+        with vmap_warning_off:
+            return torch.vmap(function, randomness="different")(outputs, targets)
     except Exception as error:  # such as branches on values, and boolean indices; what is wrong shows below as well
         if isinstance(error, torch.OutOfMemoryError):
             raise

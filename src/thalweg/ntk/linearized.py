@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from thalweg.errors import UsageError, check_type
 from thalweg.ntk.plain_normalization import PlainNormalization
-from thalweg.population.attention import plain_attention
+from thalweg.population.attention import mapped_attention
 
 
 class Linearized(nn.Module):
@@ -46,7 +46,7 @@ class Linearized(nn.Module):
                 raise UsageError(msg)
             return found
 
-        with plain_attention():  # the fused kernels have no such derivatives
+        with mapped_attention():  # the fused kernels have no such derivatives
             if self.order == 1:
                 outputs, first = _along(value, point, direction)
                 return outputs + first
@@ -64,8 +64,7 @@ class Linearized(nn.Module):
 def _along(function: Callable[..., Any], at: dict[str, Tensor], direction: dict[str, Tensor]) -> Any:
     """The function's value and its derivative along a direction, by forward mode where torch has it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses,
-        warnings.filterwarnings("ignore", "There is a performance drop")  # and of operations that vmap loops over
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
         try:
             return jvp(function, (at,), (direction,))
         except NotImplementedError:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 Named = Mapping[str, Tensor]  # results by name, members in front
-_MOVES = (16.0, 32.0, 64.0)  # units in the last place by which parameters and inputs are moved, in turns
+_MOVES = (16.0, 32.0, 64.0)  # units in the last place by which parameters and inputs are moved, in turns;
+_COARSE, _MOVES_OF_COARSE = 1e-4, (1.0, 2.0, 4.0)  # of dtypes with larger units, whose sums torch takes in finer ones
 _DRAWS = 12  # of moves: an open ReLU that rounding may close is closed by half of them
 _BEYOND = 4  # times as far as the plain results move
 
@@ -82,7 +83,7 @@ def compare(found: Named, wanted: Named, again: Callable[[float, int], Named], d
             is compared.
         wanted: what the plain module gave.
         again: (size, draw) -> what it gives where parameters and inputs are moved by such a share, at random by draw.
-        dtype: in which they were computed.
+        dtype: the coarsest in which they were computed (`Problem.precision`).
 
     Cost: a comparison; where something is beyond the tolerance, one to thirteen calls of `again`.
     """
@@ -101,8 +102,10 @@ def compare(found: Named, wanted: Named, again: Callable[[float, int], Named], d
         if bool((still > limit).any()):
             return Difference(worst, float(still.max()), "restless")
     moves, wrong = {name: torch.zeros_like(share) for name, share in far.items()}, {worst: 0.0}
+    unit = torch.finfo(dtype).eps
+    sizes = [unit * move for move in (_MOVES_OF_COARSE if unit > _COARSE else _MOVES)]
     for draw in range(_DRAWS):
-        there = again(_MOVES[draw % len(_MOVES)] * torch.finfo(dtype).eps, draw)
+        there = again(sizes[draw % len(sizes)], draw)
         for name, so_far in moves.items():
             torch.maximum(so_far, _apart(there, wanted, name)[0], out=so_far)
         beyond = {name: (share > limit) & (apart[name][0] > _BEYOND * moves[name]) for name, share in far.items()}

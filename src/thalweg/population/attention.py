@@ -4,10 +4,11 @@ In evaluation mode and without gradients torch's encoder layers take fused kerne
 positions: what they return there are other numbers than those of the function that is trained (pytorch issues 86120
 and 97111). No call of a model takes them here. What is left is a difference of rounding: members that are looped
 compute `scaled_dot_product_attention` by torch's fused kernel, stacked members and second derivatives by its formula.
+Torch has this choice for the process, not for a thread: members that another thread trains looped meanwhile are
+computed by the formula too, and differ by rounding from those that are trained with nothing beside them.
 """
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
+
+from thalweg.switches import Off, vmap_warning_off
 
 # How the process computes attention: ways to read each part of the choice and to make it.
 _CHOICES: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [
@@ -27,52 +30,21 @@ _CHOICES: list[tuple[Callable[[], Any], Callable[[Any], None]]] = [
 ]
 
 
-class OnePath:
-    """Within it no call takes the kernels of torch's encoder layers that are for evaluation only.
-
-    It may be nested, and entered by several threads: the process has its own choice back when the last one has left.
-
-    >>> import torch
-    >>> from thalweg.population.attention import one_path
-    >>> with one_path:
-    ...     torch.backends.mha.get_fastpath_enabled()
-    False
-    >>> torch.backends.mha.get_fastpath_enabled()
-    True
-    """
-
-    def __init__(self) -> None:
-        self._lock, self._threads, self._before = threading.Lock(), 0, True
-        self._here = threading.local()
-
-    def __enter__(self) -> None:
-        depth = getattr(self._here, "depth", 0)
-        self._here.depth = depth + 1
-        if depth:  # what is entered at every call costs next to nothing
-            return
-        with self._lock:
-            if self._threads == 0:
-                self._before = torch.backends.mha.get_fastpath_enabled()
-                torch.backends.mha.set_fastpath_enabled(False)
-            self._threads += 1
-
-    def __exit__(self, *error: object) -> None:
-        self._here.depth -= 1
-        if self._here.depth:
-            return
-        with self._lock:
-            self._threads -= 1
-            if self._threads == 0:
-                torch.backends.mha.set_fastpath_enabled(self._before)
-
-
-one_path = OnePath()
+# Within it no call takes the kernels of torch's encoder layers that are for evaluation only.
+one_path = Off(torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled)
 
 
 @contextlib.contextmanager
 def plain_attention() -> Iterator[None]:
     """Attention by its formula: the fused kernels have neither batching rules on the CPU nor second derivatives."""
     with one_path, sdpa_kernel(SDPBackend.MATH):
+        yield
+
+
+@contextlib.contextmanager
+def mapped_attention() -> Iterator[None]:
+    """The same where members are mapped (`torch.vmap`), without torch's warning of operations that vmap loops over."""
+    with vmap_warning_off, plain_attention():
         yield
 
 

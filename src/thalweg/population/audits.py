@@ -154,7 +154,7 @@ class Audit:
         alone.put(before)
         wanted = alone.results(batch)
         difference = compare(
-            found, wanted, lambda size, draw: alone.moved(before, batch, size, draw), self.problem.dtype
+            found, wanted, lambda size, draw: alone.moved(before, batch, size, draw), self.problem.precision
         )
         if difference is not None and not difference.rounding:
             raise StackedDiffers(told(difference, f"member {member} {when}"))
@@ -201,7 +201,7 @@ def check_values(problem: Problem, name: str, function: Any, values: Tensor, out
             found, _ = function.entries(moved_tree(own, size, draw), targets, 1)
         return {f"the {name}": found.unsqueeze(0)}
 
-    difference = compare({f"the {name}": values}, alone(0.0, 0), alone, problem.dtype)
+    difference = compare({f"the {name}": values}, alone(0.0, 0), alone, problem.precision)
     if difference is not None and not difference.rounding:
         with noted(problem):
             raise StackedDiffers(told(difference, "a member's values in evaluation"))

@@ -19,7 +19,7 @@ from thalweg.guard import guarded
 from thalweg.population.agreement import Named, compare
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.alone import moved, named_outputs
-from thalweg.population.attention import plain_attention
+from thalweg.population.attention import mapped_attention
 from thalweg.population.audits import drawn_member, due, found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
@@ -183,10 +183,8 @@ def _map(
     parameters = population.layout.parameters * population.theta.element_size()
     of_one = parameters + activations(problem, population, batch, training=False).peak
     size = max(1, problem.memory_budget // (_TANGENTS * of_one))
-    with explained(batch), plain_attention(), warnings.catch_warnings():
-        # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", "There is a performance drop")
+    with explained(batch), mapped_attention(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
         found = None
         if not problem.unstacked:
             try:
@@ -218,7 +216,7 @@ def _other(
         arguments = next(_arguments(one, seen, tuple(own), 1))
         return named_outputs(_in_front(row(*_single(arguments, shared=batch.shared))), {})
 
-    difference = compare(named_outputs(one_of(found, member), {}), alone(0.0, 0), alone, problem.dtype)
+    difference = compare(named_outputs(one_of(found, member), {}), alone(0.0, 0), alone, problem.precision)
     if difference is None or difference.rounding:
         return False
     found_other(problem, difference, f"member {member} in a derivative")

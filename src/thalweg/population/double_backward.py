@@ -22,7 +22,8 @@ from thalweg.population.problem import Problem
 from thalweg.randomness import generator, global_stream
 
 Tensors = Sequence[Tensor]
-_TOLERANCE = 1e-3  # a share of the product: rounding is far below, a missing term mostly far above
+_TOLERANCE = 1e-3  # a share of the product: rounding is far below, a missing term mostly far above;
+_UNITS = 8  # in the last place of dtypes whose rounding is not far below
 _STEP = 1e-5  # of a difference of gradients, by a vector of length 1
 _OF_FUNCTIONS = (
     "Where a torch.autograd.Function does it, write its backward pass in differentiable operations on what "
@@ -72,11 +73,11 @@ def _fault(problem: Problem, matrix: str) -> str:
             break
     else:
         return ""
-    given = _floating(targets, dtype)
+    given, tolerance = _floating(targets, dtype), max(_TOLERANCE, _UNITS * torch.finfo(problem.precision).eps)
     try:
-        found = _adjoint([*_differentiable(outputs), loss], point)
+        found = _adjoint([*_differentiable(outputs), loss], point, tolerance)
         if matrix == "hessian":
-            found = found or _curved(lambda x: problem.loss.mean(model(x), given), point)
+            found = found or _curved(lambda x: problem.loss.mean(model(x), given), point, tolerance)
         if matrix == "gauss_newton":
             leaves, form = tree_flatten(outputs)
             places = [i for i, leaf in enumerate(leaves) if leaf.requires_grad]
@@ -85,7 +86,7 @@ def _fault(problem: Problem, matrix: str) -> str:
                 whole = dict(enumerate(leaves)) | dict(zip(places, values, strict=True))
                 return problem.loss.mean(tree_unflatten(list(whole.values()), form), given)
 
-            found = found or _curved(of_outputs, [leaves[i].detach().requires_grad_() for i in places])
+            found = found or _curved(of_outputs, [leaves[i].detach().requires_grad_() for i in places], tolerance)
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -131,30 +132,32 @@ class _Model:
         return [value.requires_grad_() for value in near([tensors[name] for name in self.names], draw)]
 
 
-def _adjoint(values: Tensors, point: Tensors) -> str:
+def _adjoint(values: Tensors, point: Tensors, tolerance: float) -> str:
     """Whether J v, the derivative of the J^T u that the backward pass gives, belongs to it."""
     draw = generator(0, "adjoint")
     u, v = ([one.requires_grad_() for one in _normal(like, draw)] for like in (values, point))
     pulled = torch.autograd.grad(values, point, u, create_graph=True, materialize_grads=True)
     pushed = _products(pulled, u, v)
-    return _differ("<u, J v>", _dot(u, pushed), "<J^T u, v>", _dot(pulled, v), _length(pulled))
+    return _differ("<u, J v>", _dot(u, pushed), "<J^T u, v>", _dot(pulled, v), tolerance * _length(pulled))
 
 
-def _curved(function: Callable[[Tensors], Tensor], point: Tensors) -> str:
+def _curved(function: Callable[[Tensors], Tensor], point: Tensors, tolerance: float) -> str:
     """Whether the second derivative of a function is symmetric, and that of its gradient."""
     draw = generator(0, "curved")
     u, v = _normal(point, draw), _normal(point, draw)
     gradient = torch.autograd.grad(function(point), point, create_graph=True, materialize_grads=True)
     along, other = _products(gradient, point, v), _products(gradient, point, u)
     epsilon = torch.finfo(point[0].dtype).eps
-    found = _differ("<u, H v>", _dot(u, along), "<v, H u>", _dot(v, other), _length(along) + _length(other))
+    found = _differ(
+        "<u, H v>", _dot(u, along), "<v, H u>", _dot(v, other), tolerance * (_length(along) + _length(other))
+    )
     if found or point[0].dtype != torch.float64:
         return found
     size = _length(v)
     near, far = (_difference(function, point, [one / size for one in v], h) for h in (_STEP, 2 * _STEP))
     rest, doubt = _apart(near, [one / size for one in along]), _apart(near, far)
     floor = 1e3 * epsilon / _STEP * _length(gradient)
-    if rest > max(_TOLERANCE * _length(near), floor) and doubt < 0.01 * rest:
+    if rest > max(tolerance * _length(near), floor) and doubt < 0.01 * rest:
         share = rest / _length(near)
         return f"products with it are {share:.1%} off the differences of gradients that they are the limit of"
     return ""
@@ -178,9 +181,9 @@ def _products(gradients: Tensors, at: Tensors, v: Tensors) -> Tensors:
     return torch.autograd.grad(chosen, at, along, retain_graph=True, materialize_grads=True)
 
 
-def _differ(one: str, first: float, other: str, second: float, scale: float) -> str:
+def _differ(one: str, first: float, other: str, second: float, limit: float) -> str:
     """That two numbers which are equal are not, by more than rounding; empty where they are or are not finite."""
-    return f"{one} is {first:.4g}, {other} {second:.4g}" if abs(first - second) > _TOLERANCE * scale else ""
+    return f"{one} is {first:.4g}, {other} {second:.4g}" if abs(first - second) > limit else ""
 
 
 def _differentiable(outputs: Any) -> list[Tensor]:

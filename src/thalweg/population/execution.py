@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -285,9 +284,7 @@ def _measure(
     for chunk in chunks:
         trial = Trial(problem, population, batch, Stacked, chunk, training=training)
         try:
-            with warnings.catch_warnings():  # an operation that vmap loops over will show in the time
-                warnings.filterwarnings("ignore", "There is a performance drop")
-                trial.run()
+            trial.run()
         except Exception as error:  # whatever vmap cannot do means: this model cannot be stacked
             said = next(iter(str(error).splitlines()), type(error).__name__)
             refused = f"the model cannot be stacked ({said})"

@@ -43,11 +43,14 @@ class GradientGraph:
     Args:
         problem, population, batch: what is evaluated; they are only read.
 
+    Attributes:
+        stacked: whether one call of the model gave the outputs of all members.
+
     Memory: the activations of all members on the batch, about four times over once a product is taken.
     """
 
     def __init__(self, problem: Problem, population: Population, batch: Batch) -> None:
-        self.problem, self.layout = problem, population.layout
+        self.problem, self.layout, self.stacked = problem, population.layout, False
         views = self.layout.leaves(population.theta)
         self.leaves = [view.detach().requires_grad_() for view in views.values()]
         self.targets = batch.targets_of(slice(None), len(population))
@@ -147,10 +150,13 @@ class GradientGraph:
             try:
                 stacked = Stacked(self.problem, population.with_own_buffers(), training=False)
                 names = [entry.name for entry in self.layout]
-                return stacked.call(dict(zip(names, self.leaves, strict=True)), slice(None), batch)
+                outputs = stacked.call(dict(zip(names, self.leaves, strict=True)), slice(None), batch)
             except Exception as error:  # whatever vmap cannot do is done member by member
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
+            else:
+                self.stacked = True
+                return outputs
         return self._one_by_one(population, batch, alone=bool(alone))
 
     def _one_by_one(self, population: Population, batch: Batch, *, alone: bool) -> Any:
@@ -193,7 +199,7 @@ class GraphChunks:
         row = _VECTORS * population.layout.parameters * population.theta.element_size()
         self.rows = max(1, min(len(population), int(budget / (example * self.size + row))))
         self.together = example * count * len(population) <= budget
-        if len(population) > 1 and not problem.unstacked:
+        if self.rows > 1 and not problem.unstacked and not problem.inspected(training=False).alone:
             self._audit()
 
     def _audit(self) -> None:
@@ -213,24 +219,30 @@ class GraphChunks:
         v = torch.randn(self.population.theta.shape[1:], generator=generator(0, "audit products", number))
         v = v.to(self.population.theta)
 
-        def products(members: Population, seen: Batch, row: int) -> dict[str, Tensor]:
+        def graph_of(members: Population, seen: Batch) -> GradientGraph:
             with explained(batch):
-                graph = GradientGraph(self.problem, members, seen)
+                return GradientGraph(self.problem, members, seen)
+
+        def products(graph: GradientGraph, row: int) -> dict[str, Tensor]:
             found = named_outputs(one_of(graph.outputs, row), {})
+            along = v.expand(len(graph.leaves[0]), -1)
             for name in _AUDITED:
                 with contextlib.suppress(RuntimeError):  # that a matrix is not there is said where it is asked for
-                    found[f"the {name} product"] = getattr(graph, name)()(v.expand(len(members), -1))[row : row + 1]
+                    found[f"the {name} product"] = getattr(graph, name)()(along)[row : row + 1]
             return found
 
         one = self.population[member]
 
         def alone(size: float, draw: int) -> Named:
             there, seen = moved(one, batch, size, draw)
-            return products(there, seen, 0)
+            return products(graph_of(there, seen), 0)
 
-        found, wanted = products(self.population[rows], batch, member - rows.start), alone(0.0, 0)
+        graph = graph_of(self.population[rows], batch)
+        if not graph.stacked:
+            return
+        found, wanted = products(graph, member - rows.start), alone(0.0, 0)
         both = {name: tensor for name, tensor in wanted.items() if name in found}
-        difference = compare(found, both, alone, self.problem.dtype)
+        difference = compare(found, both, alone, self.problem.precision)
         if difference is not None and not difference.rounding:
             found_other(self.problem, difference, f"member {member} in a derivative")
 

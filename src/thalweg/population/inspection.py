@@ -21,6 +21,7 @@ from thalweg.population.holdings import places
 from thalweg.population.layout import Layout
 from thalweg.population.noise import near
 from thalweg.population.population import Population
+from thalweg.population.precision import Precision
 from thalweg.randomness import generator, global_stream
 
 _REMEDY = "compute with the changed values and leave the parameter as it is"
@@ -36,7 +37,7 @@ class Inspection:
     Args:
         alone: why members are computed one by one by plain autograd, for a person; empty where nothing speaks against
             transforms of functions (vmap, torch.func).
-        hooked: the first parameter with a gradient hook, or empty.
+        hooked: the first parameter with a gradient hook, which it may get at a call; or empty.
     """
 
     alone: str = ""
@@ -85,6 +86,7 @@ def inspect(template: nn.Module, inputs: Any, *, training: bool) -> Inspection:
             break
         look.check_bound(plain)
         alone = look.reason(plain)
+    hooked = hooked or look.hooking
     return Inspection(alone or (hooked and f"the parameter {hooked!r} has a gradient hook"), hooked)
 
 
@@ -112,7 +114,8 @@ class _Look:
         self.point = [one + size * (other - one) for one, other in zip(self.own, moved, strict=True)]
         frozen = {name: one for name, one in named.items() if name not in {entry.name for entry in self.layout}}
         self.buffers = {name: one.detach() for name, one in (*frozen.items(), *template.named_buffers())}
-        self.made, self.module, self._noise = False, template, {}
+        self.made, self.hooking, self.near_by = False, "", 0.0
+        self.module, self._noise = template, {}
 
     def plain(self) -> _Pass:
         """By the module itself, `backward` and all."""
@@ -127,8 +130,11 @@ class _Look:
         in_mode(module, training=self.training)
         self._check_same(named, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}")
         self._check_same(buffers, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}")
-        counts = _counts(module)
-        outputs = self._outputs(module)
+        counts, hooks = _counts(module), {name: len(one._backward_hooks or ()) for name, one in named.items()}
+        with Precision(self.own[0].dtype) as precision:
+            outputs = self._outputs(module)
+        self.near_by = torch.finfo(precision.coarsest).eps ** 0.5
+        self.hooking = next((name for name, one in named.items() if len(one._backward_hooks or ()) > hooks[name]), "")
         self._check_counts(module, counts, outputs)
         total = self._total(outputs)
         if total.requires_grad:
@@ -160,7 +166,7 @@ class _Look:
         except _CannotBeCalledError as error:
             msg = f"The model cannot be called with tensors of members in the place of its own: {error.__cause__}"
             raise ModelError(msg) from error
-        if not _near(outputs, plain.outputs):
+        if not _near(outputs, plain.outputs, self.near_by):
             self._check_held()
             msg = (
                 f"The model does not compute with the parameters that it is given in {self.mode} mode: it keeps "
@@ -171,7 +177,7 @@ class _Look:
             raise ModelError(msg)
         total = self._total(outputs)
         gradients = torch.autograd.grad(total, leaves, materialize_grads=True) if total.requires_grad else self.own
-        if total.requires_grad and not _near([dense(one) for one in gradients], plain.gradients):
+        if total.requires_grad and not _near([dense(one) for one in gradients], plain.gradients, self.near_by):
             msg = (
                 "The backward pass of the model gives other gradients than backward() does: it writes them past "
                 "torch.autograd.grad, as torch.utils.checkpoint does with use_reentrant=True; write "
@@ -200,9 +206,9 @@ class _Look:
             cause = error.__cause__ or error
             said = str(cause).partition("\n")[0].partition(". ")[0].rstrip(".") or type(cause).__name__
             return f"torch.func cannot differentiate the model ({said})"
-        if not _near(found, plain.outputs):
+        if not _near(found, plain.outputs, self.near_by):
             return "the model holds parameters elsewhere too, such as in a list"
-        if _near(gradients, plain.gradients):
+        if _near(gradients, plain.gradients, self.near_by):
             return ""
         return "hooks or the backward pass of the model read it again (activation checkpointing, implicit layers)"
 
@@ -223,7 +229,7 @@ class _Look:
             found = self._outputs(later)
         except _CannotBeCalledError:  # what it counts is not calls, but what it has made
             return
-        if not _near(found, [one.detach() for one in outputs]):
+        if not _near(found, [one.detach() for one in outputs], self.near_by):
             msg = (
                 f"The model counts its calls in {next(iter(moved))!r} and computes with the count, which members would "
                 "share; keep it in a buffer (register_buffer), written in place."
@@ -292,7 +298,7 @@ def dense(gradient: Tensor) -> Tensor:
     return gradient.to_dense() if gradient.layout != torch.strided else gradient
 
 
-def _near(found: Any, wanted: list[Tensor]) -> bool:
+def _near(found: Any, wanted: list[Tensor], near_by: float) -> bool:
     """Whether tensors are equal to far less than a wrong term would make."""
     if len(found) != len(wanted):
         return False
@@ -302,7 +308,6 @@ def _near(found: Any, wanted: list[Tensor]) -> bool:
         if torch.equal(one, other):
             continue
         scale = float(other.detach().abs().nan_to_num(0, 0, 0).max()) if other.numel() else 0.0
-        near_by = torch.finfo(other.dtype).eps ** 0.5
         if not torch.allclose(one.detach(), other.detach(), rtol=near_by, atol=near_by * scale, equal_nan=True):
             return False
     return True

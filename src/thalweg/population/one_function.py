@@ -41,7 +41,7 @@ def note_two_paths(problem: Problem) -> None:
             found: Any = call(module, inputs)
         return {name: leaf.detach().unsqueeze(0) for name, leaf in named_outputs(found, {}).items()}
 
-    off = compare(outputs(True), outputs(False), lambda size, draw: outputs(False, size, draw), problem.dtype)
+    off = compare(outputs(True), outputs(False), lambda size, draw: outputs(False, size, draw), problem.precision)
     problem.faults[_NOTED] = ""
     if off is not None and not off.rounding:
         problem.faults[_NOTED] = f"the two differ by {off}"

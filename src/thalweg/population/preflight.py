@@ -33,6 +33,7 @@ from thalweg.population.loss_checks import (
 )
 from thalweg.population.noise import near
 from thalweg.population.padding import Padding
+from thalweg.population.precision import Precision
 from thalweg.population.telling_rows import telling_rows
 from thalweg.randomness import generator, global_stream
 
@@ -55,10 +56,12 @@ class Preflight:
     metrics: tuple[Metric, ...]
     data: Data
     rows: Int64[Tensor, " few"] = field(init=False)
+    precision: torch.dtype = field(init=False)
     domain: Domain = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "rows", torch.arange(min(_EXAMPLES, len(self.data.train))))
+        object.__setattr__(self, "precision", next(p.dtype for p in self.model.parameters() if p.requires_grad))
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
             untouched = _generators()
@@ -117,8 +120,10 @@ class Preflight:
         buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
-            first = self._called(module, inputs)
-            loss = checked(self.loss, first, targets)
+            with Precision(self.precision) as precision:
+                first = self._called(module, inputs)
+                loss = checked(self.loss, first, targets)
+            object.__setattr__(self, "precision", precision.coarsest)
             if isinstance(loss, UserLoss):
                 check_mean(loss, first, targets)
             drew = _generators()

@@ -206,6 +206,11 @@ class Problem(Summarized):
                 self._draws[training] = draws
         return self._draws[training]
 
+    @property
+    def precision(self) -> torch.dtype:
+        """The coarsest floating dtype seen in calls of the model and its loss: to what their numbers are rounded."""
+        return self.preflight.precision
+
     def pads(self, *, training: bool) -> bool:
         """Whether the model looks up an embedding that is trained but for a padding row, in that mode.
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from thalweg.errors import ModelError
-from thalweg.population.attention import plain_attention
+from thalweg.population.attention import mapped_attention
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.broadcast import Broadcast
@@ -77,7 +77,7 @@ class Stacked:
             else:
                 self.broadcast = True
                 return outputs
-        with plain_attention():
+        with mapped_attention():
             mapped = torch.vmap(self._one, in_dims=(0, 0, None if seen.shared else 0))
             return mapped(tensors, buffers, seen.inputs)
 

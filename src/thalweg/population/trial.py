@@ -93,7 +93,7 @@ class Trial:
             alone = alone or Alone(self.problem, some, training=self.training)
             return alone.moved(some, seen, size, draw)
 
-        return compare(own, theirs, again, self.problem.dtype)
+        return compare(own, theirs, again, self.problem.precision)
 
     def _synchronize(self) -> None:
         if self.problem.device.type == "cuda":

@@ -15,10 +15,11 @@ from thalweg.errors import ModelError
 from thalweg.ntk.gram.program import Program, as_batch, shape_of, values_of
 from thalweg.ntk.gram.sites import Site
 from thalweg.population import Population, Problem
-from thalweg.population.attention import plain_attention
+from thalweg.population.attention import mapped_attention
 from thalweg.population.binding import call, exchanged
 from thalweg.population.copying import copied
 from thalweg.population.padding import Padding
+from thalweg.switches import vmap_warning_off
 
 Tensors = dict[str, Tensor]
 
@@ -167,10 +168,8 @@ def _mapped(
     rest = (None,) * len(shared)
     over_examples = torch.vmap(row, in_dims=(None, None, 0, *rest, *(None for _ in own)))
     over_members = torch.vmap(over_examples, in_dims=(0, 0, None, *rest, *(0 for _ in own)))
-    with plain_attention(), warnings.catch_warnings():
-        # torch warns of a part of itself that jvp still uses, and of operations that vmap loops over.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", "There is a performance drop")
+    with mapped_attention(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
         try:
             return over_members(parameters, buffers, inputs, *shared, *own)
         except torch.OutOfMemoryError:
@@ -204,7 +203,8 @@ def _of(tree: Any, number: int) -> Any:
 def _each(function: Callable[[Any], Any], vectors: Any) -> Any:
     """The function of every one of some vectors: vmapped, or one after the other where vmap fails."""
     try:
-        return torch.vmap(function)(vectors)
+        with vmap_warning_off:
+            return torch.vmap(function)(vectors)
     except torch.OutOfMemoryError:
         raise
     except _OF_VMAP:
