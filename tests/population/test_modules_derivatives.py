@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 import thalweg as tw
 from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, Problem, derivatives, plain_derivatives
+from thalweg.population.derivatives import check_differentiable
 
 LONE = ("auto", "looped")
 POINTS = X[:, :2].contiguous()
@@ -342,17 +344,22 @@ def test_modules_that_cannot_be_members_name_the_remedy(make: Any, said: str) ->
         Problem(make(), (X, Y))
 
 
-def test_inference_mode_is_left_for_what_is_made_and_refused_for_what_is_differentiated() -> None:
+def test_inference_mode_is_left_for_what_is_made_and_refused_where_no_verb_leaves_it() -> None:
+    module = nn.Linear(4, 3)
     with torch.inference_mode():
-        module = nn.Linear(4, 3)
         problem = Problem(module, (X + 0, Y))
         population = problem.initialize(2)
         found = tw.evaluate(problem, population)["loss"]
-        for refused in (lambda: tw.curvature.hessian(problem, population), lambda: tw.train(problem, RECIPE)):
-            with pytest.raises(UsageError, match=r"within torch.inference_mode\(\); call this outside"):
-                refused()
+        trained = tw.train(problem, RECIPE).final.theta
+        largest = tw.spectra.top_eigenvalues(tw.curvature.hessian(problem, population), 1)["eigenvalue"]
+        with pytest.raises(UsageError, match=r"trained within torch.inference_mode\(\); call this outside"):
+            problem.draws(training=True)
+        with pytest.raises(UsageError, match=r"differentiated within torch.inference_mode\(\); call this outside"):
+            check_differentiable(problem)
     assert float(found[0]) == pytest.approx(float(F.cross_entropy(module(X), Y).detach()))
-    tw.train(problem, RECIPE)
+    assert torch.equal(trained, tw.train(problem, RECIPE).final.theta)
+    outside = tw.spectra.top_eigenvalues(tw.curvature.hessian(problem, population), 1)["eigenvalue"]
+    np.testing.assert_allclose(largest, outside, rtol=1e-6)
 
 
 class Unused(nn.Module):

@@ -126,6 +126,46 @@ def test_outputs_are_returned_without_what_is_beside() -> None:
         found.hidden  # noqa: B018
 
 
+class Recurrent(nn.Module):
+    """Returns the state of its one layer, which is as long as a batch of one example."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.out = nn.LSTM(2, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        y, state = self.layer(x.unflatten(1, (2, 2)))
+        return self.out(y[:, -1]), state
+
+
+class Attending(nn.Module):
+    """Returns weights over as many positions as the examples that are tried first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.scores = body(), nn.Parameter(torch.randn(8, 8))
+
+    def forward(self, x: Tensor) -> Any:
+        return {"logits": self.body(x), "weights": self.scores.softmax(-1)}
+
+
+@pytest.mark.parametrize("last", [1, 8, 100])
+@pytest.mark.parametrize("model", [Recurrent, Attending])
+def test_what_has_a_row_for_each_example_is_no_matter_of_a_batch_of_that_size(
+    model: type[nn.Module], last: int
+) -> None:
+    inputs, targets = torch.randn(512 + last, 4, dtype=torch.float64), torch.arange(512 + last) % 3
+    name = 0 if model is Recurrent else "logits"
+    problem = Problem(model, (inputs, targets), lambda output, target: F.cross_entropy(output[name], target))
+    population = problem.initialize(2)
+    found = tw.evaluation.outputs(problem, population)
+    assert found[name].shape == (2, 512 + last, 3)
+    beside = "output.weights" if model is Attending else "output[1]"
+    assert beside in repr(found)
+    plain = population.module(1)(inputs)[name]
+    torch.testing.assert_close(found[name][1], plain.detach())
+
+
 @pytest.mark.parametrize(
     ("loss", "used"),
     [

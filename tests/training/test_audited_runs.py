@@ -18,8 +18,9 @@ RARE, MEMBERS, STEPS, SIZE = 9, 6, 64, 32
 
 
 def stacked_now() -> bool:
-    """Whether the call is one of vmap's."""
-    return torch._C._functorch.maybe_current_level() is not None
+    """Whether the call is one of vmap's; other transforms of torch.func do as the plain module does."""
+    stack = torch._C._functorch.get_interpreter_stack() or ()
+    return any(one.key() == torch._C._functorch.TransformType.Vmap for one in stack)
 
 
 class Late(nn.Module):

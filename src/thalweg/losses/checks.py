@@ -32,7 +32,7 @@ def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
             return  # it draws random numbers, and draws others for each example
         if isinstance(found, Tensor):
             if found.ndim:
-                _check_apart(loss, batch, found.mean())
+                _check_apart(loss, batch, (found if found.is_floating_point() else found.double()).mean())
             continue
         _check_apart(loss, batch, loss.mean(*batch))
 

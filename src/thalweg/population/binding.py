@@ -3,15 +3,19 @@
 from collections.abc import Callable, Iterable, Mapping, MutableSequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError
-from thalweg.population.answers import answer, rows
+from thalweg.population.answers import answer, lengths, rows
 from thalweg.population.attention import one_path
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.holdings import Place, is_plain, places
 from thalweg.population.population import Population
 
+_BESIDE = "_beside_examples"  # an attribute of a problem's own copy of the model, and so of copies of that
 Slot = tuple[dict[Any, Any] | MutableSequence[Any], Any]  # what holds a tensor, and the key there
 
 
@@ -103,7 +107,43 @@ def call(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:
     """Call a model on inputs: a tensor as one argument, a tuple as several, a dict by name; see `answers.answer`."""
     with one_path:
         outputs = _called(module, inputs)
-    return outputs if isinstance(outputs, Tensor) else answer(outputs, rows(inputs))
+    return outputs if isinstance(outputs, Tensor) else answer(outputs, rows(inputs), beside(module))
+
+
+def beside(module: nn.Module | Callable[..., Any]) -> tuple[str, ...]:
+    """Paths of tensors that the model returns without a row for each example, where that was found out."""
+    return getattr(module, "__dict__", {}).get(_BESIDE, ())
+
+
+def exchanged(module: nn.Module, tensors: Mapping[str, Tensor]) -> Callable[..., Any]:
+    """The module as a function with these tensors in the place of its own, for `call`."""
+
+    def function(*args: Any, **named: Any) -> Any:
+        return functional_call(module, dict(tensors), args, named)
+
+    function.__dict__[_BESIDE] = beside(module)
+    return function
+
+
+def find_beside(template: nn.Module, inputs: Any) -> None:
+    """Find out which tensors the model returns have no row for each example, for all its copies made afterwards.
+
+    A tensor that is as long as one batch by chance, as a recurrent network's state of one layer is as long as a batch
+    of one, is not as long as one of half as many.
+    """
+    count = rows(inputs) or 0
+    some = tree_map(lambda leaf: leaf[: count // 2] if leaf.ndim and len(leaf) == count else leaf, inputs)
+    found: set[str] = set()
+    for given, size in ((inputs, count), (some, count // 2)):
+        try:
+            with torch.no_grad():
+                outputs = _called(copied(template).eval(), given) if size else None
+        except Exception:  # said where it is called next, or what it cannot do with so few examples
+            continue
+        if not isinstance(outputs, Tensor):
+            found |= {path for path, length in lengths(outputs).items() if length != size}
+    if found:
+        template.__dict__[_BESIDE] = tuple(sorted(found))
 
 
 def _called(module: nn.Module | Callable[..., Any], inputs: Any) -> Any:

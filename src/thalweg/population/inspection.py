@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vjp
+from torch.func import vjp
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError
-from thalweg.population.binding import Bound, call
+from thalweg.population.binding import Bound, call, exchanged
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.holdings import places
 from thalweg.population.layout import Layout
@@ -197,7 +197,7 @@ class _Look:
         def outputs(point: list[Tensor]) -> list[Tensor]:
             own = {name: buffer.clone() for name, buffer in running.items()}  # the model may write into them
             tensors = {**dict(zip(names, point, strict=True)), **own}
-            return self._outputs(lambda *args, **named: functional_call(self.module, tensors, args, named))
+            return self._outputs(exchanged(self.module, tensors))
 
         try:
             found, pulled, *_ = vjp(outputs, self.point)

@@ -138,7 +138,12 @@ def activation_bytes(problem: Problem, population: Population, batch: Batch, *, 
 
 @torch.enable_grad()
 def activations(problem: Problem, population: Population, batch: Batch, *, training: bool) -> Activations:
-    """The bytes of one member's activations, measured on the first member."""
+    """The bytes of one member's activations, measured on the first member.
+
+    Raises:
+        UsageError: members of another architecture than the problem's.
+    """
+    problem.check(population)
     member = Looped(problem, population[0].copy(), training=training)
     kept: dict[int, int] = {}
     saved: list[Tensor] = []  # the graph gets their numbers: a function that held its own output would never be freed

@@ -13,7 +13,7 @@ from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
 from thalweg.population.answers import Absent
-from thalweg.population.binding import call
+from thalweg.population.binding import call, find_beside
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.differentiating import with_gradients
 from thalweg.population.inspection import inspect
@@ -71,6 +71,9 @@ class Preflight:
                 if not with_gradients(self.model, error):
                     raise
                 inputs, targets = self.examples()
+                outputs = self._outputs(copied(self.model).eval(), inputs)
+            if not isinstance(outputs, Tensor):
+                find_beside(self.model, inputs)
                 outputs = self._outputs(copied(self.model).eval(), inputs)
             if all(map(torch.equal, untouched, _generators())):
                 self._check_apart(inputs, outputs)

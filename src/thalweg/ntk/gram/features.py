@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call, jvp, vjp
+from torch.func import jvp, vjp
 from torch.utils._pytree import tree_leaves, tree_map
 
 from thalweg.errors import ModelError
@@ -16,7 +16,7 @@ from thalweg.ntk.gram.program import Program, as_batch, shape_of, values_of
 from thalweg.ntk.gram.sites import Site
 from thalweg.population import Population, Problem
 from thalweg.population.attention import mapped_attention
-from thalweg.population.binding import call
+from thalweg.population.binding import call, exchanged
 from thalweg.population.copying import copied
 from thalweg.population.padding import Padding
 from thalweg.switches import vmap_warning_off
@@ -132,9 +132,7 @@ class Model:
         tensors = tensors | {name: tensors[name].clone() for name in self.running}  # the model may write into them
         if self.program is None:
             with Padding() if self.problem.pads(training=False) else contextlib.nullcontext():
-                found = call(
-                    lambda *args, **names: functional_call(self.module, tensors, args, names), as_batch(example)
-                )
+                found = call(exchanged(self.module, tensors), as_batch(example))
             return values_of(found)
 
         def hook(node: fx.Node, arguments: Sequence[Any], value: Any) -> Any:
