@@ -154,6 +154,7 @@ def _curve(
         )
 
     problems = [problem_of(widths) for widths in hidden]
+    pool = pool.to(dtype=problems[0].dtype)
     parameters = [problem.layout.parameters for problem in problems]
     groups, networks = [slice(place, place + 1) for place in range(len(sizes))], []
     if optimizer.elementwise and len({len(widths) for widths in hidden}) == 1:
