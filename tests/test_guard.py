@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import thalweg as tw
+from thalweg.guard import guarded
 from thalweg.randomness import global_states
 
 DRAWN = torch.Generator().manual_seed(0)
@@ -89,6 +90,34 @@ def test_a_model_made_in_double_precision_stays_so() -> None:
     assert problem.dtype is torch.float64
     outside = measured(problem)
     assert [np.array_equal(one, other) for one, other in zip(inside, outside, strict=True)] == [True] * 6
+
+
+def test_a_verb_without_a_problem_keeps_the_default_dtype_around_it() -> None:
+    class Rows(Dataset):
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, row: int) -> tuple[Tensor, int]:
+            return torch.tensor([row / 3, 1 / 7]), row % 2
+
+    wanted = torch.tensor([[row / 3, 1 / 7] for row in range(4)], dtype=torch.float64)
+    with default(torch.float64):
+        read = tw.data.from_user(Rows()).train.inputs
+        within = tw.Problem(lambda: nn.Linear(2, 2), Rows()).data.train.inputs
+    assert torch.equal(read, wanted)
+    assert torch.equal(within, wanted)
+    assert tw.data.from_user(Rows()).train.inputs.dtype is torch.float32
+
+
+def test_a_problem_sets_its_default_dtype_wherever_it_stands() -> None:
+    @guarded
+    def verb(path: str, problem: tw.Problem) -> torch.dtype:
+        return torch.zeros(1).dtype
+
+    problem = a_problem()
+    with default(torch.float64):
+        assert verb("here", problem) is torch.float32
+        assert verb("here", problem=problem) is torch.float32
 
 
 def test_data_made_in_inference_mode_are_data() -> None:

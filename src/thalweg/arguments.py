@@ -25,18 +25,29 @@ _INSTEAD: dict[str, tuple[tuple[str, str], ...]] = {
         ("list", "write problem.population([model, ...]) or Population.concatenate([...])"),
     ),
     "Problem": (("Module", "write Problem(model, data, loss)"), ("Population", "the problem comes first")),
+    "Operator": (("Tensor", "write spectra.from_matrix(tensor)"), ("ndarray", "write spectra.from_matrix(tensor)")),
     "Recipe": (
         ("Optimizer", "write Recipe(optim.Adam(lr=1e-3), steps=..., batch_size=...), or another rule of optim"),
         ("Rule", "write Recipe(rule, steps=..., batch_size=...)"),
     ),
 }
 
+# What each is, with where it comes from, for what is told by none of the above.
+_NOUNS: dict[str, str] = {
+    "Population": "a Population such as run.final",
+    "Operator": "an Operator such as curvature.hessian(problem, population)",
+    "Recipe": "a Recipe such as Recipe(optim.AdamW(1e-3), steps=400)",
+    "Run": "a Run such as train returns",
+}
+_HAVE_STAND_INS = {"Rule"}  # in whose place something else is as good: a Wrapper
+
 
 class Arguments:
     """What a verb takes: says which argument does not fit, and what to write.
 
     Args:
-        verb: the function; those of its arguments are checked that are annotated as one class of Thalweg's.
+        verb: the function; those of its arguments are checked that are annotated as one class of Thalweg's, but for
+            protocols, abstract classes and those in whose place others are as good.
 
     >>> import torch
     >>> import thalweg as tw
@@ -55,7 +66,7 @@ class Arguments:
             for place, (name, given) in enumerate(self.signature.parameters.items())
             if inspect.isclass(given.annotation) and given.annotation.__module__.startswith("thalweg.")
         ]
-        self.checked = [one for one in checked if not getattr(one[2], "_is_protocol", False)]
+        self.checked = [one for one in checked if not _has_stand_ins(one[2])]
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         """Raise UsageError where an argument is of another kind than the annotated one."""
@@ -110,10 +121,10 @@ class Arguments:
     def _refuse(self, name: str, kind: type, given: Any) -> None:
         bases = {base.__name__ for base in type(given).__mro__} | ({"Mapping"} if isinstance(given, Mapping) else set())
         hint = next((words for base, words in _INSTEAD.get(kind.__name__, ()) if base in bases), None)
-        what, noun, got = f"{self.name} {name}", with_article(kind), with_article(type(given))
+        what, noun = f"{self.name} {name}", with_article(kind)
         if hint is None:
-            check_type(what, given, kind, noun)
-        msg = f"{what} must be {noun}; got {got}: {hint}."
+            check_type(what, given, kind, _NOUNS.get(kind.__name__, noun))
+        msg = f"{what} must be {noun}; got {with_article(type(given))}: {hint}."
         raise UsageError(msg)
 
 
@@ -156,3 +167,7 @@ def _is_ours(traceback: TracebackType | None) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback is not None and traceback.tb_frame.f_globals.get("__name__", "").startswith("thalweg.")
+
+
+def _has_stand_ins(kind: type) -> bool:
+    return getattr(kind, "_is_protocol", False) or inspect.isabstract(kind) or kind.__name__ in _HAVE_STAND_INS

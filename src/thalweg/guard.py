@@ -20,10 +20,13 @@ __all__ = ["default_dtype", "guarded", "undisturbed"]
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 _CPU = torch.device("cpu")
+_HOLDERS = ("self", "problem", "A")  # arguments with a default dtype of their own: problems and operators
 
 
 def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
-    """The verb, undisturbed by modes of torch around its call; for what takes a problem first, in its default dtype.
+    """The verb, undisturbed by modes of torch around its call; what takes a problem or operator, in its default dtype.
+
+    A verb that takes neither keeps the default dtype around it, as that is what its caller means by no dtype.
 
     >>> import torch
     >>> import thalweg as tw
@@ -40,11 +43,14 @@ def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
         UsageError: at a call inside `torch.autocast`, and at one with arguments that the verb does not take.
     """
     arguments = Arguments(verb)
+    holders = [(place, name) for place, name in enumerate(arguments.signature.parameters) if name in _HOLDERS]
 
     @functools.wraps(verb)
     def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:
         arguments.check(args, kwargs)
-        dtype = getattr(args[0] if args else kwargs.get("problem"), "default_dtype", torch.float32)
+        dtype = torch.get_default_dtype()
+        for place, name in holders:
+            dtype = getattr(args[place] if place < len(args) else kwargs.get(name), "default_dtype", dtype)
         try:
             if _undisturbed(dtype):
                 return verb(*args, **kwargs)
@@ -60,8 +66,8 @@ def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
 
 
 @contextlib.contextmanager
-def undisturbed(what: str, dtype: torch.dtype = torch.float32) -> Iterator[None]:
-    """Gradients on; inference mode and anomaly detection off; torch's default dtype as given, its device the CPU.
+def undisturbed(what: str, dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Gradients on; inference mode and anomaly detection off; torch's default dtype as given, if any; on the CPU.
 
     >>> import torch
     >>> from thalweg.guard import undisturbed
@@ -83,7 +89,8 @@ def undisturbed(what: str, dtype: torch.dtype = torch.float32) -> Iterator[None]
             modes.enter_context(torch.autograd.set_detect_anomaly(mode=False))
         if torch.get_default_device() != _CPU:
             modes.enter_context(torch.device("cpu"))
-        modes.enter_context(default_dtype(dtype))
+        if dtype is not None:
+            modes.enter_context(default_dtype(dtype))
         yield
 
 

@@ -191,7 +191,8 @@ def test_a_model_that_writes_into_its_parameters_is_refused_and_members_stay(
 @every
 def test_modules_are_told_how_they_become_members(mlp: Problem, instrument: Instrument) -> None:
     modules = [mlp.model(), mlp.model()]
-    with pytest.raises(UsageError, match=r"problem\.population\(.*got a (Sequential|list)"):
+    told = r"got a (Sequential|list): write problem\.population\(|problem\.population\(\[module\]\); got"
+    with pytest.raises(UsageError, match=told):
         instrument(mlp, modules)  # pyrefly: ignore
     instrument(mlp, mlp.population(modules))
 

@@ -5,15 +5,25 @@ import importlib.util
 import sys
 from typing import Any
 
+ASKED = "transformers.utils.import_utils"  # where transformers remembers what it found installed
+
 
 def load(name: str = "transformers") -> Any:
-    """The library, imported once, with torchvision taken for absent where it does not load beside this torch."""
+    """The library, with torchvision taken for absent where it does not load beside this torch.
+
+    Whatever was imported before: another library may have imported transformers, which then remembers that
+    torchvision's files are there, or may have left a part of torchvision behind.
+    """
     try:
-        importlib.import_module("torchvision")
+        importlib.import_module("torchvision.transforms")
     except (ImportError, RuntimeError, AttributeError):
         for part in [part for part in sys.modules if part.partition(".")[0] == "torchvision"]:
             del sys.modules[part]
         sys.modules["torchvision"] = None  # pyrefly: ignore
+        for answer in vars(sys.modules.get(ASKED, sys)).values():
+            forget = getattr(answer, "cache_clear", None)
+            if callable(forget):
+                forget()
     return importlib.import_module(name)
 
 

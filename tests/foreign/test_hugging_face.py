@@ -1,13 +1,18 @@
 """Architectures of transformers and peft in small configurations, without weights."""
 
+import importlib
+import sys
+import warnings
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from foreign.harness import CLASSES, Case, Refused, assert_as_plain, double, integers, normal  # noqa: F401
-from foreign.hugging_face import has_torchvision, load
+from foreign.hugging_face import ASKED, has_torchvision, load
 from torch import Tensor, nn
 
 WORDS = 7
@@ -194,3 +199,21 @@ def test_torchvision_is_there_or_absent_but_never_broken() -> None:
         import torchvision
 
         assert torchvision.ops is not None
+
+
+def test_what_was_found_before_torchvision_was_taken_for_absent_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a library that was imported before has imported transformers."""
+    load()
+    if has_torchvision():
+        pytest.skip("torchvision works here")
+    planted = ModuleType("torchvision")
+    planted.__spec__ = ModuleSpec("torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision", planted)
+    asked = importlib.import_module(ASKED)
+    for question in (asked.is_vision_available, asked.is_torchvision_available):
+        question.cache_clear()
+    monkeypatch.setattr(asked, "is_vision_available", lambda: True)
+    assert asked.is_torchvision_available()
+    load()
+    assert not asked.is_torchvision_available()
+    assert not has_torchvision()

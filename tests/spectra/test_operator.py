@@ -208,8 +208,8 @@ def test_rounding_is_not_refused(dtype: torch.dtype) -> None:
         (lambda: from_matrix(torch.ones(2, 3)), r"from_matrix needs floating-point matrices .* torch.float32 \(2, 3\)"),
         (lambda: from_matrix(torch.eye(2).long()), "from_matrix needs floating-point matrices"),
         (lambda: from_matrix(torch.ones(2, 2).triu()), r"Member 0's matrix is not symmetric: it is up to 1 off"),
-        (lambda: trace(MATRICES), "The first argument of trace must be an Operator such as curvature.hessian"),
-        (lambda: as_matrix(None), "The first argument of as_matrix must be an Operator"),
+        (lambda: trace(MATRICES), "trace A must be an Operator; got a Tensor: write spectra.from_matrix"),
+        (lambda: as_matrix(None), "as_matrix A must be an Operator such as curvature.hessian.*; got None"),
     ],
 )
 def test_what_cannot_be_meant(make: Any, sentence: str) -> None:

@@ -269,7 +269,10 @@ def test_the_rate_within_what_goes_around_a_rule_is_replaced() -> None:
             lambda: tuning.rate_sensitivity(bowl(), _short(), high=np.inf),
             "rate_sensitivity goes over",
         ),
-        (lambda: tuning.range_test(bowl(), optim.SGD(1.0)), "range_test recipe must be a Recipe such as"),
+        (
+            lambda: tuning.range_test(bowl(), optim.SGD(1.0)),
+            r"^range_test recipe .*; got a SGD: write Recipe\(rule, ",
+        ),
         (lambda: tuning.classic_range_test(bowl(), optim.SGD(1.0)), "classic_range_test recipe must be a Recipe"),
         (lambda: tuning.rate_sensitivity(bowl(), optim.SGD(1.0)), "rate_sensitivity recipe must be a Recipe"),
         (lambda: tuning.range_test("bowl", _short()), "range_test problem must be a Problem; got 'bowl'"),

@@ -170,10 +170,6 @@ def averaged(
     of one run, running statistics recomputed); Garipov et al., 2018, arXiv:1802.10026 (ensembles along a path).
     """
     began = time.perf_counter()
-    check_type("averaged problem", problem, Problem, "a Problem")
-    check_type(
-        "averaged population", population, Population, "a Population such as run.final, or problem.population(modules)"
-    )
     check_choice("averaged statistics", statistics, ("recompute", "keep"))
     check_count("averaged statistics_count", statistics_count, 2)
     check_count("averaged resamples", resamples, 39)

@@ -150,9 +150,6 @@ def spanning_tree(
     Source: Draxler, Veschgini, Salmhofer and Hamprecht, 2018, arXiv:1803.00885.
     """
     began = time.perf_counter()
-    check_type(
-        "spanning_tree minima", minima, Population, "a Population such as run.final, or problem.population(modules)"
-    )
     check_type("spanning_tree join", join, (Callable, NoneType), "a function of two populations that returns a Curve")
     if len(minima) < 2:
         msg = f"spanning_tree needs at least 2 minima, the members of a population; got {len(minima)}."

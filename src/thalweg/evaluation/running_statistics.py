@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from thalweg.arguments import in_words
 from thalweg.data import Examples, ExampleSet
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError
 from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
 from thalweg.population import Batch, Execution, Plan, Population, Problem
@@ -145,8 +145,6 @@ def recomputed(
 
     Cost: one forward pass of every member. Memory: the activations of all these examples in one member.
     """
-    check_type("recomputed problem", problem, Problem, "a Problem")
-    check_type("recomputed population", population, Population, "a Population such as run.final")
     problem.check(population)
     drawn = as_sample("recomputed", on).draw(problem)
     if not tracked(problem):

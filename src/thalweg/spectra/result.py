@@ -50,8 +50,6 @@ class Measurement:
     """
 
     def __init__(self, verb: str, A: Operator, label: str, seed: int, progress: Watcher | None) -> None:
-        write = "an Operator such as curvature.hessian(problem, population) or spectra.from_matrix(tensor)"
-        check_type(f"The first argument of {verb}", A, Operator, write)
         check_type(f"{verb} seed", seed, int, "a whole number such as 0")
         self.A, self.seed, self.progress = A, seed, progress
         self.told: Watcher = ignore

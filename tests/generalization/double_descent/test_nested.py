@@ -9,6 +9,7 @@ import torch
 import thalweg as tw
 from thalweg.generalization.double_descent import over_widths
 from thalweg.generalization.double_descent.nested import BESIDE, columns_within, together, widened
+from thalweg.guard import default_dtype
 
 
 def _problem(width: int) -> tw.Problem:
@@ -52,6 +53,13 @@ def test_under_every_rule_a_width_comes_to_what_it_comes_to_alone(name: str) -> 
     both = over_widths(tw.data.digits(), [5, 9], progress=None, **settings).networks[0].theta
     alone = over_widths(tw.data.digits(), [5], progress=None, **settings).networks[0].theta
     assert float((both - alone).norm() / alone.norm()) < 1e-4
+
+
+def test_networks_are_in_the_default_dtype_around_the_call() -> None:
+    with default_dtype(torch.float64):
+        curve = over_widths(tw.data.digits(), [3], n=20, steps=4, batch_size=10, seeds=[600], evaluate=1, progress=None)
+    assert curve.networks[0].theta.dtype is torch.float64
+    assert np.isfinite(curve["test loss"]).all()
 
 
 def test_sizes_are_put_together_in_the_least_time() -> None:

@@ -134,10 +134,7 @@ def align(
 
 def _meant(problem: Problem, reference: Population, population: Population, method: str | Method, seed: int) -> Method:
     """The method, after everything has been checked."""
-    check_type("align problem", problem, Problem, "a Problem")
     check_type("align seed", seed, int, "a whole number")
-    for what, one in (("reference", reference), ("population", population)):
-        check_type(f"align {what}", one, Population, "a Population such as run.final, or problem.population([module])")
     check_same_architecture(problem, reference, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
     if len(reference) not in (1, len(population)):

@@ -15,7 +15,7 @@ from thalweg.connectivity.alignment.result import Alignment
 from thalweg.connectivity.alignment.specification import ByHand, check_finite, check_same_architecture, groups_of
 from thalweg.connectivity.alignment.standing import movable
 from thalweg.connectivity.alignment.weights import compared
-from thalweg.errors import UsageError, check_type
+from thalweg.errors import UsageError
 from thalweg.guard import guarded
 from thalweg.population import Population, Problem, UnitGroup
 from thalweg.population.derivatives import check_steady
@@ -62,13 +62,6 @@ def align_together(
     Cost: in every round an alignment of every member; a few rounds.
     """
     began = time.perf_counter()
-    check_type("align_together problem", problem, Problem, "a Problem")
-    check_type(
-        "align_together population",
-        population,
-        Population,
-        "a Population such as run.final, or problem.population(modules)",
-    )
     check_same_architecture(problem, population, population)
     check_steady(problem, "whether aligned members compute the same cannot be verified")
     if len(population) < 2:

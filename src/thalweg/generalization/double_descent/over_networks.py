@@ -20,7 +20,7 @@ from thalweg.generalization.dealt import own_sets
 from thalweg.generalization.double_descent.nested import columns_within, together, widened
 from thalweg.generalization.double_descent.network_curve import NetworkCurve
 from thalweg.guard import guarded
-from thalweg.optim import Adam, Rule
+from thalweg.optim import Adam, Rule, Wrapper
 from thalweg.population import Population, Problem
 from thalweg.population.device import as_device
 from thalweg.progress import Watcher, automatic
@@ -43,7 +43,7 @@ def over_widths(
     seeds: Sequence[int] = range(4),
     steps: int = 1_500,
     batch_size: int = 100,
-    optimizer: Rule = Adam(5e-3),  # noqa: B008
+    optimizer: Rule | Wrapper = Adam(5e-3),  # noqa: B008
     evaluate: int = 20,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
@@ -94,7 +94,7 @@ def over_depths(
     seeds: Sequence[int] = range(4),
     steps: int = 1_500,
     batch_size: int = 100,
-    optimizer: Rule = Adam(5e-3),  # noqa: B008
+    optimizer: Rule | Wrapper = Adam(5e-3),  # noqa: B008
     evaluate: int = 20,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
@@ -129,7 +129,7 @@ def _curve(
     n: int,
     noise: float,
     seeds: Sequence[int],
-    training: tuple[int, int, Rule, int],
+    training: tuple[int, int, Rule | Wrapper, int],
     device: str | torch.device,
     progress: Watcher | None,
 ) -> NetworkCurve:
@@ -154,6 +154,7 @@ def _curve(
         )
 
     problems = [problem_of(widths) for widths in hidden]
+    pool = pool.to(dtype=problems[0].dtype)
     parameters = [problem.layout.parameters for problem in problems]
     groups, networks = [slice(place, place + 1) for place in range(len(sizes))], []
     if optimizer.elementwise and len({len(widths) for widths in hidden}) == 1:
