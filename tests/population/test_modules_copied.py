@@ -3,6 +3,7 @@
 import io
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import thalweg as tw
 from thalweg.errors import ModelError
 from thalweg.population import Batch, Problem, derivatives
 from thalweg.population.copying import copied, in_mode
-from thalweg.population.holdings import places
+from thalweg.population.holdings import is_plain, places
 
 
 def body() -> nn.Sequential:
@@ -307,3 +308,30 @@ def test_parameters_that_cannot_be_exchanged_are_named(make: Any, where: str) ->
     problem = Problem(make, (X, Y))
     with pytest.raises(ModelError, match=f"its parameter 'weight' at ['\"]{where}['\"] too.*use self.weight"):
         tw.train(problem, RECIPE, seeds=2)
+
+
+class _Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.again = nn.Linear(2, 3)
+        self.sizes = self.same = [1, 2]
+        self.register_buffer("kept", torch.ones(2), persistent=False)
+
+
+@pytest.mark.parametrize("build", [_Tied, lambda: nn.Sequential(nn.BatchNorm1d(3), nn.Embedding(4, 3))])
+def test_plain_modules_are_copied_attribute_by_attribute(build: Callable[[], nn.Module]) -> None:
+    module = build()
+    assert is_plain(module)
+    twin = copied(module)
+    for part, own in zip(module.modules(), twin.modules(), strict=True):
+        assert type(part) is type(own)
+        assert list(vars(part)) == list(vars(own))
+        assert part is not own
+    assert not {id(one) for one in module.parameters()} & {id(one) for one in twin.parameters()}
+    assert {n: t.tolist() for n, t in module.state_dict().items()} == {
+        n: t.tolist() for n, t in twin.state_dict().items()
+    }
+    if isinstance(twin, _Tied):
+        assert twin.first is twin.again
+        assert twin.sizes is twin.same
+        assert twin.sizes is not module.sizes

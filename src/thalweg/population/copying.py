@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.population.holdings import Place, is_empty, is_plain, places
+from thalweg.population.holdings import Place, is_empty, is_plain, places, plain_copy
 
 _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _ANEW = (threading.Condition, threading.Event, threading.local, _LOCK, _RLOCK)
@@ -39,7 +39,7 @@ def copied(module: nn.Module) -> nn.Module:
     """
     if is_plain(module):
         with torch.inference_mode(mode=False):
-            return copy.deepcopy(module)
+            return plain_copy(module, {})
     held = list(places(module))
     memo: dict[int, Any] = {}
     functions: dict[int, types.FunctionType] = {}
