@@ -235,9 +235,14 @@ def test_small_losses_are_rounded_one_way_by_another_kernel(size: float, dtype: 
     def again(size: float, draw: int) -> Named:
         return alone.moved(population, batch, size, draw)
 
-    outputs = (inputs @ scaled).T.contiguous().unsqueeze(0)  # which torch takes examples in a row, not classes
-    found = F.cross_entropy(outputs, classes.unsqueeze(0), reduction="none").mean().reshape(1, 1)
-    off = compare(wanted | {"loss": found}, wanted, again, dtype)
+    weight = scaled.requires_grad_()
+    outputs = (inputs @ weight.T).T.contiguous().unsqueeze(0)  # which torch takes examples in a row, not classes
+    loss = F.cross_entropy(outputs, classes.unsqueeze(0), reduction="none").mean()
+    (gradient,) = torch.autograd.grad(loss, weight)
+    of_weight = "the gradient of 'weight'"
+    off = compare({"loss": loss.reshape(1, 1), of_weight: gradient.unsqueeze(0)}, wanted, again, dtype)
     assert off is None or off.rounding
+    off = compare(wanted | {of_weight: 1.2 * wanted[of_weight]}, wanted, again, dtype)
+    assert (off.kind, off.name) == ("wrong", of_weight)
     wrong = compare(wanted | {"loss": 1.1 * wanted["loss"]}, wanted, again, dtype)
     assert (wrong.kind, wrong.name) == ("wrong", "loss")

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten_with_path, tree_leaves, tree_map
+from torch.utils._pytree import tree_flatten_with_path, tree_map
 
 from thalweg.errors import ModelError
-from thalweg.losses.names import Loss
 from thalweg.losses.of_user import mean_of
 from thalweg.population.agreement import Named
 from thalweg.population.batch import Batch
@@ -17,6 +16,7 @@ from thalweg.population.layout import Layout
 from thalweg.population.looped import Looped
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.rounding import OneWay, rounding_of
 from thalweg.randomness import generator, global_stream
 
 
@@ -55,11 +55,16 @@ class Alone:
         """The results of members where parameters and inputs are moved (see `moved`).
 
         The loss is moved as far as those of examples are on the average, whatever their signs, by that and by their
-        own rounding: another kernel may round them all one way, as log(1 + p) of a small p.
+        own rounding, and gradients by the rounding of the loss's gradients by outputs: another kernel may round them
+        all one way, as log(1 + p) of a small p.
         """
         there, seen = moved(population, batch, size, draw)
         self.put(there)
-        results = self.results(seen)
+        self.looped.loss = OneWay(self.problem.loss, (-1) ** draw) if size else self.problem.loss
+        try:
+            results = self.results(seen)
+        finally:
+            self.looped.loss = self.problem.loss
         if size and "loss" in results:
             with contextlib.suppress(ModelError):  # a loss that gives no values of examples
                 (loss, values, weights, rounding), others = self._losses(population, batch), self._losses(there, seen)
@@ -75,26 +80,11 @@ class Alone:
             outputs = self.looped.outputs(slice(member, member + 1), batch)
             own, targets = tree_map(lambda leaf: leaf[0], outputs), batch.member(member)[1]
             values, weights = loss.entries(own, targets)
-            rounding = _rounding(loss, own, targets, values)
+            rounding = rounding_of(loss, own, targets, values)
             found.append((loss.mean(own, targets).double(), values.double(), weights, rounding))
         means, values, weights, rounding = zip(*found, strict=True)
         stacked = None if weights[0] is None else torch.stack(weights)
         return torch.stack(means), torch.stack(values), stacked, torch.stack(rounding)
-
-
-def _rounding(loss: Loss, outputs: Any, targets: Any, values: Tensor) -> Tensor:
-    """About how far a loss rounds its values of examples (batch,): by those of the same outputs in 64 bits.
-
-    There is nothing finer beside numbers of 64 bits: a unit of 1, as log(1 + p) has it. 0 where it takes no others.
-    """
-    floating = lambda leaf: isinstance(leaf, Tensor) and leaf.is_floating_point()  # noqa: E731
-    if any(leaf.dtype == torch.float64 for leaf in filter(floating, tree_leaves(outputs))):
-        return torch.full_like(values, torch.finfo(torch.float64).eps, dtype=torch.float64)
-    finer = tree_map(lambda leaf: leaf.double() if floating(leaf) else leaf, outputs)
-    try:
-        return (loss.entries(finer, targets)[0].double() - values.double()).abs().nan_to_num(0, 0, 0)
-    except Exception:  # whatever a loss of the user's cannot do in that precision
-        return torch.zeros_like(values, dtype=torch.float64)
 
 
 def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple[Population, Batch]:

@@ -32,7 +32,7 @@ class Looped:
     def __init__(
         self, problem: Problem, population: Population, *, training: bool, seeds: Sequence[int] | None = None
     ) -> None:
-        self.problem = problem
+        self.problem, self.loss = problem, problem.loss
         self.layout = population.layout
         self.theta = population.theta
         self.bound = Bound(problem.template, population, training=training)
@@ -66,7 +66,7 @@ class Looped:
         for member in self._members(rows):
             inputs, targets = batch.member(member)
             with self._stream(member, step):
-                loss = self.problem.loss.mean(self._forward(member, inputs), targets)
+                loss = self.loss.mean(self._forward(member, inputs), targets)
             parts = torch.autograd.grad(loss, self._parameters[member], materialize_grads=True)
             torch.cat([dense(part).reshape(-1) for part in parts], out=out[member])
             self._keep_replaced(member)
