@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from thalweg.losses.names import Loss
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.inspection import dense
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.rounding import OneWay
 from thalweg.randomness import global_stream
 
 
@@ -32,7 +34,8 @@ class Looped:
     def __init__(
         self, problem: Problem, population: Population, *, training: bool, seeds: Sequence[int] | None = None
     ) -> None:
-        self.problem, self.loss = problem, problem.loss
+        self.problem = problem
+        self.loss: Loss | OneWay = problem.loss
         self.layout = population.layout
         self.theta = population.theta
         self.bound = Bound(problem.template, population, training=training)
