@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.errors import ModelError
 from thalweg.population import Batch, Execution, Plan, Problem, choose
-from thalweg.population.agreement import Difference, compare, tolerance
+from thalweg.population.agreement import Difference, Named, compare, tolerance
+from thalweg.population.alone import Alone
 from thalweg.population.looped import Looped
 from thalweg.population.stacked import Stacked
 from thalweg.population.trial import Trial
@@ -214,3 +216,33 @@ def test_a_forced_plan_is_checked() -> None:
     with pytest.raises(ModelError, match=r"asked for, but stacked results differ .* of 'tiny.weight'; write plan="):
         choose(problem, population, batch, "stacked")
     assert choose(problem, population, batch).reason.startswith("stacked results differ from those of the plain module")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [14.0, 15.0, 16.0])
+def test_small_losses_are_rounded_one_way_by_another_kernel(size: float, dtype: torch.dtype) -> None:
+    size *= 1 if dtype is torch.float32 else 2
+    draw = torch.Generator().manual_seed(1)
+    classes = torch.randint(31, (1000,), generator=draw)
+    inputs = (F.one_hot(classes, 31) + 0.01 * torch.randn(1000, 31, generator=draw)).to(dtype)
+    problem = Problem(lambda: nn.Linear(31, 31, bias=False).to(dtype), (inputs, classes))
+    scaled = size * torch.eye(31, dtype=dtype)
+    population = problem.initialize(1).with_theta(scaled.reshape(1, -1))
+    batch = Batch.range(problem.data.train, 0, 1000)
+    alone = Alone(problem, population, training=True)
+    wanted = alone.results(batch)
+
+    def again(size: float, draw: int) -> Named:
+        return alone.moved(population, batch, size, draw)
+
+    weight = scaled.requires_grad_()
+    outputs = (inputs @ weight.T).T.contiguous().unsqueeze(0)  # which torch takes examples in a row, not classes
+    loss = F.cross_entropy(outputs, classes.unsqueeze(0), reduction="none").mean()
+    (gradient,) = torch.autograd.grad(loss, weight)
+    of_weight = "the gradient of 'weight'"
+    off = compare({"loss": loss.reshape(1, 1), of_weight: gradient.unsqueeze(0)}, wanted, again, dtype)
+    assert off is None or off.rounding
+    off = compare(wanted | {of_weight: 1.2 * wanted[of_weight]}, wanted, again, dtype)
+    assert (off.kind, off.name) == ("wrong", of_weight)
+    wrong = compare(wanted | {"loss": 1.1 * wanted["loss"]}, wanted, again, dtype)
+    assert (wrong.kind, wrong.name) == ("wrong", "loss")

@@ -1,5 +1,6 @@
 """Members computed one by one by the plain module, in memory of their own: what other ways are compared with."""
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -7,12 +8,15 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten_with_path, tree_map
 
+from thalweg.errors import ModelError
+from thalweg.losses.of_user import mean_of
 from thalweg.population.agreement import Named
 from thalweg.population.batch import Batch
 from thalweg.population.layout import Layout
 from thalweg.population.looped import Looped
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.rounding import OneWay, rounding_of
 from thalweg.randomness import generator, global_stream
 
 
@@ -48,10 +52,39 @@ class Alone:
         return named_gradients(self.population.layout, losses, gradient, self.population.running)
 
     def moved(self, population: Population, batch: Batch, size: float, draw: int) -> dict[str, Tensor]:
-        """The results of members where parameters and inputs are moved (see `moved`)."""
+        """The results of members where parameters and inputs are moved (see `moved`).
+
+        The loss is moved as far as those of examples are on the average, whatever their signs, by that and by their
+        own rounding, and gradients by the rounding of the loss's gradients by outputs: another kernel may round them
+        all one way, as log(1 + p) of a small p.
+        """
         there, seen = moved(population, batch, size, draw)
         self.put(there)
-        return self.results(seen)
+        self.looped.loss = OneWay(self.problem.loss, (-1) ** draw) if size else self.problem.loss
+        try:
+            results = self.results(seen)
+        finally:
+            self.looped.loss = self.problem.loss
+        if size and "loss" in results:
+            with contextlib.suppress(ModelError):  # a loss that gives no values of examples
+                (loss, values, weights, rounding), others = self._losses(population, batch), self._losses(there, seen)
+                results["loss"] = (loss + mean_of((others[1] - values).abs() + rounding, weights)[0]).unsqueeze(1)
+        return results
+
+    @torch.no_grad()
+    def _losses(self, population: Population, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+        """Losses (members,), and of examples values, weights and the rounding of values: (members, batch) each."""
+        self.put(population)
+        loss, found = self.problem.loss, []
+        for member in range(len(population)):
+            outputs = self.looped.outputs(slice(member, member + 1), batch)
+            own, targets = tree_map(lambda leaf: leaf[0], outputs), batch.member(member)[1]
+            values, weights = loss.entries(own, targets)
+            rounding = rounding_of(loss, own, targets, values)
+            found.append((loss.mean(own, targets).double(), values.double(), weights, rounding))
+        means, values, weights, rounding = zip(*found, strict=True)
+        stacked = None if weights[0] is None else torch.stack(weights)
+        return torch.stack(means), torch.stack(values), stacked, torch.stack(rounding)
 
 
 def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple[Population, Batch]:

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from thalweg.losses.names import Loss
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.inspection import dense
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.rounding import OneWay
 from thalweg.randomness import global_stream
 
 
@@ -33,6 +35,7 @@ class Looped:
         self, problem: Problem, population: Population, *, training: bool, seeds: Sequence[int] | None = None
     ) -> None:
         self.problem = problem
+        self.loss: Loss | OneWay = problem.loss
         self.layout = population.layout
         self.theta = population.theta
         self.bound = Bound(problem.template, population, training=training)
@@ -66,7 +69,7 @@ class Looped:
         for member in self._members(rows):
             inputs, targets = batch.member(member)
             with self._stream(member, step):
-                loss = self.problem.loss.mean(self._forward(member, inputs), targets)
+                loss = self.loss.mean(self._forward(member, inputs), targets)
             parts = torch.autograd.grad(loss, self._parameters[member], materialize_grads=True)
             torch.cat([dense(part).reshape(-1) for part in parts], out=out[member])
             self._keep_replaced(member)
