@@ -152,7 +152,7 @@ def function_prior(
     alone = _slopes(simple[:, None], tables)
     even = bits[(bits.sum(1) >= n / 4) & (bits.sum(1) <= 3 * n / 4)][:balanced]
     own, shuffled = complexity(even), complexity(draw.permuted(even, axis=1))
-    ratio = interval.mean(own / shuffled) if len(even) else _nothing("no balanced function among the nets")
+    ratio = interval.mean(own / shuffled) if len(even) else Interval.missing("no balanced function among the nets")
     arrays = {
         "complexity": simple,
         "ones": ones,
@@ -213,10 +213,6 @@ def _slopes(regressors: Array, tables: Array) -> Array:
 
 def _interval(slopes: Array, nets: int) -> Interval:
     if not np.isfinite(slopes[0]):
-        return _nothing("functions seen twice are too few, or too much alike, for a slope")
+        return Interval.missing("functions seen twice are too few, or too much alike, for a slope")
     low, high = np.quantile(slopes[1:], (0.025, 0.975))
     return Interval(float(slopes[0]), float(low), float(high), nets, "bootstrap over nets, 2.5 % and 97.5 % points")
-
-
-def _nothing(why: str) -> Interval:
-    return Interval(np.nan, np.nan, np.nan, 0, why)

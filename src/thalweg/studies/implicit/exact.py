@@ -1,7 +1,5 @@
 """Intervals of what is computed exactly, and of what cannot be known."""
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,13 +16,3 @@ def largest(values: ArrayLike, what: str) -> Interval:
     flat: NDArray[np.float64] = np.ravel(np.asarray(values, dtype=np.float64))
     worst = float(flat.max())
     return Interval(worst, worst, worst, len(flat), f"the largest, {what}")
-
-
-def unknown(why: str) -> Interval:
-    """No interval, and why.
-
-    >>> from thalweg.studies.implicit.exact import unknown
-    >>> unknown("2 runs did not reach the loss").known
-    False
-    """
-    return Interval(math.nan, math.nan, math.nan, 0, why)

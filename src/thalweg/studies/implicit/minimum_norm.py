@@ -10,7 +10,7 @@ from thalweg.claims import Claim, Finding, Part, every_part, greater, less, with
 from thalweg.figures import Axis, Figure, Line, ReferenceLine, Scatter
 from thalweg.generalization.implicit import LimitPoints, limit_points
 from thalweg.statistics import POSITIVE, Interval, exponents, interval
-from thalweg.studies.implicit.exact import largest, unknown
+from thalweg.studies.implicit.exact import largest
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 
@@ -120,7 +120,7 @@ def ends(given: Problems, seeds: Sequence[int], seed: int) -> Ends:
 def judged(found: Ends) -> dict[str, Interval]:
     """The parts that decide; all unknown where a rule did not come to zero loss."""
     if not found.converged:
-        return dict.fromkeys((PROJECTION, ADAM, SIGN, SCALE), unknown("a rule did not come to zero loss"))
+        return dict.fromkeys((PROJECTION, ADAM, SIGN, SCALE), Interval.missing("a rule did not come to zero loss"))
     nearest = [found.of(rule, "distance to the projection") for rule in IN_THE_SPAN]
     nearest += [row for one in found.from_scales.values() for row in one["distance to the projection"]]
     away = np.stack([one["distance to the minimum norm"] for one in found.from_scales.values()])
@@ -148,7 +148,7 @@ def controls(found: Ends, seeds: Sequence[int]) -> tuple[dict[str, Interval], fl
     for name, one in ((DETERMINED, determined), (LARGE_EPSILON, large)):
         reached = bool(one.converged.all())
         away = one["distance to the minimum norm"]
-        parts[name] = largest(away, "of all seeds") if reached else unknown("a rule did not come to zero loss")
+        parts[name] = largest(away, "of all seeds") if reached else Interval.missing("a rule did not come to zero loss")
     turns = np.stack(
         [np.linalg.qr(np.random.default_rng([seed, 2]).normal(size=(FEATURES, FEATURES)))[0] for seed in seeds]
     )

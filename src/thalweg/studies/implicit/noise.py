@@ -17,7 +17,6 @@ from thalweg.figures import Axis, Figure, ReferenceLine, interval_bars, interval
 from thalweg.generalization.implicit import DiagonalLinear, effective_coefficients, limit_points, sparse_linear
 from thalweg.population import Problem
 from thalweg.statistics import POSITIVE, Interval, interval
-from thalweg.studies.implicit.exact import unknown
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe, Run
@@ -205,7 +204,7 @@ def slope(arms: Sequence[Arm], values: Array) -> Array:
 def of_ratio(noisy: Array, quiet: Array) -> Interval:
     """The risk of one arm over another's; unknown where a run did not come to the loss."""
     if not np.isfinite([noisy, quiet]).all():
-        return unknown(ALL_AT)
+        return Interval.missing(ALL_AT)
     return interval.geometric_mean(noisy / quiet)
 
 
@@ -213,13 +212,13 @@ def of_slope(setting: Setting, found: Mapping[str, Array]) -> Interval:
     """Points of test error per decade over the batch sizes; unknown where a network did not come to the loss."""
     arms = dict(list(setting.arms.items())[: len(setting.batches)])
     values = np.stack([found[name] for name in arms])
-    return interval.mean(slope(list(arms.values()), values)) if np.isfinite(values).all() else unknown(ALL_AT)
+    return interval.mean(slope(list(arms.values()), values)) if np.isfinite(values).all() else Interval.missing(ALL_AT)
 
 
 def of_both(setting: Setting, found: Mapping[str, Array]) -> Interval:
     """What twice the rate and the batch add to the test error; unknown where a network did not come to the loss."""
     values = found[BOTH] - found[f"batch {setting.batches[0]}"]
-    return interval.mean(values) if np.isfinite(values).all() else unknown(ALL_AT)
+    return interval.mean(values) if np.isfinite(values).all() else Interval.missing(ALL_AT)
 
 
 def of_linear(seeds: Sequence[int]) -> float:
@@ -245,7 +244,7 @@ def experiment(lab: Lab) -> Finding:
     settings = SETTINGS if lab.scale == "full" else ()
     of_those = seeds[:12]
     errors = {setting.name: of_networks(lab, setting, of_those) for setting in settings}
-    missing = unknown("trained at full scale alone")
+    missing = Interval.missing("trained at full scale alone")
     single, full = risks["batch 1"], risks[f"batch {EXAMPLES}"]
     parts = {
         DIAGONAL: of_ratio(single, full),
@@ -257,7 +256,9 @@ def experiment(lab: Lab) -> Finding:
         BOTH: of_both(SETTINGS[0], errors[SIGNALS]) if SIGNALS in errors else missing,
     }
     logs = np.log10(np.stack([risks[name] for name in by_size]))
-    steepness = interval.mean(slope(list(by_size.values()), logs)) if np.isfinite(logs).all() else unknown(ALL_AT)
+    steepness = (
+        interval.mean(slope(list(by_size.values()), logs)) if np.isfinite(logs).all() else Interval.missing(ALL_AT)
+    )
     null = of_linear(seeds[:2])
     ratios = {name: of_ratio(of, full).estimate for name, of in risks.items()}
     return lab.finding(

@@ -19,7 +19,6 @@ from thalweg.generalization.implicit import relative_movement, scale_of_initiali
 from thalweg.optim import Rule
 from thalweg.population import Population, Problem
 from thalweg.statistics import Interval, interval
-from thalweg.studies.implicit.exact import unknown
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
 from thalweg.training import Recipe, Run
@@ -111,14 +110,14 @@ class Scaled:
         """Points of test error per decade of the scales kept."""
         values = self.error[keep]
         if not np.isfinite(values).all():
-            return unknown(ALL_AT)
+            return Interval.missing(ALL_AT)
         return interval.mean(np.polyfit(np.log10(self.scales[keep]), values, 1)[0])
 
     @property
     def hurt(self) -> Interval:
         """The error at the largest scale minus that at 1."""
         values = self.error[-1] - self.error[self.scales == 1][0]
-        return interval.mean(values) if np.isfinite(values).all() else unknown(ALL_AT)
+        return interval.mean(values) if np.isfinite(values).all() else Interval.missing(ALL_AT)
 
 
 ALL_AT = "every network must come to the training loss at which it is read"
@@ -170,7 +169,7 @@ def experiment(lab: Lab) -> Finding:
     digits = trained(lab, OF_DIGITS, seeds, scales) if full else None
     softmax = trained(lab, OF_SOFTMAX, seeds, (1.0, 8.0)) if full else None
     momentum = trained(lab, PARITY, seeds, scales, descent=True) if full else None
-    missing = unknown("digits are trained at full scale alone")
+    missing = Interval.missing("digits are trained at full scale alone")
     found = {PARITY.name: parity} | ({DIGITS: digits} if digits is not None else {})
     return lab.finding(
         parts={

@@ -112,7 +112,7 @@ def slope(found: FunctionPrior) -> Interval:
     """That at equal balance; unknown of fewer functions than a hundred, over which its interval is too narrow."""
     seen = len(found["complexity"])
     if seen < FEWEST:
-        return Interval(math.nan, math.nan, math.nan, 0, f"{seen} of {FEWEST} functions were seen twice")
+        return Interval.missing(f"{seen} of {FEWEST} functions were seen twice")
     return found.slope
 
 

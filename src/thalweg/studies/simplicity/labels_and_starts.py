@@ -89,17 +89,12 @@ class Arm:
 def ratio(first: Arm | None, second: Arm | None, *, per_margin: bool = False) -> Interval:
     """Of the norms of two arms at one training loss; unknown if a network did not come there."""
     if first is None or second is None:
-        return unknown(FULL_ALONE)
+        return Interval.missing(FULL_ALONE)
     one, other = (arm.norm / (arm.margin if per_margin else 1) for arm in (first, second))
     late = int(np.isnan(one).sum() + np.isnan(other).sum())
     if late:
-        return unknown(f"{late} of {2 * len(one)} networks did not come to a loss of {first.level:g}")
+        return Interval.missing(f"{late} of {2 * len(one)} networks did not come to a loss of {first.level:g}")
     return interval.ratio(one, other)
-
-
-def unknown(why: str) -> Interval:
-    """No interval, and why."""
-    return Interval(nan, nan, nan, 0, why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +213,13 @@ class Compared:
     def errors(self) -> Interval:
         """Points of test error that the bad start costs."""
         if MEMORIZED not in self.starts:
-            return unknown("not all random labels were memorized")
+            return Interval.missing("not all random labels were memorized")
         more = self.starts[MEMORIZED].error - self.starts[STANDARD].error
-        return unknown("not all came to the loss") if np.isnan(more).any() else interval.mean(more, bounds=(-100, 100))
+        return (
+            Interval.missing("not all came to the loss")
+            if np.isnan(more).any()
+            else interval.mean(more, bounds=(-100, 100))
+        )
 
 
 def compared(lab: Lab, setting: Setting, seeds: Sequence[int], *, controls: bool = False) -> Compared:

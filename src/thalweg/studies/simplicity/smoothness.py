@@ -29,7 +29,6 @@ from thalweg.studies.simplicity.labels_and_starts import (
     Compared,
     compared,
     ratio,
-    unknown,
 )
 from thalweg.studies.study import decides
 
@@ -93,7 +92,7 @@ CLAIM = Claim(
 
 def judged(digits: Compared, signals: Compared | None) -> dict[str, Interval]:
     """The interval of every part."""
-    elsewhere = dict.fromkeys((TASK, PREFERENCE), unknown(FULL_ALONE)) if signals is None else signals.ratios
+    elsewhere = dict.fromkeys((TASK, PREFERENCE), Interval.missing(FULL_ALONE)) if signals is None else signals.ratios
     standard = digits.starts[STANDARD]
     return {
         **digits.ratios,
