@@ -46,14 +46,25 @@ def misfit(annotation: Any, value: Any) -> str:
 
 
 def flat(annotation: Any, value: Any) -> str:
-    """The same for numbers that have no dimension."""
+    """The same for numbers that have no dimension.
+
+    >>> from collections.abc import Sequence
+    >>> from thalweg.kinds import flat
+    >>> flat(Sequence[float], 0.1)
+    'numbers (an array, a tensor or a list) of one dimension or more'
+    """
     single = isinstance(value, int | float) or getattr(value, "shape", None) == ()
     return f"{_NUMBERS} of one dimension or more" if single and misfit(annotation, [value]) == "" else ""
 
 
 def with_article(kind: type) -> str:
-    """The name of a class after "a" or "an"."""
-    return f"{'an' if kind.__name__[0] in 'AEIOU' else 'a'} {kind.__name__}"
+    """The name of a class after "a" or "an".
+
+    >>> from thalweg.kinds import with_article
+    >>> with_article(int)
+    'an int'
+    """
+    return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
 
 
 def _class_misfit(kind: Any, parts: tuple[Any, ...], value: Any) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 
+__all__ = ["Off", "vmap_warning_off"]
+
 
 class Off:
     """Within it a switch of the process is off.
@@ -54,4 +56,5 @@ class Off:
 # Within it torch does not warn of operations that vmap has no batching rule for and loops over: what they cost shows in
 # the time by which a plan is chosen. Filters of warnings would not do: threads undo each other's. Torch tells nobody
 # whether it warns; by itself it does.
-vmap_warning_off = Off(lambda: True, torch._C._functorch._set_vmap_fallback_warning_enabled)
+_warn = torch._C._functorch._set_vmap_fallback_warning_enabled  # pyrefly: ignore[missing-attribute]
+vmap_warning_off = Off(lambda: True, _warn)

@@ -2,7 +2,6 @@
 
 import importlib
 import sys
-import warnings
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
