@@ -52,7 +52,11 @@ def flat(annotation: Any, value: Any) -> str:
     >>> from thalweg.kinds import flat
     >>> flat(Sequence[float], 0.1)
     'numbers (an array, a tensor or a list) of one dimension or more'
+    >>> flat(int | Sequence[int], 3)
+    ''
     """
+    if not _is_of_numbers(annotation) and any(kind in typing.get_args(annotation) for kind in (int, float)):
+        return ""  # a single number is what it says, too
     single = isinstance(value, int | float) or getattr(value, "shape", None) == ()
     return f"{_NUMBERS} of one dimension or more" if single and misfit(annotation, [value]) == "" else ""
 
