@@ -142,6 +142,43 @@ def test_what_a_module_of_ones_own_holds_is_a_part():
     assert said(f) != before
 
 
+def test_an_installed_package_keeps_what_it_remembers_to_itself(tmp_path, monkeypatch):
+    """The number of a session, say, which is another in every process; what was given to it is a part."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+    (folder / "installed_model.py").write_text(
+        textwrap.dedent("""
+        import uuid
+        from torch import nn
+
+        SESSION = uuid.uuid4().hex
+
+        class Config:
+            def __init__(self, warmup):
+                self.warmup, self._hash = warmup, hash(SESSION)
+
+        class Net(nn.Module):
+            session = SESSION
+
+            def __init__(self, warmup):
+                super().__init__()
+                self.config, self._session = Config(warmup), SESSION
+
+            def forward(self, x):
+                return x, SESSION
+        """)
+    )
+
+    def layers(warmup):
+        sys.modules.pop("installed_model", None)
+        return Declared().layers(importlib.import_module("installed_model").Net(warmup))
+
+    one, same, other = (layers(warmup) for warmup in (1000, 1000, 2000))
+    assert one == same != other
+    assert "code" in one[0][1]
+
+
 @dataclasses.dataclass
 class Config:
     warmup: int

@@ -18,7 +18,17 @@ from torch import Tensor, nn
 
 from thalweg.storage.encoding import encode_number
 from thalweg.training.compiled import reads, spelled
-from thalweg.training.own import CODE, DEEPEST, constant, functions_of, globals_of, is_own, named, unwrapped
+from thalweg.training.own import (
+    CODE,
+    DEEPEST,
+    constant,
+    functions_of,
+    globals_of,
+    is_installed,
+    is_own,
+    named,
+    unwrapped,
+)
 
 _MANY, _LONG = 64, 2000  # entries, letters: what is longer is hashed
 _WORDS = {bool, int, float, str, type(None)}
@@ -36,7 +46,8 @@ class Declared:
 
     Functions are known by their instructions, which are those that run, whatever the file now says, and by what they
     find around them: numbers, words, tables and other functions. What their own calls change is none of it: they may
-    count them.
+    count them. Of installed packages the instructions and what was given to them are a part, not their globals and what
+    they keep to themselves, such as the number of a session.
 
     Args:
         without: what is left out, as `changed` says.
@@ -114,6 +125,8 @@ class Declared:
         slots = [name for one in kind.__mro__ for name in getattr(one, "__slots__", ())]
         fields = [field.name for field in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
         names = {*fields, *slots, *getattr(value, "__dict__", ())} - {"__dict__", "__weakref__"}
+        if is_own(kind) and is_installed(kind):
+            names = {name for name in names if name[:1] != "_"}
         held: dict[str, Any] = {}
         for name in sorted(names):
             held |= self._held(value, name, getattr(value, name)) if hasattr(value, name) else {}
@@ -127,7 +140,8 @@ class Declared:
         if kind not in self._codes:
             self._codes[kind] = "..."  # where its own methods name it
             own = [one for one in kind.__mro__ if is_own(one)]
-            said = [[self._function(part) for part in functions_of(one)] + [self._values(one)] for one in own]
+            said = [[self._function(part) for part in functions_of(one)] for one in own]
+            said += [self._values(one) for one in own if not is_installed(one)]
             self._codes[kind] = _digest([json.dumps(said)])
         return self._codes[kind]
 
@@ -151,7 +165,7 @@ class Declared:
             named_so = {
                 name: one
                 for name, one in attributes.items()
-                if name not in _OF_EVERY_MODULE and (name[:1] != "_" or is_own(kind))
+                if name not in _OF_EVERY_MODULE and (name[:1] != "_" or (is_own(kind) and not is_installed(kind)))
             }
             says = kind.__module__.startswith("torch.") and kind.extra_repr is not nn.Module.extra_repr
             held = {name: self.of(one) for name, one in named_so.items() if constant(one) and not says}
@@ -178,7 +192,7 @@ class Declared:
         found = reads(code)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
         around = {name: cell.cell_contents for name, cell in cells if _filled(cell)}
-        around |= globals_of(function, found.paths) if own else {}
+        around |= globals_of(function, found.paths) if own and not is_installed(function) else {}
         around |= {f"default {place}": one for place, one in enumerate(function.__defaults__ or ())}
         around |= {f"default {name}": one for name, one in (function.__kwdefaults__ or {}).items()}
         kept: dict[str, Any] = {}
@@ -186,7 +200,7 @@ class Declared:
             filled = name in found.fills and isinstance(one, list | dict | set | deque)
             if name not in found.stores and not filled and constant(one):
                 kept |= self._held(function, name, one)
-            elif isinstance(one, type) and is_own(one):
+            elif isinstance(one, type) and is_own(one) and not is_installed(one):
                 kept[name] = {"is": named(one), "code": self.code(one)}
         self.compiled |= own
         return {"is": function.__qualname__, "with": kept} | ({"code": _digest([spelled(code)])} if own else {})

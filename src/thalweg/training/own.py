@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 DEEPEST = 8  # objects within objects
 CODE = (FunctionType, MethodType, functools.partial, type)
+_INSTALLED = {"site-packages", "dist-packages"}
 _OURS = {"thalweg", "torch", "numpy", "builtins"}
 _DATA = (bool, int, float, complex, str, bytes, slice, range, np.generic, torch.dtype, torch.device, enum.Enum)
 _DATA += (torch.Size, Tensor, np.ndarray, PurePath, nn.Module, MethodType, functools.partial)
@@ -40,6 +41,22 @@ def is_own(value: type | ModuleType | FunctionType) -> bool:
     module = value.__name__ if isinstance(value, ModuleType) else value.__module__
     top = (module or "").partition(".")[0]
     return top not in _OURS and not _of_python(top)
+
+
+def is_installed(value: type | ModuleType | FunctionType) -> bool:
+    """Whether what is the user's own comes from an installed package, which nobody edits.
+
+    >>> from thalweg.training.own import is_installed
+    >>> from packaging.version import Version
+    >>> is_installed(Version)
+    True
+    """
+    if isinstance(value, FunctionType):
+        file = value.__code__.co_filename
+    else:
+        module = value if isinstance(value, ModuleType) else sys.modules.get(value.__module__)
+        file = getattr(module, "__file__", None) or ""
+    return not _INSTALLED.isdisjoint(PurePath(file).parts)
 
 
 @functools.cache
@@ -115,7 +132,9 @@ def globals_of(function: FunctionType, paths: Iterable[tuple[str, ...]]) -> dict
         said, value = first, function.__globals__[first]
         found[said] = value
         for name in names:
-            if not isinstance(value, ModuleType | type) or not is_own(value) or not hasattr(value, name):
+            if not isinstance(value, ModuleType | type) or not is_own(value) or is_installed(value):
+                break
+            if not hasattr(value, name):
                 break
             said, value = f"{said}.{name}", getattr(value, name)
             found[said] = value
