@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_map
 
 from thalweg.errors import ModelError
 from thalweg.population.agreement import Difference, Named, compare
-from thalweg.population.alone import Alone, moved_tree, named_gradients, named_outputs
+from thalweg.population.alone import Alone, named_gradients, named_outputs
 from thalweg.population.batch import Batch
+from thalweg.population.noise import moved_tree
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.randomness import generator, global_stream, stream_key

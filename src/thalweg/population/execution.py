@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from thalweg.population.threads import Team, has_modes
 from thalweg.population.trial import COMPARED, Trial
 from thalweg.population.unstackable import refuse_stacked, unstackable
 
+ALL_THE_SAME = 'looped, though "stacked" was asked for'
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
 _TRIAL_SHARE = 0.03  # or after this share of the whole work,
@@ -82,7 +84,8 @@ class Execution:
     theta and buffers of the population are read at every call and may be written between calls.
 
     Args:
-        plan: a `Plan`, "stacked" or "looped" to force one, or "auto" to measure on `batch`.
+        plan: a `Plan`, "stacked" or "looped" to force one, or "auto" to measure on `batch`. Where an audit has found
+            that stacked members are others, a forced "stacked" is looped too, with a warning.
         batch: a batch of the size that is coming.
         calls: how many such batches are coming: timing takes a small share of the whole work. Unknown: infinitely many.
         training: whether the model is in training mode, and the work includes gradients.
@@ -117,7 +120,7 @@ class Execution:
             if plan.threads > 1 and problem.draws(training=training):
                 plan = replace(plan, threads=1)  # their streams are the process's
             if plan.mode == "stacked" and problem.unstacked:
-                plan = Plan("looped", 1, problem.unstacked)
+                plan = _all_the_same(problem)
         if isinstance(plan, str):
             plan = choose(problem, population, batch, plan, training=training, calls=calls)
         self.plan, self.problem = plan, problem
@@ -231,9 +234,11 @@ def choose(
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
-            numbers (members could not each have their own stream) or trains embeddings with padding rows.
-        ModelError: "stacked" for a model that cannot be stacked, has hooks on backward passes, or whose stacked
-            results are others than those of the plain module.
+            numbers (members could not each have their own stream), trains embeddings with padding rows, or has hooks on
+            backward passes.
+        ModelError: "stacked" for a model that cannot be stacked, or whose stacked results on this batch are others than
+            those of the plain module. What an audit found in earlier work on the problem (`problem.unstacked`) is no
+            error: as then, the plan is looped, and a warning says why; so does its reason.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
@@ -244,6 +249,8 @@ def choose(
     _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
+    if plan == "stacked" and problem.unstacked:
+        return _all_the_same(problem)
     reason = unstackable(problem, training=training)
     if reason:
         return Plan("looped", 1, reason)
@@ -255,6 +262,16 @@ def choose(
             known = _measure(problem, population, batch, plan, training=training, calls=calls, threads=threads)
         problem.plans[key] = known, calls
     return known
+
+
+def _all_the_same(problem: Problem) -> Plan:
+    """The looped plan where stacked members are asked for, and an audit found before that they are others.
+
+    A warning and no error: the work in which it was found went on likewise, and to do it again gives the same.
+    """
+    reason = f"{problem.unstacked}; {ALL_THE_SAME}"
+    warnings.warn(f"{reason}.", stacklevel=5)
+    return Plan("looped", 1, reason)
 
 
 @contextlib.contextmanager

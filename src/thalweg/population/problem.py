@@ -7,6 +7,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
 from thalweg.population.template import check_follows, template_of
-from thalweg.randomness import isolated, numbered
+from thalweg.randomness import isolated, listed
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
@@ -152,10 +153,9 @@ class Problem(Summarized):
     @guarded
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
-        if isinstance(seeds, int):
-            seeds = numbered("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
-        check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
-        return Population.initialize(self.model, seeds).to(self.device, self.dtype)
+        check_type("initialize seeds", seeds, (int, np.integer, Iterable), "how many members, or a list of seeds")
+        chosen = listed("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
+        return Population.initialize(self.model, chosen).to(self.device, self.dtype)
 
     @guarded
     def population(self, modules: nn.Module | Sequence[nn.Module]) -> Population:
