@@ -203,28 +203,41 @@ def isolated(seed: int, purpose: str, counter: int = 0) -> Iterator[None]:
 def torch_states() -> list[Tensor]:
     """Of torch's global generators: the processor's, and those of GPUs where there are any.
 
-    >>> import torch
-    >>> from thalweg.randomness import drew, restore, torch_states
-    >>> before = torch_states()
-    >>> drawn = torch.rand(2)
-    >>> drew(before)
-    True
-    >>> restore(before)
-    >>> drew(before), torch.equal(drawn, torch.rand(2))
-    (False, True)
+    >>> from thalweg.randomness import torch_states
+    >>> torch_states()[0].dtype
+    torch.uint8
     """
     return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
 
 
 def restore(states: Sequence[Tensor]) -> None:
-    """Put back what `torch_states` gave."""
+    """Put back what `torch_states` gave.
+
+    >>> import torch
+    >>> from thalweg.randomness import restore, torch_states
+    >>> before = torch_states()
+    >>> drawn = torch.rand(2)
+    >>> restore(before)
+    >>> torch.equal(drawn, torch.rand(2))
+    True
+    """
     torch.set_rng_state(states[0])
     if len(states) > 1:
         torch.cuda.set_rng_state_all(states[1:])
 
 
 def drew(before: Sequence[Tensor]) -> bool:
-    """Whether torch's global generators are elsewhere than when `torch_states` gave this."""
+    """Whether torch's global generators are elsewhere than when `torch_states` gave this.
+
+    >>> import torch
+    >>> from thalweg.randomness import drew, torch_states
+    >>> before = torch_states()
+    >>> drew(before)
+    False
+    >>> _ = torch.rand(2)
+    >>> drew(before)
+    True
+    """
     return not all(map(torch.equal, before, torch_states()))
 
 

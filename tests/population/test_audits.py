@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.errors import ModelError
 from thalweg.population import Batch, Execution, Plan, Population, Problem, derivatives
-from thalweg.population.audits import LEAST, Schedule, StackedDiffers, drawn_cells, drawn_member, due
+from thalweg.population.audit_draws import LEAST, Schedule, drawn_cells, drawn_member, due
+from thalweg.population.audits import StackedDiffers
 
 RARE, MEMBERS = 9, 5
 

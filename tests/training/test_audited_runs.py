@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.population import Plan, Problem
-from thalweg.population.audits import Schedule
+from thalweg.population.audit_draws import Schedule
 from thalweg.randomness import BatchOrder
 
 RARE, MEMBERS, STEPS, SIZE = 9, 6, 64, 32

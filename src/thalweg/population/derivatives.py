@@ -20,7 +20,8 @@ from thalweg.population.agreement import Named, compare
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.alone import moved, named_outputs
 from thalweg.population.attention import mapped_attention
-from thalweg.population.audits import drawn_member, due, found_other, one_of
+from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audits import found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
 from thalweg.population.copying import copied

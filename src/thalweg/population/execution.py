@@ -24,7 +24,8 @@ from thalweg.population.agreement import Difference
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.audits import Audit, StackedDiffers, noted, one_of
 from thalweg.population.batch import Batch
-from thalweg.population.looped import Looped, activations
+from thalweg.population.chunks import chunk_candidates, chunked
+from thalweg.population.looped import Looped
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.separable import separable
@@ -34,7 +35,6 @@ from thalweg.population.trial import COMPARED, Trial
 from thalweg.population.unstackable import refuse_stacked, unstackable
 
 ALL_THE_SAME = 'looped, though "stacked" was asked for'
-_CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
 _TRIAL_SHARE = 0.03  # or after this share of the whole work,
 _HOPELESS = 10  # times the least at its first run, which warms up, and a plan gets no second one
@@ -132,8 +132,8 @@ class Execution:
         self._team = Team(make, self.plan.threads, self.members)
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
         threads = self.plan.threads
-        self._size = size or _chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
-        self._chunks = _chunks(slice(0, self.members), self._size)
+        self._size = size or chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
+        self._chunks = chunked(slice(0, self.members), self._size)
 
     @property
     def modules(self) -> list[nn.Module]:
@@ -144,7 +144,7 @@ class Execution:
         """From now on take the gradients of these members alone: what is computed of others is neither read nor due."""
         edges = [0, *(i for i in range(1, self.members) if members[i] != members[i - 1]), self.members]
         runs = [slice(a, b) for a, b in itertools.pairwise(edges) if members[a]]
-        self._chunks = [chunk for run in runs for chunk in _chunks(run, self._size)]
+        self._chunks = [chunk for run in runs for chunk in chunked(run, self._size)]
 
     def gradient(
         self,
@@ -212,10 +212,6 @@ class Execution:
             with noted(self.problem):
                 reason = f"members cannot be stacked on a batch that the plain module computes: {error}".rstrip(".")
                 raise StackedDiffers(reason) from error
-
-
-def _chunks(rows: slice, size: int) -> list[slice]:
-    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
 
 
 @guarded
@@ -296,7 +292,7 @@ def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
 def _measure(
     problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float, threads: int
 ) -> Plan:
-    chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
+    chunks = chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
     looped = Trial(problem, population, batch, Looped, min(COMPARED, len(population)), training=training)
     looped.run()
     trials, refused, said = {Plan("looped", 1): looped}, "", ""
@@ -356,7 +352,7 @@ def _in_threads(
         (Looped, Plan("looped", 1, threads=threads), rows, rows)
     ]
     if stacked:
-        cached = _chunk_candidates(problem, population, batch, training=training, threads=threads)[-1]
+        cached = chunk_candidates(problem, population, batch, training=training, threads=threads)[-1]
         chunk = min(cached, math.ceil(len(population) / threads))
         rows = min(threads * chunk, len(population))
         kinds.append((Stacked, Plan("stacked", chunk, threads=threads), rows, math.ceil(rows / chunk)))
@@ -390,16 +386,3 @@ def _fastest(trials: dict[Plan, Trial], calls: float, refused: str) -> Plan:
     name = "looped" if best.mode == "stacked" else "stacked"
     reason = f"measured {other / trials[best].seconds:.1f}x faster than {name}"
     return replace(best, reason=reason, seconds=seconds)
-
-
-def _chunk_candidates(
-    problem: Problem, population: Population, batch: Batch, *, training: bool, threads: int = 1
-) -> list[int]:
-    """As many rows as the memory budget allows, as fit the cache, and one size between; in about equal chunks."""
-    row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
-    of_one = activations(problem, population, batch, training=training)
-    largest = max(1, min(len(population), problem.memory_budget // (threads * (row + of_one.peak))))
-    cached = max(1, min(largest, _CACHE // (row + of_one.kept)))
-    sizes = {largest, cached, round((largest * cached) ** 0.5)} - ({1} if largest > 1 else set())
-    counts = {math.ceil(len(population) / size) for size in sizes}
-    return sorted({math.ceil(len(population) / count) for count in counts}, reverse=True)

@@ -13,8 +13,6 @@ from thalweg.population.noise import moved_tree
 from thalweg.population.problem import Problem
 from thalweg.randomness import global_stream
 
-_NOTED = "two paths"  # among a problem's faults
-
 
 def note_two_paths(problem: Problem) -> None:
     """Warn, once a problem, where outputs in evaluation mode are others when gradients are taken; by how much is said.
@@ -28,7 +26,7 @@ def note_two_paths(problem: Problem) -> None:
 
     Cost: two forward passes on eight examples.
     """
-    if _NOTED in problem.faults:
+    if problem.two_paths is not None:
         return
     inputs = problem.preflight.examples()[0]
 
@@ -43,12 +41,12 @@ def note_two_paths(problem: Problem) -> None:
         return {name: leaf.detach().unsqueeze(0) for name, leaf in named_outputs(found, {}).items()}
 
     off = compare(outputs(True), outputs(False), lambda size, draw: outputs(False, size, draw), problem.precision)
-    problem.faults[_NOTED] = ""
+    problem.two_paths = ""
     if off is not None and not off.rounding:
-        problem.faults[_NOTED] = f"the two differ by {off}"
+        problem.two_paths = f"the two differ by {off}"
         msg = (
             "In evaluation mode the model computes something else where gradients are taken than where they are not: "
-            f"{problem.faults[_NOTED]}. Losses that are evaluated are of the one, derivatives of the other; let "
+            f"{problem.two_paths}. Losses that are evaluated are of the one, derivatives of the other; let "
             "forward not depend on torch.is_grad_enabled()."
         )
         warnings.warn(msg, stacklevel=4)

@@ -12,7 +12,6 @@ from thalweg.data import Data, ExampleSet, LazyExamples
 from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
-from thalweg.population.answers import Absent
 from thalweg.population.binding import call, find_beside
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.differentiating import with_gradients
@@ -32,6 +31,7 @@ from thalweg.population.loss_checks import (
     weighing,
 )
 from thalweg.population.noise import near
+from thalweg.population.outputs import Absent
 from thalweg.population.padding import Padding
 from thalweg.population.precision import Precision
 from thalweg.population.telling_rows import telling_rows

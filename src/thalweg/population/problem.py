@@ -119,7 +119,8 @@ class Problem(Summarized):
             msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
             raise UsageError(msg)
         given = from_user(data).to(self.device, self.dtype)
-        self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
+        self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work, and for how many calls
+        self.bytes_of_example: dict[tuple, float] = {}  # activations of one member, by the shapes of its inputs
         self.audits: dict[str, int] = {}  # how often work was done that is audited now and then, by its name
         self.unstacked = ""  # why members are no longer stacked, once an audit found what is wrong
         functions = [_placed(one, self.device, self.dtype) for one in (named, *_metrics(named, metrics))]
@@ -128,6 +129,7 @@ class Problem(Summarized):
         self.loss, self.metrics = self.preflight.loss, self.preflight.metrics
         check_follows(module, self.template, self.preflight.examples)
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
+        self.two_paths: str | None = None  # by what outputs with and without gradients differ; None: not yet looked at
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
         self._inspected: dict[bool, Inspection] = {}
