@@ -1,5 +1,6 @@
 """What surrounds a call changes none of its numbers."""
 
+import importlib.util
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import thalweg as tw
+from thalweg.arguments import in_words
 from thalweg.guard import guarded
 from thalweg.randomness import global_states
 
@@ -211,6 +213,30 @@ def test_what_is_passed_in_place_of_a_population_is_said_with_what_to_write() ->
     for sentence, (first, second) in wrong.items():
         with pytest.raises(tw.UsageError, match=sentence):
             tw.evaluate(first, second)  # type: ignore[arg-type]
+
+
+def test_what_was_made_before_or_after_a_module_was_reloaded_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As %autoreload does it: a class of the same name that is another."""
+    spec = importlib.util.find_spec("thalweg.population.problem")
+    again = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(again)
+    problem = a_problem()
+    other = again.Problem(nn.Linear(5, 3), problem.data)
+    population = problem.initialize(1)
+    before = "is from before Problem was reloaded; make it anew, or restart Python"
+    after = "is from after Problem was reloaded, and this function was not; restart Python"
+    with pytest.raises(tw.UsageError, match=f"^evaluate problem {before}"):
+        tw.evaluate(other, population)
+    monkeypatch.setattr("thalweg.population.problem.Problem", again.Problem)
+    with pytest.raises(tw.UsageError, match=f"^train problem {after}"):
+        tw.train(other, RECIPE)
+
+    @in_words
+    def of_a_problem(problem: tw.Problem | None) -> object:
+        return problem.nothing
+
+    with pytest.raises(tw.UsageError, match=f"problem {after}"):
+        of_a_problem(other)
 
 
 def test_arguments_that_a_verb_does_not_take_are_refused_in_words() -> None:

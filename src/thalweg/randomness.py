@@ -11,7 +11,7 @@ import math
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,16 @@ from thalweg.errors import UsageError
 
 __all__ = [
     "BatchOrder",
+    "drew",
     "generator",
     "global_states",
     "global_stream",
     "isolated",
+    "listed",
     "numbered",
+    "restore",
     "stream_key",
+    "torch_states",
     "whole",
 ]
 
@@ -80,6 +84,22 @@ def whole(seed: object) -> int:
     raise UsageError(msg)
 
 
+def listed(what: str, seeds: int | np.integer | Iterable[Any], bytes_each: int = 1) -> list[int]:
+    """The seeds of an argument `seeds`, one by one; 0 to n - 1 where it is a number n, whichever library's.
+
+    >>> import numpy as np
+    >>> from thalweg.randomness import listed
+    >>> listed("train", np.int64(3)), listed("train", [7.0, np.int32(8)])
+    ([0, 1, 2], [7, 8])
+
+    Raises:
+        UsageError: see `numbered` and `whole`.
+    """
+    if isinstance(seeds, int | np.integer):
+        return list(numbered(what, int(seeds), bytes_each))
+    return [whole(seed) for seed in seeds]
+
+
 def numbered(what: str, seeds: int, bytes_each: int) -> range:
     """The seeds 0 to n - 1 of `seeds=n`, which is a seed itself where there would be too many.
 
@@ -94,10 +114,23 @@ def numbered(what: str, seeds: int, bytes_each: int) -> range:
     Raises:
         UsageError: more than a million, or more than fit the machine's memory.
     """
-    if seeds > _MOST or seeds * bytes_each > _memory():
+    if seeds > _MOST:
         msg = f"{what} seeds={seeds} asks for {seeds:,} members; write seeds=[{seeds}] for that one."
         raise UsageError(msg)
+    if seeds * bytes_each > _memory():
+        msg = (
+            f"{what} seeds={seeds} asks for {seeds:,} members of {_size(bytes_each)} each, {_size(seeds * bytes_each)} "
+            f"in all, and this machine has {_size(_memory())}; write fewer members, and others in a further call, or "
+            f"seeds=[{seeds}] for the one of that seed."
+        )
+        raise UsageError(msg)
     return range(seeds)
+
+
+def _size(count: float) -> str:
+    """Bytes in a unit of which there are at least one and fewer than a thousand."""
+    unit = next((unit for unit in (1e9, 1e6, 1e3) if count >= unit), 1)
+    return f"{count / unit:,.{1 if unit > 1 else 0}f} { ({1e9: 'GB', 1e6: 'MB', 1e3: 'kB'}.get(unit, 'bytes')) }"
 
 
 @functools.cache
@@ -167,8 +200,49 @@ def isolated(seed: int, purpose: str, counter: int = 0) -> Iterator[None]:
             np.random.set_state(theirs)  # noqa: NPY002
 
 
+def torch_states() -> list[Tensor]:
+    """Of torch's global generators: the processor's, and those of GPUs where there are any.
+
+    >>> from thalweg.randomness import torch_states
+    >>> torch_states()[0].dtype
+    torch.uint8
+    """
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
+
+
+def restore(states: Sequence[Tensor]) -> None:
+    """Put back what `torch_states` gave.
+
+    >>> import torch
+    >>> from thalweg.randomness import restore, torch_states
+    >>> before = torch_states()
+    >>> drawn = torch.rand(2)
+    >>> restore(before)
+    >>> torch.equal(drawn, torch.rand(2))
+    True
+    """
+    torch.set_rng_state(states[0])
+    if len(states) > 1:
+        torch.cuda.set_rng_state_all(states[1:])
+
+
+def drew(before: Sequence[Tensor]) -> bool:
+    """Whether torch's global generators are elsewhere than when `torch_states` gave this.
+
+    >>> import torch
+    >>> from thalweg.randomness import drew, torch_states
+    >>> before = torch_states()
+    >>> drew(before)
+    False
+    >>> _ = torch.rand(2)
+    >>> drew(before)
+    True
+    """
+    return not all(map(torch.equal, before, torch_states()))
+
+
 def global_states() -> tuple[Any, ...]:
-    """Of Python's, NumPy's and torch's global generators, to be compared.
+    """Of Python's, NumPy's and torch's global generators on the processor, to be compared.
 
     >>> from thalweg.randomness import global_states
     >>> global_states() == global_states()

@@ -328,8 +328,9 @@ def test_on_a_terminal_there_are_bars_that_leave_nothing_behind(monkeypatch):
 )
 def test_a_json_file_that_cannot_be_written_is_found_before_the_work(verb, catalog_of_one, capsys, tmp_path):
     folder = tmp_path / "missing"
-    assert main([*verb, "--json", str(folder / "result.json")]) == 1
-    assert f"{folder} does not exist; create it" in capsys.readouterr().err
+    assert main([*verb, "--json", str(folder / "result.json")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"result.json is in a folder that does not exist; make {folder}, or name another file.")
     assert main([*verb, "--json", str(tmp_path)]) == 2
     assert f"name a file in it, such as {tmp_path / 'result.json'}" in capsys.readouterr().err
     assert main([*verb, "--json", ""]) == 2

@@ -33,17 +33,44 @@ from thalweg.cli.main import main
         ("train --lr fast", "--lr must be one or more learning rates; got 'fast'. Write --lr 0.001 0.01."),
         ("train --decay much", "--decay must be a number; got 'much'. Write --decay 0.01."),
         ("train --device gpu", "There is no device 'gpu'; here torch can use cpu"),
-        ("train --net", None),
+        ("train --net", "--net needs a value, and none follows it; `thalweg train --help` says which."),
+        ("tour --scale --out x", "--scale needs a value, and none follows it; `thalweg tour --help` says which."),
+        ("train --stepz 3", "thalweg train has no option --stepz. Did you mean --steps? Known: --batch-size, --clip-"),
+        ("train --hiden 3 --foo", "thalweg train has no option --hiden. Did you mean --hidden? Known: "),
+        ("study optimizers --foo=3", "thalweg study has no option --foo. Known: --device, --json, --no-save, --out"),
+        ("errata -j x", "thalweg errata has no option -j. Known: --json."),
+        ("study optimizers --no-save=3", "--no-save takes no value; write --no-save alone."),
+        ("study", "thalweg study needs NAME; `thalweg study --help` says what it is."),
+        ("study optimizers extra", "thalweg study takes NAME and options; got 'extra' besides. `thalweg study --help`"),
+        ("train 3", "thalweg train takes options only; got '3' besides. `thalweg train --help` lists them."),
+        ("report one two", "thalweg report takes STORE and options; got 'two' besides."),
+        ("--steps 3", "--steps stands before the verb; write thalweg VERB --steps, where VERB is one of tour, study, "),
     ],
 )
 def test_it_is_one_sentence(arguments, sentence, capsys):
     assert main(arguments.split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    if sentence is not None:
-        lines = captured.err.splitlines()
-        assert lines[-1].startswith(f"thalweg: {sentence}")
-        assert [line for line in lines if not line.startswith("Thalweg's tour")] == lines[-1:]
+    lines = captured.err.splitlines()
+    assert lines[-1].startswith(f"thalweg: {sentence}")
+    assert [line for line in lines if not line.startswith("Thalweg's tour")] == lines[-1:]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train --steps=0", "--steps must be a whole number of at least 1; got '0'"),
+        ("train --batch_size 0", "--batch-size must be a whole number of at least 1; got '0'"),
+        ("train --lr -1e-3 .5 --steps 0", "--steps must be a whole number"),
+        ("study --no-save nosuch", "There is no study 'nosuch'"),
+        ("show --csv reading/x --store nowhere", "There is no store at nowhere"),
+        ("errata --json - besides", "got 'besides' besides"),
+    ],
+)
+def test_options_are_told_from_their_values_and_from_words(arguments, sentence, capsys):
+    """What is right is not refused: each is read up to the mistake that is asked for."""
+    assert main(arguments.split()) == 2
+    assert sentence in capsys.readouterr().err
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has one")

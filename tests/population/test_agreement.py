@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import thalweg as tw
-from thalweg.errors import ModelError
+from thalweg.errors import ModelError, UsageError
 from thalweg.population import Batch, Execution, Plan, Problem, choose
 from thalweg.population.agreement import Difference, Named, compare, tolerance
 from thalweg.population.alone import Alone
@@ -206,7 +206,7 @@ def test_backward_hooks_are_looped_by_name() -> None:
     plan = choose(problem, population, batch)
     assert plan == Plan("looped", 1, "the model has a backward hook on '2', which vmap does not call")
     for forced in ("stacked", Plan("stacked")):
-        with pytest.raises(ModelError, match=r"backward hook on '2', .* write plan=\"looped\""):
+        with pytest.raises(UsageError, match=r"backward hook on '2', .*; remove the hook, or write plan=\"looped\""):
             Execution(problem, population, batch, plan=forced)
 
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import thalweg as tw
 from thalweg.errors import ModelError
 from thalweg.population import Batch, Execution, Plan, Population, Problem, derivatives
-from thalweg.population.audits import LEAST, Schedule, StackedDiffers, drawn_cells, drawn_member, due
+from thalweg.population.audit_draws import LEAST, Schedule, drawn_cells, drawn_member, due
+from thalweg.population.audits import StackedDiffers
 
 RARE, MEMBERS = 9, 5
 
@@ -119,7 +120,10 @@ def test_an_evaluation_that_differs_is_done_anew(which: str) -> None:
     assert said[0].startswith("an audit found that stacked results of member ")
     assert said[0].endswith("of the largest entry of the output; evaluated anew, looped.")
     assert torch.equal(found, wanted)
-    again, nothing = _said(lambda: work(problem, problem.initialize(MEMBERS), "stacked"))
+    for forced in ("stacked", Plan("stacked", 0)):
+        again, told = _said(lambda forced=forced: work(problem, problem.initialize(MEMBERS), forced))
+        assert told == [f'{problem.unstacked}; looped, though "stacked" was asked for.']
+    again, nothing = _said(lambda: work(problem, problem.initialize(MEMBERS), "auto"))
     assert nothing == []
     assert torch.equal(again, wanted)
     assert problem.unstacked

@@ -138,6 +138,32 @@ def test_a_single_example_is_enough_with_batch_normalization() -> None:
         assert_equal(got[member], Dense(case, population, member, batch).gradient())
 
 
+class Counted(nn.Linear):
+    """Its calls are counted."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        Counted.calls += 1
+        return super().forward(x)
+
+
+def test_a_single_member_is_computed_once() -> None:
+    problem = Problem(lambda: Counted(4, 3), (torch.randn(8, 4), torch.arange(8) % 3))
+    population, batch = problem.initialize(1), Batch.range(problem.data.train, 0, 8)
+    vectors, cotangents = torch.ones_like(population.theta), torch.ones(1, 8, 3)
+    work = (
+        lambda: derivatives.gradient(problem, population, batch),
+        lambda: derivatives.jacobian_product(problem, population, vectors, batch),
+        lambda: derivatives.transposed_jacobian_product(problem, population, cotangents, batch),
+    )
+    derivatives.gradient(problem, population, batch)  # the model is inspected at the first call
+    for derivative in work:
+        before = Counted.calls
+        derivative()
+        assert Counted.calls == before + 1
+
+
 def test_vectors_have_thetas_shape() -> None:
     problem, population, batch, _ = _setting(CASE["mlp"])
     with pytest.raises(UsageError, match=r"theta's shape \(3, 43\) \(one a member\), got \(3, 42\)"):

@@ -137,7 +137,7 @@ def test_one_member_and_random_models_are_looped() -> None:
     assert (plan.mode, plan.reason) == ("looped", "each member draws its own random numbers")
     assert choose(dropping, population, batch, "stacked", training=False).mode == "stacked"
     for forced in ("stacked", Plan("stacked")):
-        with pytest.raises(UsageError, match=r'stacked members cannot each have their own stream; write plan="looped"'):
+        with pytest.raises(UsageError, match=r'stacked: each member draws its own random .*; write plan="looped"'):
             Execution(dropping, population, batch, plan=forced)
 
 

@@ -77,7 +77,7 @@ def test_members_are_looped_by_name_where_they_are_trained(model: Callable[[], n
     assert plan == Plan("looped", 1, "the model has an embedding with padding_idx, whose row vmap would train")
     assert choose(problem, population, batch, "looped").mode == "looped"
     for forced in ("stacked", Plan("stacked")):
-        with pytest.raises(UsageError, match=r'padding_idx, and vmap .* write plan="looped"'):
+        with pytest.raises(UsageError, match=r'padding_idx, whose row vmap .* write plan="looped"'):
             Execution(problem, population, batch, plan=forced)
         Execution(problem, population, batch, plan=forced, training=False)  # nothing is trained
 

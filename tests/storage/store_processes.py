@@ -18,9 +18,9 @@ import pytest
 import torch
 
 from thalweg.errors import StorageError
-from thalweg.storage import Store, atomic, schema, statefile, store
+from thalweg.storage import Store, atomic, checksums, records, schema, statefile, store
 
-WATCHED = {module.__file__ for module in (atomic, schema, statefile, store)}
+WATCHED = {module.__file__ for module in (atomic, checksums, schema, statefile, store)}
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -154,6 +154,23 @@ def assert_none(removed: int) -> None:
     assert removed == 1
 
 
+def at_once(work: Callable[[int], None], begin: Callable[[], object] = lambda: None) -> list[int]:
+    """The exit codes of four processes."""
+    children = []
+    for name in range(4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work(name)
+                code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    begin()
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
 def crowd(path: Path) -> None:
     """Four processes make one store, and write, read, delete and collect in it at once."""
 
@@ -170,23 +187,57 @@ def crowd(path: Path) -> None:
             values.get("run", "shared")
         values.delete("reading", f"{name} 0")
 
-    children = []
-    for name in range(4):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                work(name)
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    assert at_once(work) == [0] * 4
     values = Store(path)
     assert not values.check()
     assert len(values.list("reading")) == 4 * 11
     assert len(values.list("run")) == 5
     assert garbage(path) == 0
+
+
+def older(path: Path) -> bytes:
+    """The database of a store of version 1 with one record."""
+    current, seal = schema.MIGRATIONS, records.seal
+    schema.MIGRATIONS, records.seal = current[:1], lambda *_: None
+    put(Store(path), 5)
+    schema.MIGRATIONS, records.seal = current, seal
+    return (path / "thalweg.db").read_bytes()
+
+
+def die_in_migration(path: Path) -> None:
+    """Whenever a kill comes, the store is as it was or up to date, and nobody sees anything between."""
+    before, line, versions = older(path), 0, set()
+    while True:
+        (path / "thalweg.db").write_bytes(before)
+        if not killed_at(line, functools.partial(Store, path)):
+            break
+        reader = Store(path, create=False)
+        assert content(reader) == 5
+        with reader._database.connection() as database:
+            versions.add(schema.version_of(database))
+        line += 2
+        if line % 6 == 0:
+            assert content(Store(path)) == 5
+    assert 1 in versions <= {1, len(schema.MIGRATIONS)}
+    assert line > 20, line
+    assert content(Store(path)) == 5
+
+
+def migrate_at_once(path: Path) -> None:
+    """Four processes open an older store at once, and each writes to it."""
+    older(path)
+    begin = os.pipe()
+
+    def work(name: int) -> None:
+        os.read(begin[0], 1)
+        values = Store(path, create=name % 2 == 0)
+        assert content(values) == 5
+        put(values, name, f"own {name}")
+
+    assert at_once(work, lambda: os.write(begin[1], b"....")) == [0] * 4
+    values = Store(path)
+    assert not values.check()
+    assert len(values.list("run")) == 5
 
 
 def full(path: Path) -> None:
@@ -217,9 +268,12 @@ def forbidden(path: Path) -> None:
     """A directory of another user: a new store is refused; an old one can be read and not written."""
     values = Store(path / "mine")
     put(values, 1)
-    for directory in (path, path / "mine", path / "mine" / "objects", path / "mine" / "unfinished"):
-        directory.chmod(0o555)
-    (path / "mine" / "thalweg.db").chmod(0o444)
+    older(path / "old")
+    for name in ("mine", "old"):
+        for part in ("", "objects", "unfinished"):
+            (path / name / part).chmod(0o555)
+        (path / name / "thalweg.db").chmod(0o444)
+    path.chmod(0o555)
 
     def work() -> None:
         if os.geteuid() == 0:
@@ -229,6 +283,9 @@ def forbidden(path: Path) -> None:
             with pytest.raises(StorageError, match="permissions"):
                 attempt()
         assert content(Store(path / "mine")) == 1
+        assert content(Store(path / "old")) == content(Store(path / "old", create=False)) == 5
+        with pytest.raises(StorageError, match="permissions"):
+            put(Store(path / "old"), 2)
 
     assert forked(work) == 0
     assert content(values) == 1

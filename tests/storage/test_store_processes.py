@@ -24,7 +24,18 @@ def place() -> Iterator[Path]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the jobs fork")
 @pytest.mark.parametrize(
-    "job", ["die_in_put", "die_in_first_use", "die_in_delete", "die_in_collect", "crowd", "full", "forbidden"]
+    "job",
+    [
+        "die_in_put",
+        "die_in_first_use",
+        "die_in_delete",
+        "die_in_collect",
+        "die_in_migration",
+        "crowd",
+        "migrate_at_once",
+        "full",
+        "forbidden",
+    ],
 )
 def test_the_store_holds(place: Path, job: str) -> None:
     script = Path(__file__).with_name("store_processes.py")

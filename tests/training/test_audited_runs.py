@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.population import Plan, Problem
-from thalweg.population.audits import Schedule
+from thalweg.population.audit_draws import Schedule
 from thalweg.randomness import BatchOrder
 
 RARE, MEMBERS, STEPS, SIZE = 9, 6, 64, 32
@@ -170,6 +170,21 @@ def test_a_run_goes_on_twice_from_one_that_was_not_yet_found_out() -> None:
     other = found(lambda: tw.train(Problem(Late, data), how, MEMBERS, resume=half))
     assert_same_bits(one, other)
     assert half.step == 1
+
+
+def test_a_forced_plan_that_was_found_out_is_never_looped_in_silence() -> None:
+    problem, how = Problem(Late, late_data()), recipe()
+    half = tw.train(problem, how, MEMBERS, plan="stacked", until=1)
+    first = found(lambda: tw.train(problem, how, MEMBERS, plan="stacked"))
+    for plan in ("stacked", {"gradient": Plan("stacked", 4), "outputs": Plan("looped", 1)}):
+        with pytest.warns(UserWarning, match=r'an audit found .*; looped, though "stacked" was asked for\.$'):
+            again = tw.train(problem, how, MEMBERS, plan=plan)
+        assert again.plan.mode == "looped"
+        assert again.history.notes == (again.plan.reason,)
+        assert again.plan.reason == f'{problem.unstacked}; looped, though "stacked" was asked for'
+        assert_same_bits(again, first)
+    rest = found(lambda: tw.train(problem, how, MEMBERS, resume=half))  # whose first step nobody answers for
+    assert_same_bits(rest, first)
 
 
 def test_arms_that_begin_in_mid_run_begin_there_again() -> None:

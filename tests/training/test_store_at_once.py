@@ -227,14 +227,26 @@ def test_a_date_is_no_number_of_members(seeds):
     with pytest.raises(UsageError, match=sentence):
         tw.train(problem(), RECIPE, seeds)
     with pytest.raises(UsageError, match=sentence):
-        problem().initialize(int(seeds))
+        problem().initialize(seeds)
     assert tw.train(problem(), RECIPE, [20240101], until=1).axes["seed"].tolist() == [20240101]
 
 
 def test_more_members_than_fit_the_memory(monkeypatch):
     monkeypatch.setattr("thalweg.randomness._memory", lambda: 1000.0)
-    with pytest.raises(UsageError, match=r"asks for 1,234 members; write seeds=\[1234\]"):
+    sentence = (
+        r"seeds=1234 asks for 1,234 members of 32 bytes each, 39.5 kB in all, and this machine has 1.0 kB; write "
+        r"fewer members, and others in a further call, or seeds=\[1234\] for the one of that seed"
+    )
+    with pytest.raises(UsageError, match=sentence):
         problem().initialize(1234)
+    with pytest.raises(UsageError, match=sentence):
+        tw.train(problem(), RECIPE, np.int64(1234))
+
+
+def test_numbers_of_members_are_anyones():
+    assert len(problem().initialize(np.int64(3))) == 3
+    with pytest.raises(UsageError, match="how many members, or a list of seeds; got True"):
+        problem().initialize(True)
 
 
 @pytest.mark.parametrize("seed", [0.7, "1", None, float("nan"), 1j, [1]])

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from thalweg.cli import names, output
+from thalweg.cli import names, output, words
 from thalweg.cli.doctor import Doctor
 from thalweg.cli.errata import Errata
 from thalweg.cli.explained import Captured, wrapped
@@ -78,15 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(given: list[str]) -> int:
-    if given == ["--version"]:
+    if given[:1] == ["--version"]:
         output.say(f"thalweg {version('thalweg')}")
         return DONE
-    verb = next((argument for argument in given if not argument.startswith("-")), None)
-    if verb is not None and verb not in VERBS:
-        raise names.unknown_verb(verb, VERBS)
     if not given:
         msg = f"Name what to do: {', '.join(VERBS)}. Begin with `thalweg tour`; `thalweg --help` explains all."
         raise UsageError(msg)
+    helping = not {"-h", "--help"}.isdisjoint(given)
+    verb = next((argument for argument in given if not argument.startswith("-")), None)
+    if verb is not None and verb not in VERBS and (helping or verb == given[0]):
+        raise names.unknown_verb(verb, VERBS)
+    if not helping:
+        words.check(VERBS, given)
     command, code, told = _parsed(given)
     for stream, text in told:
         stream(text)

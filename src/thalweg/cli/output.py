@@ -94,8 +94,9 @@ def check_json(target: str | None) -> None:
     """Before the work: whether its result can be written there.
 
     Raises:
-        UsageError: it is a folder, or something else that is neither a file nor takes a stream.
-        StorageError: the folder of the file does not exist or cannot be written to.
+        UsageError: it is a folder, is in none that exists, or is something else that is neither a file nor takes a
+            stream.
+        StorageError: the folder of the file cannot be written to.
     """
     if target is None or target == "-":
         return
@@ -107,6 +108,9 @@ def check_json(target: str | None) -> None:
         raise UsageError(msg)
     if path.exists() and not (path.is_file() or path.is_fifo() or path.is_char_device()):
         msg = f"--json {path} is neither a file nor a pipe; name a file, such as result.json, or - for stdout."
+        raise UsageError(msg)
+    if not path.is_symlink() and not path.parent.exists():
+        msg = f"--json {path} is in a folder that does not exist; make {path.parent}, or name another file."
         raise UsageError(msg)
     with explaining(path):
         check_replaceable(path)

@@ -51,8 +51,8 @@ def fitting(problem: Problem, population: Population, examples: ExampleSet, coun
     if not count > few:
         return max(1, count)
     batch = Batch.range(examples, 0, few)
-    key = "bytes of an example", len(population.theta), *(leaf.shape[1:] for leaf in tree_leaves(batch.inputs))
-    if key not in problem.plans:
+    key = (len(population.theta), *(leaf.shape[1:] for leaf in tree_leaves(batch.inputs)))
+    if key not in problem.bytes_of_example:
         with explained(batch):
-            problem.plans[key] = activations(problem, population, batch, training=False).peak / few
-    return max(1, int(problem.memory_budget / problem.plans[key]))
+            problem.bytes_of_example[key] = activations(problem, population, batch, training=False).peak / few
+    return max(1, int(problem.memory_budget / problem.bytes_of_example[key]))

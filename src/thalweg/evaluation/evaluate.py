@@ -20,7 +20,8 @@ from thalweg.evaluation.sample import Sample, as_sample
 from thalweg.guard import guarded
 from thalweg.losses.names import Loss, Metric, weight_of
 from thalweg.losses.weighted_mean import check_weights
-from thalweg.population.audits import Audited, StackedDiffers, check_values, drawn_cells, due, one_of
+from thalweg.population.audit_draws import Audited, drawn_cells, due
+from thalweg.population.audits import StackedDiffers, check_values, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, explained
 from thalweg.population.population import Population

@@ -12,7 +12,8 @@ from thalweg.guard import guarded
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.population.agreement import Named, compare
 from thalweg.population.alone import moved
-from thalweg.population.audits import drawn_member, due, found_other
+from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audits import found_other
 from thalweg.population.copying import copied, in_mode
 
 POLICIES = ("frozen", "interpolate", "recompute")

@@ -10,8 +10,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 from thalweg.errors import ModelError
 from thalweg.losses.mapped import mapped, single
 from thalweg.losses.of_user import UserLoss, agree, mean_of
-from thalweg.losses.streams import drew, restore, states
 from thalweg.losses.weighted_mean import weighted_mean
+from thalweg.randomness import drew, restore, torch_states
 
 
 def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
@@ -26,7 +26,7 @@ def check_mean(loss: UserLoss, outputs: Any, targets: Any) -> None:
     for size in {count, (count + 1) // 2}:
         batch = tree_map(lambda tensor, size=size: tensor[:size], (outputs, targets))
         loss.entries(*batch)  # which checks functions that give one number
-        before = states()
+        before = torch_states()
         found = loss.called(*batch)
         if drew(before):
             return  # it draws random numbers, and draws others for each example
@@ -124,9 +124,9 @@ def check_same_again(loss: UserLoss, outputs: Any, targets: Any) -> None:
     """Raise ModelError when the loss gives something else at a second call, or writes into its buffers."""
     module = loss.function if isinstance(loss.function, nn.Module) else None
     kept = {} if module is None else {name: copy.deepcopy(buffer) for name, buffer in module.named_buffers()}
-    before = states()
+    before = torch_states()
     first = tree_map(_plain, loss.function(tree_map(_plain, outputs), targets))
-    after = states()
+    after = torch_states()
     restore(before)
     second = tree_map(_plain, loss.function(tree_map(_plain, outputs), targets))
     restore(after)

@@ -12,8 +12,7 @@ from thalweg.errors import DataError, ModelError
 from thalweg.losses.comparison import Comparison
 from thalweg.losses.domains import Domains
 from thalweg.losses.of_user import UserLoss, agree, close, mean_of
-from thalweg.losses.streams import drew, states
-from thalweg.randomness import generator
+from thalweg.randomness import drew, generator, torch_states
 
 _SIZES = (2, 2, 3, 3, 5, 8, 13, 21)  # of batches drawn at random from those that it is tried on
 _EXACT = 1e-5  # as near as rounding comes in float32
@@ -37,7 +36,7 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
         ModelError: it is neither a mean nor a weighted one.
         DataError: none of the examples counts.
     """
-    before = states()
+    before = torch_states()
     with Domains():
         found = loss.called(outputs, targets)
     if not isinstance(found, Tensor) or found.ndim:

@@ -19,7 +19,7 @@ from thalweg.ntk.empirical_kernels import empirical_kernels
 from thalweg.ntk.inputs import remarks_on_inputs
 from thalweg.population import Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
-from thalweg.randomness import numbered, whole
+from thalweg.randomness import listed
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, mean, rank_correlation
 
@@ -122,7 +122,7 @@ def architecture_scores(
     if not problems:
         msg = "architecture_scores needs at least one problem by name; got none."
         raise UsageError(msg)
-    chosen = list(numbered("architecture_scores", seeds, 1) if isinstance(seeds, int) else map(whole, seeds))
+    chosen = listed("architecture_scores", seeds)
     began, sample = time.perf_counter(), as_sample("architecture_scores", on)
     rows, notes, count = [], [], 0
     with watched(progress) as told:

@@ -14,10 +14,11 @@ from thalweg.population.agreement import Named
 from thalweg.population.batch import Batch
 from thalweg.population.layout import Layout
 from thalweg.population.looped import Looped
+from thalweg.population.noise import moved_tree
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.rounding import OneWay, rounding_of
-from thalweg.randomness import generator, global_stream
+from thalweg.randomness import global_stream
 
 
 class Alone:
@@ -93,12 +94,6 @@ def moved(population: Population, batch: Batch, size: float, draw: int) -> tuple
     return there, replace(batch, inputs=moved_tree(batch.inputs, size, draw))
 
 
-def moved_tree(tree: Any, size: float, draw: int) -> Any:
-    """A tensor, or tuples and dicts of them, moved likewise."""
-    stream = generator(0, "moved", draw)
-    return tree_map(lambda leaf: _moved(leaf, size, stream), tree)
-
-
 def named_gradients(layout: Layout, losses: Tensor, gradient: Tensor, buffers: Named) -> dict[str, Tensor]:
     """Results of training as `compare` takes them; only buffers are copied."""
     parts = {f"the gradient of {name!r}": part for name, part in layout.views(gradient).items()}
@@ -114,10 +109,3 @@ def named_outputs(outputs: Any, buffers: Named) -> dict[str, Tensor]:
 
 def _named_buffers(buffers: Named) -> dict[str, Tensor]:
     return {f"buffer {name!r}": buffer.clone() for name, buffer in buffers.items()}
-
-
-def _moved(values: Any, size: float, stream: torch.Generator) -> Any:
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        return values
-    noise = torch.randn(values.shape, generator=stream, dtype=torch.float64)
-    return (values * (1 + size * noise.to(values.device))).to(values.dtype)

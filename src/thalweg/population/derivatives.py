@@ -20,7 +20,8 @@ from thalweg.population.agreement import Named, compare
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.alone import moved, named_outputs
 from thalweg.population.attention import mapped_attention
-from thalweg.population.audits import drawn_member, due, found_other, one_of
+from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audits import found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
@@ -175,28 +176,34 @@ def _map(
     """The row function over all members: vmapped in chunks that fit the memory budget, or looped where vmap fails.
 
     Now and then a member drawn at random is done again without vmap, by the plain module's own backward pass if there
-    is one for it, and all members are where that is another result.
+    is one for it, and all members are where that is another result. A single member is done that way at once.
     """
     keep_freed_memory()
+    one, shared = plain or row, batch.shared
+    with explained(batch), mapped_attention(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
+        if len(population) > 1 and not problem.unstacked:
+            found = _mapped(problem, population, batch, row, extra)
+            if found is not None and not _other(problem, population, batch, one, extra, found):
+                return found
+        rows = _arguments(population, batch, extra, 1)
+        parts = [_in_front(one(*_single(arguments, shared=shared))) for arguments in rows]
+    return tree_map(lambda *leaves: torch.cat(leaves), *parts)
+
+
+def _mapped(problem: Problem, population: Population, batch: Batch, row: Row, extra: tuple[Any, ...]) -> Any:
+    """The row function vmapped over members; None where vmap cannot."""
     shared = None if batch.shared else 0
     mapped = torch.vmap(row, in_dims=(0, 0, shared, shared, *(0 for _ in extra)))
     parameters = population.layout.parameters * population.theta.element_size()
     of_one = parameters + activations(problem, population, batch, training=False).peak
     size = max(1, problem.memory_budget // (_TANGENTS * of_one))
-    with explained(batch), mapped_attention(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # torch warns of a part of itself that jvp still uses
-        found = None
-        if not problem.unstacked:
-            try:
-                parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
-                found = tree_map(lambda *leaves: torch.cat(leaves), *parts)
-            except (RuntimeError, ValueError) as error:
-                if "vmap" not in str(error) and "atching rule" not in str(error):
-                    raise
-        if found is not None and not _other(problem, population, batch, plain or row, extra, found):
-            return found
-        rows, one = _arguments(population, batch, extra, 1), plain or row
-        parts = [_in_front(one(*_single(arguments, shared=batch.shared))) for arguments in rows]
+    try:
+        parts = [mapped(*arguments) for arguments in _arguments(population, batch, extra, size)]
+    except (RuntimeError, ValueError) as error:
+        if "vmap" not in str(error) and "atching rule" not in str(error):
+            raise
+        return None
     return tree_map(lambda *leaves: torch.cat(leaves), *parts)
 
 

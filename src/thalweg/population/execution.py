@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -23,7 +24,8 @@ from thalweg.population.agreement import Difference
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.audits import Audit, StackedDiffers, noted, one_of
 from thalweg.population.batch import Batch
-from thalweg.population.looped import Looped, activations
+from thalweg.population.chunks import chunk_candidates, chunked
+from thalweg.population.looped import Looped
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.population.separable import separable
@@ -32,7 +34,7 @@ from thalweg.population.threads import Team, has_modes
 from thalweg.population.trial import COMPARED, Trial
 from thalweg.population.unstackable import refuse_stacked, unstackable
 
-_CACHE = 4 * 2**20  # bytes of activations that stay near the cores
+ALL_THE_SAME = 'looped, though "stacked" was asked for'
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
 _TRIAL_SHARE = 0.03  # or after this share of the whole work,
 _HOPELESS = 10  # times the least at its first run, which warms up, and a plan gets no second one
@@ -82,7 +84,8 @@ class Execution:
     theta and buffers of the population are read at every call and may be written between calls.
 
     Args:
-        plan: a `Plan`, "stacked" or "looped" to force one, or "auto" to measure on `batch`.
+        plan: a `Plan`, "stacked" or "looped" to force one, or "auto" to measure on `batch`. Where an audit has found
+            that stacked members are others, a forced "stacked" is looped too, with a warning.
         batch: a batch of the size that is coming.
         calls: how many such batches are coming: timing takes a small share of the whole work. Unknown: infinitely many.
         training: whether the model is in training mode, and the work includes gradients.
@@ -117,7 +120,7 @@ class Execution:
             if plan.threads > 1 and problem.draws(training=training):
                 plan = replace(plan, threads=1)  # their streams are the process's
             if plan.mode == "stacked" and problem.unstacked:
-                plan = Plan("looped", 1, problem.unstacked)
+                plan = _all_the_same(problem)
         if isinstance(plan, str):
             plan = choose(problem, population, batch, plan, training=training, calls=calls)
         self.plan, self.problem = plan, problem
@@ -129,8 +132,8 @@ class Execution:
         self._team = Team(make, self.plan.threads, self.members)
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
         threads = self.plan.threads
-        self._size = size or _chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
-        self._chunks = _chunks(slice(0, self.members), self._size)
+        self._size = size or chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
+        self._chunks = chunked(slice(0, self.members), self._size)
 
     @property
     def modules(self) -> list[nn.Module]:
@@ -141,7 +144,7 @@ class Execution:
         """From now on take the gradients of these members alone: what is computed of others is neither read nor due."""
         edges = [0, *(i for i in range(1, self.members) if members[i] != members[i - 1]), self.members]
         runs = [slice(a, b) for a, b in itertools.pairwise(edges) if members[a]]
-        self._chunks = [chunk for run in runs for chunk in _chunks(run, self._size)]
+        self._chunks = [chunk for run in runs for chunk in chunked(run, self._size)]
 
     def gradient(
         self,
@@ -211,10 +214,6 @@ class Execution:
                 raise StackedDiffers(reason) from error
 
 
-def _chunks(rows: slice, size: int) -> list[slice]:
-    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
-
-
 @guarded
 def choose(
     problem: Problem,
@@ -231,9 +230,11 @@ def choose(
 
     Raises:
         UsageError: a forced plan that does not exist, or "stacked" for a model that draws random
-            numbers (members could not each have their own stream) or trains embeddings with padding rows.
-        ModelError: "stacked" for a model that cannot be stacked, has hooks on backward passes, or whose stacked
-            results are others than those of the plain module.
+            numbers (members could not each have their own stream), trains embeddings with padding rows, or has hooks on
+            backward passes.
+        ModelError: "stacked" for a model that cannot be stacked, or whose stacked results on this batch are others than
+            those of the plain module. What an audit found in earlier work on the problem (`problem.unstacked`) is no
+            error: as then, the plan is looped, and a warning says why; so does its reason.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 16, 10), tw.data.digits())
@@ -244,6 +245,8 @@ def choose(
     _check_mode(problem, plan, training=training)
     if plan == "looped" or (len(population) == 1 and plan == "auto"):
         return Plan("looped", 1, "forced" if plan == "looped" else "there is one member")
+    if plan == "stacked" and problem.unstacked:
+        return _all_the_same(problem)
     reason = unstackable(problem, training=training)
     if reason:
         return Plan("looped", 1, reason)
@@ -255,6 +258,16 @@ def choose(
             known = _measure(problem, population, batch, plan, training=training, calls=calls, threads=threads)
         problem.plans[key] = known, calls
     return known
+
+
+def _all_the_same(problem: Problem) -> Plan:
+    """The looped plan where stacked members are asked for, and an audit found before that they are others.
+
+    A warning and no error: the work in which it was found went on likewise, and to do it again gives the same.
+    """
+    reason = f"{problem.unstacked}; {ALL_THE_SAME}"
+    warnings.warn(f"{reason}.", stacklevel=5)
+    return Plan("looped", 1, reason)
 
 
 @contextlib.contextmanager
@@ -279,7 +292,7 @@ def _check_mode(problem: Problem, mode: str, *, training: bool) -> None:
 def _measure(
     problem: Problem, population: Population, batch: Batch, plan: str, *, training: bool, calls: float, threads: int
 ) -> Plan:
-    chunks = _chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
+    chunks = chunk_candidates(problem, population, batch, training=training)[: 1 if calls < _FEW else None]
     looped = Trial(problem, population, batch, Looped, min(COMPARED, len(population)), training=training)
     looped.run()
     trials, refused, said = {Plan("looped", 1): looped}, "", ""
@@ -339,7 +352,7 @@ def _in_threads(
         (Looped, Plan("looped", 1, threads=threads), rows, rows)
     ]
     if stacked:
-        cached = _chunk_candidates(problem, population, batch, training=training, threads=threads)[-1]
+        cached = chunk_candidates(problem, population, batch, training=training, threads=threads)[-1]
         chunk = min(cached, math.ceil(len(population) / threads))
         rows = min(threads * chunk, len(population))
         kinds.append((Stacked, Plan("stacked", chunk, threads=threads), rows, math.ceil(rows / chunk)))
@@ -373,16 +386,3 @@ def _fastest(trials: dict[Plan, Trial], calls: float, refused: str) -> Plan:
     name = "looped" if best.mode == "stacked" else "stacked"
     reason = f"measured {other / trials[best].seconds:.1f}x faster than {name}"
     return replace(best, reason=reason, seconds=seconds)
-
-
-def _chunk_candidates(
-    problem: Problem, population: Population, batch: Batch, *, training: bool, threads: int = 1
-) -> list[int]:
-    """As many rows as the memory budget allows, as fit the cache, and one size between; in about equal chunks."""
-    row = population.layout.parameters * population.theta.element_size()  # of gradients before they are gathered
-    of_one = activations(problem, population, batch, training=training)
-    largest = max(1, min(len(population), problem.memory_budget // (threads * (row + of_one.peak))))
-    cached = max(1, min(largest, _CACHE // (row + of_one.kept)))
-    sizes = {largest, cached, round((largest * cached) ** 0.5)} - ({1} if largest > 1 else set())
-    counts = {math.ceil(len(population) / size) for size in sizes}
-    return sorted({math.ceil(len(population) / count) for count in counts}, reverse=True)

@@ -18,7 +18,8 @@ from thalweg.data import ExampleSet
 from thalweg.population.agreement import Named, compare
 from thalweg.population.alone import moved, named_outputs
 from thalweg.population.attention import Attentive, plain_attention
-from thalweg.population.audits import drawn_member, due, found_other, one_of
+from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audits import found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
 from thalweg.population.execution import explained

@@ -9,10 +9,9 @@ from thalweg.population.agreement import Named, compare
 from thalweg.population.alone import named_outputs
 from thalweg.population.binding import call
 from thalweg.population.copying import copied
+from thalweg.population.noise import moved_tree
 from thalweg.population.problem import Problem
-from thalweg.randomness import generator, global_stream
-
-_NOTED = "two paths"  # among a problem's faults
+from thalweg.randomness import global_stream
 
 
 def note_two_paths(problem: Problem) -> None:
@@ -27,27 +26,27 @@ def note_two_paths(problem: Problem) -> None:
 
     Cost: two forward passes on eight examples.
     """
-    if _NOTED in problem.faults:
+    if problem.two_paths is not None:
         return
     inputs = problem.preflight.examples()[0]
 
     def outputs(gradients: bool, size: float = 0.0, draw: int = 0) -> Named:
-        module, stream = copied(problem.template).eval(), generator(0, "two paths", draw)
+        module = copied(problem.template).eval()
+        own = list(module.parameters())
         with torch.no_grad():
-            for parameter in module.parameters():
-                noise = torch.randn(parameter.shape, generator=stream, dtype=torch.float64).to(parameter)
-                parameter.mul_(1 + size * noise)
+            for parameter, value in zip(own, moved_tree(own, size, draw), strict=True):
+                parameter.copy_(value)
         with global_stream(0, "preflight"), torch.set_grad_enabled(gradients):
             found: Any = call(module, inputs)
         return {name: leaf.detach().unsqueeze(0) for name, leaf in named_outputs(found, {}).items()}
 
     off = compare(outputs(True), outputs(False), lambda size, draw: outputs(False, size, draw), problem.precision)
-    problem.faults[_NOTED] = ""
+    problem.two_paths = ""
     if off is not None and not off.rounding:
-        problem.faults[_NOTED] = f"the two differ by {off}"
+        problem.two_paths = f"the two differ by {off}"
         msg = (
             "In evaluation mode the model computes something else where gradients are taken than where they are not: "
-            f"{problem.faults[_NOTED]}. Losses that are evaluated are of the one, derivatives of the other; let "
+            f"{problem.two_paths}. Losses that are evaluated are of the one, derivatives of the other; let "
             "forward not depend on torch.is_grad_enabled()."
         )
         warnings.warn(msg, stacklevel=4)

@@ -12,7 +12,6 @@ from thalweg.data import Data, ExampleSet, LazyExamples
 from thalweg.errors import ModelError
 from thalweg.losses.names import Loss, Metric
 from thalweg.losses.of_user import UserLoss
-from thalweg.population.answers import Absent
 from thalweg.population.binding import call, find_beside
 from thalweg.population.copying import copied, in_mode
 from thalweg.population.differentiating import with_gradients
@@ -32,10 +31,11 @@ from thalweg.population.loss_checks import (
     weighing,
 )
 from thalweg.population.noise import near
+from thalweg.population.outputs import Absent
 from thalweg.population.padding import Padding
 from thalweg.population.precision import Precision
 from thalweg.population.telling_rows import telling_rows
-from thalweg.randomness import generator, global_stream
+from thalweg.randomness import drew, generator, global_stream, torch_states
 
 _EXAMPLES, _PROBED = 8, 64
 
@@ -64,7 +64,7 @@ class Preflight:
         object.__setattr__(self, "precision", next(p.dtype for p in self.model.parameters() if p.requires_grad))
         inputs, targets = self.examples()
         with global_stream(0, "preflight"), torch.no_grad():
-            untouched = _generators()
+            untouched = torch_states()
             try:
                 outputs = self._outputs(copied(self.model).eval(), inputs)
             except ModelError as error:
@@ -75,7 +75,7 @@ class Preflight:
             if not isinstance(outputs, Tensor):
                 find_beside(self.model, inputs)
                 outputs = self._outputs(copied(self.model).eval(), inputs)
-            if all(map(torch.equal, untouched, _generators())):
+            if not drew(untouched):
                 self._check_apart(inputs, outputs)
             if isinstance(self.loss, UserLoss):
                 _check_present(self.loss, outputs, targets)
@@ -126,14 +126,14 @@ class Preflight:
             object.__setattr__(self, "precision", precision.coarsest)
             if isinstance(loss, UserLoss):
                 check_mean(loss, first, targets)
-            drew = _generators()
+            after = torch_states()
         with global_stream(0, "preflight"), torch.no_grad():
-            untouched = _generators()
+            untouched = torch_states()
             for name, buffer in module.named_buffers():
                 if name in buffers and buffer.shape == buffers[name].shape:  # else a cache that the call made
                     buffer.copy_(buffers[name])
             _check_same(first, self._called(module, inputs))
-        return any(not torch.equal(a, b) for a, b in zip(drew, untouched, strict=True))
+        return not all(map(torch.equal, after, untouched))
 
     def pads(self, *, training: bool) -> bool:
         """Whether the model looks up an embedding that is trained but for a padding row (`padding_idx`).
@@ -241,11 +241,6 @@ def _check_present(loss: UserLoss, outputs: Any, targets: Any) -> None:
         return
     if isinstance(found, Absent):
         raise found.refused()
-
-
-def _generators() -> list[Tensor]:
-    """The states of torch's global generators."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if torch.cuda.is_available() else ())]
 
 
 def _check_same(first: Any, second: Any) -> None:

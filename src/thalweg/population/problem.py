@@ -7,6 +7,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,7 +26,7 @@ from thalweg.population.population import Population
 from thalweg.population.preflight import Preflight
 from thalweg.population.structure import Structure
 from thalweg.population.template import check_follows, template_of
-from thalweg.randomness import isolated, numbered
+from thalweg.randomness import isolated, listed
 from thalweg.results import Summarized, Table
 from thalweg.storage import load_state_file
 
@@ -118,7 +119,8 @@ class Problem(Summarized):
             msg = f"The model's parameters are {self.dtype}, too coarse to measure in; write dtype=torch.float32."
             raise UsageError(msg)
         given = from_user(data).to(self.device, self.dtype)
-        self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work
+        self.plans: dict[tuple, Any] = {}  # what execution measured, by shape of the work, and for how many calls
+        self.bytes_of_example: dict[tuple, float] = {}  # activations of one member, by the shapes of its inputs
         self.audits: dict[str, int] = {}  # how often work was done that is audited now and then, by its name
         self.unstacked = ""  # why members are no longer stacked, once an audit found what is wrong
         functions = [_placed(one, self.device, self.dtype) for one in (named, *_metrics(named, metrics))]
@@ -127,6 +129,7 @@ class Problem(Summarized):
         self.loss, self.metrics = self.preflight.loss, self.preflight.metrics
         check_follows(module, self.template, self.preflight.examples)
         self.faults: dict[str, str] = {}  # what is wrong with second derivatives, by the matrix that needs them
+        self.two_paths: str | None = None  # by what outputs with and without gradients differ; None: not yet looked at
         self._draws: dict[bool, bool] = {}
         self._pads: dict[bool, bool] = {}
         self._inspected: dict[bool, Inspection] = {}
@@ -152,10 +155,9 @@ class Problem(Summarized):
     @guarded
     def initialize(self, seeds: int | Iterable[int] = 1) -> Population:
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
-        if isinstance(seeds, int):
-            seeds = numbered("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
-        check_type("initialize seeds", seeds, Iterable, "how many members, or a list of seeds")
-        return Population.initialize(self.model, seeds).to(self.device, self.dtype)
+        check_type("initialize seeds", seeds, (int, np.integer, Iterable), "how many members, or a list of seeds")
+        chosen = listed("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
+        return Population.initialize(self.model, chosen).to(self.device, self.dtype)
 
     @guarded
     def population(self, modules: nn.Module | Sequence[nn.Module]) -> Population:

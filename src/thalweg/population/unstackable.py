@@ -4,11 +4,23 @@ All layers of torch.nn were compared, stacked against plain, in outputs, gradien
 tests): of those that vmap computes without an error, only embeddings with a padding row are wrong.
 """
 
+from dataclasses import dataclass
+
 from torch import nn
 from torch.nn.modules import module as torch_module
 
-from thalweg.errors import ModelError, UsageError
+from thalweg.errors import UsageError
 from thalweg.population.problem import Problem
+
+_LOOPED = 'write plan="looped" or leave plan="auto"'
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why members cannot be stacked, and what to do where they were to be."""
+
+    reason: str
+    remedy: str = _LOOPED
 
 
 def unstackable(problem: Problem, *, training: bool) -> str:
@@ -24,48 +36,38 @@ def unstackable(problem: Problem, *, training: bool) -> str:
     Raises:
         ModelError: the model cannot be called in that mode, or gives something else at a second call.
     """
-    if problem.unstacked:
-        return problem.unstacked
-    if problem.draws(training=training):
-        return "each member draws its own random numbers"
-    alone = problem.inspected(training=training).alone
-    if alone or not training:
-        return alone
-    if problem.pads(training=training):
-        return "the model has an embedding with padding_idx, whose row vmap would train"
-    hooked = hooked_backward(problem.template)
-    return "" if hooked is None else f"the model has a backward hook on {hooked}, which vmap does not call"
+    found = _obstacle(problem, training=training)
+    return problem.unstacked or ("" if found is None else found.reason)
 
 
 def refuse_stacked(problem: Problem, *, training: bool) -> None:
-    """Raise UsageError, or ModelError for hooks, where members that were asked to be stacked would be others."""
-    if problem.unstacked:  # that was found on the way and said, and the work goes on without stacking
-        return
-    if problem.draws(training=training):
-        msg = (
-            f"The model or its loss draws random numbers in {'training' if training else 'evaluation'} mode, and "
-            'stacked members cannot each have their own stream; write plan="looped" or leave plan="auto".'
-        )
+    """Raise UsageError where members that were asked to be stacked would be others, as is known before any work.
+
+    What an audit found on the way (`Problem.unstacked`) is no reason: that work goes on, looped, and says so.
+    """
+    found = _obstacle(problem, training=training)
+    if found is not None:
+        msg = f"Members cannot be stacked: {found.reason}; {found.remedy}."
         raise UsageError(msg)
+
+
+def _obstacle(problem: Problem, *, training: bool) -> Obstacle | None:
+    """The first of what is known to make stacked members others in that mode."""
+    if problem.draws(training=training):
+        return Obstacle("each member draws its own random numbers")
     alone = problem.inspected(training=training).alone
     if alone:
-        msg = f'Members cannot be stacked: {alone}; write plan="looped" or leave plan="auto".'
-        raise UsageError(msg)
+        return Obstacle(alone)
     if not training:
-        return
+        return None
     if problem.pads(training=training):
-        msg = (
-            "The model has an embedding with padding_idx, and vmap would train the padding rows of all stacked members "
-            'but the first; write plan="looped" or leave plan="auto".'
-        )
-        raise UsageError(msg)
+        return Obstacle("the model has an embedding with padding_idx, whose row vmap would train")
     hooked = hooked_backward(problem.template)
     if hooked is not None:
-        msg = (
-            f"The model has a backward hook on {hooked}, which is not called where members are stacked; "
-            'write plan="looped" or leave plan="auto".'
+        return Obstacle(
+            f"the model has a backward hook on {hooked}, which vmap does not call", f"remove the hook, or {_LOOPED}"
         )
-        raise ModelError(msg)
+    return None
 
 
 def hooked_backward(template: nn.Module) -> str | None:

@@ -19,6 +19,9 @@ def checksum(fields: tuple[bytes, ...], objects: list[tuple[bytes, ...]]) -> str
     return made.hexdigest()
 
 
+UNSEALED = "none"  # in the place of a checksum, of a record put by a Thalweg that knows of no checksums
+
+
 def of_record(database: sqlite3.Connection, record: int) -> str:
     """The checksum of a record as it is in the database."""
     fields = database.execute(f"{_FIELDS} FROM record WHERE id = ?", (record,)).fetchone()
@@ -27,10 +30,28 @@ def of_record(database: sqlite3.Connection, record: int) -> str:
 
 def seal(database: sqlite3.Connection, record: int) -> None:
     """Note the checksum of a record that was just written; within the same transaction."""
-    database.execute("INSERT INTO checksum (record, sha256) VALUES (?, ?)", (record, of_record(database, record)))
+    sealed = (record, of_record(database, record))
+    database.execute("INSERT OR REPLACE INTO checksum (record, sha256) VALUES (?, ?)", sealed)
 
 
 def seal_all(database: sqlite3.Connection) -> None:
     """Note the checksum of every record: what an older store has is taken as it is."""
     for (record,) in database.execute("SELECT id FROM record").fetchall():
+        seal(database, record)
+
+
+def has_checksums(database: sqlite3.Connection) -> bool:
+    """Whether a store is not from before there were checksums."""
+    return database.execute("SELECT 1 FROM sqlite_master WHERE name = 'checksum'").fetchone() is not None
+
+
+def has_unsealed(database: sqlite3.Connection) -> bool:
+    """Whether a Thalweg that knows of no checksums put a record after the store had them."""
+    query = "SELECT 1 FROM checksum WHERE sha256 = ?"
+    return has_checksums(database) and database.execute(query, (UNSEALED,)).fetchone() is not None
+
+
+def seal_late(database: sqlite3.Connection) -> None:
+    """Note the checksum of each of those records: taken as it is, like what an older store has."""
+    for (record,) in database.execute("SELECT record FROM checksum WHERE sha256 = ?", (UNSEALED,)).fetchall():
         seal(database, record)

@@ -1,12 +1,14 @@
 """The database of a store: a connection for each call, transactions, and SQLite's errors in words."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from thalweg.errors import StorageError
+from thalweg.storage import schema
 
 _PATIENCE = 60.0  # seconds to wait for another process's transaction, which takes milliseconds
 
@@ -39,16 +41,25 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection that holds the store's only write lock; all of it is committed, or none."""
+        """A connection that holds the store's only write lock; all of it is committed, or none.
+
+        An older store is brought up to date by the first that is written to it.
+        """
         with self.connection() as database:
             database.execute("BEGIN IMMEDIATE")
             try:
+                schema.migrate(database)
                 yield database
                 database.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     database.execute("ROLLBACK")
                 raise
+
+    def can_be_written(self) -> bool:
+        """Whether the permissions say so, of the file and of its folder, where the journal goes."""
+        effective = os.access in os.supports_effective_ids
+        return all(os.access(one, os.W_OK, effective_ids=effective) for one in (self.path, self.path.parent))
 
     def _described(self, error: sqlite3.Error) -> str:
         code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF

@@ -1,6 +1,7 @@
 """Records of a store as rows of its database, and their documents as JSON."""
 
 import contextlib
+import difflib
 import itertools
 import json
 import operator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from thalweg.errors import StorageError, UsageError
-from thalweg.storage.checksums import checksum, seal
+from thalweg.storage.checksums import UNSEALED, checksum, has_checksums, seal
 from thalweg.storage.encoding import parsed
 
 
@@ -52,9 +53,24 @@ class Damaged:
 
     def __str__(self) -> str:
         return (
-            f"The {self.kind} {self.key!r} is damaged: its document does not have the checksum that was stored with "
-            f"it. Nothing of it is used; copy thalweg.db back, or remove it, store.delete({self.kind!r}, "
-            f"{self.key!r}), and make it again."
+            f"The {self.kind} {self.key!r} is damaged: its document is no JSON, or does not have the checksum that "
+            f"was stored with it. Nothing of it is used; copy thalweg.db back, or remove it, "
+            f"store.delete({self.kind!r}, {self.key!r}), and make it again."
+        )
+
+
+@dataclass(frozen=True)
+class Unsealed:
+    """A record that is read as it is, without a checksum."""
+
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        return (
+            f"The {self.kind} {self.key!r} has no checksum: an older Thalweg put it after a newer one had brought the "
+            "store up to date. It is read as it is, and damage would not be found; it gets a checksum when the store "
+            "is next opened to be written, as tw.Store(path) does."
         )
 
 
@@ -105,6 +121,11 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError(msg)
 
 
+def is_text(name: object) -> bool:
+    """Whether it is text that can be written at all: none with half a letter in it."""
+    return isinstance(name, str) and name == name.encode(errors="replace").decode()
+
+
 def objects_of(database: sqlite3.Connection, kind: str, key: str) -> set[str]:
     """The hashes of what a record refers to; none where there is no such record."""
     query = "SELECT CAST(sha256 AS BLOB) FROM object JOIN record ON record = id WHERE kind = ? AND key = ?"
@@ -142,24 +163,74 @@ def duplicate(database: sqlite3.Connection, kind: str, key: str, new: str) -> No
     seal(database, row.lastrowid or 0)
 
 
-def read(database: sqlite3.Connection, where: str, values: tuple[str, ...]) -> tuple[list[Record], list[Damaged]]:
-    """The records that an SQL condition chooses, newest first, and those of them whose content is not what was put."""
+def read(
+    database: sqlite3.Connection, where: str, values: tuple[str, ...]
+) -> tuple[list[Record], list[Damaged], list[Unsealed]]:
+    """The records that an SQL condition chooses, newest first; those that are damaged; those without a checksum.
+
+    The first and the last are read as they are, and all of a store from before there were checksums.
+    """
     # One statement, so that records and objects are of the same moment; as bytes, as damaged text may be none.
-    fields = ("kind", "key", "document", "created", "role", "object.sha256", "bytes", "checksum.sha256")
+    checked = has_checksums(database)
+    fields = ("kind", "key", "document", "created", "role", "object.sha256", "bytes")
+    fields += ("checksum.sha256",) if checked else ("NULL",)
+    checksums = "LEFT JOIN checksum ON checksum.record = id" if checked else ""
     query = f"""SELECT id, {", ".join(f"CAST({field} AS BLOB)" for field in fields)} FROM record
-        LEFT JOIN object ON object.record = id LEFT JOIN checksum ON checksum.record = id
+        LEFT JOIN object ON object.record = id {checksums}
         {where} ORDER BY id DESC, 6"""
     records: list[Record] = []
     damaged: list[Damaged] = []
+    unsealed: list[Unsealed] = []
     for _, rows in itertools.groupby(database.execute(query, values), operator.itemgetter(0)):
         lines = [row[1:] for row in rows]
         own, sealed = lines[0][:4], lines[0][7]
         objects = [line[4:7] for line in lines if line[4] is not None]
-        if sealed is not None and checksum(own, objects).encode() == sealed:
-            kind, key, document, created = (field.decode() for field in own)
-            with contextlib.suppress(StorageError):
+        never = sealed == UNSEALED.encode()
+        if never or not checked or checksum(own, objects).encode() == sealed:
+            with contextlib.suppress(StorageError, UnicodeDecodeError):
+                kind, key, document, created = (field.decode() for field in own)
                 hashes = {role.decode(): sha256.decode() for role, sha256, _ in objects}
                 records.append(Record(kind, key, parsed(document), created, hashes))
+                unsealed += [Unsealed(kind, key)] if never else []
                 continue
         damaged.append(Damaged(*(field.decode(errors="backslashreplace") for field in own[:2])))
-    return records, damaged
+    return records, damaged, unsealed
+
+
+def read_one(database: sqlite3.Connection, kind: str, key: str, store: Path) -> tuple[Record, list[Unsealed]]:
+    """The record of a kind and key, and itself again where it has no checksum.
+
+    Raises:
+        StorageError: there is none, or it is damaged.
+    """
+    if is_text(kind) and is_text(key):
+        found, damaged, unsealed = read(database, "WHERE kind = ? AND key = ?", (kind, key))
+        if found:
+            return found[0], unsealed
+        for one in damaged:
+            raise StorageError(str(one))
+    raise missing(database, kind, key, store)
+
+
+def check_there(database: sqlite3.Connection, kind: str, key: str, store: Path) -> None:
+    """Raise StorageError where a store has no record of this kind and key, be it damaged or not."""
+    if is_text(kind) and is_text(key):
+        query = "SELECT 1 FROM record WHERE kind = ? AND key = ?"
+        if database.execute(query, (kind, key)).fetchone() is not None:
+            return
+    raise missing(database, kind, key, store)
+
+
+def missing(database: sqlite3.Connection, kind: str, key: str, store: Path) -> StorageError:
+    """What says that there is no such record, and what there is.
+
+    Args:
+        store: its folder as the user named it.
+    """
+    if not is_text(kind) or not is_text(key):
+        return StorageError(f"The store {store} has no {kind!r} named {key!r}, which is no text.")
+    rows = database.execute("SELECT CAST(key AS BLOB) FROM record WHERE kind = ?", (kind,))
+    keys = [row[0].decode(errors="backslashreplace") for row in rows]
+    near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
+    hint = f" Did you mean {near[0]!r}?" if near else f" It has {len(keys)} of that kind."
+    return StorageError(f"The store {store} has no {kind} named {key!r}.{hint}")

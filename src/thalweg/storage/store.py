@@ -14,7 +14,6 @@ A connection lives for one call, which keeps a store usable across threads and f
 """
 
 import contextlib
-import difflib
 import errno
 import hashlib
 import os
@@ -30,8 +29,22 @@ from typing import TYPE_CHECKING, Any
 from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.storage import schema
 from thalweg.storage.atomic import explaining, sync, temporary_beside
+from thalweg.storage.checksums import seal_late
 from thalweg.storage.database import Database
-from thalweg.storage.records import Damaged, Record, Staged, as_json, check_names, duplicate, objects_of, read, write
+from thalweg.storage.records import (
+    Damaged,
+    Record,
+    Staged,
+    as_json,
+    check_names,
+    check_there,
+    duplicate,
+    is_text,
+    objects_of,
+    read,
+    read_one,
+    write,
+)
 from thalweg.storage.statefile import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
@@ -51,7 +64,9 @@ class Store:
 
     Args:
         path: the directory; made when it is missing. A relative one is that of the moment, wherever the process goes.
-        create: False to refuse a directory that is not a store yet, for those who only read.
+        create: False to refuse a directory that is not a store yet, for those who only read: opening changes nothing.
+            True also brings the store of an older Thalweg up to date, where it can be written; else the first that is
+            put there does, and until then it is read as it is.
 
     Raises:
         StorageError: the path is a file, cannot be written, holds a foreign or damaged database or objects without
@@ -174,40 +189,34 @@ class Store:
         Raises:
             StorageError: there is none, or it is damaged.
         """
-        if not _is_text(kind) or not _is_text(key):
-            msg = f"The store {self.path} has no {kind!r} named {key!r}, which is no text."
-            raise StorageError(msg)
         with self._database.connection() as database:
-            found, damaged = read(database, "WHERE kind = ? AND key = ?", (kind, key))
-            if found:
-                return found[0]
-            if damaged:
-                raise StorageError(str(damaged[0]))
-            rows = database.execute("SELECT CAST(key AS BLOB) FROM record WHERE kind = ?", (kind,))
-            keys = [row[0].decode(errors="backslashreplace") for row in rows]
-        near = difflib.get_close_matches(key, keys, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else f" It has {len(keys)} of that kind."
-        msg = f"The store {self.path} has no {kind} named {key!r}.{hint}"
-        raise StorageError(msg)
+            record, unsealed = read_one(database, kind, key, self.path)
+        for one in unsealed:
+            warnings.warn(str(one), stacklevel=2)
+        return record
 
     def __contains__(self, kind_and_key: tuple[str, str]) -> bool:
-        if not all(map(_is_text, kind_and_key)):
+        if not all(map(is_text, kind_and_key)):
             return False
         with self._database.connection() as database:
             query = "SELECT 1 FROM record WHERE kind = ? AND key = ?"
             return database.execute(query, kind_and_key).fetchone() is not None
 
     def list(self, kind: str) -> list[Record]:
-        """Every record of a kind, newest first; a warning names each that is damaged, which is left out."""
-        found, damaged = self.read(kind)
-        for one in damaged:
+        """Every record of a kind, newest first; a warning names each that is damaged, which is left out.
+
+        Another warning names each that an older Thalweg put without a checksum, which is read as it is.
+        """
+        with self._database.connection() as database:
+            found, damaged, unsealed = read(database, "WHERE kind = ?", (kind,))
+        for one in (*damaged, *unsealed):
             warnings.warn(str(one), stacklevel=2)
-        return [*found]
+        return found
 
     def read(self, kind: str) -> tuple[Sequence[Record], Sequence[Damaged]]:
         """Every record of a kind, newest first, and apart from them those that are damaged, as sentences by `str`."""
         with self._database.connection() as database:
-            return read(database, "WHERE kind = ?", (kind,))
+            return read(database, "WHERE kind = ?", (kind,))[:2]
 
     def arrays(self, sha256: str) -> dict[str, "Tensor"]:
         """The named tensors of an object, on the CPU, verified against their hash.
@@ -242,8 +251,8 @@ class Store:
             StorageError: there is no such record, or the store cannot be written; all is then as before.
         """
         check_names(kind, new)
-        self.get(kind, key)
         with explaining(self.path), self._database.transaction() as database:
+            read_one(database, kind, key, self.path)
             superseded = objects_of(database, kind, new)
             duplicate(database, kind, key, new)
         self._tidy(superseded)
@@ -254,9 +263,8 @@ class Store:
         Raises:
             StorageError: there is none, or the store cannot be written.
         """
-        if (kind, key) not in self:
-            self.get(kind, key)  # says what there is
         with explaining(self.path), self._database.transaction() as database:
+            check_there(database, kind, key, self.path)
             gone = objects_of(database, kind, key)
             database.execute("DELETE FROM record WHERE kind = ? AND key = ?", (kind, key))
         self._tidy(gone)
@@ -296,8 +304,8 @@ class Store:
         """Every fault of the store as a sentence; [] when all is well. Reads every record and every object."""
         with self._database.connection() as database:
             problems = [row[0] for row in database.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            records, damaged = read(database, "", ())
-        problems += map(str, damaged)
+            records, damaged, unsealed = read(database, "", ())
+        problems += map(str, (*damaged, *unsealed))
         faults: dict[str, str | None] = {}
         for record in reversed(records):
             for role, sha256 in record.objects.items():
@@ -351,38 +359,26 @@ class Store:
         return [path for sha256 in gone if (path := self._object(sha256)).exists()]
 
     def _prepare(self, create: bool) -> None:
-        """Refuse what is not ours or not known; bring an older schema up to date."""
+        """Refuse what is not ours or not known; bring an older schema up to date where that is wanted and can be."""
         orphans = self._kept()  # ahead of the version: whoever is making this store right now migrates it first
         with self._database.connection() as database:
-            if schema.is_foreign(database):
-                msg = f"{self._shown} is a SQLite file of another program; choose another place for the store."
-                raise StorageError(msg)
-            version = schema.version_of(database)
-        if version > len(schema.MIGRATIONS):
-            msg = (
-                f"The store {self.path} has schema version {version}, and this Thalweg knows versions up to "
-                f"{len(schema.MIGRATIONS)}; it was written by a newer Thalweg, so upgrade to read it."
-            )
-            raise StorageError(msg)
+            schema.check_known(database, self._shown)
+            version, current = schema.version_of(database), schema.is_current(database)
         if version == 0 and orphans:
             raise StorageError(self._orphaned("is empty"))
         if version == 0 and not create:
             msg = f"{self.path} is not a store: its thalweg.db is empty."
             raise StorageError(msg)
-        if version < len(schema.MIGRATIONS):
-            with self._database.transaction() as database:
-                schema.migrate(database)
+        if create and not current and (version == 0 or self._database.can_be_written()):
+            with self._database.transaction() as database:  # which brings an older one up to date
+                if not schema.is_current(database):
+                    seal_late(database)
 
     def _orphaned(self, what: str) -> str:
         return (
             f"{self._shown} {what}, but {self.path / 'objects'} holds the arrays of a store, so nothing was changed; "
             "copy the database back, or choose another place."
         )
-
-
-def _is_text(name: object) -> bool:
-    """Whether it is text that can be written at all: none with half a letter in it."""
-    return isinstance(name, str) and name == name.encode(errors="replace").decode()
 
 
 def _digest(path: Path) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from thalweg.errors import UsageError, check_type
-from thalweg.randomness import numbered, whole
+from thalweg.randomness import listed
 from thalweg.training import MemberGrid, Recipe, Run
 
 
@@ -14,7 +14,7 @@ def checked_seeds(what: str, recipe: Recipe, seeds: int | Sequence[int]) -> list
         UsageError: no recipe, no seeds, or a recipe with sweeps, whose members would be taken for seeds.
     """
     check_type(f"{what} recipe", recipe, Recipe, "a Recipe")
-    given = list(numbered(what, seeds, 1) if isinstance(seeds, int) else map(whole, seeds))
+    given = listed(what, seeds)
     if not given:
         msg = f"{what} needs at least one seed; got {seeds!r}."
         raise UsageError(msg)

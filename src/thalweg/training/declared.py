@@ -1,17 +1,15 @@
 """What was declared of the parts of a run that are the user's own: classes, functions and the numbers they hold."""
 
-import ast
 import dataclasses
-import dis
 import enum
 import functools
 import hashlib
-import inspect
 import json
-import textwrap
-from collections.abc import Mapping
+import re
+from collections import deque
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,10 +17,23 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.storage.encoding import encode_number
+from thalweg.training.compiled import reads, spelled
+from thalweg.training.own import (
+    CODE,
+    DEEPEST,
+    constant,
+    functions_of,
+    globals_of,
+    is_installed,
+    is_own,
+    named,
+    unwrapped,
+)
 
-_DEEPEST = 8  # objects within objects
-_OURS = ("thalweg", "torch", "numpy", "builtins", "functools", "math")
-_STORES = {"STORE_GLOBAL", "STORE_DEREF", "DELETE_GLOBAL", "DELETE_DEREF"}
+_MANY, _LONG = 64, 2000  # entries, letters: what is longer is hashed
+_WORDS = {bool, int, float, str, type(None)}
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 class Declared:
@@ -33,14 +44,35 @@ class Declared:
     >>> declared.of((1, 0.5, "relu")), declared.of(object()), declared.unknown
     ([1, 0.5, 'relu'], {'is': 'builtins.object'}, ['object'])
 
+    Functions are known by their instructions, which are those that run, whatever the file now says, and by what they
+    find around them: numbers, words, tables and other functions. What their own calls change is none of it: they may
+    count them. Of installed packages the instructions and what was given to them are a part, not their globals and what
+    they keep to themselves, such as the number of a session.
+
+    Args:
+        without: what is left out, as `changed` says.
+
     Attributes:
         unknown: the types of what cannot be told from another of its kind.
+        compiled: whether instructions are among it, which are those of the minor version of Python.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, without: Iterable[tuple[int, str]] = ()) -> None:
         self.unknown: list[str] = []
+        self.compiled = False
+        self._without = frozenset(without)
         self._within: list[int] = []
         self._codes: dict[type, str] = {}
+        self._functions: dict[FunctionType, int] = {}
+        self._seen: dict[tuple[int, str], tuple[Any, Any]] = {}
+
+    def changed(self, later: "Declared") -> set[tuple[int, str]]:
+        """What functions and objects hold that was something else later, after calls of them."""
+        return {
+            place
+            for place in self._seen.keys() | later._seen.keys()
+            if self._seen.get(place, (None, ""))[1] != later._seen.get(place, (None, ""))[1]
+        }
 
     def of(self, value: Any) -> Any:
         """The value as JSON-able data."""
@@ -49,13 +81,15 @@ class Declared:
             return value.value if isinstance(value, enum.Enum) else value
         if isinstance(value, float):
             return encode_number(value)
-        if isinstance(value, complex | torch.dtype | torch.device | np.dtype | PurePath | enum.Enum | slice):
+        if isinstance(value, complex | torch.dtype | torch.device | np.dtype | PurePath | enum.Enum | slice | range):
             return str(value)
+        if isinstance(value, bytes | bytearray):
+            return _digest([value.hex()])
         if isinstance(value, Tensor | np.ndarray):
             return _hash(value)
         if isinstance(value, type | ModuleType):
             return getattr(value, "__qualname__", value.__name__)
-        if id(value) in self._within or len(self._within) > _DEEPEST:
+        if id(value) in self._within or len(self._within) > DEEPEST:
             return "..."
         self._within.append(id(value))
         try:
@@ -65,21 +99,24 @@ class Declared:
 
     def _compound(self, value: Any) -> Any:
         if isinstance(value, Mapping):
-            return [[self.of(name), self.of(one)] for name, one in value.items()]
+            return _bounded([[self.of(name), self.of(one)] for name, one in value.items()])
         if isinstance(value, set | frozenset):
-            return sorted(str(self.of(one)) for one in value)
-        if isinstance(value, list | tuple):
-            return [self.of(one) for one in value]
+            return _bounded(sorted(str(self.of(one)) for one in value))
+        if isinstance(value, list | tuple | deque):
+            if len(value) > _MANY and all(type(one) in _WORDS for one in value):
+                return _digest([repr(list(value))])
+            return _bounded([self.of(one) for one in value])
         if isinstance(value, functools.partial):
             return {"is": "partial", "of": self.of([value.func, value.args, value.keywords])}
         if isinstance(value, MethodType):
             return {"is": value.__qualname__, "of": self.of([value.__self__, value.__func__])}
-        if isinstance(value, FunctionType):
-            return self._function(value)
+        if (function := unwrapped(value)) is not None:
+            return self._function(function)
         if isinstance(value, BuiltinFunctionType):
             return value.__qualname__
         if isinstance(value, nn.Module):
-            return {"is": named(type(value)), "has": self.of(value.state_dict()), "layers": self.layers(value)}
+            said = {"is": named(type(value)), "prints": printed(value), "has": self.of(value.state_dict())}
+            return said | {"layers": self.layers(value)}
         return self._object(value)
 
     def _object(self, value: Any) -> Any:
@@ -88,31 +125,50 @@ class Declared:
         slots = [name for one in kind.__mro__ for name in getattr(one, "__slots__", ())]
         fields = [field.name for field in dataclasses.fields(value)] if dataclasses.is_dataclass(value) else []
         names = {*fields, *slots, *getattr(value, "__dict__", ())} - {"__dict__", "__weakref__"}
-        held = {name: self.of(getattr(value, name)) for name in sorted(names) if hasattr(value, name)}
+        if is_own(kind) and is_installed(kind):
+            names = {name for name in names if name[:1] != "_"}
+        held: dict[str, Any] = {}
+        for name in sorted(names):
+            held |= self._held(value, name, getattr(value, name)) if hasattr(value, name) else {}
         code = {"code": self.code(kind)} if is_own(kind) and any(map(functions_of, kind.__mro__[:-1])) else {}
         if not held and not code and not dataclasses.is_dataclass(value):
             self.unknown.append(kind.__name__)
         return {"is": named(kind)} | code | held
 
     def code(self, kind: type) -> str:
-        """A hash of the methods of a class, and of those of the user's classes that it inherits from."""
+        """A hash of the methods and values of a class, and of those of the user's classes that it inherits from."""
         if kind not in self._codes:
+            self._codes[kind] = "..."  # where its own methods name it
             own = [one for one in kind.__mro__ if is_own(one)]
-            said = [self._function(part) for one in own for part in functions_of(one)]
+            said = [[self._function(part) for part in functions_of(one)] for one in own]
+            said += [self._values(one) for one in own if not is_installed(one)]
             self._codes[kind] = _digest([json.dumps(said)])
         return self._codes[kind]
 
-    def layers(self, root: nn.Module) -> list[Any]:
-        """What layers hold besides what torch's own print of themselves: numbers, words, functions, code and hooks.
+    def _values(self, kind: type) -> list[Any]:
+        """What a class itself holds besides methods, without what these set in its place."""
+        stored = {name for one in functions_of(kind) for name in reads(one.__code__).attributes}
+        held = {name: one for name, one in vars(kind).items() if name[:2] != "__" and name not in stored}
+        return [
+            [name, self.of(one)] for name, one in sorted(held.items()) if constant(one) and not isinstance(one, CODE)
+        ]
 
-        Some of torch's print nothing, such as attention with its dropout.
+    def layers(self, root: nn.Module) -> list[Any]:
+        """What layers hold besides what torch's own print of themselves: numbers, words, tables, functions and hooks.
+
+        Some of torch's print nothing, such as attention with its dropout. Of the user's own layers what begins with _
+        is a part too, and their code is.
         """
         found: list[Any] = []
         for path, module in root.named_modules():
             kind, attributes = type(module), vars(module)
-            named_so = {name: one for name, one in attributes.items() if name[:1] != "_" and name != "training"}
-            printed = kind.__module__.startswith("torch.") and kind.extra_repr is not nn.Module.extra_repr
-            held = {name: self.of(one) for name, one in named_so.items() if _constant(one) and not printed}
+            named_so = {
+                name: one
+                for name, one in attributes.items()
+                if name not in _OF_EVERY_MODULE and (name[:1] != "_" or (is_own(kind) and not is_installed(kind)))
+            }
+            says = kind.__module__.startswith("torch.") and kind.extra_repr is not nn.Module.extra_repr
+            held = {name: self.of(one) for name, one in named_so.items() if constant(one) and not says}
             held |= (
                 {"hooks": hooks}
                 if (hooks := [self.of(one) for name in _HOOKS for one in attributes[name].values()])
@@ -125,90 +181,44 @@ class Declared:
         return found
 
     def _function(self, function: FunctionType) -> Any:
-        """A function by its code, and by the constants that it was made with or finds around it.
+        """A function by its code, and by what it was made with or finds around it; one met before by its number.
 
-        Lists and what the function itself changes are left out: they may count its calls.
+        What its calls change is left out, as far as its instructions show.
         """
-        code, own = function.__code__, _is_own(function.__module__)
-        changed = {one.argval for one in dis.get_instructions(code) if one.opname in _STORES}
+        if function in self._functions:
+            return {"is": function.__qualname__, "as": self._functions[function]}
+        self._functions[function] = len(self._functions)
+        code, own = function.__code__, is_own(function)
+        found = reads(code)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
         around = {name: cell.cell_contents for name, cell in cells if _filled(cell)}
-        if own:
-            around |= {name: function.__globals__[name] for name in code.co_names if name in function.__globals__}
+        around |= globals_of(function, found.paths) if own and not is_installed(function) else {}
         around |= {f"default {place}": one for place, one in enumerate(function.__defaults__ or ())}
         around |= {f"default {name}": one for name, one in (function.__kwdefaults__ or {}).items()}
-        kept = {name: self.of(one) for name, one in sorted(around.items()) if name not in changed and _constant(one)}
-        return {"is": function.__qualname__, "with": kept} | ({"code": _digest([_source(function)])} if own else {})
+        kept: dict[str, Any] = {}
+        for name, one in sorted(around.items()):
+            filled = name in found.fills and isinstance(one, list | dict | set | deque)
+            if name not in found.stores and not filled and constant(one):
+                kept |= self._held(function, name, one)
+            elif isinstance(one, type) and is_own(one) and not is_installed(one):
+                kept[name] = {"is": named(one), "code": self.code(one)}
+        self.compiled |= own
+        return {"is": function.__qualname__, "with": kept} | ({"code": _digest([spelled(code)])} if own else {})
+
+    def _held(self, owner: Any, name: str, value: Any) -> dict[str, Any]:
+        """What a function or an object holds, under its name; nothing where calls were seen to change it."""
+        place = (id(owner), name)
+        if place in self._without:
+            return {}
+        said = self.of(value)
+        if not isinstance(value, CODE):
+            self._seen[place] = (owner, said)
+        return {name: said}
 
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-def named(kind: type) -> str:
-    """The full name of a class."""
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def holds_own(value: Any, depth: int = 0) -> bool:
-    """Whether anything of the user's own is in a recipe: an object of another class, or a function."""
-    if value is None or isinstance(value, bool | int | float | str | np.generic) or depth > _DEEPEST:
-        return False
-    if isinstance(value, list | tuple):
-        return any(holds_own(one, depth + 1) for one in value)
-    if is_own(type(value)) or not dataclasses.is_dataclass(value):
-        return not isinstance(value, Tensor | np.ndarray)
-    return any(holds_own(one, depth + 1) for one in vars(value).values())
-
-
-def is_own(kind: type) -> bool:
-    """Whether a class is the user's own, and not of Thalweg, torch, NumPy or Python."""
-    return _is_own(kind.__module__)
-
-
-def _is_own(module: str | None) -> bool:
-    return (module or "").partition(".")[0] not in _OURS
-
-
-def _constant(value: Any) -> bool:
-    """Whether a value that a function or a layer holds is none that its calls would change."""
-    if isinstance(value, tuple):
-        return all(map(_constant, value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return all(map(_constant, vars(value).values()))  # a configuration
-    numbers = (
-        bool | int | float | complex | str | np.generic | torch.dtype | torch.Size | FunctionType | functools.partial
-    )
-    return value is None or isinstance(value, numbers | Tensor | np.ndarray | MethodType | enum.Enum)
-
-
-def functions_of(kind: type) -> list[FunctionType]:
-    """The functions that a class itself has, by name."""
-    unwrapped = {name: getattr(one, "__func__", getattr(one, "fget", one)) for name, one in vars(kind).items()}
-    return [one for _, one in sorted(unwrapped.items()) if isinstance(one, FunctionType)]
-
-
-def _source(function: FunctionType) -> str:
-    """What a function does, as text: its source without comments and layout, or else its code."""
-    if function.__name__ != "<lambda>":
-        try:
-            return ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(function))))
-        except (OSError, TypeError, SyntaxError, ValueError):
-            pass
-    return _spelled(function.__code__)
-
-
-def _spelled(code: CodeType) -> str:
-    """The instructions of code and of the code within it."""
-    return f"{code.co_code.hex()} {code.co_names} {_constants(code.co_consts)}"
-
-
-def _constants(value: Any) -> str:
-    """A constant of code; the entries of sets, whose order differs from process to process, are sorted."""
-    if isinstance(value, CodeType):
-        return _spelled(value)
-    if isinstance(value, frozenset):
-        return f"{{{sorted(map(_constants, value))}}}"
-    return f"({[_constants(one) for one in value]})" if isinstance(value, tuple) else repr(value)
+def printed(module: nn.Module) -> str:
+    """What a module prints of itself, without addresses in memory, which are others in every process."""
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(module))
 
 
 def _filled(cell: Any) -> bool:
@@ -217,6 +227,12 @@ def _filled(cell: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _bounded(said: list[Any]) -> Any:
+    """Data that was said, or its hash where it is long."""
+    text = json.dumps(said)
+    return said if len(text) <= _LONG else _digest([text])
 
 
 def _digest(texts: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import re
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,9 @@ from thalweg.population import Batch, Population, Problem
 from thalweg.population.execution import explained
 from thalweg.population.looped import Looped
 from thalweg.training.beginning import Beginning
-from thalweg.training.declared import Declared, holds_own
+from thalweg.training.declared import Declared, printed
 from thalweg.training.member_grid import MemberGrid
+from thalweg.training.own import holds_own
 from thalweg.training.recipe import Recipe
 
 _STREAMED = 32  # examples of a streamed set that its hash looks at
@@ -35,33 +36,39 @@ def identity(
     What a run need not have is a part of it only where it has it, so that runs stored before there was such a thing
     keep their identity, and a store finds them: what is added here is added likewise. Where all is torch's and
     Thalweg's own, the parts name themselves; what is the user's own is known by what it holds, by its code, and by
-    what it does: losses and gradients in training mode on examples drawn at random, schedules over the steps.
+    what it does: losses and gradients in training mode on examples drawn at random, schedules over the steps. The code
+    is that which runs, as compiled: comments and docstrings are no part of it, nor is what a file says that was edited
+    since; but each minor version of Python compiles to other instructions, so where there is code of the user's own a
+    run without a name is found again by the version that trained it, which is a part of it too ("python").
 
     Raises:
         UsageError: the recipe holds what cannot be told from another of its kind, and `named` is False.
     """
     population = begun.population
-    declared = Declared()
-    own: dict[str, Any] = {}
-    if holds_own(recipe.optimizer) or holds_own(recipe.schedule):
-        own["own"] = [declared.of(recipe.optimizer), declared.of(recipe.schedule), _over_steps(recipe, grid)]
-        if declared.unknown and not named:
-            msg = (
-                f"The recipe holds a {declared.unknown[0]}, which cannot be told from another one, so the store cannot "
-                "tell this run from others; write train(..., name=...), another name for each."
-            )
-            raise UsageError(msg)
-    functions = [one.function for one in (problem.loss, *problem.metrics) if isinstance(one, UserLoss)]
-    if functions:
-        own["functions"] = declared.of(functions)
-    if layers := declared.layers(problem.template):
-        own["layers"] = digest({"layers": layers})
-    if functions or layers:
-        own["training"] = _training(problem, grid, population)
+    before = Declared()
+    own = _own(before, problem, recipe)
+    if "own" in own and before.unknown and not named:
+        msg = (
+            f"The recipe holds a {before.unknown[0]}, which cannot be told from another one, so the store cannot "
+            "tell this run from others; write train(..., name=...), another name for each."
+        )
+        raise UsageError(msg)
+    does: dict[str, Any] = {"probe": _probe(problem, population)}
+    if "own" in own:
+        does["over_steps"] = _over_steps(recipe, grid)
+    if "functions" in own or "layers" in own:
+        does["training"] = _training(problem, grid, population)
+    after = Declared()
+    _own(after, problem, recipe)
+    if changed := before.changed(after):  # by their own calls
+        own = _own(Declared(changed), problem, recipe)
+    if before.compiled:
+        own["python"] = ".".join(map(str, sys.version_info[:2]))
     tested = {} if grid.test_examples is None else {"test_examples": _hash(grid.test_examples)}
     return (
         tested
         | own
+        | does
         | {
             "recipe": recipe.describe(),
             "seeds": grid.given_seeds,
@@ -70,8 +77,7 @@ def identity(
                 *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows),
             ],
             "loss": problem.loss.name,
-            "probe": _probe(problem, population),
-            "model": re.sub(r" at 0x[0-9a-f]+", "", repr(problem.template)),
+            "model": printed(problem.template),
             "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
             "start": _hash((population.theta, dict(population.buffers))),
             "examples": None if grid.examples is None else _hash(grid.examples),
@@ -81,6 +87,19 @@ def identity(
             "mask": None if population.mask is None else _hash(population.mask),
         }
     )
+
+
+def _own(declared: Declared, problem: Problem, recipe: Recipe) -> dict[str, Any]:
+    """What was declared of the parts that are the user's own, of those that are."""
+    found: dict[str, Any] = {}
+    if holds_own(recipe.optimizer) or holds_own(recipe.schedule):
+        found["own"] = [declared.of(recipe.optimizer), declared.of(recipe.schedule)]
+    functions = [one.function for one in (problem.loss, *problem.metrics) if isinstance(one, UserLoss)]
+    if functions:
+        found["functions"] = digest({"functions": declared.of(functions)})
+    if layers := declared.layers(problem.template):
+        found["layers"] = digest({"layers": layers})
+    return found
 
 
 def _kept(begun: Beginning) -> bool:

@@ -15,7 +15,7 @@ from thalweg.errors import ModelError
 from thalweg.evaluation import Evaluator
 from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
-from thalweg.population.audits import Audited, Schedule, drawn_member
+from thalweg.population.audit_draws import Audited, Schedule, drawn_member
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder, generator

@@ -18,6 +18,7 @@ from thalweg.evaluation.rows import index_table
 from thalweg.guard import guarded
 from thalweg.population import Plan, Problem
 from thalweg.population.audits import StackedDiffers
+from thalweg.population.execution import ALL_THE_SAME
 from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.randomness import numbered
 from thalweg.storage import Store
@@ -32,6 +33,8 @@ from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
+
+_LOOPED = {"gradient": Plan("looped", 1), "outputs": Plan("looped", 1)}
 
 
 @guarded
@@ -65,7 +68,9 @@ def train(
     Where members are stacked, the run audits itself: at eight random steps or more, keyed by (seed, step), a member
     drawn at random is computed again alone by the plain module on its own batch. One that passes says nothing of the
     steps before it; so where loss or gradient differ by more than rounding the run begins anew, looped, with a warning
-    and a note in `history.notes` and in the plan's reason. Evaluations of the run are audited likewise.
+    and a note in `history.notes` and in the plan's reason. Evaluations of the run are audited likewise. That holds for
+    plan="stacked" too: it is an order as long as no audit of work on this problem fails. From then on this and all
+    later work is looped, and says so in the same places.
 
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
@@ -99,7 +104,9 @@ def train(
         resume: an unfinished run of the same recipe and seeds to go on from, bit for bit, with its mask, examples and
             test examples, which need not be given again.
         until: stop at this step of the recipe; None is its last. A run that is further already stays as it is.
-        plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits.
+        plan: "auto" measures; "stacked", "looped" or a `Plan` force; another run's `plans` give its very bits. Stacked
+            members that are known beforehand to be others are refused; where an audit finds that they are, members are
+            looped all the same, with a warning.
         progress: told how far it is after every step.
         observe: functions of (step, population), one or several, such as a `curvature.Tracker`: called where the run
             begins and after every step, or at multiples of n where they have an attribute `every` = n. The population
@@ -119,8 +126,9 @@ def train(
         The run; `run.final` has the members, `run.axes` says which is which, `run.history` how they went.
 
     Raises:
-        UsageError: a recipe that does not fit the problem; a start of another architecture, optimizer or data order,
-            or beyond the last step; a mask that does not fit; examples that are not there.
+        UsageError: a recipe that does not fit the problem; a plan by which members would be others; a start of another
+            architecture, optimizer or data order, or beyond the last step; a mask that does not fit; examples that are
+            not there.
         StorageError: a store that cannot be used, or whose run of that name is another.
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
         Exception: whatever an observer raises, with a note that names it, and with a checkpoint in the store.
@@ -185,8 +193,12 @@ def train(
         raise UsageError(msg)
     if state.step < last:
         checkpoints.try_out(state)
-        loop = Loop(problem, recipe, grid, population, state, plans, observers)
-        loop.keep_origin(begun)
+        found = _found_meanwhile(problem, plans, resume is not None or bool(stored))
+        loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
+        if found:
+            loop = _anew(loop, found, checkpoints)
+        else:
+            loop.keep_origin(begun)
         with watched(progress) as told:
             loop = _advanced(loop, last, checkpoints, told)
         plans, state = plans | loop.plans, loop.state
@@ -212,17 +224,29 @@ def _advanced(loop: Loop, last: int, checkpoints: Checkpoints, told: Watcher) ->
     try:
         loop.advance(last, checkpoints, told)
     except StackedDiffers as found:
-        loop = loop.anew(f"{found.reason}; {ANEW}")
-        checkpoints.write(loop.state, loop.plans)
-        warnings.warn(f"{loop.plans['gradient'].reason}.", stacklevel=3)
+        loop = _anew(loop, found.reason, checkpoints)
         loop.advance(last, checkpoints, told)
     return loop
+
+
+def _anew(loop: Loop, reason: str, checkpoints: Checkpoints) -> Loop:
+    """The loop before its first step, looped; this is stored, and said."""
+    loop = loop.anew(f"{reason}; {ANEW}")
+    checkpoints.write(loop.state, loop.plans)
+    warnings.warn(f"{loop.plans['gradient'].reason}.", stacklevel=4)
+    return loop
+
+
+def _found_meanwhile(problem: Problem, plans: Mapping[str, Plan | str], goes_on: bool) -> str:
+    """What audits of other work found since the first steps of a run that goes on, if these were stacked."""
+    stacked = any(isinstance(plan, Plan) and plan.mode == "stacked" for plan in plans.values())
+    return problem.unstacked if goes_on and stacked else ""
 
 
 def _notes(plans: Mapping[str, Plan | str]) -> tuple[str, ...]:
     """What an audit found, once."""
     reasons = [plan.reason for plan in plans.values() if isinstance(plan, Plan)]
-    return tuple(dict.fromkeys(reason for reason in reasons if reason.endswith(ANEW)))
+    return tuple(dict.fromkeys(reason for reason in reasons if reason.endswith((ANEW, ALL_THE_SAME))))
 
 
 def _seeds(seeds: Sequence[int], *, repeated: bool) -> list[int]:

@@ -18,7 +18,7 @@ from thalweg.generalization.bounds.overlap import check_apart
 from thalweg.losses.of_user import UserLoss
 from thalweg.losses.per_position import NamedLoss
 from thalweg.population import Problem
-from thalweg.randomness import generator, numbered, whole
+from thalweg.randomness import generator, listed
 from thalweg.results import Summarized
 from thalweg.training import MemberGrid, Recipe
 
@@ -204,7 +204,7 @@ def _seeds(name: str, problem: Problem, recipe: Recipe, seeds: int | Sequence[in
     check_type(f"{name} problem", problem, Problem, "a Problem")
     check_type(f"{name} recipe", recipe, Recipe, "a Recipe")
     check_accuracy(name, problem)
-    found = list(numbered(name, seeds, 1) if isinstance(seeds, int) else map(whole, seeds))
+    found = listed(name, seeds)
     if not found:
         msg = f"{name} needs at least one seed; got {seeds!r}."
         raise UsageError(msg)
