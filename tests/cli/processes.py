@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 WAITING = textwrap.dedent(
     """
-    import json, os, socket, sys
+    import gc, json, os, socket, sys
 
     exec(sys.argv[2])
+    gc.freeze()  # what is imported is no child's garbage
     link = socket.socket(fileno=int(sys.argv[1]))
     while True:
         message, streams, _, _ = socket.recv_fds(link, 2**16, 2)
