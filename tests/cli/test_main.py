@@ -9,7 +9,7 @@ import sys
 import textwrap
 
 import pytest
-from cli.processes import Ended, Prepared
+from processes import Ended, Prepared
 
 from thalweg.cli.main import VERBS, main
 from thalweg.cli.progress import Lines

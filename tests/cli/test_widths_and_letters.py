@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from cli.processes import Prepared
+from processes import Prepared
 
 from thalweg.cli import output, tables
 from thalweg.cli.main import VERBS, main

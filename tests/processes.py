@@ -77,7 +77,7 @@ class Prepared:
             stdout=subprocess.DEVNULL,
         )
         other.close()
-        self.link.settimeout(120)
+        self.link.settimeout(600)
 
     def run(self, code: str, *arguments: str, stdout: int | None = None, stderr: int | None = None) -> Ended:
         """Run code after the first, in the folder of now; a stream that is not given is a pipe that is read."""
