@@ -1,14 +1,15 @@
+import contextlib
 import dataclasses
 import io
 import json
 import os
 import re
 import socket
-import subprocess
 import sys
 import textwrap
 
 import pytest
+from processes import Ended, Prepared
 
 from thalweg.cli.main import VERBS, main
 from thalweg.cli.progress import Lines
@@ -37,26 +38,38 @@ PREPARE = textwrap.dedent(
 
     sys.modules["fake"] = SimpleNamespace(STUDY=Study("fake", "A study", (Experiment(claims, run),)))
     catalog.MODULES = {"fake": "fake"}
-    sys.exit(main(sys.argv[1:]))
     """
 )
 
 
-def process(*arguments, interrupt=None, **options):
-    code = f"INTERRUPT = {interrupt!r}\n{PREPARE}"
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, stderr=subprocess.PIPE, **options)
+@pytest.fixture(scope="module")
+def fake():
+    """A process of the command line with that catalog."""
+    with contextlib.closing(Prepared(PREPARE)) as prepared:
+
+        def process(*arguments, interrupt=None, **streams) -> Ended:
+            code = f"INTERRUPT = {interrupt!r}\nsys.exit(main(sys.argv[1:]))"
+            return prepared.run(code, *arguments, **streams)
+
+        yield process
+
+
+@pytest.fixture(scope="module")
+def light():
+    """Code in a process that has imported the command line, and no more than that imports."""
+    with contextlib.closing(Prepared("import sys; from thalweg.cli.main import main")) as prepared:
+        yield prepared.run
 
 
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], [], ["tuor"], ["examine"], ["two-views"], ["landscape"], *([verb, "--help"] for verb in VERBS)],
 )
-def test_help_and_mistakes_do_not_load_torch(arguments):
-    code = f"import sys; from thalweg.cli.main import main; main({arguments!r}); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+def test_help_and_mistakes_do_not_load_torch(arguments, light):
+    assert light(f"main({arguments!r}); sys.exit('torch' in sys.modules)").returncode == 0
 
 
-def test_the_first_line_of_the_tour_comes_before_torch():
+def test_the_first_line_of_the_tour_comes_before_torch(light):
     code = textwrap.dedent(
         """
         import os, sys
@@ -65,7 +78,7 @@ def test_the_first_line_of_the_tour_comes_before_torch():
         main.main(["tour"])
         """
     )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert light(code).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -179,23 +192,21 @@ def test_debugging_a_tour_shows_where_its_study_failed(catalog_of_one, fake_stud
     assert "in at_this_place" in err
 
 
-def test_an_interrupted_tour_is_130_with_all_that_was_done(tmp_path):
-    running = process("tour", "--out", str(tmp_path / "out"), interrupt="FK1", stdout=subprocess.PIPE)
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == 130, err
-    assert "Traceback" not in err
-    assert "Interrupted" in err
-    assert "FK1" in out
+def test_an_interrupted_tour_is_130_with_all_that_was_done(tmp_path, fake):
+    ended = fake("tour", "--out", str(tmp_path / "out"), interrupt="FK1")
+    assert ended.returncode == 130, ended.err
+    assert "Traceback" not in ended.err
+    assert "Interrupted" in ended.err
+    assert "FK1" in ended.out
     assert "Stopped before it was done; without a verdict: FK2." in (tmp_path / "out" / "report.html").read_text()
     found = Store(tmp_path / "out" / "store").get("study", "fake/quick/0/unfinished").document
     assert [claim["id"] for claim in found["claims"]] == ["FK1"]
 
 
-def test_a_tour_interrupted_after_its_last_claim_still_leaves_its_report(tmp_path):
-    running = process("tour", "--out", str(tmp_path / "out"), interrupt="FK2", stdout=subprocess.PIPE)
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == 130, err
-    assert "FK2" in out
+def test_a_tour_interrupted_after_its_last_claim_still_leaves_its_report(tmp_path, fake):
+    ended = fake("tour", "--out", str(tmp_path / "out"), interrupt="FK2")
+    assert ended.returncode == 130, ended.err
+    assert "FK2" in ended.out
     assert "Stopped before" not in (tmp_path / "out" / "report.html").read_text()
 
 
@@ -210,38 +221,36 @@ def test_wrong_use_of_the_tour_is_2(catalog_of_one, fake_study, capsys, tmp_path
     assert "The study fake failed: its own wrong use." in capsys.readouterr().err
 
 
-def test_an_interrupted_study_writes_no_half_json(tmp_path):
+def test_an_interrupted_study_writes_no_half_json(tmp_path, fake):
     target = tmp_path / "result.json"
-    running = process("study", "fake", "--json", str(target), "--no-save", interrupt="FK1", stdout=subprocess.PIPE)
-    out, err = running.communicate(timeout=120)
-    assert running.returncode == 130
-    assert "Stopped after 1 of 2 claims, not kept, as --no-save says." in err
-    assert "FK1" in out
+    ended = fake("study", "fake", "--json", str(target), "--no-save", interrupt="FK1")
+    assert ended.returncode == 130
+    assert "Stopped after 1 of 2 claims, not kept, as --no-save says." in ended.err
+    assert "FK1" in ended.out
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["studies"], ["errata"], ["--help"], ["study", "fake", "--json", "-"], ["tour"]])
-def test_a_reader_that_leaves_does_no_harm(arguments, tmp_path):
+def test_a_reader_that_leaves_does_no_harm(arguments, tmp_path, fake, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     reading, writing = os.pipe()
     os.close(reading)
-    running = process(*arguments, stdout=writing, cwd=tmp_path)
+    ended = fake(*arguments, stdout=writing)
     os.close(writing)
-    _, err = running.communicate(timeout=120)
-    assert running.returncode == 0, err
-    assert "Broken pipe" not in err
-    assert "Exception" not in err
+    assert ended.returncode == 0, ended.err
+    assert "Broken pipe" not in ended.err
+    assert "Exception" not in ended.err
     if arguments == ["tour"]:
         assert (tmp_path / "thalweg-report" / "report.html").is_file()
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
 @pytest.mark.parametrize("arguments", [["studies"], ["errata", "--json", "-"], ["--help"], ["study", "--help"]])
-def test_a_full_disk_under_stdout_is_one_sentence(arguments):
+def test_a_full_disk_under_stdout_is_one_sentence(arguments, fake):
     with open("/dev/full", "w") as full:
-        running = process(*arguments, stdout=full)
-        _, err = running.communicate(timeout=120)
-    assert running.returncode == 1
-    assert err.splitlines() == [
+        ended = fake(*arguments, stdout=full.fileno())
+    assert ended.returncode == 1
+    assert ended.err.splitlines() == [
         "thalweg: What should go to stdout cannot be written: No space left on device; send it elsewhere."
     ]
 

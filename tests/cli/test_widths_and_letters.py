@@ -1,11 +1,14 @@
 """COLUMNS is heeded in a pipe, and streams that lack letters, are full or are closed do no harm."""
 
+import contextlib
+import functools
 import json
 import os
 import subprocess
 import sys
 
 import pytest
+from processes import Prepared
 
 from thalweg.cli import output, tables
 from thalweg.cli.main import VERBS, main
@@ -13,10 +16,12 @@ from thalweg.cli.main import VERBS, main
 ENGLISH = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}  # an environment of ASCII
 
 
-def thalweg(*arguments, **environment):
-    """The command in a process of its own, its stdout in a pipe."""
-    command = [sys.executable, "-m", "thalweg", *arguments]
-    return subprocess.run(command, capture_output=True, env=os.environ | environment, check=False, timeout=120)
+@pytest.fixture(scope="module")
+def english():
+    """The command in a process of its own, which began in that environment, its stdout in a pipe."""
+    prepare = "from thalweg.cli.main import main; from thalweg.studies import catalog; catalog.studies()"
+    with contextlib.closing(Prepared(prepare, ENGLISH)) as prepared:
+        yield functools.partial(prepared.run, "sys.exit(main())")
 
 
 @pytest.mark.parametrize("columns", [60, 80, 120])
@@ -74,8 +79,8 @@ def test_columns_that_are_none_are_not_heeded(told, width, monkeypatch, capfd):
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["study", "--help"], ["studies"], ["errata"], ["doctor"]], ids=" ".join
 )
-def test_ascii_is_enough(arguments):
-    done = thalweg(*arguments, **ENGLISH)
+def test_ascii_is_enough(arguments, english):
+    done = english(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.isascii()
     assert b"UnicodeEncodeError" not in done.stderr
@@ -105,20 +110,20 @@ def test_json_loses_no_letter_in_ascii(capsys, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="has no such redirections")
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
 def test_a_stream_that_is_closed_is_one_that_nobody_reads(closed):
-    command = f'"{sys.executable}" -m thalweg errata {closed}'
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    code = "import sys; from thalweg.cli.main import main; from thalweg.studies import catalog; catalog.MODULES = {}; "
+    command = ["sh", "-c", f'"$0" "$@" {closed}', sys.executable, "-c", f"{code}sys.exit(main())", "errata"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0
     assert done.stderr == ""
     assert ("Nesterov" in done.stdout) == (closed == "2>&-")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
-def test_a_stderr_that_is_full_stops_nothing(place):
+def test_a_stderr_that_is_full_stops_nothing(english):
     with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "thalweg", "train", "--hidden", "4", "--steps", "1", "--seeds", "1"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, text=True, check=False, timeout=120)
+        done = english("train", "--hidden", "4", "--steps", "1", "--seeds", "1", stderr=full.fileno())
     assert done.returncode == 0
-    assert "0.001" in done.stdout
+    assert "0.001" in done.out
 
 
 class Terminal:

@@ -1,6 +1,6 @@
 """What the tests of the store do in processes of their own: die, crowd, and run out of space.
 
-Run as `python store_processes.py JOB DIRECTORY`; exits 0 when everything held.
+Each is a function of a directory, to be called in a process of its own; it raises unless everything held.
 """
 
 import functools
@@ -289,7 +289,3 @@ def forbidden(path: Path) -> None:
 
     assert forked(work) == 0
     assert content(values) == 1
-
-
-if __name__ == "__main__":
-    globals()[sys.argv[1]](Path(sys.argv[2]))

@@ -1,14 +1,14 @@
 """The store among processes that are killed, crowd it, or cannot write. See store_processes.py for the jobs."""
 
+import contextlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import Prepared
 
 
 @pytest.fixture
@@ -20,6 +20,15 @@ def place() -> Iterator[Path]:
     for inside in (directory, *directory.rglob("*")):
         inside.chmod(0o755)
     shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="module")
+def jobs() -> Iterator[Prepared]:
+    """A process that knows the jobs."""
+    folder = str(Path(__file__).parent)
+    prepare = f"import sys; sys.path.insert(0, {folder!r}); from pathlib import Path; import store_processes"
+    with contextlib.closing(Prepared(prepare)) as prepared:
+        yield prepared
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the jobs fork")
@@ -37,7 +46,6 @@ def place() -> Iterator[Path]:
         "forbidden",
     ],
 )
-def test_the_store_holds(place: Path, job: str) -> None:
-    script = Path(__file__).with_name("store_processes.py")
-    done = subprocess.run([sys.executable, str(script), job, str(place)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_store_holds(place: Path, job: str, jobs: Prepared) -> None:
+    done = jobs.run(f"store_processes.{job}(Path(sys.argv[1]))", str(place))
+    assert done.returncode == 0, done.err

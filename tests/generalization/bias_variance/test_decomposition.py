@@ -58,13 +58,26 @@ def test_bias_and_variance_of_cross_entropy_are_divergences_from_the_softmax_of_
     assert (np.abs(apart - bias - variance) > 0.01).any()  # the planted wrong center: the sum does not come out
 
 
+def means_of(found: Decomposition, names: list[str], experiments: int) -> np.ndarray:
+    """The means over the cases of each of many experiments, one beside the other as cases: (experiments, names)."""
+    return np.stack([found[f"{name} by case"].reshape(experiments, -1).mean(1) for name in names], 1)
+
+
+def test_experiments_one_beside_the_other_are_those_of_each_alone() -> None:
+    draw = np.random.default_rng(14)
+    fits, truth = draw.normal(size=(6, 5, 3)), draw.normal(size=(5, 3))
+    for judges, names in ((None, ["bias^2", "variance"]), (3, list(NESTED))):
+        each = [decompose_predictions(fits[:, one], truth[one], judges=judges) for one in range(5)]
+        whole = decompose_predictions(fits.reshape(6, 15), truth.reshape(15), judges=judges)
+        alone = [[float(found[name]) for name in names] for found in each]
+        np.testing.assert_allclose(means_of(whole, names, 5), alone, rtol=0, atol=1e-12)
+
+
 def test_estimates_of_few_fits_are_unbiased() -> None:
     draw, truth = np.random.default_rng(3), np.array([0.0, 1.0])
-    found = []
-    for _ in range(2_000):
-        fits = truth + 0.5 + 2 * draw.normal(size=(3, 2))
-        each = decompose_predictions(fits, truth)
-        found.append([float(each["bias^2"]), float(each["variance"])])
+    fits = truth + 0.5 + 2 * draw.normal(size=(2_000, 3, 2))
+    whole = decompose_predictions(fits.transpose(1, 0, 2).reshape(3, -1), np.tile(truth, 2_000))
+    found = means_of(whole, ["bias^2", "variance"], 2_000)
     mean, error = np.mean(found, 0), np.std(found, 0) / np.sqrt(len(found))
     assert (np.abs(mean - [0.25, 4]) < 4 * error).all()
     assert (error < [0.1, 0.1]).all()
@@ -81,11 +94,10 @@ NESTED = {"bias^2": 0.25, "variance": 1.25, "between judges": 1.0, "within judge
 
 
 def test_several_seeds_of_few_sets_are_unbiased_where_the_sets_are_told() -> None:
-    draw, found, independent = np.random.default_rng(8), [], []
-    for _ in range(1_500):
-        fits = nested_fits(draw, 4, 4, 3)
-        found.append([float(decompose_predictions(fits, np.zeros(3), judges=4)[name]) for name in NESTED])
-        independent.append([float(decompose_predictions(fits, np.zeros(3))[name]) for name in ("bias^2", "variance")])
+    draw = np.random.default_rng(8)
+    fits, zeros = np.hstack([nested_fits(draw, 4, 4, 3) for _ in range(1_500)]), np.zeros(4_500)
+    found = means_of(decompose_predictions(fits, zeros, judges=4), list(NESTED), 1_500)
+    independent = means_of(decompose_predictions(fits, zeros), ["bias^2", "variance"], 1_500)
     mean, error = np.mean(found, 0), np.std(found, 0) / np.sqrt(len(found))
     assert (np.abs(mean - list(NESTED.values())) < 4 * error).all()
     assert (error < 0.03).all()
@@ -134,10 +146,8 @@ def test_left_out_judges_take_all_their_seeds_along(loss: str) -> None:
 
 def test_the_variance_of_cross_entropy_is_hardly_smaller_of_few_fits() -> None:
     draw = np.random.default_rng(4)
-    few = [
-        float(decompose_predictions(draw.normal(size=(4, 50, 3)), np.zeros(50, int), "cross_entropy")["variance"])
-        for _ in range(200)
-    ]
+    fits = np.hstack([draw.normal(size=(4, 50, 3)) for _ in range(200)])
+    few = means_of(decompose_predictions(fits, np.zeros(10_000, int), "cross_entropy"), ["variance"], 200)
     many = decompose_predictions(draw.normal(size=(400, 500, 3)), np.zeros(500, int), "cross_entropy")
     plain = 1 - 1 / 4  # about what the plain mean divergence of 4 fits is of that of many
     assert abs(np.mean(few) / many["variance"] - 1) < 0.03 < 1 - plain
@@ -158,11 +168,9 @@ def test_on_training_points_the_cross_term_is_the_optimism() -> None:
     draw, n, p = np.random.default_rng(6), 40, 10
     x = draw.normal(size=(n, p))
     hat = x @ np.linalg.pinv(x)
-    found = []
-    for _ in range(400):
-        y = draw.normal(size=n)
-        fits = np.stack([hat @ y, hat @ y])  # the noise at these points is in every fit
-        found.append(float(decompose_predictions(fits, y, truth=np.zeros(n))["cross term"]))
+    y = draw.normal(size=(400, n))
+    fits = np.tile((y @ hat.T).reshape(1, -1), (2, 1))  # the noise at these points is in every fit
+    found = means_of(decompose_predictions(fits, y.reshape(-1), truth=np.zeros(400 * n)), ["cross term"], 400)
     assert abs(np.mean(found) + 2 * p / n) < 4 * np.std(found) / np.sqrt(len(found))
 
 

@@ -13,6 +13,8 @@ from thalweg.statistics import mean
 from thalweg.studies import Experiment, Lab
 from thalweg.studies.landscape import batches, flatness, saddles, widths
 
+pytestmark = pytest.mark.usefixtures("kept_runs")
+
 
 def outcome(experiment: Experiment, seed: int = 0) -> str:
     """Of the interval, whatever the claim's budget: runs are short here."""

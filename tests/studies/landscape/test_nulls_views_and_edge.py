@@ -13,6 +13,8 @@ from thalweg.randomness import generator
 from thalweg.studies import Experiment, Lab
 from thalweg.studies.landscape import concentration, edge, filters, views
 
+pytestmark = pytest.mark.usefixtures("kept_runs")
+
 
 def outcome(experiment: Experiment, seed: int = 0) -> str:
     """Of the interval, whatever the claim's budget: runs are short here."""
@@ -156,6 +158,7 @@ def without_a_third_of_a_thousand(count: int, dimension: int, draw: torch.Genera
 @pytest.mark.parametrize("points", [on_a_plane, correlated, without_a_third_of_a_thousand])
 def test_points_that_are_not_random_in_all_dimensions(monkeypatch: pytest.MonkeyPatch, points) -> None:
     monkeypatch.setattr(concentration, "points", points)
+    monkeypatch.setattr(concentration, "IN_SHELL", 250)  # of the ball, which is not looked at here, only a few
     assert parts(concentration.experiment)["distances"] == "fails"
 
 
@@ -182,10 +185,13 @@ def gaussian_directions(count: int, dimension: int, draw: torch.Generator) -> Te
 @pytest.mark.parametrize("ball", [even_in_radius, shadow_of_a_sphere, in_the_cube])
 def test_points_that_do_not_fill_the_ball_evenly(monkeypatch: pytest.MonkeyPatch, ball) -> None:
     monkeypatch.setattr(concentration, "ball", ball)
+    monkeypatch.setattr(concentration, "points", lambda count, dimension, draw: torch.randn(count, 1, generator=draw))
     assert parts(concentration.experiment)["volume"] == "fails"
 
 
 def test_networks_of_few_parameters_are_not_equidistant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(concentration, "points", lambda count, dimension, draw: torch.randn(count, 1, generator=draw))
+    monkeypatch.setattr(concentration, "IN_SHELL", 250)  # distances and volumes are not looked at here
     monkeypatch.setattr(concentration, "network", lambda: nn.Sequential(nn.Linear(64, 1), nn.Linear(1, 10)))
     assert parts(concentration.experiment)["networks"] == "fails"
 

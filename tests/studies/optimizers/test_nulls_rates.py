@@ -9,6 +9,7 @@ from thalweg.optim import SGD, Adam, AdamW, Momentum, Nesterov
 from thalweg.studies.lab import SCALES, Lab
 from thalweg.studies.optimizers import generalization, momentum, nesterov, sensitivity
 
+pytestmark = pytest.mark.usefixtures("kept_runs")
 LABS = [Lab(seed=seed) for seed in (510, 511)]  # apart from those of verdicts, and from those that grids were chosen on
 # With the quadratics ten of them, so that OPT3 can hold: its interval over four is always too wide.
 SOURCES = ["digits", "MNIST-1D", "teacher", "wine", "iris", "diabetes", "breast cancer", "Friedman", "parity"]
