@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from thalweg.errors import ThalwegError, UsageError, check_type, unknown_name
-from thalweg.kinds import flat, misfit, with_article
+from thalweg.kinds import flat, misfit, reloaded, with_article
 
 __all__ = ["MISREAD", "Arguments", "in_words"]
 
@@ -102,6 +102,9 @@ class Arguments:
                 taken = self.signature.parameters[name]
                 several = taken.kind in (taken.VAR_POSITIONAL, taken.VAR_KEYWORD)  # annotated one by one
                 wanted = "" if several else find(taken.annotation, value)
+                again = reloaded(taken.annotation, value) if wanted else ""
+                if again:
+                    return UsageError(f"{self.name} {name} {again}.")
                 if wanted:
                     try:
                         check_type(f"{self.name} {name}", value, (), wanted)
@@ -119,6 +122,10 @@ class Arguments:
         return words
 
     def _refuse(self, name: str, kind: type, given: Any) -> None:
+        again = reloaded(kind, given)
+        if again:
+            msg = f"{self.name} {name} {again}."
+            raise UsageError(msg)
         bases = {base.__name__ for base in type(given).__mro__} | ({"Mapping"} if isinstance(given, Mapping) else set())
         hint = next((words for base, words in _INSTEAD.get(kind.__name__, ()) if base in bases), None)
         what, noun = f"{self.name} {name}", with_article(kind)

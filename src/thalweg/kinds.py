@@ -1,6 +1,7 @@
 """Whether a value is of the kind that an annotation says, as far as that can be told; and kinds in words."""
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -8,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["flat", "misfit", "with_article"]
+__all__ = ["flat", "misfit", "reloaded", "with_article"]
 
 _NUMBERS = "numbers (an array, a tensor or a list)"
 _OF_ARRAYS = (bool, int, float, complex, str, bytes)  # what is in numpy's ArrayLike beside arrays
+_PYTHON = "Python (the kernel of a notebook)"
 _FEW = 3  # entries of a sequence that are looked at
 
 
@@ -55,7 +57,7 @@ def flat(annotation: Any, value: Any) -> str:
     >>> flat(int | Sequence[int], 3)
     ''
     """
-    if not _is_of_numbers(annotation) and any(kind in typing.get_args(annotation) for kind in (int, float)):
+    if not _is_of_numbers(annotation) and not misfit(annotation, value):
         return ""  # a single number is what it says, too
     single = isinstance(value, int | float) or getattr(value, "shape", None) == ()
     return f"{_NUMBERS} of one dimension or more" if single and misfit(annotation, [value]) == "" else ""
@@ -69,6 +71,35 @@ def with_article(kind: type) -> str:
     'an int'
     """
     return f"{'an' if kind.__name__[0] in 'AEIOUaeiou' else 'a'} {kind.__name__}"
+
+
+def reloaded(annotation: Any, value: Any) -> str:
+    """What to say of a value whose class has the name and the place of a wanted one and is another; else empty.
+
+    So it is once a module was loaded again, as by %autoreload or importlib.reload.
+
+    >>> from thalweg.errors import ThalwegError
+    >>> from thalweg.kinds import reloaded
+    >>> other = type("ThalwegError", (), {"__module__": "thalweg.errors"})
+    >>> reloaded(ThalwegError, other())
+    'is from before ThalwegError was reloaded; make it anew, or restart Python (the kernel of a notebook)'
+    >>> reloaded(ThalwegError, ThalwegError()), reloaded(ThalwegError | None, 3)
+    ('', '')
+
+    Args:
+        annotation: a class, or several of which any will do.
+        value: what was given.
+    """
+    parts = typing.get_args(annotation) or (annotation,)
+    places = {(kind.__module__, kind.__qualname__): kind for kind in parts if inspect.isclass(kind)}
+    for own in type(value).__mro__:
+        kind = places.get((own.__module__, own.__qualname__), own)
+        if kind is own:
+            continue
+        if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind:
+            return f"is from before {kind.__name__} was reloaded; make it anew, or restart {_PYTHON}"
+        return f"is from after {kind.__name__} was reloaded, and this function was not; restart {_PYTHON}"
+    return ""
 
 
 def _class_misfit(kind: Any, parts: tuple[Any, ...], value: Any) -> str:

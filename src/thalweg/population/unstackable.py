@@ -31,7 +31,7 @@ def unstackable(problem: Problem, *, training: bool) -> str:
     >>> from thalweg.population.unstackable import unstackable
     >>> dropping = lambda: torch.nn.Sequential(torch.nn.Dropout(0.1), torch.nn.Linear(64, 10))
     >>> unstackable(tw.Problem(dropping, tw.data.digits()), training=True)
-    'each member draws its own random numbers'
+    'the model or its loss draws random numbers in training mode, each member from a stream of its own'
 
     Raises:
         ModelError: the model cannot be called in that mode, or gives something else at a second call.
@@ -54,7 +54,9 @@ def refuse_stacked(problem: Problem, *, training: bool) -> None:
 def _obstacle(problem: Problem, *, training: bool) -> Obstacle | None:
     """The first of what is known to make stacked members others in that mode."""
     if problem.draws(training=training):
-        return Obstacle("each member draws its own random numbers")
+        mode = "training" if training else "evaluation"
+        reason = f"the model or its loss draws random numbers in {mode} mode, each member from a stream of its own"
+        return Obstacle(reason)
     alone = problem.inspected(training=training).alone
     if alone:
         return Obstacle(alone)
