@@ -154,7 +154,11 @@ def in_words(verb: Callable[Given, Found]) -> Callable[Given, Found]:
     Raises:
         UsageError: in place of a raw error, where an argument does not fit its annotation.
     """
-    arguments = Arguments(verb)
+    return told_by(Arguments(verb), verb)
+
+
+def told_by(arguments: Arguments, verb: Callable[Given, Found]) -> Callable[Given, Found]:
+    """See `in_words`, where what the verb takes was read before."""
 
     @functools.wraps(verb)
     def call(*args: Given.args, **kwargs: Given.kwargs) -> Found:

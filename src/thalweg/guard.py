@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from thalweg.arguments import MISREAD, Arguments
+from thalweg.arguments import Arguments, told_by
 from thalweg.errors import UsageError
 
 __all__ = ["default_dtype", "guarded", "undisturbed"]
@@ -43,6 +43,7 @@ def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
         UsageError: at a call inside `torch.autocast`, and at one with arguments that the verb does not take.
     """
     arguments = Arguments(verb)
+    told = told_by(arguments, verb)
     holders = [(place, name) for place, name in enumerate(arguments.signature.parameters) if name in _HOLDERS]
 
     @functools.wraps(verb)
@@ -51,16 +52,10 @@ def guarded(verb: Callable[Given, Found]) -> Callable[Given, Found]:
         dtype = torch.get_default_dtype()
         for place, name in holders:
             dtype = getattr(args[place] if place < len(args) else kwargs.get(name), "default_dtype", dtype)
-        try:
-            if _undisturbed(dtype):
-                return verb(*args, **kwargs)
-            with undisturbed(arguments.name, dtype):
-                return verb(*args, **kwargs)
-        except MISREAD as error:
-            misread = arguments.misread(args, kwargs, error)
-            if misread is None:
-                raise
-            raise misread from error
+        if _undisturbed(dtype):
+            return told(*args, **kwargs)
+        with undisturbed(arguments.name, dtype):
+            return told(*args, **kwargs)
 
     return call
 

@@ -12,7 +12,7 @@ from thalweg.guard import guarded
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.population.agreement import Named, compare
 from thalweg.population.alone import moved
-from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audit_draws import due_member
 from thalweg.population.audits import found_other
 from thalweg.population.copying import copied, in_mode
 
@@ -67,10 +67,11 @@ class RunningStatistics:
     def recompute(self) -> None:
         """One pass over the examples; where an audit finds that stacked statistics are others, one more, looped."""
         self._pass()
-        number = due(self.problem, "statistics") if self.execution.plan.mode == "stacked" else None
-        member = None if number is None else drawn_member(0, number, self.population.theta.isfinite().all(1))
-        if member is None:
+        stacked = self.execution.plan.mode == "stacked"
+        audited = due_member(self.problem, "statistics", self.population) if stacked else None
+        if audited is None:
             return
+        member = audited[1]
         only = slice(member, member + 1)
 
         def alone(size: float, draw: int) -> Named:

@@ -52,7 +52,7 @@ def recognized(loss: UserLoss, outputs: Any, targets: Any) -> UserLoss:
         )
         raise DataError(msg)
     batches = list(_batches(len(values)))
-    observed = [_number(loss, *_some((outputs, targets), rows)) for rows in batches]
+    observed = [loss.number(*_some((outputs, targets), rows)) for rows in batches]
     rounding = close(observed[0].dtype)
     plain = _residual(values, None, batches, observed)
     found = [
@@ -143,10 +143,6 @@ def _check_random(loss: UserLoss, outputs: Any, targets: Any, divisors: Tensor) 
                 "whether it is a weighted mean cannot be told. Return (values, weights), one of each per example."
             )
             raise ModelError(msg)
-
-
-def _number(loss: UserLoss, outputs: Any, targets: Any) -> Tensor:
-    return loss.number(outputs, targets)
 
 
 def _weighs(divisor: Tensor) -> bool:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from thalweg.population.population import Population
 from thalweg.population.problem import Problem
 from thalweg.randomness import generator, stream_key
 
@@ -57,6 +58,13 @@ def drawn_member(seed: int, step: int, eligible: Tensor) -> int | None:
     order = torch.randperm(len(eligible), generator=generator(seed, "audit", step))
     chosen = order[eligible.cpu()[order]]
     return int(chosen[0]) if len(chosen) else None
+
+
+def due_member(problem: Problem, work: str, population: Population) -> tuple[int, int] | None:
+    """The number of a call that is to be audited, and the member, one whose parameters are finite; else None."""
+    number = due(problem, work)
+    member = None if number is None else drawn_member(0, number, population.theta.isfinite().all(1))
+    return None if number is None or member is None else (number, member)
 
 
 def drawn_cells(seed: int, number: int, batches: int, eligible: Tensor) -> Audited:

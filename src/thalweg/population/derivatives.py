@@ -20,7 +20,7 @@ from thalweg.population.agreement import Named, compare
 from thalweg.population.allocator import keep_freed_memory
 from thalweg.population.alone import moved, named_outputs
 from thalweg.population.attention import mapped_attention
-from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audit_draws import due_member
 from thalweg.population.audits import found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import call
@@ -211,10 +211,10 @@ def _other(
     problem: Problem, population: Population, batch: Batch, row: Row, extra: tuple[Any, ...], found: Any
 ) -> bool:
     """Whether an audit is due and finds that a member without vmap has another result; it is said then."""
-    number = due(problem, "derivatives")
-    member = None if number is None else drawn_member(0, number, population.theta.isfinite().all(1))
-    if member is None:
+    audited = due_member(problem, "derivatives", population)
+    if audited is None:
         return False
+    member = audited[1]
     only = slice(member, member + 1)
     own = [tree_map(lambda tensor: tensor[only], tree) for tree in extra]
 

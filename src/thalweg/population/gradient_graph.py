@@ -18,7 +18,7 @@ from thalweg.data import ExampleSet
 from thalweg.population.agreement import Named, compare
 from thalweg.population.alone import moved, named_outputs
 from thalweg.population.attention import Attentive, plain_attention
-from thalweg.population.audit_draws import drawn_member, due
+from thalweg.population.audit_draws import due_member
 from thalweg.population.audits import found_other, one_of
 from thalweg.population.batch import Batch
 from thalweg.population.binding import Bound, call
@@ -208,10 +208,10 @@ class GraphChunks:
 
         It is done before the first product, so none is of a graph that was found to be wrong.
         """
-        number = due(self.problem, "graphs")
-        member = None if number is None else drawn_member(0, number, self.population.theta.isfinite().all(1))
-        if number is None or member is None:
+        audited = due_member(self.problem, "graphs", self.population)
+        if audited is None:
             return
+        number, member = audited
         first = member // self.rows * self.rows
         rows = slice(first, min(first + self.rows, len(self.population)))
         start = int(torch.randint(0, self.count, (), generator=generator(0, "audit examples", number)))

@@ -16,8 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from thalweg.population.holdings import is_empty
 from thalweg.storage.encoding import encode_number
 from thalweg.training.compiled import reads, spelled
+from thalweg.training.hashed import hashed
 from thalweg.training.own import (
     CODE,
     DEEPEST,
@@ -86,7 +88,7 @@ class Declared:
         if isinstance(value, bytes | bytearray):
             return _digest([value.hex()])
         if isinstance(value, Tensor | np.ndarray):
-            return _hash(value)
+            return hashed(value)
         if isinstance(value, type | ModuleType):
             return getattr(value, "__qualname__", value.__name__)
         if id(value) in self._within or len(self._within) > DEEPEST:
@@ -191,7 +193,7 @@ class Declared:
         code, own = function.__code__, is_own(function)
         found = reads(code)
         cells = zip(code.co_freevars, function.__closure__ or (), strict=False)
-        around = {name: cell.cell_contents for name, cell in cells if _filled(cell)}
+        around = {name: cell.cell_contents for name, cell in cells if not is_empty(cell)}
         around |= globals_of(function, found.paths) if own and not is_installed(function) else {}
         around |= {f"default {place}": one for place, one in enumerate(function.__defaults__ or ())}
         around |= {f"default {name}": one for name, one in (function.__kwdefaults__ or {}).items()}
@@ -221,14 +223,6 @@ def printed(module: nn.Module) -> str:
     return re.sub(r" at 0x[0-9a-f]+", "", repr(module))
 
 
-def _filled(cell: Any) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018 (an empty one raises)
-    except ValueError:
-        return False
-    return True
-
-
 def _bounded(said: list[Any]) -> Any:
     """Data that was said, or its hash where it is long."""
     text = json.dumps(said)
@@ -237,14 +231,3 @@ def _bounded(said: list[Any]) -> Any:
 
 def _digest(texts: list[str]) -> str:
     return hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()[:16]
-
-
-def _hash(value: "Tensor | np.ndarray[Any, Any]") -> str:
-    """A hash of an array: type, shape and bytes."""
-    if isinstance(value, np.ndarray) and value.dtype.kind not in "biufc":
-        return _digest([repr(value.tolist())])
-    tensor = torch.as_tensor(value).detach().cpu().resolve_conj().resolve_neg()
-    tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
-    made = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-    made.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data if tensor.numel() else b"")
-    return made.hexdigest()

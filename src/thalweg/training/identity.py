@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._pytree import tree_leaves
 
 from thalweg.data import Examples, ExampleSet
 from thalweg.errors import UsageError
@@ -19,6 +18,7 @@ from thalweg.population.execution import explained
 from thalweg.population.looped import Looped
 from thalweg.training.beginning import Beginning
 from thalweg.training.declared import Declared, printed
+from thalweg.training.hashed import hashed
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.own import holds_own
 from thalweg.training.recipe import Recipe
@@ -64,7 +64,7 @@ def identity(
         own = _own(Declared(changed), problem, recipe)
     if before.compiled:
         own["python"] = ".".join(map(str, sys.version_info[:2]))
-    tested = {} if grid.test_examples is None else {"test_examples": _hash(grid.test_examples)}
+    tested = {} if grid.test_examples is None else {"test_examples": hashed(grid.test_examples)}
     return (
         tested
         | own
@@ -74,17 +74,17 @@ def identity(
             "seeds": grid.given_seeds,
             "data": [
                 problem.data.name,
-                *(_hash(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows),
+                *(hashed(_shown(rows)) for rows in (problem.data.train, problem.data.test) if rows),
             ],
             "loss": problem.loss.name,
             "model": printed(problem.template),
             "layout": [[entry.name, list(entry.shape)] for entry in population.layout],
-            "start": _hash((population.theta, dict(population.buffers))),
-            "examples": None if grid.examples is None else _hash(grid.examples),
+            "start": hashed((population.theta, dict(population.buffers))),
+            "examples": None if grid.examples is None else hashed(grid.examples),
             "arms": [origin.arm for origin in grid.origins],
             "steps": begun.steps.tolist(),
-            "moments": _hash((begun.slots, begun.fresh_since)) if _kept(begun) else None,
-            "mask": None if population.mask is None else _hash(population.mask),
+            "moments": hashed((begun.slots, begun.fresh_since)) if _kept(begun) else None,
+            "mask": None if population.mask is None else hashed(population.mask),
         }
     )
 
@@ -150,14 +150,6 @@ def _over_steps(recipe: Recipe, grid: MemberGrid) -> str:
     steps = sorted(set(np.linspace(1, recipe.steps, _STEPS).round().astype(int).tolist()))
     numbers = [[name, np.ravel(value).tolist()] for step in steps for name, value in grid.at(step).numbers.items()]
     return digest({"numbers": [[name, *(f"{one:.6g}" for one in values)] for name, values in numbers]})
-
-
-def _hash(tree: Any) -> str:
-    made = hashlib.sha256()
-    for tensor in tree_leaves(tree):
-        made.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        made.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return made.hexdigest()
 
 
 def digest(identity: dict[str, Any]) -> str:
