@@ -57,7 +57,7 @@ def circle(
 
 
 class LazyNet(nn.Module):
-    """A ReLU network with one hidden layer in NTK parameterization that starts at exactly 0.
+    """A ReLU network with one hidden layer in NTK parameterization that starts at 0, to rounding.
 
         f(x) = sum over i of a_i relu(w_i . x + b_i) / sqrt(2 width),    w, a ~ N(0, 1),    b = 0
 
@@ -67,7 +67,7 @@ class LazyNet(nn.Module):
     >>> import torch
     >>> from thalweg.generalization import simplicity
     >>> net = simplicity.LazyNet(2, 1_024)
-    >>> net(torch.randn(5, 2)).abs().max().item() < 1e-6
+    >>> net(torch.randn(5, 2)).abs().max().item() < 1e-5
     True
 
     Args:
