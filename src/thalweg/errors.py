@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"]
+__all__ = ["DataError", "ModelError", "StorageError", "ThalwegError", "UsageError", "WorkerError"]
 
 _LONGEST = 80  # letters of what was got that are shown
 
@@ -57,6 +57,15 @@ class StorageError(ThalwegError, OSError):
 
     >>> import thalweg as tw
     >>> issubclass(tw.StorageError, OSError)
+    True
+    """
+
+
+class WorkerError(ThalwegError, RuntimeError):
+    """Work that no worker could carry out: it cannot be sent, its process died, no cluster answers.
+
+    >>> import thalweg as tw
+    >>> issubclass(tw.WorkerError, RuntimeError)
     True
     """
 

@@ -1,0 +1,11 @@
+"""Where slices of populations and experiments run: this process, processes of this machine, a Ray cluster.
+
+A member's randomness never depends on who else is in the population, so what is cut into slices and carried out
+anywhere is the result of one process: to the bit at equal threads, processor and torch.
+"""
+
+from thalweg.workers.here import Here
+from thalweg.workers.place import Place
+from thalweg.workers.protocol import Done, Heard, Tell, Work, Workers
+
+__all__ = ["Done", "Heard", "Here", "Place", "Tell", "Work", "Workers"]
