@@ -32,8 +32,9 @@ if TYPE_CHECKING:
         tickets,
         training,
         tuning,
+        workers,
     )
-    from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError
+    from thalweg.errors import DataError, ModelError, StorageError, ThalwegError, UsageError, WorkerError
     from thalweg.evaluation import Sample, evaluate
     from thalweg.figures import Figure
     from thalweg.population import Layout, Population, Problem
@@ -59,6 +60,7 @@ __all__ = [
     "Store",
     "ThalwegError",
     "UsageError",
+    "WorkerError",
     "__version__",
     "claims",
     "connectivity",
@@ -84,10 +86,11 @@ __all__ = [
     "train",
     "training",
     "tuning",
+    "workers",
 ]
 
 _HOMES = {
-    "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError"),
+    "thalweg.errors": ("DataError", "ModelError", "StorageError", "ThalwegError", "UsageError", "WorkerError"),
     "thalweg.population": ("Layout", "Population", "Problem"),
     "thalweg.evaluation": ("Sample", "evaluate"),
     "thalweg.figures": ("Figure",),
