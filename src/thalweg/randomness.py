@@ -269,6 +269,7 @@ class BatchOrder:
         seeds: one per member.
         examples: size of the training set.
         batch_size: examples per batch, at most `examples`.
+        shared: whether one row of indices stands for all; None: where all seeds are equal.
 
     >>> from thalweg.randomness import BatchOrder
     >>> order = BatchOrder(seeds=[0, 1], examples=10, batch_size=4)
@@ -276,13 +277,14 @@ class BatchOrder:
     (2, torch.Size([2, 4]))
     """
 
-    def __init__(self, seeds: list[int], examples: int, batch_size: int) -> None:
+    def __init__(self, seeds: list[int], examples: int, batch_size: int, *, shared: bool | None = None) -> None:
         self.seeds = list(seeds)
         self.examples = examples
         self.batch_size = batch_size
         self.batches_per_epoch = examples // batch_size
         self._unique = sorted(set(self.seeds))
         self._which = torch.tensor([self._unique.index(seed) for seed in self.seeds])
+        self.shared = len(self._unique) == 1 if shared is None else shared
         self._epoch = -1
         self._orders = torch.empty(0)
 
@@ -297,4 +299,4 @@ class BatchOrder:
             )
             self._epoch = epoch
         batch = self._orders[:, k * self.batch_size : (k + 1) * self.batch_size]
-        return batch if len(self._unique) == 1 else batch[self._which]
+        return batch if self.shared else batch[self._which]

@@ -216,7 +216,7 @@ class _Paths:
         self.points = first.new_empty(paths, points, parameters)
         self.there = torch.empty_like(self.points)
         count = len(problem.data.train)
-        size = self.grid.groups(count)[0][1]
+        size = self.grid.groups(count)[0].batch_size
         self.order = BatchOrder(list(seeds), count, size)
         self.whole = Batch.range(problem.data.train, 0, count) if size == count else None
         self._place(self.weights(0))

@@ -26,6 +26,7 @@ from thalweg.population.batch import Batch
 from thalweg.population.execution import Execution, Plan, explained
 from thalweg.population.population import Population
 from thalweg.population.problem import Problem
+from thalweg.population.window import WHOLE, Window
 from thalweg.randomness import global_stream
 
 Found = TypeVar("Found")
@@ -48,6 +49,7 @@ class Evaluator:
         plan: see `train`.
         times: how often it will be called, roughly.
         batch_size: examples at once, or fewer: as many as fit the problem's memory budget.
+        window: see `Execution`.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Evaluator:
         plan: Plan | str = "auto",
         times: int = 1,
         batch_size: int = EXAMPLES_AT_ONCE,
+        window: Window = WHOLE,
     ) -> None:
         self.problem, self.population = problem, population
         self.draws = problem.draws(training=False)
@@ -68,7 +71,9 @@ class Evaluator:
         self.functions = {"loss": problem.loss} | {metric.name: metric for metric in problem.metrics}
         self.batch_size = min(batch_size, fitting(problem, population, examples, self.count))
         calls = times * math.ceil(self.count / self.batch_size)
-        self.execution = Execution(problem, population, self._batch(0), plan=plan, training=False, calls=calls)
+        self.execution = Execution(
+            problem, population, self._batch(0), plan=plan, training=False, calls=calls, window=window
+        )
 
     def __call__(self, audit: Audited | None = None) -> dict[str, Tensor]:
         """The mean of the loss ("loss") and of every metric over the examples: (members,) each, float64.

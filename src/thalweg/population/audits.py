@@ -36,10 +36,11 @@ class Audit:
     Args:
         problem, population: what is evaluated in place.
         training: see `Execution`.
+        first: the number of the first member, in what is said.
     """
 
-    def __init__(self, problem: Problem, population: Population, *, training: bool) -> None:
-        self.problem, self.population, self.training = problem, population, training
+    def __init__(self, problem: Problem, population: Population, *, training: bool, first: int = 0) -> None:
+        self.problem, self.population, self.training, self.first = problem, population, training, first
         self._alone: Alone | None = None
 
     def before(self, member: int, out: Tensor | None = None) -> Population:
@@ -81,7 +82,7 @@ class Audit:
             found, wanted, lambda size, draw: alone.moved(before, batch, size, draw), self.problem.precision
         )
         if difference is not None and not difference.rounding:
-            raise StackedDiffers(told(difference, f"member {member} {when}"))
+            raise StackedDiffers(told(difference, f"member {self.first + member} {when}"))
 
     def computes_alone(self, members: Iterator[int], batch: Batch) -> bool:
         """Whether the plain module can compute these members on the batch, where they cannot be stacked."""

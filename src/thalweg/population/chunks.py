@@ -10,9 +10,16 @@ from thalweg.population.problem import Problem
 _CACHE = 4 * 2**20  # bytes of activations that stay near the cores
 
 
-def chunked(rows: slice, size: int) -> list[slice]:
-    """The rows in parts of `size` each, of which the last may be smaller."""
-    return [slice(start, min(start + size, rows.stop)) for start in range(rows.start, rows.stop, size)]
+def chunked(rows: slice, size: int, before: int = 0) -> list[slice]:
+    """The rows in parts of `size` each, of which the last may be smaller, and the first: parts count from `before` on.
+
+    Args:
+        rows: neighbors.
+        size: of a part.
+        before: rows that come before these in the whole that they are cut out of.
+    """
+    starts = range(rows.start - before % size, rows.stop, size)
+    return [slice(max(start, rows.start), min(start + size, rows.stop)) for start in starts]
 
 
 def chunk_candidates(

@@ -33,6 +33,7 @@ from thalweg.population.stacked import Stacked
 from thalweg.population.threads import Team, has_modes
 from thalweg.population.trial import COMPARED, Trial
 from thalweg.population.unstackable import refuse_stacked, unstackable
+from thalweg.population.window import WHOLE, Window
 
 ALL_THE_SAME = 'looped, though "stacked" was asked for'
 _TRIAL_SECONDS = 0.3  # after which no further round of timing begins,
@@ -90,6 +91,7 @@ class Execution:
         calls: how many such batches are coming: timing takes a small share of the whole work. Unknown: infinitely many.
         training: whether the model is in training mode, and the work includes gradients.
         seeds: one per member, for models that draw random numbers.
+        window: where the rows stand in a larger population, if they are a part of one.
 
     >>> import torch
     >>> import thalweg as tw
@@ -111,6 +113,7 @@ class Execution:
         training: bool = True,
         seeds: Sequence[int] | None = None,
         calls: float = math.inf,
+        window: Window = WHOLE,
     ) -> None:
         keep_freed_memory()
         self.members = len(population)
@@ -124,7 +127,7 @@ class Execution:
         if isinstance(plan, str):
             plan = choose(problem, population, batch, plan, training=training, calls=calls)
         self.plan, self.problem = plan, problem
-        self._audit = Audit(problem, population, training=training)
+        self._audit = Audit(problem, population, training=training, first=window.first)
         if self.plan.mode == "stacked":
             make: Callable[[], Stacked | Looped] = lambda: Stacked(problem, population, training=training)  # noqa: E731
         else:
@@ -133,18 +136,28 @@ class Execution:
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
         threads = self.plan.threads
         self._size = size or chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
-        self._chunks = chunked(slice(0, self.members), self._size)
+        self._chunks = chunked(slice(0, self.members), self._size, window.before)
+
+    @property
+    def size(self) -> int:
+        """Rows evaluated at once, at most."""
+        return self._size
 
     @property
     def modules(self) -> list[nn.Module]:
         """The private copies of the model that are called, one for each thread."""
         return [worker.bound.module for worker in self._team.workers]
 
-    def attend(self, members: Sequence[bool]) -> None:
-        """From now on take the gradients of these members alone: what is computed of others is neither read nor due."""
+    def attend(self, members: Sequence[bool], before: int = 0) -> None:
+        """From now on take the gradients of these members alone: what is computed of others is neither read nor due.
+
+        Args:
+            members: which of them.
+            before: how many members just before the first, if it is among them, are attended to in the whole.
+        """
         edges = [0, *(i for i in range(1, self.members) if members[i] != members[i - 1]), self.members]
         runs = [slice(a, b) for a, b in itertools.pairwise(edges) if members[a]]
-        self._chunks = [chunk for run in runs for chunk in chunked(run, self._size)]
+        self._chunks = [chunk for run in runs for chunk in chunked(run, self._size, 0 if run.start else before)]
 
     def gradient(
         self,

@@ -13,7 +13,6 @@ from thalweg.population import Plan
 from thalweg.storage import Record, Store
 from thalweg.training.state import State
 
-_KINDS = ("run", "checkpoint")
 _ABSENT = object()  # what an identity does not have, which is not the same as to have None
 
 
@@ -25,10 +24,19 @@ class Checkpoints:
         key: the run's name there.
         identity: what determines the run; a record under `key` with another identity is refused.
         every: seconds between checkpoints.
+        kinds: under which a finished run is stored, and one that is not.
     """
 
-    def __init__(self, store: Store | None, key: str, identity: Mapping[str, Any], every: float) -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        key: str,
+        identity: Mapping[str, Any],
+        every: float,
+        kinds: tuple[str, str] = ("run", "checkpoint"),
+    ) -> None:
         self.store, self.key, self.identity, self.every = store, key, dict(identity), every
+        self.finished, self.unfinished = kinds
         self.last = time.monotonic()
 
     def due(self) -> bool:
@@ -39,9 +47,9 @@ class Checkpoints:
         """Replace the record by the state as it is; at its last step the checkpoint becomes the finished run."""
         if self.store is None:
             return
-        kind = "run" if state.step == len(state.batch_loss) else "checkpoint"
+        kind = self.finished if state.step == len(state.batch_loss) else self.unfinished
         self.store.put(kind, self.key, self._document(state, plans), {"state": state.tensors()})
-        if kind == "run":
+        if kind != self.unfinished:
             self._remove()
         self.last = time.monotonic()
 
@@ -53,7 +61,7 @@ class Checkpoints:
             UsageError: something of the run cannot be stored, such as a complex buffer.
         """
         if self.store is not None:
-            self.store.try_out("checkpoint", self.key, self._document(state, {}), {"state": state.tensors()})
+            self.store.try_out(self.unfinished, self.key, self._document(state, {}), {"state": state.tensors()})
 
     def _document(self, state: State, plans: Mapping[str, Plan]) -> dict[str, Any]:
         return {
@@ -64,9 +72,9 @@ class Checkpoints:
 
     def _remove(self) -> None:
         """Remove the checkpoint of a finished run; another process may have done so meanwhile."""
-        if self.store is not None and ("checkpoint", self.key) in self.store:
+        if self.store is not None and (self.unfinished, self.key) in self.store:
             with contextlib.suppress(StorageError):  # whatever stays is found by the next call, or by `left_over`
-                self.store.delete("checkpoint", self.key)
+                self.store.delete(self.unfinished, self.key)
 
     def restore(self, state: State, *, replaces: bool = False) -> dict[str, Plan]:
         """Bring `state` to what the store holds for this run, if that is further, and return its plans; else {}.
@@ -98,14 +106,18 @@ class Checkpoints:
         if arrays is None:  # another process of the same run is ahead
             return self.restore(state, replaces=replaces)
         state.load(arrays, furthest.document["step"])
-        if furthest.kind == "run" and len(own) > 1:  # a kill came between storing the one and removing the other
+        if (
+            furthest.kind != self.unfinished and len(own) > 1
+        ):  # a kill came between storing the one and removing the other
             self._remove()
         return {name: Plan(**plan) for name, plan in furthest.document["plans"].items()}
 
     def _records(self, store: Store) -> list[Record]:
         """What the store has under this key."""
         found: list[Record] = []
-        for kind in reversed(_KINDS):  # the run last: another process stores it before it removes the checkpoint
+        for kind in dict.fromkeys(
+            (self.unfinished, self.finished)
+        ):  # the run last: another process stores it before it removes the checkpoint
             try:
                 found.insert(0, store.get(kind, self.key))
             except StorageError:

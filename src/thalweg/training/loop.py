@@ -17,6 +17,7 @@ from thalweg.optim import StepHyperparameters, Wrapper
 from thalweg.population import Batch, Execution, Plan, Population, Problem
 from thalweg.population.audit_draws import Audited, Schedule, drawn_member
 from thalweg.population.threads import one_thread
+from thalweg.population.window import Window
 from thalweg.progress import Progress, Watcher
 from thalweg.randomness import BatchOrder, generator
 from thalweg.training.beginning import Beginning
@@ -25,6 +26,7 @@ from thalweg.training.clipping import clipping
 from thalweg.training.interrupt import deferred
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.own_examples import OwnExamples
+from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
 from thalweg.training.state import State, initial
 from thalweg.training.updaters import Updaters
@@ -38,6 +40,7 @@ class Group:
     """Members that have one batch size: neighboring rows."""
 
     rows: slice
+    first: int  # of all in the run that have it
     examples: ExampleSet
     order: BatchOrder
     own: OwnExamples | None
@@ -65,6 +68,7 @@ class Loop:
         plans: how to evaluate "gradient" and "outputs": "auto", "stacked", "looped" or a `Plan`; afterwards
             the attribute of this name holds the plans in use.
         observers: see `train`.
+        part: which members of a run these are, if not all; grid, population and state are those of the part.
     """
 
     def __init__(
@@ -76,8 +80,10 @@ class Loop:
         state: State,
         plans: Mapping[str, Plan | str],
         observers: Sequence[Observer] = (),
+        part: Part | None = None,
     ) -> None:
         self.problem, self.recipe, self.grid, self.state = problem, recipe, grid, state
+        self.part = part or Part(0, len(state.theta), state.began)
         self.members = members = replace(population, theta=state.theta, buffers=state.buffers)
         # Rules that look ahead or ascend take their gradient at a point of its own, all others at theta itself. A
         # member's point is done with once its gradient is there, which may take its place if it is the last one.
@@ -89,15 +95,15 @@ class Loop:
         self.gradient = self.point if recipe.optimizer.looks_ahead else torch.empty_like(state.theta)
         ahead = replace(members, theta=self.point)
         self.groups = _groups(problem, grid, ahead, plans["gradient"], recipe.steps - state.step)
-        self.evaluators, outputs = _evaluators(problem, recipe, grid, members, state, plans["outputs"])
+        self.evaluators, outputs = _evaluators(problem, recipe, grid, members, state, plans["outputs"], self.part)
         self.plans: dict[str, Plan] = {"gradient": self.groups[0].execution.plan, "outputs": outputs}
-        self.began, self.beginnings = state.began.to(state.theta.device), set(state.began.tolist())
+        self.began, self.beginnings = state.began.to(state.theta.device), set(self.part.began.tolist())
         self.active = torch.empty(0)  # members (members,) that have begun and not diverged
         self.all_active = False
         self.running = {name: (buffer, buffer.clone()) for name, buffer in members.running.items()}
         self.mask = None if population.mask is None else population.mask.to(state.theta.dtype)
         self.observers, self.said = observers, False
-        first = int(state.began.min())
+        first = min(self.beginnings)
         self.heard_from = state.step if state.step == first else state.step + 1  # of observers: the first step
         self.audits = Schedule(grid.seeds[0], first, recipe.steps)
         self.evaluation_audits = Schedule(grid.seeds[0], 0, len(state.evaluation_steps))
@@ -172,7 +178,8 @@ class Loop:
         if not begun.all():
             self.gradient.zero_()  # of those that have not begun: memory as it was found
         for group in self.groups:
-            group.execution.attend(begun[group.rows].tolist())
+            before = self.part.begun_before(group.first, self.state.step) if group.rows.start == 0 else 0
+            group.execution.attend(begun[group.rows].tolist(), before)
 
     def _step(self) -> None:
         """One update of every active member."""
@@ -230,7 +237,7 @@ class Loop:
         found = self.active & losses.isnan() & (self.gradient == 0).all(1)
         if found.any() and not self.said:
             self.said = True
-            which = ", ".join(map(str, found.nonzero().flatten().tolist()))
+            which = ", ".join(str(self.part.start + member) for member in found.nonzero().flatten().tolist())
             msg = (
                 f"The loss counts no target in the batch of step {self.state.step + 1} of member {which}: its gradient "
                 "is zero and its batch_loss NaN, there and in further such steps. Larger batches make it rarer."
@@ -287,7 +294,7 @@ class Loop:
 
 
 def _evaluators(
-    problem: Problem, recipe: Recipe, grid: MemberGrid, members: Population, state: State, plan: Plan | str
+    problem: Problem, recipe: Recipe, grid: MemberGrid, members: Population, state: State, plan: Plan | str, part: Part
 ) -> tuple[dict[str, Evaluator], Plan]:
     """One for each set of examples, and their plan, measured on the larger: its chunk fits the memory for both."""
     data, times = problem.data, sum(at >= state.step for at in state.evaluation_steps)
@@ -306,7 +313,8 @@ def _evaluators(
     made: dict[str, Evaluator] = {}
     for split in order:
         examples, rows = sets[split]
-        made[split] = Evaluator(problem, members, examples, rows=rows, plan=plan, times=times)
+        window = Window(part.start, part.start)
+        made[split] = Evaluator(problem, members, examples, rows=rows, plan=plan, times=times, window=window)
         plan = made[split].execution.plan
     return {split: made[split] for split in sets}, made[order[0]].execution.plan
 
@@ -315,13 +323,14 @@ def _groups(problem: Problem, grid: MemberGrid, members: Population, plan: Plan 
     """The members by batch size; the plan is measured on the largest, so that its chunk fits the memory for all."""
     train, groups = problem.data.train, []
     count = grid.trained_on(len(train))
-    for rows, batch_size in sorted(grid.groups(count), key=lambda group: -group[1]):
-        order, own = BatchOrder(grid.seeds[rows], count, batch_size), grid.own_examples(rows)
-        batch = _batch(train, order, own, 0)
-        execution = Execution(problem, members[rows], batch, plan=plan, seeds=grid.seeds[rows], calls=steps)
+    for group in sorted(grid.groups(count), key=lambda group: -group.batch_size):
+        rows, window, seeds = group.rows, group.window, grid.seeds[group.rows]
+        batch = _batch(train, group.order, group.own, 0)
+        execution = Execution(problem, members[rows], batch, plan=plan, seeds=seeds, calls=steps, window=window)
         plan = execution.plan
-        whole = batch if batch_size == count and isinstance(train, Examples) else None
-        groups.append(Group(rows, train, order, own, execution, whole))
+        whole = batch if group.batch_size == count and isinstance(train, Examples) else None
+        first = window.first - window.before
+        groups.append(Group(rows, first, train, group.order, group.own, execution, whole))
     return sorted(groups, key=lambda group: group.rows.start)
 
 

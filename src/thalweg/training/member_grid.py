@@ -1,9 +1,11 @@
 """A recipe over members: which member has which value, and what every value is at a step."""
 
+import copy
 import dataclasses
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from torch import Tensor
 from thalweg.errors import UsageError
 from thalweg.optim import StepHyperparameters
 from thalweg.optim.rule import bound_in_words, bounds, unscheduled
+from thalweg.population.window import Window
+from thalweg.randomness import BatchOrder
 from thalweg.schedules import Schedule, Scheduled
 from thalweg.sweep import Sweep
 from thalweg.training.origin import Origin
@@ -27,6 +31,25 @@ _TAKEN = {
     "start_member": "it says which member of the start one begins from",
 }
 _AT_ONCE = 4_096  # steps of a schedule computed together
+
+
+@dataclass(frozen=True, eq=False)
+class BatchGroup:
+    """Neighboring members that have one batch size.
+
+    Args:
+        rows: which they are.
+        batch_size: examples of a batch.
+        order: of their batches.
+        own: on which examples each is trained; None: on all.
+        window: where they stand among all of the run that have this batch size.
+    """
+
+    rows: slice
+    batch_size: int
+    order: BatchOrder
+    own: OwnExamples | None
+    window: Window
 
 
 class MemberGrid:
@@ -96,6 +119,8 @@ class MemberGrid:
         ]
         where = {axis: np.array([cell[i] for cell in grid], dtype=int) for i, axis in enumerate(lengths)}
         self.members = len(grid)
+        self.whole: MemberGrid | None = None  # of which these are the rows `within`
+        self.within = slice(0, self.members)
         self.values: dict[str, NDArray[np.float64]] = {
             path: np.asarray(sweep.points)[where[sweep.axis or path]] for path, sweep in sweeps.items()
         }
@@ -126,23 +151,45 @@ class MemberGrid:
         self.clip_norm = self.values.get("clip_norm", recipe.clip_norm)
         self.batch_sizes = self.values.get("batch_size", np.full(self.members, recipe.batch_size or 0)).astype(int)
 
-    def own_examples(self, rows: slice = slice(None)) -> OwnExamples | None:
-        """On which training examples these members are trained; None: on all."""
-        return None if self.examples is None else OwnExamples.of(self.examples, torch.from_numpy(self.places[rows]))
+    def part(self, rows: slice) -> "MemberGrid":
+        """These neighboring members alone, which see what they see in the whole: numbers, batches and examples.
+
+        >>> import thalweg as tw
+        >>> grid = tw.training.MemberGrid(tw.Recipe(tw.optim.SGD(lr=tw.sweep.values([0.1, 0.2])), 10), seeds=[0, 1])
+        >>> grid.part(slice(2, 4)).seeds, grid.part(slice(2, 4)).at(1).lr.flatten().tolist()
+        ([0, 1], [0.2, 0.2])
+        """
+        part = copy.copy(self)
+        start = self.within.start
+        part.whole, part.within = self.whole or self, slice(start + rows.start, start + rows.stop)
+        part.members, part.seeds = rows.stop - rows.start, self.seeds[rows]
+        part.arms, part.rows, part.places, part.batch_sizes = (
+            one[rows] for one in (self.arms, self.rows, self.places, self.batch_sizes)
+        )
+        part.values, part.axes = ({name: one[rows] for name, one in of.items()} for of in (self.values, self.axes))
+        part.clip_norm = self.clip_norm[rows] if isinstance(self.clip_norm, np.ndarray) else self.clip_norm
+        return part
+
+    def own_examples(self) -> OwnExamples | None:
+        """On which training examples the members are trained; None: on all."""
+        return None if self.examples is None else self._of_each(self.examples)
 
     def tested_on(self) -> Int64[Tensor, "members_or_one n"] | None:
         """On which test examples the members are evaluated; None: on all."""
         if self.test_examples is None:
             return None
-        own = OwnExamples.of(self.test_examples, torch.from_numpy(self.places))
+        own = self._of_each(self.test_examples)
         return own.take(torch.arange(own.count).unsqueeze(0))
+
+    def _of_each(self, table: Int64[Tensor, "seeds n"]) -> OwnExamples:
+        return OwnExamples.of(table, torch.from_numpy((self.whole or self).places)).rows(self.within)
 
     def trained_on(self, examples: int) -> int:
         """How many examples each member is trained on, of so many."""
         return examples if self.examples is None else self.examples.shape[1]
 
-    def groups(self, examples: int) -> list[tuple[slice, int]]:
-        """Rows that have one batch size, and that size; they are neighbors, batch_size being the slowest axis.
+    def groups(self, examples: int) -> list["BatchGroup"]:
+        """Members by batch size, of so many examples; they are neighbors, batch_size being the slowest axis.
 
         Raises:
             UsageError: a batch larger than the training set of `examples`.
@@ -156,7 +203,22 @@ class MemberGrid:
             raise UsageError(msg)
         ends = [*(np.flatnonzero(np.diff(self.batch_sizes)) + 1).tolist(), self.members]
         starts = [0, *ends[:-1]]
-        return [(slice(a, b), int(self.batch_sizes[a]) or examples) for a, b in zip(starts, ends, strict=True)]
+        groups = [slice(a, b) for a, b in zip(starts, ends, strict=True)]
+        return [self._group(rows, int(self.batch_sizes[rows.start]) or examples, examples) for rows in groups]
+
+    def _group(self, rows: slice, batch_size: int, examples: int) -> "BatchGroup":
+        """Members of one batch size, which in the whole may have neighbors of the same beyond these."""
+        whole = self.whole or self
+        first = self.within.start + rows.start
+        ends = np.array([0, *(np.flatnonzero(np.diff(whole.batch_sizes)) + 1), whole.members])
+        every = slice(int(ends[ends <= first][-1]), int(ends[ends > first][0]))
+        order = BatchOrder(self.seeds[rows], examples, batch_size, shared=len(set(whole.seeds[every])) == 1)
+        own = None
+        if self.examples is not None:
+            places = torch.from_numpy(whole.places[every])
+            start = first - every.start
+            own = OwnExamples.of(self.examples, places).rows(slice(start, start + rows.stop - rows.start))
+        return BatchGroup(rows, batch_size, order, own, Window(first, first - every.start))
 
     def at(self, step: int) -> StepHyperparameters:
         """The hyper-parameters of a step (counted from 1)."""
@@ -169,7 +231,8 @@ class MemberGrid:
             for name, share in shares.items()
             if name.split(".")[-1] == "lr"
         }
-        return StepHyperparameters(self._constant | moving | schedules, step)
+        h = StepHyperparameters(self._constant | moving | schedules, step)
+        return h if self.whole is None else h.rows(self.within)
 
 
 def _slowest(sweeps: dict[str, Sweep], lengths: dict[str, tuple[int, str]]) -> int:

@@ -31,6 +31,10 @@ class OwnExamples:
         same = bool((used == used[:1]).all())
         return cls(table, (places[:1] if same else places)[:, None])
 
+    def rows(self, rows: slice) -> "OwnExamples":
+        """Of these members; where all have the same, one row stands for them as for all."""
+        return self if len(self.places) == 1 else OwnExamples(self.table, self.places[rows])
+
     @property
     def count(self) -> int:
         """How many examples each member has."""

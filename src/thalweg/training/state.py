@@ -1,7 +1,8 @@
 """What a run is at a step: arrays and one integer."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -60,6 +61,16 @@ class State:
             flat |= {f"{group}/{name}": tensor for name, tensor in getattr(self, group).items()}
         return flat
 
+    def of_rows(self, rows: slice) -> "State":
+        """The state of neighboring members, as views."""
+        views: dict[str, Any] = {name: getattr(self, name)[rows] for name in _OF_MEMBERS}
+        views |= {name: getattr(self, name)[:, rows] for name in _OVER_STEPS}
+        for group in _GROUPS:
+            behind = group in _OVER_STEPS_BY_NAME
+            cut = (slice(None), rows) if behind else rows
+            views[group] = {name: tensor[cut] for name, tensor in getattr(self, group).items()}
+        return replace(self, **views, origin=None)
+
     def load(self, tensors: Mapping[str, Tensor], step: int) -> "State":
         """The state of a file, laid out as this one.
 
@@ -77,7 +88,10 @@ class State:
         return self
 
 
-_GROUPS = ("buffers", "slots", "metrics", "snapshot_buffers", "snapshot_slots")
+_OF_MEMBERS = ("began", "fresh_since", "theta", "diverged_at")  # members in front
+_OVER_STEPS = ("batch_loss", "snapshots")  # steps in front, then members
+_GROUPS = ("buffers", "slots", "metrics", "snapshot_buffers", "snapshot_slots")  # tensors by name
+_OVER_STEPS_BY_NAME = _GROUPS[2:]
 
 
 def initial(problem: Problem, recipe: Recipe, begun: Beginning) -> State:

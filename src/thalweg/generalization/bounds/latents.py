@@ -66,8 +66,8 @@ def train_latents(
         raise UsageError(msg)
     count = len(train) if rows is None else rows.shape[1]
     grid = MemberGrid(recipe, [0])
-    ((_, size),) = grid.groups(count)
-    order = BatchOrder(list(seeds), count, size)
+    (group,) = grid.groups(count)
+    order = BatchOrder(list(seeds), count, group.batch_size)
     own = None if rows is None else OwnExamples.of(rows, torch.arange(len(rows)))
 
     def batch(step: int) -> Batch:
