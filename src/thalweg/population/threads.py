@@ -54,7 +54,7 @@ class Team(Generic[Worker]):
             with self.alone(), one_path:
                 return [work(self.workers[0], rows) for rows in chunks]
         due, found, raised = deque(enumerate(chunks)), dict[int, Found](), dict[int, BaseException]()
-        flushing = _flushes()
+        flushing = flushes()
 
         def take(worker: Worker) -> None:
             torch.set_flush_denormal(flushing)
@@ -144,7 +144,7 @@ def _begin() -> None:
     _here.works = True
 
 
-def _flushes() -> bool:
+def flushes() -> bool:
     """Whether this thread takes numbers too small to be normal for zero (`torch.set_flush_denormal`)."""
     return sys.float_info.min / 2 == 0
 

@@ -71,6 +71,13 @@ class State:
             views[group] = {name: tensor[cut] for name, tensor in getattr(self, group).items()}
         return replace(self, **views, origin=None)
 
+    def copy(self) -> "State":
+        """The same in memory of its own, without the origin."""
+        copied: dict[str, Any] = {name: getattr(self, name).clone() for name in (*_OF_MEMBERS, *_OVER_STEPS)}
+        for group in _GROUPS:
+            copied[group] = {name: tensor.clone() for name, tensor in getattr(self, group).items()}
+        return replace(self, **copied, origin=None)
+
     def load(self, tensors: Mapping[str, Tensor], step: int) -> "State":
         """The state of a file, laid out as this one.
 

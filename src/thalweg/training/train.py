@@ -31,8 +31,11 @@ from thalweg.training.loop import ANEW, Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
+from thalweg.training.slice_records import SliceRecords
+from thalweg.training.slices import Slices
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
+from thalweg.workers import Here, Workers
 
 _LOOPED = {"gradient": Plan("looped", 1), "outputs": Plan("looped", 1)}
 
@@ -56,6 +59,7 @@ def train(
     store: Store | str | Path | None = None,
     name: str | None = None,
     checkpoint_seconds: float = 30.0,
+    workers: Workers | None = None,
 ) -> Run:
     """Train one member for every combination of the recipe's sweeps and seeds, all as one program.
 
@@ -121,6 +125,11 @@ def train(
             say of the start, and of what is your own (layers, losses, rules, schedules) what it holds, its code and
             what it does. Give one where runs differ in ways that these do not show, such as a table in a global.
         checkpoint_seconds: the most work, in seconds, that a kill can lose.
+        workers: who trains slices of the members, such as `workers.Processes(2)`; None: this process, with the threads
+            it has. The result is that of one process, to the bit, by the same plans and with one thread, on a processor
+            of the same kind; one of several kinds says so in `history.notes`. Slices write checkpoints to the store,
+            and a run that was interrupted goes on with any number of slices, or none. Each slice audits itself; where
+            one fails, all begin anew.
 
     Returns:
         The run; `run.final` has the members, `run.axes` says which is which, `run.history` how they went.
@@ -130,6 +139,7 @@ def train(
             architecture, optimizer or data order, or beyond the last step; a mask that does not fit; examples that are
             not there.
         StorageError: a store that cannot be used, or whose run of that name is another.
+        WorkerError: what cannot be sent to workers, or workers that die again and again.
         KeyboardInterrupt: Ctrl-C, after the step under way and with a checkpoint in the store.
         Exception: whatever an observer raises, with a note that names it, and with a checkpoint in the store.
 
@@ -141,6 +151,7 @@ def train(
     check_type("train recipe", recipe, Recipe, "a Recipe")
     check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
     check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
+    check_type("train workers", workers, (Workers, NoneType), "workers such as workers.Processes(2)")
     check_type("train paired", paired, bool, "True or False")
     check_watcher("train", progress)
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
@@ -185,13 +196,27 @@ def train(
         plans |= resume.plans
     # Under a name, what goes on takes the place of what it goes on from.
     stored = checkpoints.restore(state, replaces=resume is not None and name is not None)
-    plans |= stored
+    at, sliced = SliceRecords(checkpoints).restore(state, plans | stored)
+    plans |= stored | sliced
     last = recipe.steps if until is None else min(until, recipe.steps)
     clock = time.perf_counter()
     if resume is None and last <= int(begun.steps.min()):
         msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
         raise UsageError(msg)
-    if state.step < last:
+    places: list[str] = []
+    if state.step < last and (workers is not None or sliced):
+        checkpoints.try_out(state)
+        found = _found_meanwhile(problem, plans, resume is not None or bool(stored or sliced))
+        whole = problem, recipe, grid, population, state, plans, begun, observers
+        slices = Slices(*whole, workers or Here(), checkpoints, at)
+        slices.found = found and f"{found}; {ANEW}"
+        with watched(progress) as told:
+            used = slices.advance(last, told)
+        plans |= used
+        checkpoints.write(state, used)
+        slices.records.remove()
+        places = list(dict.fromkeys(slices.notes))
+    elif state.step < last:
         checkpoints.try_out(state)
         found = _found_meanwhile(problem, plans, resume is not None or bool(stored))
         loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
@@ -209,7 +234,7 @@ def train(
         recipe=recipe,
         axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, grid.axes, state, _notes(plans)),
+        history=History.of(problem, grid.axes, state, (*_notes(plans), *places)),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - clock,

@@ -1,0 +1,129 @@
+"""What a worker does: train one slice of a run, from where it stands."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from thalweg.guard import undisturbed
+from thalweg.population import Plan, Population, Problem
+from thalweg.population.audits import StackedDiffers
+from thalweg.population.threads import one_thread
+from thalweg.training.loop import Loop, Observer
+from thalweg.training.member_grid import MemberGrid
+from thalweg.training.part import Part
+from thalweg.training.recipe import Recipe
+from thalweg.training.slice_records import checkpoints_of, sees
+from thalweg.training.state import State
+from thalweg.workers import Tell
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A slice of a run that has not come to the end.
+
+    Args:
+        part: which members.
+        population: these, with theta and buffers of their state.
+        state: where they stand, in memory of its own.
+        observers: the parts of what observes the run, which hear these members alone.
+    """
+
+    part: Part
+    population: Population
+    state: State
+    observers: Sequence[Observer] = ()
+
+    def __str__(self) -> str:
+        return str(self.part)
+
+    @classmethod
+    def of(cls, part: Part, population: Population, state: State, step: int, observers: Sequence[Observer]) -> "Piece":
+        """The slice of a run's population and state, whose members stand at this step."""
+        own = replace(state.of_rows(part.rows).copy(), step=step)
+        chosen = replace(population[part.rows], theta=own.theta, buffers=own.buffers)
+        return cls(part, chosen, own, observers)
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What a slice came to.
+
+    Args:
+        state: at its last step.
+        observers: see `Piece`, with what they heard.
+        reason: why an audit ended it before; empty if none did.
+        said: the warnings meanwhile.
+        stored: whether the store has it.
+    """
+
+    state: State
+    observers: Sequence[Observer] = ()
+    reason: str = ""
+    said: tuple[str, ...] = ()
+    stored: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class SliceWork:
+    """The training of any slice of one run: a function of (piece, tell) for `Workers.map`.
+
+    Args:
+        problem, recipe, grid, plans: of the whole run.
+        until: the step to come to.
+        heard_from: the first step that observers hear.
+        store, mark: the folder of the store, and what was left there to know it by; None without one.
+        key, identity, every: see `Checkpoints`.
+        flushes: whether numbers too small to be normal are zero, as where the run was begun.
+    """
+
+    problem: Problem
+    recipe: Recipe
+    grid: MemberGrid
+    plans: Mapping[str, Plan]
+    until: int
+    heard_from: int
+    store: str | None
+    mark: str
+    key: str
+    identity: Mapping[str, Any]
+    every: float
+    flushes: bool
+    began: Int64[Tensor, " members"] = field(repr=False)
+
+    def __call__(self, piece: Piece, tell: Tell) -> Trained:
+        """Train the slice with one thread, and write its checkpoints where the store is seen.
+
+        Raises:
+            KeyboardInterrupt: the work was interrupted, after the step under way and a checkpoint.
+            Exception: whatever the user's model, loss or observer raises, after a checkpoint where it is an observer.
+        """
+        with (
+            undisturbed("train", self.problem.default_dtype),
+            one_thread(),
+            warnings.catch_warnings(record=True) as said,
+        ):
+            warnings.simplefilter("always")
+            torch.set_flush_denormal(self.flushes)
+            found = self._trained(piece, tell)
+        return replace(found, said=tuple(str(one.message) for one in said if issubclass(one.category, UserWarning)))
+
+    def _trained(self, piece: Piece, tell: Tell) -> Trained:
+        store = None if self.store is None else sees(self.store, self.key, self.mark)
+        checkpoints = checkpoints_of(store, self.key, self.identity, self.every, piece.part)
+        if not piece.observers:  # which did not hear what a process before this one, that died, had done
+            checkpoints.restore(piece.state, replaces=True)
+        grid = self.grid.part(piece.part.rows)
+        arguments = self.problem, self.recipe, grid, piece.population, piece.state, self.plans, piece.observers
+        loop = Loop(*arguments, part=piece.part)
+        loop.heard_from = self.heard_from
+        try:
+            loop.advance(self.until, checkpoints, tell)
+        except StackedDiffers as found:
+            return Trained(piece.state, piece.observers, found.reason)
+        checkpoints.write(piece.state, self.plans)
+        return Trained(piece.state, piece.observers, stored=store is not None)
