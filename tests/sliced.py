@@ -1,4 +1,4 @@
-"""Workers in this process, for tests: what they are sent is packed as for another process, and they end in any order."""
+"""Workers in this process, for tests: what they are sent is packed as for others, and they end in any order."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,13 +1,17 @@
 """A run cut into slices is the run of one process, to the bit."""
 
+import contextlib
 import itertools
+import signal
 
+import cloudpickle
 import numpy as np
 import pytest
 import torch
 from cases import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from late_tokens import Late, Right, late_data
 from sliced import Shuffled
 
 import thalweg as tw
@@ -17,7 +21,7 @@ from thalweg.optim import RULES
 from thalweg.population import Plan
 from thalweg.randomness import generator
 from thalweg.training.cutting import cuts
-from thalweg.workers import Here
+from thalweg.workers import Done, Here, Place
 
 DRAW = generator(0, "test slices")
 X, Y = torch.randn(48, 6, generator=DRAW), torch.randint(0, 3, (48,), generator=DRAW)
@@ -187,3 +191,138 @@ def test_progress_is_of_the_whole_run():
     assert done == sorted(done)
     assert (done[-1], told[-1].total) == (12, 12)
     assert np.unique([one.label for one in told]).tolist() == ["training"]
+
+
+def test_what_is_observed_is_cut_and_merged():
+    norms, whole = (tw.training.Observed(lambda step, members: members.theta.norm(dim=1), every=3) for _ in range(2))
+    run = tw.train(problem(), RECIPE, 5, workers=Shuffled(3), observe=norms)
+    tw.train(problem(), RECIPE, 5, plan=run.plans, observe=whole)
+    assert norms.steps == whole.steps == [0, 3, 6, 9, 12]
+    np.testing.assert_array_equal(norms.values, whole.values)
+
+
+def test_a_tracker_is_cut_and_merged():
+    cut, whole = (tw.curvature.Tracker(problem(dtype=torch.float64), every=4) for _ in range(2))
+    run = tw.train(cut.problem, RECIPE, 5, workers=Shuffled(3), observe=cut, until=8)
+    tw.train(cut.problem, RECIPE, 5, workers=Shuffled(2), observe=cut, resume=run)
+    tw.train(whole.problem, RECIPE, 5, plan=run.plans, observe=whole)
+    assert cut.reading.coordinates["step"].tolist() == [0, 4, 8, 12]
+    np.testing.assert_allclose(cut["largest eigenvalue"], whole["largest eigenvalue"], rtol=1e-5)
+    np.testing.assert_array_equal(cut.converged, whole.converged)
+    assert cut.reading.cost.hvps > 0
+
+
+class Stopping(Shuffled):
+    """The user stops the run when each slice, in their order, has come to a step of its own."""
+
+    def __init__(self, slices, stops):
+        super().__init__(slices)
+        self.stops = stops
+
+    def map(self, work, items, heard):
+        for number, (item, stop) in enumerate(zip(items, itertools.cycle(self.stops), strict=False)):
+
+            def tell(progress, number=number, stop=stop):
+                heard(number, progress)
+                if progress.done == stop:
+                    signal.raise_signal(signal.SIGINT)
+
+            with contextlib.suppress(KeyboardInterrupt):
+                work(item, tell)
+        raise KeyboardInterrupt
+        yield
+
+
+@pytest.mark.parametrize("plan", ["looped", "stacked"])
+@pytest.mark.parametrize("then", [None, Here(), Shuffled(2), Shuffled(5)], ids=["no workers", "1", "2", "5"])
+def test_an_interrupted_run_goes_on_with_other_slices(tmp_path, plan, then):
+    recipe = tw.Recipe(optim.Adam(sweep.values([0.01, 0.1])), 12, 8, evaluate=4, snapshot=3, snapshot_state=True)
+    options = {"store": tmp_path, "plan": plan}
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), recipe, 6, workers=Stopping(3, [4, 9, 2]), **options)
+    steps = {one.document["step"] for one in tw.Store(tmp_path).list("slice")}
+    assert steps == {4, 9, 2}
+    heard = tw.training.Observed(lambda step, members: members.theta[:, 0])
+    observe = heard if then is not None else ()
+    run = tw.train(problem(), recipe, 6, workers=then, observe=observe, **options)
+    assert_same(run, tw.train(problem(), recipe, 6, plan=run.plans))
+    assert not observe or heard.steps == [10, 11, 12]
+    store = tw.Store(tmp_path)
+    assert [len(store.list(kind)) for kind in ("run", "checkpoint", "slice", "slices")] == [1, 0, 0, 0]
+    again = tw.train(problem(), recipe, 6, workers=Here(2), **options)
+    assert_same(run, again)
+
+
+def test_two_interruptions_with_other_cuts(tmp_path):
+    options = {"store": tmp_path, "plan": "stacked", "name": "mine"}
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 8, workers=Stopping(3, [4, 9, 2]), **options)
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 8, workers=Stopping(2, [1]), **options)
+    run = tw.train(problem(), RECIPE, 8, workers=Shuffled(2), **options)
+    assert_same(run, tw.train(problem(), RECIPE, 8, plan=run.plans))
+
+
+def test_a_slice_that_begins_again_goes_on_from_its_checkpoint(tmp_path):
+    """As after the death of its process: the same piece is sent once more."""
+    begun = []
+
+    class Twice(Shuffled):
+        def map(self, work, items, heard):
+            def stop(progress):
+                if progress.done == 6:
+                    signal.raise_signal(signal.SIGINT)
+
+            first = cloudpickle.dumps(items[0])
+            with contextlib.suppress(KeyboardInterrupt):
+                work(cloudpickle.loads(first), stop)
+            for number, item in enumerate([cloudpickle.loads(first), *items[1:]]):
+                done = []
+                yield Done(number, work(item, lambda progress, done=done: done.append(progress.done)), Place.here())
+                begun.append(len(done))
+
+    run = tw.train(problem(), RECIPE, 6, workers=Twice(2), store=tmp_path)
+    assert begun == [6, 12]
+    assert_same(run, tw.train(problem(), RECIPE, 6, plan=run.plans))
+
+
+def test_a_store_that_workers_do_not_see(tmp_path, monkeypatch):
+    monkeypatch.setattr("thalweg.training.slice_work.sees", lambda *_: None)
+    run = tw.train(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path)
+    assert "members 0 to 3 ran where the store is not seen" in run.history.notes[0]
+    assert_same(run, tw.train(problem(), RECIPE, 4, plan=run.plans))
+
+
+def test_slices_on_other_processors_are_said(monkeypatch):
+    places = iter([Place("", "one", 1, "2.13"), Place("", "another", 1, "2.13")])
+    monkeypatch.setattr("sliced.Place.here", lambda: next(places))
+    run = tw.train(problem(), RECIPE, 4, workers=Shuffled(2))
+    assert run.history.notes == (
+        "slices ran on several processors (another, one): the run is that of one process to rounding",
+    )
+
+
+def test_an_audit_in_one_slice_sends_all_back(tmp_path):
+    where = tw.Problem(Late, late_data(), "cross_entropy")
+    recipe = tw.Recipe(optim.Adam(0.01), 64, 32, evaluate=8)
+    heard = tw.training.Observed(lambda step, members: members.theta[:, 0], every=8)
+    with pytest.warns(UserWarning, match="an audit found.*trained anew from the first step, looped"):
+        run = tw.train(where, recipe, 6, plan="stacked", workers=Shuffled(2), store=tmp_path, observe=heard)
+    right = tw.train(tw.Problem(Right, late_data(), "cross_entropy"), recipe, 6, plan="looped")
+    assert torch.equal(run.final.theta, right.final.theta)
+    assert heard.steps == list(range(0, 65, 8))
+    assert run.plan.mode == "looped"
+    assert "an audit found" in run.history.notes[0]
+
+
+def test_a_resumed_run_that_is_sent_back_hears_what_it_heard():
+    where = tw.Problem(Late, late_data(share=3), "cross_entropy")
+    recipe = tw.Recipe(optim.Adam(0.01), 64, 32, evaluate=0)
+    half = tw.train(where, recipe, 6, plan="stacked", until=1, workers=Shuffled(2))
+    heard = tw.training.Observed(lambda step, members: members.theta[:, 0])
+    where = tw.Problem(Late, late_data(share=3), "cross_entropy")
+    with pytest.warns(UserWarning, match="an audit found"):
+        run = tw.train(where, recipe, 6, resume=half, workers=Shuffled(2), observe=heard)
+    assert heard.steps == list(range(2, 65))
+    right = tw.train(tw.Problem(Right, late_data(share=3), "cross_entropy"), recipe, 6, plan="looped")
+    assert torch.equal(run.final.theta, right.final.theta)

@@ -1,5 +1,6 @@
 """The largest eigenvalue along training, each search begun where the last one ended."""
 
+import copy
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from thalweg.curvature.matrices import hessian
+from thalweg.curvature.tracked import Tracked
 from thalweg.data import ExampleSet
 from thalweg.errors import UsageError, check_count, check_type
 from thalweg.evaluation.sample import Sample, as_sample
@@ -19,7 +21,7 @@ from thalweg.population import Population, Problem
 from thalweg.randomness import generator
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.spectra import Operator
-from thalweg.spectra.restarted import KEPT, Basis, Uppermost, largest_from, random_basis
+from thalweg.spectra.restarted import KEPT, Uppermost, largest_from, random_basis
 
 Scaling = Callable[[int, Population, Mapping[str, Tensor]], Tensor]
 _PERIOD = 2  # readings from one to the one that begins with its vectors
@@ -107,11 +109,7 @@ class Tracker:
         self.max_products, self.seed = max_products, seed
         self._examples = self.drawn.examples
         self._slots: Mapping[str, Tensor] = {}
-        self._bases: list[Basis] = []
-        self._steps: list[int] = []
-        self._before: Tensor | None = None  # the largest eigenvalues of the last reading
-        self._found: list[tuple[NDArray[Any], ...]] = []  # of every reading, what `reading` stacks
-        self._name, self._passes, self._seconds = "", 0, 0.0
+        self._kept = Tracked()
 
     def begin(self, slots: Mapping[str, Tensor]) -> None:
         """Take note of what the rule remembers, by name; `train` calls this."""
@@ -119,10 +117,24 @@ class Tracker:
 
     def forget(self, step: int) -> None:
         """Drop the readings of this step and later ones, which come again; `train` calls this."""
-        kept = sum(one < step for one in self._steps)
-        self._steps, self._found = self._steps[:kept], self._found[:kept]
-        if not kept:
-            self._bases = []
+        self._kept.forget(step)
+
+    def part(self, rows: slice) -> "Tracker":
+        """One that goes on with neighboring members; `train` calls this where workers train slices."""
+        part = copy.copy(self)
+        part._kept, part._slots = self._kept.rows(rows), {}
+        return part
+
+    def heard(self) -> Tracked:
+        """What it knows, to be sent back to the whole; `train` calls this."""
+        return self._kept
+
+    def merge(self, heard: Sequence[Tracked]) -> None:
+        """Take what parts heard, in the order of their members; `train` calls this.
+
+        Values are those of one Tracker to rounding: its decompositions go by where in memory vectors lie.
+        """
+        self._kept = self._kept.joined(heard)
 
     def __call__(self, step: int, population: Population) -> None:
         """Take a reading of the members as they are at a step; they are only read.
@@ -130,25 +142,27 @@ class Tracker:
         Raises:
             UsageError: a step that does not come after the last one, or another number of members.
         """
-        began = time.perf_counter()
-        if self._steps and step <= self._steps[-1]:
-            msg = f"A Tracker follows one run: step {step} came after step {self._steps[-1]}; make one for each run."
+        began, kept = time.perf_counter(), self._kept
+        if self._kept.steps and step <= kept.steps[-1]:
+            msg = (
+                f"A Tracker follows one run: step {step} came after step {self._kept.steps[-1]}; make one for each run."
+            )
             raise UsageError(msg)
-        if self._steps and len(self._bases[0]) != len(population):
-            msg = f"A Tracker follows one run: it had {len(self._bases[0])} members, and now {len(population)}."
+        if self._kept.steps and len(self._kept.bases[0]) != len(population):
+            msg = f"A Tracker follows one run: it had {len(self._kept.bases[0])} members, and now {len(population)}."
             raise UsageError(msg)
         A = self.matrix(self.problem, population, on=self._examples)
-        self._name = A.name
+        kept.name = A.name
         if self.diagonal_scaling is not None:
             A = A.scaled(self.diagonal_scaling(step, population, self._slots), A.name)
         found = self._search(A, step)
-        self._bases = [*self._bases, found.vectors][-_PERIOD:]
-        self._steps.append(step)
-        self._before = found.values
-        kept = found.values, found.residuals, found.products, found.converged  # and no vectors, which are large
-        self._found.append(tuple(one.numpy().copy() for one in kept))
-        self._passes += A.products
-        self._seconds += time.perf_counter() - began
+        kept.bases = [*kept.bases, found.vectors][-_PERIOD:]
+        kept.steps.append(step)
+        kept.before = found.values
+        arrays = found.values, found.residuals, found.products, found.converged  # and no vectors, which are large
+        kept.found.append(tuple(one.numpy().copy() for one in arrays))
+        kept.hvps += A.products * len(A)
+        kept.seconds += time.perf_counter() - began
 
     def __getitem__(self, array: str) -> NDArray[Any]:
         """An array of the reading."""
@@ -170,20 +184,22 @@ class Tracker:
         Raises:
             UsageError: there is none.
         """
-        if not self._steps:
+        if not self._kept.steps:
             write = "pass it to train(observe=...), or call it with (step, population)"
             msg = f"The Tracker has been given no step yet; {write}."
             raise UsageError(msg)
         names = "largest eigenvalue", "residual", "products", "converged"
-        arrays = {name: np.stack(values) for name, values in zip(names, zip(*self._found, strict=True), strict=True)}
-        members = len(self._found[0][0])
+        arrays = {
+            name: np.stack(values) for name, values in zip(names, zip(*self._kept.found, strict=True), strict=True)
+        }
+        members = len(self._kept.found[0][0])
         return Reading(
-            f"largest eigenvalue of the {self._name}",
+            f"largest eigenvalue of the {self._kept.name}",
             arrays,
             dict.fromkeys(arrays, ("step", "member")),
-            {"step": np.array(self._steps), "member": np.arange(members)},
+            {"step": np.array(self._kept.steps), "member": np.arange(members)},
             sample_size=len(self.drawn),
-            cost=Cost(self._seconds, hvps=self._passes * members),
+            cost=Cost(self._kept.seconds, hvps=self._kept.hvps),
             provenance=Provenance.here(self.seed, str(self.problem.device), str(self.problem.dtype)),
             notes=(
                 f"On {self.drawn.text}, in evaluation mode, with {np.median(arrays['products']):g} products a reading "
@@ -213,7 +229,7 @@ class Tracker:
             )
             raise UsageError(msg)
         given = np.broadcast_to(given, values.shape[1])
-        steps, marks, groups = np.array(self._steps, dtype=float), [], np.unique(given)
+        steps, marks, groups = np.array(self._kept.steps, dtype=float), [], np.unique(given)
         for limit in groups:
             curves = values[:, (given == limit) | (np.isnan(given) & np.isnan(limit))]
             with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # all members have diverged
@@ -231,12 +247,12 @@ class Tracker:
         )
 
     def _search(self, A: Operator, step: int) -> Uppermost:
-        random = len(self._steps) % _RENEWED < _PERIOD
+        random = len(self._kept.steps) % _RENEWED < _PERIOD
         nan = torch.full((len(A),), torch.nan, dtype=torch.float64)
         return largest_from(
             A,
-            random_basis(A, self.seed, step) if random else self._bases[0],
-            before=nan if self._before is None else self._before,
+            random_basis(A, self.seed, step) if random else self._kept.bases[0],
+            before=nan if self._kept.before is None else self._kept.before,
             random=random,
             spare=A.gaussian(generator(self.seed, "tracker, spare", step)),
             tolerance=self.tolerance,

@@ -3,6 +3,7 @@
 from thalweg.training.beginning import Masks, Starts
 from thalweg.training.history import History, infinite_if_diverged, steps_to
 from thalweg.training.member_grid import MemberGrid
+from thalweg.training.observed import Observed
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Reached, Run
 from thalweg.training.start import Start
@@ -12,6 +13,7 @@ __all__ = [
     "History",
     "Masks",
     "MemberGrid",
+    "Observed",
     "Reached",
     "Recipe",
     "Run",

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -13,13 +13,31 @@ from thalweg.guard import undisturbed
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.population.threads import one_thread
-from thalweg.training.loop import Loop, Observer
+from thalweg.training.loop import Loop
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
 from thalweg.training.slice_records import checkpoints_of, sees
 from thalweg.training.state import State
 from thalweg.workers import Tell
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """An observer that can be cut: neighboring members are heard by a part of it, in a process of its own."""
+
+    def __call__(self, step: int, population: Population, /) -> object:
+        """Hear of the members after a step."""
+
+    def part(self, rows: slice, /) -> "Divisible":
+        """An observer of these members alone, which goes on from what the whole has heard."""
+        ...
+
+    def heard(self) -> Any:
+        """What it has heard, as data that can be sent."""
+
+    def merge(self, heard: Sequence[Any], /) -> None:
+        """Take what parts have heard of all members, in their order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,23 +48,21 @@ class Piece:
         part: which members.
         population: these, with theta and buffers of their state.
         state: where they stand, in memory of its own.
-        observers: the parts of what observes the run, which hear these members alone.
     """
 
     part: Part
     population: Population
     state: State
-    observers: Sequence[Observer] = ()
 
     def __str__(self) -> str:
         return str(self.part)
 
     @classmethod
-    def of(cls, part: Part, population: Population, state: State, step: int, observers: Sequence[Observer]) -> "Piece":
+    def of(cls, part: Part, population: Population, state: State, step: int) -> "Piece":
         """The slice of a run's population and state, whose members stand at this step."""
         own = replace(state.of_rows(part.rows).copy(), step=step)
         chosen = replace(population[part.rows], theta=own.theta, buffers=own.buffers)
-        return cls(part, chosen, own, observers)
+        return cls(part, chosen, own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,14 +71,14 @@ class Trained:
 
     Args:
         state: at its last step.
-        observers: see `Piece`, with what they heard.
+        heard: what each observer's part heard.
         reason: why an audit ended it before; empty if none did.
         said: the warnings meanwhile.
         stored: whether the store has it.
     """
 
     state: State
-    observers: Sequence[Observer] = ()
+    heard: Sequence[Any] = ()
     reason: str = ""
     said: tuple[str, ...] = ()
     stored: bool = False
@@ -74,6 +90,7 @@ class SliceWork:
 
     Args:
         problem, recipe, grid, plans: of the whole run.
+        observers: of the whole run; a slice is heard by a part of each.
         until: the step to come to.
         heard_from: the first step that observers hear.
         store, mark: the folder of the store, and what was left there to know it by; None without one.
@@ -85,6 +102,7 @@ class SliceWork:
     recipe: Recipe
     grid: MemberGrid
     plans: Mapping[str, Plan]
+    observers: Sequence["Divisible"]
     until: int
     heard_from: int
     store: str | None
@@ -115,15 +133,16 @@ class SliceWork:
     def _trained(self, piece: Piece, tell: Tell) -> Trained:
         store = None if self.store is None else sees(self.store, self.key, self.mark)
         checkpoints = checkpoints_of(store, self.key, self.identity, self.every, piece.part)
-        if not piece.observers:  # which did not hear what a process before this one, that died, had done
+        if not self.observers:  # which did not hear what a process before this one, that died, had done
             checkpoints.restore(piece.state, replaces=True)
         grid = self.grid.part(piece.part.rows)
-        arguments = self.problem, self.recipe, grid, piece.population, piece.state, self.plans, piece.observers
-        loop = Loop(*arguments, part=piece.part)
+        observers = [observer.part(piece.part.rows) for observer in self.observers]
+        whole = self.problem, self.recipe, grid, piece.population, piece.state, self.plans
+        loop = Loop(*whole, observers, part=piece.part)
         loop.heard_from = self.heard_from
         try:
             loop.advance(self.until, checkpoints, tell)
         except StackedDiffers as found:
-            return Trained(piece.state, piece.observers, found.reason)
+            return Trained(piece.state, reason=found.reason)
         checkpoints.write(piece.state, self.plans)
-        return Trained(piece.state, piece.observers, stored=store is not None)
+        return Trained(piece.state, [observer.heard() for observer in observers], stored=store is not None)

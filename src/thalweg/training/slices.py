@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,12 @@ from thalweg.progress import Progress, Watcher
 from thalweg.training.beginning import Beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.cutting import cuts, edges_of, of_whole_matrices
-from thalweg.training.loop import ANEW, Loop, Observer
+from thalweg.training.loop import ANEW, Loop
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
 from thalweg.training.slice_records import SliceRecords, checkpoints_of
-from thalweg.training.slice_work import Piece, SliceWork, Trained
+from thalweg.training.slice_work import Divisible, Piece, SliceWork, Trained
 from thalweg.training.state import State, initial
 from thalweg.workers import Done, Place, Workers
 
@@ -36,7 +37,7 @@ class Slices:
         problem, recipe, grid, population, state: of the whole run; see `Loop`.
         plans: see `Loop`; afterwards those in use.
         begun: the run before its first step, to which an audit sends it back, where that is known.
-        observers: each with `part` and `merge`.
+        observers: each one that can be cut.
         workers: who trains.
         checkpoints: of the whole run.
         at: the step at which each member stands, slices being apart: (members,).
@@ -53,7 +54,7 @@ class Slices:
     state: State
     plans: dict[str, Plan | str]
     begun: Beginning
-    observers: Sequence[Observer]
+    observers: Sequence[Divisible]
     workers: Workers
     checkpoints: Checkpoints
     at: NDArray[np.int64]
@@ -92,7 +93,7 @@ class Slices:
         return plans
 
     def _carried_out(
-        self, plans: dict[str, Plan], until: int, mark: str, observers: Sequence[Observer], told: Watcher
+        self, plans: dict[str, Plan], until: int, mark: str, observers: Sequence[Divisible], told: Watcher
     ) -> dict[str, Plan]:
         """The plans by which all members came to a step."""
         reason = self._attempt(plans, until, mark, observers, told)
@@ -103,17 +104,20 @@ class Slices:
         return plans
 
     def _attempt(
-        self, plans: dict[str, Plan], until: int, mark: str, observers: Sequence[Observer], told: Watcher
+        self, plans: dict[str, Plan], until: int, mark: str, observers: Sequence[Divisible], told: Watcher
     ) -> str:
         """Have every slice trained to a step; why an audit ended it, if one did."""
         parts = [part for part in self._parts(plans) if self.at[part.start] < until]
-        pieces = [self._piece(part, observers) for part in parts]
+        if not parts:
+            return ""
+        pieces = [Piece.of(part, self.population, self.state, int(self.at[part.start])) for part in parts]
         store, own = self.checkpoints.store, self.checkpoints
         work = SliceWork(
             problem=self.problem,
             recipe=self.recipe,
             grid=self.grid,
             plans=plans,
+            observers=observers,
             until=until,
             heard_from=self.heard_from,
             store=None if store is None else str(store.path),
@@ -125,32 +129,29 @@ class Slices:
             began=self.state.began,
         )
         heard = _Heard([len(part) for part in parts], until - self.at[[part.start for part in parts]], told)
-        found = self.workers.map(work, pieces, heard)
+        found, heard_of = self.workers.map(work, pieces, heard), dict[int, Sequence[Any]]()
         try:
             for done in found:
                 if done.found.reason:
                     self.problem.unstacked = done.found.reason
                     self.problem.plans.clear()
                     return done.found.reason
-                self._take(parts[done.number], done, plans, observers)
+                self._take(parts[done.number], done, plans)
+                heard_of[done.number] = done.found.heard
         finally:
             close = getattr(found, "close", None)
             if close is not None:
                 close()
+        for place, observer in enumerate(observers):
+            observer.merge([heard_of[number][place] for number in range(len(parts))])
         return ""
 
-    def _piece(self, part: Part, observers: Sequence[Observer]) -> Piece:
-        own = [observer.part(part.rows) for observer in observers]  # type: ignore[attr-defined]
-        return Piece.of(part, self.population, self.state, int(self.at[part.start]), own)
-
-    def _take(self, part: Part, done: Done, plans: Mapping[str, Plan], observers: Sequence[Observer]) -> None:
+    def _take(self, part: Part, done: Done, plans: Mapping[str, Plan]) -> None:
         """Bring what a slice came to into the run."""
         trained: Trained = done.found
         own = self.state.of_rows(part.rows)
         own.load(trained.state.tensors(), trained.state.step)
         self.at[part.rows] = trained.state.step
-        for observer, heard in zip(observers, trained.observers, strict=True):
-            observer.merge(part.rows, heard)  # type: ignore[attr-defined]
         for sentence in trained.said:
             warnings.warn(sentence, stacklevel=6)
         self.places.append(done.place)
@@ -186,7 +187,7 @@ class Slices:
         largest = int(self.grid.batch_sizes.argmax()) if (self.grid.batch_sizes > 0).all() else 0
         start, stop = next((a, b) for a, b in itertools.pairwise(equal) if a <= largest < b)
         part = Part(start, stop, self.state.began)
-        piece = Piece.of(part, self.population, self.state, int(self.at[start]), ())
+        piece = Piece.of(part, self.population, self.state, int(self.at[start]))
         with one_thread():
             loop = Loop(
                 self.problem,
@@ -250,7 +251,7 @@ class _Heard:
         self.told(Progress("training", done, total, time.perf_counter() - self.start))
 
 
-def _check(problem: Problem, grid: MemberGrid, workers: Workers, observers: Sequence[Observer]) -> None:
+def _check(problem: Problem, grid: MemberGrid, workers: Workers, observers: Sequence[Divisible]) -> None:
     """Raise UsageError for workers that cannot train this."""
     if problem.device.type != "cpu":
         msg = (
@@ -264,9 +265,10 @@ def _check(problem: Problem, grid: MemberGrid, workers: Workers, observers: Sequ
         msg = f"The run has {grid.members} members, which cannot be cut into {slices} slices; {most}."
         raise UsageError(msg)
     for observer in observers:
-        if not (hasattr(observer, "part") and hasattr(observer, "merge")):
+        if not isinstance(observer, Divisible):
             msg = (
                 f"{observer!r} observes all members at once, and workers train slices of them in processes of their "
-                "own; observe with what has `part` and `merge`, such as curvature.Tracker, or leave out workers."
+                "own; observe with what can be cut, such as curvature.Tracker or training.Observed, or leave out "
+                "workers."
             )
             raise UsageError(msg)

@@ -118,7 +118,8 @@ def train(
             begin later stand where they will begin. One with a method `begin` is given the rule's state by name, which
             the steps change too, before its first call. No bit of the run depends on them, and nothing of them is
             stored: a run that goes on calls them for the steps from there. Where an audit sends the run back, the steps
-            come again: a method `forget` is told the first of them, and `begin` is called again.
+            come again: a method `forget` is told the first of them, and `begin` is called again. With `workers`, one
+            that can be cut, as a Tracker or an `Observed` can: by methods `part`, `heard` and `merge`.
         store: where checkpoints and the finished run go (a Store or its folder). A run that is there
             already, for the same problem, recipe and seeds, is continued, or returned if it was finished.
         name: the run's key in the store; None is a hash of recipe, seeds, data, examples, start, what loss and metrics
