@@ -28,8 +28,8 @@ def cuts(
 ) -> list[int]:
     """The rows at which slices of about equal weight begin and end, the first and the last row included.
 
-    A call on several rows computes each as it does among others, but one row alone may go another way. So a slice
-    begins where a chunk does, or leaves at least two rows of the chunk on both sides.
+    A call on several rows computes each as it does among others, but one row alone may go another way. So a slice has
+    at least two rows, and begins where a chunk does, or leaves two of the chunk on both sides.
 
     >>> from thalweg.training.cutting import cuts
     >>> cuts([1] * 12, 3)
@@ -50,20 +50,20 @@ def cuts(
     """
     before = np.concatenate([[0.0], np.cumsum(np.asarray(weights, dtype=np.float64))])
     members = len(before) - 1
-    taken, kept = sorted({0, members, *required, *edges}), {0, members, *required}
+    taken, kept = sorted({0, members, *required, *edges}), sorted({0, members, *required})
     length = members // slices
     for number in range(1, slices):
         wanted = int(np.abs(before - before[-1] * number / slices).argmin())
-        free = [row for row in range(1, members) if row in taken or whole or _leaves_two(taken, row)]
+        free = [row for row in range(1, members) if whole or (_leaves_two(kept, row) and _leaves_two(taken, row))]
         if aligned:
             free = [row for row in free if row % _ALIGNED == 0]
         if not free:
             continue
         chosen = min(free, key=lambda row: (*_spoils(row, wanted, length, taken, whole=whole), abs(row - wanted)))
-        kept.add(chosen)
-        if not whole and chosen not in taken:
-            bisect.insort(taken, chosen)
-    return sorted(kept)
+        for rows in (kept, taken):
+            if chosen not in rows:
+                bisect.insort(rows, chosen)
+    return kept
 
 
 def edges_of(grid: MemberGrid, part: Part, chunk: int | None, examples: int, evaluated: int | None) -> set[int]:
@@ -98,9 +98,10 @@ def _runs(begun: Sequence[bool], rows: slice) -> list[slice]:
     return [slice(a, b) for a, b in itertools.pairwise(edges) if begun[a]]
 
 
-def _leaves_two(taken: Sequence[int], row: int) -> bool:
-    place = bisect.bisect(taken, row)
-    return row - taken[place - 1] >= 2 and taken[place] - row >= 2
+def _leaves_two(among: Sequence[int], row: int) -> bool:
+    """Whether a cut at the row is one of these, or leaves two rows to the nearest of them on both sides."""
+    place = bisect.bisect(among, row)
+    return among[place - 1] == row or (row - among[place - 1] >= 2 and among[place] - row >= 2)
 
 
 def _spoils(row: int, wanted: int, length: int, taken: Sequence[int], *, whole: bool) -> tuple[bool, bool]:

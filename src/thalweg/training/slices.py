@@ -17,7 +17,7 @@ from thalweg.progress import Progress, Watcher
 from thalweg.training.beginning import Beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.cutting import cuts, edges_of, of_whole_matrices
-from thalweg.training.loop import ANEW, Loop
+from thalweg.training.loop import ANEW, Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
@@ -62,7 +62,6 @@ class Slices:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        _check(self.problem, self.grid, self.workers, self.observers)
         self.whole = Part(0, self.grid.members, self.state.began)
         self.first, self.resumes_at = int(self.state.began.min()), int(self.at.max())
         self.heard_from = self.first if self.resumes_at == self.first else self.resumes_at + 1
@@ -251,7 +250,7 @@ class _Heard:
         self.told(Progress("training", done, total, time.perf_counter() - self.start))
 
 
-def _check(problem: Problem, grid: MemberGrid, workers: Workers, observers: Sequence[Divisible]) -> None:
+def check_workers(problem: Problem, grid: MemberGrid, workers: Workers) -> None:
     """Raise UsageError for workers that cannot train this."""
     if problem.device.type != "cpu":
         msg = (
@@ -264,6 +263,14 @@ def _check(problem: Problem, grid: MemberGrid, workers: Workers, observers: Sequ
         most = f"write slices={grid.members}, or fewer"
         msg = f"The run has {grid.members} members, which cannot be cut into {slices} slices; {most}."
         raise UsageError(msg)
+
+
+def divisible(observers: Sequence[Observer]) -> list[Divisible]:
+    """The observers, which can all be cut.
+
+    Raises:
+        UsageError: one cannot.
+    """
     for observer in observers:
         if not isinstance(observer, Divisible):
             msg = (
@@ -272,3 +279,4 @@ def _check(problem: Problem, grid: MemberGrid, workers: Workers, observers: Sequ
                 "workers."
             )
             raise UsageError(msg)
+    return [observer for observer in observers if isinstance(observer, Divisible)]

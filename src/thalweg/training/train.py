@@ -32,7 +32,7 @@ from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
 from thalweg.training.slice_records import SliceRecords
-from thalweg.training.slices import Slices
+from thalweg.training.slices import Slices, check_workers, divisible
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
 from thalweg.workers import Here, Workers
@@ -208,8 +208,10 @@ def train(
     if state.step < last and (workers is not None or sliced):
         checkpoints.try_out(state)
         found = _found_meanwhile(problem, plans, resume is not None or bool(stored or sliced))
-        whole = problem, recipe, grid, population, state, plans, begun, observers
-        slices = Slices(*whole, workers or Here(), checkpoints, at)
+        workers = workers or Here()
+        check_workers(problem, grid, workers)
+        whole = problem, recipe, grid, population, state, plans, begun, divisible(observers)
+        slices = Slices(*whole, workers, checkpoints, at)
         slices.found = found and f"{found}; {ANEW}"
         with watched(progress) as told:
             used = slices.advance(last, told)
