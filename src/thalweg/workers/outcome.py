@@ -1,0 +1,86 @@
+"""How a piece of work ended in a worker, as it is sent back."""
+
+import os
+import pickle
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import cloudpickle
+
+from thalweg.errors import WorkerError
+from thalweg.workers.packing import packed
+from thalweg.workers.place import Place
+from thalweg.workers.protocol import Tell
+
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+class Outcome(NamedTuple):
+    """How a piece of work ended.
+
+    Args:
+        number: which item it was.
+        how: it found something, it raised, it was interrupted, or its process died.
+        content: what it found or raised, pickled.
+        place: where it ran.
+        words: of who noticed that a process died.
+    """
+
+    number: int
+    how: Literal["found", "raised", "stopped", "died"]
+    content: bytes = b""
+    place: Place = Place()
+    words: str = ""
+
+    def open(self) -> Any:
+        """What was found or raised."""
+        return pickle.loads(self.content)
+
+
+def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node: str = "") -> Outcome:
+    """Read work and item, do the work with one thread, and say how it ended.
+
+    Args:
+        number: which item it is.
+        read: gives work and item.
+        tell: is told how far the work is.
+        node: where this is, in words of the cluster.
+    """
+    try:
+        try:
+            work, item = read()
+        except Exception as error:
+            msg = f"A worker cannot read the work it was sent ({type(error).__name__}: {error})."
+            raise WorkerError(msg) from error
+        one_thread()
+        found = packed(work(item, tell), "What the work returned", "cannot be sent back")
+    except KeyboardInterrupt:
+        return Outcome(number, "stopped", place=Place.here(node))
+    except BaseException as error:
+        return Outcome(number, "raised", _sendable(error), Place.here(node))
+    return Outcome(number, "found", found, Place.here(node))
+
+
+def one_thread() -> None:
+    """Of torch, if it was loaded; if it is loaded later, the environment says so."""
+    os.environ.update(ONE_THREAD)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+
+
+def _sendable(error: BaseException) -> bytes:
+    """The error with its traceback in words; one that cannot be sent, or not be made again, as a WorkerError."""
+    where = "".join(traceback.format_exception(error)).rstrip()
+    note = f"In the worker:\n{where}"
+    error.add_note(note)
+    try:
+        content = cloudpickle.dumps(error.with_traceback(None))
+        pickle.loads(content)  # whoever waits can read it
+    except Exception:
+        words = WorkerError(f"The work raised {type(error).__name__}: {error}")
+        words.add_note(note)
+        return cloudpickle.dumps(words)
+    return content
