@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -271,6 +272,7 @@ def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Modu
     if not callable(model):
         msg = f"model must be a function that returns an nn.Module, or an nn.Module; got {type(model).__name__}."
         raise UsageError(msg)
+    _check_called_alone(model)
 
     def build() -> nn.Module:
         module = model()
@@ -280,3 +282,17 @@ def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Modu
         return module
 
     return build
+
+
+def _check_called_alone(model: Callable[..., Any]) -> None:
+    """Raise UsageError for a class or function that cannot be called without arguments."""
+    try:
+        taken = signature(model)
+    except (TypeError, ValueError):  # of what is written in C
+        return
+    try:
+        taken.bind()
+    except TypeError as error:
+        name = getattr(model, "__name__", type(model).__name__)
+        msg = f"model is called without arguments, but {name} has a {error}; write model=lambda: {name}(...)."
+        raise UsageError(msg) from None

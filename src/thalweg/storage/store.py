@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.arguments import in_words
 from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.storage import schema
 from thalweg.storage.atomic import explaining, sync, temporary_beside
@@ -112,6 +113,7 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
+    @in_words
     def put(
         self,
         kind: str,
