@@ -46,5 +46,7 @@ def test_parameters_without_numbers() -> None:
 
 @pytest.mark.parametrize("make", [nn.Linear, lambda width: nn.Linear(width, 3)])
 def test_models_that_need_arguments(make: Any) -> None:
-    with pytest.raises(UsageError, match=r"called without arguments, but .* missing a required argument.*model=lambda:"):
+    with pytest.raises(
+        UsageError, match=r"called without arguments, but .* is missing a required argument.*model=lambda:"
+    ):
         Problem(make, (X, Y))

@@ -17,7 +17,9 @@ def check_admitted(module: nn.Module) -> None:
         _check_kind(f"The part {path!r} of the model" if path else "The model", part)
     for name, parameter in module.named_parameters():
         if parameter.is_meta and not nn.parameter.is_lazy(parameter):
-            msg = f"Parameter {name!r} is on the device meta, where tensors have no numbers; build the model on the CPU."
+            msg = (
+                f"Parameter {name!r} is on the device meta, where tensors have no numbers; build the model on the CPU."
+            )
             raise ModelError(msg)
         if parameter.requires_grad and parameter.is_complex():
             msg = (

@@ -158,6 +158,9 @@ class Problem(Summarized):
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
         check_type("initialize seeds", seeds, (int, np.integer, Iterable), "how many members, or a list of seeds")
         chosen = listed("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
+        if not chosen:
+            msg = f"initialize seeds must be how many, at least 1, or a list of seeds; got {seeds!r}."
+            raise UsageError(msg)
         return Population.initialize(self.model, chosen).to(self.device, self.dtype)
 
     @guarded
@@ -294,5 +297,5 @@ def _check_called_alone(model: Callable[..., Any]) -> None:
         taken.bind()
     except TypeError as error:
         name = getattr(model, "__name__", type(model).__name__)
-        msg = f"model is called without arguments, but {name} has a {error}; write model=lambda: {name}(...)."
+        msg = f"model is called without arguments, but {name} is {error}; write model=lambda: {name}(...)."
         raise UsageError(msg) from None

@@ -134,6 +134,9 @@ class Store:
             UsageError: the document is not JSON-able, or an entry of the arrays is not a tensor or array.
         """
         text = as_json(kind, key, document)
+        for role, tensors in (arrays or {}).items():
+            check_type("Store.put role", role, str, "text")
+            check_type(f"Store.put arrays[{role!r}]", tensors, Mapping, 'named arrays such as {"theta": theta}')
         staged: dict[str, Staged] = {}
         superseded: set[str] = set()
         try:

@@ -256,7 +256,7 @@ def _seeds(seeds: Sequence[int], *, repeated: bool) -> list[int]:
     chosen = [plain(seed) for seed in given]
     twice = len(set(chosen)) < len(chosen) and not repeated
     if not chosen or twice or not all(isinstance(seed, int) for seed in chosen):
-        msg = f"train seeds must be how many, at least 1, or a list of whole numbers, each once; got "
+        msg = "train seeds must be how many, at least 1, or a list of whole numbers, each once; got "
         msg += f"{seeds.stop if isinstance(seeds, range) and not seeds else seeds!r}."
         raise UsageError(msg)
     return chosen
