@@ -306,5 +306,5 @@ def test_thin_lines_stand_behind_others() -> None:
 
 def test_a_figure_is_saved_to_a_path() -> None:
     figure = Figure.of("Loss", [Line([0, 1], [3, 2])], Axis("step"), Axis("loss"))
-    with pytest.raises(UsageError, match="Figure.save path must be text or a PathLike; got 3"):
+    with pytest.raises(UsageError, match=r"Figure\.save path must be text or a PathLike; got 3"):
         figure.save(3)  # type: ignore[arg-type]

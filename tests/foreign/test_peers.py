@@ -1,4 +1,4 @@
-"""What was reported of libraries that do the same: each report's model, put to everything that the others are put to."""
+"""What was reported of libraries that do the same: each model is put to what the others are put to."""
 
 import warnings
 from pathlib import Path

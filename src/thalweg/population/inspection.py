@@ -273,8 +273,8 @@ class _Look:
         for name, tensor in now.items():
             if tensor.requires_grad != (name in before):
                 msg = (
-                    f"The model calls requires_grad_({tensor.requires_grad}) on its parameter {name!r} {when}, but what "
-                    "is trained is known from the model as it is passed; call it before, when the model is built, or "
+                    f"The model calls requires_grad_({tensor.requires_grad}) on its parameter {name!r} {when}, but "
+                    "what is trained is known from the model as it is passed; call it when the model is built, or "
                     "keep parameters by train(mask=...)."
                 )
                 raise ModelError(msg)
