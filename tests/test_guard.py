@@ -1,5 +1,6 @@
 """What surrounds a call changes none of its numbers."""
 
+import functools
 import importlib.util
 import random
 import threading
@@ -259,3 +260,6 @@ def test_a_torch_optimizer_is_answered_with_its_adapter() -> None:
     given = torch.optim.RAdam([torch.zeros(1, requires_grad=True)])
     with pytest.raises(tw.UsageError, match=r"optim\.TorchOptimizer\(1e-3, lambda p: torch\.optim\.RAdam\(p\)\)"):
         tw.Recipe(given, steps=3, batch_size=4)  # type: ignore[arg-type]
+    partial = functools.partial(torch.optim.AdamW, lr=1e-3)
+    with pytest.raises(tw.UsageError, match=r"lambda p: torch\.optim\.AdamW\(p\)"):
+        tw.Recipe(partial, steps=3, batch_size=4)  # type: ignore[arg-type]

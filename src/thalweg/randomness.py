@@ -11,7 +11,7 @@ import math
 import os
 import random
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ def whole(seed: object) -> int:
     raise UsageError(msg)
 
 
-def listed(what: str, seeds: int | np.integer | Iterable[Any], bytes_each: int = 1) -> list[int]:
+def listed(what: str, seeds: Any, bytes_each: int = 1) -> list[int]:
     """The seeds of an argument `seeds`, one by one; 0 to n - 1 where it is a number n, whichever library's.
 
     >>> import numpy as np
@@ -95,6 +95,8 @@ def listed(what: str, seeds: int | np.integer | Iterable[Any], bytes_each: int =
     Raises:
         UsageError: see `numbered` and `whole`.
     """
+    if getattr(seeds, "ndim", 1) == 0:  # a number of NumPy or torch, which torch calls iterable
+        seeds = whole(seeds.item())
     if isinstance(seeds, int | np.integer):
         return list(numbered(what, int(seeds), bytes_each))
     return [whole(seed) for seed in seeds]

@@ -232,6 +232,7 @@ REFUSED = {
     "dates": (lambda: (np.array(["2020-01-01"], dtype="datetime64[D]"), Y[:1]), "array of datetime64"),
     "masked": (lambda: (np.ma.masked_invalid(nan_at(3).numpy()), Y), "masked array"),
     "sparse": (lambda: (X.to_sparse(), Y), "to_dense"),
+    "without numbers": (lambda: (X.to("meta"), Y), "on the device meta.*make it on the CPU"),
     "one tensor": (lambda: X, "train is Tensor; expected"),
     "one array": (lambda: X.numpy(), r"expected \(inputs, targets\)"),
     "three parts": (lambda: (X, Y, Y), "tuple of 3; expected"),

@@ -302,3 +302,9 @@ def test_thin_lines_stand_behind_others() -> None:
     assert [trace.line.color for trace in traces[:3]] == ["#6b6b6b"] * 3
     assert traces[3].line.width == traces[4].line.width / 2
     assert len({line.get_color() for line in drawn[3:]}) == 2
+
+
+def test_a_figure_is_saved_to_a_path() -> None:
+    figure = Figure.of("Loss", [Line([0, 1], [3, 2])], Axis("step"), Axis("loss"))
+    with pytest.raises(UsageError, match=r"Figure\.save path must be text or a PathLike; got 3"):
+        figure.save(3)  # type: ignore[arg-type]

@@ -199,3 +199,11 @@ def test_a_failed_save_keeps_the_old_file(tmp_path: Path) -> None:
         save_state_file(path, {"x": "text"})
     assert same(load_state_file(path))
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("path", [3, None, b"a.safetensors", ["a.safetensors"]])
+def test_what_is_no_path(path) -> None:
+    with pytest.raises(UsageError, match="save_state_file path must be text or a PathLike; got"):
+        save_state_file(path, {"a": torch.ones(2)})
+    with pytest.raises(UsageError, match="load_state_file path must be text or a PathLike; got"):
+        load_state_file(path)

@@ -219,3 +219,18 @@ def test_others_may_read_objects(store: Store) -> None:
 
 
 # The schema.
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"weights": np.ones(2)}, r"arrays\['weights'\] must be named arrays such as"),
+        ({"weights": None}, r"arrays\['weights'\] must be named arrays such as"),
+        ({3: {"a": np.ones(2)}}, "role must be text; got 3"),
+        ([1], "arrays must be a mapping or None"),
+    ],
+)
+def test_arrays_without_a_role_or_a_name(store: Store, arrays, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        store.put("reading", "a", {}, arrays)
+    assert ("reading", "a") not in store

@@ -247,6 +247,13 @@ def test_numbers_of_members_are_anyones():
     assert len(problem().initialize(np.int64(3))) == 3
     with pytest.raises(UsageError, match="how many members, or a list of seeds; got True"):
         problem().initialize(True)
+    for number in (torch.tensor(2), np.array(2)):
+        assert len(problem().initialize(number)) == len(tw.train(problem(), RECIPE, number).final) == 2
+    for none in (0, [], torch.tensor(0)):
+        with pytest.raises(UsageError, match="initialize seeds must be how many, at least 1"):
+            problem().initialize(none)
+    with pytest.raises(UsageError, match="each once; got 0"):
+        tw.train(problem(), RECIPE, 0)
 
 
 @pytest.mark.parametrize("seed", [0.7, "1", None, float("nan"), 1j, [1]])

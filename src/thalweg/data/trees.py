@@ -95,6 +95,9 @@ def tensors(value: Any, name: str) -> Tree:
         if value.layout != torch.strided:
             msg = f"{name} is a sparse tensor; pass {name}.to_dense()."
             raise DataError(msg)
+        if value.is_meta:
+            msg = f"{name} is on the device meta, where tensors have no numbers; make it on the CPU."
+            raise DataError(msg)
         return _computable(value.detach())
     if isinstance(value, Mapping):
         if len({str(key) for key in value}) < len(value):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.arguments import in_words
 from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.figures.document import panel_from_document, panel_to_document
 from thalweg.figures.marks import Mark
@@ -218,6 +219,7 @@ class Figure:
         bundle = {"text/plain": repr(self), "text/html": drawn, "image/png": base64.b64encode(picture).decode()}
         return bundle, {"image/png": {"width": round(across * _SHOWN)}}
 
+    @in_words
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write it: `.pdf`, `.svg` or `.png` for print, `.html` interactive and self-contained, `.json` as data.
 

@@ -78,7 +78,7 @@ def bounds(
         UsageError: arguments that cannot be meant.
 
     Cost: an eigendecomposition, n^3. A kernel that is singular to working precision gets n eps lambda_max on its
-    diagonal, which is reported.
+    diagonal, which is reported, and nothing is fitted in directions whose eigenvalues are not above that.
 
     References:
         Bartlett & Mendelson (2002, Rademacher and Gaussian complexities); Arora et al. (2019), arXiv:1901.08584,
@@ -95,6 +95,8 @@ def bounds(
     values, tiny = values.clamp_min(0), torch.finfo(torch.float64).tiny
     floor = (n * precision(kernel) * values[:, -1:]).clamp_min(tiny)
     jitter = torch.where(values[:, :1] + added <= floor, floor, 0.0)
+    # Of a direction that rounding alone gives an eigenvalue nothing is fitted, or targets would be by chance.
+    values = values.masked_fill((values <= floor) & (jitter > 0), 0)
     shares, solved = vectors.mT @ y, values + added + jitter
     norm = torch.linalg.vector_norm((values.sqrt() / solved)[:, :, None] * shares, dim=(1, 2))
     rest = vectors @ (((added + jitter) / solved)[:, :, None] * shares)

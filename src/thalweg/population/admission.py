@@ -12,10 +12,13 @@ _WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParalle
 
 
 def check_admitted(module: nn.Module) -> None:
-    """Raise ModelError for a module that is compiled or wrapped, or whose parameters are complex or share memory."""
+    """Raise ModelError for a compiled or wrapped module, or parameters that are complex, on meta or share memory."""
     for path, part in module.named_modules():
         _check_kind(f"The part {path!r} of the model" if path else "The model", part)
     for name, parameter in module.named_parameters():
+        if parameter.is_meta and not nn.parameter.is_lazy(parameter):
+            msg = f"Parameter {name!r} is on the device meta, where tensors have no numbers; build it on the CPU."
+            raise ModelError(msg)
         if parameter.requires_grad and parameter.is_complex():
             msg = (
                 f"Parameter {name!r} is complex, and a population holds real numbers; keep it as pairs of real ones, "

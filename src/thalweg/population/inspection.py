@@ -127,12 +127,15 @@ class _Look:
                 parameter.copy_(value)
         buffers = dict(module.named_buffers())
         before = {name: tensor.detach().clone() for name, tensor in (named | buffers).items()}
+        trained = {name for name, one in named.items() if one.requires_grad}
         in_mode(module, training=self.training)
+        self._check_trained(named, trained, f"when it is set to {self.mode} mode")
         self._check_same(named, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}")
         self._check_same(buffers, before, f"when it is set to {self.mode} mode", f"{_REMEDY} {_MERGED}")
         counts, hooks = _counts(module), {name: len(one._backward_hooks or ()) for name, one in named.items()}
         with Precision(self.own[0].dtype) as precision:
             outputs = self._outputs(module)
+        self._check_trained(named, trained, f"in {self.mode} mode")
         self.near_by = torch.finfo(precision.coarsest).eps ** 0.5
         self.hooking = next((name for name, one in named.items() if len(one._backward_hooks or ()) > hooks[name]), "")
         self._check_counts(module, counts, outputs)
@@ -264,6 +267,17 @@ class _Look:
 
     def _total(self, outputs: list[Tensor]) -> Tensor:
         return sum(((self._weights(one) * one).sum() for one in outputs if one.requires_grad), torch.zeros(()))
+
+    def _check_trained(self, now: Mapping[str, Tensor], before: set[str], when: str) -> None:
+        """Raise ModelError where other parameters require gradients than before."""
+        for name, tensor in now.items():
+            if tensor.requires_grad != (name in before):
+                msg = (
+                    f"The model calls requires_grad_({tensor.requires_grad}) on its parameter {name!r} {when}, but "
+                    "what is trained is known from the model as it is passed; call it when the model is built, or "
+                    "keep parameters by train(mask=...)."
+                )
+                raise ModelError(msg)
 
     def _check_same(self, now: Mapping[str, Tensor], before: dict[str, Tensor], when: str, remedy: str) -> None:
         """Raise ModelError where a parameter or buffer has other numbers than before."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from inspect import signature
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -157,6 +158,9 @@ class Problem(Summarized):
         """Fresh members, one per seed (an integer n means seeds 0 to n - 1)."""
         check_type("initialize seeds", seeds, (int, np.integer, Iterable), "how many members, or a list of seeds")
         chosen = listed("initialize", seeds, self.layout.parameters * self.dtype.itemsize)
+        if not chosen:
+            msg = f"initialize seeds must be how many, at least 1, or a list of seeds; got {seeds!r}."
+            raise UsageError(msg)
         return Population.initialize(self.model, chosen).to(self.device, self.dtype)
 
     @guarded
@@ -271,6 +275,7 @@ def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Modu
     if not callable(model):
         msg = f"model must be a function that returns an nn.Module, or an nn.Module; got {type(model).__name__}."
         raise UsageError(msg)
+    _check_called_alone(model)
 
     def build() -> nn.Module:
         module = model()
@@ -280,3 +285,17 @@ def _builder(model: Callable[[], nn.Module] | nn.Module) -> Callable[[], nn.Modu
         return module
 
     return build
+
+
+def _check_called_alone(model: Callable[..., Any]) -> None:
+    """Raise UsageError for a class or function that cannot be called without arguments."""
+    try:
+        taken = signature(model)
+    except (TypeError, ValueError):  # of what is written in C
+        return
+    try:
+        taken.bind()
+    except TypeError as error:
+        name = getattr(model, "__name__", type(model).__name__)
+        msg = f"model is called without arguments, but {name} is {error}; write model=lambda: {name}(...)."
+        raise UsageError(msg) from None

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.arguments import in_words
 from thalweg.errors import StorageError, UsageError
 from thalweg.storage.atomic import explaining, replacing
 
@@ -29,6 +30,7 @@ def misfits(expected: Mapping[str, "Tensor"], got: Mapping[str, "Tensor"]) -> li
     ]
 
 
+@in_words
 def load_state_file(path: str | os.PathLike[str], *, entry: str | None = None) -> dict[str, "Tensor"]:
     """Read a checkpoint into {name: tensor} on the CPU, without ever running code from it.
 
@@ -62,6 +64,7 @@ def load_state_file(path: str | os.PathLike[str], *, entry: str | None = None) -
         return read_safetensors(path) if path.suffix == ".safetensors" else _only(path, _read_torch(path), entry)
 
 
+@in_words
 def save_state_file(path: str | os.PathLike[str], tensors: Mapping[str, "Tensor | NDArray[Any]"]) -> None:
     """Write {name: tensor} as a `.safetensors` file, which appears complete or not at all.
 

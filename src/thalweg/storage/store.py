@@ -26,6 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.arguments import in_words
 from thalweg.errors import StorageError, UsageError, check_type
 from thalweg.storage import schema
 from thalweg.storage.atomic import explaining, sync, temporary_beside
@@ -112,6 +113,7 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.path)!r})"
 
+    @in_words
     def put(
         self,
         kind: str,
@@ -132,6 +134,9 @@ class Store:
             UsageError: the document is not JSON-able, or an entry of the arrays is not a tensor or array.
         """
         text = as_json(kind, key, document)
+        for role, tensors in (arrays or {}).items():
+            check_type("Store.put role", role, str, "text")
+            check_type(f"Store.put arrays[{role!r}]", tensors, Mapping, 'named arrays such as {"theta": theta}')
         staged: dict[str, Staged] = {}
         superseded: set[str] = set()
         try:

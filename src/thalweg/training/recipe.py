@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,8 @@ class Recipe(Summarized):
         for name in ("steps", "batch_size", "clip_norm"):
             object.__setattr__(self, name, plain(getattr(self, name)))
         rule = "a rule such as optim.AdamW(lr=1e-3)"
-        kind = self.optimizer if isinstance(self.optimizer, type) else type(self.optimizer)
+        given = self.optimizer.func if isinstance(self.optimizer, partial) else self.optimizer
+        kind = given if isinstance(given, type) else type(given)
         if issubclass(kind, torch.optim.Optimizer):
             rule += f", or one of torch's as optim.TorchOptimizer(1e-3, lambda p: torch.optim.{kind.__name__}(p))"
         check_type("Recipe optimizer", self.optimizer, (Rule, Wrapper), rule)

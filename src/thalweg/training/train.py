@@ -163,6 +163,8 @@ def train(
         check_count("train until", until)
     observers = _observers(observe)
     own = resume is not None or examples is not None
+    if getattr(seeds, "ndim", 1) == 0:
+        seeds = plain(seeds)
     if isinstance(seeds, int | np.integer):
         seeds = numbered("train", int(seeds), problem.layout.parameters * problem.dtype.itemsize)
     seeds = _seeds(seeds, repeated=own or (paired and start is not None))
@@ -282,7 +284,8 @@ def _seeds(seeds: Sequence[int], *, repeated: bool) -> list[int]:
     chosen = [plain(seed) for seed in given]
     twice = len(set(chosen)) < len(chosen) and not repeated
     if not chosen or twice or not all(isinstance(seed, int) for seed in chosen):
-        msg = f"train seeds must be how many, at least 1, or a list of whole numbers, each once; got {seeds!r}."
+        msg = "train seeds must be how many, at least 1, or a list of whole numbers, each once; got "
+        msg += f"{seeds.stop if isinstance(seeds, range) and not seeds else seeds!r}."
         raise UsageError(msg)
     return chosen
 

@@ -124,8 +124,8 @@ def test_a_regressor_may_return_one_number_an_example() -> None:
     both = [bias_variance.predictions(one, one.initialize(4), on="train") for one in (flat, column)]
     assert both[0][0].shape == (4, 40, 1)
     assert both[0][1].shape == (40, 1)
-    for one, other in zip(*both, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, other in zip(*both, strict=True):  # by two kernels of torch, which round alike on some processors only
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
     found = bias_variance.audit(flat, flat.initialize(4), judges=2, on="train")
     divided = bias_variance.decompose(flat, flat.initialize(4), on="train")
     assert float(found["mse"]) == pytest.approx(float(divided["error"]))
