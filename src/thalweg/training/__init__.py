@@ -6,6 +6,8 @@ from thalweg.training.member_grid import MemberGrid
 from thalweg.training.observed import Observed
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Reached, Run
+from thalweg.training.scattered import Scattered, ScatteredRun
+from thalweg.training.scattering import scatter
 from thalweg.training.start import Start
 from thalweg.training.train import train
 
@@ -17,9 +19,12 @@ __all__ = [
     "Reached",
     "Recipe",
     "Run",
+    "Scattered",
+    "ScatteredRun",
     "Start",
     "Starts",
     "infinite_if_diverged",
+    "scatter",
     "steps_to",
     "train",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
 from thalweg.arguments import in_words
 from thalweg.errors import UsageError, check_type, unknown_name
@@ -52,14 +53,29 @@ class History(Summarized):
         cls, problem: Problem, axes: Mapping[str, NDArray[Any]], state: State, notes: tuple[str, ...] = ()
     ) -> "History":
         """The history recorded in a state, as far as it has come."""
-        units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
         reached = [i for i, step in enumerate(state.evaluation_steps) if step <= state.step]
+        steps = np.array(state.evaluation_steps)[reached]
+        metrics = {name: values[reached] for name, values in state.metrics.items()}
+        return cls.recorded(problem, axes, steps, metrics, state.batch_loss[: state.step], notes)
+
+    @classmethod
+    def recorded(
+        cls,
+        problem: Problem,
+        axes: Mapping[str, NDArray[Any]],
+        steps: NDArray[np.int64],
+        metrics: Mapping[str, Tensor],
+        batch_loss: Tensor,
+        notes: tuple[str, ...] = (),
+    ) -> "History":
+        """The history of what was evaluated after these steps; see the arguments."""
+        units = {"loss": problem.loss.unit} | {metric.name: metric.unit for metric in problem.metrics}
         return cls(
-            steps=np.array(state.evaluation_steps)[reached],
+            steps=steps,
             axes=axes,
-            metrics={name: values[reached].numpy() for name, values in state.metrics.items()},
-            batch_loss=state.batch_loss[: state.step].double().cpu().numpy(),
-            units={name: units[name.partition("_")[2]] for name in state.metrics},
+            metrics={name: values.numpy() for name, values in metrics.items()},
+            batch_loss=batch_loss.double().cpu().numpy(),
+            units={name: units[name.partition("_")[2]] for name in metrics},
             notes=notes,
         )
 

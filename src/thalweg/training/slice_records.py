@@ -82,7 +82,12 @@ class SliceRecords:
 def checkpoints_of(store: Store | None, key: str, identity: Mapping[str, Any], every: float, part: Part) -> Checkpoints:
     """Those of one slice of the run of this key and identity."""
     own = {"run": key, "of": dict(identity), "rows": [part.start, part.stop]}
-    return Checkpoints(store, f"{key} {part.start}-{part.stop}", own, every, (_KIND, _KIND))
+    return Checkpoints(store, slice_key(key, part.start, part.stop), own, every, (_KIND, _KIND))
+
+
+def slice_key(key: str, start: int, stop: int) -> str:
+    """Under which members start to stop - 1 of the run of this key are stored."""
+    return f"{key} {start}-{stop}"
 
 
 def sees(path: str, key: str, mark: str) -> Store | None:
