@@ -20,6 +20,7 @@ from thalweg.errors import UsageError
 from thalweg.optim import RULES
 from thalweg.population import Plan
 from thalweg.randomness import generator
+from thalweg.training.checkpoint import left_over
 from thalweg.training.cutting import cuts
 from thalweg.workers import Done, Here, Place
 
@@ -326,3 +327,9 @@ def test_a_resumed_run_that_is_sent_back_hears_what_it_heard():
     assert heard.steps == list(range(2, 65))
     right = tw.train(tw.Problem(Right, late_data(share=3), "cross_entropy"), recipe, 6, plan="looped")
     assert torch.equal(run.final.theta, right.final.theta)
+
+
+def test_slices_that_a_kill_left_are_left_over(tmp_path, monkeypatch):
+    monkeypatch.setattr("thalweg.training.slice_records.SliceRecords.remove", lambda records: None)
+    tw.train(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="mine")
+    assert sorted(left_over(tw.Store(tmp_path))) == [("slice", "mine 0-4"), ("slice", "mine 4-8")]

@@ -163,7 +163,7 @@ def left_by_a_kill(path):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:os.fork")
 def test_a_checkpoint_that_a_kill_left_is_removed_by_the_next_call(tmp_path):
     store = left_by_a_kill(tmp_path)
-    assert left_over(store) == ["r"]
+    assert left_over(store) == [("checkpoint", "r")]
     tw.train(problem(), RECIPE, store=store, name="r")
     assert left_over(store) == []
     assert ("checkpoint", "r") not in store
@@ -179,7 +179,7 @@ def test_the_doctor_says_what_is_left_and_collects_it(tmp_path, capsys):
         said := " ".join(capsys.readouterr().out.split())
     )
     assert "`thalweg doctor --collect` removes them" in said
-    assert left_over(store) == ["r"]
+    assert left_over(store) == [("checkpoint", "r")]
     assert main(["doctor", "--store", str(store.path), "--collect"]) == 0
     assert "now removed" in capsys.readouterr().out
     assert left_over(store) == []

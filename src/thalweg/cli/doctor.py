@@ -152,8 +152,8 @@ def _left_over(store: "Store", *, collect: bool) -> str:
         said.append(f"{len(files)} file{'s' * (len(files) != 1)} of no record ({size / 2**20:.1f} MB)")
     if not collect:
         return f"{' and '.join(said)}; `thalweg doctor --collect` removes them"
-    for key in checkpoints:
-        store.delete("checkpoint", key)
+    for kind, key in checkpoints:
+        store.delete(kind, key)
     store.collect()
     return f"{' and '.join(said)}, now removed"
 

@@ -135,8 +135,10 @@ class Checkpoints:
             return None
 
 
-def left_over(store: Store) -> list[str]:
-    """The keys of checkpoints whose finished run is in the store too: a kill came before they were removed.
+def left_over(store: Store) -> list[tuple[str, str]]:
+    """The kinds and keys of checkpoints, of runs and of their slices, whose finished run is in the store too.
+
+    A kill came before they were removed.
 
     >>> import tempfile
     >>> import thalweg as tw
@@ -146,5 +148,8 @@ def left_over(store: Store) -> list[str]:
     []
     """
     finished = {record.key: record.document.get("identity") for record in store.read("run")[0]}
-    kept = store.read("checkpoint")[0]
-    return [one.key for one in kept if one.key in finished and finished[one.key] == one.document.get("identity")]
+    kept = [(one, one.key, one.document.get("identity")) for one in store.read("checkpoint")[0]]
+    for one in store.read("slice")[0]:
+        of = one.document.get("identity") or {}
+        kept.append((one, of.get("run"), of.get("of")))
+    return [(one.kind, one.key) for one, run, identity in kept if run in finished and finished[run] == identity]
