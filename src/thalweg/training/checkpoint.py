@@ -151,5 +151,5 @@ def left_over(store: Store) -> list[tuple[str, str]]:
     kept = [(one, one.key, one.document.get("identity")) for one in store.read("checkpoint")[0]]
     for one in store.read("slice")[0]:
         of = one.document.get("identity") or {}
-        kept.append((one, of.get("run"), of.get("of")))
+        kept.append((one, of.get("run", ""), of.get("of")))
     return [(one.kind, one.key) for one, run, identity in kept if run in finished and finished[run] == identity]
