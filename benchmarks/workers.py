@@ -27,10 +27,12 @@ WIDTHS, MEMBERS, BATCH, REPEATS = (64, 32, 32, 10), 64, 128, 5
 
 
 def problem() -> tw.Problem:
+    """Small MLPs on the digits."""
     return tw.Problem(lambda: tw.nets.mlp(*WIDTHS), tw.data.digits())
 
 
 def recipe(steps: int) -> tw.Recipe:
+    """One rate a member."""
     return tw.Recipe(tw.optim.AdamW(lr=tw.sweep.log(1e-4, 1e-2, MEMBERS)), steps, BATCH, evaluate=0)
 
 
@@ -65,9 +67,8 @@ def cutting(steps: int) -> None:
         }
     )
     whole, apart = found["whole"][1], found["in two slices"][1]
-    print(
-        f"cutting: {1e3 * apart:.3f} ms a step in two slices, {1e3 * whole:.3f} whole: {apart / whole - 1:+.1%} (<= 5 %)"
-    )
+    more = f"{apart / whole - 1:+.1%} (<= 5 %)"
+    print(f"cutting: {1e3 * apart:.3f} ms a step in two slices, {1e3 * whole:.3f} whole: {more}")
 
 
 def side_by_side(steps: int) -> None:

@@ -13,6 +13,7 @@ from thalweg.guard import undisturbed
 from thalweg.population import Plan, Population, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.population.threads import one_thread
+from thalweg.progress import Progress
 from thalweg.training.loop import Loop
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
@@ -85,6 +86,17 @@ class Trained:
 
 
 @dataclass(frozen=True, eq=False)
+class _Counted:
+    """Tells progress with the steps that a process which died had done before."""
+
+    tell: Tell
+    done: int
+
+    def __call__(self, progress: Progress) -> None:
+        self.tell(replace(progress, done=progress.done + self.done, total=progress.total + self.done))
+
+
+@dataclass(frozen=True, eq=False)
 class SliceWork:
     """The training of any slice of one run: a function of (piece, tell) for `Workers.map`.
 
@@ -133,6 +145,7 @@ class SliceWork:
     def _trained(self, piece: Piece, tell: Tell) -> Trained:
         store = None if self.store is None else sees(self.store, self.key, self.mark)
         checkpoints = checkpoints_of(store, self.key, self.identity, self.every, piece.part)
+        begun = piece.state.step
         if not self.observers:  # which did not hear what a process before this one, that died, had done
             checkpoints.restore(piece.state, replaces=True)
         grid = self.grid.part(piece.part.rows)
@@ -141,7 +154,7 @@ class SliceWork:
         loop = Loop(*whole, observers, part=piece.part)
         loop.heard_from = self.heard_from
         try:
-            loop.advance(self.until, checkpoints, tell)
+            loop.advance(self.until, checkpoints, _Counted(tell, piece.state.step - begun))
         except StackedDiffers as found:
             return Trained(piece.state, reason=found.reason)
         checkpoints.write(piece.state, self.plans)
