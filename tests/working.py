@@ -43,7 +43,12 @@ def script(tmp_path, text, **how):
     preamble += "from thalweg.progress import Progress\nfrom thalweg.workers import Processes, Ray\n"
     preamble += "def quiet(number, progress): pass\n"
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
+        [sys.executable, "-W", "error", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
     )
     process.stdin.write(preamble + textwrap.dedent(text))
     process.stdin.close()

@@ -143,7 +143,7 @@ def test_ray_that_is_not_installed(monkeypatch):
     ("arguments", "message"),
     [
         ({"address": 3}, 'Ray address must be "auto", "HOST:PORT" or "ray://HOST:PORT"; got 3.'),
-        ({"address": "head"}, "Ray address must be \"auto\", \"HOST:PORT\" or \"ray://HOST:PORT\"; got 'head'."),
+        ({"address": "head"}, 'Ray address must be "auto", "HOST:PORT" or "ray://HOST:PORT"; got \'head\'.'),
         ({"slices": 0}, "Ray slices must be a whole number of at least 1; got 0."),
     ],
 )

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 from working import WAITS, alive, interruptible, quiet, results, script, until, workers_of
@@ -18,7 +17,9 @@ from thalweg.workers import Here, Processes, Workers
 
 def children():
     """Processes of this one, but for those that watch over names of shared memory until Python ends."""
-    listed = subprocess.run(["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True
+    )
     return [line for line in listed.stdout.splitlines() if "tracker" not in line and " ps " not in f"{line} "]
 
 

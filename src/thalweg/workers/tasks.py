@@ -66,7 +66,7 @@ class Tasks:
             return Outcome(number, "died", words=f"{type(error).__name__}: {error}")
 
     def stop(self) -> None:
-        """See `Hands`; what waits for a processor looks when it begins. (`ray.cancel` would race with its begin.)"""
+        """See `Hands`; what waits for a processor looks when it begins, with which `ray.cancel` would race."""
         self.stopping = True
         self.looked = 0.0
         self.channel.stop.remote()
