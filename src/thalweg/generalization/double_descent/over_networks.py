@@ -27,6 +27,7 @@ from thalweg.progress import Watcher, automatic
 from thalweg.randomness import whole
 from thalweg.results import Provenance, Reading
 from thalweg.training import Recipe, train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 _MEASURES = ("wrong", "test loss", "Brier score")
@@ -47,6 +48,7 @@ def over_widths(
     evaluate: int = 20,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> NetworkCurve:
     """Train ReLU networks of ever wider hidden layers on n examples with wrong labels among them.
 
@@ -67,6 +69,7 @@ def over_widths(
         evaluate: at how many steps, at equal ratios, test errors are taken.
         device: where the networks are trained.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: sizes that cannot be meant; labels that cannot be flipped.
@@ -79,7 +82,17 @@ def over_widths(
     check_count("over_widths layers", layers)
     hidden = [[width] * layers for width in widths]
     return _curve(
-        data, hidden, widths, "width", n, noise, seeds, (steps, batch_size, optimizer, evaluate), device, progress
+        data,
+        hidden,
+        widths,
+        "width",
+        n,
+        noise,
+        seeds,
+        (steps, batch_size, optimizer, evaluate),
+        device,
+        progress,
+        workers,
     )
 
 
@@ -98,6 +111,7 @@ def over_depths(
     evaluate: int = 20,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> NetworkCurve:
     """Train ReLU networks of ever more hidden layers, of one width, on n examples with wrong labels among them.
 
@@ -109,7 +123,8 @@ def over_depths(
     Args:
         depths: hidden layers.
         width: of each of them.
-        data, n, noise, seeds, steps, batch_size, optimizer, evaluate, device, progress: see `over_widths`.
+        data, n, noise, seeds, steps, batch_size, optimizer, evaluate, device, progress, workers: see
+            `over_widths`.
 
     Raises, references: those of `over_widths`.
     """
@@ -117,7 +132,17 @@ def over_depths(
     check_count("over_depths width", width)
     hidden = [[width] * depth for depth in depths]
     return _curve(
-        data, hidden, depths, "depth", n, noise, seeds, (steps, batch_size, optimizer, evaluate), device, progress
+        data,
+        hidden,
+        depths,
+        "depth",
+        n,
+        noise,
+        seeds,
+        (steps, batch_size, optimizer, evaluate),
+        device,
+        progress,
+        workers,
     )
 
 
@@ -132,6 +157,7 @@ def _curve(
     training: tuple[int, int, Rule | Wrapper, int],
     device: str | torch.device,
     progress: Watcher | None,
+    workers: Workers | None,
 ) -> NetworkCurve:
     (steps, batch_size, optimizer, evaluate), seeds = training, [whole(seed) for seed in seeds]
     if data.classes is None:
@@ -187,6 +213,7 @@ def _curve(
             examples=table,
             observe=watch,
             progress=progress,
+            workers=workers,
         )
         for place, diverged in zip(range(*group.indices(len(sizes))), run.diverged_at.reshape(shape), strict=True):
             if (diverged >= 0).any():
