@@ -5,7 +5,7 @@ train as one population where the rule is elementwise (see `nested`): a step of 
 costs beside their products.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from thalweg.population.device import as_device
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import whole
 from thalweg.results import Provenance, Reading
-from thalweg.training import Recipe, train
+from thalweg.training import Observed, Recipe, train
 from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
@@ -187,17 +187,7 @@ def _curve(
         groups = together(parameters, batch_size * len(seeds))
     for group in groups:
         problem, shape = problems[group.stop - 1], (group.stop - group.start, len(seeds))
-
-        def watch(
-            step: int, population: Population, problem: Problem = problem, group: slice = group, shape: tuple = shape
-        ) -> None:
-            if step not in at:
-                return
-            each = by_example(problem, population, pool)
-            for index, name in enumerate(("wrong", "loss", "Brier score")):
-                values = each[name].numpy().reshape(*shape, -1)
-                found[index, group, int(np.argmax(at == step))] = (values * tested).sum(-1) / tested.sum(-1)
-
+        watch = Observed(_errors_of(problem, pool), at=at.tolist(), own=[np.tile(tested, (shape[0], 1))])
         recipe = Recipe(optimizer, steps, batch_size, evaluate=0)
         arms = {
             str(size): widened(one.initialize(seeds), problem)
@@ -220,6 +210,7 @@ def _curve(
                 members = np.flatnonzero(diverged >= 0).tolist()
                 msg = f"Members {members} of {what} {sizes[place]} diverged; train with a lower learning rate."
                 raise UsageError(msg)
+        found[:, group] = np.moveaxis(watch.values.reshape(len(at), *shape, -1), (0, 3), (2, 0))
         wrong[group] = run.history.final("train_wrong").reshape(shape)
         for row, own in enumerate(problems[group]):
             columns = columns_within(own.layout, problem.layout)
@@ -240,6 +231,17 @@ def _curve(
         ),
     )
     return NetworkCurve(reading, tuple(networks))
+
+
+def _errors_of(problem: Problem, pool: Examples) -> Callable[[int, Population, NDArray[np.bool_]], Array]:
+    """The measures of every member on those of the examples that it is tested on, as training runs."""
+
+    def errors(step: int, population: Population, tested: NDArray[np.bool_]) -> Array:
+        each = by_example(problem, population, pool)
+        values = (each[name].numpy() for name in ("wrong", "loss", "Brier score"))
+        return np.stack([(one * tested).sum(1) / tested.sum(1) for one in values], axis=1)
+
+    return errors
 
 
 def wrong_class(outputs: Tensor, target: Tensor) -> Tensor:
