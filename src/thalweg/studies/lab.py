@@ -93,8 +93,8 @@ class Lab:
         progress: told how far it is.
         device: where tensors live.
         claims: what the experiment at hand decides.
-        workers: who trains slices of the members, see `train`; None: this process. They need the device "cpu", and where
-            they ask for a number of slices as many members of every training.
+        workers: who trains slices of the members, see `train`; None: this process. They need the device "cpu", and
+            where they ask for a number of slices as many members of every training.
     """
 
     scale: Scale = "quick"
