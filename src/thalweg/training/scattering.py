@@ -200,7 +200,7 @@ class _Scatter:
             observers=(),
             until=self.recipe.steps,
             heard_from=0,
-            store=str(self.store.path),
+            store=str(self.store.path.absolute()),
             mark=SliceRecords(checkpoints).mark(),
             key=checkpoints.key,
             identity=checkpoints.identity,

@@ -119,7 +119,7 @@ class Slices:
             observers=observers,
             until=until,
             heard_from=self.heard_from,
-            store=None if store is None else str(store.path),
+            store=None if store is None else str(store.path.absolute()),
             mark=mark,
             key=own.key,
             identity=own.identity,
