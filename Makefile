@@ -36,9 +36,9 @@ lint: .venv/installed-dev
 	$(BIN)/pyrefly check
 	$(BIN)/lint-imports
 
-# Two workers with one thread each: more threads than cores would slow both.
+# Two workers with one thread each: more threads than cores would slow both. Tests of one cluster go to one worker.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
 bench: .venv/installed-dev
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done

@@ -1,16 +1,12 @@
 """Where a reading comes from: versions, machine, seed and time. Never a host or user name."""
 
 import dataclasses
-import functools
-import importlib.metadata
-import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
+
+from thalweg.machine import processor, threads, version
 
 
 @dataclass(frozen=True)
@@ -63,16 +59,15 @@ class Provenance:
             plan: how the population was executed.
             command: the command line or call that makes it again.
         """
-        torch = sys.modules.get("torch")  # whoever computed with it has loaded it; nobody else should wait for it
         return cls(
             seed=_seeds(seed),
             device=str(device),
             dtype=str(dtype).removeprefix("torch."),
             plan=plan,
             command=command,
-            versions=_versions(),
-            cpu=_cpu(),
-            threads=os.cpu_count() if torch is None else torch.get_num_threads(),
+            versions={package: version(package) for package in ("python", "thalweg", "torch", "numpy")},
+            cpu=processor(),
+            threads=threads(),
             time=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -89,24 +84,3 @@ class Provenance:
 
 def _seeds(seed: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
     return seed if seed is None or isinstance(seed, int) else tuple(int(one) for one in seed)
-
-
-@functools.cache
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in ("thalweg", "torch", "numpy"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # thalweg run from its sources, not installed
-            versions[package] = "unknown"
-    return versions
-
-
-@functools.cache
-def _cpu() -> str:
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -6,6 +6,7 @@ anywhere is the result of one process: to the bit at equal threads, processor an
 
 from thalweg.workers.here import Here
 from thalweg.workers.place import Place
+from thalweg.workers.processes import Processes
 from thalweg.workers.protocol import Done, Heard, Tell, Work, Workers
 
-__all__ = ["Done", "Heard", "Here", "Place", "Tell", "Work", "Workers"]
+__all__ = ["Done", "Heard", "Here", "Place", "Processes", "Tell", "Work", "Workers"]

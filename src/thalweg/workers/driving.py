@@ -6,14 +6,21 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from thalweg.errors import WorkerError
+from thalweg.progress import Progress
 from thalweg.workers.outcome import Outcome
-from thalweg.workers.place import Place
 from thalweg.workers.protocol import Done, Heard
 
 TRIES = 3  # of an item whose process died; the last one alone, so that no other's death is taken for its own
+
+
+class Told(NamedTuple):
+    """How far an item is."""
+
+    number: int
+    progress: Progress
 
 
 class Hands(Protocol):
@@ -25,8 +32,8 @@ class Hands(Protocol):
         """Have an item carried out."""
         ...
 
-    def wait(self, heard: Heard) -> list[Outcome]:
-        """What ended, after a fraction of a second at most; what is told meanwhile is heard."""
+    def wait(self) -> list[Outcome | Told]:
+        """What ended and what was told, after a fraction of a second at most."""
         ...
 
     def stop(self) -> None:
@@ -89,7 +96,7 @@ class _Drive:
                 for outcome in ended:
                     self._take(outcome)
                     if outcome.how == "found":
-                        yield Done(outcome.number, outcome.open(), outcome.place or Place())
+                        yield Done(outcome.number, outcome.open(), outcome.place)
                 if self.interrupts.count > 1:
                     break
         finally:
@@ -109,11 +116,15 @@ class _Drive:
             self.hands.begin(number)
 
     def _wait(self, heard: Heard) -> list[Outcome]:
-        try:
-            ended = self.hands.wait(heard)
-        except Exception as error:  # of who hears
-            self._fail(error)
-            ended = []
+        ended = []
+        for one in self.hands.wait():
+            if isinstance(one, Outcome):
+                ended.append(one)
+                continue
+            try:
+                heard(*one)
+            except Exception as error:
+                self._fail(error)
         if self.interrupts.count and not self.stopped:
             self._fail(KeyboardInterrupt())
         return ended
@@ -135,7 +146,7 @@ class _Drive:
                 "take fewer processes or smaller pieces."
             )
             error = WorkerError(msg)
-            error.__cause__ = RuntimeError(str(outcome.content))
+            error.__cause__ = RuntimeError(outcome.words)
             self._fail(error)
 
     def _fail(self, error: BaseException, number: int | None = None) -> None:
@@ -149,13 +160,14 @@ class _Drive:
             self.hands.stop()
 
     def _finish(self) -> None:
-        """Wait for what still runs, interrupted, unless Ctrl-C was pressed a second time."""
+        """Wait for what still runs, interrupted, unless Ctrl-C is pressed again."""
         with self.interrupts.collected():
-            if self.running and not self.stopped:
-                self.stopped = True
-                self.hands.stop()
             before = self.interrupts.count
-            while self.running and self.interrupts.count < 2 and self.interrupts.count == before:
-                for outcome in self.hands.wait(lambda number, progress: None):
-                    self.running.discard(outcome.number)
-            self.hands.close(kill=bool(self.running))
+            try:
+                if self.running and not self.stopped:
+                    self.stopped = True
+                    self.hands.stop()
+                while self.running and self.interrupts.count == before < 2:
+                    self.running -= {one.number for one in self.hands.wait() if isinstance(one, Outcome)}
+            finally:
+                self.hands.close(kill=bool(self.running))

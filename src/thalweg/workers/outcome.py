@@ -23,18 +23,20 @@ class Outcome(NamedTuple):
     Args:
         number: which item it was.
         how: it found something, it raised, it was interrupted, or its process died.
-        content: what it found or raised, pickled; for a process that died, the words of who noticed.
+        content: what it found or raised, pickled.
         place: where it ran.
+        words: of who noticed that a process died.
     """
 
     number: int
     how: Literal["found", "raised", "stopped", "died"]
-    content: bytes | str = b""
-    place: Place | None = None
+    content: bytes = b""
+    place: Place = Place()
+    words: str = ""
 
     def open(self) -> Any:
         """What was found or raised."""
-        return pickle.loads(self.content)  # noqa: S301
+        return pickle.loads(self.content)
 
 
 def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node: str = "") -> Outcome:
@@ -53,7 +55,7 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
             msg = f"A worker cannot read the work it was sent ({type(error).__name__}: {error})."
             raise WorkerError(msg) from error
         one_thread()
-        found = packed(work(item, tell), "What the work returned cannot be sent back")
+        found = packed(work(item, tell), "What the work returned", "cannot be sent back")
     except KeyboardInterrupt:
         return Outcome(number, "stopped", place=Place.here(node))
     except BaseException as error:
@@ -76,7 +78,7 @@ def _sendable(error: BaseException) -> bytes:
     error.add_note(note)
     try:
         content = cloudpickle.dumps(error.with_traceback(None))
-        pickle.loads(content)  # noqa: S301 (whoever waits can read it)
+        pickle.loads(content)  # whoever waits can read it
     except Exception:
         words = WorkerError(f"The work raised {type(error).__name__}: {error}")
         words.add_note(note)

@@ -1,11 +1,19 @@
 """Work and items as bytes that a worker can read, by cloudpickle: functions and classes of a script go along."""
 
+import io
+import pickle
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cloudpickle
 
 from thalweg.errors import WorkerError
+from thalweg.workers.culprit import culprit
+
+_LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
+_FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
 
 
 class Packed(NamedTuple):
@@ -16,14 +24,80 @@ class Packed(NamedTuple):
 
 
 def pack(work: Any, items: Sequence[Any]) -> Packed:
-    """Work and items as bytes."""
-    said = "The work cannot be sent to a worker"
-    return Packed(packed(work, said), tuple(packed(item, f"{item} cannot be sent to a worker") for item in items))
+    """Work and items as bytes.
+
+    Args:
+        work: a function; what it refers to goes along once.
+        items: what it is called with; each goes along by itself.
+
+    >>> from thalweg.workers.packing import pack
+    >>> import os
+    >>> log = open(os.devnull)
+    >>> def work(item, tell):
+    ...     return log.read()
+    >>> pack(work, [1, 2])
+    Traceback (most recent call last):
+    ...
+    thalweg.errors.WorkerError: The work cannot be sent to a worker because of a TextIOWrapper (in 'log' of the \
+function work); open it in the worker, or leave it out.
+    >>> log.close()
+
+    Raises:
+        WorkerError: what cannot be sent, and where it is.
+    """
+    sent = packed(work, "The work", "cannot be sent to a worker")
+    return Packed(sent, tuple(packed(item, str(item).rstrip("."), "cannot be sent to a worker") for item in items))
 
 
-def packed(value: Any, said: str) -> bytes:
-    """A value as bytes."""
+def packed(value: Any, what: str, cannot: str) -> bytes:
+    """A value as bytes; locks go as fresh ones, generators of torch with their state.
+
+    Args:
+        value: anything.
+        what: it is, in words that begin a sentence.
+        cannot: what cannot be done where a part of it cannot be pickled.
+
+    Raises:
+        WorkerError: which part, and where it is.
+    """
     try:
-        return cloudpickle.dumps(value)
+        return _dumps(value)
     except Exception as error:
-        raise WorkerError(f"{said} because of {error}") from error
+        found = culprit(value, _dumps)
+        kind = type(found.value).__name__
+        where = f" (in {' of '.join(found.path)})" if found.path else ""
+        msg = (
+            f"{what} {cannot} because of {'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}{where}; "
+            "open it in the worker, or leave it out."
+        )
+        raise WorkerError(msg) from error
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Cloudpickle, and what it does not know how to send."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        fresh = _LOCKS.get(type(obj))
+        if fresh is not None:
+            return fresh, ()
+        if isinstance(obj, _FILES) and obj not in (sys.stdin, sys.stdout, sys.stderr):
+            msg = "an open file"  # cloudpickle would send what is left to read
+            raise pickle.PicklingError(msg)
+        torch = sys.modules.get("torch")
+        if torch is not None and isinstance(obj, torch.Generator):
+            return _generator, (str(obj.device), obj.get_state())
+        return super().reducer_override(obj)
+
+
+def _generator(device: str, state: Any) -> Any:
+    import torch  # no name of this file: whoever has a generator has loaded it
+
+    generator = torch.Generator(device)
+    generator.set_state(state)
+    return generator
+
+
+def _dumps(value: Any) -> bytes:
+    with io.BytesIO() as file:
+        _Pickler(file).dump(value)
+        return file.getvalue()

@@ -1,9 +1,8 @@
 """Where a piece of work ran."""
 
-import os
-import platform
-import sys
 from dataclasses import dataclass
+
+from thalweg.machine import processor, threads, version
 
 
 @dataclass(frozen=True)
@@ -13,8 +12,10 @@ class Place:
     Args:
         node: of a cluster, in its own words; empty on this machine.
         cpu: the processor's model.
-        threads: of torch, if it was loaded.
-        torch: its version, if it was loaded; empty otherwise.
+        threads: of torch when it was loaded, else of the process.
+        torch: its version.
+        thalweg: its version.
+        python: its version.
 
     >>> from thalweg.workers import Place
     >>> Place.here().node
@@ -25,10 +26,10 @@ class Place:
     cpu: str = ""
     threads: int | None = None
     torch: str = ""
+    thalweg: str = ""
+    python: str = ""
 
     @classmethod
     def here(cls, node: str = "") -> "Place":
         """This process."""
-        torch = sys.modules.get("torch")
-        threads = os.cpu_count() if torch is None else torch.get_num_threads()
-        return cls(node, platform.processor() or platform.machine(), threads, getattr(torch, "__version__", ""))
+        return cls(node, processor(), threads(), version("torch"), version("thalweg"), version("python"))

@@ -34,7 +34,9 @@ class Workers(Protocol):
     """
 
     @property
-    def slices(self) -> int: ...
+    def slices(self) -> int:
+        """In how many pieces work that can be cut anywhere is cut."""
+        ...
 
     def map(self, work: Work, items: Sequence[Any], heard: Heard) -> Iterator[Done]:
         """Carry out work(item, tell) for every item, and give each one's result as soon as it is there.

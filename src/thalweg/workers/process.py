@@ -1,0 +1,80 @@
+"""A process of this machine that carries out pieces of work: what runs in it, from its begin to its end."""
+
+import contextlib
+import os
+import pickle
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from joblib.externals.loky import process_executor
+
+from thalweg.progress import Progress
+from thalweg.workers.outcome import Outcome, carry_out
+from thalweg.workers.telling import Telling
+
+_LABEL = 300  # letters of a label that are sent: a message fits into what a pipe takes in one piece (4 kB)
+
+
+@dataclass
+class _Worker:
+    """What a process was given when it began."""
+
+    path: str
+    tell: Connection
+    stopped: Connection
+    work: Any = None
+
+
+_worker: _Worker | None = None
+
+
+def prepare(driver: int, path: str, tell: Connection, stopped: Connection) -> None:
+    """When the process begins.
+
+    Args:
+        driver: the process that waits for results.
+        path: of the work, pickled.
+        tell: takes messages.
+        stopped: has something to read when all work is to stop.
+    """
+    global _worker
+    _worker = _Worker(path, tell, stopped)
+    os.setpgrp()  # Ctrl-C in a terminal is for the driver
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process_executor._MAX_MEMORY_LEAK_SIZE = 2**63  # work that keeps what it needs is no leak
+    threading.Thread(target=_end_with, args=(driver, path), daemon=True).start()
+
+
+def _end_with(driver: int, path: str) -> None:
+    """End this process, and what it began, when the driver is no more."""
+    while os.getppid() == driver:
+        time.sleep(0.5)
+    Path(path).unlink(missing_ok=True)
+    os.killpg(0, signal.SIGKILL)
+
+
+def begin(number: int, item: bytes) -> Outcome:
+    """One piece of the work: an item, pickled."""
+    worker = _worker
+    assert worker is not None
+    if worker.stopped.poll():
+        return Outcome(number, "stopped")
+    return carry_out(number, partial(_read, worker, item), Telling(partial(_send, worker, number), worker.stopped.poll))
+
+
+def _read(worker: _Worker, item: bytes) -> tuple[Any, Any]:
+    if worker.work is None:
+        worker.work = pickle.loads(Path(worker.path).read_bytes())
+    return worker.work, pickle.loads(item)
+
+
+def _send(worker: _Worker, number: int, progress: Progress) -> None:
+    message = number, (progress.label[:_LABEL], progress.done, progress.total, progress.seconds)
+    with contextlib.suppress(BlockingIOError):
+        worker.tell.send_bytes(pickle.dumps(message))
