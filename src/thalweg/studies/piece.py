@@ -114,7 +114,7 @@ def _sendable(error: Exception) -> Exception:
     error.add_note("Where it arose:\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip())
     error = error.with_traceback(None)
     try:
-        pickle.loads(cloudpickle.dumps(error))  # noqa: S301 (our own words)
+        pickle.loads(cloudpickle.dumps(error))
     except Exception:
         words = WorkerError(f"{type(error).__name__}: {error}")
         for note in getattr(error, "__notes__", ()):

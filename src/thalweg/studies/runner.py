@@ -89,7 +89,9 @@ def iterate(
     ['holds']
 
     The arguments are those of `run`. With workers it is yielded with the findings of each further experiment, in the
-    order in which they end; the findings of a result are always in the study's order. Between two results nothing is shown, and whoever has them may show their own.
+    order in which they end; the findings of a result are always in the study's order.
+
+    Between two results nothing is shown, and whoever has them may show their own.
     """
     chosen = catalog.find(study) if isinstance(study, str) else study
     check_type("workers of a study", workers, (Workers, NoneType), "workers such as workers.Processes(2), or None")
