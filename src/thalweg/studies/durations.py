@@ -5,8 +5,8 @@ Nothing but the order of the queue and the time left that is shown depends on th
 
 from collections.abc import Sequence
 
-# Seconds of one thread at quick scale, by the first claim of the experiment: measured one after the other on a machine of
-# two cores. At full scale experiments take longer, in much the same order.
+# Seconds of one thread at quick scale, by the first claim of the experiment: measured one after the other on a machine
+# of two cores. At full scale experiments take longer, in much the same order.
 SECONDS: dict[str, float] = {
     "OPT5": 0.2,
     "OPT6": 0.3,
