@@ -13,7 +13,7 @@ from thalweg.progress import Progress
 from thalweg.workers.outcome import Outcome
 from thalweg.workers.protocol import Done, Heard
 
-TRIES = 3  # of an item whose process died; the last one alone, so that no other's death is taken for its own
+TRIES = 3  # of an item whose process died
 
 
 class Told(NamedTuple):
@@ -24,9 +24,16 @@ class Told(NamedTuple):
 
 
 class Hands(Protocol):
-    """Processes that carry out items by their numbers."""
+    """Processes that carry out items by their numbers.
 
-    room: int  # how many items may have begun and not ended
+    Attributes:
+        room: how many items may have begun and not ended.
+        bound: whether one process's death is that of all; the last try of an item is then made alone, so that no
+            other's death is taken for its own.
+    """
+
+    room: int
+    bound: bool
 
     def begin(self, number: int) -> None:
         """Have an item carried out."""
@@ -107,13 +114,16 @@ class _Drive:
     def _begin(self) -> None:
         while not self.stopped and self.waiting and len(self.running) < self.hands.room:
             number = self.waiting[0]
-            last = self.tried[number] == TRIES - 1
-            if self.running and (last or any(self.tried[one] == TRIES - 1 for one in self.running)):
+            if self.hands.bound and self.running and any(self._last(one) for one in (number, *self.running)):
                 return
             self.waiting.popleft()
             self.running.add(number)
             self.tried[number] += 1
             self.hands.begin(number)
+
+    def _last(self, number: int) -> bool:
+        """Whether the next try of an item, or the one that runs, is the last."""
+        return self.tried[number] + (number not in self.running) == TRIES
 
     def _wait(self, heard: Heard) -> list[Outcome]:
         ended = []

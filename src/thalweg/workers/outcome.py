@@ -49,26 +49,21 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
         node: where this is, in words of the cluster.
     """
     try:
+        os.environ.update(ONE_THREAD)
         try:
             work, item = read()
         except Exception as error:
             msg = f"A worker cannot read the work it was sent ({type(error).__name__}: {error})."
             raise WorkerError(msg) from error
-        one_thread()
+        torch = sys.modules.get("torch")  # loaded later, it asks the environment
+        if torch is not None:
+            torch.set_num_threads(1)
         found = packed(work(item, tell), "What the work returned", "cannot be sent back")
     except KeyboardInterrupt:
         return Outcome(number, "stopped", place=Place.here(node))
     except BaseException as error:
         return Outcome(number, "raised", _sendable(error), Place.here(node))
     return Outcome(number, "found", found, Place.here(node))
-
-
-def one_thread() -> None:
-    """Of torch, if it was loaded; if it is loaded later, the environment says so."""
-    os.environ.update(ONE_THREAD)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
 
 
 def _sendable(error: BaseException) -> bytes:

@@ -30,6 +30,8 @@ class Pool:
     piece, and dropped where the pipe is full.
     """
 
+    bound = True  # loky ends all when one is killed
+
     def __init__(self, room: int, packed: Packed) -> None:
         self.room, self.packed = room, packed
         self.context = get_context("loky")

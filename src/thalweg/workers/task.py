@@ -1,0 +1,138 @@
+"""A piece of work on a node of a Ray cluster: what runs there."""
+
+import contextlib
+import os
+import pickle
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from thalweg.errors import WorkerError
+from thalweg.progress import Progress
+from thalweg.workers.outcome import Outcome
+from thalweg.workers.outcome import carry_out as carry_out_here
+from thalweg.workers.place import Place
+from thalweg.workers.telling import Telling
+
+_UNHEARD = 10  # messages on the way, from which on others are dropped
+_works: dict[str, Any] = {}  # the work this process carried out last, by its key
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all tasks of one call of `map` share.
+
+    Args:
+        key: of the call.
+        work: pickled, as a reference in a list, which Ray does not resolve.
+        driver: where the call was made.
+        folder: in which.
+        path: where modules are found there.
+    """
+
+    key: str
+    work: list[Any]
+    driver: Place
+    folder: str
+    path: tuple[str, ...]
+
+
+class Channel:
+    """What tasks tell, until it is taken, and whether they are to stop."""
+
+    def __init__(self) -> None:
+        self.begun: set[int] = set()
+        self.told: dict[int, tuple] = {}
+        self.stopped = False
+
+    def begin(self, number: int) -> bool:
+        """Note that an item was begun; whether it is to stop."""
+        self.begun.add(number)
+        return self.stopped
+
+    def tell(self, number: int, entries: tuple) -> bool:
+        """Keep an item's latest progress; whether it is to stop."""
+        self.told[number] = entries
+        return self.stopped
+
+    def take(self) -> tuple[set[int], list[tuple[int, tuple]]]:
+        """What was begun, and what was told since the last time."""
+        told, self.told = list(self.told.items()), {}
+        begun, self.begun = self.begun, set()
+        return begun, told
+
+    def stop(self) -> None:
+        """All are to stop."""
+        self.stopped = True
+
+
+def carry_out(common: Common, number: int, item: bytes, channel: Any) -> Outcome:
+    """One piece of the work: an item, pickled."""
+    import ray
+
+    node = ray.get_runtime_context().get_node_id()[:12]
+    refused = _refusal(common.driver, Place.here(node), ray.util.get_node_ip_address())
+    if refused:
+        return Outcome(number, "raised", cloudpickle.dumps(WorkerError(refused)), Place.here(node))
+    line = _Line(ray, channel, number)
+    if line.begin():
+        return Outcome(number, "stopped")
+    _go_to(common)
+    read = partial(_read, ray, common, item)
+    return carry_out_here(number, read, Telling(line.send, line.stopped), node)
+
+
+def _refusal(driver: Place, here: Place, node: str) -> str:
+    """Why a node's numbers would not be those of the driver; empty where nothing is known to be against it."""
+    for what in ("python", "torch", "thalweg"):
+        wanted, there = getattr(driver, what), getattr(here, what)
+        if wanted != there:
+            return (
+                f"Node {node} has {what} {there} where this process has {wanted}; install the same version on "
+                "all nodes, as only then results are equal."
+            )
+    return ""
+
+
+def _go_to(common: Common) -> None:
+    """Work in the folder of the driver and find its modules, where this node has them."""
+    if Path(common.folder).is_dir():
+        os.chdir(common.folder)
+    sys.path.extend(one for one in common.path if one not in sys.path and Path(one).exists())
+
+
+def _read(ray: Any, common: Common, item: bytes) -> tuple[Any, Any]:
+    if common.key not in _works:
+        _works.clear()
+        _works[common.key] = pickle.loads(ray.get(common.work[0]))
+    return _works[common.key], pickle.loads(item)
+
+
+class _Line:
+    """From an item to the channel. An answer is looked at when it is there, so that nobody waits for one."""
+
+    def __init__(self, ray: Any, channel: Any, number: int) -> None:
+        self.ray, self.channel, self.number = ray, channel, number
+        self.answers: list[Any] = []
+
+    def begin(self) -> bool:
+        with contextlib.suppress(self.ray.exceptions.RayError):
+            return self.ray.get(self.channel.begin.remote(self.number), timeout=5)
+        return False
+
+    def send(self, progress: Progress) -> None:
+        if len(self.answers) < _UNHEARD:
+            entries = progress.label, progress.done, progress.total, progress.seconds
+            self.answers.append(self.channel.tell.remote(self.number, entries))
+
+    def stopped(self) -> bool:
+        if not self.answers:
+            return False
+        ready, self.answers = self.ray.wait(self.answers, num_returns=len(self.answers), timeout=0)
+        with contextlib.suppress(self.ray.exceptions.RayError):
+            return any(self.ray.get(ready))
+        return False
