@@ -191,15 +191,26 @@ def test_studies_of_the_catalog_go_by_name_and_the_longest_experiment_begins_fir
     assert set(SECONDS) == {piece.claims[0] for piece in pieces}  # a new experiment is measured once
 
 
-def test_processes_find_what_one_process_finds(four):
-    """Two studies of the catalog, those that take the least, and one that no catalog has."""
-    study, _ = four
+@pytest.fixture
+def one_thread():
+    """As workers have."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as workers have
-    try:
-        for one in ("schedules", study):
-            beside = studies.run(one, workers=Processes(2))
-            assert without_seconds(beside) == without_seconds(studies.run(one))
-            assert beside.provenance.threads == 1
-    finally:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_processes_find_what_one_process_finds(four):
+    study, _ = four
+    beside = studies.run(study, workers=Processes(2))
+    assert without_seconds(beside) == without_seconds(studies.run(study))
+    assert beside.provenance.threads == 1
+
+
+def test_processes_decide_a_study_of_the_catalog_as_one_process_does(one_thread):
+    """Verdict by verdict; numbers only to rounding, which plans that are measured, and so may be others, have."""
+    beside, alone = (studies.run("bias-variance", workers=workers) for workers in (Processes(2), None))
+    for one, other in zip(beside.findings, alone.findings, strict=True):
+        assert one.verdict.claim == other.verdict.claim
+        assert one.verdict.outcome == other.verdict.outcome
+        assert one.verdict.interval.estimate == pytest.approx(other.verdict.interval.estimate, rel=0.01)
