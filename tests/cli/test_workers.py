@@ -14,7 +14,7 @@ from thalweg.cli import crew, progress
 from thalweg.cli.board import Board, Total
 from thalweg.cli.main import main
 from thalweg.cli.progress import Bars, Lines
-from thalweg.errors import WorkerError
+from thalweg.errors import UsageError, WorkerError
 from thalweg.progress import Progress
 from thalweg.statistics import Interval
 from thalweg.storage import Store
@@ -149,6 +149,9 @@ def test_a_tour_has_a_process_a_core_unless_there_is_one_or_a_gpu(monkeypatch, c
     assert "On cuda experiments run one after the other" in capsys.readouterr().err
     assert crew.of_tour("2", "cuda") == Processes(2)
     assert "All workers share cuda" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="Tasks on Ray have processors and no GPU"):
+        crew.of_tour("ray", "cuda")
+    assert crew.of_study("ray://head:10001", "cpu").address == "ray://head:10001"
 
 
 def test_the_board_tells_how_long_the_rest_takes():

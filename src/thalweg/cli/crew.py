@@ -9,6 +9,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 
 from thalweg.cli import output
 from thalweg.cli.options import WrongValueError
+from thalweg.errors import UsageError
 
 if TYPE_CHECKING:
     from thalweg.workers import Workers
@@ -51,6 +52,9 @@ def of_study(word: str | None, device: str) -> "Workers | None":
     """Those that were named; None is this process."""
     if word is None or word in _ALONE:
         return None
+    if device != "cpu" and word.startswith("ray"):
+        msg = f"Tasks on Ray have processors and no GPU; got --workers {word} --device {device}. Leave out one of them."
+        raise UsageError(msg)
     if device != "cpu":
         output.note(f"All workers share {device}: each takes memory there for a context of its own.")
     if word.startswith("ray"):

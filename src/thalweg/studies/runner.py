@@ -1,14 +1,14 @@
 """The verb `studies.run`, and the same claim by claim."""
 
 import contextlib
+import inspect
 import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import NoneType
 
 from thalweg.claims.result import StudyResult
-from thalweg.errors import check_type
+from thalweg.errors import UsageError
 from thalweg.progress import Progress, Watcher, automatic, ignore, watched
 from thalweg.storage import Store
 from thalweg.studies import catalog
@@ -50,8 +50,9 @@ def run(
             an experiment found is taken over if claims, versions and device are the same.
         device: where tensors live.
         workers: that carry out the experiments side by side, such as `tw.workers.Processes(2)`; None is this process,
-            one after the other. Verdicts are the same, to the bit at equal threads; `seconds` is the sum over the
-            experiments. Only this process writes the store.
+            one after the other. Verdicts are the same, and so are numbers to the bit, at equal threads and equal plans
+            (a plan is measured, and another one differs by rounding). `seconds` is then the sum over the experiments.
+            Only this process writes the store.
 
     Returns:
         The findings on all claims.
@@ -94,7 +95,7 @@ def iterate(
     Between two results nothing is shown, and whoever has them may show their own.
     """
     chosen = catalog.find(study) if isinstance(study, str) else study
-    check_type("workers of a study", workers, (Workers, NoneType), "workers such as workers.Processes(2), or None")
+    _check(workers)
     told = _Relay()
     if workers is not None:
         together = Together([chosen], workers, scale=scale, seed=seed, store=store, device=device)
@@ -102,6 +103,15 @@ def iterate(
     else:
         lab = Lab(scale, seed, told, device)
         yield from _in_turn(Growing.begin(chosen, lab, store), lab, told, progress)
+
+
+def _check(workers: object) -> None:
+    """Raise UsageError for what are no workers. How many slices a cluster has is not asked: it would be joined."""
+    missing = object()
+    found = (inspect.getattr_static(workers, name, missing) for name in ("map", "slices"))
+    if workers is not None and missing in found:
+        msg = f"The workers of a study must be workers such as workers.Processes(2), or None; got {workers!r}."
+        raise UsageError(msg)
 
 
 @dataclass
