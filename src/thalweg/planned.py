@@ -1,7 +1,7 @@
 """Names that documents and the plan mention and that are not here yet, so that asking for one is answered as such.
 
-Attributes answer, `thalweg.workers`, and so does the command line. `import thalweg.workers` and `from thalweg
-import workers` do not: of a missing module Python writes its own sentence.
+Attributes answer, `thalweg.examine`, and so does the command line. `import thalweg.examine` and `from thalweg
+import examine` do not: of a missing module Python writes its own sentence.
 """
 
 import difflib
@@ -12,7 +12,6 @@ __all__ = ["PLANNED", "sentence"]
 PLANNED: dict[str, str] = {
     "examine": "a report card of your own model and checkpoints (verb)",
     "two-views": "where sparse subnetworks and the tangent kernel meet (study)",
-    "workers": "where slices of the work run (a room of the package)",
 }
 
 _NEAR = 0.8  # how like a planned name another word is to be taken for a misspelled one

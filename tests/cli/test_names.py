@@ -56,7 +56,7 @@ def test_other_words_are_answered_with_what_to_write(arguments, words, capsys):
 
 
 def test_a_planned_attribute_of_the_package_says_so():
-    with pytest.raises(AttributeError, match="'workers' is planned and not here yet"):
-        _ = thalweg.workers
+    with pytest.raises(AttributeError, match="'examine' is planned and not here yet"):
+        _ = thalweg.examine
     with pytest.raises(AttributeError, match=r"no attribute 'nothing'$"):
         _ = thalweg.nothing

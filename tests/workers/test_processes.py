@@ -6,26 +6,20 @@ import subprocess
 import sys
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
+from working import WAITS, alive, interruptible, quiet, results, script, until, workers_of
 
 import thalweg as tw
 from thalweg.progress import Progress
 from thalweg.workers import Here, Processes, Workers
 
 
-def quiet(number, progress):
-    pass
-
-
-def results(workers, work, items, heard=quiet):
-    return {done.number: done.found for done in workers.map(work, items, heard)}
-
-
 def children():
     """Processes of this one, but for those that watch over names of shared memory until Python ends."""
-    listed = subprocess.run(["ps", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pid=,args="], capture_output=True, text=True
+    )
     return [line for line in listed.stdout.splitlines() if "tracker" not in line and " ps " not in f"{line} "]
 
 
@@ -136,26 +130,6 @@ def test_what_kills_its_process_each_time_is_named_and_others_are_not(tmp_path):
     assert (tmp_path / "tries").read_text() == "..."
 
 
-def interruptible(folder):
-    """Work that waits until it is interrupted and then keeps what it has; item 0 is the one that ends."""
-
-    def work(item, tell):
-        if item == 0:
-            while not (folder / "begun 1").exists():
-                time.sleep(0.01)
-            return item
-        (folder / f"begun {item}").touch()
-        try:
-            while True:
-                tell(Progress("waiting", 0, 1, 0.0))
-                time.sleep(0.01)
-        except KeyboardInterrupt:
-            (folder / f"kept {item}").touch()
-            raise
-
-    return work
-
-
 def test_an_error_names_its_item_and_interrupts_the_others(tmp_path):
     wait = interruptible(tmp_path)
 
@@ -232,34 +206,6 @@ def test_who_takes_no_more_results_interrupts_the_rest(tmp_path):
     assert (tmp_path / "kept 1").exists()
 
 
-def script(tmp_path, text, **how):
-    """Start a script on standard input."""
-    preamble = f"import os, sys, time\nfrom pathlib import Path\nfolder = Path({str(tmp_path)!r})\n"
-    preamble += "from thalweg.progress import Progress\nfrom thalweg.workers import Processes\n"
-    preamble += "def quiet(number, progress): pass\n"
-    process = subprocess.Popen(
-        [sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how
-    )
-    process.stdin.write(preamble + textwrap.dedent(text))
-    process.stdin.close()
-    process.stdin = None
-    return process
-
-
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def alive(process):
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def test_a_script_on_standard_input_without_a_guard(tmp_path):
     text = """
     scale = 10
@@ -283,26 +229,6 @@ def test_a_script_in_a_file_and_its_neighbor(tmp_path):
     assert (done.stdout, done.stderr) == ("[2, 3]\n", "")
 
 
-WAITS = """
-def work(item, tell):
-    (folder / f"pid {os.getpid()}").touch()
-    if item == 0:
-        return "done"
-    (folder / f"begun {item}").touch()
-    try:
-        while True:
-            tell(Progress("waiting", 0, 1, 0.0))
-            time.sleep(0.01)
-    except KeyboardInterrupt:
-        (folder / f"kept {item}").touch()
-        raise
-"""
-
-
-def workers_of(tmp_path):
-    return [int(path.name.removeprefix("pid ")) for path in tmp_path.glob("pid *")]
-
-
 def test_ctrl_c_gives_what_is_there_and_then_interrupts(tmp_path):
     text = """
     for done in Processes(2).map(work, [0, 1, 2, 3], quiet):
@@ -314,6 +240,7 @@ def test_ctrl_c_gives_what_is_there_and_then_interrupts(tmp_path):
     out, err = process.communicate(timeout=30)
     assert out == "done\n"
     assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert "leaked" not in err
     assert process.returncode == -signal.SIGINT
     assert (tmp_path / "kept 1").exists()
     assert (tmp_path / "kept 2").exists()
@@ -332,6 +259,7 @@ def test_ctrl_c_while_a_result_is_handled(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert "leaked" not in err
     assert (tmp_path / "kept 1").exists()
     until(lambda: not any(map(alive, workers_of(tmp_path))), 5)
 
@@ -352,6 +280,7 @@ def test_the_second_ctrl_c_does_not_wait(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert err.splitlines()[-1] == "KeyboardInterrupt"
+    assert "leaked" not in err
     until(lambda: not any(map(alive, workers_of(tmp_path))), 5)
 
 

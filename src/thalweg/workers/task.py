@@ -45,13 +45,11 @@ class Channel:
     """What tasks tell, until it is taken, and whether they are to stop."""
 
     def __init__(self) -> None:
-        self.begun: set[int] = set()
         self.told: dict[int, tuple] = {}
         self.stopped = False
 
-    def begin(self, number: int) -> bool:
-        """Note that an item was begun; whether it is to stop."""
-        self.begun.add(number)
+    def is_stopped(self) -> bool:
+        """Whether all are to stop."""
         return self.stopped
 
     def tell(self, number: int, entries: tuple) -> bool:
@@ -59,11 +57,10 @@ class Channel:
         self.told[number] = entries
         return self.stopped
 
-    def take(self) -> tuple[set[int], list[tuple[int, tuple]]]:
-        """What was begun, and what was told since the last time."""
+    def take(self) -> list[tuple[int, tuple]]:
+        """What was told since the last time."""
         told, self.told = list(self.told.items()), {}
-        begun, self.begun = self.begun, set()
-        return begun, told
+        return told
 
     def stop(self) -> None:
         """All are to stop."""
@@ -79,7 +76,7 @@ def carry_out(common: Common, number: int, item: bytes, channel: Any) -> Outcome
     if refused:
         return Outcome(number, "raised", cloudpickle.dumps(WorkerError(refused)), Place.here(node))
     line = _Line(ray, channel, number)
-    if line.begin():
+    if line.stopped_before():
         return Outcome(number, "stopped")
     _go_to(common)
     read = partial(_read, ray, common, item)
@@ -119,9 +116,9 @@ class _Line:
         self.ray, self.channel, self.number = ray, channel, number
         self.answers: list[Any] = []
 
-    def begin(self) -> bool:
+    def stopped_before(self) -> bool:
         with contextlib.suppress(self.ray.exceptions.RayError):
-            return self.ray.get(self.channel.begin.remote(self.number), timeout=5)
+            return self.ray.get(self.channel.is_stopped.remote(), timeout=5)
         return False
 
     def send(self, progress: Progress) -> None:

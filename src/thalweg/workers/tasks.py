@@ -31,13 +31,11 @@ class Tasks:
         work = ray.put(packed.work)
         self.common = task.Common(uuid.uuid4().hex, [work], Place.here(), os.getcwd(), tuple(sys.path))
         self.numbers: dict[Any, int] = {}
-        self.begun: set[int] = set()
         self.looked = 0.0
         self.stopping = False
 
     def begin(self, number: int) -> None:
         """See `Hands`."""
-        self.begun.discard(number)
         reference = self.carry_out.remote(self.common, number, self.packed.items[number], self.channel)
         self.numbers[reference] = number
 
@@ -56,8 +54,7 @@ class Tasks:
         with contextlib.suppress(self.ray.exceptions.RayError):
             if self.stopping:  # again and again: an actor whose node died begins anew
                 self.channel.stop.remote()
-            begun, told = self.ray.get(self.channel.take.remote(), timeout=5)
-            self.begun |= begun
+            told = self.ray.get(self.channel.take.remote(), timeout=5)
             return [Told(number, Progress(*entries)) for number, entries in told]
         return []
 
@@ -65,19 +62,14 @@ class Tasks:
         number = self.numbers.pop(reference)
         try:
             return self.ray.get(reference)
-        except self.ray.exceptions.TaskCancelledError:
-            return Outcome(number, "stopped")
         except Exception as error:  # of Ray: what the work raised is an outcome
             return Outcome(number, "died", words=f"{type(error).__name__}: {error}")
 
     def stop(self) -> None:
-        """See `Hands`."""
+        """See `Hands`; what waits for a processor looks when it begins, with which `ray.cancel` would race."""
         self.stopping = True
         self.looked = 0.0
         self.channel.stop.remote()
-        for reference, number in self.numbers.items():
-            if number not in self.begun:  # may wait for a processor for long
-                self.ray.cancel(reference)
 
     def close(self, *, kill: bool) -> None:
         """See `Hands`."""
