@@ -191,3 +191,25 @@ def test_bars_are_those_under_way_and_one_for_all(monkeypatch):
         rows = [(task.description, task.completed) for task in bars._rich.tasks]
         assert rows == [("Experiments", 1), ("B, again", 1)]
         assert bars._rich.tasks[0].fields["left"] == "about 1 min 15 s"
+
+
+def test_train_by_workers(tmp_path, capsys):
+    words = ["train", "--steps", "6", "--seeds", "2", "--json"]
+    found = {}
+    for workers in ("none", "2"):
+        assert main([*words, str(tmp_path / workers), "--workers", workers]) == 0
+        found[workers] = json.loads((tmp_path / workers).read_text())["history"]
+    for one, other in zip(found["none"], found["2"], strict=True):
+        assert one == {**other, "value": pytest.approx(other["value"], rel=1e-4)}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--workers", "0"], "--workers must be a number of processes of at least 1"),
+        (["--workers", "2", "--device", "cuda"], "Workers train on processors; got --workers 2 --device cuda."),
+    ],
+)
+def test_workers_that_cannot_train(words, sentence, capsys):
+    assert main(["train", *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())

@@ -43,9 +43,26 @@ WORKERS: PrimitiveConstructorSpec[str] = PrimitiveConstructorSpec(
 )
 _HELP = "Who carries out the experiments: N processes of one thread each, or a Ray cluster; 1 or none is this process."
 OfStudy = Annotated[str | None, WORKERS, tyro.conf.arg(help=_HELP, help_behavior_hint="")]
+OfTraining = Annotated[
+    str | None,
+    WORKERS,
+    tyro.conf.arg(
+        help="Who trains slices of the members: N processes of one thread each, or a Ray cluster; 1 or none is this "
+        "process.",
+        help_behavior_hint="",
+    ),
+]
 OfTour = Annotated[
     str | None, WORKERS, tyro.conf.arg(help=f"{_HELP} Left out, one process a core.", help_behavior_hint="")
 ]
+
+
+def of_training(word: str | None, device: str) -> "Workers | None":
+    """Those that were named, on processors alone; None is this process."""
+    if device != "cpu" and word is not None and word not in _ALONE:
+        msg = f"Workers train on processors; got --workers {word} --device {device}. Leave out one of them."
+        raise UsageError(msg)
+    return of_study(word, device)
 
 
 def of_study(word: str | None, device: str) -> "Workers | None":
