@@ -298,6 +298,7 @@ def test_slices_on_other_processors_are_said(monkeypatch):
     places = iter([Place("", "one", 1, "2.13"), Place("", "another", 1, "2.13")])
     monkeypatch.setattr("sliced.Place.here", lambda: next(places))
     run = tw.train(problem(), RECIPE, 4, workers=Shuffled(2))
+    assert {name: place.cpu for name, place in run.places.items()}.keys() == {"members 0 to 3", "members 4 to 7"}
     assert run.history.notes == (
         "slices ran on several processors (another, one): the run is that of one process to rounding",
     )

@@ -43,7 +43,7 @@ class Slices:
         at: the step at which each member stands, slices being apart: (members,).
 
     Attributes:
-        places: where slices were trained.
+        places: where each slice was trained, by its `str`.
         notes: what a reader of the run is to know of that.
     """
 
@@ -58,7 +58,7 @@ class Slices:
     workers: Workers
     checkpoints: Checkpoints
     at: NDArray[np.int64]
-    places: list[Place] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -153,7 +153,7 @@ class Slices:
         self.at[part.rows] = trained.state.step
         for sentence in trained.said:
             warnings.warn(sentence, stacklevel=6)
-        self.places.append(done.place)
+        self.places[str(part)] = done.place
         store = self.checkpoints.store
         if store is not None and not trained.stored:
             ours = self.checkpoints
@@ -228,7 +228,7 @@ class Slices:
     def _note_places(self) -> None:
         """Say where slices ran that cannot be expected to have the same bits."""
         for what in ("cpu", "torch"):
-            seen = sorted({getattr(place, what) for place in self.places})
+            seen = sorted({getattr(place, what) for place in self.places.values()})
             if len(seen) > 1:
                 kind = "processors" if what == "cpu" else "versions of torch"
                 self.notes.append(

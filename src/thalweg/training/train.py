@@ -35,7 +35,7 @@ from thalweg.training.slice_records import SliceRecords
 from thalweg.training.slices import Slices, check_workers, divisible
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
-from thalweg.workers import Here, Workers
+from thalweg.workers import Here, Place, Workers
 
 _LOOPED = {"gradient": Plan("looped", 1), "outputs": Plan("looped", 1)}
 
@@ -206,7 +206,8 @@ def train(
     if resume is None and last <= int(begun.steps.min()):
         msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
         raise UsageError(msg)
-    places: list[str] = []
+    notes: tuple[str, ...] = ()
+    places: Mapping[str, Place] = {}
     if state.step < last and (workers is not None or sliced):
         checkpoints.try_out(state)
         found = _found_meanwhile(problem, plans, resume is not None or bool(stored or sliced))
@@ -220,7 +221,7 @@ def train(
         plans |= used
         checkpoints.write(state, used)
         slices.records.remove()
-        places = list(dict.fromkeys(slices.notes))
+        notes, places = tuple(dict.fromkeys(slices.notes)), slices.places
     elif state.step < last:
         checkpoints.try_out(state)
         found = _found_meanwhile(problem, plans, resume is not None or bool(stored))
@@ -239,13 +240,14 @@ def train(
         recipe=recipe,
         axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, grid.axes, state, (*_notes(plans), *places)),
+        history=History.of(problem, grid.axes, state, (*_notes(plans), *notes)),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - clock,
         state=state,
         grid=grid,
         order=DataOrder.of(recipe.batch_size, grid.trained_on(len(problem.data.train))),
+        places=places,
     )
 
 
