@@ -334,3 +334,11 @@ def test_slices_that_a_kill_left_are_left_over(tmp_path, monkeypatch):
     monkeypatch.setattr("thalweg.training.slice_records.SliceRecords.remove", lambda records: None)
     tw.train(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="mine")
     assert sorted(left_over(tw.Store(tmp_path))) == [("slice", "mine 0-4"), ("slice", "mine 4-8")]
+
+
+def test_until_a_step_that_some_have_passed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(3, [4, 9, 2]), store=tmp_path)
+    run = tw.train(problem(), RECIPE, 6, until=5, workers=Shuffled(2), store=tmp_path)
+    assert run.step == 9
+    assert_same(run, tw.train(problem(), RECIPE, 6, until=9, plan=run.plans))

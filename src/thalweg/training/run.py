@@ -89,7 +89,7 @@ class Run(Summarized):
         state: all arrays of the run, for going on.
         grid: the recipe over the members.
         order: of its batches; None where the batch size is swept.
-        places: where each slice was trained, such as "members 0 to 31", if workers did it in the call that returned this.
+        places: where each slice, such as "members 0 to 31", was trained in the call that returned this, if by workers.
     """
 
     recipe: Recipe

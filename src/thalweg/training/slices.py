@@ -66,19 +66,25 @@ class Slices:
         self.first, self.resumes_at = int(self.state.began.min()), int(self.at.max())
         self.heard_from = self.first if self.resumes_at == self.first else self.resumes_at + 1
         self.records = SliceRecords(self.checkpoints)
-        self.found = ""
 
-    def advance(self, until: int, told: Watcher) -> dict[str, Plan]:
-        """Train all members up to a step, and return the plans by which; begun anew, looped, where an audit says so.
+    def advance(self, until: int, told: Watcher, found: str = "") -> dict[str, Plan]:
+        """Train all members up to a step, store them, and return the plans; begun anew, looped, where an audit says so.
+
+        Members that are further stay as they are, and all others come to where they stand.
+
+        Args:
+            until: the step.
+            told: see `train`.
+            found: what an audit of other work found since these members were stacked, if anything.
 
         Raises:
             UsageError: workers or observers that this run cannot have.
             KeyboardInterrupt: Ctrl-C, after checkpoints of all slices.
             WorkerError: see `Workers.map`.
         """
-        if self.found:
-            self._anew(self.found)
-        plans = self._measured()
+        if found:
+            self._anew(f"{found}; {ANEW}")
+        until, plans = max(until, self.resumes_at), self._measured()
         if any(plan.mode == "stacked" for plan in plans.values()) and self.state.origin is None:
             self.state.origin = self.begun.kept()
         mark = self.records.mark()
@@ -89,6 +95,8 @@ class Slices:
         if until == self.recipe.steps:
             self.state.origin = None
         self._note_places()
+        self.checkpoints.write(self.state, plans)
+        self.records.remove()
         return plans
 
     def _carried_out(

@@ -208,32 +208,27 @@ def train(
         raise UsageError(msg)
     notes: tuple[str, ...] = ()
     places: Mapping[str, Place] = {}
-    if state.step < last and (workers is not None or sliced):
+    if state.step < last:
         checkpoints.try_out(state)
         found = _found_meanwhile(problem, plans, resume is not None or bool(stored or sliced))
-        workers = workers or Here()
-        check_workers(problem, grid, workers)
-        whole = problem, recipe, grid, population, state, plans, begun, divisible(observers)
-        slices = Slices(*whole, workers, checkpoints, at)
-        slices.found = found and f"{found}; {ANEW}"
-        with watched(progress) as told:
-            used = slices.advance(last, told)
-        plans |= used
-        checkpoints.write(state, used)
-        slices.records.remove()
-        notes, places = tuple(dict.fromkeys(slices.notes)), slices.places
-    elif state.step < last:
-        checkpoints.try_out(state)
-        found = _found_meanwhile(problem, plans, resume is not None or bool(stored))
-        loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
-        if found:
-            loop = _anew(loop, found, checkpoints)
+        if workers is not None or sliced:
+            workers = workers or Here()
+            check_workers(problem, grid, workers)
+            whole = problem, recipe, grid, population, state, plans, begun, divisible(observers)
+            slices = Slices(*whole, workers, checkpoints, at)
+            with watched(progress) as told:
+                plans |= slices.advance(last, told, found)
+            notes, places = tuple(dict.fromkeys(slices.notes)), slices.places
         else:
-            loop.keep_origin(begun)
-        with watched(progress) as told:
-            loop = _advanced(loop, last, checkpoints, told)
-        plans, state = plans | loop.plans, loop.state
-        checkpoints.write(state, loop.plans)
+            loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
+            if found:
+                loop = _anew(loop, found, checkpoints)
+            else:
+                loop.keep_origin(begun)
+            with watched(progress) as told:
+                loop = _advanced(loop, last, checkpoints, told)
+            plans, state = plans | loop.plans, loop.state
+            checkpoints.write(state, loop.plans)
     elif resume is not None and not stored:
         checkpoints.write(state, resume.plans)
     return Run(
