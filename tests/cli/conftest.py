@@ -2,6 +2,8 @@
 
 import pytest
 
+from thalweg.cli import crew
+
 
 @pytest.fixture(autouse=True)
 def place(tmp_path_factory, monkeypatch):
@@ -11,3 +13,9 @@ def place(tmp_path_factory, monkeypatch):
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "THALWEG_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_core(monkeypatch):
+    """A tour runs in this process, unless a test says who carries it out: made-up studies are known here alone."""
+    monkeypatch.setattr(crew, "cores", lambda: 1)

@@ -22,6 +22,7 @@ PREPARE = textwrap.dedent(
     """
     import signal, sys
     from types import SimpleNamespace
+    from thalweg.cli import crew
     from thalweg.cli.main import main
     from thalweg.claims import Claim, Finding, greater
     from thalweg.statistics import Interval
@@ -37,6 +38,7 @@ PREPARE = textwrap.dedent(
 
     sys.modules["fake"] = SimpleNamespace(STUDY=Study("fake", "A study", (Experiment(claims, run),)))
     catalog.MODULES = {"fake": "fake"}
+    crew.cores = lambda: 1  # the made-up study is known in this process alone
     """
 )
 

@@ -298,6 +298,7 @@ def test_slices_on_other_processors_are_said(monkeypatch):
     places = iter([Place("", "one", 1, "2.13"), Place("", "another", 1, "2.13")])
     monkeypatch.setattr("sliced.Place.here", lambda: next(places))
     run = tw.train(problem(), RECIPE, 4, workers=Shuffled(2))
+    assert {name: place.cpu for name, place in run.places.items()}.keys() == {"members 0 to 3", "members 4 to 7"}
     assert run.history.notes == (
         "slices ran on several processors (another, one): the run is that of one process to rounding",
     )
@@ -333,3 +334,11 @@ def test_slices_that_a_kill_left_are_left_over(tmp_path, monkeypatch):
     monkeypatch.setattr("thalweg.training.slice_records.SliceRecords.remove", lambda records: None)
     tw.train(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="mine")
     assert sorted(left_over(tw.Store(tmp_path))) == [("slice", "mine 0-4"), ("slice", "mine 4-8")]
+
+
+def test_until_a_step_that_some_have_passed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(3, [4, 9, 2]), store=tmp_path)
+    run = tw.train(problem(), RECIPE, 6, until=5, workers=Shuffled(2), store=tmp_path)
+    assert run.step == 9
+    assert_same(run, tw.train(problem(), RECIPE, 6, until=9, plan=run.plans))

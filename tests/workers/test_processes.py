@@ -13,6 +13,7 @@ from working import WAITS, alive, interruptible, quiet, results, script, until, 
 import thalweg as tw
 from thalweg.progress import Progress
 from thalweg.workers import Here, Processes, Workers
+from thalweg.workers.team import dismiss
 
 
 def children():
@@ -27,6 +28,7 @@ def children():
 def nothing_is_left():
     before = set(children())
     yield
+    dismiss()
     assert set(children()) <= before
 
 
@@ -125,7 +127,9 @@ def test_what_kills_its_process_each_time_is_named_and_others_are_not(tmp_path):
         return item
 
     items, found = [f"piece {number}" for number in range(3)], []
-    with pytest.raises(tw.WorkerError, match=r"^The process of piece 1 died 3 times in a row, .* memory ran out"):
+    with pytest.raises(
+        tw.WorkerError, match=r"^The process of piece 1 died 3 times in a row and came no further, .* memory ran out"
+    ):
         found.extend(done.found for done in Processes(2).map(work, items, quiet))
     assert (tmp_path / "tries").read_text() == "..."
 
@@ -290,6 +294,52 @@ def test_workers_end_when_the_driver_is_killed(tmp_path):
     process.kill()
     process.communicate(timeout=30)
     until(lambda: not any(map(alive, workers_of(tmp_path))), 10)
+
+
+def pids():
+    return set(results(Processes(2), lambda item, tell: os.getpid(), range(20)).values())
+
+
+def test_processes_stay_for_the_next_call(tmp_path, monkeypatch):
+    first = pids() | pids()
+    assert len(first) == 2
+    assert pids() <= first
+    monkeypatch.setenv("THALWEG_TEST", "another")
+    assert not pids() & first
+    monkeypatch.delenv("THALWEG_TEST")
+    assert pids() <= first
+    monkeypatch.chdir(tmp_path)
+    assert not pids() & first
+
+
+def test_processes_that_were_stopped_do_not_stay(tmp_path):
+    def work(item, tell):
+        if item == 0:
+            raise LookupError
+        return os.getpid()
+
+    first = pids()
+    with pytest.raises(LookupError):
+        results(Processes(2), work, [0, 1])
+    assert not pids() & first
+
+
+def test_deaths_that_come_further_each_time_are_no_end(tmp_path):
+    def work(item, tell):
+        tries = tmp_path / f"tries {item}"
+        count = len(tries.read_text()) if tries.exists() else 0
+        tell(Progress("counting", count + 1, 100, 0.0))
+        if count < 6:
+            tries.write_text("." * (count + 1))
+            heard = tmp_path / f"heard {item} {count + 1}"
+            until(heard.exists, 30)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+    def heard(number, progress):
+        (tmp_path / f"heard {number} {progress.done}").touch()
+
+    assert results(Processes(1), work, [0], heard) == {0: 0}
 
 
 @pytest.mark.parametrize(

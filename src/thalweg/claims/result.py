@@ -32,7 +32,7 @@ class StudyResult:
         study: its name.
         scale: "quick" or "full".
         seed: it was run with.
-        seconds: wall-clock time.
+        seconds: wall-clock time; of experiments side by side, the sum of theirs.
         version: of Thalweg.
         findings: one a claim, in order; fewer than `planned` when it was interrupted.
         title: of the study.

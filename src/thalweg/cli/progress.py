@@ -4,11 +4,12 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from thalweg.cli import output
-from thalweg.progress import Progress
+from thalweg.cli.board import Total
+from thalweg.progress import Progress, duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -22,6 +23,9 @@ class Display(Protocol):
 
     def watch(self, progress: Progress) -> None:
         """Take note of a progress."""
+
+    def show(self, total: Total, running: Mapping[int, Progress]) -> None:
+        """Take note of how far several experiments are that run side by side, by their numbers, and all of them."""
 
     def note(self, text: str) -> None:
         """Say something without disturbing the bar."""
@@ -50,11 +54,20 @@ class Lines:
 
     def watch(self, progress: Progress) -> None:
         """Print the progress when it is time to."""
+        if self._is_time():
+            output.note(f"  {progress}")
+
+    def show(self, total: Total, running: Mapping[int, Progress]) -> None:
+        """Print how far all are, and below it each that is under way, when it is time to."""
+        if self._is_time():
+            output.note("\n".join([f"  {total}", *(f"    {progress}" for progress in running.values())]))
+
+    def _is_time(self) -> bool:
         now = self._clock()
         if now - self._last < _EVERY:
-            return
+            return False
         self._last = now
-        output.note(f"  {progress}")
+        return True
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -66,14 +79,21 @@ class Bars:
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Task, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Rich
+        from rich.text import Text
+
+        class Left(TimeRemainingColumn):
+            """Of all experiments side by side it is estimated by whoever knows how long each takes."""
+
+            def render(self, task: Task) -> Text:
+                return Text(task.fields["left"], style="cyan") if "left" in task.fields else super().render(task)
 
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            Left(),
         )
         self._rich = Rich(
             *columns,
@@ -84,6 +104,9 @@ class Bars:
         )
         self._task: dict[str, TaskID] = {}
         self._last: dict[str, float] = {}
+        self._all: TaskID | None = None
+        self._row: dict[int, TaskID] = {}
+        self._shown = 0.0
 
     def __enter__(self) -> "Bars":
         self._rich.start()
@@ -105,6 +128,24 @@ class Bars:
         if finished:
             self._rich.remove_task(task)
             del self._task[progress.label]
+
+    def show(self, total: Total, running: Mapping[int, Progress]) -> None:
+        """A bar for all, and one for each that is under way; that of one which ended goes away."""
+        now = time.monotonic()
+        if now - self._shown < _REFRESH and self._row.keys() <= running.keys():
+            return
+        self._shown = now
+        if self._all is None:
+            self._all = self._rich.add_task("Experiments", total=total.total, left="")
+        left = "" if total.left is None else f"about {duration(total.left)}"
+        self._rich.update(self._all, completed=total.done, total=total.total, left=left)
+        for number in self._row.keys() - running.keys():
+            self._rich.remove_task(self._row.pop(number))
+        for number, progress in running.items():
+            if number not in self._row:
+                self._row[number] = self._rich.add_task(progress.label, total=progress.total)
+            task = self._row[number]
+            self._rich.update(task, description=progress.label, completed=progress.done, total=progress.total)
 
     def note(self, text: str) -> None:
         """A line above the bars."""

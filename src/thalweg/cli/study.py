@@ -2,13 +2,14 @@
 
 import contextlib
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from thalweg.cli import keeping, output, tables
+from thalweg.cli import board, crew, keeping, output, tables
 from thalweg.cli.options import NO_DEFAULT, Device, Scale, Seed
 from thalweg.cli.output import JsonTarget
 from thalweg.cli.progress import Display, display
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from thalweg.claims import Finding, StudyResult
     from thalweg.storage import Store
     from thalweg.studies.takeover import Takeover
+    from thalweg.workers import Workers
 
 
 @dataclass(frozen=True)
@@ -34,26 +36,31 @@ class Study:
     json: JsonTarget = None
     """Write the result as JSON to a file, or to stdout for -."""
     device: Device = "cpu"
+    workers: crew.OfStudy = None
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
         from thalweg.population.device import as_device
-        from thalweg.studies import catalog, iterate
+        from thalweg.studies import catalog
         from thalweg.studies.takeover import takeover
 
         catalog.find(self.name)
         as_device(self.device)
         output.check_json(self.json)
         store = keeping.make_store(self.out, "--out DIR; to keep nothing: --no-save") if not self.no_save else None
+        workers = crew.of_study(self.workers, self.device)
         result: StudyResult | None = None
         try:
             with display() as screen:
                 over = takeover(self.name, scale=self.scale, seed=self.seed, store=store, device=self.device)
                 tell(screen, over)
-                for result in iterate(
-                    self.name, scale=self.scale, seed=self.seed, progress=screen.watch, store=store, device=self.device
-                ):
-                    announce(screen, result.findings[-1], over)
+                grown = (
+                    self._in_turn(screen, store, over)
+                    if workers is None
+                    else self._side_by_side(screen, store, over, workers)
+                )
+                for result in grown:  # noqa: B007 (the last one, also after Ctrl-C)
+                    pass
         except KeyboardInterrupt:
             self._interrupted(result, store)
             raise
@@ -66,6 +73,39 @@ class Study:
             output.note(f"{_claims(over.taken)} from the store, {_claims(over.computed)} computed now.")
         self._page(store)
         return 0
+
+    def _in_turn(self, screen: Display, store: "Store | None", over: "Takeover") -> "Iterator[StudyResult]":
+        """The result as it grows in this process; each finding is announced."""
+        from thalweg.studies import iterate
+
+        seen = set[str]()
+        for result in iterate(
+            self.name, scale=self.scale, seed=self.seed, progress=screen.watch, store=store, device=self.device
+        ):
+            for finding in result.findings:
+                if finding.verdict.claim.id not in seen:
+                    announce(screen, finding, over)
+                    seen.add(finding.verdict.claim.id)
+            yield result
+
+    def _side_by_side(
+        self, screen: Display, store: "Store | None", over: "Takeover", workers: "Workers"
+    ) -> "Iterator[StudyResult]":
+        """The result as it grows by experiments side by side; each finding is announced."""
+        from thalweg.studies.together import Together
+
+        together = Together([self.name], workers, scale=self.scale, seed=self.seed, store=store, device=self.device)
+        for finding in together.taken(self.name):
+            announce(screen, finding, over)
+        yield together.result(self.name)
+        with contextlib.closing(board.steps(together, screen)) as steps:
+            for step in steps:
+                for finding in step.findings:
+                    announce(screen, finding, over)
+                yield step.result
+                if step.error is not None:
+                    screen.note(f"The experiment of {', '.join(together.pieces[step.number].claims)} failed.")
+                    raise step.error
 
     def _page(self, store: "Store | None") -> None:
         """Renew the page and say where it is; on stdout, unless that is for JSON."""
@@ -86,6 +126,7 @@ class Study:
         command = f"thalweg study {self.name} --scale {self.scale} --seed {self.seed}"
         command += "" if self.out == keeping.FOLDER else f" --out {shlex.quote(str(self.out))}"
         command += "" if self.device == "cpu" else f" --device {self.device}"
+        command += "" if self.workers is None else f" --workers {self.workers}"
         kept = f"kept in {store.path}. Go on with: {command}" if store else "not kept, as --no-save says"
         output.note(f"Stopped after {len(findings)} of {_claims(result.planned if result else ())}, {kept}.")
 

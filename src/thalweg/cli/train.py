@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import tyro
 
-from thalweg.cli import output, tables
+from thalweg.cli import crew, output, tables
 from thalweg.cli.options import NO_DEFAULT, Device, choice, number, numbers, whole, wholes
 from thalweg.cli.output import JsonTarget, StoreFolder
 from thalweg.cli.progress import display
@@ -88,6 +88,7 @@ class Train:
     json: JsonTarget = None
     """Write the history as JSON to a file, or to stdout for -."""
     device: Device = "cpu"
+    workers: crew.OfTraining = None
 
     def __call__(self) -> int:
         """Run the verb and return its exit code."""
@@ -106,6 +107,7 @@ class Train:
             msg = f"--lr names a rate twice, which would count its seeds twice; write --lr {again}, and more --seeds."
             raise UsageError(msg)
         output.check_json(self.json)
+        workers = crew.of_training(self.workers, self.device)
         from thalweg.training import Recipe, train
 
         recipe = Recipe(
@@ -123,7 +125,15 @@ class Train:
             raise UsageError(msg)
         try:
             with display() as screen:
-                run = train(problem, recipe, self.seeds, progress=screen.watch, store=self.store, name=self.name)
+                run = train(
+                    problem,
+                    recipe,
+                    self.seeds,
+                    progress=screen.watch,
+                    store=self.store,
+                    name=self.name,
+                    workers=workers,
+                )
         except KeyboardInterrupt:
             if self.store is not None:
                 output.note(f"A checkpoint is in {self.store}; the same command goes on from there.")

@@ -26,6 +26,7 @@ from thalweg.schedules import Linear, Schedule
 from thalweg.statistics import Interval, interval
 from thalweg.training import Run, train
 from thalweg.tuning.rates import gradients_a_step
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 
@@ -133,6 +134,7 @@ def fast_ensemble(
     on: Sample | str | ExampleSet = "test",
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> FastEnsemble:
     """Go on with a run in cycles of the learning rate, and average the outputs of the networks at its low points.
 
@@ -157,6 +159,7 @@ def fast_ensemble(
         on: held-out examples; of a run whose members have test examples of their own, "test" is those.
         plan: see `train`.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: a run that is not finished or not of this kind, or other arguments that cannot be meant.
@@ -176,6 +179,7 @@ def fast_ensemble(
     recipe = replace(longer, schedule=run.recipe.schedule.then(cyclic, at=run.step), snapshot=at)
     grid, drawn = run.grid, as_sample("fast_ensemble", on).draw(problem)
     common: dict[str, Any] = {"examples": grid.examples, "test_examples": grid.test_examples, "plan": plan}
+    common["workers"] = workers
     with watched(progress) as told:
         on_run = train(problem, recipe, grid.given_seeds, start=run.at(run.step), paired=True, progress=told, **common)
         steps = last - run.step + (last if end is None else 0)

@@ -21,6 +21,7 @@ from thalweg.population.derivatives import check_steady
 from thalweg.progress import Watcher, automatic, watched
 from thalweg.results import Cost, Provenance, Reading
 from thalweg.training import Recipe
+from thalweg.workers import Workers
 
 On = Sample | str | ExampleSet
 
@@ -40,6 +41,7 @@ def instability(
     statistics_count: int = 1_024,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Instability:
     """The barrier between two copies of a network that part at step k and from there see batches in other orders.
 
@@ -72,7 +74,7 @@ def instability(
         on: the examples of the barriers, one set or several; methods of the result look at the first.
         points: on every line.
         statistics, statistics_count: see `barrier`.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
 
     Raises:
         UsageError: steps beyond the recipe, fewer than two seeds, a recipe with sweeps, or other arguments that cannot
@@ -103,8 +105,18 @@ def instability(
             fresh_schedule=fresh_schedule,
             plan=plan,
             progress=_called(told, "instability, trunks"),
+            workers=workers,
         )
-        ends = copies(problem, recipe, begun, given, orders, plan=plan, progress=_called(told, "instability, copies"))
+        ends = copies(
+            problem,
+            recipe,
+            begun,
+            given,
+            orders,
+            plan=plan,
+            progress=_called(told, "instability, copies"),
+            workers=workers,
+        )
         between = barrier(
             problem,
             ends.first,

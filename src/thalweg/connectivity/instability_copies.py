@@ -14,6 +14,7 @@ from thalweg.progress import Watcher
 from thalweg.randomness import stream_key
 from thalweg.schedules import Constant
 from thalweg.training import Recipe, Start, train
+from thalweg.workers import Workers
 
 _LOOKED_AT = 64  # examples at most on which histories, which nobody reads, are evaluated wherever copies begin
 
@@ -53,20 +54,21 @@ def trunks(
     fresh_schedule: bool,
     plan: Plan | str,
     progress: Watcher | None,
+    workers: Workers | None,
 ) -> Trunks:
     """Train a network for each seed up to the last of the steps, and keep it at each with what its rule remembers.
 
     Args:
         steps: ascending.
         fresh_schedule: train at a constant rate; what begins there counts its steps from 0.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
     """
     begun = Start(problem.initialize(seeds))
     starts, diverged = {0: begun}, {0: np.zeros(len(seeds), dtype=bool)}
     if steps[-1] > 0:
         whole = replace(_seldom(recipe), snapshot=tuple(steps), snapshot_state=True)
         whole = replace(whole, schedule=Constant()) if fresh_schedule else whole
-        run = train(problem, whole, seeds, until=steps[-1], plan=plan, progress=progress)
+        run = train(problem, whole, seeds, until=steps[-1], plan=plan, progress=progress, workers=workers)
         starts |= {step: run.at(step) for step in steps if step > 0}
         diverged |= {step: (run.diverged_at >= 0) & (run.diverged_at <= step) for step in steps}
     if fresh_schedule:
@@ -83,12 +85,13 @@ def copies(
     *,
     plan: Plan | str,
     progress: Watcher | None,
+    workers: Workers | None,
 ) -> Copies:
     """Train two copies from everywhere, all as one population, whose members join at their own steps.
 
     Args:
         orders: of the data, by number, of the first copies and of the second.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
     """
     both = [place for _ in orders for place in range(len(seeds))]
     keys = [stream_key(seed, "instability", order) for order in orders for seed in seeds]
@@ -101,6 +104,7 @@ def copies(
         test_examples=_few_of_test(problem, len(keys)),
         plan=plan,
         progress=progress,
+        workers=workers,
     )
     rows = torch.arange(len(run.final)).reshape(len(begun.starts), len(orders), len(seeds))
     first, second = (run.final[rows[:, copy].flatten()] for copy in range(len(orders)))

@@ -19,6 +19,7 @@ from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.training import Recipe, train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 FRACTIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -125,6 +126,7 @@ def memorization(
     seeds: Sequence[int] | int = 4,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Memorization:
     """Train a model with one recipe at every fraction of random labels, as one population.
 
@@ -149,6 +151,7 @@ def memorization(
         seeds: how many, or which.
         device: where networks are trained.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: a recipe with sweeps, fractions that are none, too few examples, or labels that are no classes.
@@ -175,7 +178,8 @@ def memorization(
     pool, table = pooled([one.train for one in sets if isinstance(one.train, Examples)])
     problem = Problem(model, Data(pool, whole, data.name, data.classes), device=device)
     tested = tested.repeat(len(shares), 1)
-    run = train(problem, recipe, chosen * len(shares), examples=table, test_examples=tested, progress=progress)
+    every = chosen * len(shares)
+    run = train(problem, recipe, every, examples=table, test_examples=tested, progress=progress, workers=workers)
     if len(run.final) != len(sets):
         msg = f"memorization trains one recipe; got one with {len(run.final) // len(sets)} members by its sweeps."
         raise UsageError(msg)

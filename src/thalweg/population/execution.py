@@ -135,13 +135,8 @@ class Execution:
         self._team = Team(make, self.plan.threads, self.members)
         size = 1 if self.plan.mode == "looped" else self.plan.chunk
         threads = self.plan.threads
-        self._size = size or chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
-        self._chunks = chunked(slice(0, self.members), self._size, window.before)
-
-    @property
-    def size(self) -> int:
-        """Rows evaluated at once, at most."""
-        return self._size
+        self.size = size or chunk_candidates(problem, population, batch, training=training, threads=threads)[0]
+        self._chunks = chunked(slice(0, self.members), self.size, window.before)
 
     @property
     def modules(self) -> list[nn.Module]:
@@ -157,7 +152,7 @@ class Execution:
         """
         edges = [0, *(i for i in range(1, self.members) if members[i] != members[i - 1]), self.members]
         runs = [slice(a, b) for a, b in itertools.pairwise(edges) if members[a]]
-        self._chunks = [chunk for run in runs for chunk in chunked(run, self._size, 0 if run.start else before)]
+        self._chunks = [chunk for run in runs for chunk in chunked(run, self.size, 0 if run.start else before)]
 
     def gradient(
         self,

@@ -233,12 +233,17 @@ def _provenance(provenance: Provenance) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
     facts = [
         ("Versions", versions),
-        ("Machine", f"{provenance.cpu}; {provenance.threads} threads; {provenance.device}"),
+        ("Machine", f"{provenance.cpu}; {_threads(provenance.threads)}; {provenance.device}"),
         ("Seed", provenance.seed),
         ("Begun", provenance.time),
     ]
     listed = element("dl", *(element("dt", name) + element("dd", text(value)) for name, value in facts))
     return element("details", element("summary", "Where this was made"), listed)
+
+
+def _threads(count: int | None) -> str:
+    """As many as experiments had, if all had as many."""
+    return "threads that differ from experiment to experiment" if count is None else f"{count} threads"
 
 
 def _settings() -> dict[str, object]:

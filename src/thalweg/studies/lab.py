@@ -17,6 +17,7 @@ from thalweg.progress import Watcher, automatic
 from thalweg.results import Provenance, Reading
 from thalweg.statistics import Interval
 from thalweg.training import Masks, Recipe, Run, Starts, train
+from thalweg.workers import Workers
 
 Scale = Literal["quick", "full"]
 SCALES: tuple[Scale, ...] = ("quick", "full")
@@ -92,6 +93,8 @@ class Lab:
         progress: told how far it is.
         device: where tensors live.
         claims: what the experiment at hand decides.
+        workers: who trains slices of the members, see `train`; None: this process. They need the device "cpu", and
+            where they ask for a number of slices as many members of every training.
     """
 
     scale: Scale = "quick"
@@ -99,6 +102,7 @@ class Lab:
     progress: Watcher | None = automatic
     device: str = "cpu"
     claims: tuple[Claim, ...] = ()
+    workers: Workers | None = None
 
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
@@ -194,7 +198,7 @@ class Lab:
         examples: Tensor | ArrayLike | None = None,
         test_examples: Tensor | ArrayLike | None = None,
     ) -> Run | dict[str, Run]:
-        """One run, or one for each arm, all with the same seeds and so the same starts and batches.
+        """One run, or one for each arm, all with the same seeds and so the same starts and batches, by the workers.
 
         >>> import thalweg as tw
         >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits(), "cross_entropy")
@@ -223,6 +227,7 @@ class Lab:
             paired=paired,
             examples=examples,
             test_examples=test_examples,
+            workers=self.workers,
         )
         if isinstance(recipe, Recipe):
             return begin(recipe, progress=self.labelled(label or "training"))

@@ -1,18 +1,23 @@
 """The verb `studies.run`, and the same claim by claim."""
 
+import contextlib
+import inspect
+import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from thalweg.claims import Finding
 from thalweg.claims.result import StudyResult
 from thalweg.errors import UsageError
 from thalweg.progress import Progress, Watcher, automatic, ignore, watched
 from thalweg.storage import Store
 from thalweg.studies import catalog
+from thalweg.studies.growing import Growing
 from thalweg.studies.lab import Lab, Scale
-from thalweg.studies.study import Experiment, Study
-from thalweg.studies.takeover import Takeover, begun, left
+from thalweg.studies.piece import checked
+from thalweg.studies.study import Study
+from thalweg.studies.together import Together
+from thalweg.workers import Workers
 
 
 def run(
@@ -23,6 +28,7 @@ def run(
     progress: Watcher | None = automatic,
     store: Store | None = None,
     device: str = "cpu",
+    workers: Workers | None = None,
 ) -> StudyResult:
     """Run a study to its end.
 
@@ -43,16 +49,22 @@ def run(
         store: where the result is saved after each claim. A run that was interrupted goes on from there: what
             an experiment found is taken over if claims, versions and device are the same.
         device: where tensors live.
+        workers: that carry out the experiments side by side, such as `tw.workers.Processes(2)`; None is this process,
+            one after the other. Verdicts are the same, and so are numbers to the bit, at equal threads and equal plans
+            (a plan is measured, and another one differs by rounding). `seconds` is then the sum over the experiments.
+            Only this process writes the store.
 
     Returns:
         The findings on all claims.
 
     Raises:
         UsageError: no such study or scale, or a study that does not decide each of its claims once.
+        WorkerError: a study that cannot be sent to workers, or a process that died several times in a row.
         KeyboardInterrupt: Ctrl-C; the findings so far are in the store, under the key of an unfinished run.
+        Exception: what an experiment raised; with workers, with a note that names it, and what ended before is kept.
     """
     with watched(progress) as told:  # one display for all claims
-        *_, result = iterate(study, scale=scale, seed=seed, progress=told, store=store, device=device)
+        *_, result = iterate(study, scale=scale, seed=seed, progress=told, store=store, device=device, workers=workers)
     return result
 
 
@@ -64,6 +76,7 @@ def iterate(
     progress: Watcher | None = automatic,
     store: Store | None = None,
     device: str = "cpu",
+    workers: Workers | None = None,
 ) -> Iterator[StudyResult]:
     """The result of `run` as it grows: yielded with each further finding, those of an interrupted run first.
 
@@ -76,32 +89,29 @@ def iterate(
     >>> [result.findings[-1].verdict.outcome for result in tw.studies.iterate(study)]
     ['holds']
 
-    The arguments are those of `run`. Between two results nothing is shown, and whoever has them may show their own.
+    The arguments are those of `run`. With workers it is yielded with the findings of each further experiment, in the
+    order in which they end; the findings of a result are always in the study's order.
+
+    Between two results nothing is shown, and whoever has them may show their own.
     """
     chosen = catalog.find(study) if isinstance(study, str) else study
+    _check(workers)
     told = _Relay()
-    lab = Lab(scale, seed, told, device)
-    start = time.perf_counter()
-    result = begun(chosen, lab)
-    kept, over = left(chosen, result, store)
-    before = kept.seconds if kept else 0.0
-    if kept:
-        result = replace(result, provenance=kept.provenance, seconds=before)
-    findings = _findings(chosen, lab, kept, over)
-    while True:
-        # Not around the yield: what the caller does meanwhile is no part of the study.
-        with watched(progress) as told.to:
-            seconds = time.perf_counter() - start
-            told(Progress(chosen.name, len(result.findings), len(chosen.claims), seconds))
-            finding = next(findings, None)
-            if finding is None:
-                return
-            seconds = time.perf_counter() - start
-            result = replace(result, findings=(*result.findings, finding), seconds=before + seconds)
-            last = len(result.findings) == len(chosen.claims)
-            if store is not None and (last or finding.verdict.claim.id not in over.taken):
-                result.save(store)
-        yield result
+    if workers is not None:
+        together = Together([chosen], workers, scale=scale, seed=seed, store=store, device=device)
+        yield from _side_by_side(together, chosen, told, progress)
+    else:
+        lab = Lab(scale, seed, told, device)
+        yield from _in_turn(Growing.begin(chosen, lab, store), lab, told, progress)
+
+
+def _check(workers: object) -> None:
+    """Raise UsageError for what are no workers. How many slices a cluster has is not asked: it would be joined."""
+    missing = object()
+    found = (inspect.getattr_static(workers, name, missing) for name in ("map", "slices"))
+    if workers is not None and missing in found:
+        msg = f"The workers of a study must be workers such as workers.Processes(2), or None; got {workers!r}."
+        raise UsageError(msg)
 
 
 @dataclass
@@ -114,28 +124,62 @@ class _Relay:
         self.to(report)
 
 
-def _findings(study: Study, lab: Lab, kept: StudyResult | None, over: Takeover) -> Iterator[Finding]:
-    """All findings in order, taken over or computed."""
-    found = {finding.verdict.claim.id: finding for finding in kept.findings} if kept else {}
-    for experiment in study.experiments:
-        if all(claim.id in over.taken for claim in experiment.claims):
-            yield from (found[claim.id] for claim in experiment.claims)
-        else:
-            yield from _checked(study, experiment, lab)
+def _in_turn(growing: Growing, lab: Lab, told: "_Relay", progress: Watcher | None) -> Iterator[StudyResult]:
+    """The result with each further finding: those taken over, then one experiment after the other."""
+    study, start, before = growing.study, time.perf_counter(), growing.result.seconds
+    taken = {finding.verdict.claim.id for finding in growing.taken}
+    findings = itertools.chain(
+        growing.taken, *(checked(study, study.experiments[index], lab) for index in growing.left)
+    )
+    while True:
+        # Not around the yield: what the caller does meanwhile is no part of the study.
+        with watched(progress) as told.to:
+            seconds = time.perf_counter() - start
+            told(Progress(study.name, len(growing.result.findings), len(study.claims), seconds))
+            finding = next(findings, None)
+            if finding is None:
+                return
+            seconds = before + time.perf_counter() - start
+            result = growing.add([finding], seconds=seconds, keep=finding.verdict.claim.id not in taken)
+        yield result
 
 
-def _checked(study: Study, experiment: Experiment, lab: Lab) -> Iterator[Finding]:
-    """The experiment's findings, each claim of it once."""
-    expected = [claim.id for claim in experiment.claims]
-    seen: list[str] = []
-    for finding in experiment(lab):
-        name = finding.verdict.claim.id
-        if name not in expected or name in seen:
-            msg = f"The study {study.name!r} must decide each of {', '.join(expected)} once; it went on with {name}."
-            raise UsageError(msg)
-        seen.append(name)
-        yield finding
-    if len(seen) < len(expected):
-        missing = ", ".join(name for name in expected if name not in seen)
-        msg = f"The study {study.name!r} ended without a finding on {missing}."
-        raise UsageError(msg)
+def _side_by_side(together: Together, study: Study, told: "_Relay", progress: Watcher | None) -> Iterator[StudyResult]:
+    """The result with the findings of each further experiment, after those taken over."""
+    result = together.result(study.name)
+    if result.findings:
+        yield result
+    view = _View(study, together, told)
+    with contextlib.closing(together.steps(view.heard)) as steps:
+        while True:
+            with watched(progress) as told.to:
+                view.show()
+                step = next(steps, None)
+                if step is None:
+                    return
+                view.ended(step.number)
+                if step.error is not None:
+                    raise step.error
+            yield step.result
+
+
+class _View:
+    """Experiments under way, as one progress: that of their study."""
+
+    def __init__(self, study: Study, together: Together, told: Watcher) -> None:
+        self._study, self._together, self._told = study, together, told
+        self._running: dict[int, Progress] = {}
+        self._start = time.perf_counter()
+
+    def heard(self, number: int, progress: Progress) -> None:
+        self._running[number] = progress
+        self.show()
+
+    def ended(self, number: int) -> None:
+        self._running.pop(number, None)
+
+    def show(self) -> None:
+        under_way = "; ".join(f"{one.label} {one.done:,} of {one.total:,}" for one in self._running.values())
+        label = self._study.name + (f" ({under_way})" if under_way else "")
+        done, seconds = len(self._together.result(self._study.name).findings), time.perf_counter() - self._start
+        self._told(Progress(label, done, len(self._study.claims), seconds))

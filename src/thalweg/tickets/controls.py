@@ -21,6 +21,7 @@ from thalweg.tickets.selection import Mask, Scores, mask_of, select_parts
 from thalweg.tickets.shuffling import SHUFFLED, shuffled_parts
 from thalweg.tickets.units import Units
 from thalweg.training import Recipe, Start, train
+from thalweg.workers import Workers
 
 ARMS = (
     "ticket",
@@ -161,6 +162,7 @@ def fresh_at(
     *,
     stream: str = REINITIALIZED,
     plan: Plan | str | Mapping[str, Plan] = "auto",
+    workers: Workers | None = None,
 ) -> Start:
     """Other initializations (see `reinitialized`), each as its own dense run has it at step k.
 
@@ -169,7 +171,8 @@ def fresh_at(
     population = reinitialized(problem, seeds, stream=stream)
     if k == 0:
         return Start(population)
-    return train(problem, recipe, list(seeds), start=population, paired=True, until=k, plan=plan).at(k)
+    run = train(problem, recipe, list(seeds), start=population, paired=True, until=k, plan=plan, workers=workers)
+    return run.at(k)
 
 
 @in_words

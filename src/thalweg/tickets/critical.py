@@ -22,6 +22,7 @@ from thalweg.tickets.rewinding_step import Rewinding, rewinding_step
 from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.selection import EmptyLayerError, select
 from thalweg.training import Recipe, train
+from thalweg.workers import Workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,7 @@ def critical_sparsity(
     metric: str | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> CriticalSparsity:
     """The largest sparsity at which one-shot tickets match the dense network, by bisection of the log density.
 
@@ -95,7 +97,7 @@ def critical_sparsity(
         tolerance: the bisection ends when densities around the critical one are at most this factor apart.
         margin: by how much a ticket may be worse and match, in the metric's unit; None: half a point of accuracy.
         metric: None: accuracy on test examples, or what comes nearest.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
 
     Raises:
         UsageError: arguments that cannot be meant, a recipe with sweeps, no margin for a loss, or seeds that diverged.
@@ -118,7 +120,7 @@ def critical_sparsity(
     empty: list[str] = []
     with watched(progress) as told:
         told(Progress("critical sparsity, dense", 0, steps + 1, 0.0))
-        dense = train(problem, whole, given, plan=plan)
+        dense = train(problem, whole, given, plan=plan, workers=workers)
         check_trained("critical_sparsity", dense, given)
         scores, before = score(dense.final, dense.snapshots[0]), dense.history.final(metric)
 
@@ -130,7 +132,7 @@ def critical_sparsity(
                 empty.append(f"{1 - density:.1%}: {error}")
                 tried[density] = Interval(math.nan, math.nan, math.nan, len(given), "a layer would be empty")
                 return False
-            run = train(problem, recipe, given, start=dense.at(k), mask=mask, paired=True, plan=plan)
+            run = train(problem, recipe, given, start=dense.at(k), mask=mask, paired=True, plan=plan, workers=workers)
             tried[density] = mean_gain(gains(run.history.final(metric), before, metric))
             return matches(tried[density], margin)
 

@@ -26,6 +26,7 @@ from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.selection import mask_of, select_parts
 from thalweg.tickets.share_of_gain import share_of_gain
 from thalweg.training import Recipe, Run, Start, train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 
@@ -124,6 +125,7 @@ def early_masks(
     metric: str | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> EarlyMasks:
     """Train networks under the masks that a dense network has at some steps, at its end, and under random ones.
 
@@ -151,7 +153,7 @@ def early_masks(
         allocation: which parts; None: `ByLayer`. `Units()` with the score `gamma` are the channels of early-bird.
         policy: what may be pruned.
         metric: None: accuracy on test examples, or what comes nearest.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
 
     Raises:
         UsageError: arguments that cannot be meant, a recipe with sweeps, or seeds that diverged.
@@ -169,7 +171,8 @@ def early_masks(
     kept = allocation.kept(division, share)
     with watched(progress) as told:
         told(Progress("early masks, dense", 0, 2, 0.0))
-        dense = train(problem, replace(recipe, snapshot=tuple(sorted({0, k, *steps}))), given, plan=plan)
+        whole = replace(recipe, snapshot=tuple(sorted({0, k, *steps})))
+        dense = train(problem, whole, given, plan=plan, workers=workers)
         check_trained("early_masks", dense, given)
         first = dense.snapshots[0]
         parts = {str(step): select_parts(score(dense.snapshots[step], first), division, kept) for step in steps}
@@ -177,7 +180,7 @@ def early_masks(
         told(Progress("early masks", 1, 2, time.perf_counter() - began))
         starts = dict.fromkeys(parts, Start(dense.snapshots[k], step=k))
         masks = {name: mask_of(division, one) for name, one in parts.items()}
-        run = train(problem, recipe, given, start=starts, mask=masks, paired=True, plan=plan)
+        run = train(problem, recipe, given, start=starts, mask=masks, paired=True, plan=plan, workers=workers)
     names = run.history.metrics
     metric = metric or next(name for name in ("test_accuracy", "test_loss", "train_loss") if name in names)
     final = run.history.final(metric)

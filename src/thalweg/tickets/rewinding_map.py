@@ -26,6 +26,7 @@ from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
 from thalweg.tickets.shuffling import shuffled_parts
 from thalweg.training import Recipe, Run, train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 CONTROLS = ("shuffled", "earliest mask")
@@ -131,6 +132,7 @@ def rewinding_map(
     metric: str | None = None,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> RewindingMap:
     """Iterative pruning with several rewinding points, whose chains are trained side by side from one dense run.
 
@@ -155,7 +157,7 @@ def rewinding_map(
         controls: which are trained, of "shuffled" and "earliest mask": at every level, or by name the levels, such as
             {"shuffled": (2, 4)}.
         metric: what is compared; None: accuracy on test examples, or what comes nearest.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
 
     Raises:
         UsageError: arguments that cannot be meant, a recipe with sweeps, no margin for a loss, or seeds that diverged.
@@ -190,7 +192,7 @@ def rewinding_map(
     with watched(progress) as told:
         told(Progress("rewinding, dense", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, *steps})), snapshot_state=True)
-        dense = train(problem, whole, given, plan=plan)
+        dense = train(problem, whole, given, plan=plan, workers=workers)
         check_trained("rewinding_map", dense, given)
         first, starts = dense.snapshots[0], {step: dense.at(step) for step in steps}
         trained = dict.fromkeys(steps, dense.final)
@@ -218,7 +220,7 @@ def rewinding_map(
             arms = {arm: f"{arm[0]}, step {arm[1]}" for arm in now}
             begin = {name: starts[step] for (_, step), name in arms.items()}
             own = {name: now[arm] for arm, name in arms.items()}
-            run = train(problem, recipe, given, start=begin, mask=own, paired=True, plan=plan)
+            run = train(problem, recipe, given, start=begin, mask=own, paired=True, plan=plan, workers=workers)
             trained = {step: run.final[run.select(arm=arms["ticket", step])] for step in steps}
             final = run.history.final(metric)
             values = {arm: final[run.select(arm=name)] for arm, name in arms.items()}

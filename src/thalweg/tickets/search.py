@@ -25,6 +25,7 @@ from thalweg.tickets.scoring import Score, as_score, by_magnitude
 from thalweg.tickets.search_cost import SearchCost, search_cost, steps_to_find
 from thalweg.tickets.selection import EmptyLayerError, Mask, check_left, select
 from thalweg.training import Recipe, Run, Start, train
+from thalweg.workers import Workers
 
 
 @guarded
@@ -43,6 +44,7 @@ def search(
     policy: Policy | None = None,
     plan: Plan | str | Mapping[str, Plan] = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Search:
     """Find lottery tickets by iterative pruning with rewinding, and train their controls beside them.
 
@@ -101,6 +103,7 @@ def search(
         policy: what may be pruned; None: weights of layers, the output layer's too.
         plan: see `train`.
         progress: told how far it is, in steps of the population.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: arguments that cannot be meant, a recipe with sweeps, or seeds of which one diverged.
@@ -129,11 +132,11 @@ def search(
     with watched(progress) as told:
         told(Progress(f"tickets, dense. {expected}", 0, rounds + 1, 0.0))
         whole = replace(recipe, snapshot=tuple(sorted({0, k, *recipe.snapshot_steps})), snapshot_state=True)
-        dense = train(problem, whole, given, plan=plan)
+        dense = train(problem, whole, given, plan=plan, workers=workers)
         check_trained("search", dense, given)
         start, first = dense.at(k), dense.snapshots[0]
         fresh, fresher = (
-            fresh_at(problem, whole, given, k, stream=stream, plan=plan) if names & set(at) else None
+            fresh_at(problem, whole, given, k, stream=stream, plan=plan, workers=workers) if names & set(at) else None
             for names, stream in zip(FRESH, (REINITIALIZED, f"another {REINITIALIZED}"), strict=True)
         )
         trained = dense.final
@@ -156,9 +159,9 @@ def search(
             names, longer = [name for name in at if level in at[name]], None
             if EQUAL_COST in names:
                 spent = replace(recipe, steps=steps_to_find(recipe, level, k, retrain), evaluate=0, snapshot=0)
-                longer = score(train(problem, spent, given, plan=plan).final, first)
+                longer = score(train(problem, spent, given, plan=plan, workers=workers).final, first)
             pairs = {name: making.of(name, mask, kept[level], longer) for name in names}
-            run, tuned, own = _level(making, pairs, mask, recipe, retrain, trained, plan)
+            run, tuned, own = _level(making, pairs, mask, recipe, retrain, trained, plan, workers)
             masks.append(own)
             levels.append({"ticket": tuned} if tuned is not None else {})
             levels[-1] |= {name: run for name in names if run is not None and name not in levels[-1]}
@@ -189,6 +192,7 @@ def _level(
     retrain: str | Recipe,
     trained: Population,
     plan: Plan | str | Mapping[str, Plan],
+    workers: Workers | None,
 ) -> tuple[Run | None, Run | None, dict[str, Mask]]:
     """All arms of a level as one population; a ticket that is fine-tuned has a recipe, and so a run, of its own."""
     seeds, tuned = list(making.seeds), None
@@ -198,12 +202,15 @@ def _level(
     if isinstance(retrain, Recipe):
         start, _ = pairs.pop("ticket")
         one = {"ticket": Start(start.population)}
-        tuned = train(making.problem, retrain, seeds, start=one, mask={"ticket": mask}, paired=True, plan=plan)
+        tuned = train(
+            making.problem, retrain, seeds, start=one, mask={"ticket": mask}, paired=True, plan=plan, workers=workers
+        )
     if not pairs:
         return None, tuned, masks
     starts = {name: pair[0] for name, pair in pairs.items()}
     own = {name: masks[name] for name in starts}
-    return train(making.problem, recipe, seeds, start=starts, mask=own, paired=True, plan=plan), tuned, masks
+    run = train(making.problem, recipe, seeds, start=starts, mask=own, paired=True, plan=plan, workers=workers)
+    return run, tuned, masks
 
 
 def _reading(

@@ -18,6 +18,7 @@ from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.tickets.found import Search
 from thalweg.training import train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 WORTH = 0.02  # of error, above which copies are not in one basin
@@ -56,6 +57,7 @@ def stability(
     on: Sample | str | ExampleSet = "train",
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Stability:
     """The barrier between two copies of each ticket, trained from the rewinding point with other data orders.
 
@@ -76,7 +78,7 @@ def stability(
         points: on every line.
         worth: the barrier of error (or of the loss in its unit) below which a level is stable.
         on: the examples of the barrier.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
 
     Raises:
         UsageError: arguments that cannot be meant.
@@ -97,7 +99,7 @@ def stability(
         for copy in (0, 1):
             told(Progress("stability, copies", copy, 3, time.perf_counter() - began))
             orders = [stream_key(seed, "stability", copy) for seed in seeds]
-            run = train(problem, recipe, orders, start=starts, mask=masks, paired=True, plan=plan)
+            run = train(problem, recipe, orders, start=starts, mask=masks, paired=True, plan=plan, workers=workers)
             members = [run.select(arm=name) for name in names]
             copies.append([run.final[one] for one in members])
             values.append([run.history.final(found.metric)[one] for one in members])

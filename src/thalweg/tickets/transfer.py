@@ -20,6 +20,7 @@ from thalweg.tickets.found import Search, bounds_of
 from thalweg.tickets.share_of_gain import share_of_gain
 from thalweg.tickets.shuffling import SHUFFLED, shuffled_parts
 from thalweg.training import train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 ARMS_ON_TASKS = ("ticket", "shuffled", "first layer shuffled", "mask, new init", "dense")
@@ -93,6 +94,7 @@ def transfer(
     arms: Sequence[str] = ARMS_ON_TASKS,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Transfer:
     """Train the ticket of a level on other tasks, with other data orders, beside its controls.
 
@@ -117,7 +119,7 @@ def transfer(
         problems: by name, of the same model on other data; the source itself is the measure for all others.
         level: of the search, from 1 on.
         arms: which are trained; the ticket and its shuffled mask always are.
-        plan, progress: see `train`.
+        plan, progress, workers: see `train`.
 
     Raises:
         UsageError: no such level or arm, or a model of another architecture.
@@ -155,14 +157,15 @@ def transfer(
     with watched(progress) as told:
         if any(arm.endswith("new init") for arm in names):
             told(Progress("transfer, other initializations", 0, len(problems), 0.0))
-            made = fresh_at(found.making.problem, found.dense.recipe, seeds, start.step, plan=plan)
+            of = found.making.problem, found.dense.recipe
+            made = fresh_at(*of, seeds, start.step, plan=plan, workers=workers)
             fresh = replace(made, state=None, order=None)
         for number, (name, problem) in enumerate(problems.items()):
             told(Progress(f"transfer to {name}", number, len(problems), time.perf_counter() - began))
             same_layout(layout, problem.layout)
             starts = {arm: fresh if fresh is not None and arm.endswith("new init") else start for arm in names}
             own = {arm: masks[arm] for arm in names}
-            run = train(problem, recipe, orders, start=starts, mask=own, paired=True, plan=plan)
+            run = train(problem, recipe, orders, start=starts, mask=own, paired=True, plan=plan, workers=workers)
             final = run.history.final(found.metric)
             tables.append(np.stack([final[run.select(arm=arm)] for arm in names]))
     table = np.stack(tables)

@@ -1,8 +1,9 @@
 """An observer that keeps what a function says of every member."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,22 @@ class Observed:
     >>> norms.steps, norms.values.shape
     ([0, 2, 4], (3, 3))
 
+    What members have of their own is cut with them:
+
+    >>> begun = problem.initialize(3).theta
+    >>> moved = lambda step, members, begun: (members.theta - begun).norm(dim=1)
+    >>> away = tw.training.Observed(moved, at=[0, 3], own=[begun])
+    >>> run = tw.train(problem, tw.Recipe(tw.optim.SGD(0.1), steps=4, batch_size=64), seeds=3, observe=away)
+    >>> away.steps, away.values[0].tolist(), bool((away.values[1] > 0).all())
+    ([0, 3], [0.0, 0.0, 0.0], True)
+
     Args:
         function: of (step, population), which it only reads, to a number or an array for each member: (members, ...).
             It is given each member as it is among any others, so what it gives of one must not depend on the rest.
         every: steps from one call to the next.
+        at: the steps of calls, of those that `every` names; None: all of them.
+        own: arrays or tensors with a row for each member, whose rows the function is given, too: after the population,
+            one by one.
 
     Attributes:
         steps: of the calls.
@@ -38,14 +51,18 @@ class Observed:
         UsageError: arguments that cannot be meant; in training, what has no row for each member.
     """
 
-    function: Callable[[int, Population], Tensor | ArrayLike]
+    function: Callable[..., Tensor | ArrayLike]
     every: int = 1
+    at: Collection[int] | None = None
+    own: Sequence[Tensor | NDArray[Any]] = field(default=(), repr=False)
     steps: list[int] = field(default_factory=list, init=False)
     _found: list[NDArray[Any]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         check_type("Observed function", self.function, Callable, "a function of (step, population)")
         check_count("Observed every", self.every)
+        check_type("Observed at", self.at, (Collection, NoneType), "the steps to observe, such as [0, 10, 100]")
+        check_type("Observed own", self.own, Sequence, "a list of arrays with a row for each member")
 
     @property
     def values(self) -> NDArray[Any]:
@@ -60,8 +77,14 @@ class Observed:
         return np.stack(self._found)
 
     def __call__(self, step: int, population: Population) -> None:
-        """Call the function, and keep a copy of what it gives."""
-        given = self.function(step, population)
+        """Call the function, if it is the step's turn, and keep a copy of what it gives."""
+        if self.at is not None and step not in self.at:
+            return
+        for one in self.own:
+            if len(one) != len(population):
+                msg = f"Observed own needs a row for each of {len(population)} members; got shape {tuple(one.shape)}."
+                raise UsageError(msg)
+        given = self.function(step, population, *self.own)
         found = np.array(given.detach().cpu().numpy() if isinstance(given, Tensor) else given)
         if found.shape[:1] != (len(population),):
             msg = (
@@ -80,6 +103,7 @@ class Observed:
     def part(self, rows: slice) -> "Observed":
         """One that goes on with neighboring members; `train` calls this where workers train slices."""
         part = copy.copy(self)
+        part.own = [one[rows] for one in self.own]
         part.steps, part._found = list(self.steps), [found[rows] for found in self._found]
         return part
 

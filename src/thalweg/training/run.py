@@ -22,6 +22,7 @@ from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.start import UPDATES, DataOrder, Start
 from thalweg.training.state import State
+from thalweg.workers import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +89,7 @@ class Run(Summarized):
         state: all arrays of the run, for going on.
         grid: the recipe over the members.
         order: of its batches; None where the batch size is swept.
+        places: where each slice, such as "members 0 to 31", was trained in the call that returned this, if by workers.
     """
 
     recipe: Recipe
@@ -100,6 +102,7 @@ class Run(Summarized):
     state: State = field(repr=False)
     grid: MemberGrid = field(repr=False)
     order: DataOrder | None = field(repr=False)
+    places: Mapping[str, Place] = field(default_factory=dict, repr=False)
 
     def facts(self) -> dict[str, str]:
         """Members and their axes, rule, steps, how many diverged, and the metrics at the last evaluation."""

@@ -28,6 +28,16 @@ from thalweg.workers import Here, Tell, Workers
 class Scattered(Summarized):
     """Members that lie in a store in slices; rows are read when they are asked for.
 
+    >>> import tempfile
+    >>> import thalweg as tw
+    >>> problem, workers = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits()), tw.workers.Here(3)
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=2, batch_size=64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     members = tw.training.scatter(problem, recipe, 6, workers=workers, store=folder).final
+    ...     norms = members.each(lambda some: {"norm": some.theta.norm(dim=1)}, workers=workers)
+    ...     members.cuts, members[4].theta.shape, norms["norm"].shape
+    ((0, 2, 4, 6), torch.Size([1, 650]), (6,))
+
     Args:
         problem: of the members.
         path: of the store.
@@ -129,6 +139,15 @@ class Scattered(Summarized):
 @dataclass(frozen=True, eq=False)
 class ScatteredRun(Summarized):
     """A run whose members stay in the store; see `scatter`.
+
+    >>> import tempfile
+    >>> import thalweg as tw
+    >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
+    >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=2, batch_size=64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = tw.training.scatter(problem, recipe, 6, workers=tw.workers.Here(3), store=folder)
+    >>> run.history.steps.tolist(), run.diverged_at.tolist()
+    ([0, 1, 2], [-1, -1, -1, -1, -1, -1])
 
     Args:
         recipe: as given.

@@ -64,9 +64,8 @@ def scatter(
     >>> import thalweg as tw
     >>> problem = tw.Problem(lambda: tw.nets.mlp(64, 10), tw.data.digits())
     >>> recipe = tw.Recipe(tw.optim.SGD(0.1), steps=4, batch_size=64)
-    >>> from thalweg.training import scatter
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     run = scatter(problem, recipe, 6, workers=tw.workers.Here(3), store=folder)
+    ...     run = tw.training.scatter(problem, recipe, 6, workers=tw.workers.Here(3), store=folder)
     ...     len(run.final), run.final[[0, 5]].theta.shape, sorted(run.final.evaluate())
     (6, torch.Size([2, 650]), ['accuracy', 'loss'])
 
@@ -200,7 +199,7 @@ class _Scatter:
             observers=(),
             until=self.recipe.steps,
             heard_from=0,
-            store=str(self.store.path),
+            store=str(self.store.path.absolute()),
             mark=SliceRecords(checkpoints).mark(),
             key=checkpoints.key,
             identity=checkpoints.identity,

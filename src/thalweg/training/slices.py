@@ -43,7 +43,7 @@ class Slices:
         at: the step at which each member stands, slices being apart: (members,).
 
     Attributes:
-        places: where slices were trained.
+        places: where each slice was trained, by its `str`.
         notes: what a reader of the run is to know of that.
     """
 
@@ -58,7 +58,7 @@ class Slices:
     workers: Workers
     checkpoints: Checkpoints
     at: NDArray[np.int64]
-    places: list[Place] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -66,19 +66,25 @@ class Slices:
         self.first, self.resumes_at = int(self.state.began.min()), int(self.at.max())
         self.heard_from = self.first if self.resumes_at == self.first else self.resumes_at + 1
         self.records = SliceRecords(self.checkpoints)
-        self.found = ""
 
-    def advance(self, until: int, told: Watcher) -> dict[str, Plan]:
-        """Train all members up to a step, and return the plans by which; begun anew, looped, where an audit says so.
+    def advance(self, until: int, told: Watcher, found: str = "") -> dict[str, Plan]:
+        """Train all members up to a step, store them, and return the plans; begun anew, looped, where an audit says so.
+
+        Members that are further stay as they are, and all others come to where they stand.
+
+        Args:
+            until: the step.
+            told: see `train`.
+            found: what an audit of other work found since these members were stacked, if anything.
 
         Raises:
             UsageError: workers or observers that this run cannot have.
             KeyboardInterrupt: Ctrl-C, after checkpoints of all slices.
             WorkerError: see `Workers.map`.
         """
-        if self.found:
-            self._anew(self.found)
-        plans = self._measured()
+        if found:
+            self._anew(f"{found}; {ANEW}")
+        until, plans = max(until, self.resumes_at), self._measured()
         if any(plan.mode == "stacked" for plan in plans.values()) and self.state.origin is None:
             self.state.origin = self.begun.kept()
         mark = self.records.mark()
@@ -89,6 +95,8 @@ class Slices:
         if until == self.recipe.steps:
             self.state.origin = None
         self._note_places()
+        self.checkpoints.write(self.state, plans)
+        self.records.remove()
         return plans
 
     def _carried_out(
@@ -119,7 +127,7 @@ class Slices:
             observers=observers,
             until=until,
             heard_from=self.heard_from,
-            store=None if store is None else str(store.path),
+            store=None if store is None else str(store.path.absolute()),
             mark=mark,
             key=own.key,
             identity=own.identity,
@@ -153,7 +161,7 @@ class Slices:
         self.at[part.rows] = trained.state.step
         for sentence in trained.said:
             warnings.warn(sentence, stacklevel=6)
-        self.places.append(done.place)
+        self.places[str(part)] = done.place
         store = self.checkpoints.store
         if store is not None and not trained.stored:
             ours = self.checkpoints
@@ -228,7 +236,7 @@ class Slices:
     def _note_places(self) -> None:
         """Say where slices ran that cannot be expected to have the same bits."""
         for what in ("cpu", "torch"):
-            seen = sorted({getattr(place, what) for place in self.places})
+            seen = sorted({getattr(place, what) for place in self.places.values()})
             if len(seen) > 1:
                 kind = "processors" if what == "cpu" else "versions of torch"
                 self.notes.append(

@@ -35,7 +35,7 @@ from thalweg.training.slice_records import SliceRecords
 from thalweg.training.slices import Slices, check_workers, divisible
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
-from thalweg.workers import Here, Workers
+from thalweg.workers import Here, Place, Workers
 
 _LOOPED = {"gradient": Plan("looped", 1), "outputs": Plan("looped", 1)}
 
@@ -206,46 +206,43 @@ def train(
     if resume is None and last <= int(begun.steps.min()):
         msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
         raise UsageError(msg)
-    places: list[str] = []
-    if state.step < last and (workers is not None or sliced):
+    notes: tuple[str, ...] = ()
+    places: Mapping[str, Place] = {}
+    if state.step < last:
         checkpoints.try_out(state)
         found = _found_meanwhile(problem, plans, resume is not None or bool(stored or sliced))
-        workers = workers or Here()
-        check_workers(problem, grid, workers)
-        whole = problem, recipe, grid, population, state, plans, begun, divisible(observers)
-        slices = Slices(*whole, workers, checkpoints, at)
-        slices.found = found and f"{found}; {ANEW}"
-        with watched(progress) as told:
-            used = slices.advance(last, told)
-        plans |= used
-        checkpoints.write(state, used)
-        slices.records.remove()
-        places = list(dict.fromkeys(slices.notes))
-    elif state.step < last:
-        checkpoints.try_out(state)
-        found = _found_meanwhile(problem, plans, resume is not None or bool(stored))
-        loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
-        if found:
-            loop = _anew(loop, found, checkpoints)
+        if workers is not None or sliced:
+            workers = workers or Here()
+            check_workers(problem, grid, workers)
+            whole = problem, recipe, grid, population, state, plans, begun, divisible(observers)
+            slices = Slices(*whole, workers, checkpoints, at)
+            with watched(progress) as told:
+                plans |= slices.advance(last, told, found)
+            notes, places = tuple(dict.fromkeys(slices.notes)), slices.places
         else:
-            loop.keep_origin(begun)
-        with watched(progress) as told:
-            loop = _advanced(loop, last, checkpoints, told)
-        plans, state = plans | loop.plans, loop.state
-        checkpoints.write(state, loop.plans)
+            loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
+            if found:
+                loop = _anew(loop, found, checkpoints)
+            else:
+                loop.keep_origin(begun)
+            with watched(progress) as told:
+                loop = _advanced(loop, last, checkpoints, told)
+            plans, state = plans | loop.plans, loop.state
+            checkpoints.write(state, loop.plans)
     elif resume is not None and not stored:
         checkpoints.write(state, resume.plans)
     return Run(
         recipe=recipe,
         axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, grid.axes, state, (*_notes(plans), *places)),
+        history=History.of(problem, grid.axes, state, (*_notes(plans), *notes)),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - clock,
         state=state,
         grid=grid,
         order=DataOrder.of(recipe.batch_size, grid.trained_on(len(problem.data.train))),
+        places=places,
     )
 
 

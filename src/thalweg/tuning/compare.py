@@ -19,6 +19,7 @@ from thalweg.tuning.comparison import Comparison
 from thalweg.tuning.rates import cost_of, gradients_a_step
 from thalweg.tuning.search import Range, stack_trials
 from thalweg.tuning.targets import reachable
+from thalweg.workers import Workers
 
 _LOOKS = 100  # evaluations of a scored run
 
@@ -39,6 +40,7 @@ def compare(
     targets: Mapping[str, float] | None = None,
     seed: int = 0,
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Comparison:
     """Tune every rule on every problem by one search of equal size, and score it on other seeds.
 
@@ -69,6 +71,7 @@ def compare(
             as far down as the best one, 5 % of the way back to the loss before training.
         seed: of the search, and the first seed of all.
         progress: told how far it is, in steps times members of the whole comparison.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: a problem, rule, range, search, metric or target that cannot be meant, by name; before any training.
@@ -108,7 +111,11 @@ def compare(
             for column, candidate in enumerate(candidates):
                 label = f"{candidate.name} on {name}"
                 found = train(
-                    problem, recipes[column], tuning, progress=_counting(watcher, label, done, searched, total, began)
+                    problem,
+                    recipes[column],
+                    tuning,
+                    progress=_counting(watcher, label, done, searched, total, began),
+                    workers=workers,
                 )
                 means = infinite_if_diverged(found.history.final(metric)).reshape(-1, tuning_seeds).mean(1)
                 pick = int(means.argmin())
@@ -120,7 +127,11 @@ def compare(
                     best[name][candidate.name] = candidate.values(pick)
                     warnings += candidate.warnings(name, pick)
                     final = train(
-                        problem, Recipe(candidate.trials[pick], evaluate=_LOOKS, **common), scoring, progress=told
+                        problem,
+                        Recipe(candidate.trials[pick], evaluate=_LOOKS, **common),
+                        scoring,
+                        progress=told,
+                        workers=workers,
                     )
                     histories[row, column], cost = final.history, cost + cost_of(final)
                 else:  # nothing is left to be scored

@@ -25,6 +25,7 @@ from thalweg.tuning.rates import (
     spaced,
     with_rate,
 )
+from thalweg.workers import Workers
 
 _UNKNOWN = float("nan")
 
@@ -39,6 +40,7 @@ def range_test(
     rates: int = 25,
     seeds: int | Sequence[int] = 3,
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Result:
     """The training loss that every rate reaches: one member a rate and seed, all from the same initialization.
 
@@ -58,6 +60,7 @@ def range_test(
         rates: how many, at equal ratios.
         seeds: one a member of each rate; an integer n means 0 to n - 1.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Returns:
         "training loss" (rate), the mean over seeds with its standard error, infinite where a seed diverged;
@@ -73,7 +76,7 @@ def range_test(
     """
     check_run("range_test", problem, recipe, progress)
     grid = spaced("range_test", low, high, rates, 3)
-    run, before, after = final_losses("range_test", problem, recipe, grid, seeds, progress)
+    run, before, after = final_losses("range_test", problem, recipe, grid, seeds, progress, workers)
     mean = after.mean(1)
     steepest, best, stable = _steepest(grid, mean), _least(grid, mean), _UNKNOWN
     if np.isfinite(best):
@@ -117,6 +120,7 @@ def classic_range_test(
     seeds: int | Sequence[int] = 3,
     smoothing: float = 0.9,
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Result:
     """The loss of each batch while the rate grows from low to high in one run (Smith, 2017, arXiv:1506.01186).
 
@@ -132,6 +136,7 @@ def classic_range_test(
         seeds: one a run, of which the mean is taken; an integer n means 0 to n - 1.
         smoothing: b of the running mean m <- b m + (1 - b) loss, corrected for its start at 0.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Returns:
         "batch loss" (rate), smoothed, with its standard error over seeds, infinite once a seed has diverged;
@@ -156,7 +161,7 @@ def classic_range_test(
     rate = Scheduled(grid[-1], Growth(grid[0] / grid[-1]))
     growing = replace(recipe, optimizer=with_rate(recipe.optimizer, rate), schedule=Constant(), evaluate=0)
     check_alone("classic_range_test", growing)
-    run = train(problem, growing, seeds, progress=progress)
+    run = train(problem, growing, seeds, progress=progress, workers=workers)
     smooth = _smoothed(run.history.batch_loss, run.diverged_at, smoothing)
     mean = smooth.mean(1)
     steepest, least = _steepest(grid, mean), _least(grid, mean)

@@ -17,6 +17,7 @@ from thalweg.results import Cost, Provenance
 from thalweg.schedules import Scheduled
 from thalweg.sweep import plain, values
 from thalweg.training import MemberGrid, Recipe, Run, infinite_if_diverged, train
+from thalweg.workers import Workers
 
 
 def with_rate(rule: Rule | Wrapper, lr: Any) -> Rule | Wrapper:
@@ -61,6 +62,7 @@ def final_losses(
     rates: NDArray[np.float64],
     seeds: int | Sequence[int],
     progress: Watcher | None,
+    workers: Workers | None,
 ) -> tuple[Run, NDArray[np.float64], NDArray[np.float64]]:
     """The run with every rate as members, and its training loss before and after: (rates, seeds) each.
 
@@ -71,7 +73,7 @@ def final_losses(
     """
     swept = replace(recipe, optimizer=with_rate(recipe.optimizer, values(rates.tolist())), evaluate=0)
     check_alone(name, swept)
-    run = train(problem, swept, seeds, progress=progress)
+    run = train(problem, swept, seeds, progress=progress, workers=workers)
     before, after = (np.asarray(row).reshape(len(rates), -1) for row in run.history["train_loss"][[0, -1]])
     return run, before, infinite_if_diverged(after)
 

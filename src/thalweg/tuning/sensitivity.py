@@ -24,6 +24,7 @@ from thalweg.tuning.rates import (
     provenance_of,
     spaced,
 )
+from thalweg.workers import Workers
 
 
 def sensitivity(losses: ArrayLike, before: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -68,6 +69,7 @@ def rate_sensitivity(
     rates: int = 13,
     seeds: int | Sequence[int] = 5,
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Result:
     """The loss each rate ends with, and the sensitivity to the rate over the whole range.
 
@@ -84,6 +86,7 @@ def rate_sensitivity(
         rates: how many, at equal ratios.
         seeds: one a member of each rate; an integer n means 0 to n - 1.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Returns:
         "training loss" (rate), at most the loss before, and the scalar "sensitivity", both means over seeds with
@@ -99,7 +102,7 @@ def rate_sensitivity(
     """
     check_run("rate_sensitivity", problem, recipe, progress)
     grid = spaced("rate_sensitivity", low, high, rates, 2)
-    run, before, after = final_losses("rate_sensitivity", problem, recipe, grid, seeds, progress)
+    run, before, after = final_losses("rate_sensitivity", problem, recipe, grid, seeds, progress, workers)
     capped, found = np.fmin(after, before), sensitivity(after, before[0])
     never = int(np.isnan(found).sum())
     band, ends = mean_ends(capped), (np.nan, np.nan)

@@ -13,7 +13,7 @@ from thalweg.progress import Progress
 from thalweg.workers.outcome import Outcome
 from thalweg.workers.protocol import Done, Heard
 
-TRIES = 3  # of an item whose process died
+TRIES = 3  # of an item whose process died before it came further
 
 
 class Told(NamedTuple):
@@ -88,7 +88,7 @@ class _Drive:
     def __init__(self, hands: Hands, items: Sequence[Any]) -> None:
         self.hands, self.items = hands, items
         self.waiting, self.running = deque(range(len(items))), set[int]()
-        self.tried = [0] * len(items)
+        self.tried, self.furthest = [0] * len(items), [0] * len(items)
         self.interrupts = Interrupts()
         self.error: BaseException | None = None
         self.stopped = False
@@ -131,6 +131,8 @@ class _Drive:
             if isinstance(one, Outcome):
                 ended.append(one)
                 continue
+            if one.progress.done > self.furthest[one.number]:  # so this try was not in vain
+                self.furthest[one.number], self.tried[one.number] = one.progress.done, 1
             try:
                 heard(*one)
             except Exception as error:
@@ -152,7 +154,8 @@ class _Drive:
                 return
             item = str(self.items[number]).rstrip(".")
             msg = (
-                f"The process of {item} died {TRIES} times in a row, most often because memory ran out: "
+                f"The process of {item} died {TRIES} times in a row and came no further, most often because memory "
+                "ran out: "
                 "take fewer processes or smaller pieces."
             )
             error = WorkerError(msg)

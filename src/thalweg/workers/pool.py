@@ -1,7 +1,6 @@
 """The processes of one call of `map`, as who waits for them sees them."""
 
 import contextlib
-import os
 import pickle
 import tempfile
 import threading
@@ -11,59 +10,43 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from joblib.externals.loky import ProcessPoolExecutor
-from joblib.externals.loky.backend import get_context
-
 from thalweg.progress import Progress
 from thalweg.workers import process
 from thalweg.workers.driving import Told
-from thalweg.workers.outcome import ONE_THREAD, Outcome
+from thalweg.workers.outcome import Outcome
 from thalweg.workers.packing import Packed
+from thalweg.workers.team import Team, team_of
 
 _TICK = 0.2  # seconds that are waited at a time
 
 
 class Pool:
-    """Processes of one call of `map`: results come by loky, messages by one pipe, that all is to stop by another.
-
-    No lock is shared: a process that is killed leaves nothing locked. A message is small enough to be written in one
-    piece, and dropped where the pipe is full.
-    """
+    """The processes of one call of `map`: results come by loky, messages by a pipe, that all is to stop by another."""
 
     bound = True  # loky ends all when one is killed
 
-    def __init__(self, room: int, packed: Packed) -> None:
-        self.room, self.packed = room, packed
-        self.context = get_context("loky")
-        self.told, self.tell = self.context.Pipe(duplex=False)
-        self.stopped, self.stopping = self.context.Pipe(duplex=False)
-        os.set_blocking(self.tell.fileno(), False)
+    def __init__(self, count: int, packed: Packed) -> None:
+        self.count, self.packed = count, packed
+        self.room = min(count, len(packed.items))
         with tempfile.NamedTemporaryFile(prefix="thalweg-", delete=False) as file:
             file.write(packed.work)
         self.path = file.name
-        self.executor: ProcessPoolExecutor | None = None
+        self.team: Team | None = None
         self.futures: dict[Future, int] = {}
 
     def begin(self, number: int) -> None:
         """See `Hands`."""
-        if self.executor is None:
-            self.executor = ProcessPoolExecutor(
-                self.room,
-                context=self.context,
-                initializer=process.prepare,
-                initargs=(os.getpid(), self.path, self.tell, self.stopped),
-                env=ONE_THREAD,
-            )
-        future = self.executor.submit(process.begin, number, self.packed.items[number])
+        self.team = self.team or team_of(self.count)
+        future = self.team.submit(process.begin, number, self.path, self.packed.items[number])
         self.futures[future] = number
-        future.add_done_callback(partial(_wake, self.tell))
+        future.add_done_callback(partial(_wake, self.team.tell))
         _watch(self)
 
     def wait(self) -> list[Outcome | Told]:
         """See `Hands`."""
         ended = [future for future in self.futures if future.done()]
         heard: list[Outcome | Told] = []
-        if not ended and self.told.poll(_TICK):
+        if not ended and self.team is not None and self.team.told.poll(_TICK):
             heard += self._heard()
             ended = [future for future in self.futures if future.done()]
         outcomes = [self._outcome(future) for future in ended]
@@ -73,9 +56,9 @@ class Pool:
         return heard + outcomes
 
     def _heard(self) -> list[Told]:
-        heard = []
-        while self.told.poll():
-            message = pickle.loads(self.told.recv_bytes())
+        heard, told = [], self.team.told if self.team else None
+        while told is not None and told.poll():
+            message = pickle.loads(told.recv_bytes())
             if message is not None:
                 number, entries = message
                 heard.append(Told(number, Progress(*entries)))
@@ -90,18 +73,20 @@ class Pool:
 
     def stop(self) -> None:
         """See `Hands`."""
-        self.stopping.send_bytes(b"stop")  # never read: it is there for all
+        if self.team is not None:
+            self.team.stop()
 
     def _end(self, *, kill: bool) -> None:
-        if self.executor is not None:
-            self.executor.shutdown(wait=True, kill_workers=kill)
-            self.executor = None
+        if self.team is not None:
+            self.team.end(kill=kill)
+            self.team = None
 
     def close(self, *, kill: bool) -> None:
-        """See `Hands`."""
-        self._end(kill=kill)
-        for end in (self.told, self.tell, self.stopped, self.stopping):
-            end.close()
+        """See `Hands`; processes that nothing was stopped or killed in stay for the next call."""
+        if self.team is not None and self.team.fresh and not kill and not self.futures:
+            self.team.leave()
+        else:
+            self._end(kill=kill)
         Path(self.path).unlink(missing_ok=True)
 
 

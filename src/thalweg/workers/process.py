@@ -23,54 +23,56 @@ _LABEL = 300  # letters of a label that are sent: a message fits into what a pip
 
 @dataclass
 class _Worker:
-    """What a process was given when it began."""
+    """What a process was given when it began, and the work that it read last."""
 
-    path: str
     tell: Connection
     stopped: Connection
+    path: str = ""
     work: Any = None
 
 
 _worker: _Worker | None = None
 
 
-def prepare(driver: int, path: str, tell: Connection, stopped: Connection) -> None:
+def prepare(driver: int, tell: Connection, stopped: Connection) -> None:
     """When the process begins.
 
     Args:
         driver: the process that waits for results.
-        path: of the work, pickled.
         tell: takes messages.
         stopped: has something to read when all work is to stop.
     """
     global _worker
-    _worker = _Worker(path, tell, stopped)
+    _worker = _Worker(tell, stopped)
     os.setpgrp()  # Ctrl-C in a terminal is for the driver
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process_executor._MAX_MEMORY_LEAK_SIZE = 2**63  # work that keeps what it needs is no leak
-    threading.Thread(target=_end_with, args=(driver, path), daemon=True).start()
+    threading.Thread(target=_end_with, args=(driver, _worker), daemon=True).start()
 
 
-def _end_with(driver: int, path: str) -> None:
+def _end_with(driver: int, worker: _Worker) -> None:
     """End this process, and what it began, when the driver is no more."""
     while os.getppid() == driver:
         time.sleep(0.5)
-    Path(path).unlink(missing_ok=True)
+    if worker.path:
+        Path(worker.path).unlink(missing_ok=True)
     os.killpg(0, signal.SIGKILL)
 
 
-def begin(number: int, item: bytes) -> Outcome:
-    """One piece of the work: an item, pickled."""
+def begin(number: int, path: str, item: bytes) -> Outcome:
+    """One piece of the work in a file: an item, pickled."""
     worker = _worker
     assert worker is not None
     if worker.stopped.poll():
         return Outcome(number, "stopped")
-    return carry_out(number, partial(_read, worker, item), Telling(partial(_send, worker, number), worker.stopped.poll))
+    read = partial(_read, worker, path, item)
+    return carry_out(number, read, Telling(partial(_send, worker, number), worker.stopped.poll))
 
 
-def _read(worker: _Worker, item: bytes) -> tuple[Any, Any]:
-    if worker.work is None:
-        worker.work = pickle.loads(Path(worker.path).read_bytes())
+def _read(worker: _Worker, path: str, item: bytes) -> tuple[Any, Any]:
+    if worker.path != path:
+        worker.path, worker.work = path, None
+        worker.work = pickle.loads(Path(path).read_bytes())
     return worker.work, pickle.loads(item)
 
 

@@ -27,7 +27,8 @@ class Processes:
         count: how many; None is as many as cores that this process may use.
         slices: in how many pieces work that can be cut anywhere is cut; None is one a process.
 
-    Cost: about a second before the first piece of work begins, more where it loads torch.
+    Cost: a second before the first piece of work begins, more where it loads torch. Processes stay for the next call, a
+    minute at most.
 
     Raises:
         UsageError: a number that is not whole, or less than 1.
@@ -54,4 +55,4 @@ class Processes:
         items = list(items)
         if items:
             sent = pack(work, items)
-            yield from drive(Pool(min(self.count, len(items)), sent), items, heard)
+            yield from drive(Pool(self.count, sent), items, heard)

@@ -14,6 +14,10 @@ Heard = Callable[[int, Progress], None]
 class Done(NamedTuple):
     """A piece of work that came to its end.
 
+    >>> import thalweg as tw
+    >>> tw.workers.Done(0, "found", tw.workers.Place()).number
+    0
+
     Args:
         number: which item it was.
         found: what the work returned.
@@ -27,7 +31,12 @@ class Done(NamedTuple):
 
 @runtime_checkable
 class Workers(Protocol):
-    """Where pieces of work run."""
+    """Where pieces of work run.
+
+    >>> import thalweg as tw
+    >>> isinstance(tw.workers.Here(), tw.workers.Workers)
+    True
+    """
 
     @property
     def slices(self) -> int:

@@ -8,6 +8,7 @@ from thalweg.guard import guarded
 from thalweg.population import Population, Problem
 from thalweg.progress import Watcher, automatic
 from thalweg.training import MemberGrid, Recipe, train
+from thalweg.workers import Workers
 
 
 @guarded
@@ -20,6 +21,7 @@ def refit(
     size: int | None = None,
     seed: int = 0,
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Population:
     """Train on disjoint parts of the training set, from several seeds each: members sets x seeds, seeds fastest.
 
@@ -41,6 +43,7 @@ def refit(
         size: examples of each part; None: as many as there are.
         seed: of the parts, the stream (seed, "refit"), and of members, which are seed x sets x seeds + 0, 1, ...
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: more examples than there are, or a recipe with sweeps.
@@ -63,4 +66,4 @@ def refit(
         msg = "refit trains one recipe, not a sweep; choose a value first, or call refit for each."
         raise UsageError(msg)
     bare, rows = replace(recipe, evaluate=0, snapshot=0), parts.repeat_interleave(seeds, 0)
-    return train(problem, bare, own, examples=rows, progress=progress).final
+    return train(problem, bare, own, examples=rows, progress=progress, workers=workers).final

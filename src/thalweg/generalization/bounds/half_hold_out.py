@@ -19,6 +19,7 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.results import Provenance
 from thalweg.training import Recipe, train
+from thalweg.workers import Workers
 
 
 @guarded
@@ -34,6 +35,7 @@ def half_hold_out(
     delta: float = 0.05,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Certificate:
     """Clopper and Pearson's bound of a network that saw half of the examples, by the other half.
 
@@ -48,7 +50,8 @@ def half_hold_out(
     (True, 'the network')
 
     Args:
-        problem, recipe, seeds, bound, examples, test_examples, delta, plan, progress: see `half_prior`.
+        problem, recipe, seeds, bound, examples, test_examples, delta, plan, progress, workers: see
+            `half_prior`.
         trained_on: the examples that the networks see, where `bound` names those that count.
 
     Raises:
@@ -76,7 +79,7 @@ def half_hold_out(
     expected = BoundCost(count, count * recipe.steps, 0, count)
     with watched(progress) as told:
         told(Progress(f"half_hold_out. {expected}", 0, recipe.steps, 0.0))
-        run = train(of.problem, recipe, of.seeds, examples=of.trained_on, plan=plan, progress=told)
+        run = train(of.problem, recipe, of.seeds, examples=of.trained_on, plan=plan, progress=told, workers=workers)
     return of_networks(problem, of, run.final, delta=delta, cost=expected, began=began, plan=plan)
 
 

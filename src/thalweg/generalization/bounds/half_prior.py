@@ -22,6 +22,7 @@ from thalweg.guard import guarded
 from thalweg.population import Plan, Population, Problem
 from thalweg.progress import Progress, Watcher, automatic, watched
 from thalweg.training import Recipe, train
+from thalweg.workers import Workers
 
 
 @guarded
@@ -41,6 +42,7 @@ def half_prior(
     monte_carlo_delta: float = 0.01,
     plan: Plan | str = "auto",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Certificate:
     """Train on half of the examples, take noise around that network as the prior, and bound on the other half.
 
@@ -73,6 +75,7 @@ def half_prior(
         monte_carlo_delta: the part of it that the draws take.
         plan: see `train`.
         progress: told how far it is, and first what it costs.
+        workers: who trains slices of the members on their halves, see `train`; None: this process.
 
     Raises:
         UsageError: arguments that cannot be meant; samples for prior and bound that share examples; fewer than 8 for
@@ -104,7 +107,7 @@ def half_prior(
     share = (delta - monte_carlo_delta) / count
     with watched(progress) as told:
         told(Progress(f"half_prior, prior. {expected}", 0, recipe.steps, 0.0))
-        run = train(of.problem, recipe, of.seeds, examples=of.trained_on, plan=plan, progress=told)
+        run = train(of.problem, recipe, of.seeds, examples=of.trained_on, plan=plan, progress=told, workers=workers)
         center = run.final
         candidates = []
         for sigma in sizes:

@@ -5,7 +5,7 @@ train as one population where the rule is elementwise (see `nested`): a step of 
 costs beside their products.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from thalweg.population.device import as_device
 from thalweg.progress import Watcher, automatic
 from thalweg.randomness import whole
 from thalweg.results import Provenance, Reading
-from thalweg.training import Recipe, train
+from thalweg.training import Observed, Recipe, train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 _MEASURES = ("wrong", "test loss", "Brier score")
@@ -47,6 +48,7 @@ def over_widths(
     evaluate: int = 20,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> NetworkCurve:
     """Train ReLU networks of ever wider hidden layers on n examples with wrong labels among them.
 
@@ -67,6 +69,7 @@ def over_widths(
         evaluate: at how many steps, at equal ratios, test errors are taken.
         device: where the networks are trained.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: sizes that cannot be meant; labels that cannot be flipped.
@@ -79,7 +82,17 @@ def over_widths(
     check_count("over_widths layers", layers)
     hidden = [[width] * layers for width in widths]
     return _curve(
-        data, hidden, widths, "width", n, noise, seeds, (steps, batch_size, optimizer, evaluate), device, progress
+        data,
+        hidden,
+        widths,
+        "width",
+        n,
+        noise,
+        seeds,
+        (steps, batch_size, optimizer, evaluate),
+        device,
+        progress,
+        workers,
     )
 
 
@@ -98,6 +111,7 @@ def over_depths(
     evaluate: int = 20,
     device: str | torch.device = "cpu",
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> NetworkCurve:
     """Train ReLU networks of ever more hidden layers, of one width, on n examples with wrong labels among them.
 
@@ -109,7 +123,8 @@ def over_depths(
     Args:
         depths: hidden layers.
         width: of each of them.
-        data, n, noise, seeds, steps, batch_size, optimizer, evaluate, device, progress: see `over_widths`.
+        data, n, noise, seeds, steps, batch_size, optimizer, evaluate, device, progress, workers: see
+            `over_widths`.
 
     Raises, references: those of `over_widths`.
     """
@@ -117,7 +132,17 @@ def over_depths(
     check_count("over_depths width", width)
     hidden = [[width] * depth for depth in depths]
     return _curve(
-        data, hidden, depths, "depth", n, noise, seeds, (steps, batch_size, optimizer, evaluate), device, progress
+        data,
+        hidden,
+        depths,
+        "depth",
+        n,
+        noise,
+        seeds,
+        (steps, batch_size, optimizer, evaluate),
+        device,
+        progress,
+        workers,
     )
 
 
@@ -132,6 +157,7 @@ def _curve(
     training: tuple[int, int, Rule | Wrapper, int],
     device: str | torch.device,
     progress: Watcher | None,
+    workers: Workers | None,
 ) -> NetworkCurve:
     (steps, batch_size, optimizer, evaluate), seeds = training, [whole(seed) for seed in seeds]
     if data.classes is None:
@@ -161,17 +187,7 @@ def _curve(
         groups = together(parameters, batch_size * len(seeds))
     for group in groups:
         problem, shape = problems[group.stop - 1], (group.stop - group.start, len(seeds))
-
-        def watch(
-            step: int, population: Population, problem: Problem = problem, group: slice = group, shape: tuple = shape
-        ) -> None:
-            if step not in at:
-                return
-            each = by_example(problem, population, pool)
-            for index, name in enumerate(("wrong", "loss", "Brier score")):
-                values = each[name].numpy().reshape(*shape, -1)
-                found[index, group, int(np.argmax(at == step))] = (values * tested).sum(-1) / tested.sum(-1)
-
+        watch = Observed(_errors_of(problem, pool), at=at.tolist(), own=[np.tile(tested, (shape[0], 1))])
         recipe = Recipe(optimizer, steps, batch_size, evaluate=0)
         arms = {
             str(size): widened(one.initialize(seeds), problem)
@@ -187,12 +203,14 @@ def _curve(
             examples=table,
             observe=watch,
             progress=progress,
+            workers=workers,
         )
         for place, diverged in zip(range(*group.indices(len(sizes))), run.diverged_at.reshape(shape), strict=True):
             if (diverged >= 0).any():
                 members = np.flatnonzero(diverged >= 0).tolist()
                 msg = f"Members {members} of {what} {sizes[place]} diverged; train with a lower learning rate."
                 raise UsageError(msg)
+        found[:, group] = np.moveaxis(watch.values.reshape(len(at), *shape, -1), (0, 3), (2, 0))
         wrong[group] = run.history.final("train_wrong").reshape(shape)
         for row, own in enumerate(problems[group]):
             columns = columns_within(own.layout, problem.layout)
@@ -213,6 +231,17 @@ def _curve(
         ),
     )
     return NetworkCurve(reading, tuple(networks))
+
+
+def _errors_of(problem: Problem, pool: Examples) -> Callable[[int, Population, NDArray[np.bool_]], Array]:
+    """The measures of every member on those of the examples that it is tested on, as training runs."""
+
+    def errors(step: int, population: Population, tested: NDArray[np.bool_]) -> Array:
+        each = by_example(problem, population, pool)
+        values = (each[name].numpy() for name in ("wrong", "loss", "Brier score"))
+        return np.stack([(one * tested).sum(1) / tested.sum(1) for one in values], axis=1)
+
+    return errors
 
 
 def wrong_class(outputs: Tensor, target: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from thalweg.progress import Watcher, automatic
 from thalweg.results import Cost, Provenance, Reading, Result
 from thalweg.statistics import Interval, interval
 from thalweg.training import Recipe, Run, train
+from thalweg.workers import Workers
 
 Array = NDArray[np.float64]
 MET = 0.9  # of the changed labels that are followed, from where a procedure is at its threshold or past it
@@ -132,6 +133,7 @@ def where_am_i(
     members: int = 3,
     seed: int = 0,
     progress: Watcher | None = automatic,
+    workers: Workers | None = None,
 ) -> Standing:
     """How a run of any classifier or regressor stands to the threshold, what noise would do, and what removes it.
 
@@ -162,6 +164,7 @@ def where_am_i(
         members: how many of the run's members, at least 2, so that there are intervals.
         seed: of the noise.
         progress: told how far it is.
+        workers: who trains slices of the members, see `train`; None: this process.
 
     Raises:
         UsageError: a run of another kind (a sweep, a fork, masked, unfinished, on examples of its members' own), or of
@@ -191,13 +194,18 @@ def where_am_i(
     labels = changed_labels(problem, noise, seeds, seed)
     held = None if run.test_examples is None else run.test_examples[:members]
     until = min(COMPARED, run.step)
-    begun = train(problem, recipes[0], seeds, test_examples=held, until=until, plan=run.plans, progress=None)
+    begun = train(
+        problem, recipes[0], seeds, test_examples=held, until=until, plan=run.plans, progress=None, workers=workers
+    )
     _check_same(run, begun)
     names = [*WHAT[:2], *(f"{WHAT[2]} {decay:g}" for decay in decays)]
-    runs = [train(problem, recipes[0], seeds, resume=begun, progress=progress)]
+    runs = [train(problem, recipes[0], seeds, resume=begun, progress=progress, workers=workers)]
     pool, rows = pooled(labels.sets)
     noisy = _with(problem, replace(problem.data, train=pool))
-    runs += [train(noisy, one, seeds, examples=rows, test_examples=held, progress=progress) for one in recipes[1:]]
+    runs += [
+        train(noisy, one, seeds, examples=rows, test_examples=held, progress=progress, workers=workers)
+        for one in recipes[1:]
+    ]
     for one, name in zip(runs, names, strict=True):
         _check_finite(one, members, f"Training again with {name}")
     first, second = (outputs(problem, one.final, "train") for one in runs[:2])

@@ -84,7 +84,8 @@ def fits_of(lab: Lab, model: str, seed: int) -> tuple[Array, Array]:
     assert isinstance(rows, Examples)
     problem = Problem(lambda: nets.mlp(64, 32, 10), data.Data(rows, held, "digits", 10), device=lab.device)
     told = lab.labelled("MLPs")
-    fits, targets = predictions(problem, refit(problem, RECIPE, sets=JUDGES, seeds=OCCASIONS, seed=seed, progress=told))
+    trained = refit(problem, RECIPE, sets=JUDGES, seeds=OCCASIONS, seed=seed, progress=told, workers=lab.workers)
+    fits, targets = predictions(problem, trained)
     return fits.reshape(JUDGES, OCCASIONS, *targets.shape), targets
 
 

@@ -40,7 +40,7 @@ def over_width(lab: Lab) -> OverWidth:
     for width in WIDTHS:
         problem = problem_of(lab, width)
         told = lab.labelled(f"width {width}")
-        fits = refit(problem, RECIPE, sets=SETS, size=SIZE, seed=lab.seed, progress=told)
+        fits = refit(problem, RECIPE, sets=SETS, size=SIZE, seed=lab.seed, progress=told, workers=lab.workers)
         for loss, each in found.items():
             each.append(decompose(problem, fits, on=Sample("test"), loss=loss))
     parts = ("error", "bias^2", "variance")

@@ -99,6 +99,7 @@ def measured(
         fresh_schedule=fresh_schedule,
         points=POINTS,
         progress=lab.labelled(f"{setting.text}, {kind}"),
+        workers=lab.workers,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg import data, nets, optim
 from thalweg.claims import Claim, Finding, Part, every_part, greater, less
@@ -23,7 +24,7 @@ from thalweg.statistics import Interval, interval
 from thalweg.studies.double_descent import training_time
 from thalweg.studies.lab import Lab
 from thalweg.studies.study import decides
-from thalweg.training import Recipe, train
+from thalweg.training import Observed, Recipe, train
 
 Array = NDArray[np.float64]
 Loss = Literal["loss", "accuracy"]  # what is watched on validation
@@ -93,18 +94,16 @@ def trained(
         device=lab.device,
     )
     there = [(examples.to(own.device), rows) for examples, rows in parts]
-    found: list[list[Array]] = [[], [], []]
+    names = "wrong", "loss" if of == "loss" else "wrong", "wrong"
 
-    def watch(step: int, population: Population) -> None:
-        if step in at:
-            measured = [evaluate(own, population, examples, rows=rows) for examples, rows in there]
-            names = "wrong", "loss" if of == "loss" else "wrong", "wrong"
-            for values, one, name in zip(found, measured, names, strict=True):
-                values.append(one[name].cpu().numpy())
+    def errors(step: int, population: Population, *rows: Tensor) -> Tensor:
+        measured = [evaluate(own, population, one, rows=of) for (one, _), of in zip(there, rows, strict=True)]
+        return torch.stack([one[name] for one, name in zip(measured, names, strict=True)], 1)
 
-    recipe = Recipe(rule, steps, size, evaluate=0)
-    train(own, recipe, seeds, examples=table, observe=watch, progress=lab.labelled(problem.data.name))
-    fitted, validation, test = (np.array(values).T for values in found)
+    recipe, watch = Recipe(rule, steps, size, evaluate=0), Observed(errors, at=at.tolist(), own=[of for _, of in there])
+    told = lab.labelled(problem.data.name)
+    train(own, recipe, seeds, examples=table, observe=watch, progress=told, workers=lab.workers)
+    fitted, validation, test = (watch.values[..., part].T for part in range(3))
     return Watched(at, fitted, validation, 100 * test)
 
 

@@ -69,6 +69,7 @@ def networks(lab: Lab) -> dict[float, NetworkCurve]:
             evaluate=40,
             device=lab.device,
             progress=lab.labelled(f"a network over time, rate {rate:g}"),
+            workers=lab.workers,
         )
         for rate in RATES[lab.scale]
     }

@@ -83,6 +83,7 @@ def on_digits(lab: Lab, noise: float, widths: tuple[int, ...]) -> NetworkCurve:
         evaluate=lab.pick(quick=12, full=20),
         device=lab.device,
         progress=lab.labelled(f"{100 * noise:g} % of the digits' labels wrong"),
+        workers=lab.workers,
     )
 
 
@@ -100,6 +101,7 @@ def on_signals(lab: Lab) -> NetworkCurve:
         optimizer=optim.Adam(3e-3),
         device=lab.device,
         progress=lab.labelled("MNIST-1D"),
+        workers=lab.workers,
     )
 
 
@@ -113,6 +115,7 @@ def over_layers(lab: Lab) -> NetworkCurve:
         seeds=lab.seeds(quick=3, full=3).scored,
         device=lab.device,
         progress=lab.labelled("depth"),
+        workers=lab.workers,
     )
 
 

@@ -79,7 +79,7 @@ def product(cell: Cell) -> float:
 
 
 def until_grokked(problem: Problem, recipe: Recipe, seed: int, lab: Lab, label: str, start: Start | None = None) -> Run:
-    """One network, trained until it has generalized, or to the recipe's last step."""
+    """One network, trained here, as there is nothing to cut, until it has generalized or to the last step."""
     told = partial(train, problem, recipe, [seed], progress=lab.labelled(label))
     run = told(start=start, until=min(PIECE, recipe.steps))
     while run.step < recipe.steps and np.isinf(grokking.times(run)["generalized"][0]):

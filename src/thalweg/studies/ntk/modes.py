@@ -14,7 +14,7 @@ from thalweg.studies.lab import Lab
 from thalweg.studies.ntk.setting import descent, own_kernels, problem_of
 from thalweg.studies.ntk.subsets import TRAIN, Sets, as_large
 from thalweg.studies.ntk.wide import ARMS
-from thalweg.training import train
+from thalweg.training import Observed, train
 
 Array = NDArray[np.float64]
 LEVEL = 0.01  # of the first loss
@@ -47,22 +47,23 @@ class Followed:
 def followed(lab: Lab, sets: Sets, arm: str, width: int, rate: float, steps: int) -> Followed:
     """Train in float64 and look at the answers to the training examples along the way, ever more rarely."""
     at = sorted({0, *np.geomspace(1, steps, 120).round().astype(int).tolist()})
-    kind, seen, inputs, rows = ARMS[arm], [], sets.inputs[:, :TRAIN].double(), sets.rows[:, :TRAIN]
+    kind, inputs, rows = ARMS[arm], sets.inputs[:, :TRAIN].double(), sets.rows[:, :TRAIN]
     problem = problem_of(lab, sets.data, kind.widths(width), kind.activation, dtype=torch.float64)
     evaluators: list[Evaluator] = []  # one for all steps, which reads the networks where they are
 
-    def look(step: int, population: Population) -> None:
-        if step in at:
-            if not evaluators:
-                evaluators.append(Evaluator(problem, population, problem.data.train, rows=rows, plan="stacked"))
-            seen.append(evaluators[0].outputs()[..., 0].cpu())
+    def answers(step: int, population: Population, rows: Tensor) -> Tensor:
+        if not evaluators or evaluators[0].population is not population:  # these are other members
+            evaluators[:] = [Evaluator(problem, population, problem.data.train, rows=rows, plan="stacked")]
+        return evaluators[0].outputs()[..., 0]
 
     recipe = descent(rate, steps, TRAIN)
     told = lab.labelled(f"{arm}, width {width}")
-    run = train(problem, recipe, sets.seeds, examples=rows, observe=look, progress=told)
+    look = Observed(answers, at=at, own=[rows])
+    run = train(problem, recipe, sets.seeds, examples=rows, observe=look, progress=told, workers=lab.workers)
     start = problem.initialize(sets.seeds)
     first, last = (own_kernels(problem, networks, inputs) for networks in (start, run.final))
-    residual = torch.stack(seen, 1) - sets.targets[..., 0].double()[:, None]
+    seen = torch.from_numpy(look.values).transpose(0, 1).contiguous()
+    residual = seen - sets.targets[..., 0].double()[:, None]
     return Followed(rate, torch.tensor(at, dtype=torch.float64), residual, first, last)
 
 

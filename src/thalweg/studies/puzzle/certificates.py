@@ -44,12 +44,14 @@ def on_true_labels(lab: Lab, seeds: list[int], how: dict[str, Setting] | None = 
     of = digits(seeds)
     common, net = given(lab, of, "true labels"), of.problem(lab, *NET)
     if how is None:
-        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common)
+        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, workers=lab.workers, **common)
         return {**both(half), LINEAR: signs(net, UNCHOSEN, common)}
     linear = of.problem(lab, 64, 10)
     own, few = how[SUBSPACE], how[LINEAR]
     return {
-        **both(bounds.half_prior(net, PLAIN, sigmas=SIGMAS, posterior=MOVED, draws=DRAWS, **common)),
+        **both(
+            bounds.half_prior(net, PLAIN, sigmas=SIGMAS, posterior=MOVED, draws=DRAWS, workers=lab.workers, **common)
+        ),
         FREE: bounds.data_free(of.problem(lab, *SMALL), POSTERIOR, prior_stds=PRIOR_STDS, draws=DRAWS, **common),
         FREE_LINEAR: bounds.data_free(linear, LINEAR_POSTERIOR, prior_stds=[1.0], draws=DRAWS, **common),
         SUBSPACE: bounds.random_subspace(
@@ -64,11 +66,11 @@ def on_random_labels(lab: Lab, seeds: list[int], how: dict[str, Setting] | None 
     of = digits(seeds, 1.0)
     common, net = given(lab, of, "random labels"), of.problem(lab, *NET)
     if how is None:
-        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, **common)
+        half = bounds.half_prior(net, PLAIN, sigmas=SIGMAS[:1], draws=DRAWS, workers=lab.workers, **common)
         return {HALF: half, LINEAR: signs(net, UNCHOSEN, common)}
     large, own = of.problem(lab, *MEMORIZER), how[SUBSPACE]
     return {
-        **both(bounds.half_prior(large, MEMORIZING, sigmas=SIGMAS[:1], draws=DRAWS, **common)),
+        **both(bounds.half_prior(large, MEMORIZING, sigmas=SIGMAS[:1], draws=DRAWS, workers=lab.workers, **common)),
         FREE: bounds.data_free(of.problem(lab, *SMALL), POSTERIOR, prior_stds=[0.6], draws=DRAWS, **common),
         SUBSPACE: bounds.random_subspace(
             net, own.recipe(SUBSPACE_STEPS), 100, 3, steps=own.levels[1:], settings=own.settings, **common

@@ -65,6 +65,7 @@ def trained(lab: Lab, setting: Setting, seeds: list[int]) -> Memorization:
         seeds=seeds,
         device=lab.device,
         progress=lab.labelled(setting.text),
+        workers=lab.workers,
     )
 
 

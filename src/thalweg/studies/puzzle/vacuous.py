@@ -134,6 +134,7 @@ def coin_flips(lab: Lab, seeds: list[int]) -> Array:
         seeds=seeds,
         device=lab.device,
         progress=lab.labelled("coin flips"),
+        workers=lab.workers,
     )
     return found["train accuracy"][0, -1]
 

@@ -95,6 +95,7 @@ def chains(lab: Lab, rate: float, seeds: list[int]) -> RewindingMap:
         policy=POLICY,
         controls=dict.fromkeys(("shuffled", "earliest mask"), (LEVEL,)) if main and full else {},
         progress=lab.labelled(f"rewinding at rate {rate:g}"),
+        workers=lab.workers,
     )
 
 

@@ -49,9 +49,15 @@ def gamma(population: Population, first: Population) -> Scores:
 
 def of_weights(lab: Lab, seeds: list[int]) -> EarlyMasks:
     """Masks of single weights of the MLP, trained from the original initialization."""
-    progress = lab.labelled("masks of weights")
-    problem, recipe = problem_of(lab, WIDTH), recipe_of(STEPS)
-    return tickets.early_masks(problem, recipe, FRACTIONS[lab.scale], share=LEVEL, seeds=seeds, progress=progress)
+    return tickets.early_masks(
+        problem_of(lab, WIDTH),
+        recipe_of(STEPS),
+        FRACTIONS[lab.scale],
+        share=LEVEL,
+        seeds=seeds,
+        progress=lab.labelled("masks of weights"),
+        workers=lab.workers,
+    )
 
 
 def of_channels(lab: Lab, seeds: list[int]) -> EarlyMasks:
@@ -67,6 +73,7 @@ def of_channels(lab: Lab, seeds: list[int]) -> EarlyMasks:
         score=gamma,
         allocation=Units(),
         progress=lab.labelled("masks of channels"),
+        workers=lab.workers,
     )
 
 

@@ -18,6 +18,7 @@ def everything_kept(lab: Lab, seeds: list[int]) -> Interval:
         keep=1.0,
         arms=("ticket",),
         progress=lab.labelled("masks that keep every weight"),
+        workers=lab.workers,
     )
     dense = found.trained(0).theta
     away = max(float((found.trained(level).theta - dense).abs().max()) for level in range(1, LEVELS + 1))

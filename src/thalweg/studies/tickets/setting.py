@@ -156,5 +156,6 @@ def searched(
         keep=setting.keep,
         arms=arms,
         progress=lab.labelled(f"{label}, {setting.text}"),
+        workers=lab.workers,
     )
     return Searched(setting, problem, found)

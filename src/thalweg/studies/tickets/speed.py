@@ -66,6 +66,7 @@ def beside(lab: Lab) -> Beside:
         keep=SMALL.keep,
         arms=RIVALS,
         progress=lab.labelled("tickets whose speed is measured"),
+        workers=lab.workers,
     )
     accuracy, dense = search["test_accuracy"].mean(2), float(search["dense test_accuracy"].mean())
     gains = np.array([[gain_of(problem, search, level, arm) for level in LEVELS] for arm in RIVALS])

@@ -85,8 +85,8 @@ def tasks_of(lab: Lab, width: int) -> dict[str, Problem]:
 def found(lab: Lab, small: Searched, level: int | None = None) -> Finding:
     """Train masks and their shuffled copies on every task."""
     level, problems = level or small.setting.scored, tasks_of(lab, small.setting.width)
-    arms = lab.pick(quick=(), full=FULL)
-    moved = tickets.transfer(small.search, problems, level=level, arms=arms, progress=lab.labelled("other tasks"))
+    arms, told = lab.pick(quick=(), full=FULL), lab.labelled("other tasks")
+    moved = tickets.transfer(small.search, problems, level=level, arms=arms, progress=told, workers=lab.workers)
     return judged(lab, small, moved)
 
 

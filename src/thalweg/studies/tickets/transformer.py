@@ -76,6 +76,7 @@ def chains(lab: Lab, recipe: Recipe, seeds: list[int], rounds: int, *, shuffled:
         metric="test_loss",
         controls={"shuffled": (rounds,) if rounds < LEVEL else (LEVEL,)} if shuffled else (),
         progress=lab.labelled("rewinding a transformer"),
+        workers=lab.workers,
     )
 
 

@@ -1,0 +1,105 @@
+"""Processes that stay for the next call of `map`: to begin one and load torch in it takes seconds."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.backend import get_context
+
+from thalweg.workers import process
+from thalweg.workers.outcome import ONE_THREAD
+
+_IDLE_SECONDS = 60  # after which a process that has nothing to do ends
+_KEPT = 2  # teams at most that wait for work
+
+_waiting: list["Team"] = []
+_lock = threading.Lock()
+_registered = False
+
+
+class Team:
+    """Processes, the pipe by which they tell progress, and the one by which all are to stop.
+
+    No lock is shared: a process that is killed leaves nothing locked. A message is small enough to be written in one
+    piece, and dropped where the pipe is full.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.surroundings = count, _surroundings()
+        self.context = get_context("loky")
+        self.told, self.tell = self.context.Pipe(duplex=False)
+        self.stopped, self.stopping = self.context.Pipe(duplex=False)
+        os.set_blocking(self.tell.fileno(), False)
+        self.executor = ProcessPoolExecutor(
+            count,
+            context=self.context,
+            timeout=_IDLE_SECONDS,
+            initializer=process.prepare,
+            initargs=(os.getpid(), self.tell, self.stopped),
+            env=ONE_THREAD,
+        )
+        self.fresh = True  # nothing was stopped or killed
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Have a process call a function."""
+        return self.executor.submit(function, *arguments)
+
+    def stop(self) -> None:
+        """Have interrupted what runs and what will; this team takes no work of another call."""
+        self.fresh = False
+        self.stopping.send_bytes(b"stop")  # never read: it is there for all
+
+    def end(self, *, kill: bool) -> None:
+        """End the processes, and wait for that."""
+        self.executor.shutdown(wait=True, kill_workers=kill)
+        for end in (self.told, self.tell, self.stopped, self.stopping):
+            end.close()
+
+    def leave(self) -> None:
+        """Keep the processes for the next call, as long as nothing of this one can be seen in it."""
+        while self.told.poll():
+            self.told.recv_bytes()
+        with _lock:
+            _waiting.append(self)
+            surplus = _waiting.pop(0) if len(_waiting) > _KEPT else None
+        if surplus is not None:
+            surplus.end(kill=False)
+
+
+def team_of(count: int) -> Team:
+    """So many processes in the surroundings of this one: folder, paths of modules, environment."""
+    with _lock:
+        _end_with_python()
+        fitting = [one for one in _waiting if one.count == count and one.surroundings == _surroundings()]
+        if fitting:
+            _waiting.remove(fitting[-1])
+    return fitting[-1] if fitting else Team(count)
+
+
+def dismiss() -> None:
+    """End all processes that wait for work."""
+    with _lock:
+        ending, _waiting[:] = list(_waiting), []
+    for team in ending:
+        with contextlib.suppress(OSError):
+            team.end(kill=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_waiting.clear)  # a forked process has none of these
+
+
+def _surroundings() -> tuple[Any, ...]:
+    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items()))
+
+
+def _end_with_python() -> None:
+    global _registered
+    if not _registered:
+        _registered = True
+        threading._register_atexit(dismiss)  # type: ignore[attr-defined] # before loky waits for its processes
