@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from thalweg.errors import WorkerError
-from thalweg.workers.culprit import culprit
+from thalweg.workers.culprit import culprit, with_article
 
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 _FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
@@ -64,12 +64,9 @@ def packed(value: Any, what: str, cannot: str) -> bytes:
         return _dumps(value)
     except Exception as error:
         found = culprit(value, _dumps)
-        kind = type(found.value).__name__
+        kind = with_article(type(found.value).__name__)
         where = f" (in {' of '.join(found.path)})" if found.path else ""
-        msg = (
-            f"{what} {cannot} because of {'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}{where}; "
-            "open it in the worker, or leave it out."
-        )
+        msg = f"{what} {cannot} because of {kind}{where}; open it in the worker, or leave it out."
         raise WorkerError(msg) from error
 
 
