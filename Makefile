@@ -4,12 +4,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -c constraints.txt
 
-.PHONY: help install tour test lint bench
+.PHONY: help install tour test soak lint bench
 
 help:
 	@echo "make tour     install, run every study, write a report page"
 	@echo "make test     install with dev tools, run lint, types, import contract and tests"
 	@echo "make lint     lint, types and import contract only"
+	@echo "make soak     runs whose workers are killed again and again, some minutes"
 	@echo "make bench    run every benchmark"
 	@echo "make install  only install"
 
@@ -39,6 +40,9 @@ lint: .venv/installed-dev
 # Two workers with one thread each: more threads than cores would slow both. Tests of one cluster go to one worker.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+
+soak: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest soak -x -s
 
 bench: .venv/installed-dev
 	@for benchmark in benchmarks/*.py; do echo "== $$benchmark"; $(BIN)/python "$$benchmark" || exit 1; done

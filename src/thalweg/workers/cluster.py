@@ -36,18 +36,24 @@ class Ray:
             check_count("Ray slices", slices)
         self.address = address
         self._slices = slices
+        self._count: int | None = None
 
     def __repr__(self) -> str:
         return f"Ray({self.address!r}, slices={self._slices})"
 
     @property
-    def slices(self) -> int:
-        """In how many pieces work that can be cut anywhere is cut."""
-        if self._slices is None:
+    def count(self) -> int:
+        """How many processors the cluster has when it is first asked."""
+        if self._count is None:
             from thalweg.workers.connection import processors
 
-            self._slices = processors(self.address)
-        return self._slices
+            self._count = processors(self.address)
+        return self._count
+
+    @property
+    def slices(self) -> int:
+        """In how many pieces work that can be cut anywhere is cut."""
+        return self.count if self._slices is None else self._slices
 
     def map(self, work: Work, items: Sequence[Any], heard: Heard) -> Iterator[Done]:
         """See `Workers.map`."""

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from thalweg.errors import WorkerError
+from thalweg.workers.own_cluster import cores, settings_kept, settings_of_own, start
 
 _PATIENCE = 10.0  # seconds until a cluster that does not answer is given up
 _QUIET = {"configure_logging": True, "log_to_driver": False, "logging_level": "ERROR"}
 _SETTINGS = {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}  # what Ray will do in future versions, which it warns of
-_OWN = {"RAY_USAGE_STATS_ENABLED": "0"}  # of clusters that are started: nothing is sent to Ray's makers
 
 _lock = threading.Lock()
 _users = 0  # calls that use a connection made here
+_made = contextlib.ExitStack()  # what goes with it
 
 
 @contextlib.contextmanager
@@ -43,7 +44,7 @@ def connected(address: str | None) -> Iterator[Any]:
         with _lock:
             _users -= ours
             if ours and _users == 0:
-                ray.shutdown()
+                _made.close()
 
 
 def processors(address: str | None) -> int:
@@ -53,15 +54,9 @@ def processors(address: str | None) -> int:
         address: of the cluster; None is this machine.
     """
     if address is None:
-        return _here()
+        return cores()
     with connected(address) as ray:
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def _here() -> int:
-    from joblib.externals.loky import cpu_count  # takes a while to import, and knows of quotas
-
-    return cpu_count()
 
 
 def _import() -> Any:
@@ -77,40 +72,19 @@ def _import() -> Any:
 def _connect(ray: Any, address: str | None) -> None:
     terminated = signal.getsignal(signal.SIGTERM)
     try:
+        _made.enter_context(settings_of_own(ray) if address is None else settings_kept(ray))
+        _made.callback(ray.shutdown)
         if address is None:
-            _start(ray)
+            start(ray, _QUIET)
         else:
             _join(ray, address)
     except BaseException:
         with contextlib.suppress(Exception):
-            ray.shutdown()
+            _made.close()
         raise
     finally:
         if threading.current_thread() is threading.main_thread() and terminated is not None:
             signal.signal(signal.SIGTERM, terminated)  # Ray takes it for itself
-
-
-def _start(ray: Any) -> None:
-    """Start a cluster; Ray gives it a token (RAY_AUTH_MODE=token), unless the environment says that it should not."""
-    os.environ.update({name: value for name, value in _OWN.items() if name not in os.environ})
-    with _loopback(ray):
-        ray.init("local", num_cpus=_here(), include_dashboard=False, **_QUIET)
-
-
-@contextlib.contextmanager
-def _loopback(ray: Any) -> Iterator[None]:
-    """Have a cluster that starts listen on the loopback device only, as Ray does by itself on Windows and macOS."""
-    name, constants = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", ray._private.ray_constants
-    said, clusters = os.environ.get(name), constants.ENABLE_RAY_CLUSTER
-    os.environ[name], constants.ENABLE_RAY_CLUSTER = "0", False
-    try:
-        yield
-    finally:
-        constants.ENABLE_RAY_CLUSTER = clusters
-        if said is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = said
 
 
 def _join(ray: Any, address: str) -> None:

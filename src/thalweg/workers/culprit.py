@@ -1,5 +1,6 @@
 """What part of a value cannot be pickled, and how it is reached."""
 
+import collections
 import functools
 import inspect
 import types
@@ -64,7 +65,9 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     """What a value refers to, by name; without one where the name says nothing."""
     if isinstance(value, Mapping):
         yield from ((repr(key), part) for key, part in value.items())
-    elif isinstance(value, list | tuple | set | frozenset):
+        yield from (("a key", key) for key in value)
+        yield "'default_factory'", getattr(value, "default_factory", None)
+    elif isinstance(value, list | tuple | set | frozenset | collections.deque):
         yield from ((f"entry {number}", part) for number, part in enumerate(value))
     elif isinstance(value, functools.partial):
         yield "", value.func
@@ -77,9 +80,23 @@ def _parts(value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((repr(name), part) for name, part in _of_function(value).items())
     elif isinstance(value, type):
         yield from ((repr(name), part) for name, part in vars(value).items())
-    elif isinstance(getattr(value, "__dict__", None), dict):
-        kind = type(value).__name__
-        yield from ((f"{name!r} of a {kind}", part) for name, part in vars(value).items())
+    else:
+        kind = with_article(type(value).__name__)
+        yield from ((f"{name!r} of {kind}", part) for name, part in _attributes(value).items())
+
+
+def with_article(noun: str) -> str:
+    """A noun after "a" or "an"."""
+    return f"{'an' if noun[:1] in 'AEIOUaeiou' else 'a'} {noun}"
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Those that an object itself has, in its dictionary or in slots."""
+    own = getattr(value, "__dict__", None)
+    slots = (getattr(kind, "__slots__", ()) for kind in type(value).__mro__)
+    names = [name for some in slots for name in ([some] if isinstance(some, str) else some)]
+    members = {name: getattr(value, name) for name in names if name[:2] != "__" and hasattr(value, name)}
+    return {**members, **(own if isinstance(own, dict) else {})}
 
 
 def _of_function(function: types.FunctionType) -> dict[str, Any]:

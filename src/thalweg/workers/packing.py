@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 
 from thalweg.errors import WorkerError
-from thalweg.workers.culprit import culprit
+from thalweg.workers.culprit import culprit, with_article
 
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 _STEPS = 8  # of the way to what cannot be sent that are said
@@ -68,13 +68,10 @@ def packed(value: Any, what: str, cannot: str) -> bytes:
             msg = f"{what} {cannot} because it is nested too deeply; flatten it, or leave it out."
             raise WorkerError(msg) from error
         found = culprit(value, _dumps)
-        kind = type(found.value).__name__
+        kind = with_article(type(found.value).__name__)
         path = found.path if len(found.path) <= _STEPS else (*found.path[: _STEPS - 2], "...", found.path[-1])
         where = f" (in {' of '.join(path)})" if path else ""
-        msg = (
-            f"{what} {cannot} because of {'an' if kind[:1] in 'AEIOUaeiou' else 'a'} {kind}{where}; "
-            "open it in the worker, or leave it out."
-        )
+        msg = f"{what} {cannot} because of {kind}{where}; open it in the worker, or leave it out."
         raise WorkerError(msg) from error
 
 

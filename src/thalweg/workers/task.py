@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import signal
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +17,7 @@ from thalweg.progress import Progress
 from thalweg.workers.outcome import Outcome
 from thalweg.workers.outcome import carry_out as carry_out_here
 from thalweg.workers.place import Place
-from thalweg.workers.telling import Telling
+from thalweg.workers.telling import Telling, interrupt
 
 _UNHEARD = 10  # messages on the way, from which on others are dropped
 _works: dict[str, Any] = {}  # the work this process carried out last, by its key
@@ -80,7 +81,21 @@ def carry_out(common: Common, number: int, item: bytes, channel: Any) -> Outcome
         return Outcome(number, "stopped")
     _go_to(common)
     read = partial(_read, ray, common, item)
-    return carry_out_here(number, read, Telling(line.send, line.stopped), node)
+    return carry_out_here(number, read, Telling(line.send, line.stopped, _interrupt), node)
+
+
+def _interrupt() -> None:
+    """As Ctrl-C does, which Ray blocks in its processes: that of a terminal is meant for the driver."""
+    if not hasattr(signal, "pthread_sigmask"):
+        interrupt()
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # forgets one that waits
+    signal.signal(signal.SIGINT, handler)
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        interrupt()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _refusal(driver: Place, here: Place, node: str) -> str:

@@ -10,16 +10,24 @@ _TELLS = 0.1  # seconds from one message to the next
 _LOOKS = 0.2  # seconds from one look at whether the work is to stop to the next
 
 
+def interrupt() -> None:
+    """Interrupt this process as Ctrl-C does."""
+    signal.raise_signal(signal.SIGINT)
+
+
 class Telling:
     """A `tell` that sends few messages, and interrupts its process once, as Ctrl-C does, when the work is to stop.
 
     Args:
         send: takes a message; may drop it.
         stopped: whether the work is to stop.
+        interrupt: its process, from within.
     """
 
-    def __init__(self, send: Callable[[Progress], None], stopped: Callable[[], bool]) -> None:
-        self.send, self.stopped = send, stopped
+    def __init__(
+        self, send: Callable[[Progress], None], stopped: Callable[[], bool], interrupt: Callable[[], None] = interrupt
+    ) -> None:
+        self.send, self.stopped, self.interrupt = send, stopped, interrupt
         self.sent = self.looked = float("-inf")
         self.interrupted = False
 
@@ -33,4 +41,4 @@ class Telling:
             self.looked = now
             if self.stopped():
                 self.interrupted = True
-                signal.raise_signal(signal.SIGINT)
+                self.interrupt()
