@@ -14,6 +14,7 @@ class Shuffled:
 
     seed: int = 0
     slices: int = 1
+    count = 1
 
     def map(self, work, items, heard) -> Iterator[Done]:
         for number in random.Random(self.seed).sample(range(len(items)), len(items)):

@@ -24,6 +24,7 @@ class Shuffled:
 
     slices: int = 3
     seed: int = 0
+    count = 1
 
     def map(self, work: Work, items: Sequence[Any], heard: Heard) -> Iterator[Done]:
         for number in np.random.default_rng(self.seed).permutation(len(items)).tolist():

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from cases import CASE
 from late_tokens import Late, late_data
 from sliced import Shuffled
 
 import thalweg as tw
 from thalweg import optim, sweep
-from thalweg.errors import UsageError
+from thalweg.errors import StorageError, UsageError, WorkerError
 from thalweg.randomness import generator
 from thalweg.training import scatter
 from thalweg.workers import Here
@@ -47,7 +48,7 @@ def test_it_is_found_again_and_not_trained_again(tmp_path):
     assert torch.equal(again.final[:].theta, first.final[:].theta)
     assert not [one for one in told if one.done]
     scatter(problem(), RECIPE, 4, workers=Here(2), store=tmp_path, name="mine")
-    with pytest.raises(UsageError, match="has another scattered run named 'mine'"):
+    with pytest.raises(StorageError, match="has another scattered run named 'mine'"):
         scatter(problem(), RECIPE, 3, workers=Here(2), store=tmp_path, name="mine")
 
 
@@ -69,7 +70,7 @@ def test_an_audit_sends_all_back(tmp_path):
 
 def test_a_store_that_is_not_seen(tmp_path, monkeypatch):
     monkeypatch.setattr("thalweg.training.slice_work.sees", lambda *_: None)
-    with pytest.raises(UsageError, match=r"is not seen where members .* were trained.*a folder that all nodes share"):
+    with pytest.raises(WorkerError, match=r"is not seen where members .* are trained.*a folder that all nodes share"):
         scatter(problem(), RECIPE, 5, workers=Here(2), store=tmp_path)
 
 
@@ -94,3 +95,20 @@ def test_each_needs_rows(tmp_path):
         run.final.each(lambda members: {"loss": members.theta.sum()})
     with pytest.raises(UsageError, match="arrays by name; it gave a Tensor"):
         run.final.each(lambda members: members.theta)
+
+
+@pytest.mark.parametrize("plan", ["stacked", "auto"])
+def test_convolutions_that_go_by_their_company(tmp_path, plan):
+    where = CASE["batchnorm"].problem()
+    run = scatter(where, RECIPE, 4, workers=Shuffled(3), store=tmp_path, plan=plan)
+    assert torch.equal(run.final[:].theta, tw.train(where, RECIPE, 4, plan=run.plans).final.theta)
+
+
+def test_no_other_run_takes_its_name(tmp_path):
+    run = scatter(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="big")
+    with pytest.raises(StorageError, match="has slices of another run named 'big'"):
+        tw.train(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="big")
+    assert len(run.final[:]) == 8
+    tw.train(problem(), RECIPE, 4, store=tmp_path, name="small")
+    with pytest.raises(StorageError, match="has another run named 'small'"):
+        scatter(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="small")

@@ -3,12 +3,13 @@
 import contextlib
 import itertools
 import signal
+import warnings
 
 import cloudpickle
 import numpy as np
 import pytest
 import torch
-from cases import CASES
+from cases import CASE, CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from late_tokens import Late, Right, late_data
@@ -16,7 +17,7 @@ from sliced import Shuffled
 
 import thalweg as tw
 from thalweg import optim, sweep
-from thalweg.errors import UsageError
+from thalweg.errors import StorageError, UsageError
 from thalweg.optim import RULES
 from thalweg.population import Plan
 from thalweg.randomness import generator
@@ -342,3 +343,87 @@ def test_until_a_step_that_some_have_passed(tmp_path):
     run = tw.train(problem(), RECIPE, 6, until=5, workers=Shuffled(2), store=tmp_path)
     assert run.step == 9
     assert_same(run, tw.train(problem(), RECIPE, 6, until=9, plan=run.plans))
+    again = tw.train(problem(), RECIPE, 6, until=5, store=tmp_path)
+    assert_same(again, run)
+
+
+def test_slices_that_have_passed_the_step_are_evened(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(3, [4, 9, 2]), store=tmp_path)
+    run = tw.train(problem(), RECIPE, 6, until=1, store=tmp_path)
+    assert run.step == 9
+    assert_same(run, tw.train(problem(), RECIPE, 6, until=9, plan=run.plans))
+
+
+def test_another_run_of_the_name_is_refused(tmp_path):
+    options = {"store": tmp_path, "name": "mine"}
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(3, [4]), **options)
+    other = tw.Recipe(optim.SGD(0.1), 5, 8)
+    for workers in (None, Shuffled(2)):
+        with pytest.raises(StorageError, match=r"slices of another run named 'mine'.*store.delete\('slice', 'mine "):
+            tw.train(problem(), other, 6, workers=workers, **options)
+    assert len(tw.Store(tmp_path).list("slice")) == 3
+
+
+@pytest.mark.parametrize("plan", [Plan("stacked"), Plan("stacked", 8, threads=2)], ids=str)
+def test_slices_by_a_forced_plan_are_found_again(tmp_path, plan):
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(3, [4, 9, 2]), store=tmp_path, plan=plan)
+    told = []
+    run = tw.train(problem(), RECIPE, 6, workers=Shuffled(2), store=tmp_path, plan=plan, progress=told.append)
+    assert told[0].total < 12
+    assert_same(run, tw.train(problem(), RECIPE, 6, plan=run.plans))
+
+
+def test_plans_of_slices_in_the_store_win_as_those_of_checkpoints_do(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(2, [4, 9]), store=tmp_path, plan=Plan("stacked", 8))
+    run = tw.train(problem(), RECIPE, 6, workers=Shuffled(2), store=tmp_path, plan="looped")
+    assert run.plan.mode == "stacked"
+    assert_same(run, tw.train(problem(), RECIPE, 6, plan=run.plans))
+
+
+def test_who_goes_on_without_workers_may_observe_with_anything(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        tw.train(problem(), RECIPE, 6, workers=Stopping(3, [4, 9, 2]), store=tmp_path)
+    steps = []
+    tw.train(problem(), RECIPE, 6, store=tmp_path, observe=lambda step, members: steps.append(step))
+    assert steps == [10, 11, 12]
+
+
+@pytest.fixture
+def without_mkldnn():
+    """Another choice of kernels, for the whole process."""
+    torch._C._set_mkldnn_enabled(False)
+    yield
+    torch._C._set_mkldnn_enabled(True)
+
+
+@pytest.mark.usefixtures("without_mkldnn")
+def test_switches_of_torch_go_along():
+    class There(Shuffled):
+        def map(self, work, items, heard):
+            torch._C._set_mkldnn_enabled(True)
+            yield from super().map(work, items, heard)
+            torch._C._set_mkldnn_enabled(False)
+
+    where = CASE["batchnorm"].problem()
+    run = tw.train(where, RECIPE, 4, workers=There(2), plan="looped")
+    assert not torch._C._get_mkldnn_enabled()
+    assert_same(run, tw.train(where, RECIPE, 4, plan=run.plans))
+
+
+class Warning2(UserWarning):
+    """Of the user's own."""
+
+
+def test_warnings_come_once_with_their_category():
+    def loss(outputs, targets):
+        warnings.warn("careful", RuntimeWarning, stacklevel=1)
+        warnings.warn("mine", Warning2, stacklevel=1)
+        return torch.nn.functional.cross_entropy(outputs, targets)
+
+    with pytest.warns() as caught:
+        tw.train(problem(loss=loss), tw.Recipe(optim.SGD(0.1), 3, 8), 4, workers=Shuffled(2), plan="looped")
+    assert {RuntimeWarning, UserWarning} <= {one.category for one in caught}

@@ -1,5 +1,6 @@
 """Processes of this machine: results, progress, and what happens when something ends that should not."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -362,3 +363,15 @@ def test_bad_numbers(arguments, message):
 def test_slices_are_as_many_as_processes_if_not_said():
     assert (Processes(3).slices, Processes(3, slices=5).slices) == (3, 5)
     assert Processes().count == Processes().slices >= 1
+
+
+def test_code_that_was_edited_is_the_code_that_runs(tmp_path, monkeypatch):
+    """As in a notebook that loads edited modules anew."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "edited_meanwhile.py"
+    file.write_text("def work(item, tell):\n    return 'old'\n")
+    module = importlib.import_module("edited_meanwhile")
+    assert set(results(Processes(2), module.work, [0, 1]).values()) == {"old"}
+    file.write_text("def work(item, tell):\n    return 'edited'\n")
+    importlib.reload(module)
+    assert set(results(Processes(2), module.work, [0, 1]).values()) == {"edited"}

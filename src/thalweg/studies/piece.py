@@ -1,21 +1,18 @@
 """An experiment as a piece of work that any process can carry out: what it is given, and what it sends back."""
 
-import pickle
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cloudpickle
-
 from thalweg.claims import Finding
-from thalweg.errors import UsageError, WorkerError
+from thalweg.errors import UsageError
 from thalweg.progress import watched
 from thalweg.results import Provenance
 from thalweg.studies import catalog
 from thalweg.studies.lab import Lab, Scale
 from thalweg.studies.study import Experiment, Study
 from thalweg.workers import Tell
+from thalweg.workers.outcome import sendable
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class Conducted:
     findings: tuple[Finding, ...]
     seconds: float
     provenance: Provenance
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 def conduct(piece: Piece, tell: Tell) -> Conducted:
@@ -85,7 +82,7 @@ def conduct(piece: Piece, tell: Tell) -> Conducted:
             error = raised
             error.add_note(f"In {piece}.")
     seconds = time.perf_counter() - start
-    return Conducted(tuple(found), seconds, Provenance.here(piece.seed, piece.device), error and _sendable(error))
+    return Conducted(tuple(found), seconds, Provenance.here(piece.seed, piece.device), error and sendable(error))
 
 
 def checked(study: Study, experiment: Experiment, lab: Lab) -> Iterator[Finding]:
@@ -107,17 +104,3 @@ def checked(study: Study, experiment: Experiment, lab: Lab) -> Iterator[Finding]
         missing = ", ".join(name for name in expected if name not in seen)
         msg = f"The study {study.name!r} ended without a finding on {missing}."
         raise UsageError(msg)
-
-
-def _sendable(error: Exception) -> Exception:
-    """The error, or its words where it cannot be made again by who reads it; where it arose is a note."""
-    error.add_note("Where it arose:\n" + "".join(traceback.format_tb(error.__traceback__)).rstrip())
-    error = error.with_traceback(None)
-    try:
-        pickle.loads(cloudpickle.dumps(error))
-    except Exception:
-        words = WorkerError(f"{type(error).__name__}: {error}")
-        for note in getattr(error, "__notes__", ()):
-            words.add_note(note)
-        return words
-    return error

@@ -43,12 +43,14 @@ class Scattered(Summarized):
         path: of the store.
         key: of the run there.
         cuts: the members at which slices begin and end, 0 and all included.
+        identity: what determines the run, by which its slices are known.
     """
 
     problem: Problem = field(repr=False)
     path: str
     key: str
     cuts: tuple[int, ...]
+    identity: Mapping[str, Any] = field(repr=False)
 
     def facts(self) -> dict[str, str]:
         """Members, slices, and where they are."""
@@ -121,7 +123,7 @@ class Scattered(Summarized):
     def _slice(self, store: Store, number: int, rows: list[int] | None) -> Population:
         start, stop = self.cuts[number], self.cuts[number + 1]
         record = store.get("slice", slice_key(self.key, start, stop))
-        if record.document["identity"]["rows"] != [start, stop]:
+        if record.document["identity"]["of"] != self.identity:
             msg = f"The slice {record.key!r} of the store {self.path} is another one's; train the run again."
             raise StorageError(msg)
         arrays = store.arrays(record.objects["state"])

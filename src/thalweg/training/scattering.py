@@ -4,7 +4,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +12,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from thalweg.errors import UsageError, check_choice, check_count, check_type
+from thalweg.errors import StorageError, WorkerError, check_choice, check_count, check_type
 from thalweg.guard import guarded
 from thalweg.optim.updater import new_state
 from thalweg.population import Plan, Problem
-from thalweg.population.threads import flushes, one_thread
-from thalweg.progress import Progress, Watcher, automatic, check_watcher, watched
+from thalweg.population.audits import StackedDiffers
+from thalweg.population.threads import one_thread
+from thalweg.progress import Watcher, automatic, check_watcher, watched
 from thalweg.randomness import numbered
 from thalweg.storage import Store
 from thalweg.training.beginning import Beginning
 from thalweg.training.checkpoint import Checkpoints
-from thalweg.training.cutting import cuts, of_whole_matrices
 from thalweg.training.history import History
 from thalweg.training.identity import digest, identity
-from thalweg.training.loop import ANEW, Loop
+from thalweg.training.loop import ANEW
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
 from thalweg.training.scattered import Scattered, ScatteredRun
+from thalweg.training.slice_plan import carried_out, check_device, measured, parts_of, slices_of, weights_of
 from thalweg.training.slice_records import SliceRecords
 from thalweg.training.slice_work import Piece, SliceWork
-from thalweg.training.slices import check_workers
+from thalweg.training.slices import Heard
 from thalweg.training.state import initial
 from thalweg.workers import Tell, Workers
 
@@ -83,6 +84,7 @@ def scatter(
 
     Raises:
         UsageError: see `train`.
+        StorageError: a store that cannot be used, or whose run of that name is another.
         WorkerError: a worker that does not see the store; see `Workers.map`.
         KeyboardInterrupt: Ctrl-C, after checkpoints of all slices.
     """
@@ -97,7 +99,7 @@ def scatter(
     clock = time.perf_counter()
     given = numbered("scatter", int(seeds), 0) if isinstance(seeds, int | np.integer) else seeds
     grid = MemberGrid(recipe, [int(seed) for seed in given])
-    check_workers(problem, grid, workers)
+    check_device(problem)
     store = store if isinstance(store, Store) else Store(store)
     return _Scatter(problem, recipe, grid, workers, store, plan, checkpoint_seconds, slice_members).run(
         name, progress, clock
@@ -111,7 +113,7 @@ class Summary:
     Args:
         metrics, batch_loss, diverged_at, evaluation_steps: see `State`.
         reason: why an audit ended it before; empty if none did.
-        said: the warnings meanwhile.
+        said: the warnings meanwhile, each with its category.
     """
 
     metrics: Mapping[str, Tensor]
@@ -119,7 +121,7 @@ class Summary:
     diverged_at: Tensor
     evaluation_steps: list[int]
     reason: str
-    said: tuple[str, ...]
+    said: tuple[tuple[type[Warning], str], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,28 +131,29 @@ class ScatterWork:
     training: SliceWork
 
     def __call__(self, part: Part, tell: Tell) -> Summary:
-        """Initialize the members of the slice, train them and leave them in the store."""
+        """Initialize the members of the slice, train them and leave them in the store.
+
+        Raises:
+            WorkerError: the store is not seen here.
+        """
         work = self.training
+        if not work.sees_store():
+            msg = f"The store {work.store} is not seen where {part} are trained, and members stay in it; "
+            raise WorkerError(msg + "give a folder that all nodes share, or use train, which gathers them.")
         with one_thread():
             piece = first_piece(work.problem, work.recipe, work.grid, part)
         trained = work(piece, tell)
-        if not trained.reason and not trained.stored:
-            msg = f"The store {work.store} is not seen where {part} were trained, and members stay in it; "
-            raise UsageError(msg + "give a folder that all nodes share, or use train, which gathers them.")
         state = trained.state
-        return Summary(
-            state.metrics, state.batch_loss, state.diverged_at, state.evaluation_steps, trained.reason, trained.said
-        )
+        kept = state.metrics, state.batch_loss, state.diverged_at, state.evaluation_steps
+        return Summary(*kept, trained.reason, trained.said)
 
 
 def first_piece(problem: Problem, recipe: Recipe, grid: MemberGrid, part: Part) -> Piece:
     """Members before their first step, initialized by their seeds."""
-    own = grid.part(part.rows)
-    population = problem.initialize(own.seeds)
+    population = problem.initialize(grid.part(part.rows).seeds)
     steps = torch.zeros(len(part), dtype=torch.int64)
     slots = new_state(recipe.optimizer, population.theta, problem.layout)
-    state = initial(problem, recipe, Beginning(population, slots, steps, steps.clone()))
-    return Piece(part, replace(population, theta=state.theta, buffers=state.buffers), state)
+    return Piece(part, initial(problem, recipe, Beginning(population, slots, steps, steps.clone())))
 
 
 @dataclass(eq=False)
@@ -170,113 +173,98 @@ class _Scatter:
         self.began = torch.zeros(self.grid.members, dtype=torch.int64)
         determines = self._identity(named=name is not None)
         key = digest(determines) if name is None else name
-        plans, rows = self._known(key, determines) or self._planned()
-        self._put(key, determines, plans, rows)
         checkpoints = Checkpoints(self.store, key, determines, self.every)
+        plans, parts = self._known(checkpoints) or self._planned()
+        self._put(checkpoints, plans, parts)
         with watched(progress) as told:
-            found = self._attempt(checkpoints, plans, rows, told)
-            reason = next((one.reason for one in found if one.reason), "")
-            if reason:
-                plan = Plan("looped", 1, f"{reason}; {ANEW}")
+            try:
+                found = self._attempt(checkpoints, plans, parts, told)
+            except StackedDiffers as differs:
+                plan = Plan("looped", 1, f"{differs.reason}; {ANEW}")
                 plans = {"gradient": plan, "outputs": plan}
-                SliceRecords(checkpoints).remove()
-                self._put(key, determines, plans, rows)
+                self._put(checkpoints, plans, parts)
                 warnings.warn(f"{plan.reason}.", stacklevel=5)
-                found = self._attempt(checkpoints, plans, rows, told)
-        for sentence in dict.fromkeys(sentence for one in found for sentence in one.said):
-            warnings.warn(sentence, stacklevel=5)
-        return self._joined(key, plans, rows, found, clock)
+                found = self._attempt(checkpoints, plans, parts, told)
+        for category, sentence in dict.fromkeys(one for summary in found for one in summary.said):
+            warnings.warn(sentence, category, stacklevel=5)
+        return self._joined(checkpoints, plans, parts, found, clock)
 
     def _attempt(
-        self, checkpoints: Checkpoints, plans: Mapping[str, Plan], rows: Sequence[int], told: Watcher
+        self, checkpoints: Checkpoints, plans: Mapping[str, Plan], parts: Sequence[Part], told: Watcher
     ) -> list[Summary]:
-        """What all slices came to; ends where an audit ends one."""
-        work = SliceWork(
-            problem=self.problem,
-            recipe=self.recipe,
-            grid=self.grid,
-            plans=plans,
-            observers=(),
-            until=self.recipe.steps,
-            heard_from=0,
-            store=str(self.store.path.absolute()),
-            mark=SliceRecords(checkpoints).mark(),
-            key=checkpoints.key,
-            identity=checkpoints.identity,
-            every=self.every,
-            flushes=flushes(),
-            began=self.began,
-        )
-        parts = [Part(start, stop, self.began) for start, stop in itertools.pairwise(rows)]
-        start, steps = time.perf_counter(), np.zeros(len(parts))
-
-        def heard(number: int, progress: Progress) -> None:
-            steps[number] = progress.done
-            done = int(np.average(steps, weights=[len(part) for part in parts]))
-            told(Progress("training", done, self.recipe.steps, time.perf_counter() - start))
-
-        found: dict[int, Summary] = {}
-        results = self.workers.map(ScatterWork(work), parts, heard)
-        for done in results:
-            found[done.number], steps[done.number] = done.found, self.recipe.steps
-            if done.found.reason:
-                self.problem.unstacked = done.found.reason
-                self.problem.plans.clear()
-                results.close()  # type: ignore[attr-defined]
-                break
-        return [found[number] for number in sorted(found)]
-
-    def _cuts(self) -> list[int]:
-        """Where slices begin and end: as few as workers, and as many as fit the memory budget."""
-        members = self.grid.members
-        slots = len(self.recipe.optimizer.slots)
-        each = self.problem.layout.parameters * self.problem.dtype.itemsize * (3 + slots)
-        most = self.slice_members or max(1, self.problem.memory_budget // each)
-        slices = max(-(-members // most), 1 if self.slice_members else min(self.workers.slices, members))
-        aligned, alone = of_whole_matrices(self.recipe.optimizer), self.plan != "stacked"
-        return cuts(np.ones(members), slices, whole=alone, aligned=aligned)
+        """What all slices came to."""
+        run = self.problem, self.recipe, self.grid, plans, checkpoints, SliceRecords(checkpoints).mark()
+        work = ScatterWork(SliceWork.of(*run, until=self.recipe.steps, began=self.began))
+        heard = Heard([len(part) for part in parts], [self.recipe.steps] * len(parts), told)
+        found = carried_out(self.problem, self.workers, work, parts, heard)
+        of = {done.number: done.found for done in found}
+        return [of[number] for number in range(len(parts))]
 
     def _identity(self, *, named: bool) -> dict[str, Any]:
         """What determines the run: what does so for its first members, and how many there are."""
         few = first_piece(self.problem, self.recipe, self.grid, Part(0, min(_FEW, self.grid.members), self.began))
-        begun = Beginning(few.population, few.state.slots, few.state.began, few.state.fresh_since)
-        of_few = identity(self.problem, self.recipe, self.grid.part(few.part.rows), begun, named=named)
+        own = few.population(self.problem), few.state.slots, few.state.began, few.state.fresh_since
+        of_few = identity(self.problem, self.recipe, self.grid.part(few.part.rows), Beginning(*own), named=named)
         return of_few | {"kind": _KIND, "members": self.grid.members}
 
-    def _planned(self) -> tuple[dict[str, Plan], list[int]]:
-        """Plans, measured on the first slice, and cuts of a run that is new."""
-        rows = self._cuts()
+    def _planned(self) -> tuple[dict[str, Plan], list[Part]]:
+        """Plans, measured on the first members, and slices of a run that is new.
+
+        There are as few slices as workers, and as many as fit the memory budget.
+        """
+        members, slots = self.grid.members, len(self.recipe.optimizer.slots)
+        each = self.problem.layout.parameters * self.problem.dtype.itemsize * (3 + slots)
+        most = self.slice_members or max(1, self.problem.memory_budget // each)
+        slices = max(-(-members // most), 1 if self.slice_members else slices_of(self.workers, members))
+        length = min(members, max(-(-members // slices), 1 if self.plan == "looped" else 2))
         with one_thread():
-            piece = first_piece(self.problem, self.recipe, self.grid, Part(rows[0], rows[1], self.began))
-            asked = {"gradient": self.plan, "outputs": self.plan}
-            arguments = self.problem, self.recipe, self.grid.part(piece.part.rows), piece.population, piece.state
-            loop = Loop(*arguments, asked, part=piece.part)
-        return {name: replace(plan, threads=1) for name, plan in loop.plans.items()}, rows
+            piece = first_piece(self.problem, self.recipe, self.grid, Part(0, length, self.began))
+        asked = {"gradient": self.plan, "outputs": self.plan}
+        plans = measured(self.problem, self.recipe, self.grid, piece, asked)
+        weights = weights_of(self.problem, self.recipe, self.grid, self.began, 0)
+        run = self.problem, self.recipe, self.grid, plans, slices
+        return plans, parts_of(*run, began=self.began, weights=weights)
 
-    def _known(self, key: str, determines: Mapping[str, Any]) -> tuple[dict[str, Plan], list[int]] | None:
-        """Plans and cuts of this run, if the store has it."""
-        if (_KIND, key) not in self.store:
+    def _known(self, checkpoints: Checkpoints) -> tuple[dict[str, Plan], list[Part]] | None:
+        """Plans and slices of this run, if the store has it.
+
+        Raises:
+            StorageError: the store has another under this name.
+        """
+        key = checkpoints.key
+        others = [kind for kind in ("run", "checkpoint") if (kind, key) in self.store]
+        document = self.store.get(_KIND, key).document if (_KIND, key) in self.store else None
+        if others or (document is not None and document["identity"] != checkpoints.identity):
+            msg = (
+                f"The store has another {(*others, 'scattered run')[0]} named {key!r}; pass another name, or delete it."
+            )
+            raise StorageError(msg)
+        if document is None:
             return None
-        document = self.store.get(_KIND, key).document
-        if document["identity"] != determines:
-            msg = f"The store has another scattered run named {key!r}; pass another name, or delete that one."
-            raise UsageError(msg)
-        return {name: Plan(**plan) for name, plan in document["plans"].items()}, document["cuts"]
+        parts = [Part(start, stop, self.began) for start, stop in itertools.pairwise(document["cuts"])]
+        return {name: Plan(**plan) for name, plan in document["plans"].items()}, parts
 
-    def _put(self, key: str, determines: Mapping[str, Any], plans: Mapping[str, Plan], rows: Sequence[int]) -> None:
+    def _put(self, checkpoints: Checkpoints, plans: Mapping[str, Plan], parts: Sequence[Part]) -> None:
         said = {name: asdict(plan) for name, plan in plans.items()}
-        self.store.put(_KIND, key, {"identity": dict(determines), "plans": said, "cuts": list(rows)})
+        document = {"identity": dict(checkpoints.identity), "plans": said, "cuts": [0, *(part.stop for part in parts)]}
+        self.store.put(_KIND, checkpoints.key, document)
 
     def _joined(
-        self, key: str, plans: Mapping[str, Plan], rows: Sequence[int], found: Sequence[Summary], clock: float
+        self,
+        checkpoints: Checkpoints,
+        plans: Mapping[str, Plan],
+        parts: Sequence[Part],
+        found: Sequence[Summary],
+        clock: float,
     ) -> ScatteredRun:
         metrics = {name: torch.cat([one.metrics[name] for one in found], 1) for name in found[0].metrics}
         losses, steps = torch.cat([one.batch_loss for one in found], 1), np.array(found[0].evaluation_steps)
         reasons = tuple(dict.fromkeys(plan.reason for plan in plans.values() if plan.reason.endswith(ANEW)))
+        path, cuts = str(self.store.path.absolute()), (0, *(part.stop for part in parts))
         return ScatteredRun(
             recipe=self.recipe,
             axes=self.grid.axes,
-            final=Scattered(self.problem, str(self.store.path.resolve()), key, tuple(rows)),
+            final=Scattered(self.problem, path, checkpoints.key, cuts, checkpoints.identity),
             history=History.recorded(self.problem, self.grid.axes, steps, metrics, losses, reasons),
             diverged_at=torch.cat([one.diverged_at for one in found]).numpy(),
             plans=plans,

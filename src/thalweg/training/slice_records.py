@@ -1,11 +1,13 @@
 """What slices of a run wrote to the store: rows that are further than the run's own checkpoint."""
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from thalweg.errors import StorageError
 from thalweg.population import Plan
@@ -27,26 +29,33 @@ class SliceRecords:
     def __init__(self, checkpoints: Checkpoints) -> None:
         self.store, self.key, self.identity = checkpoints.store, checkpoints.key, checkpoints.identity
 
-    def restore(self, state: State, plans: Mapping[str, Plan | str]) -> tuple[NDArray[np.int64], dict[str, Plan]]:
+    def restore(
+        self, state: State, stored: Mapping[str, Plan], *, replaces: bool = False
+    ) -> tuple[NDArray[np.int64], dict[str, Plan]]:
         """Bring rows of the state to where a slice left them; at which step each member is then, and by which plans.
 
         Args:
             state: where the run's own checkpoint left it.
-            plans: by which the run goes on, where that is known: slices by others belong to an attempt that an audit
-                ended.
+            stored: the plans of that checkpoint; slices by others belong to an attempt that an audit ended. None: those
+                of the slice that is the furthest.
+            replaces: whether slices of another run under this key are left alone, to be replaced later.
 
         Returns:
             Steps (members,), and the plans of the slices; none where there are no slices.
+
+        Raises:
+            StorageError: there are slices of another run under this key, or their arrays are damaged.
         """
         at, found = np.full(len(state.theta), state.step), dict[str, Plan]()
-        known = {name: plan for name, plan in plans.items() if isinstance(plan, Plan)}
-        for record in sorted(self._records(), key=lambda one: one.document["step"]):
-            own = {name: Plan(**plan) for name, plan in record.document["plans"].items()}
-            step, (start, stop) = record.document["step"], record.document["identity"]["rows"]
-            if (known or own) != own or step <= state.step or self.store is None:
+        own = self._own(replaces=replaces)
+        for record in sorted(own, key=lambda one: -one.document["step"]):
+            plans = {name: Plan(**plan) for name, plan in record.document["plans"].items()}
+            if record.document["step"] <= state.step or _alike(found or stored or plans) != _alike(plans):
                 continue
-            known, found = own, own
-            then = state.of_rows(slice(start, stop)).copy().load(self.store.arrays(record.objects["state"]), step)
+            found = plans
+            record, arrays = self._read(record)
+            (start, stop), step = record.document["identity"]["rows"], record.document["step"]
+            then = state.of_rows(slice(start, stop)).copy().load(arrays, step)
             for row in range(start, stop):  # slices of another cut may overlap: the furthest of each row
                 if at[row] < step:
                     one = then.of_rows(slice(row - start, row - start + 1))
@@ -55,34 +64,58 @@ class SliceRecords:
         return at, found
 
     def mark(self) -> str:
-        """Leave a mark by which a process knows that it sees this store, and no other folder of the name."""
+        """The mark by which a process knows that it sees this store, and no other folder of the name; left if none is.
+
+        Another process of the same run has the same.
+        """
         if self.store is None:
             return ""
+        if (_MARK, self.key) in self.store:
+            with contextlib.suppress(StorageError, KeyError):
+                return str(self.store.get(_MARK, self.key).document["mark"])
         mark = secrets.token_hex(8)
         self.store.put(_MARK, self.key, {"mark": mark})
         return mark
 
     def remove(self) -> None:
-        """Remove all of them, and the mark."""
+        """Remove all of this run, and the mark; another process may have done so meanwhile."""
         if self.store is None:
             return
-        for record in self.store.read(_KIND)[0]:
-            if record.document["identity"]["run"] == self.key:
-                self.store.delete(_KIND, record.key)
-        if (_MARK, self.key) in self.store:
-            self.store.delete(_MARK, self.key)
+        for kind, key in [(_KIND, record.key) for record in self._own(replaces=True)] + [(_MARK, self.key)]:
+            if (kind, key) in self.store:
+                with contextlib.suppress(StorageError):
+                    self.store.delete(kind, key)
 
-    def _records(self) -> list[Record]:
+    def _own(self, *, replaces: bool) -> list[Record]:
+        """The slices of this run."""
         if self.store is None:
             return []
-        own = {"run": self.key, "of": self.identity}
-        return [one for one in self.store.read(_KIND)[0] if own.items() <= one.document["identity"].items()]
+        named = [one for one in self.store.read(_KIND)[0] if one.document["identity"]["run"] == self.key]
+        own = [one for one in named if one.document["identity"]["of"] == self.identity]
+        if len(own) < len(named) and not replaces:
+            msg = (
+                f"The store has slices of another run named {self.key!r}; pass another name, or delete them: "
+                f"store.delete('slice', {next(one.key for one in named if one not in own)!r}), and so on."
+            )
+            raise StorageError(msg)
+        return own
+
+    def _read(self, record: Record) -> tuple[Record, dict[str, Tensor]]:
+        """A slice and its arrays; the newest where a worker replaced it meanwhile."""
+        assert self.store is not None
+        try:
+            return record, self.store.arrays(record.objects["state"])
+        except StorageError:
+            again = self.store.get(_KIND, record.key)
+            if again.objects == record.objects:
+                raise
+            return self._read(again)
 
 
-def checkpoints_of(store: Store | None, key: str, identity: Mapping[str, Any], every: float, part: Part) -> Checkpoints:
-    """Those of one slice of the run of this key and identity."""
-    own = {"run": key, "of": dict(identity), "rows": [part.start, part.stop]}
-    return Checkpoints(store, slice_key(key, part.start, part.stop), own, every, (_KIND, _KIND))
+def checkpoints_of(run: Checkpoints, part: Part, plans: Mapping[str, Plan], store: Store | None) -> Checkpoints:
+    """Those of one slice of a run; what is by other plans is another slice."""
+    own = {"run": run.key, "of": run.identity, "rows": [part.start, part.stop], "plans": _alike(plans)}
+    return Checkpoints(store, slice_key(run.key, part.start, part.stop), own, run.every, (_KIND, _KIND))
 
 
 def slice_key(key: str, start: int, stop: int) -> str:
@@ -97,3 +130,8 @@ def sees(path: str, key: str, mark: str) -> Store | None:
         return store if store.get(_MARK, key).document.get("mark") == mark else None
     except StorageError:
         return None
+
+
+def _alike(plans: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """What of plans decides about bits."""
+    return {name: [plan.mode, plan.chunk] for name, plan in sorted(plans.items())}

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from thalweg.guard import undisturbed
@@ -14,6 +13,8 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress
+from thalweg.switches import Switches
+from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.loop import Loop
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
@@ -47,13 +48,13 @@ class Piece:
 
     Args:
         part: which members.
-        population: these, with theta and buffers of their state.
         state: where they stand, in memory of its own.
+        mask: of these members, in memory of its own; None: all parameters are active.
     """
 
     part: Part
-    population: Population
     state: State
+    mask: Bool[Tensor, "members parameters"] | None = None
 
     def __str__(self) -> str:
         return str(self.part)
@@ -61,9 +62,12 @@ class Piece:
     @classmethod
     def of(cls, part: Part, population: Population, state: State, step: int) -> "Piece":
         """The slice of a run's population and state, whose members stand at this step."""
-        own = replace(state.of_rows(part.rows).copy(), step=step)
-        chosen = replace(population[part.rows], theta=own.theta, buffers=own.buffers)
-        return cls(part, chosen, own)
+        mask = None if population.mask is None else population.mask[part.rows].clone()
+        return cls(part, replace(state.of_rows(part.rows).copy(), step=step), mask)
+
+    def population(self, problem: Problem) -> Population:
+        """The members, with theta and buffers of their state."""
+        return Population(self.state.theta, self.state.buffers, problem.layout, problem.template, self.mask)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,14 +78,14 @@ class Trained:
         state: at its last step.
         heard: what each observer's part heard.
         reason: why an audit ended it before; empty if none did.
-        said: the warnings meanwhile.
+        said: the warnings meanwhile, each with its category.
         stored: whether the store has it.
     """
 
     state: State
     heard: Sequence[Any] = ()
     reason: str = ""
-    said: tuple[str, ...] = ()
+    said: tuple[tuple[type[Warning], str], ...] = ()
     stored: bool = False
 
 
@@ -107,14 +111,15 @@ class SliceWork:
         heard_from: the first step that observers hear.
         store, mark: the folder of the store, and what was left there to know it by; None without one.
         key, identity, every: see `Checkpoints`.
-        flushes: whether numbers too small to be normal are zero, as where the run was begun.
+        began: the step at which each member of the run begins.
+        switches: of torch, where the run was begun.
     """
 
     problem: Problem
     recipe: Recipe
     grid: MemberGrid
     plans: Mapping[str, Plan]
-    observers: Sequence["Divisible"]
+    observers: Sequence[Divisible]
     until: int
     heard_from: int
     store: str | None
@@ -122,8 +127,32 @@ class SliceWork:
     key: str
     identity: Mapping[str, Any]
     every: float
-    flushes: bool
     began: Int64[Tensor, " members"] = field(repr=False)
+    switches: Switches = field(default_factory=Switches.here)
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        recipe: Recipe,
+        grid: MemberGrid,
+        plans: Mapping[str, Plan],
+        checkpoints: Checkpoints,
+        mark: str,
+        *,
+        until: int,
+        began: Int64[Tensor, " members"],
+        observers: Sequence[Divisible] = (),
+        heard_from: int = 0,
+    ) -> "SliceWork":
+        """The work of a run that writes these checkpoints."""
+        store = None if checkpoints.store is None else str(checkpoints.store.path.absolute())
+        own = checkpoints.key, checkpoints.identity, checkpoints.every
+        return cls(problem, recipe, grid, plans, observers, until, heard_from, store, mark, *own, began)
+
+    def sees_store(self) -> bool:
+        """Whether the run's store, if it has one, is seen here."""
+        return self.store is None or sees(self.store, self.key, self.mark) is not None
 
     def __call__(self, piece: Piece, tell: Tell) -> Trained:
         """Train the slice with one thread, and write its checkpoints where the store is seen.
@@ -134,28 +163,33 @@ class SliceWork:
         """
         with (
             undisturbed("train", self.problem.default_dtype),
+            self.switches.set(),
             one_thread(),
             warnings.catch_warnings(record=True) as said,
         ):
-            warnings.simplefilter("always")
-            torch.set_flush_denormal(self.flushes)
+            warnings.simplefilter("default")
             found = self._trained(piece, tell)
-        return replace(found, said=tuple(str(one.message) for one in said if issubclass(one.category, UserWarning)))
+        return replace(found, said=tuple((_sent(one.category), str(one.message)) for one in said))
 
     def _trained(self, piece: Piece, tell: Tell) -> Trained:
+        part, state = piece.part, piece.state
         store = None if self.store is None else sees(self.store, self.key, self.mark)
-        checkpoints = checkpoints_of(store, self.key, self.identity, self.every, piece.part)
-        begun = piece.state.step
+        run = Checkpoints(store, self.key, self.identity, self.every)
+        checkpoints, begun = checkpoints_of(run, part, self.plans, store), state.step
         if not self.observers:  # which did not hear what a process before this one, that died, had done
-            checkpoints.restore(piece.state, replaces=True)
-        grid = self.grid.part(piece.part.rows)
-        observers = [observer.part(piece.part.rows) for observer in self.observers]
-        whole = self.problem, self.recipe, grid, piece.population, piece.state, self.plans
-        loop = Loop(*whole, observers, part=piece.part)
+            checkpoints.restore(state, replaces=True)
+        observers = [observer.part(part.rows) for observer in self.observers]
+        whole = self.problem, self.recipe, self.grid.part(part.rows), piece.population(self.problem), state, self.plans
+        loop = Loop(*whole, observers, part=part)
         loop.heard_from = self.heard_from
         try:
-            loop.advance(self.until, checkpoints, _Counted(tell, piece.state.step - begun))
+            loop.advance(self.until, checkpoints, _Counted(tell, state.step - begun))
         except StackedDiffers as found:
-            return Trained(piece.state, reason=found.reason)
-        checkpoints.write(piece.state, self.plans)
-        return Trained(piece.state, [observer.heard() for observer in observers], stored=store is not None)
+            return Trained(state, reason=found.reason)
+        checkpoints.write(state, self.plans)
+        return Trained(state, [observer.heard() for observer in observers], stored=store is not None)
+
+
+def _sent(category: type[Warning]) -> type[Warning]:
+    """The category of a warning, or the nearest one that whoever waits has, too."""
+    return next(kind for kind in category.__mro__ if kind.__module__ == "builtins")

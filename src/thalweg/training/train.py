@@ -31,11 +31,12 @@ from thalweg.training.loop import ANEW, Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
+from thalweg.training.slice_plan import check_device
 from thalweg.training.slice_records import SliceRecords
-from thalweg.training.slices import Slices, check_workers, divisible
+from thalweg.training.slices import Slices, divisible
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
-from thalweg.workers import Here, Place, Workers
+from thalweg.workers import Here, Workers
 
 _LOOPED = {"gradient": Plan("looped", 1), "outputs": Plan("looped", 1)}
 
@@ -162,6 +163,9 @@ def train(
     if until is not None:
         check_count("train until", until)
     observers = _observers(observe)
+    if workers is not None:
+        check_device(problem)
+        divisible(observers)
     own = resume is not None or examples is not None
     if getattr(seeds, "ndim", 1) == 0:
         seeds = plain(seeds)
@@ -197,28 +201,26 @@ def train(
         state.origin = resume.state.origin
         state.load(resume.state.tensors(), resume.step)
         plans |= resume.plans
-    # Under a name, what goes on takes the place of what it goes on from.
-    stored = checkpoints.restore(state, replaces=resume is not None and name is not None)
-    at, sliced = SliceRecords(checkpoints).restore(state, plans | stored)
+    replaces = resume is not None and name is not None  # under a name, what goes on takes the place of what it was
+    stored = checkpoints.restore(state, replaces=replaces)
+    at, sliced = SliceRecords(checkpoints).restore(state, stored, replaces=replaces)
     plans |= stored | sliced
     last = recipe.steps if until is None else min(until, recipe.steps)
     clock = time.perf_counter()
     if resume is None and last <= int(begun.steps.min()):
         msg = f"train until={last} leaves nothing to train: the start stands at step {int(begun.steps.min())}."
         raise UsageError(msg)
-    notes: tuple[str, ...] = ()
-    places: Mapping[str, Place] = {}
+    slices = Slices(problem, recipe, grid, population, state, begun, checkpoints, at)
+    if sliced:  # slices that were interrupted, each at a step of its own, first come to where the furthest is
+        with watched(progress) as told:
+            found = _found_meanwhile(problem, plans, goes_on=True)
+            plans |= slices.advance(int(at.max()), plans, workers or Here(), told, found=found)
     if state.step < last:
         checkpoints.try_out(state)
-        found = _found_meanwhile(problem, plans, resume is not None or bool(stored or sliced))
-        if workers is not None or sliced:
-            workers = workers or Here()
-            check_workers(problem, grid, workers)
-            whole = problem, recipe, grid, population, state, plans, begun, divisible(observers)
-            slices = Slices(*whole, workers, checkpoints, at)
+        found = _found_meanwhile(problem, plans, goes_on=resume is not None or bool(stored or sliced))
+        if workers is not None:
             with watched(progress) as told:
-                plans |= slices.advance(last, told, found)
-            notes, places = tuple(dict.fromkeys(slices.notes)), slices.places
+                plans |= slices.advance(last, plans, workers, told, divisible(observers), found)
         else:
             loop = Loop(problem, recipe, grid, population, state, _LOOPED if found else plans, observers)
             if found:
@@ -235,14 +237,14 @@ def train(
         recipe=recipe,
         axes=grid.axes,
         final=replace(population, theta=state.theta, buffers=state.buffers),
-        history=History.of(problem, grid.axes, state, (*_notes(plans), *notes)),
+        history=History.of(problem, grid.axes, state, (*_notes(plans), *dict.fromkeys(slices.notes))),
         diverged_at=state.diverged_at.cpu().numpy(),
         plans={name: used for name, used in plans.items() if isinstance(used, Plan)},
         seconds=time.perf_counter() - clock,
         state=state,
         grid=grid,
         order=DataOrder.of(recipe.batch_size, grid.trained_on(len(problem.data.train))),
-        places=places,
+        places=slices.places,
     )
 
 
@@ -264,7 +266,7 @@ def _anew(loop: Loop, reason: str, checkpoints: Checkpoints) -> Loop:
     return loop
 
 
-def _found_meanwhile(problem: Problem, plans: Mapping[str, Plan | str], goes_on: bool) -> str:
+def _found_meanwhile(problem: Problem, plans: Mapping[str, Plan | str], *, goes_on: bool) -> str:
     """What audits of other work found since the first steps of a run that goes on, if these were stacked."""
     stacked = any(isinstance(plan, Plan) and plan.mode == "stacked" for plan in plans.values())
     return problem.unstacked if goes_on and stacked else ""

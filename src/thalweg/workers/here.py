@@ -23,6 +23,11 @@ class Here:
 
     slices: int = 1
 
+    @property
+    def count(self) -> int:
+        """One piece runs at a time."""
+        return 1
+
     def map(self, work: Work, items: Sequence[Any], heard: Heard) -> Iterator[Done]:
         """See `Workers.map`."""
         for number, item in enumerate(items):

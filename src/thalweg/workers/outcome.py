@@ -62,20 +62,22 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
     except KeyboardInterrupt:
         return Outcome(number, "stopped", place=Place.here(node))
     except BaseException as error:
-        return Outcome(number, "raised", _sendable(error), Place.here(node))
+        return Outcome(number, "raised", cloudpickle.dumps(sendable(error)), Place.here(node))
     return Outcome(number, "found", found, Place.here(node))
 
 
-def _sendable(error: BaseException) -> bytes:
+def sendable(error: BaseException) -> BaseException:
     """The error with its traceback in words; one that cannot be sent, or not be made again, as a WorkerError."""
     where = "".join(traceback.format_exception(error)).rstrip()
     note = f"In the worker:\n{where}"
+    notes = (*getattr(error, "__notes__", ()), note)
     error.add_note(note)
     try:
-        content = cloudpickle.dumps(error.with_traceback(None))
-        pickle.loads(content)  # whoever waits can read it
+        error = error.with_traceback(None)
+        pickle.loads(cloudpickle.dumps(error))  # whoever waits can read it
     except Exception:
         words = WorkerError(f"The work raised {type(error).__name__}: {error}")
-        words.add_note(note)
-        return cloudpickle.dumps(words)
-    return content
+        for one in notes:
+            words.add_note(one)
+        return words
+    return error

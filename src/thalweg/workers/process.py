@@ -1,12 +1,13 @@
 """A process of this machine that carries out pieces of work: what runs in it, from its begin to its end."""
 
 import contextlib
+import math
 import os
 import pickle
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +19,7 @@ from thalweg.progress import Progress
 from thalweg.workers.outcome import Outcome, carry_out
 from thalweg.workers.telling import Telling
 
+_KEPT_SECONDS = 2  # that work, and the memory it takes, is kept after a piece of it
 _LABEL = 300  # letters of a label that are sent: a message fits into what a pipe takes in one piece (4 kB)
 
 
@@ -29,6 +31,8 @@ class _Worker:
     stopped: Connection
     path: str = ""
     work: Any = None
+    free_since: float = math.inf  # infinite while a piece is under way
+    reading: threading.Lock = field(default_factory=threading.Lock)
 
 
 _worker: _Worker | None = None
@@ -51,9 +55,13 @@ def prepare(driver: int, tell: Connection, stopped: Connection) -> None:
 
 
 def _end_with(driver: int, worker: _Worker) -> None:
-    """End this process, and what it began, when the driver is no more."""
+    """End this process, and what it began, when the driver is no more; let go of work that seems to be done."""
     while os.getppid() == driver:
         time.sleep(0.5)
+        if time.monotonic() - worker.free_since > _KEPT_SECONDS:
+            with worker.reading:
+                if time.monotonic() - worker.free_since > _KEPT_SECONDS:
+                    worker.work = None
     if worker.path:
         Path(worker.path).unlink(missing_ok=True)
     os.killpg(0, signal.SIGKILL)
@@ -66,14 +74,19 @@ def begin(number: int, path: str, item: bytes) -> Outcome:
     if worker.stopped.poll():
         return Outcome(number, "stopped")
     read = partial(_read, worker, path, item)
-    return carry_out(number, read, Telling(partial(_send, worker, number), worker.stopped.poll))
+    try:
+        return carry_out(number, read, Telling(partial(_send, worker, number), worker.stopped.poll))
+    finally:
+        worker.free_since = time.monotonic()
 
 
 def _read(worker: _Worker, path: str, item: bytes) -> tuple[Any, Any]:
-    if worker.path != path:
-        worker.path, worker.work = path, None
-        worker.work = pickle.loads(Path(path).read_bytes())
-    return worker.work, pickle.loads(item)
+    with worker.reading:
+        worker.free_since = math.inf
+        if worker.path != path or worker.work is None:
+            worker.path, worker.work = path, None
+            worker.work = pickle.loads(Path(path).read_bytes())
+        return worker.work, pickle.loads(item)
 
 
 def _send(worker: _Worker, number: int, progress: Progress) -> None:

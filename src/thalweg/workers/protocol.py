@@ -39,8 +39,13 @@ class Workers(Protocol):
     """
 
     @property
+    def count(self) -> int:
+        """How many pieces run at a time."""
+        ...
+
+    @property
     def slices(self) -> int:
-        """In how many pieces work that can be cut anywhere is cut."""
+        """In how many pieces work that can be cut anywhere is cut: what was asked for, or `count`."""
         ...
 
     def map(self, work: Work, items: Sequence[Any], heard: Heard) -> Iterator[Done]:

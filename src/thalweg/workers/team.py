@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,8 @@ from thalweg.workers.outcome import ONE_THREAD
 
 _IDLE_SECONDS = 60  # after which a process that has nothing to do ends
 _KEPT = 2  # teams at most that wait for work
+
+_INSTALLED = tuple(sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 _waiting: list["Team"] = []
 _lock = threading.Lock()
@@ -132,7 +135,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def _surroundings() -> tuple[Any, ...]:
-    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items()))
+    """What processes took from this one when they began, the code of modules that may be edited included."""
+    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items())), _edited()
+
+
+def _edited() -> tuple[tuple[str, int], ...]:
+    """When the files of modules were last written, of those that no package manager put there."""
+    found = []
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and not file.startswith(_INSTALLED):
+            with contextlib.suppress(OSError):
+                found.append((file, os.stat(file).st_mtime_ns))
+    return tuple(sorted(found))
 
 
 def _end_with_python() -> None:
