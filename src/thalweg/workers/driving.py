@@ -1,6 +1,7 @@
 """Who waits for workers: begins items in their order, hears of them, tries again what died, and stops what runs."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections import deque
@@ -86,7 +87,7 @@ class _Drive:
     """One call of `map`."""
 
     def __init__(self, hands: Hands, items: Sequence[Any]) -> None:
-        self.hands, self.items = hands, items
+        self.hands, self.items, self.process = hands, items, os.getpid()
         self.waiting, self.running = deque(range(len(items))), set[int]()
         self.tried, self.furthest = [0] * len(items), [0] * len(items)
         self.interrupts = Interrupts()
@@ -116,10 +117,10 @@ class _Drive:
             number = self.waiting[0]
             if self.hands.bound and self.running and any(self._last(one) for one in (number, *self.running)):
                 return
+            self.hands.begin(number)  # what cannot begin is not waited for
             self.waiting.popleft()
             self.running.add(number)
             self.tried[number] += 1
-            self.hands.begin(number)
 
     def _last(self, number: int) -> bool:
         """Whether the next try of an item, or the one that runs, is the last."""
@@ -174,6 +175,8 @@ class _Drive:
 
     def _finish(self) -> None:
         """Wait for what still runs, interrupted, unless Ctrl-C is pressed again."""
+        if os.getpid() != self.process:  # forked from who waits: the work is not this process's to stop
+            return
         with self.interrupts.collected():
             before = self.interrupts.count
             try:

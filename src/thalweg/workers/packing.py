@@ -13,6 +13,7 @@ from thalweg.errors import WorkerError
 from thalweg.workers.culprit import culprit, with_article
 
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
+_STEPS = 8  # of the way to what cannot be sent that are said
 _FILES = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
 
 
@@ -63,9 +64,13 @@ def packed(value: Any, what: str, cannot: str) -> bytes:
     try:
         return _dumps(value)
     except Exception as error:
+        if isinstance(error.__cause__, RecursionError):
+            msg = f"{what} {cannot} because it is nested too deeply; flatten it, or leave it out."
+            raise WorkerError(msg) from error
         found = culprit(value, _dumps)
         kind = with_article(type(found.value).__name__)
-        where = f" (in {' of '.join(found.path)})" if found.path else ""
+        path = found.path if len(found.path) <= _STEPS else (*found.path[: _STEPS - 2], "...", found.path[-1])
+        where = f" (in {' of '.join(path)})" if path else ""
         msg = f"{what} {cannot} because of {kind}{where}; open it in the worker, or leave it out."
         raise WorkerError(msg) from error
 
@@ -95,6 +100,9 @@ def _generator(device: str, state: Any) -> Any:
 
 
 def _dumps(value: Any) -> bytes:
+    script = sys.modules.get("__mp_main__")
+    if script is not None:  # the script's name in a process of multiprocessing; cloudpickle knows of __main__ alone
+        cloudpickle.register_pickle_by_value(script)
     with io.BytesIO() as file:
         _Pickler(file).dump(value)
         return file.getvalue()

@@ -1,15 +1,17 @@
 """The processes of one call of `map`, as who waits for them sees them."""
 
 import contextlib
+import os
 import pickle
 import tempfile
 import threading
 import weakref
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from thalweg.errors import WorkerError
 from thalweg.progress import Progress
 from thalweg.workers import process
 from thalweg.workers.driving import Told
@@ -28,16 +30,21 @@ class Pool:
     def __init__(self, count: int, packed: Packed) -> None:
         self.count, self.packed = count, packed
         self.room = min(count, len(packed.items))
-        with tempfile.NamedTemporaryFile(prefix="thalweg-", delete=False) as file:
-            file.write(packed.work)
-        self.path = file.name
+        self.path = _written(packed.work)
         self.team: Team | None = None
         self.futures: dict[Future, int] = {}
 
     def begin(self, number: int) -> None:
         """See `Hands`."""
-        self.team = self.team or team_of(self.count)
-        future = self.team.submit(process.begin, number, self.path, self.packed.items[number])
+        try:
+            self.team = self.team or team_of(self.count)
+            future = self.team.submit(process.begin, number, self.path, self.packed.items[number])
+        except BrokenExecutor as error:  # a process was killed since; what begins now dies with it
+            future = Future()
+            future.set_exception(error)
+        except OSError as error:
+            msg = f"No process can be started for the work ({error}); raise what limits them, or leave out workers."
+            raise WorkerError(msg) from error
         self.futures[future] = number
         future.add_done_callback(partial(_wake, self.team.tell))
         _watch(self)
@@ -90,6 +97,25 @@ class Pool:
         Path(self.path).unlink(missing_ok=True)
 
 
+def _written(work: bytes) -> str:
+    """The path of a temporary file with the work."""
+    try:
+        with tempfile.NamedTemporaryFile(prefix="thalweg-", delete=False) as file:
+            try:
+                file.write(work)
+                file.flush()
+            except OSError:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        msg = (
+            f"The work, {len(work):,} bytes, cannot be written for workers to read it ({error}); name a folder with "
+            "room for it in the environment variable TMPDIR."
+        )
+        raise WorkerError(msg) from error
+    return file.name
+
+
 def _wake(tell: Connection, future: Future) -> None:
     """End the waiting for messages."""
     with contextlib.suppress(OSError):  # full, so there is no waiting; or closed
@@ -107,6 +133,10 @@ def _watch(pool: Pool) -> None:
     if not _registered:
         _registered = True
         threading._register_atexit(_stop_all)  # type: ignore[attr-defined] # as loky does, which comes after
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)  # what a forked process's parent waits for is not its to stop
 
 
 def _stop_all() -> None:

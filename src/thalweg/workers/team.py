@@ -6,11 +6,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from multiprocessing import current_process
+from multiprocessing.util import Finalize
 from typing import Any
 
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.backend import get_context
 
+from thalweg.errors import WorkerError
 from thalweg.workers import process
 from thalweg.workers.outcome import ONE_THREAD
 
@@ -46,8 +49,22 @@ class Team:
         self.fresh = True  # nothing was stopped or killed
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Have a process call a function."""
-        return self.executor.submit(function, *arguments)
+        """Have a process call a function.
+
+        Raises:
+            BrokenExecutor: a process was killed, which ends all.
+            OSError: no process can be started.
+        """
+        try:
+            return self.executor.submit(function, *arguments)
+        except BaseException:
+            self.fresh = False
+            raise
+
+    @property
+    def broken(self) -> bool:
+        """Whether a process was killed."""
+        return self.executor._flags.broken is not None
 
     def stop(self) -> None:
         """Have interrupted what runs and what will; this team takes no work of another call."""
@@ -72,13 +89,26 @@ class Team:
 
 
 def team_of(count: int) -> Team:
-    """So many processes in the surroundings of this one: folder, paths of modules, environment."""
+    """So many processes in the surroundings of this one: folder, paths of modules, environment.
+
+    Raises:
+        WorkerError: this process may have none.
+    """
+    if current_process().daemon:
+        msg = (
+            "This process is daemonic, as those of multiprocessing.Pool are, and may have no processes of its own; "
+            "begin it with daemon=False, or leave out workers."
+        )
+        raise WorkerError(msg)
     with _lock:
         _end_with_python()
+        broken = [one for one in _waiting if one.broken]
         fitting = [one for one in _waiting if one.count == count and one.surroundings == _surroundings()]
-        if fitting:
-            _waiting.remove(fitting[-1])
-    return fitting[-1] if fitting else Team(count)
+        fitting = [one for one in fitting if one not in broken][-1:]
+        _waiting[:] = [one for one in _waiting if one not in (*broken, *fitting)]
+    for one in broken:
+        one.end(kill=True)
+    return fitting[0] if fitting else Team(count)
 
 
 def dismiss() -> None:
@@ -90,8 +120,15 @@ def dismiss() -> None:
             team.end(kill=False)
 
 
+def _forked() -> None:
+    """A forked process has none of these, and nobody who would let go of the lock."""
+    global _lock, _registered
+    _waiting.clear()
+    _lock, _registered = threading.Lock(), False
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_waiting.clear)  # a forked process has none of these
+    os.register_at_fork(after_in_child=_forked)
 
 
 def _surroundings() -> tuple[Any, ...]:
@@ -103,3 +140,4 @@ def _end_with_python() -> None:
     if not _registered:
         _registered = True
         threading._register_atexit(dismiss)  # type: ignore[attr-defined] # before loky waits for its processes
+        Finalize(None, dismiss, exitpriority=100)  # before a process of multiprocessing waits for its own
