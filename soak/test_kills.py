@@ -88,7 +88,7 @@ def assert_whole(run, whole, killer, seconds, where):
 
 
 def test_processes_of_this_machine(whole, tmp_path):
-    killer = Killer(lambda: children("loky"))
+    killer = Killer(lambda: children("LokyProcess"))
     workers = tw.workers.Processes(2, slices=6)
     run, seconds = trained(workers=workers, store=tmp_path, checkpoint_seconds=0.5, name="run", progress=killer)
     assert_whole(run, whole, killer, seconds, "two processes")

@@ -76,7 +76,7 @@ def test_what_kills_its_process_each_time_is_named(cluster, tmp_path):
             file.write(".")
         os.kill(os.getpid(), signal.SIGKILL)
 
-    with pytest.raises(tw.WorkerError, match=r"^The process of piece 1 died 3 times in a row, .* memory ran out"):
+    with pytest.raises(tw.WorkerError, match=r"^The process of piece 1 died 3 times in a row and .* memory ran out"):
         results(Ray(), work, ["piece 1"])
     assert (tmp_path / "tries").read_text() == "..."
 
