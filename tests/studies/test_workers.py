@@ -149,7 +149,7 @@ def test_an_error_that_cannot_be_sent_is_told_in_words(four):
 
     happens["A"] = odd
     (failed,) = [step for step in Together([study], Here()).steps() if step.error is not None]
-    assert str(failed.error) == "Odd: the words"
+    assert str(failed.error) == "The work raised Odd: the words"
     assert "In A of the study 'four'." in failed.error.__notes__
 
 

@@ -5,7 +5,7 @@ import pickle
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import cloudpickle
 
@@ -14,6 +14,7 @@ from thalweg.workers.packing import packed
 from thalweg.workers.place import Place
 from thalweg.workers.protocol import Tell
 
+Raised = TypeVar("Raised", bound=BaseException)
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
@@ -66,7 +67,7 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
     return Outcome(number, "found", found, Place.here(node))
 
 
-def sendable(error: BaseException) -> BaseException:
+def sendable(error: Raised) -> Raised | WorkerError:
     """The error with its traceback in words; one that cannot be sent, or not be made again, as a WorkerError."""
     where = "".join(traceback.format_exception(error)).rstrip()
     note = f"In the worker:\n{where}"
