@@ -175,7 +175,7 @@ def test_until_and_resume_in_memory():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"workers": 2}, r"train workers must be workers such as workers.Processes\(2\); got 2"),
+        ({"workers": 2}, r"train workers must be workers such as workers.Processes\(2\), or None; got 2"),
         ({"workers": Here(9)}, "The run has 4 members, which cannot be cut into 9 slices; write slices=4, or fewer"),
         ({"workers": Here(2), "observe": print}, "observes all members at once.*such as curvature.Tracker"),
     ],

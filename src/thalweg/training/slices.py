@@ -250,7 +250,7 @@ class _Heard:
         self.told(Progress("training", done, total, time.perf_counter() - self.start))
 
 
-def check_workers(problem: Problem, grid: MemberGrid, workers: Workers) -> None:
+def check_trainable(problem: Problem, grid: MemberGrid, workers: Workers) -> None:
     """Raise UsageError for workers that cannot train this."""
     if problem.device.type != "cpu":
         msg = (
