@@ -37,8 +37,8 @@ class Pool:
     def begin(self, number: int) -> None:
         """See `Hands`."""
         try:
-            self.team = self.team or team_of(self.count)
-            future = self.team.submit(process.begin, number, self.path, self.packed.items[number])
+            team = self.team = self.team or team_of(self.count)
+            future = team.submit(process.begin, number, self.path, self.packed.items[number])
         except BrokenExecutor as error:  # a process was killed since; what begins now dies with it
             future = Future()
             future.set_exception(error)
@@ -46,7 +46,7 @@ class Pool:
             msg = f"No process can be started for the work ({error}); raise what limits them, or leave out workers."
             raise WorkerError(msg) from error
         self.futures[future] = number
-        future.add_done_callback(partial(_wake, self.team.tell))
+        future.add_done_callback(partial(_wake, team.tell))
         _watch(self)
 
     def wait(self) -> list[Outcome | Told]:

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from multiprocessing import current_process
+from multiprocessing import current_process, get_all_start_methods, get_start_method
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -43,7 +43,7 @@ class Team:
             context=self.context,
             timeout=_IDLE_SECONDS,
             initializer=process.prepare,
-            initargs=(os.getpid(), self.tell, self.stopped),
+            initargs=(os.getpid(), self.tell, self.stopped, _start_method()),
             env=ONE_THREAD,
         )
         self.fresh = True  # nothing was stopped or killed
@@ -89,7 +89,7 @@ class Team:
 
 
 def team_of(count: int) -> Team:
-    """So many processes in the surroundings of this one: folder, paths of modules, environment.
+    """So many processes in the surroundings of this one: folder, paths of modules, environment, start method.
 
     Raises:
         WorkerError: this process may have none.
@@ -131,8 +131,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
+def _start_method() -> str | None:
+    """Of multiprocessing, where it was chosen; a worker of joblib's has one that only loky knows."""
+    chosen = get_start_method(allow_none=True)
+    return chosen if chosen in get_all_start_methods() else None
+
+
 def _surroundings() -> tuple[Any, ...]:
-    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items()))
+    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items())), _start_method()
 
 
 def _end_with_python() -> None:
