@@ -1,14 +1,11 @@
-"""Switches that torch has for a whole process: off for as long as anybody needs them off, or as in another process."""
+"""Switches that torch has for a whole process, off for as long as anybody needs them off."""
 
-import contextlib
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 
-__all__ = ["Off", "Switches", "flushes", "vmap_warning_off"]
+__all__ = ["Off", "vmap_warning_off"]
 
 
 class Off:
@@ -61,64 +58,3 @@ class Off:
 # whether it warns; by itself it does.
 _warn = torch._C._functorch._set_vmap_fallback_warning_enabled  # pyrefly: ignore[missing-attribute]
 vmap_warning_off = Off(lambda: True, _warn)
-
-
-@dataclass(frozen=True)
-class Switches:
-    """Choices of torch for a whole process that decide about bits; in another process they are made anew.
-
-    >>> from thalweg.switches import Switches
-    >>> here = Switches.here()
-    >>> with here.set():
-    ...     Switches.here() == here
-    True
-
-    Args:
-        deterministic, warn_only: see `torch.use_deterministic_algorithms`.
-        matmul_precision: see `torch.set_float32_matmul_precision`.
-        mkldnn: whether kernels of oneDNN are taken.
-        flushes: whether numbers too small to be normal are zero; see `torch.set_flush_denormal`.
-    """
-
-    deterministic: bool
-    warn_only: bool
-    matmul_precision: str
-    mkldnn: bool
-    flushes: bool
-
-    @classmethod
-    def here(cls) -> "Switches":
-        """Those of this process, and of this thread."""
-        return cls(
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_deterministic_algorithms_warn_only_enabled(),
-            torch.get_float32_matmul_precision(),
-            torch._C._get_mkldnn_enabled(),
-            flushes(),
-        )
-
-    @contextlib.contextmanager
-    def set(self) -> Iterator[None]:
-        """Make these choices for as long as the block runs."""
-        before = Switches.here()
-        self._make()
-        try:
-            yield
-        finally:
-            before._make()
-
-    def _make(self) -> None:
-        torch.use_deterministic_algorithms(self.deterministic, warn_only=self.warn_only)
-        torch.set_float32_matmul_precision(self.matmul_precision)
-        torch._C._set_mkldnn_enabled(self.mkldnn)
-        torch.set_flush_denormal(self.flushes)
-
-
-def flushes() -> bool:
-    """Whether this thread takes numbers too small to be normal for zero (`torch.set_flush_denormal`).
-
-    >>> from thalweg.switches import flushes
-    >>> flushes()
-    False
-    """
-    return sys.float_info.min / 2 == 0

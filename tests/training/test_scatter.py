@@ -112,3 +112,20 @@ def test_no_other_run_takes_its_name(tmp_path):
     tw.train(problem(), RECIPE, 4, store=tmp_path, name="small")
     with pytest.raises(StorageError, match="has another run named 'small'"):
         scatter(problem(), RECIPE, 4, workers=Shuffled(2), store=tmp_path, name="small")
+
+
+@pytest.mark.parametrize("seeds", [0, [], [3, 3], 2.5, "ab"])
+def test_seeds_are_as_in_train(tmp_path, seeds):
+    words = f" seeds must be how many, at least 1, or a list of whole numbers, each once; got {seeds!r}."
+    with pytest.raises(UsageError) as caught:
+        scatter(problem(), RECIPE, seeds, workers=Here(2), store=tmp_path)
+    assert str(caught.value) == "scatter" + words
+    with pytest.raises(UsageError) as caught:
+        tw.train(problem(), RECIPE, seeds)
+    assert str(caught.value) == "train" + words
+
+
+def test_who_reads_them_are_workers_too(tmp_path):
+    run = scatter(problem(), RECIPE, 5, workers=Here(2), store=tmp_path)
+    with pytest.raises(UsageError, match="The workers of scattered members must be workers such as"):
+        run.final.evaluate(workers=2)

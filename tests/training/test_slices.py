@@ -9,7 +9,7 @@ import cloudpickle
 import numpy as np
 import pytest
 import torch
-from cases import CASE, CASES
+from cases import CASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from late_tokens import Late, Right, late_data
@@ -177,7 +177,7 @@ def test_until_and_resume_in_memory():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"workers": 2}, r"train workers must be workers such as workers.Processes\(2\); got 2"),
+        ({"workers": 2}, r"train workers must be workers such as workers.Processes\(2\), or None; got 2"),
         ({"workers": Here(9)}, "The run has 4 members, which cannot be cut into 9 slices; write slices=4, or fewer"),
         ({"workers": Here(2), "observe": print}, "observes all members at once.*such as curvature.Tracker"),
     ],
@@ -391,28 +391,6 @@ def test_who_goes_on_without_workers_may_observe_with_anything(tmp_path):
     steps = []
     tw.train(problem(), RECIPE, 6, store=tmp_path, observe=lambda step, members: steps.append(step))
     assert steps == [10, 11, 12]
-
-
-@pytest.fixture
-def without_mkldnn():
-    """Another choice of kernels, for the whole process."""
-    torch._C._set_mkldnn_enabled(False)
-    yield
-    torch._C._set_mkldnn_enabled(True)
-
-
-@pytest.mark.usefixtures("without_mkldnn")
-def test_switches_of_torch_go_along():
-    class There(Shuffled):
-        def map(self, work, items, heard):
-            torch._C._set_mkldnn_enabled(True)
-            yield from super().map(work, items, heard)
-            torch._C._set_mkldnn_enabled(False)
-
-    where = CASE["batchnorm"].problem()
-    run = tw.train(where, RECIPE, 4, workers=There(2), plan="looped")
-    assert not torch._C._get_mkldnn_enabled()
-    assert_same(run, tw.train(where, RECIPE, 4, plan=run.plans))
 
 
 class Warning2(UserWarning):

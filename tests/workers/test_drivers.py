@@ -143,6 +143,30 @@ def test_in_workers():
     assert time.monotonic() - begun < 40  # processes of processes do not keep them from ending until they are idle
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_work_begins_processes_of_its_own():
+    """As a DataLoader with workers does, and a pool of multiprocessing."""
+
+    class Numbers:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, index):
+            return float(index)
+
+    def loaded(item, tell):
+        from torch.utils.data import DataLoader
+
+        return sum(batch.sum().item() for batch in DataLoader(Numbers(), batch_size=2, num_workers=1))
+
+    def pooled(item, tell):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            return pool.map(abs, [-1, -2])
+
+    assert results(Processes(1), loaded, [0]) == {0: 15.0}
+    assert results(Processes(1), pooled, [0]) == {0: [1, 2]}
+
+
 def pids():
     return results(Processes(2), lambda item, tell: os.getpid(), range(8)).values()
 

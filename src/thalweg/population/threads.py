@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import functools
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,6 @@ import torch
 
 from thalweg.population.attention import kept_attention, one_path, plain_attention
 from thalweg.population.stacked import Stacked
-from thalweg.switches import flushes
 
 Worker = TypeVar("Worker")
 Found = TypeVar("Found")
@@ -54,7 +54,7 @@ class Team(Generic[Worker]):
             with self.alone(), one_path:
                 return [work(self.workers[0], rows) for rows in chunks]
         due, found, raised = deque(enumerate(chunks)), dict[int, Found](), dict[int, BaseException]()
-        flushing = flushes()
+        flushing = _flushes()
 
         def take(worker: Worker) -> None:
             torch.set_flush_denormal(flushing)
@@ -142,6 +142,11 @@ def _begin() -> None:
     torch.get_num_threads()  # torch then sets what this thread has, which it does once, and would do later
     torch.set_num_threads(1)
     _here.works = True
+
+
+def _flushes() -> bool:
+    """Whether this thread takes numbers too small to be normal for zero (`torch.set_flush_denormal`)."""
+    return sys.float_info.min / 2 == 0
 
 
 if hasattr(os, "register_at_fork"):

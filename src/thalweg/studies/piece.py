@@ -67,7 +67,7 @@ class Conducted:
     findings: tuple[Finding, ...]
     seconds: float
     provenance: Provenance
-    error: BaseException | None = None
+    error: Exception | None = None
 
 
 def conduct(piece: Piece, tell: Tell) -> Conducted:

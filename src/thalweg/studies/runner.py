@@ -1,14 +1,12 @@
 """The verb `studies.run`, and the same claim by claim."""
 
 import contextlib
-import inspect
 import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from thalweg.claims.result import StudyResult
-from thalweg.errors import UsageError
 from thalweg.progress import Progress, Watcher, automatic, ignore, watched
 from thalweg.storage import Store
 from thalweg.studies import catalog
@@ -17,7 +15,7 @@ from thalweg.studies.lab import Lab, Scale
 from thalweg.studies.piece import checked
 from thalweg.studies.study import Study
 from thalweg.studies.together import Together
-from thalweg.workers import Workers
+from thalweg.workers import Workers, check_workers
 
 
 def run(
@@ -95,7 +93,7 @@ def iterate(
     Between two results nothing is shown, and whoever has them may show their own.
     """
     chosen = catalog.find(study) if isinstance(study, str) else study
-    _check(workers)
+    check_workers("The workers of a study", workers, optional=True)
     told = _Relay()
     if workers is not None:
         together = Together([chosen], workers, scale=scale, seed=seed, store=store, device=device)
@@ -103,15 +101,6 @@ def iterate(
     else:
         lab = Lab(scale, seed, told, device)
         yield from _in_turn(Growing.begin(chosen, lab, store), lab, told, progress)
-
-
-def _check(workers: object) -> None:
-    """Raise UsageError for what are no workers. How many slices a cluster has is not asked: it would be joined."""
-    missing = object()
-    found = (inspect.getattr_static(workers, name, missing) for name in ("map", "slices"))
-    if workers is not None and missing in found:
-        msg = f"The workers of a study must be workers such as workers.Processes(2), or None; got {workers!r}."
-        raise UsageError(msg)
 
 
 @dataclass

@@ -21,7 +21,7 @@ from thalweg.training.history import History
 from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
 from thalweg.training.slice_records import slice_key
-from thalweg.workers import Here, Tell, Workers
+from thalweg.workers import Here, Tell, Workers, check_workers
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +99,7 @@ class Scattered(Summarized):
             UsageError: arrays without a row for each member.
             WorkerError: see `Workers.map`.
         """
+        check_workers("The workers of scattered members", workers, optional=True)
         pieces = [_Slice(self, number) for number in range(len(self.cuts) - 1)]
         found: dict[int, dict[str, NDArray[Any]]] = {}
         start = time.perf_counter()

@@ -19,7 +19,6 @@ from thalweg.population import Plan, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.population.threads import one_thread
 from thalweg.progress import Watcher, automatic, check_watcher, watched
-from thalweg.randomness import numbered
 from thalweg.storage import Store
 from thalweg.training.beginning import Beginning
 from thalweg.training.checkpoint import Checkpoints
@@ -30,12 +29,13 @@ from thalweg.training.member_grid import MemberGrid
 from thalweg.training.part import Part
 from thalweg.training.recipe import Recipe
 from thalweg.training.scattered import Scattered, ScatteredRun
+from thalweg.training.seeds import seeds_of
 from thalweg.training.slice_plan import carried_out, check_device, measured, parts_of, slices_of, weights_of
 from thalweg.training.slice_records import SliceRecords
 from thalweg.training.slice_work import Piece, SliceWork
 from thalweg.training.slices import Heard
 from thalweg.training.state import initial
-from thalweg.workers import Tell, Workers
+from thalweg.workers import Tell, Workers, check_workers
 
 _KIND = "scattered"
 _FEW = 4  # members that tell a run from others
@@ -90,15 +90,14 @@ def scatter(
     """
     check_type("scatter problem", problem, Problem, "a Problem")
     check_type("scatter recipe", recipe, Recipe, "a Recipe")
-    check_type("scatter workers", workers, Workers, "workers such as workers.Processes(2)")
+    check_workers("scatter workers", workers)
     check_type("scatter store", store, (Store, str, Path), "a Store or its folder")
     check_choice("scatter plan", plan, ("auto", "stacked", "looped"))
     check_watcher("scatter", progress)
     if slice_members is not None:
         check_count("scatter slice_members", slice_members)
     clock = time.perf_counter()
-    given = numbered("scatter", int(seeds), 0) if isinstance(seeds, int | np.integer) else seeds
-    grid = MemberGrid(recipe, [int(seed) for seed in given])
+    grid = MemberGrid(recipe, seeds_of("scatter", seeds, 0))
     check_device(problem)
     store = store if isinstance(store, Store) else Store(store)
     return _Scatter(problem, recipe, grid, workers, store, plan, checkpoint_seconds, slice_members).run(

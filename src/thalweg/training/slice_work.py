@@ -13,7 +13,6 @@ from thalweg.population import Plan, Population, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.population.threads import one_thread
 from thalweg.progress import Progress
-from thalweg.switches import Switches
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.loop import Loop
 from thalweg.training.member_grid import MemberGrid
@@ -112,7 +111,6 @@ class SliceWork:
         store, mark: the folder of the store, and what was left there to know it by; None without one.
         key, identity, every: see `Checkpoints`.
         began: the step at which each member of the run begins.
-        switches: of torch, where the run was begun.
     """
 
     problem: Problem
@@ -128,7 +126,6 @@ class SliceWork:
     identity: Mapping[str, Any]
     every: float
     began: Int64[Tensor, " members"] = field(repr=False)
-    switches: Switches = field(default_factory=Switches.here)
 
     @classmethod
     def of(
@@ -163,7 +160,6 @@ class SliceWork:
         """
         with (
             undisturbed("train", self.problem.default_dtype),
-            self.switches.set(),
             one_thread(),
             warnings.catch_warnings(record=True) as said,
         ):

@@ -3,12 +3,11 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -20,9 +19,7 @@ from thalweg.population import Plan, Problem
 from thalweg.population.audits import StackedDiffers
 from thalweg.population.execution import ALL_THE_SAME
 from thalweg.progress import Watcher, automatic, check_watcher, watched
-from thalweg.randomness import numbered
 from thalweg.storage import Store
-from thalweg.sweep import plain
 from thalweg.training.beginning import Masks, Starts, arms_of, beginning
 from thalweg.training.checkpoint import Checkpoints
 from thalweg.training.history import History
@@ -31,12 +28,13 @@ from thalweg.training.loop import ANEW, Loop, Observer
 from thalweg.training.member_grid import MemberGrid
 from thalweg.training.recipe import Recipe
 from thalweg.training.run import Run
+from thalweg.training.seeds import seeds_of
 from thalweg.training.slice_plan import check_device
 from thalweg.training.slice_records import SliceRecords
 from thalweg.training.slices import Slices, divisible
 from thalweg.training.start import DataOrder
 from thalweg.training.state import initial, resumed
-from thalweg.workers import Here, Workers
+from thalweg.workers import Here, Workers, check_workers
 
 _LOOPED = {"gradient": Plan("looped", 1), "outputs": Plan("looped", 1)}
 
@@ -153,7 +151,7 @@ def train(
     check_type("train recipe", recipe, Recipe, "a Recipe")
     check_type("train resume", resume, (Run, NoneType), "an unfinished Run")
     check_type("train store", store, (Store, str, Path, NoneType), "a Store or its folder")
-    check_type("train workers", workers, (Workers, NoneType), "workers such as workers.Processes(2)")
+    check_workers("train workers", workers, optional=True)
     check_type("train paired", paired, bool, "True or False")
     check_watcher("train", progress)
     check_type("train checkpoint_seconds", checkpoint_seconds, (int, float), "a number of seconds")
@@ -167,11 +165,8 @@ def train(
         check_device(problem)
         divisible(observers)
     own = resume is not None or examples is not None
-    if getattr(seeds, "ndim", 1) == 0:
-        seeds = plain(seeds)
-    if isinstance(seeds, int | np.integer):
-        seeds = numbered("train", int(seeds), problem.layout.parameters * problem.dtype.itemsize)
-    seeds = _seeds(seeds, repeated=own or (paired and start is not None))
+    bytes_each = problem.layout.parameters * problem.dtype.itemsize
+    seeds = seeds_of("train", seeds, bytes_each, repeated=own or (paired and start is not None))
     table = tested = None
     if examples is not None:
         table = index_table("train examples", examples, "seed", len(seeds), len(problem.data.train))
@@ -276,17 +271,6 @@ def _notes(plans: Mapping[str, Plan | str]) -> tuple[str, ...]:
     """What an audit found, once."""
     reasons = [plan.reason for plan in plans.values() if isinstance(plan, Plan)]
     return tuple(dict.fromkeys(reason for reason in reasons if reason.endswith((ANEW, ALL_THE_SAME))))
-
-
-def _seeds(seeds: Sequence[int], *, repeated: bool) -> list[int]:
-    given = seeds if isinstance(seeds, Iterable) and not isinstance(seeds, str) else [seeds]
-    chosen = [plain(seed) for seed in given]
-    twice = len(set(chosen)) < len(chosen) and not repeated
-    if not chosen or twice or not all(isinstance(seed, int) for seed in chosen):
-        msg = "train seeds must be how many, at least 1, or a list of whole numbers, each once; got "
-        msg += f"{seeds.stop if isinstance(seeds, range) and not seeds else seeds!r}."
-        raise UsageError(msg)
-    return chosen
 
 
 def _observers(observe: Observer | Sequence[Observer]) -> Sequence[Observer]:

@@ -1,9 +1,11 @@
 """Work and items as bytes that a worker can read, by cloudpickle: functions and classes of a script go along."""
 
+import importlib
 import io
 import pickle
 import sys
 import threading
+import types
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ import cloudpickle
 
 from thalweg.errors import WorkerError
 from thalweg.workers.culprit import culprit, with_article
+from thalweg.workers.settings import Settings, Settled
 
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
 _STEPS = 8  # of the way to what cannot be sent that are said
@@ -46,23 +49,25 @@ function work); open it in the worker, or leave it out.
     Raises:
         WorkerError: what cannot be sent, and where it is.
     """
-    sent = packed(work, "The work", "cannot be sent to a worker")
+    settled = Settled(work, Settings.here())
+    sent = packed(work, "The work", "cannot be sent to a worker", within=settled)
     return Packed(sent, tuple(packed(item, str(item).rstrip("."), "cannot be sent to a worker") for item in items))
 
 
-def packed(value: Any, what: str, cannot: str) -> bytes:
+def packed(value: Any, what: str, cannot: str, *, within: Any = None) -> bytes:
     """A value as bytes; locks go as fresh ones, generators of torch with their state.
 
     Args:
         value: anything.
         what: it is, in words that begin a sentence.
         cannot: what cannot be done where a part of it cannot be pickled.
+        within: what holds it and goes in its place, if anything does.
 
     Raises:
         WorkerError: which part, and where it is.
     """
     try:
-        return _dumps(value)
+        return _dumps(value if within is None else within)
     except Exception as error:
         if isinstance(error.__cause__, RecursionError):
             msg = f"{what} {cannot} because it is nested too deeply; flatten it, or leave it out."
@@ -85,6 +90,9 @@ class _Pickler(cloudpickle.Pickler):
         if isinstance(obj, _FILES) and obj not in (sys.stdin, sys.stdout, sys.stderr):
             msg = "an open file"  # cloudpickle would send what is left to read
             raise pickle.PicklingError(msg)
+        of_own_kind = isinstance(obj, types.ModuleType) and type(obj) is not types.ModuleType
+        if of_own_kind and sys.modules.get(obj.__name__) is obj:  # as torch.backends.cudnn is
+            return importlib.import_module, (obj.__name__,)
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(obj, torch.Generator):
             return _generator, (str(obj.device), obj.get_state())

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import multiprocessing
 import os
 import pickle
 import signal
@@ -38,16 +39,18 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def prepare(driver: int, tell: Connection, stopped: Connection) -> None:
+def prepare(driver: int, tell: Connection, stopped: Connection, start_method: str | None) -> None:
     """When the process begins.
 
     Args:
         driver: the process that waits for results.
         tell: takes messages.
         stopped: has something to read when all work is to stop.
+        start_method: how multiprocessing begins processes there.
     """
     global _worker
     _worker = _Worker(tell, stopped)
+    multiprocessing.set_start_method(start_method, force=True)  # loky leaves its own, by which no DataLoader works
     os.setpgrp()  # Ctrl-C in a terminal is for the driver
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process_executor._MAX_MEMORY_LEAK_SIZE = 2**63  # work that keeps what it needs is no leak

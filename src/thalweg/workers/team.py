@@ -7,7 +7,7 @@ import sysconfig
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from multiprocessing import current_process
+from multiprocessing import current_process, get_all_start_methods, get_start_method
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -46,7 +46,7 @@ class Team:
             context=self.context,
             timeout=_IDLE_SECONDS,
             initializer=process.prepare,
-            initargs=(os.getpid(), self.tell, self.stopped),
+            initargs=(os.getpid(), self.tell, self.stopped, _start_method()),
             env=ONE_THREAD,
         )
         self.fresh = True  # nothing was stopped or killed
@@ -92,7 +92,7 @@ class Team:
 
 
 def team_of(count: int) -> Team:
-    """So many processes in the surroundings of this one: folder, paths of modules, environment.
+    """So many processes in the surroundings of this one: folder, paths of modules, environment, start method.
 
     Raises:
         WorkerError: this process may have none.
@@ -134,9 +134,15 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
+def _start_method() -> str | None:
+    """Of multiprocessing, where it was chosen; a worker of joblib's has one that only loky knows."""
+    chosen = get_start_method(allow_none=True)
+    return chosen if chosen in get_all_start_methods() else None
+
+
 def _surroundings() -> tuple[Any, ...]:
     """What processes took from this one when they began, the code of modules that may be edited included."""
-    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items())), _edited()
+    return os.getpid(), os.getcwd(), tuple(sys.path), tuple(sorted(os.environ.items())), _start_method(), _edited()
 
 
 def _edited() -> tuple[tuple[str, int], ...]:
