@@ -17,6 +17,7 @@ from thalweg.population import Plan
 from thalweg.randomness import generator
 
 KILLS, SEED = 20, 0
+BEGUN = 4.0  # seconds of a processor, after which a process has told how far it is
 DRAW = generator(SEED, "soak")
 X, Y = torch.randn(256, 16, generator=DRAW), torch.randint(0, 4, (256,), generator=DRAW)
 RECIPE = tw.Recipe(optim.AdamW(sweep.values([0.001, 0.01])), 6_000, 16, evaluate=500, snapshot=4)
@@ -66,11 +67,11 @@ class Killer:
 
 
 def children(named):
-    """Processes of this one by what their command lines begin with or hold."""
+    """Processes of this one whose command lines hold a word, and that work: three deaths before that end a run."""
     found = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if named in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+            if named in " ".join(process.cmdline()) and process.cpu_times().user > BEGUN:
                 found.append(process.pid)
         except psutil.Error:
             continue
