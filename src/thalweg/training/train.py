@@ -145,7 +145,8 @@ def train(
 
     Memory: theta, where it began if members are stacked, the rule's state, one gradient (and a point uphill, for SAM),
     and activations within the problem's memory budget; besides, the snapshots asked for, and one number a step and
-    member.
+    member. With workers this process has three times theta and state, and each of them its slices'; see `scatter` for
+    more than that.
     """
     check_type("train problem", problem, Problem, "a Problem")
     check_type("train recipe", recipe, Recipe, "a Recipe")
