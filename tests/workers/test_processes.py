@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from working import WAITS, alive, interruptible, quiet, results, script, until, workers_of
@@ -297,17 +299,25 @@ def test_workers_end_when_the_driver_is_killed(tmp_path):
 
 
 def pids():
-    return set(results(Processes(2), lambda item, tell: os.getpid(), range(20)).values())
+    """Of both processes: one waits for the other."""
+    with tempfile.TemporaryDirectory() as folder:
+
+        def work(item, tell):
+            (Path(folder) / str(os.getpid())).touch()
+            until(lambda: len(os.listdir(folder)) == 2)
+            return os.getpid()
+
+        return set(results(Processes(2), work, range(2)).values())
 
 
 def test_processes_stay_for_the_next_call(tmp_path, monkeypatch):
-    first = pids() | pids()
+    first = pids()
     assert len(first) == 2
-    assert pids() <= first
+    assert pids() == first
     monkeypatch.setenv("THALWEG_TEST", "another")
     assert not pids() & first
     monkeypatch.delenv("THALWEG_TEST")
-    assert pids() <= first
+    assert pids() == first
     monkeypatch.chdir(tmp_path)
     assert not pids() & first
 

@@ -6,7 +6,7 @@ import pickle
 import tempfile
 import threading
 import weakref
-from concurrent.futures import BrokenExecutor, Future
+from concurrent.futures import Future
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -39,9 +39,6 @@ class Pool:
         try:
             team = self.team = self.team or team_of(self.count)
             future = team.submit(process.begin, number, self.path, self.packed.items[number])
-        except BrokenExecutor as error:  # a process was killed since; what begins now dies with it
-            future = Future()
-            future.set_exception(error)
         except OSError as error:
             msg = f"No process can be started for the work ({error}); raise what limits them, or leave out workers."
             raise WorkerError(msg) from error
