@@ -196,6 +196,24 @@ def test_results_that_cannot_be_sent_are_named():
         results(Processes(1), lambda item, tell: {"a": (x for x in [])}, [0])
 
 
+def test_results_that_cannot_be_made_again_are_named():
+    class Odd:
+        def __reduce__(self):
+            return int, ("odd",)
+
+    with pytest.raises(tw.WorkerError, match=r"^What the work returned cannot be read here \(ValueError: .*") as caught:
+        results(Processes(1), lambda item, tell: Odd(), ["piece 0"])
+    assert caught.value.__notes__ == ["In piece 0."]
+
+
+def test_work_that_ends_an_iteration():
+    def work(item, tell):
+        raise StopIteration(item)
+
+    with pytest.raises(tw.WorkerError, match="^The work raised StopIteration: 3"):
+        results(Processes(1), work, [3])
+
+
 def test_an_error_of_who_hears_stops_the_work(tmp_path):
     def heard(number, progress):
         raise LookupError("ears")

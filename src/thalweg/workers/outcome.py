@@ -35,8 +35,17 @@ class Outcome(NamedTuple):
     words: str = ""
 
     def open(self) -> Any:
-        """What was found or raised."""
-        return pickle.loads(self.content)
+        """What was found or raised.
+
+        Raises:
+            WorkerError: it cannot be made again in this process.
+        """
+        try:
+            return pickle.loads(self.content)
+        except Exception as error:
+            what = "returned" if self.how == "found" else "raised"
+            msg = f"What the work {what} cannot be read here ({type(error).__name__}: {error})."
+            raise WorkerError(msg) from error
 
 
 def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node: str = "") -> Outcome:
@@ -67,11 +76,13 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
 
 
 def _sendable(error: BaseException) -> bytes:
-    """The error with its traceback in words; one that cannot be sent, or not be made again, as a WorkerError."""
+    """The error with its traceback in words; as a WorkerError one that cannot be sent, made again, or raised there."""
     where = "".join(traceback.format_exception(error)).rstrip()
     note = f"In the worker:\n{where}"
     error.add_note(note)
     try:
+        if isinstance(error, StopIteration):
+            raise TypeError  # who gives results one by one may not raise it
         content = cloudpickle.dumps(error.with_traceback(None))
         pickle.loads(content)  # whoever waits can read it
     except Exception:
