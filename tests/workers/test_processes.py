@@ -210,7 +210,7 @@ def test_work_that_ends_an_iteration():
     def work(item, tell):
         raise StopIteration(item)
 
-    with pytest.raises(tw.WorkerError, match="^The work raised StopIteration: 3"):
+    with pytest.raises(tw.WorkerError, match=r"^The work raised StopIteration: 3"):
         results(Processes(1), work, [3])
 
 

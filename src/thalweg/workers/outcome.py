@@ -1,5 +1,6 @@
 """How a piece of work ended in a worker, as it is sent back."""
 
+import contextlib
 import os
 import pickle
 import sys
@@ -80,13 +81,14 @@ def _sendable(error: BaseException) -> bytes:
     where = "".join(traceback.format_exception(error)).rstrip()
     note = f"In the worker:\n{where}"
     error.add_note(note)
-    try:
-        if isinstance(error, StopIteration):
-            raise TypeError  # who gives results one by one may not raise it
-        content = cloudpickle.dumps(error.with_traceback(None))
-        pickle.loads(content)  # whoever waits can read it
-    except Exception:
+    content = b""
+    if not isinstance(error, StopIteration):  # which ends who gives results one by one
+        with contextlib.suppress(Exception):
+            sent = cloudpickle.dumps(error.with_traceback(None))
+            pickle.loads(sent)  # whoever waits can read it
+            content = sent
+    if not content:
         words = WorkerError(f"The work raised {type(error).__name__}: {error}")
         words.add_note(note)
-        return cloudpickle.dumps(words)
+        content = cloudpickle.dumps(words)
     return content
