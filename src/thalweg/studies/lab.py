@@ -94,7 +94,8 @@ class Lab:
         device: where tensors live.
         claims: what the experiment at hand decides.
         workers: who trains slices of the members, see `train`; None: this process. They need the device "cpu", and
-            where they ask for a number of slices as many members of every training.
+            where they ask for a number of slices as many members of every training. `studies.run(workers=)` and the
+            tour leave it out: there each experiment is one worker's; it is for an experiment that is called by itself.
     """
 
     scale: Scale = "quick"

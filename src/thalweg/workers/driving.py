@@ -104,13 +104,20 @@ class _Drive:
                 for outcome in ended:
                     self._take(outcome)
                     if outcome.how == "found":
-                        yield Done(outcome.number, outcome.open(), outcome.place)
+                        yield Done(outcome.number, self._open(outcome), outcome.place)
                 if self.interrupts.count > 1:
                     break
         finally:
             self._finish()
         if self.error is not None:
             raise self.error
+
+    def _open(self, outcome: Outcome) -> Any:
+        try:
+            return outcome.open()
+        except WorkerError as error:
+            error.add_note(f"In {self.items[outcome.number]}.")
+            raise
 
     def _begin(self) -> None:
         while not self.stopped and self.waiting and len(self.running) < self.hands.room:

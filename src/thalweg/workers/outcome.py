@@ -1,5 +1,6 @@
 """How a piece of work ended in a worker, as it is sent back."""
 
+import contextlib
 import os
 import pickle
 import sys
@@ -36,8 +37,17 @@ class Outcome(NamedTuple):
     words: str = ""
 
     def open(self) -> Any:
-        """What was found or raised."""
-        return pickle.loads(self.content)
+        """What was found or raised.
+
+        Raises:
+            WorkerError: it cannot be made again in this process.
+        """
+        try:
+            return pickle.loads(self.content)
+        except Exception as error:
+            what = "returned" if self.how == "found" else "raised"
+            msg = f"What the work {what} cannot be read here ({type(error).__name__}: {error})."
+            raise WorkerError(msg) from error
 
 
 def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node: str = "") -> Outcome:
@@ -67,12 +77,18 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
     return Outcome(number, "found", found, Place.here(node))
 
 
+<<<<<<< HEAD
 def sendable(error: Raised) -> Raised | WorkerError:
     """The error with its traceback in words; one that cannot be sent, or not be made again, as a WorkerError."""
+=======
+def _sendable(error: BaseException) -> bytes:
+    """The error with its traceback in words; as a WorkerError one that cannot be sent, made again, or raised there."""
+>>>>>>> peers22
     where = "".join(traceback.format_exception(error)).rstrip()
     note = f"In the worker:\n{where}"
     notes = (*getattr(error, "__notes__", ()), note)
     error.add_note(note)
+<<<<<<< HEAD
     try:
         error = error.with_traceback(None)
         pickle.loads(cloudpickle.dumps(error))  # whoever waits can read it
@@ -82,3 +98,16 @@ def sendable(error: Raised) -> Raised | WorkerError:
             words.add_note(one)
         return words
     return error
+=======
+    content = b""
+    if not isinstance(error, StopIteration):  # which ends who gives results one by one
+        with contextlib.suppress(Exception):
+            sent = cloudpickle.dumps(error.with_traceback(None))
+            pickle.loads(sent)  # whoever waits can read it
+            content = sent
+    if not content:
+        words = WorkerError(f"The work raised {type(error).__name__}: {error}")
+        words.add_note(note)
+        content = cloudpickle.dumps(words)
+    return content
+>>>>>>> peers22

@@ -56,6 +56,11 @@ _SWITCHES: Mapping[str, _Switch] = {
 }
 
 
+def _filters() -> list[tuple[Any, ...]]:
+    """Python's own list."""
+    return warnings.filters  # type: ignore[return-value]
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a process.
@@ -79,10 +84,14 @@ class Settings:
         switches = {} if torch is None else {name: one.read(torch) for name, one in _SWITCHES.items()}
         filters = tuple(
             (action, message, kind.__module__, kind.__qualname__, module, line)
+<<<<<<< HEAD
             for action, message, kind, module, line in warnings.filters  # type: ignore[misc]
             if isinstance(kind, type)
+=======
+            for action, message, kind, module, line in _filters()
+>>>>>>> peers22
         )
-        return cls(switches, filters)  # type: ignore[arg-type]
+        return cls(switches, filters)
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
@@ -98,7 +107,7 @@ class Settings:
         with warnings.catch_warnings():
             warnings.resetwarnings()
             known = [(one, getattr(sys.modules.get(one[2]), one[3], None)) for one in self.filters]
-            warnings.filters[:] = [  # type: ignore[index]
+            _filters()[:] = [
                 (action, message, kind, module, line)
                 for (action, message, _, _, module, line), kind in known
                 if isinstance(kind, type) and issubclass(kind, Warning)  # one that is not loaded is not given either

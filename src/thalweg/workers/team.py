@@ -6,7 +6,7 @@ import sys
 import sysconfig
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from multiprocessing import current_process, get_all_start_methods, get_start_method
 from multiprocessing.util import Finalize
 from typing import Any
@@ -52,14 +52,17 @@ class Team:
         self.fresh = True  # nothing was stopped or killed
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Have a process call a function.
+        """Have a process call a function; where one was killed just now, which ends all, this call died with it.
 
         Raises:
-            BrokenExecutor: a process was killed, which ends all.
             OSError: no process can be started.
         """
         try:
             return self.executor.submit(function, *arguments)
+        except BrokenExecutor as error:
+            died: Future = Future()
+            died.set_exception(error)
+            return died
         except BaseException:
             self.fresh = False
             raise
