@@ -77,37 +77,18 @@ def carry_out(number: int, read: Callable[[], tuple[Any, Any]], tell: Tell, node
     return Outcome(number, "found", found, Place.here(node))
 
 
-<<<<<<< HEAD
 def sendable(error: Raised) -> Raised | WorkerError:
-    """The error with its traceback in words; one that cannot be sent, or not be made again, as a WorkerError."""
-=======
-def _sendable(error: BaseException) -> bytes:
     """The error with its traceback in words; as a WorkerError one that cannot be sent, made again, or raised there."""
->>>>>>> peers22
     where = "".join(traceback.format_exception(error)).rstrip()
     note = f"In the worker:\n{where}"
     notes = (*getattr(error, "__notes__", ()), note)
     error.add_note(note)
-<<<<<<< HEAD
-    try:
-        error = error.with_traceback(None)
-        pickle.loads(cloudpickle.dumps(error))  # whoever waits can read it
-    except Exception:
-        words = WorkerError(f"The work raised {type(error).__name__}: {error}")
-        for one in notes:
-            words.add_note(one)
-        return words
-    return error
-=======
-    content = b""
     if not isinstance(error, StopIteration):  # which ends who gives results one by one
         with contextlib.suppress(Exception):
-            sent = cloudpickle.dumps(error.with_traceback(None))
-            pickle.loads(sent)  # whoever waits can read it
-            content = sent
-    if not content:
-        words = WorkerError(f"The work raised {type(error).__name__}: {error}")
-        words.add_note(note)
-        content = cloudpickle.dumps(words)
-    return content
->>>>>>> peers22
+            error = error.with_traceback(None)
+            pickle.loads(cloudpickle.dumps(error))  # whoever waits can read it
+            return error
+    words = WorkerError(f"The work raised {type(error).__name__}: {error}")
+    for one in notes:
+        words.add_note(one)
+    return words

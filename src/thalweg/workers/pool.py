@@ -37,16 +37,8 @@ class Pool:
     def begin(self, number: int) -> None:
         """See `Hands`."""
         try:
-<<<<<<< HEAD
             self.team = self.team or team_of(self.count)
             future = self.team.submit(process.begin, number, self.path, self.packed.items[number])
-        except BrokenExecutor as error:  # a process was killed since; what begins now dies with it
-            future = Future()
-            future.set_exception(error)
-=======
-            team = self.team = self.team or team_of(self.count)
-            future = team.submit(process.begin, number, self.path, self.packed.items[number])
->>>>>>> peers22
         except OSError as error:
             msg = f"No process can be started for the work ({error}); raise what limits them, or leave out workers."
             raise WorkerError(msg) from error

@@ -84,12 +84,7 @@ class Settings:
         switches = {} if torch is None else {name: one.read(torch) for name, one in _SWITCHES.items()}
         filters = tuple(
             (action, message, kind.__module__, kind.__qualname__, module, line)
-<<<<<<< HEAD
-            for action, message, kind, module, line in warnings.filters  # type: ignore[misc]
-            if isinstance(kind, type)
-=======
             for action, message, kind, module, line in _filters()
->>>>>>> peers22
         )
         return cls(switches, filters)
 
