@@ -53,7 +53,7 @@ class Killer:
     def __init__(self, processes, at=None):
         self.processes, self.at = processes, at or {}
         self.draw = np.random.default_rng(SEED)
-        self.moments = sorted(self.draw.uniform(0.02, 0.9, KILLS))
+        self.moments = sorted(self.draw.uniform(0.02, 0.8, KILLS))
         self.killed = 0
 
     def __call__(self, progress):
@@ -80,12 +80,12 @@ def children(named):
 
 def assert_whole(run, whole, killer, seconds, where):
     print(f"{where}: {killer.killed} kills, {len(run.final)} members, {seconds:.0f} s")
-    assert killer.killed == KILLS
     assert len(run.final) == len(whole.final) == 24
     assert (run.state.step, run.history.notes) == (RECIPE.steps, ())
     theirs = whole.state.tensors()
     for name, tensor in run.state.tensors().items():
         torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0, equal_nan=True, msg=name)
+    assert killer.killed == KILLS
 
 
 def test_processes_of_this_machine(whole, tmp_path):
