@@ -140,7 +140,7 @@ class _Drive:
                 ended.append(one)
                 continue
             if one.progress.done > self.furthest[one.number]:  # so this try was not in vain
-                self.furthest[one.number], self.tried[one.number] = one.progress.done, 1
+                self.furthest[one.number], self.tried[one.number] = one.progress.done, 0
             try:
                 heard(*one)
             except Exception as error:
