@@ -1,14 +1,11 @@
 """Processes of this machine: results, progress, and what happens when something ends that should not."""
 
-import importlib
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import textwrap
 import time
-from pathlib import Path
 
 import pytest
 from working import WAITS, alive, interruptible, quiet, results, script, until, workers_of
@@ -317,60 +314,6 @@ def test_workers_end_when_the_driver_is_killed(tmp_path):
     until(lambda: not any(map(alive, workers_of(tmp_path))), 10)
 
 
-def pids():
-    """Of both processes: one waits for the other."""
-    with tempfile.TemporaryDirectory() as folder:
-
-        def work(item, tell):
-            (Path(folder) / str(os.getpid())).touch()
-            until(lambda: len(os.listdir(folder)) == 2)
-            return os.getpid()
-
-        return set(results(Processes(2), work, range(2)).values())
-
-
-def test_processes_stay_for_the_next_call(tmp_path, monkeypatch):
-    first = pids()
-    assert len(first) == 2
-    assert pids() == first
-    monkeypatch.setenv("THALWEG_TEST", "another")
-    assert not pids() & first
-    monkeypatch.delenv("THALWEG_TEST")
-    assert pids() == first
-    monkeypatch.chdir(tmp_path)
-    assert not pids() & first
-
-
-def test_processes_that_were_stopped_do_not_stay(tmp_path):
-    def work(item, tell):
-        if item == 0:
-            raise LookupError
-        return os.getpid()
-
-    first = pids()
-    with pytest.raises(LookupError):
-        results(Processes(2), work, [0, 1])
-    assert not pids() & first
-
-
-def test_deaths_that_come_further_each_time_are_no_end(tmp_path):
-    def work(item, tell):
-        tries = tmp_path / f"tries {item}"
-        count = len(tries.read_text()) if tries.exists() else 0
-        tell(Progress("counting", count + 1, 100, 0.0))
-        if count < 6:
-            tries.write_text("." * (count + 1))
-            heard = tmp_path / f"heard {item} {count + 1}"
-            until(heard.exists, 30)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return item
-
-    def heard(number, progress):
-        (tmp_path / f"heard {number} {progress.done}").touch()
-
-    assert results(Processes(1), work, [0], heard) == {0: 0}
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -391,15 +334,3 @@ def test_bad_numbers(arguments, message):
 def test_slices_are_as_many_as_processes_if_not_said():
     assert (Processes(3).slices, Processes(3, slices=5).slices) == (3, 5)
     assert Processes().count == Processes().slices >= 1
-
-
-def test_code_that_was_edited_is_the_code_that_runs(tmp_path, monkeypatch):
-    """As in a notebook that loads edited modules anew."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    file = tmp_path / "edited_meanwhile.py"
-    file.write_text("def work(item, tell):\n    return 'old'\n")
-    module = importlib.import_module("edited_meanwhile")
-    assert set(results(Processes(2), module.work, [0, 1]).values()) == {"old"}
-    file.write_text("def work(item, tell):\n    return 'edited'\n")
-    importlib.reload(module)
-    assert set(results(Processes(2), module.work, [0, 1]).values()) == {"edited"}
