@@ -9,6 +9,7 @@ from cases import CASES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sliced import Shuffled
+from sliced_runs import RECIPE, X, Y, assert_same, problem
 
 import thalweg as tw
 from thalweg import optim, sweep
@@ -20,23 +21,7 @@ from thalweg.training.cutting import cuts
 from thalweg.workers import Here
 
 DRAW = generator(0, "test slices")
-X, Y = torch.randn(48, 6, generator=DRAW), torch.randint(0, 3, (48,), generator=DRAW)
 LOOPED = Plan("looped", 1)
-
-
-def problem(**options):
-    return tw.Problem(lambda: tw.nets.mlp(6, 5, 3), (X, Y), **options)
-
-
-def assert_same(one, other):
-    """All arrays of two runs, NaN included."""
-    theirs = other.state.tensors()
-    for name, tensor in one.state.tensors().items():
-        assert tensor.dtype == theirs[name].dtype, name
-        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0, equal_nan=True, msg=name)
-    assert one.step == other.step
-    assert one.history.metrics.keys() == other.history.metrics.keys()
-    assert list(one.axes) == list(other.axes)
 
 
 def assert_as_whole(where, recipe, seeds, *, slices=3, plan="auto", **options):
@@ -58,9 +43,6 @@ def test_every_rule(name, plan):
 def test_every_model(case, plan):
     recipe = tw.Recipe(optim.AdamW(sweep.values([0.01, 0.05])), 6, 7, evaluate=2, snapshot=2)
     assert_as_whole(case.problem(), recipe, 4, plan=plan)
-
-
-RECIPE = tw.Recipe(optim.Momentum(sweep.values([0.05, 0.1]), 0.9), 12, 8, evaluate=4, snapshot=3)
 
 
 @pytest.mark.parametrize("plan", ["looped", "stacked", Plan("stacked", 3)], ids=str)

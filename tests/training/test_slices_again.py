@@ -10,36 +10,14 @@ import pytest
 import torch
 from late_tokens import Late, Right, late_data
 from sliced import Shuffled
+from sliced_runs import RECIPE, assert_same, problem
 
 import thalweg as tw
 from thalweg import optim, sweep
 from thalweg.errors import StorageError
 from thalweg.population import Plan
-from thalweg.randomness import generator
 from thalweg.training.checkpoint import left_over
 from thalweg.workers import Done, Here, Place
-
-DRAW = generator(0, "test slices")
-X, Y = torch.randn(48, 6, generator=DRAW), torch.randint(0, 3, (48,), generator=DRAW)
-LOOPED = Plan("looped", 1)
-
-
-RECIPE = tw.Recipe(optim.Momentum(sweep.values([0.05, 0.1]), 0.9), 12, 8, evaluate=4, snapshot=3)
-
-
-def problem(**options):
-    return tw.Problem(lambda: tw.nets.mlp(6, 5, 3), (X, Y), **options)
-
-
-def assert_same(one, other):
-    """All arrays of two runs, NaN included."""
-    theirs = other.state.tensors()
-    for name, tensor in one.state.tensors().items():
-        assert tensor.dtype == theirs[name].dtype, name
-        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0, equal_nan=True, msg=name)
-    assert one.step == other.step
-    assert one.history.metrics.keys() == other.history.metrics.keys()
-    assert list(one.axes) == list(other.axes)
 
 
 class Stopping(Shuffled):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from sliced import Failing, Killing
+from sliced_runs import assert_same
 from torch import nn
 
 import thalweg as tw
@@ -27,12 +28,6 @@ TWO = tw.workers.Processes(2)
 
 def problem(model=lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)), **options):
     return tw.Problem(model, (X, Y), **options)
-
-
-def assert_same(one, other):
-    theirs = other.state.tensors()
-    for name, tensor in one.state.tensors().items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 def test_merged_is_whole():

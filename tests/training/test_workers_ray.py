@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from sliced import Killing
+from sliced_runs import assert_same
 from torch import nn
 
 import thalweg as tw
@@ -33,12 +34,6 @@ def workers():
 
 def problem(model=lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))):
     return tw.Problem(model, (X, Y))
-
-
-def assert_same(one, other):
-    theirs = other.state.tensors()
-    for name, tensor in one.state.tensors().items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=0, atol=0, equal_nan=True, msg=name)
 
 
 def test_merged_is_whole(workers):

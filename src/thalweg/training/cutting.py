@@ -5,12 +5,13 @@ import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from jaxtyping import Int64
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from thalweg.optim import Rule, Wrapper
 from thalweg.population.chunks import chunked
 from thalweg.training.member_grid import MemberGrid
-from thalweg.training.part import Part
 
 _ALIGNED = 16  # rows of float32 whose first numbers lie alike in memory, in 64 bytes, whatever a row's length
 _LONG = 2  # aligned pieces of rows in a slice, from which on it begins at one
@@ -54,7 +55,8 @@ def cuts(
     length = members // slices
     for number in range(1, slices):
         wanted = int(np.abs(before - before[-1] * number / slices).argmin())
-        free = [row for row in range(1, members) if whole or (_leaves_two(kept, row) and _leaves_two(taken, row))]
+        near = range(max(1, wanted - length), min(members, wanted + length + 1))
+        free = [row for row in near if whole or (_leaves_two(kept, row) and _leaves_two(taken, row))]
         if aligned:
             free = [row for row in free if row % _ALIGNED == 0]
         if not free:
@@ -66,19 +68,22 @@ def cuts(
     return kept
 
 
-def edges_of(grid: MemberGrid, part: Part, chunk: int | None, examples: int, evaluated: int | None) -> set[int]:
+def edges_of(
+    grid: MemberGrid, began: Int64[Tensor, " members"], chunk: int | None, examples: int, evaluated: int | None
+) -> set[int]:
     """Where chunks of a whole run begin and end, at any of its steps.
 
     Args:
-        grid: of the whole run, and `part` all of it.
+        grid: of the whole run.
+        began: the step at which each member begins.
         chunk: rows in a stacked gradient; None where members are looped.
         examples: of training.
         evaluated: rows in a stacked evaluation; None where members are looped.
     """
     found: set[int] = set()
     if chunk is not None:
-        for step in sorted(set(part.began.tolist())):
-            begun = (part.began <= step).tolist()
+        for step in sorted(set(began.tolist())):
+            begun = (began <= step).tolist()
             for group in grid.groups(examples):
                 runs = _runs(begun, group.rows)
                 found |= {edge for run in runs for one in chunked(run, chunk) for edge in (one.start, one.stop)}

@@ -69,13 +69,13 @@ class Scattered(Summarized):
         Cost: each slice that holds some of them is read once.
         """
         chosen = np.atleast_1d(np.arange(len(self))[members])
-        store, found = Store(self.path, create=False), dict[int, Population]()
-        for number in np.unique(np.searchsorted(self.cuts, chosen, side="right") - 1).tolist():
-            first = self.cuts[number]
-            within = [row for row in dict.fromkeys(chosen.tolist()) if first <= row < self.cuts[number + 1]]
-            some = self._slice(store, number, [row - first for row in within])
-            found |= {row: some[place] for place, row in enumerate(within)}
-        return Population.concatenate([found[row] for row in chosen.tolist()])
+        store, (rows, places) = Store(self.path, create=False), np.unique(chosen, return_inverse=True)
+        slices = np.searchsorted(self.cuts, rows, side="right") - 1
+        parts = [
+            self._slice(store, number, (rows[slices == number] - self.cuts[number]).tolist())
+            for number in np.unique(slices).tolist()
+        ]
+        return Population.concatenate(parts)[places.tolist()]
 
     def part(self, number: int) -> Population:
         """The members of one slice, by its number."""

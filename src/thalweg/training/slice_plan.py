@@ -92,7 +92,7 @@ def parts_of(
     """
     stacked = {name: plans[name].mode == "stacked" for name in ("gradient", "outputs")}
     chunk, evaluated = (plans[name].chunk if stacked[name] else None for name in stacked)
-    edges = edges_of(grid, Part(0, grid.members, began), chunk, len(problem.data.train), evaluated)
+    edges = edges_of(grid, began, chunk, len(problem.data.train), evaluated)
     rows = cuts(
         weights,
         slices,

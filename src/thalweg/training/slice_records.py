@@ -47,8 +47,7 @@ class SliceRecords:
             StorageError: there are slices of another run under this key, or their arrays are damaged.
         """
         at, found = np.full(len(state.theta), state.step), dict[str, Plan]()
-        own = self._own(replaces=replaces)
-        for record in sorted(own, key=lambda one: -one.document["step"]):
+        for record in sorted(self._own(replaces=replaces), key=lambda one: -one.document["step"]):
             plans = {name: Plan(**plan) for name, plan in record.document["plans"].items()}
             if record.document["step"] <= state.step or _alike(found or stored or plans) != _alike(plans):
                 continue
@@ -56,11 +55,15 @@ class SliceRecords:
             record, arrays = self._read(record)
             (start, stop), step = record.document["identity"]["rows"], record.document["step"]
             then = state.of_rows(slice(start, stop)).copy().load(arrays, step)
-            for row in range(start, stop):  # slices of another cut may overlap: the furthest of each row
-                if at[row] < step:
-                    one = then.of_rows(slice(row - start, row - start + 1))
-                    state.of_rows(slice(row, row + 1)).load(one.tensors(), step)
-                    at[row] = step
+            behind = np.flatnonzero(
+                at[start:stop] < step
+            )  # slices of another cut may overlap: the furthest of each row
+            for rows in np.split(behind, np.flatnonzero(np.diff(behind) > 1) + 1):
+                if len(rows):
+                    first, last = int(rows[0]), int(rows[-1]) + 1
+                    own = slice(start + first, start + last)
+                    state.of_rows(own).load(then.of_rows(slice(first, last)).tensors(), step)
+                    at[own] = step
         return at, found
 
     def mark(self) -> str:

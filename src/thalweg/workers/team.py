@@ -108,8 +108,8 @@ def team_of(count: int) -> Team:
         raise WorkerError(msg)
     with _lock:
         _end_with_python()
-        broken = [one for one in _waiting if one.broken]
-        fitting = [one for one in _waiting if one.count == count and one.surroundings == _surroundings()]
+        broken, here = [one for one in _waiting if one.broken], _surroundings()
+        fitting = [one for one in _waiting if one.count == count and one.surroundings == here]
         fitting = [one for one in fitting if one not in broken][-1:]
         _waiting[:] = [one for one in _waiting if one not in (*broken, *fitting)]
     for one in broken:
